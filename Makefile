@@ -1,0 +1,47 @@
+# Every target sets up what it needs: a virtual environment from the lock file. uv is taken from
+# PyPI when it is not on the machine.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+UV := $(shell command -v uv 2>/dev/null || echo $(VENV)-uv/bin/uv)
+STAMP := $(VENV)/.synced
+
+.PHONY: demo test test-fast lint check bench format clean help
+
+help:  ## Show the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
+
+$(VENV)-uv/bin/uv:
+	$(PYTHON) -m venv $(VENV)-uv
+	$(VENV)-uv/bin/pip install --quiet --disable-pip-version-check uv
+
+$(STAMP): pyproject.toml uv.lock | $(UV)
+	$(UV) sync --quiet --frozen --all-extras --python "$$($(PYTHON) -c 'import sys; print(sys.executable)')"
+	@touch $@
+
+demo: $(STAMP)  ## Run the main job for real on this machine
+	$(BIN)/ecs-dynamo demo
+
+test: $(STAMP)  ## Run every test (unit, property, integration, end to end)
+	$(BIN)/pytest
+
+test-fast: $(STAMP)  ## Run the unit and property tests
+	$(BIN)/pytest tests/unit
+
+lint: $(STAMP)  ## Lint and check the format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+check: lint  ## Lint, strict types, import contracts
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(STAMP)  ## Format and fix what can be fixed
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(STAMP)  ## Run the benchmarks
+	$(BIN)/python -m benchmarks
+
+clean:  ## Remove the environments and caches
+	rm -rf $(VENV) $(VENV)-uv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

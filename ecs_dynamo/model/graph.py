@@ -1,0 +1,128 @@
+"""The declared graph, resolved: what `planning` works from.
+
+Every name is final here (service, family, cluster), every task definition file is read, cleaned
+and has its variables filled in; only the endpoints are still open, as they are observed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from ecs_dynamo.model.spec import LaunchType, NetworkSpec, RolloutSpec, RuntimeSpec, ScalingSpec
+
+JsonObject = Mapping[str, Any]
+"""A parsed JSON object; treated as immutable, like every value of the model."""
+
+TAG_GRAPH = "ecs-dynamo:graph"
+"""The ownership tag: only what carries it, with the graph's name, is changed or deleted."""
+TAG_COMPONENT = "ecs-dynamo:component"
+TAG_FINGERPRINT = "ecs-dynamo:fingerprint"
+
+ETCD_CLIENT_PORT = 2379
+NATS_CLIENT_PORT = 4222
+
+
+class Role(StrEnum):
+    """What a component's task does. A task may have several (etcd and NATS in one task)."""
+
+    ETCD = "etcd"
+    NATS = "nats"
+    FRONTEND = "frontend"
+    PREFILL = "prefill"
+    DECODE = "decode"
+    WORKER = "worker"
+    PLANNER = "planner"
+
+
+INFRASTRUCTURE_ROLES = frozenset({Role.ETCD, Role.NATS})
+WORKER_ROLES = frozenset({Role.PREFILL, Role.DECODE, Role.WORKER})
+"""Roles that register instances in Dynamo's discovery (frontends register nothing)."""
+
+
+class NetworkMode(StrEnum):
+    """ECS network modes with which a private IP can be had."""
+
+    AWSVPC = "awsvpc"
+    HOST = "host"
+    BRIDGE = "bridge"
+
+
+@dataclass(frozen=True, slots=True)
+class Component:
+    """A component of the graph: one ECS service.
+
+    ``template`` is a RegisterTaskDefinition request (camelCase keys) without endpoints;
+    its ``family`` is already ``family``. ``replicas`` is the declared count, which scaling
+    may change within ``scaling``'s bounds.
+    """
+
+    name: str
+    roles: frozenset[Role]
+    cluster: str
+    service: str
+    family: str
+    launch_type: LaunchType
+    replicas: int
+    template: JsonObject
+    network: NetworkSpec
+    rollout: RolloutSpec
+    scaling: ScalingSpec | None = None
+    target_group_arn: str | None = None
+
+    @property
+    def network_mode(self) -> NetworkMode:
+        """The template's network mode; ECS's default on Linux is bridge."""
+        return NetworkMode(self.template.get("networkMode", "bridge"))
+
+    @property
+    def is_infrastructure(self) -> bool:
+        return bool(self.roles & INFRASTRUCTURE_ROLES)
+
+    @property
+    def is_worker(self) -> bool:
+        return bool(self.roles & WORKER_ROLES)
+
+    @property
+    def is_frontend(self) -> bool:
+        return Role.FRONTEND in self.roles
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """A declared graph. ``components`` lists infrastructure first, then file order.
+
+    ``external_etcd`` and ``external_nats`` are endpoints the user runs; they are empty where
+    a component of the graph has that role. ``needs_nats`` tells whether dependants wait for it.
+    """
+
+    name: str
+    namespace: str
+    region: str | None
+    components: tuple[Component, ...]
+    runtime: RuntimeSpec
+    external_etcd: tuple[str, ...] = ()
+    external_nats: tuple[str, ...] = ()
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+    def component(self, name: str) -> Component:
+        """The component called ``name``; KeyError where there is none."""
+        for component in self.components:
+            if component.name == name:
+                return component
+        raise KeyError(name)
+
+    def with_role(self, role: Role) -> Component | None:
+        """The first component that has ``role``."""
+        return next((c for c in self.components if role in c.roles), None)
+
+    @property
+    def has_nats(self) -> bool:
+        return bool(self.external_nats) or self.with_role(Role.NATS) is not None
+
+    @property
+    def clusters(self) -> tuple[str, ...]:
+        """Every cluster the graph uses, each once, in component order."""
+        return tuple(dict.fromkeys(c.cluster for c in self.components))

@@ -1,0 +1,197 @@
+"""The ordered actions that take a snapshot to the declared graph: printable and comparable.
+
+Each action is one idempotent AWS call with a reason that a person can read. A `RevisionRef`
+names a task definition by fingerprint, since its ARN may only be known once the register action
+before it in the same plan has run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from ecs_dynamo.model.graph import JsonObject
+from ecs_dynamo.model.spec import LaunchType, NetworkSpec, RolloutSpec
+
+
+@dataclass(frozen=True, slots=True)
+class RevisionRef:
+    """A task definition revision: by ARN where it exists, else by the fingerprint to register."""
+
+    family: str
+    fingerprint: str
+    arn: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Action:
+    """Base of the actions."""
+
+    component: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegisterTaskDefinition(Action):
+    """Register ``content``; skipped by the executor where the family's latest already has it."""
+
+    family: str
+    fingerprint: str
+    content: JsonObject
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreateService(Action):
+    """Create the component's service. ``network`` is set for awsvpc only."""
+
+    cluster: str
+    service: str
+    revision: RevisionRef
+    desired: int
+    launch_type: LaunchType
+    rollout: RolloutSpec
+    network: NetworkSpec | None = None
+    distinct_instances: bool = False
+    target_group_arn: str | None = None
+    container_port: tuple[str, int] | None = None
+    """(container name, port) behind ``target_group_arn``."""
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpdateService(Action):
+    """Change only what is not None. Rolls the service when ``revision`` is given."""
+
+    cluster: str
+    service: str
+    revision: RevisionRef | None = None
+    desired: int | None = None
+    rollout: RolloutSpec | None = None
+    network: NetworkSpec | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProtectTasks(Action):
+    """Keep tasks from being stopped by a deployment or scale-in until the protection expires.
+
+    ``minutes`` None takes the protection off.
+    """
+
+    cluster: str
+    tasks: tuple[str, ...]
+    minutes: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeleteService(Action):
+    """Scale to zero and delete a service (``force``)."""
+
+    cluster: str
+    service: str
+
+
+AnyAction = RegisterTaskDefinition | CreateService | UpdateService | ProtectTasks | DeleteService
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """What the graph waits for; the pass is run again when it may have happened."""
+
+    component: str
+    reason: str
+
+
+class ConditionType(StrEnum):
+    """Typed statements about a graph or component."""
+
+    READY = "Ready"
+    PROGRESSING = "Progressing"
+    ENDPOINTS_STALE = "EndpointsStale"
+    SIGNAL_STALE = "SignalStale"
+    CAPACITY_SHORT = "CapacityShort"
+    DEGRADED = "Degraded"
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """A condition that holds (``status`` True) or not; ``component`` None means the graph.
+
+    ``since`` is UTC epoch seconds of the last change of ``status``.
+    """
+
+    type: ConditionType
+    status: bool
+    reason: str
+    message: str
+    since: float
+    component: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoints:
+    """The endpoints dependants need, from ready replicas; None where not resolved yet."""
+
+    etcd: str | None = None
+    nats: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """A scaling decision with its numbers in words ("prefill 1 -> 3: 12 queued, target 4")."""
+
+    component: str
+    current: int
+    desired: int
+    reason: str
+    stale: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Recommendation:
+    """A raw wish of a scaling policy at ``at``, kept for the stabilization windows."""
+
+    at: float
+    desired: int
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What planning remembers between passes; a fresh one (after a restart) is always safe.
+
+    ``started_at`` is when observation began: no scale-down before a full window was observed.
+    """
+
+    started_at: float
+    recommendations: Mapping[str, tuple[Recommendation, ...]] = field(default_factory=dict)
+    conditions: tuple[Condition, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicaCounts:
+    """``ready``: RUNNING, healthy, and answering or registered where the role does so."""
+
+    desired: int
+    running: int
+    ready: int
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to do now, what is waited for, and what is true meanwhile."""
+
+    graph: str
+    actions: tuple[AnyAction, ...]
+    waits: tuple[Wait, ...]
+    conditions: tuple[Condition, ...]
+    endpoints: Endpoints
+    decisions: tuple[Decision, ...]
+    replicas: Mapping[str, ReplicaCounts]
+    notes: tuple[str, ...]
+    memory: Memory
+
+    @property
+    def converged(self) -> bool:
+        """Nothing to do and nothing to wait for."""
+        return not self.actions and not self.waits

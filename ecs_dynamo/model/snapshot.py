@@ -1,0 +1,237 @@
+"""What was observed in one pass: frozen and time-stamped.
+
+Where a look failed the value is `Unknown`, never an empty one: planning treats unknown as
+"hands off", so that a throttled call can not be mistaken for a service that is gone.
+Times are UTC seconds since the epoch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TypeVar, Union
+
+from ecs_dynamo.model.graph import TAG_FINGERPRINT, TAG_GRAPH, JsonObject, Role
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """It could not be observed, and why."""
+
+    reason: str
+
+
+Observed = Union[T, Unknown]  # noqa: UP007 (a generic alias of a union needs Union in 3.11)
+
+
+@dataclass(frozen=True, slots=True)
+class PortBinding:
+    """A container port and the host port it is reachable at."""
+
+    container_port: int
+    host_port: int
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """One container of a task. ``health`` is HEALTHY, UNHEALTHY or UNKNOWN (no health check)."""
+
+    name: str
+    last_status: str
+    health: str = "UNKNOWN"
+    exit_code: int | None = None
+    reason: str | None = None
+    bindings: tuple[PortBinding, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One ECS task of a component.
+
+    ``private_ip``: the ENI's address (awsvpc) or the container instance's (host, bridge);
+    None until AWS has told it. ``health`` is the task's aggregated container health.
+    """
+
+    arn: str
+    task_definition_arn: str
+    last_status: str
+    desired_status: str
+    health: str = "UNKNOWN"
+    private_ip: str | None = None
+    container_instance_arn: str | None = None
+    containers: tuple[Container, ...] = ()
+    created_at: float | None = None
+    started_at: float | None = None
+    stopped_at: float | None = None
+    stop_code: str | None = None
+    stopped_reason: str | None = None
+    protected_until: float | None = None
+
+    @property
+    def is_running(self) -> bool:
+        """RUNNING, not asked to stop, and not failing its health check."""
+        return (
+            self.last_status == "RUNNING"
+            and self.desired_status == "RUNNING"
+            and self.health != "UNHEALTHY"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """One deployment of a service; ``status`` PRIMARY is the one in force."""
+
+    id: str
+    status: str
+    task_definition_arn: str
+    desired: int
+    running: int
+    pending: int
+    failed: int = 0
+    rollout_state: str = "COMPLETED"
+    rollout_reason: str = ""
+    updated_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """One ECS service. ``status``: ACTIVE, DRAINING or INACTIVE."""
+
+    arn: str
+    name: str
+    cluster: str
+    status: str
+    desired: int
+    running: int
+    pending: int
+    task_definition_arn: str
+    deployments: tuple[Deployment, ...] = ()
+    tags: Mapping[str, str] = field(default_factory=dict)
+    minimum_healthy_percent: int | None = None
+    maximum_percent: int | None = None
+    circuit_breaker: bool = False
+    subnets: tuple[str, ...] = ()
+    security_groups: tuple[str, ...] = ()
+    assign_public_ip: bool = False
+    events: tuple[str, ...] = ()
+
+    def owned_by(self, graph: str) -> bool:
+        """Whether the service carries ``graph``'s ownership tag."""
+        return self.tags.get(TAG_GRAPH) == graph
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """A task definition revision. ``content`` is the RegisterTaskDefinition shape."""
+
+    arn: str
+    family: str
+    number: int
+    content: JsonObject
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def fingerprint(self) -> str | None:
+        return self.tags.get(TAG_FINGERPRINT)
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerInstance:
+    """An EC2 instance in a cluster. GPU counts are slots; ``used_ports`` are reserved TCP ports."""
+
+    arn: str
+    ec2_instance_id: str
+    status: str
+    agent_connected: bool
+    private_ip: str | None
+    instance_type: str | None = None
+    availability_zone: str | None = None
+    gpus: int = 0
+    gpus_free: int = 0
+    cpu_free: int = 0
+    memory_free: int = 0
+    used_ports: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """The answer of one replica to a health check at ``url``.
+
+    For a frontend ``models`` lists what it serves (``/v1/models``); for others it is empty.
+    """
+
+    url: str
+    healthy: bool
+    detail: str = ""
+    models: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """A worker instance in Dynamo's discovery: ``v1/instances/{ns}/{component}/{endpoint}/{lease}``.
+
+    ``component`` is Dynamo's (``backend``, ``prefill``), ``address`` the IP that it advertises.
+    """
+
+    namespace: str
+    component: str
+    endpoint: str
+    lease_id: int
+    address: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """A measured demand for a component, e.g. kind ``queue_depth``, unit ``requests``."""
+
+    component: str
+    kind: str
+    value: float
+    unit: str
+    observed_at: float
+    source: str = ""
+
+    def age(self, now: float) -> float:
+        """Seconds since it was observed."""
+        return max(0.0, now - self.observed_at)
+
+
+@dataclass(frozen=True, slots=True)
+class ComponentSnapshot:
+    """What was seen of one component.
+
+    ``service`` is None where ECS said that there is none. ``revision`` is the latest ACTIVE
+    revision of the component's family, ``revisions`` those that its service and tasks refer to
+    (by ARN). ``stopped`` are recently stopped tasks. ``probes`` maps a task ARN to its answer
+    per role; no entry means that it was not asked.
+    """
+
+    service: Observed[Service | None]
+    tasks: Observed[tuple[Task, ...]] = ()
+    stopped: Observed[tuple[Task, ...]] = ()
+    revision: Observed[Revision | None] = None
+    revisions: Mapping[str, Revision] = field(default_factory=dict)
+    probes: Mapping[tuple[str, Role], Probe] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """One complete look. ``orphans`` carry the graph's tag but the graph declares them no more.
+
+    ``external`` holds the probes of external endpoints by URL. ``registrations`` are read from
+    the etcd that the ready infrastructure replica (or external endpoint) serves.
+    """
+
+    graph: str
+    observed_at: float
+    components: Mapping[str, ComponentSnapshot]
+    clusters: Mapping[str, Observed[bool]] = field(default_factory=dict)
+    container_instances: Mapping[str, Observed[tuple[ContainerInstance, ...]]] = field(
+        default_factory=dict
+    )
+    orphans: Observed[tuple[Service, ...]] = ()
+    registrations: Observed[tuple[Registration, ...]] = ()
+    external: Mapping[str, Probe] = field(default_factory=dict)
+    signals: tuple[Signal, ...] = ()

@@ -1,0 +1,202 @@
+"""The graph file, as a user writes it (YAML, camelCase keys, unknown keys refused).
+
+It is shaped after Dynamo's v1beta1 graph resource (``components: [{name, type, replicas}]``)
+wherever that has a word for the thing. Task definitions stay the user's own ECS files and are
+only referred to from here. `ecs_dynamo.config` turns a `GraphSpec` into a `Graph`.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic.alias_generators import to_camel
+
+Name = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
+Percent = Annotated[int, Field(ge=0, le=200)]
+Seconds = Annotated[float, Field(ge=0)]
+
+
+class SpecModel(BaseModel):
+    """Frozen, camelCase in the file, snake_case in Python, unknown keys are errors."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=True
+    )
+
+
+class ComponentType(StrEnum):
+    """What a declared component is; the words are those of Dynamo's v1beta1 graph resource."""
+
+    FRONTEND = "frontend"
+    PREFILL = "prefill"
+    DECODE = "decode"
+    WORKER = "worker"
+    PLANNER = "planner"
+
+
+class LaunchType(StrEnum):
+    """ECS launch type."""
+
+    EC2 = "EC2"
+    FARGATE = "FARGATE"
+
+
+class NetworkSpec(SpecModel):
+    """awsvpc placement of tasks; needed by every component whose network mode is awsvpc."""
+
+    subnets: tuple[str, ...] = ()
+    security_groups: tuple[str, ...] = ()
+    assign_public_ip: bool = False
+
+
+class ClustersSpec(SpecModel):
+    """Names (or ARNs) of the ECS clusters."""
+
+    infrastructure: str = "dynamo-fargate"
+    workers: str = "dynamo-GPU"
+
+
+class RolloutSpec(SpecModel):
+    """How a new revision replaces the old one: ECS's own deployment limits, in percent."""
+
+    minimum_healthy_percent: Percent = 100
+    maximum_percent: Percent = 200
+    progress_deadline_seconds: Seconds = 1800
+    circuit_breaker: bool = True
+
+    @model_validator(mode="after")
+    def _room_to_move(self) -> Self:
+        if self.maximum_percent < 100:
+            raise ValueError("maximumPercent is below 100; ECS takes 100 to 200")
+        if self.maximum_percent == 100 and self.minimum_healthy_percent >= 100:
+            raise ValueError(
+                "maximumPercent 100 with minimumHealthyPercent 100 can never replace a task; "
+                "raise the one or lower the other"
+            )
+        return self
+
+
+class JetStreamSource(SpecModel):
+    """A JetStream consumer whose backlog (`num_pending` + `num_ack_pending`) is the demand."""
+
+    stream: str
+    consumer: str
+
+
+class ScalingSpec(SpecModel):
+    """Scaling of one component from its queue depth.
+
+    ``target`` is the queue depth that one replica is allowed. Windows and ages are seconds.
+    """
+
+    min: Annotated[int, Field(ge=0)] = 1
+    max: Annotated[int, Field(ge=1)]
+    target: Annotated[float, Field(gt=0)] = 4.0
+    source: Literal["frontend", "jetstream"] = "frontend"
+    jetstream: JetStreamSource | None = None
+    tolerance: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    scale_up_stabilization_seconds: Seconds = 0.0
+    scale_down_stabilization_seconds: Seconds = 300.0
+    max_step_up: Annotated[int, Field(ge=1)] = 4
+    max_step_down: Annotated[int, Field(ge=1)] = 1
+    max_signal_age_seconds: Annotated[float, Field(gt=0)] = 60.0
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.min > self.max:
+            raise ValueError(f"min {self.min} is above max {self.max}; lower min or raise max")
+        if (self.source == "jetstream") != (self.jetstream is not None):
+            raise ValueError("source jetstream and the key jetstream go together; give both")
+        return self
+
+
+class InfraServiceSpec(SpecModel):
+    """etcd or NATS: a task definition to run on Fargate, or endpoints that exist already."""
+
+    task_definition: str | None = None
+    endpoints: tuple[str, ...] = ()
+    replicas: Annotated[int, Field(ge=1, le=1)] = 1
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if (self.task_definition is None) == (not self.endpoints):
+            raise ValueError("give exactly one of taskDefinition and endpoints")
+        return self
+
+
+class InfrastructureSpec(SpecModel):
+    """etcd and NATS: together in one task (``taskDefinition``), or each on its own."""
+
+    task_definition: str | None = None
+    etcd: InfraServiceSpec | None = None
+    nats: InfraServiceSpec | None = None
+    launch_type: LaunchType = LaunchType.FARGATE
+    rollout: RolloutSpec = RolloutSpec()
+
+    @model_validator(mode="after")
+    def _together_or_apart(self) -> Self:
+        if self.task_definition is not None and (self.etcd or self.nats):
+            raise ValueError("taskDefinition runs etcd and NATS together; leave out etcd and nats")
+        if self.task_definition is None and self.etcd is None:
+            raise ValueError("give taskDefinition (etcd and NATS together) or etcd")
+        return self
+
+
+class RuntimeSpec(SpecModel):
+    """Dynamo runtime settings injected into every component unless its task definition has them.
+
+    A JetStream-era or ``nats`` plane needs NATS; with ``tcp`` and ``zmq`` NATS may be left out.
+    """
+
+    request_plane: Literal["tcp", "nats"] = "tcp"
+    event_plane: Literal["zmq", "nats"] = "zmq"
+    system_port: Annotated[int, Field(ge=0, le=65535)] = 8081
+    frontend_port: Annotated[int, Field(ge=1, le=65535)] = 8000
+    drain_seconds: Annotated[float, Field(ge=0, le=7200)] = 60.0
+    lease_seconds: Annotated[int, Field(ge=1, le=600)] = 30
+
+
+class ComponentSpec(SpecModel):
+    """One component: an ECS service that runs ``replicas`` tasks of ``taskDefinition``."""
+
+    name: Name
+    type: ComponentType
+    also_runs: tuple[ComponentType, ...] = ()
+    replicas: Annotated[int, Field(ge=0)] = 1
+    task_definition: str
+    cluster: str | None = None
+    launch_type: LaunchType = LaunchType.EC2
+    image: str | None = None
+    command: tuple[str, ...] | None = None
+    env: dict[str, str] = Field(default_factory=dict)
+    rollout: RolloutSpec = RolloutSpec()
+    scaling: ScalingSpec | None = None
+    network: NetworkSpec | None = None
+    target_group_arn: str | None = None
+
+    @model_validator(mode="after")
+    def _replicas_within_scaling(self) -> Self:
+        scaling = self.scaling
+        if scaling and not scaling.min <= self.replicas <= scaling.max:
+            raise ValueError(
+                f"replicas {self.replicas} is outside scaling min {scaling.min} to "
+                f"max {scaling.max}; set replicas within them"
+            )
+        return self
+
+
+class GraphSpec(SpecModel):
+    """The whole graph file."""
+
+    name: Name
+    namespace: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")] | None = None
+    region: str | None = None
+    variables: dict[str, str] = Field(default_factory=dict)
+    tags: dict[str, str] = Field(default_factory=dict)
+    clusters: ClustersSpec = ClustersSpec()
+    network: NetworkSpec = NetworkSpec()
+    infrastructure: InfrastructureSpec
+    runtime: RuntimeSpec = RuntimeSpec()
+    components: Annotated[tuple[ComponentSpec, ...], Field(min_length=1)]

@@ -1,0 +1,16 @@
+"""The graph file's model refuses what can not work."""
+
+import pytest
+from pydantic import ValidationError
+
+from ecs_dynamo.model.spec import RolloutSpec, ScalingSpec
+
+
+def test_scaling_min_above_max_is_refused() -> None:
+    with pytest.raises(ValidationError, match="min 5 is above max 2"):
+        ScalingSpec(min=5, max=2)
+
+
+def test_rollout_that_can_not_move_is_refused() -> None:
+    with pytest.raises(ValidationError, match="can never replace a task"):
+        RolloutSpec(minimum_healthy_percent=100, maximum_percent=100)
