@@ -170,7 +170,7 @@ class Probe:
 
 @dataclass(frozen=True, slots=True)
 class Registration:
-    """A worker instance in Dynamo's discovery: ``v1/instances/{ns}/{component}/{endpoint}/{lease}``.
+    """A worker in Dynamo's discovery, ``v1/instances/{ns}/{component}/{endpoint}/{lease}``.
 
     ``component`` is Dynamo's (``backend``, ``prefill``), ``address`` the IP that it advertises.
     """
