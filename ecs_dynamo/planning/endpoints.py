@@ -1,0 +1,161 @@
+"""Where the endpoints come from: the private IP of an infrastructure replica that answered.
+
+A RUNNING task is not yet an endpoint: etcd may still elect and NATS may still load its store, so
+an endpoint is only taken from a replica whose health check answered. The price is one probe a
+pass; the gain is that no dependant ever starts against an address that was not there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from ecs_dynamo.model.graph import (
+    ETCD_CLIENT_PORT,
+    NATS_CLIENT_PORT,
+    Component,
+    Graph,
+    JsonObject,
+    NetworkMode,
+    Role,
+)
+from ecs_dynamo.model.plan import Endpoints
+from ecs_dynamo.model.snapshot import ComponentSnapshot, Service, Snapshot, Task, Unknown
+
+ETCD_VARIABLE = "ETCD_ENDPOINTS"
+NATS_VARIABLE = "NATS_SERVER"
+
+
+def address_of(component: Component, task: Task, container_port: int) -> tuple[str, int] | None:
+    """IP and port at which ``container_port`` of ``task`` is reached; None while not known.
+
+    awsvpc and host: the port itself. bridge: the host port that ECS mapped it to.
+    """
+    if task.private_ip is None:
+        return None
+    if component.network_mode is not NetworkMode.BRIDGE:
+        return task.private_ip, container_port
+    for container in task.containers:
+        for binding in container.bindings:
+            if binding.container_port == container_port:
+                return task.private_ip, binding.host_port
+    return None
+
+
+def _url(graph: Graph, component: Component, task: Task, role: Role) -> str | None:
+    port, scheme = {
+        Role.ETCD: (ETCD_CLIENT_PORT, "http"),
+        Role.NATS: (NATS_CLIENT_PORT, "nats"),
+        Role.FRONTEND: (graph.runtime.frontend_port, "http"),
+    }[role]
+    address = address_of(component, task, port)
+    return f"{scheme}://{address[0]}:{address[1]}" if address else None
+
+
+PROBED_ROLES = (Role.ETCD, Role.NATS, Role.FRONTEND)
+
+
+def probe_targets(
+    graph: Graph, component: Component, tasks: Iterable[Task]
+) -> dict[tuple[str, Role], str]:
+    """The health-check URL of each running task, by task ARN and role.
+
+    Workers have none: they are ready when they are registered in Dynamo's discovery.
+    """
+    targets: dict[tuple[str, Role], str] = {}
+    for task in tasks:
+        if not task.is_running:
+            continue
+        for role in PROBED_ROLES:
+            url = _url(graph, component, task, role) if role in component.roles else None
+            if url is not None:
+                targets[task.arn, role] = url
+    return targets
+
+
+def known_tasks(seen: ComponentSnapshot) -> tuple[Task, ...]:
+    """The component's tasks; empty where they are unknown."""
+    return () if isinstance(seen.tasks, Unknown) else seen.tasks
+
+
+def known_service(seen: ComponentSnapshot) -> Service | None:
+    """The component's live service; None where it is unknown, absent or INACTIVE."""
+    service = seen.service
+    if service is None or isinstance(service, Unknown) or service.status == "INACTIVE":
+        return None
+    return service
+
+
+def environment_value(content: JsonObject, name: str) -> str | None:
+    """The first plain environment value called ``name`` in a task definition."""
+    for container in content.get("containerDefinitions", ()):
+        for entry in container.get("environment", ()):
+            if entry.get("name") == name:
+                return str(entry.get("value", ""))
+    return None
+
+
+def injected_endpoints(graph: Graph, snapshot: Snapshot) -> Mapping[str, Endpoints]:
+    """The endpoints that each dependant's service has in its revision now, by component."""
+    found: dict[str, Endpoints] = {}
+    for component in graph.components:
+        seen = snapshot.components.get(component.name)
+        service = known_service(seen) if seen else None
+        if component.is_infrastructure or seen is None or service is None:
+            continue
+        revision = seen.revisions.get(service.task_definition_arn)
+        if revision is not None:
+            found[component.name] = Endpoints(
+                etcd=environment_value(revision.content, ETCD_VARIABLE),
+                nats=environment_value(revision.content, NATS_VARIABLE),
+            )
+    return found
+
+
+def ready_urls(graph: Graph, snapshot: Snapshot, role: Role) -> tuple[str, ...]:
+    """URLs of the replicas with ``role`` that answered, the one to prefer first.
+
+    Preferred: a replica of the service's current revision, then the URL that dependants already
+    have (so that nothing rolls without need), then the longest running.
+    """
+    component = graph.with_role(role)
+    seen = snapshot.components.get(component.name) if component else None
+    if component is None or seen is None:
+        return ()
+    service = known_service(seen)
+    current = service.task_definition_arn if service else None
+    injected = {
+        getattr(endpoints, role.value) for endpoints in injected_endpoints(graph, snapshot).values()
+    }
+    ranked = []
+    for task in known_tasks(seen):
+        probe = seen.probes.get((task.arn, role))
+        url = _url(graph, component, task, role)
+        if url is None or not task.is_running or probe is None or not probe.healthy:
+            continue
+        started = task.started_at if task.started_at is not None else float("inf")
+        ranked.append(
+            ((task.task_definition_arn != current, url not in injected, started, task.arn), url)
+        )
+    return tuple(url for _, url in sorted(ranked))
+
+
+def resolve_endpoints(graph: Graph, snapshot: Snapshot) -> Endpoints:
+    """The endpoints that dependants should have now; None for what nothing ready serves."""
+
+    def resolve(role: Role, external: tuple[str, ...]) -> str | None:
+        if external:
+            answered = [u for u in external if u in snapshot.external]
+            if any(snapshot.external[u].healthy for u in answered):
+                return ",".join(external)
+            return None
+        urls = ready_urls(graph, snapshot, role)
+        return urls[0] if urls else None
+
+    return Endpoints(
+        etcd=resolve(Role.ETCD, graph.external_etcd), nats=resolve(Role.NATS, graph.external_nats)
+    )
+
+
+def endpoints_complete(graph: Graph, endpoints: Endpoints) -> bool:
+    """Whether dependants may start: etcd always; NATS where the graph has one."""
+    return endpoints.etcd is not None and (endpoints.nats is not None or not graph.has_nats)

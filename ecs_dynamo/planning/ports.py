@@ -1,0 +1,66 @@
+"""Fixed ports in host mode: replicas that share an instance's address must not share a port.
+
+Frontends keep their well-known port and are placed one an instance: the port is declared, so ECS
+reserves it. Workers' system port is only for metrics and health, so packing several GPUs' workers
+on an instance matters more: components get distinct ports (base + index), and a component that
+may have several replicas on an instance gets 0, which lets the system choose a free one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ecs_dynamo.model.graph import Component, Graph, NetworkMode
+
+
+@dataclass(frozen=True, slots=True)
+class PortPlan:
+    """System port by component, the components placed one an instance, and why, in words."""
+
+    system_ports: Mapping[str, int]
+    distinct_instances: frozenset[str]
+    notes: tuple[str, ...]
+
+
+def _largest(component: Component) -> int:
+    return max(component.replicas, component.scaling.max if component.scaling else 0)
+
+
+def plan_ports(graph: Graph) -> PortPlan:
+    """Choose ports for every component; deterministic in the graph alone."""
+    base = graph.runtime.system_port
+    ports: dict[str, int] = {}
+    distinct: set[str] = set()
+    notes: list[str] = []
+    taken: dict[str, int] = {}
+    for component in graph.components:
+        if component.is_infrastructure:
+            continue
+        ports[component.name] = base
+        if component.network_mode is not NetworkMode.HOST:
+            continue
+        if component.is_frontend:
+            distinct.add(component.name)
+            if _largest(component) > 1:
+                notes.append(
+                    f"{component.name}: host mode with fixed port {graph.runtime.frontend_port}: "
+                    "placed one an instance"
+                )
+        if not component.is_worker or base == 0:
+            continue
+        if _largest(component) > 1 and not component.is_frontend:
+            ports[component.name] = 0
+            notes.append(
+                f"{component.name}: host mode with up to {_largest(component)} replicas: "
+                "system port made dynamic (DYN_SYSTEM_PORT=0)"
+            )
+            continue
+        index = taken.get(component.cluster, 0)
+        taken[component.cluster] = index + 1
+        ports[component.name] = base + index
+        if index:
+            notes.append(
+                f"{component.name}: host mode on a shared cluster: system port {base + index}"
+            )
+    return PortPlan(ports, frozenset(distinct), tuple(notes))

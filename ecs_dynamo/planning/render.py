@@ -1,0 +1,146 @@
+"""Task definitions with the endpoints and Dynamo's runtime settings injected.
+
+The user's own file stays in charge: endpoints replace what is there, since keeping them right is
+our job, but every other setting is only added where the user left it open. What comes as a
+`secrets` reference is never touched.
+"""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from ecs_dynamo.model.graph import (
+    ETCD_CLIENT_PORT,
+    NATS_CLIENT_PORT,
+    Component,
+    Graph,
+    JsonObject,
+)
+from ecs_dynamo.model.plan import Endpoints
+from ecs_dynamo.planning.endpoints import ETCD_VARIABLE, NATS_VARIABLE
+
+PLACEHOLDER = "IP_ADDRESS"
+"""The word that Dynamo's public ECS example has where an address must be pasted."""
+
+_PLACEHOLDER = re.compile(rf"{PLACEHOLDER}(?P<port>:\d+)?")
+
+
+def _host(endpoint: str | None) -> str | None:
+    return urlsplit(endpoint.split(",")[0]).hostname if endpoint else None
+
+
+def fill_placeholders(text: str, endpoints: Endpoints, name: str = "") -> str:
+    """Replace ``IP_ADDRESS`` with the host of etcd or NATS, told apart by the port behind it.
+
+    Where the port tells nothing, a name that speaks of NATS means NATS; else it means etcd.
+    """
+    etcd, nats = _host(endpoints.etcd), _host(endpoints.nats)
+
+    def fill(match: re.Match[str]) -> str:
+        port = match["port"] or ""
+        wants_nats = port == f":{NATS_CLIENT_PORT}" or (
+            port != f":{ETCD_CLIENT_PORT}" and "NATS" in name.upper()
+        )
+        host = nats if wants_nats else etcd
+        return match[0] if host is None else f"{host}{port}"
+
+    return _PLACEHOLDER.sub(fill, text)
+
+
+def _declared(container: Mapping[str, Any]) -> set[str]:
+    return {
+        entry["name"]
+        for key in ("environment", "secrets")
+        for entry in container.get(key, ())
+        if "name" in entry
+    }
+
+
+def _mentions_endpoints(container: Mapping[str, Any]) -> bool:
+    if _declared(container) & {ETCD_VARIABLE, NATS_VARIABLE}:
+        return True
+    texts = [e.get("value", "") for e in container.get("environment", ())]
+    texts += [*container.get("command", ()), *container.get("entryPoint", ())]
+    return any(PLACEHOLDER in text for text in texts)
+
+
+def needy_containers(content: JsonObject) -> frozenset[str]:
+    """Names of the containers that get the endpoints.
+
+    Those that declare the need (an endpoint variable or the placeholder); where none does, every
+    essential one, so that a log router beside Dynamo is left alone but a bare image works.
+    """
+    containers = content.get("containerDefinitions", ())
+    declared = frozenset(c["name"] for c in containers if _mentions_endpoints(c))
+    return declared or frozenset(c["name"] for c in containers if c.get("essential", True))
+
+
+def runtime_environment(graph: Graph, component: Component, system_port: int) -> dict[str, str]:
+    """Dynamo's settings that must agree between components (names: Dynamo 1.6.1).
+
+    The system port and endpoint health are a worker's alone: a frontend serves its own /health.
+    """
+    runtime = graph.runtime
+    values = {
+        "DYN_NAMESPACE": graph.namespace,
+        "DYN_REQUEST_PLANE": runtime.request_plane,
+        "DYN_EVENT_PLANE": runtime.event_plane,
+        "DYN_RUNTIME_GRACEFUL_SHUTDOWN_TIMEOUT_SECS": f"{runtime.drain_seconds:g}",
+        "ETCD_LEASE_TTL": str(runtime.lease_seconds),
+    }
+    if component.is_worker:
+        values["DYN_SYSTEM_PORT"] = str(system_port)
+        values["DYN_SYSTEM_USE_ENDPOINT_HEALTH_STATUS"] = '["generate"]'
+    return values
+
+
+def _environment(
+    container: Mapping[str, Any],
+    endpoints: Endpoints,
+    defaults: Mapping[str, str],
+) -> list[dict[str, str]]:
+    values = {
+        e["name"]: fill_placeholders(e.get("value", ""), endpoints, e["name"])
+        for e in container.get("environment", ())
+    }
+    secrets = {e["name"] for e in container.get("secrets", ())}
+    injected = {ETCD_VARIABLE: endpoints.etcd, NATS_VARIABLE: endpoints.nats}
+    for name, value in injected.items():
+        if name in secrets:
+            continue
+        if value is not None:
+            values[name] = value
+        else:
+            # An address that nobody serves would block Dynamo's start for two minutes.
+            values.pop(name, None)
+    for name, value in defaults.items():
+        if name not in secrets:
+            values.setdefault(name, value)
+    return [{"name": name, "value": values[name]} for name in sorted(values)]
+
+
+def render(
+    graph: Graph, component: Component, endpoints: Endpoints, system_port: int
+) -> JsonObject:
+    """The RegisterTaskDefinition content of ``component`` with ``endpoints`` injected.
+
+    Infrastructure is rendered as it is. Pure: the template is not changed.
+    """
+    content: dict[str, Any] = copy.deepcopy(dict(component.template))
+    content["family"] = component.family
+    if component.is_infrastructure:
+        return content
+    needy = needy_containers(content)
+    defaults = runtime_environment(graph, component, system_port)
+    for container in content.get("containerDefinitions", ()):
+        if container["name"] not in needy:
+            continue
+        container["environment"] = _environment(container, endpoints, defaults)
+        for key in ("command", "entryPoint"):
+            if key in container:
+                container[key] = [fill_placeholders(word, endpoints) for word in container[key]]
+    return content
