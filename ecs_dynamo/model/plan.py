@@ -165,6 +165,8 @@ class Memory:
 
     started_at: float
     recommendations: Mapping[str, tuple[Recommendation, ...]] = field(default_factory=dict)
+    failed: Mapping[str, str] = field(default_factory=dict)
+    """Component -> fingerprint whose rollout ECS failed; not tried again by this daemon."""
     conditions: tuple[Condition, ...] = ()
 
 

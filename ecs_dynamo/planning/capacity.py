@@ -1,0 +1,55 @@
+"""GPU slots: whether a surge fits, and what a rollout does where it does not.
+
+ECS waits for ever for a place that a full cluster can not give, so a rollout that may not go below
+100 % healthy would never end. There the limits are lowered to "replace one at a time" for the
+time of the rollout, and restored when it is done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ecs_dynamo.model.graph import Component
+from ecs_dynamo.model.snapshot import Snapshot, Unknown
+from ecs_dynamo.model.spec import RolloutSpec
+
+
+def gpus_of(component: Component) -> int:
+    """GPU slots that one replica takes."""
+    return sum(
+        int(requirement.get("value", 0))
+        for container in component.template.get("containerDefinitions", ())
+        for requirement in container.get("resourceRequirements", ())
+        if requirement.get("type") == "GPU"
+    )
+
+
+def free_gpus(snapshot: Snapshot) -> Mapping[str, tuple[int, ...]]:
+    """Free GPU slots of each active instance, by cluster; clusters not observed are left out."""
+    return {
+        cluster: tuple(i.gpus_free for i in instances if i.status == "ACTIVE" and i.agent_connected)
+        for cluster, instances in snapshot.container_instances.items()
+        if not isinstance(instances, Unknown)
+    }
+
+
+def surge_fits(component: Component, replicas: int, free: Mapping[str, tuple[int, ...]]) -> bool:
+    """Whether ``replicas`` more replicas find GPU slots now.
+
+    A component without GPUs always fits; on a cluster that was not observed nothing is promised.
+    """
+    gpus = gpus_of(component)
+    if gpus == 0 or replicas == 0:
+        return True
+    return sum(slots // gpus for slots in free.get(component.cluster, ())) >= replicas
+
+
+def one_at_a_time(spec: RolloutSpec, replicas: int) -> RolloutSpec:
+    """Limits with which ECS frees a place before it fills it: one replica at a time."""
+    floor = (max(replicas, 1) - 1) * 100 // max(replicas, 1)
+    return spec.model_copy(
+        update={
+            "minimum_healthy_percent": min(spec.minimum_healthy_percent, floor),
+            "maximum_percent": 100,
+        }
+    )

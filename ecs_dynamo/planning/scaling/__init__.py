@@ -1,0 +1,1 @@
+"""Pure scaling policies: measured demand in, desired counts with reasons out."""

@@ -1,0 +1,172 @@
+"""What each component should be now, beside what it is: the comparison all decisions share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ecs_dynamo.model.graph import (
+    TAG_COMPONENT,
+    TAG_FINGERPRINT,
+    TAG_GRAPH,
+    Component,
+    Graph,
+    JsonObject,
+    NetworkMode,
+)
+from ecs_dynamo.model.plan import RevisionRef
+from ecs_dynamo.model.snapshot import ComponentSnapshot, Revision, Service, Snapshot, Task, Unknown
+from ecs_dynamo.model.spec import NetworkSpec
+from ecs_dynamo.planning.endpoints import known_service, known_tasks
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """One component's wanted state (None content: it can not be rendered yet) and what is seen."""
+
+    component: Component
+    seen: ComponentSnapshot
+    content: JsonObject | None
+    fingerprint: str | None
+    desired: int
+
+    @property
+    def service(self) -> Service | None:
+        return known_service(self.seen)
+
+    @property
+    def current(self) -> Revision | None:
+        """The revision that the service is set to now."""
+        service = self.service
+        return self.seen.revisions.get(service.task_definition_arn) if service else None
+
+    @property
+    def rolls(self) -> bool:
+        """The service exists and must get another revision."""
+        return (
+            self.service is not None
+            and self.fingerprint is not None
+            and self.current is not None
+            and self.current.fingerprint != self.fingerprint
+        )
+
+    @property
+    def old_tasks(self) -> tuple[Task, ...]:
+        """Running tasks of a revision other than the service's."""
+        service = self.service
+        return tuple(
+            t
+            for t in known_tasks(self.seen)
+            if service is not None
+            and t.is_running
+            and t.task_definition_arn != service.task_definition_arn
+        )
+
+    @property
+    def new_tasks(self) -> tuple[Task, ...]:
+        """Tasks of the revision that the service is set to."""
+        service = self.service
+        return tuple(
+            t
+            for t in known_tasks(self.seen)
+            if service is not None and t.task_definition_arn == service.task_definition_arn
+        )
+
+    @property
+    def rolling(self) -> bool:
+        """ECS is still replacing tasks."""
+        service = self.service
+        return service is not None and (
+            len(service.deployments) > 1
+            or any(d.rollout_state == "IN_PROGRESS" for d in service.deployments)
+        )
+
+    @property
+    def failed(self) -> bool:
+        """ECS gave up on the wanted revision (its circuit breaker, or a failed deployment)."""
+        service = self.service
+        if service is None or self.fingerprint is None:
+            return False
+        return any(
+            d.rollout_state == "FAILED"
+            and (revision := self.seen.revisions.get(d.task_definition_arn)) is not None
+            and revision.fingerprint == self.fingerprint
+            for d in service.deployments
+        )
+
+
+def existing_revision(wanted: Wanted) -> RevisionRef | None:
+    """A reference to the wanted revision; its ARN where ECS has it already."""
+    if wanted.fingerprint is None:
+        return None
+    latest = wanted.seen.revision
+    known = [
+        *([latest] if isinstance(latest, Revision) else []),
+        *(wanted.seen.revisions[arn] for arn in sorted(wanted.seen.revisions)),
+    ]
+    arn = next((r.arn for r in known if r.fingerprint == wanted.fingerprint), None)
+    return RevisionRef(wanted.component.family, wanted.fingerprint, arn)
+
+
+def ownership_tags(
+    graph: Graph, component: Component, fingerprint: str | None = None
+) -> Mapping[str, str]:
+    """The user's tags and ours; ours win."""
+    tags = {**graph.tags, TAG_GRAPH: graph.name, TAG_COMPONENT: component.name}
+    if fingerprint is not None:
+        tags[TAG_FINGERPRINT] = fingerprint
+    return tags
+
+
+def service_network(component: Component) -> NetworkSpec | None:
+    """The awsvpc configuration of the component's service; None in host and bridge mode."""
+    return component.network if component.network_mode is NetworkMode.AWSVPC else None
+
+
+def network_differs(component: Component, service: Service) -> bool:
+    """Whether the service's awsvpc configuration is not the declared one (order is no matter)."""
+    wanted = service_network(component)
+    return wanted is not None and (
+        set(wanted.subnets) != set(service.subnets)
+        or set(wanted.security_groups) != set(service.security_groups)
+        or wanted.assign_public_ip != service.assign_public_ip
+    )
+
+
+def obstacle(graph: Graph, component: Component, snapshot: Snapshot) -> tuple[str, str] | None:
+    """Why the component must not be touched in this pass: a reason word and a sentence."""
+    seen = snapshot.components.get(component.name)
+    if seen is None:
+        return "NotObserved", "it was not observed"
+    for part, value in (("service", seen.service), ("tasks", seen.tasks)):
+        if isinstance(value, Unknown):
+            return "NotObserved", f"its {part} could not be observed: {value.reason}"
+    if isinstance(seen.revision, Unknown):
+        return (
+            "NotObserved",
+            f"its task definitions could not be observed: {seen.revision.reason}",
+        )
+    cluster = snapshot.clusters.get(component.cluster, True)
+    if isinstance(cluster, Unknown):
+        return (
+            "NotObserved",
+            f"cluster {component.cluster} could not be observed: {cluster.reason}",
+        )
+    if cluster is False:
+        return "ClusterMissing", (
+            f"cluster {component.cluster} does not exist; create it or name another under clusters"
+        )
+    service = known_service(seen)
+    if service is None:
+        return None
+    if not service.owned_by(graph.name):
+        return "ForeignService", (
+            f"service {service.name} in {service.cluster} exists without the tag "
+            f"{TAG_GRAPH}={graph.name} and is left alone; rename the graph or component, or "
+            "delete or tag that service"
+        )
+    if service.status == "DRAINING":
+        return "ServiceDraining", f"service {service.name} is still draining"
+    if service.task_definition_arn not in seen.revisions:
+        return "NotObserved", f"{service.task_definition_arn} could not be read"
+    return None
