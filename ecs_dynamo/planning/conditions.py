@@ -1,0 +1,128 @@
+"""Conditions: typed statements about the graph and each component, with the time of change."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from ecs_dynamo.model.plan import Condition, ConditionType, Decision, Endpoints, ReplicaCounts, Wait
+from ecs_dynamo.model.snapshot import Signal
+from ecs_dynamo.planning.wanted import Wanted
+
+
+class ConditionBook:
+    """Collects conditions; keeps ``since`` of one whose status did not change."""
+
+    def __init__(self, before: Iterable[Condition], now: float) -> None:
+        self._before = {(c.type, c.component): c for c in before}
+        self._now = now
+        self._found: dict[tuple[ConditionType, str | None], Condition] = {}
+
+    def set(
+        self,
+        kind: ConditionType,
+        status: bool,
+        reason: str,
+        message: str,
+        component: str | None = None,
+    ) -> None:
+        """State that ``kind`` holds or not for ``component`` (None: the graph)."""
+        old = self._before.get((kind, component))
+        since = old.since if old is not None and old.status == status else self._now
+        self._found[kind, component] = Condition(kind, status, reason, message, since, component)
+
+    def all(self) -> tuple[Condition, ...]:
+        """What was stated, in a stable order: the graph first, then by component and type."""
+        return tuple(sorted(self._found.values(), key=lambda c: (c.component or "", c.type.value)))
+
+
+def placement_shortage(wanted: Wanted) -> str | None:
+    """ECS's own words where it could not place a task, while replicas are missing."""
+    service = wanted.service
+    if service is None or service.running >= service.desired:
+        return None
+    latest = service.events[0] if service.events else ""
+    return latest if "unable to place a task" in latest else None
+
+
+def state_conditions(
+    book: ConditionBook,
+    wanted: Iterable[Wanted],
+    replicas: Mapping[str, ReplicaCounts],
+    obstacles: Mapping[str, tuple[str, str]],
+    failures: Mapping[str, str],
+    waits: Iterable[Wait],
+    busy: bool,
+) -> None:
+    """Ready, Progressing, Degraded and CapacityShort for each component and the graph."""
+    waiting = {w.component: w.reason for w in reversed(tuple(waits))}
+    all_ready = not waiting and not busy and not obstacles and not failures
+    for one in wanted:
+        name = one.component.name
+        counts = replicas[name]
+        ready = counts.ready >= one.desired and name not in obstacles
+        text = f"{counts.ready} of {one.desired} ready"
+        book.set(
+            ConditionType.READY, ready, "AllReady" if ready else "NotReady", text, component=name
+        )
+        book.set(
+            ConditionType.PROGRESSING,
+            name in waiting,
+            "Waiting" if name in waiting else "Settled",
+            waiting.get(name, ""),
+            component=name,
+        )
+        if name in obstacles:
+            reason, message = obstacles[name]
+            book.set(ConditionType.DEGRADED, True, reason, message, component=name)
+        elif name in failures:
+            book.set(ConditionType.DEGRADED, True, "RolloutFailed", failures[name], component=name)
+        else:
+            book.set(ConditionType.DEGRADED, False, "Fine", "", component=name)
+        shortage = placement_shortage(one)
+        book.set(
+            ConditionType.CAPACITY_SHORT,
+            shortage is not None,
+            "NoPlace" if shortage else "Placed",
+            shortage or "",
+            component=name,
+        )
+    book.set(
+        ConditionType.READY,
+        all_ready,
+        "Converged" if all_ready else "NotConverged",
+        "the graph is as declared"
+        if all_ready
+        else "; ".join(f"{k}: {v}" for k, v in waiting.items()),
+    )
+
+
+def state_endpoints(book: ConditionBook, moved: Iterable[str], endpoints: Endpoints) -> None:
+    """EndpointsStale for the graph."""
+    names = ", ".join(moved)
+    book.set(
+        ConditionType.ENDPOINTS_STALE,
+        bool(names),
+        "Moved" if names else "Current",
+        f"{names} still use other endpoints than {endpoints.etcd} {endpoints.nats or ''}".strip()
+        if names
+        else "",
+    )
+
+
+def state_signals(
+    book: ConditionBook, decisions: Iterable[Decision], signals: Iterable[Signal], now: float
+) -> None:
+    """SignalStale for each component that scales."""
+    newest: dict[str, float] = {}
+    for signal in signals:
+        age = signal.age(now)
+        newest[signal.component] = min(age, newest.get(signal.component, age))
+    for decision in decisions:
+        age = newest.get(decision.component, float("inf"))
+        book.set(
+            ConditionType.SIGNAL_STALE,
+            decision.stale,
+            "Stale" if decision.stale else "Fresh",
+            f"newest signal is {age:.1f} s old" if age != float("inf") else "no signal",
+            component=decision.component,
+        )

@@ -1,0 +1,79 @@
+"""A plan in lines that a person can read before agreeing to it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from ecs_dynamo.model.graph import JsonObject
+from ecs_dynamo.model.plan import (
+    AnyAction,
+    CreateService,
+    DeleteService,
+    Plan,
+    ProtectTasks,
+    RegisterTaskDefinition,
+    UpdateService,
+)
+from ecs_dynamo.model.snapshot import Snapshot
+from ecs_dynamo.planning.endpoints import known_service
+
+
+def _flatten(value: Any, path: str) -> Iterator[tuple[str, str]]:
+    if isinstance(value, dict):
+        for key in sorted(value):
+            yield from _flatten(value[key], f"{path}.{key}" if path else key)
+    elif isinstance(value, list | tuple):
+        for index, item in enumerate(value):
+            named = isinstance(item, dict) and "name" in item
+            yield from _flatten(item, f"{path}[{item['name'] if named else index}]")
+    else:
+        yield path, str(value)
+
+
+def content_diff(old: JsonObject, new: JsonObject) -> list[str]:
+    """Leaf by leaf: ``- path: old`` and ``+ path: new``, in path order.
+
+    Only leaves that the new content names are compared: ECS adds defaults of its own.
+    """
+    before, after = dict(_flatten(old, "")), dict(_flatten(new, ""))
+    lines: list[str] = []
+    for path in sorted(after):
+        if before.get(path) != after[path]:
+            if path in before:
+                lines.append(f"- {path}: {before[path]}")
+            lines.append(f"+ {path}: {after[path]}")
+    return lines
+
+
+def describe_action(action: AnyAction) -> str:
+    """One line: what, where, why."""
+    match action:
+        case RegisterTaskDefinition():
+            what = f"register task definition {action.family}"
+        case CreateService():
+            what = f"create service {action.service} x{action.desired} in {action.cluster}"
+        case UpdateService():
+            what = f"update service {action.service}"
+        case ProtectTasks():
+            verb = "release" if action.minutes is None else "protect"
+            what = f"{verb} {len(action.tasks)} tasks"
+        case DeleteService():
+            what = f"delete service {action.service} in {action.cluster}"
+    return f"{action.component}: {what}: {action.reason}"
+
+
+def describe(plan: Plan, snapshot: Snapshot | None = None) -> list[str]:
+    """The plan's actions, with what changes in a task definition, then waits and notes."""
+    lines: list[str] = []
+    for action in plan.actions:
+        lines.append(describe_action(action))
+        seen = snapshot.components.get(action.component) if snapshot else None
+        service = known_service(seen) if seen else None
+        if isinstance(action, RegisterTaskDefinition) and seen and service:
+            current = seen.revisions.get(service.task_definition_arn)
+            if current is not None:
+                lines += [f"    {line}" for line in content_diff(current.content, action.content)]
+    lines += [f"wait: {w.component}: {w.reason}" for w in plan.waits]
+    lines += [f"note: {note}" for note in plan.notes]
+    return lines

@@ -1,0 +1,462 @@
+"""The plan: what takes a snapshot to the declared graph, in which order, and why.
+
+The pass is level-triggered: it looks at what is, never at what it did before, so it may be cut off
+after any action and started again. Each rule that holds something back leaves a `Wait` that says
+what for, in words a person can act on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from ecs_dynamo.model.graph import Component, Graph
+from ecs_dynamo.model.plan import (
+    AnyAction,
+    CreateService,
+    Decision,
+    DeleteService,
+    Endpoints,
+    Memory,
+    Plan,
+    Recommendation,
+    RegisterTaskDefinition,
+    UpdateService,
+    Wait,
+)
+from ecs_dynamo.model.snapshot import Snapshot, Unknown
+from ecs_dynamo.model.spec import RolloutSpec
+from ecs_dynamo.planning import rollout
+from ecs_dynamo.planning.capacity import free_gpus, one_at_a_time, surge_fits
+from ecs_dynamo.planning.conditions import (
+    ConditionBook,
+    state_conditions,
+    state_endpoints,
+    state_signals,
+)
+from ecs_dynamo.planning.endpoints import (
+    endpoints_complete,
+    injected_endpoints,
+    known_service,
+    resolve_endpoints,
+)
+from ecs_dynamo.planning.fingerprint import fingerprint
+from ecs_dynamo.planning.ports import PortPlan, plan_ports
+from ecs_dynamo.planning.readiness import count_replicas, ready_tasks
+from ecs_dynamo.planning.render import render
+from ecs_dynamo.planning.scaling.policy import ScalingInput
+from ecs_dynamo.planning.scaling.registry import POLICIES
+from ecs_dynamo.planning.wanted import (
+    Wanted,
+    existing_revision,
+    network_differs,
+    obstacle,
+    ownership_tags,
+    service_network,
+)
+
+
+@dataclass(slots=True)
+class _Draft:
+    """What the rules of one pass add to; it never leaves this module."""
+
+    actions: list[AnyAction] = field(default_factory=list)
+    waits: list[Wait] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def wait(self, component: str, reason: str) -> None:
+        self.waits.append(Wait(component, reason))
+
+
+def _decide_counts(
+    graph: Graph, snapshot: Snapshot, memory: Memory, now: float, blocked: Mapping[str, object]
+) -> tuple[dict[str, int], list[Decision], dict[str, tuple[Recommendation, ...]]]:
+    """Desired count of every component; scaling decides where it is declared."""
+    counts: dict[str, int] = {}
+    decisions: list[Decision] = []
+    history: dict[str, tuple[Recommendation, ...]] = {}
+    for component in graph.components:
+        seen = snapshot.components.get(component.name)
+        service = known_service(seen) if seen else None
+        counts[component.name] = component.replicas
+        if component.scaling is None or component.is_infrastructure:
+            continue
+        past = memory.recommendations.get(component.name, ())
+        if service is None or component.name in blocked:
+            history[component.name] = past
+            continue
+        output = POLICIES["queue"](
+            ScalingInput(
+                component=component.name,
+                spec=component.scaling,
+                current=service.desired,
+                signals=tuple(s for s in snapshot.signals if s.component == component.name),
+                history=past,
+                observing_since=memory.started_at,
+                now=now,
+            )
+        )
+        counts[component.name] = output.decision.desired
+        decisions.append(output.decision)
+        history[component.name] = output.history
+    return counts, decisions, history
+
+
+def _wanted(
+    graph: Graph,
+    component: Component,
+    snapshot: Snapshot,
+    endpoints: Endpoints,
+    ports: PortPlan,
+    desired: int,
+) -> Wanted:
+    ready = component.is_infrastructure or endpoints_complete(graph, endpoints)
+    port = ports.system_ports.get(component.name, graph.runtime.system_port)
+    content = render(graph, component, endpoints, port) if ready else None
+    return Wanted(
+        component=component,
+        seen=snapshot.components[component.name],
+        content=content,
+        fingerprint=fingerprint(content) if content is not None else None,
+        desired=desired,
+    )
+
+
+def _register(draft: _Draft, graph: Graph, wanted: Wanted) -> None:
+    revision = existing_revision(wanted)
+    if revision is None or revision.arn is not None or wanted.content is None:
+        return
+    why = "first revision" if wanted.service is None else "content differs from the running one"
+    draft.actions.append(
+        RegisterTaskDefinition(
+            component=wanted.component.name,
+            reason=f"{why} (fingerprint {revision.fingerprint})",
+            family=revision.family,
+            fingerprint=revision.fingerprint,
+            content=wanted.content,
+            tags=ownership_tags(graph, wanted.component, revision.fingerprint),
+        )
+    )
+
+
+def _create(draft: _Draft, graph: Graph, wanted: Wanted, ports: PortPlan) -> None:
+    revision = existing_revision(wanted)
+    if revision is None:
+        return
+    component = wanted.component
+    _register(draft, graph, wanted)
+    target_port = (
+        (_frontend_container(component, graph.runtime.frontend_port), graph.runtime.frontend_port)
+        if component.target_group_arn
+        else None
+    )
+    draft.actions.append(
+        CreateService(
+            component=component.name,
+            reason=f"declared with {wanted.desired} replicas, and there is no such service",
+            cluster=component.cluster,
+            service=component.service,
+            revision=revision,
+            desired=wanted.desired,
+            launch_type=component.launch_type,
+            rollout=component.rollout,
+            network=service_network(component),
+            distinct_instances=component.name in ports.distinct_instances,
+            target_group_arn=component.target_group_arn,
+            container_port=target_port,
+            tags=ownership_tags(graph, component),
+        )
+    )
+    draft.wait(component.name, f"service {component.service} is being created")
+
+
+def _frontend_container(component: Component, port: int) -> str:
+    containers = component.template.get("containerDefinitions", ())
+    for container in containers:
+        if any(m.get("containerPort") == port for m in container.get("portMappings", ())):
+            return str(container["name"])
+    return str(containers[0]["name"])
+
+
+def _limits(
+    wanted: Wanted, snapshot: Snapshot, may_roll: bool, draft: _Draft
+) -> RolloutSpec | None:
+    """The deployment limits to set, or None where the service's are right.
+
+    While ECS replaces tasks they are left alone, so that they do not flap as slots come and go.
+    """
+    service, spec = wanted.service, wanted.component.rollout
+    if service is None or (wanted.rolling and not (wanted.rolls and may_roll)):
+        return None
+    if wanted.rolls and may_roll and not surge_fits(wanted.component, 1, free_gpus(snapshot)):
+        spec = one_at_a_time(spec, service.desired)
+        draft.notes.append(
+            f"{wanted.component.name}: the cluster has no free GPU slot to surge into: "
+            "replicas are replaced one at a time"
+        )
+    same = (
+        service.minimum_healthy_percent == spec.minimum_healthy_percent
+        and service.maximum_percent == spec.maximum_percent
+        and service.circuit_breaker == spec.circuit_breaker
+    )
+    return None if same else spec
+
+
+def _update(
+    draft: _Draft, graph: Graph, wanted: Wanted, snapshot: Snapshot, may_roll: bool, why: str
+) -> None:
+    """One UpdateService with just what differs; nothing where nothing does."""
+    service, component = wanted.service, wanted.component
+    if service is None:
+        return
+    reasons: list[str] = []
+    revision = None
+    if wanted.rolls and may_roll:
+        revision = existing_revision(wanted)
+        _register(draft, graph, wanted)
+        reasons.append(why)
+    desired = wanted.desired if service.desired != wanted.desired else None
+    if desired is not None:
+        reasons.append(f"replicas {service.desired} -> {desired}")
+    limits = _limits(wanted, snapshot, may_roll, draft)
+    if limits is not None:
+        reasons.append(
+            f"deployment limits {limits.minimum_healthy_percent}-{limits.maximum_percent} %"
+        )
+    network = component.network if network_differs(component, service) else None
+    if network is not None:
+        reasons.append("network configuration differs")
+    if not reasons:
+        return
+    draft.actions.append(
+        UpdateService(
+            component=component.name,
+            reason="; ".join(reasons),
+            cluster=component.cluster,
+            service=component.service,
+            revision=revision,
+            desired=desired,
+            rollout=limits,
+            network=network,
+        )
+    )
+
+
+def _progress(draft: _Draft, graph: Graph, wanted: Wanted, snapshot: Snapshot) -> None:
+    """What a component that exists still waits for."""
+    service, name = wanted.service, wanted.component.name
+    if service is None:
+        return
+    if wanted.rolling:
+        primary = next((d for d in service.deployments if d.status == "PRIMARY"), None)
+        running = primary.running if primary else service.running
+        draft.wait(
+            name, f"ECS is rolling it out: {running} of {service.desired} of the new revision run"
+        )
+        return
+    ready = len(ready_tasks(graph, wanted.component, snapshot))
+    if ready < wanted.desired:
+        what = (
+            "registration in Dynamo's discovery" if wanted.component.is_worker else "health checks"
+        )
+        draft.wait(name, f"{ready} of {wanted.desired} ready, waiting for {what}")
+
+
+def _failures(wanted: tuple[Wanted, ...], memory: Memory) -> tuple[dict[str, str], dict[str, str]]:
+    """Failed fingerprints to remember, and what to tell of those that are still wanted."""
+    remembered = dict(memory.failed)
+    told: dict[str, str] = {}
+    for one in wanted:
+        name = one.component.name
+        if one.failed and one.fingerprint is not None:
+            remembered[name] = one.fingerprint
+        if one.fingerprint is not None and remembered.get(name) == one.fingerprint:
+            told[name] = (
+                f"ECS gave up on revision {one.fingerprint} of {one.component.family} "
+                "(its tasks failed); the former one is kept. Fix its task definition"
+            )
+    return remembered, told
+
+
+def plan(graph: Graph, snapshot: Snapshot, memory: Memory, now: float) -> Plan:
+    """The actions to take now. Pure: same arguments, same plan."""
+    draft = _Draft()
+    ports = plan_ports(graph)
+    draft.notes.extend(ports.notes)
+    obstacles = {
+        c.name: found
+        for c in graph.components
+        if (found := obstacle(graph, c, snapshot)) is not None
+    }
+    endpoints = resolve_endpoints(graph, snapshot)
+    counts, decisions, history = _decide_counts(graph, snapshot, memory, now, obstacles)
+    observed = [c for c in graph.components if c.name in snapshot.components]
+    wanted = tuple(_wanted(graph, c, snapshot, endpoints, ports, counts[c.name]) for c in observed)
+    remembered, failures = _failures(wanted, memory)
+    for name, (_, message) in obstacles.items():
+        draft.wait(name, message)
+    for name, message in failures.items():
+        draft.wait(name, message)
+
+    free = tuple(w for w in wanted if w.component.name not in obstacles)
+    infrastructure = tuple(w for w in free if w.component.is_infrastructure)
+    dependants = tuple(w for w in free if not w.component.is_infrastructure)
+    _plan_infrastructure(draft, graph, infrastructure, dependants, snapshot, ports, failures)
+    moved = _plan_dependants(
+        draft, graph, infrastructure, dependants, snapshot, ports, failures, endpoints
+    )
+    _release(draft, graph, infrastructure, dependants, snapshot, bool(obstacles))
+    for one in free:
+        if one.component.name not in failures:
+            _progress(draft, graph, one, snapshot)
+    _retire_orphans(draft, snapshot)
+
+    replicas = {c.name: count_replicas(graph, c, snapshot) for c in graph.components}
+    book = ConditionBook(memory.conditions, now)
+    busy = bool(draft.actions)
+    state_conditions(book, wanted, replicas, obstacles, failures, draft.waits, busy)
+    state_endpoints(book, moved, endpoints)
+    state_signals(book, decisions, snapshot.signals, now)
+    conditions = book.all()
+    return Plan(
+        graph=graph.name,
+        actions=tuple(draft.actions),
+        waits=tuple(draft.waits),
+        conditions=conditions,
+        endpoints=endpoints,
+        decisions=tuple(decisions),
+        replicas=replicas,
+        notes=tuple(draft.notes),
+        memory=replace(memory, recommendations=history, failed=remembered, conditions=conditions),
+    )
+
+
+def _plan_infrastructure(
+    draft: _Draft,
+    graph: Graph,
+    infrastructure: tuple[Wanted, ...],
+    dependants: tuple[Wanted, ...],
+    snapshot: Snapshot,
+    ports: PortPlan,
+    failures: Mapping[str, str],
+) -> None:
+    """etcd and NATS first. Before one rolls, its tasks are kept for those that use them."""
+    for one in infrastructure:
+        name = one.component.name
+        if one.service is None:
+            _create(draft, graph, one, ports)
+            continue
+        may_roll = name not in failures
+        if one.rolls and may_roll and any(d.service is not None for d in dependants):
+            protections, _ = rollout.keep_old_side([one], snapshot)
+            draft.actions.extend(protections)
+        _update(draft, graph, one, snapshot, may_roll, "task definition changed")
+
+
+def _plan_dependants(
+    draft: _Draft,
+    graph: Graph,
+    infrastructure: tuple[Wanted, ...],
+    dependants: tuple[Wanted, ...],
+    snapshot: Snapshot,
+    ports: PortPlan,
+    failures: Mapping[str, str],
+    endpoints: Endpoints,
+) -> tuple[str, ...]:
+    """Create, roll and scale what depends on the endpoints; returns what has stale endpoints."""
+    complete = endpoints_complete(graph, endpoints)
+    if not complete:
+        missing = [
+            name
+            for name, value, needed in (
+                ("etcd", endpoints.etcd, True),
+                ("NATS", endpoints.nats, graph.has_nats),
+            )
+            if needed and value is None
+        ]
+        for one in dependants:
+            if one.service is None:
+                draft.wait(one.component.name, f"waiting for a ready {' and '.join(missing)}")
+    moved = rollout.moved(injected_endpoints(graph, snapshot), endpoints, dependants)
+    # An infrastructure service that rolls will move the endpoints next: a dependant that rolled
+    # now would roll twice.
+    unsettled = [
+        w.component.name
+        for w in infrastructure
+        if w.rolls
+        or (w.service is not None and not ready_tasks(graph, w.component, snapshot, w.new_tasks))
+    ]
+    allowed: frozenset[str] = frozenset()
+    first: str | None = None
+    if complete and not unsettled:
+        if moved:
+            allowed = frozenset(w.component.name for w in dependants if w.rolls)
+        else:
+            candidates = [w for w in dependants if w.component.name not in failures]
+            allowed, first = rollout.next_in_order(graph, candidates, snapshot)
+            if failures:
+                allowed = frozenset()
+    allowed -= frozenset(failures)
+    if moved and allowed:
+        rolling = [w for w in dependants if w.component.name in allowed]
+        protections, notes = rollout.keep_old_side(rolling, snapshot)
+        draft.actions.extend(protections)
+        draft.notes.extend(notes)
+    for one in sorted(dependants, key=lambda w: (rollout.rollout_rank(w), w.component.name)):
+        name = one.component.name
+        if one.service is None:
+            if complete and not unsettled:
+                _create(draft, graph, one, ports)
+            elif complete:
+                draft.wait(name, f"waiting for {', '.join(unsettled)} to settle")
+            continue
+        why = (
+            f"endpoints moved to {endpoints.etcd} {endpoints.nats or ''}".rstrip()
+            if moved
+            else "task definition changed"
+        )
+        _update(draft, graph, one, snapshot, name in allowed, why)
+        if one.rolls and name in allowed:
+            draft.wait(name, why)
+        elif one.rolls and name not in failures:
+            draft.wait(name, f"rolls after {first or ', '.join(unsettled) or 'the failed rollout'}")
+    return moved
+
+
+def _release(
+    draft: _Draft,
+    graph: Graph,
+    infrastructure: tuple[Wanted, ...],
+    dependants: tuple[Wanted, ...],
+    snapshot: Snapshot,
+    blocked: bool,
+) -> None:
+    """Let the old side go once the new one is up and routed."""
+    if blocked or not rollout.new_side_ready(graph, dependants, snapshot):
+        return
+    draft.actions.extend(
+        rollout.release_old_side(
+            [*dependants, *infrastructure], snapshot, "the new revision is ready and routed"
+        )
+    )
+
+
+def _retire_orphans(draft: _Draft, snapshot: Snapshot) -> None:
+    """Delete what carries the graph's tag but is declared no more, when all else is done."""
+    if isinstance(snapshot.orphans, Unknown):
+        draft.wait("", f"services to retire could not be observed: {snapshot.orphans.reason}")
+        return
+    settled = not draft.actions and not draft.waits
+    for service in snapshot.orphans:
+        if not service.owned_by(snapshot.graph) or service.status == "INACTIVE":
+            continue
+        if settled and service.status == "ACTIVE":
+            draft.actions.append(
+                DeleteService(
+                    component=service.name,
+                    reason="no longer declared in the graph",
+                    cluster=service.cluster,
+                    service=service.name,
+                )
+            )
+        draft.wait(service.name, "is no longer declared; waiting for it to be retired")

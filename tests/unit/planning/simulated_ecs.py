@@ -1,0 +1,423 @@
+"""A small pure model of ECS and Dynamo: applies actions, moves time on, yields snapshots.
+
+It keeps just the behaviour that planning relies on: deployments within the limits, GPU slots, host
+ports, task protection, discovery that lives in one etcd's memory, and processes that exit once
+their etcd is gone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from ecs_dynamo.model.graph import TAG_GRAPH, Graph, JsonObject, Role
+from ecs_dynamo.model.plan import (
+    AnyAction,
+    CreateService,
+    DeleteService,
+    ProtectTasks,
+    RegisterTaskDefinition,
+    RevisionRef,
+    UpdateService,
+)
+from ecs_dynamo.model.snapshot import (
+    ComponentSnapshot,
+    ContainerInstance,
+    Deployment,
+    Probe,
+    Registration,
+    Revision,
+    Service,
+    Signal,
+    Snapshot,
+    Task,
+)
+from ecs_dynamo.model.spec import NetworkSpec
+from ecs_dynamo.planning.capacity import gpus_of
+from ecs_dynamo.planning.endpoints import environment_value, probe_targets
+
+EXIT_AFTER_LOST_ETCD = 3
+"""Steps that a process serves on without its etcd (27 s in real life)."""
+
+
+@dataclass
+class SimTask:
+    arn: str
+    revision: str
+    ip: str
+    age: int = 0
+    orphaned: int = 0
+    protected_until: float = 0.0
+    bad: bool = False
+
+
+@dataclass
+class SimService:
+    name: str
+    cluster: str
+    component: str
+    revision: str
+    desired: int
+    minimum: int
+    maximum: int
+    breaker: bool
+    tags: dict[str, str]
+    network: NetworkSpec | None
+    tasks: list[SimTask] = field(default_factory=list)
+    previous: str | None = None
+    failures: int = 0
+    failed: str | None = None
+
+
+class SimulatedEcs:
+    """State of the simulated cluster. ``gpu_instances`` is the number of one-GPU instances."""
+
+    def __init__(self, graph: Graph, gpu_instances: int = 6) -> None:
+        self.graph = graph
+        self.gpu_instances = gpu_instances
+        self.now = 1000.0
+        self.revisions: dict[str, Revision] = {}
+        self.services: dict[str, SimService] = {}
+        self.signals: tuple[Signal, ...] = ()
+        self.bad_images: set[str] = set()
+        self.writes = 0
+        self._next = 0
+        self.injected_at_start: list[tuple[str, str | None, bool]] = []
+
+    def _fresh(self) -> int:
+        self._next += 1
+        return self._next
+
+    # Acting -------------------------------------------------------------------------------
+
+    def apply(self, action: AnyAction) -> None:
+        """Do what the executor would; each action may be applied twice."""
+        self.writes += 1
+        match action:
+            case RegisterTaskDefinition():
+                self._register(action)
+            case CreateService():
+                self._create(action)
+            case UpdateService():
+                self._update(action)
+            case ProtectTasks():
+                for task in self._tasks(action.cluster):
+                    if task.arn in action.tasks:
+                        task.protected_until = (
+                            self.now + action.minutes * 60 if action.minutes else 0.0
+                        )
+            case DeleteService():
+                self.services.pop(action.service, None)
+
+    def _register(self, action: RegisterTaskDefinition) -> None:
+        same = [r for r in self.revisions.values() if r.family == action.family]
+        if same and max(same, key=lambda r: r.number).fingerprint == action.fingerprint:
+            return
+        number = len(same) + 1
+        arn = f"arn:td/{action.family}:{number}"
+        self.revisions[arn] = Revision(
+            arn, action.family, number, action.content, dict(action.tags)
+        )
+
+    def _arn(self, ref: RevisionRef) -> str:
+        if ref.arn is not None:
+            return ref.arn
+        return next(
+            r.arn
+            for r in sorted(self.revisions.values(), key=lambda r: -r.number)
+            if r.family == ref.family and r.fingerprint == ref.fingerprint
+        )
+
+    def _create(self, action: CreateService) -> None:
+        if action.service in self.services:
+            return
+        self.services[action.service] = SimService(
+            name=action.service,
+            cluster=action.cluster,
+            component=action.component,
+            revision=self._arn(action.revision),
+            desired=action.desired,
+            minimum=action.rollout.minimum_healthy_percent,
+            maximum=action.rollout.maximum_percent,
+            breaker=action.rollout.circuit_breaker,
+            tags=dict(action.tags),
+            network=action.network,
+        )
+
+    def _update(self, action: UpdateService) -> None:
+        service = self.services[action.service]
+        assert service.tags.get(TAG_GRAPH) == self.graph.name, "a foreign service was touched"
+        if action.revision is not None:
+            arn = self._arn(action.revision)
+            if arn != service.revision:
+                service.previous, service.revision = service.revision, arn
+                service.failures, service.failed = 0, None
+        if action.desired is not None:
+            service.desired = action.desired
+        if action.rollout is not None:
+            service.minimum = action.rollout.minimum_healthy_percent
+            service.maximum = action.rollout.maximum_percent
+            service.breaker = action.rollout.circuit_breaker
+        if action.network is not None:
+            service.network = action.network
+
+    # Time ---------------------------------------------------------------------------------
+
+    def step(self, seconds: float = 10.0) -> None:
+        """Let the service scheduler and Dynamo live for a while."""
+        self.now += seconds
+        etcds = self._live_etcds()
+        for service in self.services.values():
+            for task in list(service.tasks):
+                task.age += 1
+                lost = self._etcd_of(task) not in (*etcds, None)
+                task.orphaned = task.orphaned + 1 if lost else 0
+                if task.orphaned > EXIT_AFTER_LOST_ETCD or (task.bad and task.age >= 1):
+                    service.tasks.remove(task)
+                    service.failures += task.bad
+            self._schedule(service)
+
+    def _schedule(self, service: SimService) -> None:
+        if service.failures >= 3 and service.previous is not None and service.breaker:
+            service.failed, service.revision = service.revision, service.previous
+            service.previous, service.failures = None, 0
+        new = [t for t in service.tasks if t.revision == service.revision]
+        old = [t for t in service.tasks if t.revision != service.revision]
+        floor = -(-service.desired * service.minimum // 100)
+        ceiling = max(service.desired * service.maximum // 100, 1 if service.desired else 0)
+        healthy_new = sum(t.age >= 1 and not t.bad for t in new)
+        for task in sorted(old, key=lambda t: t.arn):
+            if task.protected_until > self.now:
+                continue
+            if healthy_new + len(old) - 1 >= floor or healthy_new >= service.desired:
+                old.remove(task)
+                service.tasks.remove(task)
+        protected = sum(t.protected_until > self.now for t in old)
+        while len(new) > service.desired:
+            idle = [t for t in new if t.protected_until <= self.now]
+            if not idle:
+                break
+            service.tasks.remove(idle[-1])
+            new.remove(idle[-1])
+        while (
+            len(new) < service.desired
+            and len(service.tasks) - protected < ceiling
+            and self._fits(service)
+        ):
+            task = self._launch(service)
+            new.append(task)
+
+    def _fits(self, service: SimService) -> bool:
+        component = self._component(service)
+        if component is None:
+            return True
+        if gpus_of(component) == 0:
+            return len(service.tasks) < self.gpu_instances
+        return self._gpus_used() + gpus_of(component) <= self.gpu_instances
+
+    def _component(self, service: SimService):  # type: ignore[no-untyped-def]
+        return next((c for c in self.graph.components if c.service == service.name), None)
+
+    def _gpus_used(self) -> int:
+        return sum(
+            gpus_of(component) * len(service.tasks)
+            for service in self.services.values()
+            if (component := self._component(service)) is not None
+        )
+
+    def _launch(self, service: SimService) -> SimTask:
+        number = self._fresh()
+        content = self.revisions[service.revision].content
+        image = content["containerDefinitions"][0]["image"]
+        task = SimTask(
+            arn=f"arn:task/{number:05d}",
+            revision=service.revision,
+            ip=f"10.0.{number // 250}.{number % 250 + 1}",
+            bad=image in self.bad_images,
+        )
+        service.tasks.append(task)
+        etcd = environment_value(content, "ETCD_ENDPOINTS")
+        if etcd is not None:
+            self.injected_at_start.append((service.name, etcd, etcd in self.ever_ready))
+        return task
+
+    @property
+    def ever_ready(self) -> set[str]:
+        """Every etcd URL that answered a probe so far."""
+        return self._ever_ready
+
+    _ever_ready: set[str] = set()  # noqa: RUF012 (reset by snapshot's owner below)
+
+    def kill(self, component: str, index: int = 0) -> None:
+        """A task dies; the scheduler will replace it at another address."""
+        service = next((s for s in self.services.values() if s.component == component), None)
+        if service and service.tasks:
+            service.tasks.pop(index % len(service.tasks))
+
+    # Observing ----------------------------------------------------------------------------
+
+    def _tasks(self, cluster: str) -> list[SimTask]:
+        return [t for s in self.services.values() if s.cluster == cluster for t in s.tasks]
+
+    def _live_etcds(self) -> set[str]:
+        return {
+            f"http://{t.ip}:2379"
+            for s in self.services.values()
+            if s.component == "etcd-nats"
+            for t in s.tasks
+            if t.age >= 1
+        }
+
+    def _etcd_of(self, task: SimTask) -> str | None:
+        return environment_value(self.revisions[task.revision].content, "ETCD_ENDPOINTS")
+
+    def _service(self, sim: SimService) -> Service:
+        primary = [t for t in sim.tasks if t.revision == sim.revision]
+        running = sum(t.age >= 1 for t in primary)
+        done = running == sim.desired and len(primary) == len(sim.tasks)
+        deployments = [
+            Deployment(
+                "d-primary",
+                "PRIMARY",
+                sim.revision,
+                sim.desired,
+                running,
+                len(primary) - running,
+                rollout_state="COMPLETED" if done else "IN_PROGRESS",
+            )
+        ]
+        deployments += [
+            Deployment(f"d-{arn}", "ACTIVE", arn, 0, 1, 0)
+            for arn in sorted({t.revision for t in sim.tasks} - {sim.revision})
+        ]
+        if sim.failed is not None:
+            deployments.append(
+                Deployment(
+                    "d-failed", "INACTIVE", sim.failed, 0, 0, 0, failed=3, rollout_state="FAILED"
+                )
+            )
+        network = sim.network or NetworkSpec()
+        return Service(
+            arn=f"arn:service/{sim.name}",
+            name=sim.name,
+            cluster=sim.cluster,
+            status="ACTIVE",
+            desired=sim.desired,
+            running=sum(t.age >= 1 for t in sim.tasks),
+            pending=sum(t.age < 1 for t in sim.tasks),
+            task_definition_arn=sim.revision,
+            deployments=tuple(d for d in deployments if d.id != "d-failed")
+            if done and sim.failed is None
+            else tuple(deployments),
+            tags=sim.tags,
+            minimum_healthy_percent=sim.minimum,
+            maximum_percent=sim.maximum,
+            circuit_breaker=sim.breaker,
+            subnets=network.subnets,
+            security_groups=network.security_groups,
+        )
+
+    def snapshot(self) -> Snapshot:
+        """A complete look at the present state."""
+        components: dict[str, ComponentSnapshot] = {}
+        etcd_now = sorted(self._live_etcds())
+        newest = etcd_now[-1] if etcd_now else None
+        registrations = []
+        for component in self.graph.components:
+            sim = self.services.get(component.service)
+            family = [r for r in self.revisions.values() if r.family == component.family]
+            latest = max(family, key=lambda r: r.number) if family else None
+            if sim is None:
+                components[component.name] = ComponentSnapshot(service=None, revision=latest)
+                continue
+            tasks = tuple(self._task(t) for t in sim.tasks)
+            seen = ComponentSnapshot(
+                service=self._service(sim),
+                tasks=tasks,
+                revision=latest,
+                revisions={r.arn: r for r in family},
+            )
+            probes = {}
+            for (arn, role), url in probe_targets(self.graph, component, tasks).items():
+                models = ("m",) if role is Role.FRONTEND and self._routed(arn) else ()
+                probes[arn, role] = Probe(url, True, models=models)
+                if role is Role.ETCD:
+                    self._ever_ready = self._ever_ready | {url}
+            components[component.name] = replace(seen, probes=probes)
+            for task in sim.tasks:
+                live = task.age >= 1 and not task.bad
+                if component.is_worker and live and self._etcd_of(task) == newest:
+                    registrations.append(
+                        Registration(
+                            self.graph.namespace,
+                            "prefill" if Role.PREFILL in component.roles else "backend",
+                            "generate",
+                            hash(task.arn) & 0xFFFF,
+                            task.ip,
+                        )
+                    )
+        declared = {c.service for c in self.graph.components}
+        return Snapshot(
+            graph=self.graph.name,
+            observed_at=self.now,
+            components=components,
+            clusters=dict.fromkeys(self.graph.clusters, True),
+            container_instances={"gpu": self._instances()},
+            orphans=tuple(
+                self._service(s)
+                for s in self.services.values()
+                if s.name not in declared and s.tags.get(TAG_GRAPH) == self.graph.name
+            ),
+            registrations=tuple(registrations),
+            signals=self.signals,
+        )
+
+    def _routed(self, frontend_arn: str) -> bool:
+        frontend = next(t for s in self.services.values() for t in s.tasks if t.arn == frontend_arn)
+        etcd = self._etcd_of(frontend)
+        return any(
+            t.age >= 1 and self._etcd_of(t) == etcd and not t.bad
+            for s in self.services.values()
+            if s.component in {"prefill", "decode"}
+            for t in s.tasks
+        )
+
+    def served(self) -> bool:
+        """Whether some frontend could answer a request right now."""
+        return any(
+            t.age >= 1 and not t.bad and self._routed(t.arn)
+            for s in self.services.values()
+            if s.component == "frontend"
+            for t in s.tasks
+        )
+
+    def _task(self, task: SimTask) -> Task:
+        live = task.age >= 1
+        return Task(
+            arn=task.arn,
+            task_definition_arn=task.revision,
+            last_status="RUNNING" if live else "PENDING",
+            desired_status="RUNNING",
+            health="UNHEALTHY" if task.bad else "HEALTHY",
+            private_ip=task.ip,
+            started_at=self.now - task.age * 10 if live else None,
+            protected_until=task.protected_until or None,
+        )
+
+    def _instances(self) -> tuple[ContainerInstance, ...]:
+        used = self._gpus_used()
+        return tuple(
+            ContainerInstance(
+                arn=f"arn:ci/{i}",
+                ec2_instance_id=f"i-{i}",
+                status="ACTIVE",
+                agent_connected=True,
+                private_ip=f"10.9.0.{i}",
+                gpus=1,
+                gpus_free=0 if i < used else 1,
+            )
+            for i in range(self.gpu_instances)
+        )
+
+    def content_of(self, service: str) -> JsonObject:
+        """The task definition a service is set to."""
+        return self.revisions[self.services[service].revision].content

@@ -1,0 +1,267 @@
+"""The invariants of the plan, from any state that a finite number of faults can lead to."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ecs_dynamo.model.graph import Graph
+from ecs_dynamo.model.plan import (
+    CreateService,
+    DeleteService,
+    Memory,
+    Plan,
+    RegisterTaskDefinition,
+    UpdateService,
+)
+from ecs_dynamo.model.snapshot import ComponentSnapshot, Signal, Unknown
+from ecs_dynamo.model.spec import ScalingSpec
+from ecs_dynamo.planning import plan
+from tests.unit.planning.graphs import graph, with_image
+from tests.unit.planning.simulated_ecs import SimulatedEcs
+
+FAULTS = st.lists(
+    st.one_of(
+        st.tuples(
+            st.sampled_from(["kill"]),
+            st.sampled_from(["etcd-nats", "frontend", "prefill", "decode"]),
+        ),
+        st.tuples(st.sampled_from(["crash"]), st.integers(0, 4)),
+        st.tuples(st.sampled_from(["image"]), st.sampled_from(["etcd-nats", "frontend", "decode"])),
+        st.tuples(st.sampled_from(["wait"]), st.integers(1, 6)),
+    ),
+    max_size=8,
+)
+
+
+def run_pass(
+    ecs: SimulatedEcs, wanted: Graph, memory: Memory, *, stop_after: int | None = None
+) -> Plan:
+    made = plan(wanted, ecs.snapshot(), memory, ecs.now)
+    for index, action in enumerate(made.actions):
+        if stop_after is not None and index >= stop_after:
+            break
+        ecs.apply(action)
+        ecs.apply(action)  # a retried call must be harmless
+    ecs.step()
+    return made
+
+
+def converge(ecs: SimulatedEcs, wanted: Graph, memory: Memory, passes: int = 120) -> Plan:
+    for _ in range(passes):
+        made = run_pass(ecs, wanted, memory)
+        memory = made.memory
+        if made.converged:
+            return made
+    raise AssertionError(f"not converged: {made.waits} {made.actions}")
+
+
+@given(
+    faults=FAULTS,
+    prefill=st.integers(0, 3),
+    decode=st.integers(1, 2),
+    frontends=st.integers(1, 2),
+    gpus=st.integers(5, 10),
+)
+@settings(max_examples=60, deadline=None)
+def test_converges_after_finite_faults_and_then_writes_nothing(
+    faults: list[tuple[str, object]], prefill: int, decode: int, frontends: int, gpus: int
+) -> None:
+    wanted = graph(prefill=prefill, decode=decode, frontends=frontends)
+    ecs = SimulatedEcs(wanted, gpu_instances=gpus)
+    memory = Memory(started_at=ecs.now)
+    for number, (kind, value) in enumerate(faults):
+        match kind, value:
+            case "kill", str():
+                ecs.kill(value)
+            case "image", str():
+                wanted = with_image(wanted, value, f"image:{number}")
+                ecs.graph = wanted
+            case "wait", int():
+                for _ in range(value):
+                    memory = run_pass(ecs, wanted, memory).memory
+            case "crash", int():
+                run_pass(ecs, wanted, memory, stop_after=value)
+                memory = Memory(started_at=ecs.now)
+    converge(ecs, wanted, memory)
+    before = ecs.writes
+    again = run_pass(ecs, wanted, Memory(started_at=ecs.now))
+    assert again.converged
+    assert ecs.writes == before
+    assert ecs.served() == (prefill + decode > 0)
+    assert all(ready for _, _, ready in ecs.injected_at_start)
+    for component in wanted.components:
+        assert ecs.services[component.service].desired == component.replicas
+
+
+@given(name=st.sampled_from(["etcd-nats", "frontend", "prefill", "decode"]), data=st.data())
+@settings(max_examples=60, deadline=None)
+def test_unknown_is_never_taken_for_absent(name: str, data: st.DataObject) -> None:
+    wanted = graph()
+    ecs = SimulatedEcs(wanted)
+    converge(ecs, wanted, Memory(started_at=ecs.now))
+    seen = ecs.snapshot()
+    part = data.draw(st.sampled_from(["service", "tasks", "revision", "orphans"]))
+    unknown = Unknown("ThrottlingException")
+    if part == "orphans":
+        seen = replace(seen, orphans=unknown)
+    else:
+        hidden: ComponentSnapshot = replace(seen.components[name], **{part: unknown})
+        seen = replace(seen, components={**seen.components, name: hidden})
+    made = plan(with_image(wanted, name, "image:2"), seen, Memory(started_at=ecs.now), ecs.now)
+    assert not made.converged
+    assert not [a for a in made.actions if isinstance(a, CreateService | DeleteService)]
+    if part != "orphans":
+        assert not [a for a in made.actions if a.component == name]
+
+
+@given(st.sampled_from(["frontend", "prefill", "decode", "etcd-nats"]))
+def test_a_foreign_service_of_the_same_name_is_left_alone(name: str) -> None:
+    wanted = graph()
+    ecs = SimulatedEcs(wanted)
+    converge(ecs, wanted, Memory(started_at=ecs.now))
+    ecs.services[f"g-{name}"].tags.clear()
+    made = plan(with_image(wanted, name, "image:2"), ecs.snapshot(), Memory(ecs.now), ecs.now)
+    assert not [
+        a for a in made.actions if a.component == name and not isinstance(a, RegisterTaskDefinition)
+    ]
+    assert any("left alone" in w.reason for w in made.waits if w.component == name)
+
+
+SPEC = ScalingSpec(
+    min=1, max=4, target=4, scale_down_stabilization_seconds=120, max_signal_age_seconds=30
+)
+
+
+@given(
+    demands=st.lists(st.tuples(st.floats(0, 100), st.floats(0, 60)), min_size=1, max_size=40),
+    restarts=st.sets(st.integers(0, 40), max_size=3),
+)
+@settings(max_examples=80, deadline=None)
+def test_scaling_stays_in_bounds_never_acts_on_stale_and_never_reverses_in_its_window(
+    demands: list[tuple[float, float]], restarts: set[int]
+) -> None:
+    wanted = graph(scaling=SPEC)
+    ecs = SimulatedEcs(wanted, gpu_instances=10)
+    memory = converge(ecs, wanted, Memory(started_at=ecs.now)).memory
+    raised_at = float("-inf")
+    for index, (value, age) in enumerate(demands):
+        if index in restarts:
+            memory = Memory(started_at=ecs.now)
+        ecs.signals = (Signal("prefill", "queue_depth", value, "requests", ecs.now - age),)
+        before = ecs.services["g-prefill"].desired
+        now = ecs.now
+        memory = run_pass(ecs, wanted, memory).memory
+        after = ecs.services["g-prefill"].desired
+        assert SPEC.min <= after <= SPEC.max
+        if age > SPEC.max_signal_age_seconds:
+            assert after == before
+        if after > before:
+            raised_at = now
+        if after < before:
+            assert now - raised_at >= SPEC.scale_down_stabilization_seconds
+            assert now - memory.started_at >= SPEC.scale_down_stabilization_seconds
+        assert after - before <= SPEC.max_step_up
+        assert before - after <= SPEC.max_step_down
+
+
+def test_plan_is_pure() -> None:
+    wanted = graph()
+    ecs = SimulatedEcs(wanted)
+    seen = ecs.snapshot()
+    memory = Memory(started_at=ecs.now)
+    assert plan(wanted, seen, memory, ecs.now) == plan(wanted, seen, memory, ecs.now)
+
+
+def test_moved_etcd_rolls_every_dependant_at_once_and_keeps_the_old_side() -> None:
+    wanted = graph(prefill=2)
+    ecs = SimulatedEcs(wanted, gpu_instances=8)
+    memory = converge(ecs, wanted, Memory(started_at=ecs.now)).memory
+    ecs.kill("etcd-nats")
+    outage = 0
+    for _ in range(30):
+        made = run_pass(ecs, wanted, memory)
+        memory = made.memory
+        outage += not ecs.served()
+        rolled = {a.component for a in made.actions if isinstance(a, UpdateService) and a.revision}
+        if rolled:
+            assert rolled == {"frontend", "prefill", "decode"}
+            kinds = [type(a).__name__ for a in made.actions]
+            assert kinds[:3] == ["ProtectTasks"] * 3
+        if made.converged:
+            break
+    assert made.converged
+    assert outage == 0
+
+
+def test_planned_change_of_etcd_keeps_the_graph_serving() -> None:
+    wanted = graph()
+    ecs = SimulatedEcs(wanted, gpu_instances=8)
+    memory = converge(ecs, wanted, Memory(started_at=ecs.now)).memory
+    ecs.graph = wanted = with_image(wanted, "etcd-nats", "etcd:2")
+    outages = 0
+    for _ in range(60):
+        made = run_pass(ecs, wanted, memory)
+        memory = made.memory
+        outages += not ecs.served()
+        if made.converged:
+            break
+    assert made.converged
+    assert outages == 0
+
+
+def test_a_template_change_rolls_workers_before_frontends_one_at_a_time() -> None:
+    wanted = graph()
+    ecs = SimulatedEcs(wanted, gpu_instances=8)
+    memory = converge(ecs, wanted, Memory(started_at=ecs.now)).memory
+    for name in ("frontend", "prefill", "decode"):
+        wanted = with_image(wanted, name, "dynamo:2")
+    ecs.graph = wanted
+    order: list[str] = []
+    for _ in range(60):
+        made = run_pass(ecs, wanted, memory)
+        memory = made.memory
+        order += [a.component for a in made.actions if isinstance(a, UpdateService) and a.revision]
+        assert ecs.served()
+        if made.converged:
+            break
+    assert order == ["decode", "prefill", "frontend"]
+
+
+def test_a_bad_image_rolls_back_is_reported_and_not_tried_again() -> None:
+    wanted = graph()
+    ecs = SimulatedEcs(wanted, gpu_instances=8)
+    memory = converge(ecs, wanted, Memory(started_at=ecs.now)).memory
+    ecs.bad_images.add("dynamo:bad")
+    ecs.graph = wanted = with_image(wanted, "decode", "dynamo:bad")
+    for _ in range(20):
+        made = run_pass(ecs, wanted, memory)
+        memory = made.memory
+        assert ecs.served()
+    assert not made.actions
+    assert any("gave up" in w.reason for w in made.waits)
+    assert any(c.reason == "RolloutFailed" and c.status for c in made.conditions)
+
+
+def test_a_full_gpu_cluster_replaces_one_at_a_time_and_restores_the_limits() -> None:
+    wanted = graph(prefill=2, decode=1)
+    ecs = SimulatedEcs(wanted, gpu_instances=3)
+    memory = converge(ecs, wanted, Memory(started_at=ecs.now)).memory
+    ecs.graph = wanted = with_image(wanted, "prefill", "dynamo:2")
+    converge(ecs, wanted, memory)
+    service = ecs.services["g-prefill"]
+    assert (service.minimum, service.maximum) == (100, 200)
+
+
+def test_what_is_declared_no_more_is_retired_last() -> None:
+    wanted = graph()
+    ecs = SimulatedEcs(wanted)
+    memory = converge(ecs, wanted, Memory(started_at=ecs.now)).memory
+    ecs.graph = wanted = replace(
+        wanted, components=tuple(c for c in wanted.components if c.name != "prefill")
+    )
+    made = run_pass(ecs, wanted, memory)
+    assert [type(a) for a in made.actions] == [DeleteService]
+    assert "g-prefill" not in ecs.services
