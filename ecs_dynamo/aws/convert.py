@@ -1,0 +1,176 @@
+"""From AWS's answers to the snapshot's values. Pure; what AWS left out gets the model's default."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+from ecs_dynamo.model.snapshot import (
+    Container,
+    ContainerInstance,
+    Deployment,
+    PortBinding,
+    Revision,
+    Service,
+    Task,
+)
+
+Json = Mapping[str, Any]
+
+OUTPUT_ONLY = frozenset(
+    {
+        "taskDefinitionArn",
+        "revision",
+        "status",
+        "requiresAttributes",
+        "compatibilities",
+        "registeredAt",
+        "registeredBy",
+        "deregisteredAt",
+    }
+)
+
+
+def epoch(value: datetime | float | None) -> float | None:
+    """A timestamp as UTC seconds."""
+    return value.timestamp() if isinstance(value, datetime) else value
+
+
+def tags_of(items: Iterable[Json]) -> dict[str, str]:
+    """``[{key, value}]`` as a mapping."""
+    return {item["key"]: item.get("value", "") for item in items}
+
+
+def to_deployment(raw: Json) -> Deployment:
+    """One entry of a service's ``deployments``."""
+    return Deployment(
+        id=raw.get("id", ""),
+        status=raw.get("status", ""),
+        task_definition_arn=raw.get("taskDefinition", ""),
+        desired=raw.get("desiredCount", 0),
+        running=raw.get("runningCount", 0),
+        pending=raw.get("pendingCount", 0),
+        failed=raw.get("failedTasks", 0),
+        rollout_state=raw.get("rolloutState", "COMPLETED"),
+        rollout_reason=raw.get("rolloutStateReason", ""),
+        updated_at=epoch(raw.get("updatedAt")),
+    )
+
+
+def to_service(raw: Json, cluster: str) -> Service:
+    """A DescribeServices entry (with TAGS)."""
+    limits = raw.get("deploymentConfiguration", {})
+    network = raw.get("networkConfiguration", {}).get("awsvpcConfiguration", {})
+    return Service(
+        arn=raw["serviceArn"],
+        name=raw["serviceName"],
+        cluster=cluster,
+        status=raw.get("status", "ACTIVE"),
+        desired=raw.get("desiredCount", 0),
+        running=raw.get("runningCount", 0),
+        pending=raw.get("pendingCount", 0),
+        task_definition_arn=raw.get("taskDefinition", ""),
+        deployments=tuple(to_deployment(d) for d in raw.get("deployments", ())),
+        tags=tags_of(raw.get("tags", ())),
+        minimum_healthy_percent=limits.get("minimumHealthyPercent"),
+        maximum_percent=limits.get("maximumPercent"),
+        circuit_breaker=limits.get("deploymentCircuitBreaker", {}).get("enable", False),
+        subnets=tuple(network.get("subnets", ())),
+        security_groups=tuple(network.get("securityGroups", ())),
+        assign_public_ip=network.get("assignPublicIp") == "ENABLED",
+        events=tuple(e.get("message", "") for e in raw.get("events", ())[:20]),
+    )
+
+
+def eni_address(raw: Json) -> str | None:
+    """The private IPv4 address of a task's ENI (awsvpc), once it is attached."""
+    for attachment in raw.get("attachments", ()):
+        if attachment.get("type") == "ElasticNetworkInterface":
+            for detail in attachment.get("details", ()):
+                if detail.get("name") == "privateIPv4Address":
+                    return str(detail["value"])
+    for container in raw.get("containers", ()):
+        for interface in container.get("networkInterfaces", ()):
+            if address := interface.get("privateIpv4Address"):
+                return str(address)
+    return None
+
+
+def to_task(raw: Json, instance_ips: Mapping[str, str | None], protected: float | None) -> Task:
+    """A DescribeTasks entry; without an ENI its address is its container instance's."""
+    instance = raw.get("containerInstanceArn")
+    address = eni_address(raw) or (instance_ips.get(instance) if instance else None)
+    return Task(
+        arn=raw["taskArn"],
+        task_definition_arn=raw["taskDefinitionArn"],
+        last_status=raw.get("lastStatus", ""),
+        desired_status=raw.get("desiredStatus", ""),
+        health=raw.get("healthStatus", "UNKNOWN"),
+        private_ip=address,
+        container_instance_arn=instance,
+        containers=tuple(
+            Container(
+                name=c.get("name", ""),
+                last_status=c.get("lastStatus", ""),
+                health=c.get("healthStatus", "UNKNOWN"),
+                exit_code=c.get("exitCode"),
+                reason=c.get("reason"),
+                bindings=tuple(
+                    PortBinding(b["containerPort"], b["hostPort"])
+                    for b in c.get("networkBindings", ())
+                    if "containerPort" in b and "hostPort" in b
+                ),
+            )
+            for c in raw.get("containers", ())
+        ),
+        created_at=epoch(raw.get("createdAt")),
+        started_at=epoch(raw.get("startedAt")),
+        stopped_at=epoch(raw.get("stoppedAt")),
+        stop_code=raw.get("stopCode"),
+        stopped_reason=raw.get("stoppedReason"),
+        protected_until=protected,
+    )
+
+
+def to_revision(raw: Json, tags: Iterable[Json]) -> Revision:
+    """A DescribeTaskDefinition answer, without the fields that only ECS sets."""
+    return Revision(
+        arn=raw["taskDefinitionArn"],
+        family=raw["family"],
+        number=raw["revision"],
+        content={k: v for k, v in raw.items() if k not in OUTPUT_ONLY},
+        tags=tags_of(tags),
+    )
+
+
+def _resource(resources: Iterable[Json], name: str) -> Json:
+    return next((r for r in resources if r.get("name") == name), {})
+
+
+def _count(resource: Json) -> int:
+    if resource.get("type") == "STRINGSET":
+        return len(resource.get("stringSetValue", ()))
+    return int(resource.get("integerValue", 0))
+
+
+def to_container_instance(raw: Json, private_ip: str | None) -> ContainerInstance:
+    """A DescribeContainerInstances entry. GPU is a STRINGSET of device ids, PORTS of numbers."""
+    registered = raw.get("registeredResources", ())
+    remaining = raw.get("remainingResources", ())
+    attributes = {a["name"]: a.get("value") for a in raw.get("attributes", ())}
+    ports = _resource(remaining, "PORTS").get("stringSetValue", ())
+    return ContainerInstance(
+        arn=raw["containerInstanceArn"],
+        ec2_instance_id=raw.get("ec2InstanceId", ""),
+        status=raw.get("status", ""),
+        agent_connected=raw.get("agentConnected", False),
+        private_ip=private_ip,
+        instance_type=attributes.get("ecs.instance-type"),
+        availability_zone=attributes.get("ecs.availability-zone"),
+        gpus=_count(_resource(registered, "GPU")),
+        gpus_free=_count(_resource(remaining, "GPU")),
+        cpu_free=_count(_resource(remaining, "CPU")),
+        memory_free=_count(_resource(remaining, "MEMORY")),
+        used_ports=frozenset(int(p) for p in ports),
+    )
