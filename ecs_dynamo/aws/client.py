@@ -233,7 +233,8 @@ async def open_aws(
                         region_name=region,
                         endpoint_url=options.endpoint_url,
                         config=config,
-                        **keys,
+                        aws_access_key_id=keys.get("aws_access_key_id"),
+                        aws_secret_access_key=keys.get("aws_secret_access_key"),
                     )
                 )
                 for name in services

@@ -1,0 +1,275 @@
+"""Doing what the plan says: one idempotent AWS call an action, in order, each logged with why.
+
+A call may time out after it took effect and the daemon may die between any two, so every action
+first makes sure, or can bear, that it was done already: registering looks for the fingerprint,
+creating adopts only what carries the graph's tag, updating and deleting are the same twice.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+
+from ecs_dynamo.aws.client import Aws
+from ecs_dynamo.aws.convert import tags_of, to_revision
+from ecs_dynamo.aws.observe import RevisionCache
+from ecs_dynamo.model.errors import AwsError
+from ecs_dynamo.model.graph import TAG_FINGERPRINT, TAG_GRAPH
+from ecs_dynamo.model.plan import (
+    AnyAction,
+    CreateService,
+    DeleteService,
+    Plan,
+    ProtectTasks,
+    RegisterTaskDefinition,
+    RevisionRef,
+    UpdateService,
+)
+from ecs_dynamo.model.spec import NetworkSpec, RolloutSpec
+
+_log = structlog.get_logger(__name__)
+
+PROTECT_A_CALL = 10
+"""Tasks in one UpdateTaskProtection (ECS API reference)."""
+
+
+@dataclass(frozen=True, slots=True)
+class ActionResult:
+    """What became of one action. ``skipped``: an earlier one of its component failed."""
+
+    action: AnyAction
+    ok: bool
+    changed: bool
+    seconds: float
+    error: str | None = None
+    skipped: bool = False
+
+
+def _tags(tags: Any) -> list[dict[str, str]]:
+    return [{"key": key, "value": tags[key]} for key in sorted(tags)]
+
+
+def _network(network: NetworkSpec) -> dict[str, Any]:
+    return {
+        "awsvpcConfiguration": {
+            "subnets": list(network.subnets),
+            "securityGroups": list(network.security_groups),
+            "assignPublicIp": "ENABLED" if network.assign_public_ip else "DISABLED",
+        }
+    }
+
+
+def _limits(rollout: RolloutSpec) -> dict[str, Any]:
+    return {
+        "minimumHealthyPercent": rollout.minimum_healthy_percent,
+        "maximumPercent": rollout.maximum_percent,
+        "deploymentCircuitBreaker": {
+            "enable": rollout.circuit_breaker,
+            "rollback": rollout.circuit_breaker,
+        },
+    }
+
+
+class Executor:
+    """Executes plans of one graph. ``clock`` is monotonic seconds, for durations."""
+
+    def __init__(
+        self, aws: Aws, graph_name: str, cache: RevisionCache, clock: Callable[[], float]
+    ) -> None:
+        self._aws = aws
+        self._graph = graph_name
+        self._cache = cache
+        self._clock = clock
+        self._registered: dict[tuple[str, str], str] = {}
+
+    async def execute(
+        self, plan: Plan, should_stop: Callable[[], bool] = lambda: False
+    ) -> tuple[ActionResult, ...]:
+        """Run the actions in order; ``should_stop`` is asked before each.
+
+        A failure stops the later actions of its component only. Never raises `AwsError`.
+        """
+        results: list[ActionResult] = []
+        broken: set[str] = set()
+        for action in plan.actions:
+            if should_stop():
+                break
+            if action.component in broken:
+                results.append(ActionResult(action, False, False, 0.0, skipped=True))
+                continue
+            result = await self._run(action)
+            if not result.ok:
+                broken.add(action.component)
+            results.append(result)
+        return tuple(results)
+
+    async def _run(self, action: AnyAction) -> ActionResult:
+        started = self._clock()
+        log = _log.bind(component=action.component, action=type(action).__name__)
+        try:
+            changed = await self._do(action)
+        except AwsError as error:
+            log.error("action failed", reason=action.reason, error=str(error))
+            return ActionResult(action, False, False, self._clock() - started, str(error))
+        seconds = self._clock() - started
+        log.info("action done", reason=action.reason, changed=changed, seconds=round(seconds, 3))
+        return ActionResult(action, True, changed, seconds)
+
+    async def _do(self, action: AnyAction) -> bool:
+        match action:
+            case RegisterTaskDefinition():
+                return await self._register(action)
+            case CreateService():
+                return await self._create(action)
+            case UpdateService():
+                return await self._update(action)
+            case ProtectTasks():
+                return await self._protect(action)
+            case DeleteService():
+                return await self._delete(action)
+
+    async def _register(self, action: RegisterTaskDefinition) -> bool:
+        key = (action.family, action.fingerprint)
+        latest = await self._latest(action.family)
+        if latest is not None and latest[1] == action.fingerprint:
+            self._registered[key] = latest[0]
+            return False
+        answer = await self._aws.call(
+            "ecs", "RegisterTaskDefinition", **action.content, tags=_tags(action.tags)
+        )
+        revision = to_revision(answer["taskDefinition"], _tags(action.tags))
+        self._cache.put(revision)
+        self._registered[key] = revision.arn
+        return True
+
+    async def _latest(self, family: str) -> tuple[str, str | None] | None:
+        """ARN and fingerprint of the family's latest revision, asked afresh."""
+        try:
+            answer = await self._aws.call(
+                "ecs", "DescribeTaskDefinition", taskDefinition=family, include=["TAGS"]
+            )
+        except AwsError as error:
+            if error.code == "ClientException":  # no such family yet
+                return None
+            raise
+        revision = to_revision(answer["taskDefinition"], answer.get("tags", []))
+        return revision.arn, revision.tags.get(TAG_FINGERPRINT)
+
+    def _arn(self, revision: RevisionRef) -> str:
+        arn = revision.arn or self._registered.get((revision.family, revision.fingerprint))
+        if arn is None:
+            raise AwsError(
+                "UpdateService", "NotRegistered", f"{revision.family} {revision.fingerprint}"
+            )
+        return arn
+
+    async def _describe(self, cluster: str, service: str) -> dict[str, Any] | None:
+        answer = await self._aws.call(
+            "ecs", "DescribeServices", cluster=cluster, services=[service], include=["TAGS"]
+        )
+        for raw in answer.get("services", []):
+            if raw.get("status") != "INACTIVE":
+                found: dict[str, Any] = raw
+                return found
+        return None
+
+    async def _create(self, action: CreateService) -> bool:
+        arn = self._arn(action.revision)
+        token = hashlib.sha256(
+            f"{self._graph}/{action.service}/{arn}/{action.desired}".encode()
+        ).hexdigest()[:32]
+        request: dict[str, Any] = {
+            "cluster": action.cluster,
+            "serviceName": action.service,
+            "taskDefinition": arn,
+            "desiredCount": action.desired,
+            "launchType": action.launch_type.value,
+            "clientToken": token,
+            "deploymentConfiguration": _limits(action.rollout),
+            "tags": _tags(action.tags),
+            "enableECSManagedTags": True,
+            "propagateTags": "SERVICE",
+        }
+        if action.network is not None:
+            request["networkConfiguration"] = _network(action.network)
+        if action.distinct_instances:
+            request["placementConstraints"] = [{"type": "distinctInstance"}]
+        if action.target_group_arn and action.container_port:
+            name, port = action.container_port
+            request["loadBalancers"] = [
+                {
+                    "targetGroupArn": action.target_group_arn,
+                    "containerName": name,
+                    "containerPort": port,
+                }
+            ]
+        try:
+            await self._aws.call("ecs", "CreateService", **request)
+        except AwsError as error:
+            if error.code != "InvalidParameterException" or "idempotent" not in str(error):
+                raise
+            # It is there already: ours from a call that timed out after it took effect, or not.
+            found = await self._describe(action.cluster, action.service)
+            if found is None or tags_of(found.get("tags", [])).get(TAG_GRAPH) != self._graph:
+                raise
+            return False
+        return True
+
+    async def _owned(self, cluster: str, service: str) -> dict[str, Any] | None:
+        """The service where it carries the graph's tag; the last check before a change."""
+        found = await self._describe(cluster, service)
+        if found is not None and tags_of(found.get("tags", [])).get(TAG_GRAPH) != self._graph:
+            raise AwsError(
+                "DescribeServices", "Foreign", f"{service} lacks {TAG_GRAPH}={self._graph}"
+            )
+        return found
+
+    async def _update(self, action: UpdateService) -> bool:
+        if await self._owned(action.cluster, action.service) is None:
+            raise AwsError("UpdateService", "ServiceNotFound", action.service)
+        request: dict[str, Any] = {"cluster": action.cluster, "service": action.service}
+        if action.revision is not None:
+            request["taskDefinition"] = self._arn(action.revision)
+        if action.desired is not None:
+            request["desiredCount"] = action.desired
+        if action.rollout is not None:
+            request["deploymentConfiguration"] = _limits(action.rollout)
+        if action.network is not None:
+            request["networkConfiguration"] = _network(action.network)
+        await self._aws.call("ecs", "UpdateService", **request)
+        return True
+
+    async def _protect(self, action: ProtectTasks) -> bool:
+        more = {"expiresInMinutes": action.minutes} if action.minutes is not None else {}
+        for start in range(0, len(action.tasks), PROTECT_A_CALL):
+            batch = action.tasks[start : start + PROTECT_A_CALL]
+            answer = await self._aws.call(
+                "ecs",
+                "UpdateTaskProtection",
+                cluster=action.cluster,
+                tasks=list(batch),
+                protectionEnabled=action.minutes is not None,
+                **more,
+            )
+            for failure in answer.get("failures", []):
+                # A task that has stopped meanwhile needs no protection.
+                _log.info("task not protected", task=failure.get("arn"), why=failure.get("reason"))
+        return True
+
+    async def _delete(self, action: DeleteService) -> bool:
+        found = await self._owned(action.cluster, action.service)
+        if found is None or found.get("status") == "DRAINING":
+            return False
+        try:
+            await self._aws.call(
+                "ecs", "DeleteService", cluster=action.cluster, service=action.service, force=True
+            )
+        except AwsError as error:
+            if error.code not in {"ServiceNotFoundException", "ServiceNotActiveException"}:
+                raise
+            return False
+        return True

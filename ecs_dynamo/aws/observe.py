@@ -1,0 +1,365 @@
+"""One look at ECS and EC2: batched, paginated, concurrent and time-limited.
+
+Each part is looked at on its own: one that fails becomes `Unknown` in its place and the rest is
+kept. The number of reads is what the batch limits allow: 10 services, 100 tasks, 100 container
+instances a call (ECS API reference); revisions never change, so each is read once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+from ecs_dynamo.aws.client import Aws
+from ecs_dynamo.aws.convert import (
+    epoch,
+    to_container_instance,
+    to_revision,
+    to_service,
+    to_task,
+)
+from ecs_dynamo.model.errors import AwsError
+from ecs_dynamo.model.graph import TAG_FINGERPRINT, Component, Graph
+from ecs_dynamo.model.snapshot import (
+    ComponentSnapshot,
+    ContainerInstance,
+    Observed,
+    Revision,
+    Service,
+    Snapshot,
+    Task,
+    Unknown,
+)
+
+SERVICES_A_CALL = 10
+TASKS_A_CALL = 100
+INSTANCES_A_CALL = 100
+PAGES = 100
+"""More pages than any cluster has; a bound on every list loop."""
+
+T = TypeVar("T")
+Json = dict[str, Any]
+
+
+class RevisionCache:
+    """Task definition revisions by ARN. They are immutable, but may lack our tag while ECS's tag
+    index settles, so only tagged ones and foreign ones already read with tags are kept."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, Revision] = {}
+
+    def get(self, arn: str) -> Revision | None:
+        return self._known.get(arn)
+
+    def put(self, revision: Revision) -> None:
+        if TAG_FINGERPRINT in revision.tags:
+            self._known[revision.arn] = revision
+
+    def latest(self, family: str) -> Revision | None:
+        """The newest known revision of a family."""
+        own = [r for r in self._known.values() if r.family == family]
+        return max(own, key=lambda r: r.number, default=None)
+
+
+def _batches(items: Sequence[str], size: int) -> list[Sequence[str]]:
+    return [items[i : i + size] for i in range(0, len(items), size)]
+
+
+async def _pages(aws: Aws, operation: str, key: str, **parameters: Any) -> list[str]:
+    """All items of a List operation. Raises `AwsError`."""
+    found: list[str] = []
+    token: str | None = None
+    for _ in range(PAGES):
+        more = {"nextToken": token} if token else {}
+        answer = await aws.call("ecs", operation, **parameters, **more)
+        found += answer.get(key, [])
+        token = answer.get("nextToken")
+        if not token:
+            return found
+    raise AwsError(operation, "TooManyPages", f"more than {PAGES} pages")
+
+
+async def _guard(what: str, look: Awaitable[T], timeout: float) -> Observed[T]:
+    try:
+        async with asyncio.timeout(timeout):
+            return await look
+    except AwsError as error:
+        return Unknown(str(error))
+    except TimeoutError:
+        return Unknown(f"{what} took longer than {timeout:g} s")
+
+
+class _Look:
+    """The state of one look: what was asked already in this pass."""
+
+    def __init__(self, aws: Aws, graph: Graph, cache: RevisionCache, timeout: float) -> None:
+        self.aws = aws
+        self.graph = graph
+        self.cache = cache
+        self.timeout = timeout
+
+    def guard(self, what: str, look: Awaitable[T]) -> Awaitable[Observed[T]]:
+        return _guard(what, look, self.timeout)
+
+    async def clusters(self) -> Mapping[str, bool]:
+        names = list(self.graph.clusters)
+        answer = await self.aws.call("ecs", "DescribeClusters", clusters=names)
+        active = {
+            word
+            for c in answer.get("clusters", [])
+            if c.get("status") == "ACTIVE"
+            for word in (c["clusterName"], c["clusterArn"])
+        }
+        return {name: name in active for name in names}
+
+    async def services(self, cluster: str) -> Mapping[str, Service]:
+        """Every live service of the cluster by name: the declared and those to look for orphans."""
+        declared = {c.service for c in self.graph.components if c.cluster == cluster}
+        arns = await _pages(
+            self.aws, "ListServices", "serviceArns", cluster=cluster, maxResults=100
+        )
+        prefix = f"{self.graph.name}-"
+        names = {arn.rsplit("/", 1)[-1] for arn in arns}
+        # Services are named after their graph, so that only names with its prefix can be orphans.
+        wanted = sorted(declared | {n for n in names if n.startswith(prefix)})
+        found: dict[str, Service] = {}
+        answers = await asyncio.gather(
+            *(
+                self.aws.call(
+                    "ecs",
+                    "DescribeServices",
+                    cluster=cluster,
+                    services=list(batch),
+                    include=["TAGS"],
+                )
+                for batch in _batches(wanted, SERVICES_A_CALL)
+            )
+        )
+        for answer in answers:
+            for failure in answer.get("failures", []):
+                if failure.get("reason") != "MISSING":
+                    raise AwsError(
+                        "DescribeServices", str(failure.get("reason")), str(failure.get("arn"))
+                    )
+            for raw in answer.get("services", []):
+                found[raw["serviceName"]] = to_service(raw, cluster)
+        return found
+
+    async def instances(self, cluster: str) -> tuple[ContainerInstance, ...]:
+        arns = await _pages(
+            self.aws,
+            "ListContainerInstances",
+            "containerInstanceArns",
+            cluster=cluster,
+            maxResults=100,
+        )
+        if not arns:
+            return ()
+        answers = await asyncio.gather(
+            *(
+                self.aws.call(
+                    "ecs", "DescribeContainerInstances", cluster=cluster, containerInstances=list(b)
+                )
+                for b in _batches(arns, INSTANCES_A_CALL)
+            )
+        )
+        raws = [raw for answer in answers for raw in answer.get("containerInstances", [])]
+        ids = sorted({r["ec2InstanceId"] for r in raws if r.get("ec2InstanceId")})
+        addresses: dict[str, str | None] = {}
+        for batch in _batches(ids, INSTANCES_A_CALL):
+            answer = await self.aws.call("ec2", "DescribeInstances", InstanceIds=list(batch))
+            for reservation in answer.get("Reservations", []):
+                for instance in reservation.get("Instances", []):
+                    addresses[instance["InstanceId"]] = instance.get("PrivateIpAddress")
+        return tuple(
+            to_container_instance(raw, addresses.get(raw.get("ec2InstanceId", ""))) for raw in raws
+        )
+
+    async def tasks(self, cluster: str, status: str) -> list[Json]:
+        arns = await _pages(
+            self.aws,
+            "ListTasks",
+            "taskArns",
+            cluster=cluster,
+            desiredStatus=status,
+            maxResults=100,
+        )
+        answers = await asyncio.gather(
+            *(
+                self.aws.call("ecs", "DescribeTasks", cluster=cluster, tasks=list(batch))
+                for batch in _batches(arns, TASKS_A_CALL)
+            )
+        )
+        return [raw for answer in answers for raw in answer.get("tasks", [])]
+
+    async def protection(self, cluster: str, arns: Sequence[str]) -> Mapping[str, float]:
+        """Expiry of each protected task. Asked only while a service rolls."""
+        found: dict[str, float] = {}
+        for batch in _batches(arns, TASKS_A_CALL):
+            answer = await self.aws.call(
+                "ecs", "GetTaskProtection", cluster=cluster, tasks=list(batch)
+            )
+            for raw in answer.get("protectedTasks", []):
+                expires = epoch(raw.get("expirationDate"))
+                if raw.get("protectionEnabled") and expires is not None:
+                    found[raw["taskArn"]] = expires
+        return found
+
+    async def revision(self, name: str) -> Revision | None:
+        """A revision by ARN, or the latest ACTIVE one of a family; None where there is none."""
+        known = self.cache.get(name)
+        if known is not None:
+            return known
+        try:
+            answer = await self.aws.call(
+                "ecs", "DescribeTaskDefinition", taskDefinition=name, include=["TAGS"]
+            )
+        except AwsError as error:
+            if error.code == "ClientException":  # ECS's word for "no such task definition"
+                return None
+            raise
+        found = to_revision(answer["taskDefinition"], answer.get("tags", []))
+        self.cache.put(found)
+        return found
+
+
+async def observe_ecs(
+    aws: Aws, graph: Graph, now: float, timeout: float, cache: RevisionCache
+) -> Snapshot:
+    """A snapshot of ECS and EC2. ``timeout`` bounds each part, in seconds; it never raises."""
+    look = _Look(aws, graph, cache, timeout)
+    clusters = await look.guard("DescribeClusters", look.clusters())
+    present: Mapping[str, Observed[bool]] = (
+        dict.fromkeys(graph.clusters, clusters) if isinstance(clusters, Unknown) else clusters
+    )
+    live = [name for name in graph.clusters if present[name] is True]
+    services, instances, running = await asyncio.gather(
+        _by_cluster(live, lambda c: look.guard("services", look.services(c))),
+        _by_cluster(
+            _ec2_clusters(graph, live), lambda c: look.guard("instances", look.instances(c))
+        ),
+        _by_cluster(live, lambda c: look.guard("tasks", look.tasks(c, "RUNNING"))),
+    )
+    parts = await asyncio.gather(
+        *(
+            _component(look, component, present, services, instances, running)
+            for component in graph.components
+        )
+    )
+    return Snapshot(
+        graph=graph.name,
+        observed_at=now,
+        components=dict(zip((c.name for c in graph.components), parts, strict=True)),
+        clusters=present,
+        container_instances=instances,
+        orphans=_orphans(graph, present, services),
+    )
+
+
+def _ec2_clusters(graph: Graph, live: Sequence[str]) -> list[str]:
+    return [
+        n for n in live if any(c.cluster == n and c.launch_type == "EC2" for c in graph.components)
+    ]
+
+
+async def _by_cluster(names: Sequence[str], look: Callable[[str], Awaitable[T]]) -> dict[str, T]:
+    values = await asyncio.gather(*(look(name) for name in names))
+    return dict(zip(names, values, strict=True))
+
+
+def _orphans(
+    graph: Graph,
+    present: Mapping[str, Observed[bool]],
+    services: Mapping[str, Observed[Mapping[str, Service]]],
+) -> Observed[tuple[Service, ...]]:
+    declared = {(c.cluster, c.service) for c in graph.components}
+    found: list[Service] = []
+    for cluster in graph.clusters:
+        exists = present[cluster]
+        if isinstance(exists, Unknown):
+            return exists
+        seen = services.get(cluster, {})
+        if isinstance(seen, Unknown):
+            return seen
+        found += [
+            s
+            for s in seen.values()
+            if (cluster, s.name) not in declared
+            and s.owned_by(graph.name)
+            and s.status != "INACTIVE"
+        ]
+    return tuple(sorted(found, key=lambda s: s.name))
+
+
+async def _component(
+    look: _Look,
+    component: Component,
+    present: Mapping[str, Observed[bool]],
+    services: Mapping[str, Observed[Mapping[str, Service]]],
+    instances: Mapping[str, Observed[tuple[ContainerInstance, ...]]],
+    running: Mapping[str, Observed[list[Json]]],
+) -> ComponentSnapshot:
+    cluster = component.cluster
+    exists = present[cluster]
+    if isinstance(exists, Unknown):
+        return ComponentSnapshot(service=exists, tasks=exists)
+    if not exists:
+        return ComponentSnapshot(service=None)
+    in_cluster = services[cluster]
+    service: Observed[Service | None] = (
+        in_cluster if isinstance(in_cluster, Unknown) else in_cluster.get(component.service)
+    )
+    raw = running[cluster]
+    arns: set[str] = set()
+    tasks: Observed[tuple[Task, ...]]
+    stopped: Observed[tuple[Task, ...]] = ()
+    if isinstance(raw, Unknown):
+        tasks = raw
+    else:
+        own = [t for t in raw if t.get("group") == f"service:{component.service}"]
+        seen = instances.get(cluster, ())
+        ips = {} if isinstance(seen, Unknown) else {i.arn: i.private_ip for i in seen}
+        if isinstance(service, Service) and len(service.deployments) > 1:
+            protected = await look.guard(
+                "task protection", look.protection(cluster, [t["taskArn"] for t in own])
+            )
+        else:
+            protected = {}
+        expiry: Mapping[str, float] = {} if isinstance(protected, Unknown) else protected
+        tasks = tuple(to_task(t, ips, expiry.get(t["taskArn"])) for t in own)
+        arns |= {t.task_definition_arn for t in tasks}
+    if isinstance(service, Service):
+        arns |= {service.task_definition_arn, *(d.task_definition_arn for d in service.deployments)}
+        if service.running < service.desired:
+            stopped = await _stopped(look, component)
+    latest, revisions = await _revisions(look, component, arns - {""}, service)
+    return ComponentSnapshot(service, tasks, stopped, latest, revisions)
+
+
+async def _stopped(look: _Look, component: Component) -> Observed[tuple[Task, ...]]:
+    found = await look.guard("stopped tasks", look.tasks(component.cluster, "STOPPED"))
+    if isinstance(found, Unknown):
+        return found
+    group = f"service:{component.service}"
+    return tuple(to_task(t, {}, None) for t in found if t.get("group") == group)
+
+
+async def _revisions(
+    look: _Look, component: Component, arns: set[str], service: Observed[Service | None]
+) -> tuple[Observed[Revision | None], Mapping[str, Revision]]:
+    """The family's latest revision and every referenced one.
+
+    While the service's own revision is the newest that we know, ECS is not asked for the latest:
+    only this daemon registers into the family, and a stale answer costs one extra revision.
+    """
+    names = sorted(arns)
+    answers = await asyncio.gather(
+        *(look.guard("task definition", look.revision(arn)) for arn in names)
+    )
+    revisions = {r.arn: r for r in answers if isinstance(r, Revision)}
+    current = revisions.get(service.task_definition_arn) if isinstance(service, Service) else None
+    known = look.cache.latest(component.family)
+    if current is not None and known is not None and known.number <= current.number:
+        return current, revisions
+    return await look.guard("task definition", look.revision(component.family)), revisions
