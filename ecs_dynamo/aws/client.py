@@ -155,7 +155,7 @@ class Aws:
         """Attempts at operations that change nothing."""
         return self.calls.total() - self.writes
 
-    async def call(self, service: str, operation: str, **parameters: Any) -> dict[str, Any]:
+    async def call(self, service: str, operation: str, /, **parameters: Any) -> dict[str, Any]:
         """Make one call, e.g. ``call("ecs", "DescribeServices", cluster=...)``.
 
         Retries throttling, server errors and broken connections with jittered, bounded back-off.
