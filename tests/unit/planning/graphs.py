@@ -18,7 +18,7 @@ NETWORK = NetworkSpec(subnets=("subnet-1",), security_groups=("sg-1",))
 
 
 def template(name: str, mode: str, *, gpus: int = 0, image: str = "dynamo:1") -> dict[str, Any]:
-    container: dict[str, Any] = {"name": name, "image": image, "essential": True}
+    container: dict[str, Any] = {"name": name, "image": image, "essential": True, "memory": 64}
     if name != "etcd-nats":
         container["environment"] = [
             {"name": "ETCD_ENDPOINTS", "value": "http://IP_ADDRESS:2379"},

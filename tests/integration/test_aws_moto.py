@@ -1,0 +1,127 @@
+"""The AWS adapters against moto, for what needs no running container."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
+
+import pytest
+from moto.server import ThreadedMotoServer
+
+from ecs_dynamo.aws.client import Aws, AwsOptions, open_aws
+from ecs_dynamo.aws.execute import Executor
+from ecs_dynamo.aws.observe import RevisionCache, observe_ecs
+from ecs_dynamo.model.errors import AwsError
+from ecs_dynamo.model.graph import TAG_GRAPH, Graph
+from ecs_dynamo.model.plan import Memory, RegisterTaskDefinition
+from ecs_dynamo.model.snapshot import Service, Unknown
+from ecs_dynamo.model.spec import NetworkSpec
+from ecs_dynamo.planning import plan
+from tests.unit.planning.graphs import graph
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture(scope="module")
+def moto_url() -> Iterator[str]:
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+async def aws(moto_url: str) -> AsyncIterator[Aws]:
+    async with open_aws(AwsOptions(endpoint_url=moto_url, region="us-west-2")) as opened:
+        for cluster in ("gpu", "fargate"):
+            await opened.call("ecs", "CreateCluster", clusterName=cluster)
+        yield opened
+        for cluster in ("gpu", "fargate"):
+            names = await opened.call("ecs", "ListServices", cluster=cluster)
+            for arn in names["serviceArns"]:
+                await opened.call("ecs", "DeleteService", cluster=cluster, service=arn, force=True)
+
+
+@pytest.fixture
+async def declared(moto_url: str) -> Graph:
+    """The graph on a subnet and a security group that moto knows."""
+    async with open_aws(AwsOptions(endpoint_url=moto_url, region="us-west-2")) as aws:
+        subnets = await aws.call("ec2", "DescribeSubnets")
+        groups = await aws.call("ec2", "DescribeSecurityGroups")
+    network = NetworkSpec(
+        subnets=(subnets["Subnets"][0]["SubnetId"],),
+        security_groups=(groups["SecurityGroups"][0]["GroupId"],),
+    )
+    base = graph()
+    return replace(base, components=tuple(replace(c, network=network) for c in base.components))
+
+
+async def test_a_missing_cluster_is_absent_not_unknown(aws: Aws, declared: Graph) -> None:
+    elsewhere = replace(
+        declared, components=tuple(replace(c, cluster="nowhere") for c in declared.components)
+    )
+    seen = await observe_ecs(aws, elsewhere, time.time(), 10, RevisionCache())
+    assert seen.clusters == {"nowhere": False}
+    made = plan(elsewhere, seen, Memory(started_at=0), time.time())
+    assert made.actions == ()
+    assert "nowhere does not exist" in made.waits[0].reason
+
+
+async def test_infrastructure_is_registered_created_and_then_seen_as_ours(
+    aws: Aws, declared: Graph
+) -> None:
+    cache = RevisionCache()
+    executor = Executor(aws, declared.name, cache, time.monotonic)
+    seen = await observe_ecs(aws, declared, time.time(), 10, cache)
+    made = plan(declared, seen, Memory(started_at=0), time.time())
+    assert {a.component for a in made.actions} == {"etcd-nats"}
+    results = await executor.execute(made)
+    assert all(r.ok and r.changed for r in results), results
+
+    seen = await observe_ecs(aws, declared, time.time(), 10, cache)
+    service = seen.components["etcd-nats"].service
+    assert isinstance(service, Service)
+    assert service.owned_by(declared.name)
+    again = plan(declared, seen, made.memory, time.time())
+    assert again.actions == ()
+
+    # The same plan again, as after a crash before its result was noted: nothing is doubled.
+    repeated = await executor.execute(made)
+    register = next(r for r in repeated if isinstance(r.action, RegisterTaskDefinition))
+    assert register.ok
+    assert not register.changed
+
+
+async def test_a_foreign_service_is_reported_and_not_adopted(aws: Aws, declared: Graph) -> None:
+    await aws.call(
+        "ecs",
+        "RegisterTaskDefinition",
+        family="other",
+        containerDefinitions=[{"name": "x", "image": "x", "memory": 64}],
+    )
+    await aws.call(
+        "ecs",
+        "CreateService",
+        cluster="fargate",
+        serviceName="g-etcd-nats",
+        taskDefinition="other",
+        desiredCount=1,
+    )
+    seen = await observe_ecs(aws, declared, time.time(), 10, RevisionCache())
+    made = plan(declared, seen, Memory(started_at=0), time.time())
+    assert made.actions == ()
+    assert any(TAG_GRAPH in w.reason for w in made.waits)
+
+
+async def test_an_unreachable_endpoint_is_one_clear_error_and_everything_is_unknown() -> None:
+    options = AwsOptions(
+        endpoint_url="http://127.0.0.1:9", region="us-west-2", attempts=2, backoff=0.01
+    )
+    async with open_aws(options) as aws:
+        with pytest.raises(AwsError, match=r"Unreachable.*127\.0\.0\.1:9"):
+            await aws.call("ecs", "ListClusters")
+        seen = await observe_ecs(aws, graph(), time.time(), 10, RevisionCache())
+    assert all(isinstance(c.service, Unknown) for c in seen.components.values())
+    assert plan(graph(), seen, Memory(started_at=0), 0.0).actions == ()
