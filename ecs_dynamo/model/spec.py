@@ -22,7 +22,11 @@ class SpecModel(BaseModel):
     """Frozen, camelCase in the file, snake_case in Python, unknown keys are errors."""
 
     model_config = ConfigDict(
-        frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=True
+        frozen=True,
+        extra="forbid",
+        alias_generator=to_camel,
+        populate_by_name=True,
+        allow_inf_nan=False,
     )
 
 
@@ -78,24 +82,68 @@ class RolloutSpec(SpecModel):
         return self
 
 
-class JetStreamSource(SpecModel):
-    """A JetStream consumer whose backlog (`num_pending` + `num_ack_pending`) is the demand."""
+class FrontendSource(SpecModel):
+    """Dynamo's own queue metrics, scraped from every ready frontend's private IP."""
 
+    source: Literal["frontend"] = "frontend"
+
+
+class JetStreamSource(SpecModel):
+    """A JetStream consumer whose backlog (`num_pending` + `num_ack_pending`) is the demand.
+
+    ``monitoring_url`` reads it from the server's `/jsz` where its account can not be joined.
+    """
+
+    source: Literal["jetstream"]
     stream: str
     consumer: str
+    monitoring_url: str | None = None
+
+
+class PrometheusSource(SpecModel):
+    """An instant PromQL query; its one value is taken as ``kind``."""
+
+    source: Literal["prometheus"]
+    url: str
+    query: str
+    kind: Literal["queue_depth", "in_flight", "arrival_rate"] = "queue_depth"
+
+
+class CloudWatchSource(SpecModel):
+    """A CloudWatch metric (GetMetricData), such as the length of an SQS queue."""
+
+    source: Literal["cloudwatch"]
+    namespace: str
+    metric: str
+    dimensions: dict[str, str] = Field(default_factory=dict)
+    statistic: Literal["Average", "Sum", "Maximum", "Minimum", "SampleCount"] = "Average"
+    period_seconds: Annotated[int, Field(ge=1)] = 60
+    kind: Literal["queue_depth", "in_flight", "arrival_rate"] = "queue_depth"
+
+
+class PlannerSource(SpecModel):
+    """The counts that Dynamo's own planner publishes in etcd (its virtual connector)."""
+
+    source: Literal["planner"]
+
+
+SignalSource = Annotated[
+    FrontendSource | JetStreamSource | PrometheusSource | CloudWatchSource | PlannerSource,
+    Field(discriminator="source"),
+]
 
 
 class ScalingSpec(SpecModel):
-    """Scaling of one component from its queue depth.
+    """Scaling of one component from its measured demand; the largest demand wins.
 
     ``target`` is the queue depth that one replica is allowed. Windows and ages are seconds.
     """
 
     min: Annotated[int, Field(ge=0)] = 1
     max: Annotated[int, Field(ge=1)]
+    policy: Literal["queue"] = "queue"
+    signals: Annotated[tuple[SignalSource, ...], Field(min_length=1)] = (FrontendSource(),)
     target: Annotated[float, Field(gt=0)] = 4.0
-    source: Literal["frontend", "jetstream"] = "frontend"
-    jetstream: JetStreamSource | None = None
     tolerance: Annotated[float, Field(ge=0, lt=1)] = 0.1
     scale_up_stabilization_seconds: Seconds = 0.0
     scale_down_stabilization_seconds: Seconds = 300.0
@@ -107,8 +155,6 @@ class ScalingSpec(SpecModel):
     def _consistent(self) -> Self:
         if self.min > self.max:
             raise ValueError(f"min {self.min} is above max {self.max}; lower min or raise max")
-        if (self.source == "jetstream") != (self.jetstream is not None):
-            raise ValueError("source jetstream and the key jetstream go together; give both")
         return self
 
 

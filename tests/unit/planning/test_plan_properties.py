@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,7 +17,7 @@ from ecs_dynamo.model.plan import (
     RegisterTaskDefinition,
     UpdateService,
 )
-from ecs_dynamo.model.snapshot import ComponentSnapshot, Signal, Unknown
+from ecs_dynamo.model.snapshot import Signal, Unknown
 from ecs_dynamo.model.spec import ScalingSpec
 from ecs_dynamo.planning import plan
 from tests.unit.planning.graphs import graph, with_image
@@ -108,7 +109,8 @@ def test_unknown_is_never_taken_for_absent(name: str, data: st.DataObject) -> No
     if part == "orphans":
         seen = replace(seen, orphans=unknown)
     else:
-        hidden: ComponentSnapshot = replace(seen.components[name], **{part: unknown})
+        change: dict[str, Any] = {part: unknown}
+        hidden = replace(seen.components[name], **change)
         seen = replace(seen, components={**seen.components, name: hidden})
     made = plan(with_image(wanted, name, "image:2"), seen, Memory(started_at=ecs.now), ecs.now)
     assert not made.converged

@@ -1,0 +1,172 @@
+"""From the validated graph file and its task definitions to the `Graph` that planning takes.
+
+Names are settled here and nowhere else: ``{graph}-{component}`` for service and family alike, so
+that anyone can find a component in the console, and two graphs never meet in one family.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from ecs_dynamo.config.report import Report
+from ecs_dynamo.config.task_definitions import CONTAINERS, TaskDefinition, set_environment
+from ecs_dynamo.config.variables import SecretReference, VariableError, Variables
+from ecs_dynamo.config.yaml_lines import Document, FieldPath
+from ecs_dynamo.model.graph import Component, Graph, Role
+from ecs_dynamo.model.spec import ComponentSpec, GraphSpec, InfraServiceSpec
+
+ETCD_AND_NATS: Final = "etcd-nats"
+RESERVED_NAMES: Final = frozenset({ETCD_AND_NATS, Role.ETCD.value, Role.NATS.value})
+"""Names of the infrastructure's components, in every way it can be set up."""
+_NEEDED: Final = frozenset({"ETCD_ENDPOINTS", "NATS_SERVER"})
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """A component with where it comes from, for checks that must point there."""
+
+    component: Component
+    path: FieldPath
+    definition: TaskDefinition
+    main: int
+
+    @property
+    def containers(self) -> list[dict[str, Any]]:
+        containers: list[dict[str, Any]] = self.component.template[CONTAINERS]
+        return containers
+
+
+def main_container(content: Mapping[str, Any]) -> int:
+    """Index of the container that Dynamo runs in.
+
+    The first that declares an endpoint variable, else the first essential one.
+    """
+    containers = content[CONTAINERS]
+    for index, container in enumerate(containers):
+        entries = [*container.get("environment", ()), *container.get("secrets", ())]
+        if any(entry.get("name") in _NEEDED for entry in entries):
+            return index
+    essential = (i for i, c in enumerate(containers) if c.get("essential", True))
+    return next(essential, 0)
+
+
+def _infrastructure(
+    spec: GraphSpec,
+) -> Iterator[tuple[str, frozenset[Role], str, FieldPath]]:
+    """Name, roles, task definition reference and place of each infrastructure component."""
+    infra = spec.infrastructure
+    if infra.task_definition is not None:
+        roles = frozenset({Role.ETCD, Role.NATS})
+        yield ETCD_AND_NATS, roles, infra.task_definition, ("infrastructure",)
+    parts: tuple[tuple[Role, InfraServiceSpec | None], ...] = (
+        (Role.ETCD, infra.etcd),
+        (Role.NATS, infra.nats),
+    )
+    for role, part in parts:
+        if part is not None and part.task_definition is not None:
+            place = ("infrastructure", role.value)
+            yield role.value, frozenset({role}), part.task_definition, place
+
+
+def build_components(
+    spec: GraphSpec,
+    definitions: Mapping[str, TaskDefinition | None],
+    variables: Variables,
+    document: Document,
+    report: Report,
+) -> list[Built]:
+    """Every component whose task definition could be read, infrastructure first."""
+    built = [
+        Built(
+            Component(
+                name=name,
+                roles=roles,
+                cluster=spec.clusters.infrastructure,
+                service=f"{spec.name}-{name}",
+                family=f"{spec.name}-{name}",
+                launch_type=spec.infrastructure.launch_type,
+                replicas=1,
+                template=_template(definition, f"{spec.name}-{name}"),
+                network=spec.network,
+                rollout=spec.infrastructure.rollout,
+            ),
+            place,
+            definition,
+            0,
+        )
+        for name, roles, reference, place in _infrastructure(spec)
+        if (definition := definitions.get(reference)) is not None
+    ]
+    for index, component in enumerate(spec.components):
+        found = definitions.get(component.task_definition)
+        if found is not None:
+            place = ("components", index)
+            built.append(_component(spec, component, found, variables, document, place, report))
+    return built
+
+
+def _template(definition: TaskDefinition, family: str) -> dict[str, Any]:
+    content = copy.deepcopy(definition.content)
+    content["family"] = family
+    return content
+
+
+def _component(
+    spec: GraphSpec,
+    component: ComponentSpec,
+    definition: TaskDefinition,
+    variables: Variables,
+    document: Document,
+    place: FieldPath,
+    report: Report,
+) -> Built:
+    service = f"{spec.name}-{component.name}"
+    template = _template(definition, service)
+    main = main_container(template)
+    container = template[CONTAINERS][main]
+    if component.image is not None:
+        container["image"] = component.image
+    if component.command is not None:
+        container["command"] = list(component.command)
+    for name, text in component.env.items():
+        try:
+            value = variables.expand(text)
+            if isinstance(value, SecretReference):
+                source = value.value_from(variables.region, variables.account)
+                value = SecretReference(value.kind, source)
+            set_environment(container, name, value)
+        except VariableError as error:
+            report.error(document, (*place, "env", name), str(error), error.remedy)
+    made = Component(
+        name=component.name,
+        roles=frozenset(Role(kind.value) for kind in (component.type, *component.also_runs)),
+        cluster=component.cluster or spec.clusters.workers,
+        service=service,
+        family=service,
+        launch_type=component.launch_type,
+        replicas=component.replicas,
+        template=template,
+        network=component.network or spec.network,
+        rollout=component.rollout,
+        scaling=component.scaling,
+        target_group_arn=component.target_group_arn,
+    )
+    return Built(made, place, definition, main)
+
+
+def build_graph(spec: GraphSpec, built: list[Built], region: str | None) -> Graph:
+    """The graph; the namespace is the graph's name unless it is given."""
+    infra = spec.infrastructure
+    return Graph(
+        name=spec.name,
+        namespace=spec.namespace or spec.name,
+        region=region,
+        components=tuple(one.component for one in built),
+        runtime=spec.runtime,
+        external_etcd=infra.etcd.endpoints if infra.etcd else (),
+        external_nats=infra.nats.endpoints if infra.nats else (),
+        tags=dict(spec.tags),
+    )

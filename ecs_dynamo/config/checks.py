@@ -1,0 +1,151 @@
+"""What is wrong with a graph as a whole although each of its parts is well-formed.
+
+Errors are what can never work; warnings are what runs and then surprises. Each says what to do.
+The rules about single tasks are in `task_checks`.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+from urllib.parse import urlsplit
+
+from ecs_dynamo.config.build import RESERVED_NAMES
+from ecs_dynamo.config.report import Report
+from ecs_dynamo.config.yaml_lines import Document, FieldPath
+from ecs_dynamo.model.graph import WORKER_ROLES, Role
+from ecs_dynamo.model.spec import ComponentSpec, GraphSpec
+
+_RESERVED_TAGS: Final = ("aws:", "ecs-dynamo:")
+_MAX_TAGS: Final = 46
+"""ECS takes 50 tags; the others carry ownership, component and fingerprint."""
+_SCHEMES: Final = {"etcd": ("http", "https"), "nats": ("nats", "tls")}
+
+
+def check_graph(spec: GraphSpec, document: Document, report: Report) -> None:
+    """Check what the graph file alone can tell."""
+    _check_names(spec, document, report)
+    _check_roles(spec, document, report)
+    _check_nats(spec, document, report)
+    _check_external_endpoints(spec, document, report)
+    _check_tags(spec, document, report)
+    for index, component in enumerate(spec.components):
+        _check_component(component, ("components", index), document, report)
+
+
+def _check_names(spec: GraphSpec, document: Document, report: Report) -> None:
+    first: dict[str, int] = {}
+    for index, component in enumerate(spec.components):
+        path = ("components", index, "name")
+        name = component.name
+        if name in RESERVED_NAMES:
+            message = f"the name {name!r} is kept for the infrastructure"
+            report.error(document, path, message, "rename the component")
+        elif name in first:
+            message = f"two components are called {name!r} (first: components[{first[name]}])"
+            report.error(document, path, message, "rename one of them")
+        first.setdefault(name, index)
+
+
+def _check_roles(spec: GraphSpec, document: Document, report: Report) -> None:
+    where: FieldPath = ("components",)
+    kinds = {Role(kind.value) for c in spec.components for kind in (c.type, *c.also_runs)}
+    if Role.FRONTEND not in kinds:
+        report.error(
+            document, where, "no component is a frontend", "add a component of type frontend"
+        )
+    if not kinds & WORKER_ROLES:
+        report.error(
+            document,
+            where,
+            "no component serves a model",
+            "add a component of type worker, or prefill and decode; where the frontend's task "
+            "runs a worker too, give it alsoRuns: [decode]",
+        )
+    if Role.PREFILL in kinds and not kinds & {Role.DECODE, Role.WORKER}:
+        report.error(
+            document,
+            where,
+            "there is prefill but no decode, so that no request would ever be answered",
+            "add a component of type decode, or alsoRuns: [decode] where its task runs one",
+        )
+    if Role.DECODE in kinds and not kinds & {Role.PREFILL, Role.WORKER}:
+        report.warn(
+            document,
+            where,
+            "there is decode but no prefill: a worker in decode mode waits for prefill workers",
+            "add a component of type prefill, or make it type worker",
+        )
+
+
+def _check_nats(spec: GraphSpec, document: Document, report: Report) -> None:
+    infra = spec.infrastructure
+    if infra.task_definition is not None or infra.nats is not None:
+        return
+    remedy = "add infrastructure.nats (a taskDefinition or endpoints)"
+    for key, plane in (
+        ("requestPlane", spec.runtime.request_plane),
+        ("eventPlane", spec.runtime.event_plane),
+    ):
+        if plane == "nats":
+            report.error(document, ("runtime", key), f"{key} nats needs NATS", remedy)
+    for index, component in enumerate(spec.components):
+        for place, signal in enumerate(component.scaling.signals if component.scaling else ()):
+            if signal.source == "jetstream" and signal.monitoring_url is None:
+                path = ("components", index, "scaling", "signals", place, "source")
+                report.error(document, path, "the source jetstream needs NATS", remedy)
+
+
+def _check_external_endpoints(spec: GraphSpec, document: Document, report: Report) -> None:
+    for name, part in (("etcd", spec.infrastructure.etcd), ("nats", spec.infrastructure.nats)):
+        schemes = _SCHEMES[name]
+        for index, url in enumerate(part.endpoints if part else ()):
+            try:
+                parts = urlsplit(url)
+                # Unlike the others, `port` is only read, and may be refused, when asked for.
+                fine = parts.scheme in schemes and bool(parts.hostname and parts.port)
+                secret = parts.password is not None
+            except ValueError:
+                fine, secret = False, False
+            path = ("infrastructure", name, "endpoints", index)
+            if secret:
+                message = "a password in an endpoint would be readable in every task definition"
+                report.error(document, path, message, "use network rules, or TLS")
+            elif not fine:
+                message = "this is not a URL with host and port"
+                report.error(document, path, message, f"write {schemes[0]}://host:port")
+
+
+def _check_tags(spec: GraphSpec, document: Document, report: Report) -> None:
+    if len(spec.tags) > _MAX_TAGS:
+        message = f"{len(spec.tags)} tags are more than the {_MAX_TAGS} that ECS leaves room for"
+        report.error(document, ("tags",), message, "remove some")
+    for key, value in spec.tags.items():
+        path = ("tags", key)
+        if key.lower().startswith(_RESERVED_TAGS):
+            report.error(document, path, f"the tag {key!r} has a reserved prefix", "rename it")
+        if not 1 <= len(key) <= 128 or len(value) > 256:
+            message = "AWS takes tag keys of 1 to 128 and values of up to 256 characters"
+            report.error(document, path, message, "shorten it")
+
+
+def _check_component(
+    component: ComponentSpec, path: FieldPath, document: Document, report: Report
+) -> None:
+    for name in ("ETCD_ENDPOINTS", "NATS_SERVER"):
+        if name in component.env:
+            report.warn(
+                document,
+                (*path, "env", name),
+                f"{name} is replaced by the endpoint that was found",
+                "remove it; for your own etcd or NATS use infrastructure.*.endpoints",
+            )
+    if "" in component.env:
+        report.error(document, (*path, "env"), "a variable has an empty name", "name it")
+    scaling = component.scaling
+    if scaling and scaling.min == 0 and {s.source for s in scaling.signals} == {"frontend"}:
+        report.warn(
+            document,
+            (*path, "scaling", "min"),
+            "with no replica nothing queues at the frontends, so it can not scale up from zero",
+            "set min to 1, or scale from a JetStream consumer",
+        )

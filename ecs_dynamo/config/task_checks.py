@@ -1,0 +1,274 @@
+"""What ECS or Dynamo would refuse, or silently do badly, about each component's tasks.
+
+ECS finds most of these only when a service is created, and says so in a service event that
+nobody reads; here they come before anything is changed. Facts about Dynamo are of 1.6.1.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+from ecs_dynamo.config.build import Built
+from ecs_dynamo.config.report import Report
+from ecs_dynamo.config.task_definitions import CONTAINERS
+from ecs_dynamo.config.yaml_lines import Document, FieldPath
+from ecs_dynamo.model.graph import ETCD_CLIENT_PORT, NATS_CLIENT_PORT, NetworkMode, Role
+from ecs_dynamo.model.spec import GraphSpec, LaunchType
+
+MAX_STOP_SECONDS: Final = 120
+"""The longest stopTimeout on Fargate."""
+DEFAULT_STOP_SECONDS: Final = 30
+_FARGATE_SIZES: Final = {
+    256: (512, 1024, 2048),
+    512: range(1024, 4096 + 1, 1024),
+    1024: range(2048, 8192 + 1, 1024),
+    2048: range(4096, 16384 + 1, 1024),
+    4096: range(8192, 30720 + 1, 1024),
+    8192: range(16384, 61440 + 1, 4096),
+    16384: range(32768, 122880 + 1, 8192),
+}
+"""Memory (MiB) that Fargate takes for each cpu value (Linux)."""
+_TAG_OR_DIGEST: Final = re.compile(r"(?::(?P<tag>[^/:@]+))?(?P<digest>@.+)?$")
+
+
+def check_tasks(spec: GraphSpec, built: list[Built], document: Document, report: Report) -> None:
+    """Check every component's template against its launch type, network mode and role."""
+    for one in built:
+        _Checker(spec, one, document, report).run()
+
+
+class _Checker:
+    def __init__(self, spec: GraphSpec, one: Built, document: Document, report: Report) -> None:
+        self.spec = spec
+        self.one = one
+        self.component = one.component
+        self.template: Mapping[str, Any] = one.component.template
+        self.document = document
+        self.report = report
+
+    def run(self) -> None:
+        self._network()
+        self._launch_type()
+        for index, container in enumerate(self.one.containers):
+            self._host_ports(index, container)
+            self._image(index, container)
+        if self.component.is_infrastructure:
+            self._infrastructure_ports()
+        else:
+            self._stop_timeout()
+            self._namespace()
+            self._frontend_port()
+        if Role.NATS in self.component.roles:
+            self._nats_options()
+
+    def _error(self, message: str, remedy: str, *path: str | int) -> None:
+        """In the task definition's file."""
+        self.report.error(
+            self.one.definition.document, self.one.definition.at(*path), message, remedy
+        )
+
+    def _warn(self, message: str, remedy: str, *path: str | int) -> None:
+        self.report.warn(
+            self.one.definition.document, self.one.definition.at(*path), message, remedy
+        )
+
+    def _graph_error(self, message: str, remedy: str, path: FieldPath) -> None:
+        self.report.error(self.document, path, message, remedy)
+
+    def _network(self) -> None:
+        mode, name = self.component.network_mode, self.component.name
+        if mode is NetworkMode.AWSVPC:
+            if not self.component.network.subnets:
+                message = f"{name} has networkMode awsvpc, which needs subnets"
+                self._graph_error(message, "set network.subnets", (*self._place(), "network"))
+            elif not self.component.network.security_groups:
+                self.report.warn(
+                    self.document,
+                    (*self._place(), "network"),
+                    f"{name} has no security groups: the VPC's default one is used",
+                    "set network.securityGroups; Dynamo's tasks need all TCP between them",
+                )
+            if self.component.network.assign_public_ip and (
+                self.component.launch_type is LaunchType.EC2
+            ):
+                message = f"{name}: ECS assigns public IPs to Fargate tasks only"
+                self._graph_error(
+                    message, "remove assignPublicIp", (*self._place(), "network", "assignPublicIp")
+                )
+        elif mode is NetworkMode.BRIDGE and self.component.is_worker:
+            self._warn(
+                f"{name}: Dynamo's workers register their container's own address, which no "
+                "other instance can reach in bridge networking",
+                "use networkMode awsvpc or host",
+                "networkMode",
+            )
+
+    def _place(self) -> FieldPath:
+        """Where the component's network comes from."""
+        own = self.one.path[0] == "components" and (
+            self.spec.components[int(self.one.path[1])].network is not None
+        )
+        return self.one.path if own else ()
+
+    def _launch_type(self) -> None:
+        launch, place = self.component.launch_type, (*self.one.path, "launchType")
+        allowed = self.template.get("requiresCompatibilities", ())
+        if self.component.is_infrastructure:
+            place = ("infrastructure", "launchType")
+        if allowed and launch.value not in allowed:
+            message = (
+                f"launchType {launch.value} does not fit the task definition's "
+                f"requiresCompatibilities {', '.join(allowed)}"
+            )
+            self._graph_error(message, "make one of them fit the other", place)
+        if launch is LaunchType.FARGATE:
+            self._fargate()
+        elif "memory" not in self.template:
+            for index, container in enumerate(self.one.containers):
+                if not container.keys() & {"memory", "memoryReservation"}:
+                    message = "ECS needs memory or memoryReservation here, as the task has none"
+                    self._error(message, "add memory (MiB)", CONTAINERS, index, "memory")
+
+    def _fargate(self) -> None:
+        name = self.component.name
+        if self.component.network_mode is not NetworkMode.AWSVPC:
+            message = f"{name} runs on Fargate, which has networkMode awsvpc only"
+            self._error(message, "set networkMode to awsvpc, or launchType to EC2", "networkMode")
+        self._fargate_size()
+        for index, container in enumerate(self.one.containers):
+            at = (CONTAINERS, index)
+            kinds = {need.get("type") for need in container.get("resourceRequirements", ())}
+            if "GPU" in kinds:
+                message = f"{name} runs on Fargate, which has no GPUs"
+                self._error(message, "set launchType to EC2", *at, "resourceRequirements")
+            timeout = container.get("stopTimeout", DEFAULT_STOP_SECONDS)
+            if not 2 <= timeout <= MAX_STOP_SECONDS:
+                message = f"Fargate takes a stopTimeout of 2 to {MAX_STOP_SECONDS}, found {timeout}"
+                self._error(message, f"write at most {MAX_STOP_SECONDS}", *at, "stopTimeout")
+            driver = container.get("logConfiguration", {}).get("logDriver")
+            needs_role = driver == "awslogs" or container.get("secrets")
+            if needs_role and not self.template.get("executionRoleArn"):
+                message = f"{name} needs an execution role on Fargate (for logs or secrets)"
+                self._error(message, "add executionRoleArn (see iam/)", "executionRoleArn")
+
+    def _fargate_size(self) -> None:
+        cpu, memory = self.template.get("cpu"), self.template.get("memory")
+        if cpu is None or memory is None:
+            key = "cpu" if cpu is None else "memory"
+            self._error(f"Fargate needs the task's {key}", f"add {key}", key)
+        elif str(cpu).isascii() and str(cpu).isdigit() and str(memory).isascii():
+            # "1 vCPU" and "3 GB" are valid too; ECS judges those.
+            if int(str(cpu)[:9]) not in _FARGATE_SIZES:
+                sizes = ", ".join(str(size) for size in _FARGATE_SIZES)
+                self._error(f"Fargate has no cpu {cpu}", f"write one of {sizes}", "cpu")
+            elif str(memory).isdigit():
+                fitting = _FARGATE_SIZES[int(cpu)]
+                if int(str(memory)[:9]) not in fitting:
+                    message = f"Fargate has no memory {memory} with cpu {cpu}"
+                    remedy = f"write {fitting[0]} to {fitting[-1]} in steps of ECS's table"
+                    self._error(message, remedy, "memory")
+
+    def _host_ports(self, index: int, container: Mapping[str, Any]) -> None:
+        if self.component.network_mode is NetworkMode.BRIDGE:
+            return
+        for number, mapping in enumerate(container.get("portMappings", ())):
+            host, inner = mapping.get("hostPort"), mapping.get("containerPort")
+            if host not in (None, 0, inner):
+                self._error(
+                    f"hostPort {host} differs from containerPort {inner}, which only bridge can do",
+                    "remove hostPort",
+                    *(CONTAINERS, index, "portMappings", number, "hostPort"),
+                )
+
+    def _image(self, index: int, container: Mapping[str, Any]) -> None:
+        image = str(container.get("image", ""))
+        match = _TAG_OR_DIGEST.search(image)
+        if match is None or match["digest"] or match["tag"] not in (None, "latest"):
+            return
+        message = f"the image {image} is not pinned: replicas may come to run different versions"
+        remedy = "name a version or a digest"
+        spec_image = self.one.path[0] == "components" and (
+            self.spec.components[int(self.one.path[1])].image is not None
+        )
+        if spec_image and index == self.one.main:
+            self.report.warn(self.document, (*self.one.path, "image"), message, remedy)
+        else:
+            self._warn(message, remedy, CONTAINERS, index, "image")
+
+    def _ports(self) -> set[int]:
+        return {
+            mapping["containerPort"]
+            for container in self.one.containers
+            for mapping in container.get("portMappings", ())
+            if "containerPort" in mapping
+        }
+
+    def _infrastructure_ports(self) -> None:
+        for role, port in ((Role.ETCD, ETCD_CLIENT_PORT), (Role.NATS, NATS_CLIENT_PORT)):
+            if role in self.component.roles and port not in self._ports():
+                message = f"no container maps port {port}, where {role} is reached"
+                self._error(message, f"add containerPort {port} to its portMappings", CONTAINERS)
+
+    def _frontend_port(self) -> None:
+        port = self.spec.runtime.frontend_port
+        if not self.component.is_frontend or port in self._ports():
+            return
+        bridge = self.component.network_mode is NetworkMode.BRIDGE
+        if bridge or self.component.target_group_arn is not None:
+            reason = "bridge networking" if bridge else "targetGroupArn"
+            message = f"no container maps the frontend's port {port}, which {reason} needs"
+            remedy = f"add containerPort {port} to its portMappings, or set runtime.frontendPort"
+            self._error(message, remedy, CONTAINERS, self.one.main, "portMappings")
+
+    def _stop_timeout(self) -> None:
+        drain = self.spec.runtime.drain_seconds
+        container = self.one.containers[self.one.main]
+        timeout = container.get("stopTimeout")
+        if (timeout if timeout is not None else DEFAULT_STOP_SECONDS) >= drain and (
+            timeout is not None
+        ):
+            return
+        found = f"stopTimeout {timeout}" if timeout is not None else "no stopTimeout (30 s)"
+        fargate = self.component.launch_type is LaunchType.FARGATE
+        if fargate and drain > MAX_STOP_SECONDS:
+            remedy = f"lower runtime.drainSeconds to {MAX_STOP_SECONDS}, Fargate's longest"
+        else:
+            remedy = f"set stopTimeout to {max(int(-(-drain // 1)), 2)} or more"
+        self._warn(
+            f"{self.component.name}: {found}, but runtime.drainSeconds is {drain:g}: requests in "
+            "flight may be cut off",
+            remedy,
+            *(CONTAINERS, self.one.main, "stopTimeout"),
+        )
+
+    def _namespace(self) -> None:
+        wanted = self.spec.namespace or self.spec.name
+        for entry in self.one.containers[self.one.main].get("environment", ()):
+            if entry.get("name") == "DYN_NAMESPACE" and entry.get("value") != wanted:
+                self._warn(
+                    f"{self.component.name}: DYN_NAMESPACE {entry.get('value')!r} differs from the "
+                    f"graph's namespace {wanted!r}: its instances will not be found",
+                    "remove it, or set namespace in the graph file",
+                    *(CONTAINERS, self.one.main, "environment"),
+                )
+
+    def _nats_options(self) -> None:
+        for index, container in enumerate(self.one.containers):
+            ports = {m.get("containerPort") for m in container.get("portMappings", ())}
+            if NATS_CLIENT_PORT not in ports:
+                continue
+            words = [
+                word
+                for text in (*container.get("entryPoint", ()), *container.get("command", ()))
+                for word in text.replace(",", " ").split()
+            ]
+            at = (CONTAINERS, index, "command")
+            configured = words and any(w in ("-c", "--config", "-config") for w in words)
+            if not configured and not {"-js", "--js", "-jetstream", "--jetstream"} & set(words):
+                message = "NATS runs without JetStream, which Dynamo's event and KV stores use"
+                self._warn(message, 'add "-js" to its command', *at)
+            if {"--trace", "-V", "-DV", "-trace"} & set(words):
+                message = "NATS traces every message: slow, and requests end up in the logs"
+                self._warn(message, "remove it", *at)

@@ -1,0 +1,200 @@
+"""``${NAME}``, ``${NAME:-default}``, ``$${`` and references to secrets.
+
+A reference (``${ssm:/path}``, ``${secret:name}``) is never read here: where it is a container's
+environment value it becomes an ECS `secrets` entry, so that the value travels from the store to
+the container alone. Elsewhere it is refused, since it would end up in plain text in a task
+definition that anyone with ecs:Describe may read.
+
+A variable is looked up in the file's ``variables``, then in the environment. A variable that
+names itself means the environment's, so ``HF_HOME: ${HF_HOME:-/models}`` works.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+_BODY: Final = re.compile(r"(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?P<default>:-(?P<text>.*))?", re.S)
+_REFERENCE: Final = re.compile(r"(?P<kind>ssm|secret):(?P<name>[A-Za-z0-9/_+=.@:!-]+)")
+
+# Only as a whole, or between the characters that part ARNs, image names and host names: never
+# inside a shell command's `$AWS_REGION` or `AWS_REGION=...`.
+_SEED_WORD: Final = re.compile(r"(?:(?<=^)|(?<=[:./@-]))(?P<word>AWS_REGION|AWS_ID)(?=$|[:./@-])")
+
+MAX_DEPTH: Final = 20
+"""How deep variables and defaults may refer to each other."""
+MAX_LENGTH: Final = 100_000
+"""Bounds what variables that repeat each other may grow to."""
+
+
+class VariableError(ValueError):
+    """A text can not be expanded; ``remedy`` tells what to do."""
+
+    def __init__(self, message: str, remedy: str) -> None:
+        super().__init__(message)
+        self.remedy = remedy
+
+
+@dataclass(frozen=True, slots=True)
+class SecretReference:
+    """A value that only the container may see: ``kind`` is ssm or secret."""
+
+    kind: str
+    name: str
+
+    def value_from(self, region: str | None, account: str | None) -> str:
+        """What ECS takes as `valueFrom`: an ARN, or a parameter's name in the same region.
+
+        ECS knows secrets of Secrets Manager by ARN only, so a name needs region and account.
+        """
+        if self.name.startswith("arn:") or self.kind == "ssm":
+            return self.name
+        if region is None or account is None:
+            missing = "region" if region is None else "account"
+            raise VariableError(
+                f"the {missing} of ${{secret:{self.name}}} is not known",
+                "set region and variables.AWS_ID, or write ${secret:<full ARN>}",
+            )
+        return f"arn:{_partition(region)}:secretsmanager:{region}:{account}:secret:{self.name}"
+
+
+def _partition(region: str) -> str:
+    if region.startswith("cn-"):
+        return "aws-cn"
+    return "aws-us-gov" if region.startswith("us-gov-") else "aws"
+
+
+def _pieces(text: str) -> Iterator[tuple[bool, str]]:
+    """Literal texts (False) and the bodies of ``${...}`` (True), braces matched."""
+    start = position = 0
+    while (at := text.find("${", position)) >= 0:
+        if at > start and text[at - 1] == "$":
+            yield False, text[start : at - 1] + "${"
+            start = position = at + 2
+            continue
+        depth, end = 1, at + 2
+        while end < len(text) and depth:
+            if text.startswith("${", end):
+                depth, end = depth + 1, end + 2
+                continue
+            depth, end = depth - (text[end] == "}"), end + 1
+        if depth:
+            raise VariableError("a ${ is not closed", "close it with }, or write $${ for itself")
+        if at > start:
+            yield False, text[start:at]
+        yield True, text[at + 2 : end - 1]
+        start = position = end
+    if start < len(text):
+        yield False, text[start:]
+
+
+@dataclass(frozen=True, slots=True)
+class Variables:
+    """Where values come from. ``region`` and the account fill the seed's placeholder words."""
+
+    own: Mapping[str, str]
+    environ: Mapping[str, str]
+    region: str | None = None
+    _open: tuple[str, ...] = ()
+    # Each variable is expanded once: repeated ones would cost exponential time otherwise.
+    _known: dict[str, str | SecretReference] = field(default_factory=dict, compare=False)
+
+    @property
+    def account(self) -> str | None:
+        """The AWS account: ``AWS_ID`` of the file's variables or the environment."""
+        return self.get("AWS_ID")
+
+    def get(self, name: str) -> str | None:
+        """The plain value of a variable; None where it has none, or none that can be had."""
+        try:
+            value = self._look_up(name)
+        except VariableError:
+            return None
+        return value if isinstance(value, str) and value else None
+
+    def expand(self, text: str) -> str | SecretReference:
+        """``text`` with every variable filled in; a lone reference is returned as such."""
+        if len(self._open) > MAX_DEPTH:
+            raise VariableError("variables refer to each other too deeply", "flatten them")
+        pieces = list(_pieces(text))
+        if len(pieces) == 1 and pieces[0][0]:
+            return self._body(pieces[0][1])
+        parts: list[str] = []
+        for is_body, piece in pieces:
+            value = self._body(piece) if is_body else piece
+            if isinstance(value, SecretReference):
+                raise VariableError(
+                    f"${{{value.kind}:{value.name}}} must be the whole value",
+                    "store the whole text as the secret: it is never read here",
+                )
+            parts.append(value)
+        expanded = "".join(parts)
+        if len(expanded) > MAX_LENGTH:
+            raise VariableError(f"this expands to more than {MAX_LENGTH} characters", "shorten it")
+        return expanded
+
+    def expand_text(self, text: str) -> str:
+        """`expand` where no secret may be."""
+        value = self.expand(text)
+        if isinstance(value, SecretReference):
+            raise VariableError(
+                f"${{{value.kind}:{value.name}}} can not be used here: it would be readable",
+                "use it as the value of a container's environment variable, or put the plain "
+                "value into variables",
+            )
+        return value
+
+    def fill_seed_words(self, text: str) -> str:
+        """Replace the words ``AWS_REGION`` and ``AWS_ID`` of Dynamo's public ECS example."""
+
+        def fill(match: re.Match[str]) -> str:
+            word = match["word"]
+            value = self.region if word == "AWS_REGION" else self.account
+            if value is None:
+                key = "region" if word == "AWS_REGION" else "variables.AWS_ID"
+                raise VariableError(
+                    f"the placeholder {word} has no value",
+                    f"set {key} in the graph file, or {word} in the environment",
+                )
+            return value
+
+        return _SEED_WORD.sub(fill, text)
+
+    def _body(self, body: str) -> str | SecretReference:
+        if reference := _REFERENCE.fullmatch(body):
+            return SecretReference(reference["kind"], reference["name"])
+        match = _BODY.fullmatch(body)
+        if match is None:
+            raise VariableError(
+                f"${{{body[:60]}}} is neither a variable nor a reference",
+                "write ${NAME}, ${NAME:-default}, ${ssm:/path} or ${secret:name}; "
+                "$${ stands for a literal ${",
+            )
+        name = match["name"]
+        value = self._look_up(name)
+        if match["default"] is not None and value in (None, ""):
+            return self._deeper(f"{name}:-").expand(match["text"])
+        if value is None:
+            raise VariableError(
+                f"the variable {name} is not set",
+                f"set it under variables or in the environment, write ${{{name}:-default}}, "
+                "or $${ for a literal ${",
+            )
+        return value
+
+    def _look_up(self, name: str) -> str | SecretReference | None:
+        if name not in self.own:
+            return self.environ.get(name)
+        if name not in self._open:
+            if name not in self._known:
+                self._known[name] = self._deeper(name).expand(self.own[name])
+            return self._known[name]
+        if self._open[-1] in (name, f"{name}:-"):
+            return self.environ.get(name)
+        chain = " -> ".join([*(step for step in self._open if step in self.own), name])
+        raise VariableError(f"variables refer to each other: {chain}", "break the circle")
+
+    def _deeper(self, name: str) -> Variables:
+        return Variables(self.own, self.environ, self.region, (*self._open, name), self._known)
