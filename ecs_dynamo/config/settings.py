@@ -26,7 +26,8 @@ Positive = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
 class Settings(BaseSettings):
     """How this daemon runs. All durations are seconds.
 
-    ``log_format`` auto: console on a terminal, else JSON. ``http_port`` 0: any free one.
+    ``signal_seconds`` is how often a graph with scaling is looked at, ``resync_seconds`` one
+    without. ``log_format`` auto: console on a terminal, else JSON. ``http_port`` 0: any free one.
     ``endpoint_url``, ``profile``, ``region`` mean what they mean to the AWS CLI.
     """
 
@@ -35,6 +36,7 @@ class Settings(BaseSettings):
     log_level: LogLevel = "info"
     log_format: LogFormat = "auto"
     resync_seconds: Positive = 30.0
+    signal_seconds: Positive = 10.0
     observe_timeout_seconds: Positive = 20.0
     http_host: Annotated[str, Field(min_length=1)] = "127.0.0.1"
     http_port: Annotated[int, Field(ge=0, le=65535)] = 9400

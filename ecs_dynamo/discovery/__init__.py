@@ -1,0 +1,7 @@
+"""Talking to the replicas themselves: are they healthy, and what is registered with Dynamo."""
+
+from ecs_dynamo.discovery.etcd import read_registrations, watch_instances
+from ecs_dynamo.discovery.nats import watch_nats
+from ecs_dynamo.discovery.probe import probe, probe_all
+
+__all__ = ["probe", "probe_all", "read_registrations", "watch_instances", "watch_nats"]

@@ -1,0 +1,64 @@
+"""What people see: tables and colours on a terminal, plain lines when piped, JSON when asked."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from ecs_dynamo.model.errors import Problem
+
+
+def console(stderr: bool = False) -> Console:
+    """Plain when piped; wide enough there that no line is folded."""
+    stream = sys.stderr if stderr else sys.stdout
+    return Console(
+        file=stream, highlight=False, soft_wrap=True, width=None if stream.isatty() else 200
+    )
+
+
+def say(text: str = "", *, style: str | None = None, stderr: bool = False) -> None:
+    """One line; markup in ``text`` is not interpreted."""
+    console(stderr).print(text, style=style, markup=False)
+
+
+def print_json(value: Any) -> None:
+    """A JSON document on standard output."""
+    sys.stdout.write(json.dumps(value, indent=2, default=str) + "\n")
+
+
+def print_warnings(warnings: Iterable[Problem]) -> None:
+    """Warnings go to standard error, so that `--json` stays parseable."""
+    for warning in warnings:
+        say(f"warning: {warning}", style="yellow", stderr=True)
+
+
+def print_table(title: str | None, heads: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
+    """A table without frame lines, readable piped and on a terminal."""
+    table = Table(title=title, box=None, pad_edge=False, title_justify="left")
+    for head in heads:
+        table.add_column(head, overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    console().print(table)
+
+
+def plan_line(line: str) -> None:
+    """A line of a plan in the colour of what it says."""
+    stripped = line.strip()
+    style = (
+        "green"
+        if stripped.startswith("+ ")
+        else "red"
+        if stripped.startswith("- ")
+        else "yellow"
+        if stripped.startswith("wait: ")
+        else "dim"
+        if stripped.startswith("note: ")
+        else None
+    )
+    say(line, style=style)

@@ -1,0 +1,91 @@
+"""`ecs-dynamo status`: what is so, looked up now."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from ecs_dynamo.cli.options import (
+    DEFAULT_FILE,
+    EndpointUrlOption,
+    FileOption,
+    JsonOption,
+    LogLevelOption,
+    ProfileOption,
+    RegionOption,
+    load,
+    settings_for,
+)
+from ecs_dynamo.cli.output import print_json, print_table, say
+from ecs_dynamo.config import Settings
+from ecs_dynamo.controller import open_reconciler, pass_status
+from ecs_dynamo.model.errors import EcsDynamoError
+
+
+async def _status(file: Path, settings: Settings) -> dict[str, Any]:
+    graph = load(file).graph
+    async with open_reconciler(graph, settings) as reconciler:
+        return pass_status(graph, await reconciler.run_pass(act=False))
+
+
+def _show(found: dict[str, Any]) -> None:
+    state = "converged" if found["converged"] else "not converged"
+    say(f"graph {found['graph']}: {state}", style="green" if found["converged"] else "yellow")
+    ends = found["endpoints"]
+    say(f"etcd {ends['etcd'] or 'none ready'}, nats {ends['nats'] or 'none ready'}")
+    rows = []
+    for one in found["components"]:
+        counts = one["replicas"] or {}
+        rows.append(
+            (
+                one["name"],
+                "+".join(one["roles"]),
+                one["service"] if one["exists"] else ("-" if one["observed"] else "unknown"),
+                *(str(counts.get(key, "-")) for key in ("desired", "running", "ready")),
+                one["revision"] or "-",
+                ", ".join(t["privateIp"] or "-" for t in one["tasks"]) or "-",
+            )
+        )
+    heads = ("COMPONENT", "ROLES", "SERVICE", "DESIRED", "RUNNING", "READY", "REVISION", "IPS")
+    print_table(None, heads, rows)
+    for condition in found["conditions"]:
+        if condition["status"] and condition["type"] != "Ready":
+            whose = condition["component"] or "graph"
+            say(f"{condition['type']}: {whose}: {condition['message']}", style="yellow")
+    for wait in found["waits"]:
+        say(f"waiting: {wait['component']}: {wait['reason']}", style="dim")
+    for signal in found["signals"]:
+        say(
+            f"signal: {signal['component']} {signal['kind']} {signal['value']:g} {signal['unit']} "
+            f"({signal['source']}, {signal['ageSeconds']} s old)",
+            style="dim",
+        )
+
+
+def status(
+    file: FileOption = DEFAULT_FILE,
+    as_json: JsonOption = False,
+    endpoint_url: EndpointUrlOption = None,
+    profile: ProfileOption = None,
+    region: RegionOption = None,
+    log_level: LogLevelOption = None,
+) -> None:
+    """Show components, replicas, endpoints and what is waited for."""
+    settings = settings_for(
+        endpoint_url=endpoint_url, profile=profile, region=region, log_level=log_level
+    )
+    found = asyncio.run(_status(file, settings))
+    if as_json:
+        print_json(found)
+    else:
+        _show(found)
+    if found["unknown"]:
+        raise EcsDynamoError("not everything could be observed: " + "; ".join(found["unknown"]))
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to ``app``."""
+    app.command()(status)

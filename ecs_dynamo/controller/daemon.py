@@ -1,0 +1,312 @@
+"""The daemon: one loop a graph, level-triggered; a failing graph backs off and stops no other.
+
+A pass is started by the timer, by a watch on etcd or NATS, or by SIGHUP, which also reads the
+files again. SIGTERM lets the action in hand finish and starts no other; the next daemon goes on
+from what it finds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import signal
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, suppress
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from ecs_dynamo.config import Settings, load_graph
+from ecs_dynamo.controller.events import Event, EventRing, events_of
+from ecs_dynamo.controller.http import serve_http
+from ecs_dynamo.controller.metrics import Metrics
+from ecs_dynamo.controller.reconciler import POLL_SECONDS, Pass, Reconciler, open_reconciler
+from ecs_dynamo.controller.status import document, pass_status, timestamp
+from ecs_dynamo.controller.watch import Watches
+from ecs_dynamo.model.errors import InputError, Problem
+from ecs_dynamo.model.graph import Graph
+
+_log = structlog.get_logger(__name__)
+
+SETTLE_SECONDS = 0.3
+"""News comes in bursts (a task has many keys): one pass answers them all."""
+
+
+class GraphFile:
+    """A graph file and what it last held that was right."""
+
+    def __init__(self, path: Path, environ: Mapping[str, str]) -> None:
+        self._path = path
+        self._environ = environ
+        self.error: str | None = None
+        self._files: tuple[Path, ...] = (path,)
+        self._stamp = self._look()
+        loaded = load_graph(path, environ)
+        self.graph: Graph = loaded.graph
+        self._files = loaded.files
+        self._stamp = self._look()
+
+    def _look(self) -> tuple[Any, ...]:
+        stamps: list[Any] = []
+        for file in self._files:
+            with suppress(OSError):
+                stat = file.stat()
+                stamps.append((str(file), stat.st_mtime_ns, stat.st_size, stat.st_ino))
+        return tuple(stamps)
+
+    def changed(self) -> bool:
+        """Whether a file it was read from is another than before."""
+        return self._look() != self._stamp
+
+    def reload(self) -> bool:
+        """Read it again; keeps the last good graph where it is wrong now. True: a new graph."""
+        try:
+            loaded = load_graph(self._path, self._environ)
+            if loaded.graph.name != self.graph.name or loaded.graph.region != self.graph.region:
+                raise InputError(
+                    Problem(
+                        "the name or region of a running graph was changed",
+                        file=str(self._path),
+                        remedy="take it down and start the daemon again",
+                    )
+                )
+        except InputError as error:
+            self._stamp = self._look()
+            self.error = str(error)
+            _log.error("graph file refused, the last good one stays", error=self.error)
+            return False
+        self._files, self.error = loaded.files, None
+        self._stamp = self._look()
+        if loaded.graph == self.graph:
+            return False
+        self.graph = loaded.graph
+        return True
+
+
+class GraphLoop:
+    """One graph's loop. `wake` asks for a pass now."""
+
+    def __init__(
+        self,
+        file: GraphFile,
+        reconciler: Reconciler,
+        settings: Settings,
+        metrics: Metrics,
+        events: EventRing,
+    ) -> None:
+        self.file = file
+        self.last: Pass | None = None
+        self.last_whole_at: float | None = None
+        self._reconciler = reconciler
+        self._settings = settings
+        self._metrics = metrics
+        self._events = events
+        self._wake = asyncio.Event()
+        self._stopping = False
+        self._reload = False
+        self._watches = Watches(file.graph.namespace, self.wake)
+
+    @property
+    def name(self) -> str:
+        return self.file.graph.name
+
+    def wake(self) -> None:
+        """Run a pass now."""
+        self._wake.set()
+
+    def reload(self) -> None:
+        """Read the files again, and run a pass."""
+        self._reload = True
+        self.wake()
+
+    def stop(self) -> None:
+        """Start no further action."""
+        self._stopping = True
+        self.wake()
+
+    @property
+    def recent(self) -> bool:
+        """Whether the last pass that saw everything is recent."""
+        allowed = 3 * self._settings.resync_seconds + self._settings.observe_timeout_seconds
+        return self.last_whole_at is not None and time.time() - self.last_whole_at < allowed
+
+    async def run(self) -> None:
+        """Pass after pass until stopped."""
+        failures = 0
+        try:
+            with structlog.contextvars.bound_contextvars(graph=self.name):
+                while not self._stopping:
+                    self._wake.clear()
+                    failures = 0 if await self._pass() else failures + 1
+                    await self._pause(failures)
+        finally:
+            await self._watches.close()
+
+    async def _pass(self) -> bool:
+        """One pass; False where it failed or could not see everything."""
+        if self._reload or self.file.changed():
+            self._reload = False
+            if self.file.reload():
+                self._reconciler.graph = self.file.graph
+                self._note("graph", "the graph file was read again")
+        try:
+            done = await self._reconciler.run_pass(should_stop=lambda: self._stopping)
+        except Exception as error:
+            # The loop owns every failure of its passes: this graph backs off, others go on.
+            _log.exception("pass failed")
+            self._metrics.failed(self.name)
+            self._note("graph", f"pass failed: {error}", warning=True)
+            return False
+        for event in events_of(self.last, done):
+            self._events.add(event)
+            log = _log.warning if event.warning else _log.info
+            log(event.message, kind=event.kind, component=event.component)
+        for component, problem in (done.problems or {}).items():
+            if not self.last or (self.last.problems or {}).get(component) != problem:
+                _log.warning("signal not measured", component=component, error=problem)
+        for problem in done.unknown:
+            _log.warning("not observed", what=problem)
+        self._metrics.record(done)
+        self._watches.follow(done.plan.endpoints)
+        self.last = done
+        whole = not done.failed and not done.unknown
+        if whole:
+            self.last_whole_at = done.at + done.seconds
+        return whole
+
+    def _note(self, kind: str, message: str, warning: bool = False) -> None:
+        self._events.add(Event(time.time(), self.name, kind, None, message, warning))
+
+    async def _pause(self, failures: int) -> None:
+        settings = self._settings
+        if failures:
+            most = min(
+                settings.backoff_min_seconds * 2.0 ** min(failures - 1, 30),
+                settings.backoff_max_seconds,
+            )
+            delay = most * (0.5 + random.random() / 2)  # noqa: S311 (jitter, not a secret)
+        elif self.last is not None and not self.last.converged:
+            delay = POLL_SECONDS
+        elif any(component.scaling for component in self.file.graph.components):
+            delay = min(settings.signal_seconds, settings.resync_seconds)
+        else:
+            delay = settings.resync_seconds
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._wake.wait(), delay)
+            if not self._stopping:
+                await asyncio.sleep(SETTLE_SECONDS)
+
+    def status(self) -> dict[str, Any]:
+        """The graph's part of `/status`."""
+        found = (
+            pass_status(self.file.graph, self.last)
+            if self.last
+            else {"graph": self.name, "converged": False}
+        )
+        found["fileError"] = self.file.error
+        found["events"] = [
+            {**document(e), "at": timestamp(e.at)} for e in self._events.latest(self.name)
+        ]
+        return found
+
+
+def _load(paths: Sequence[Path], environ: Mapping[str, str]) -> list[GraphFile]:
+    files: list[GraphFile] = []
+    problems: list[Problem] = []
+    for path in paths:
+        try:
+            files.append(GraphFile(path, environ))
+        except InputError as error:
+            problems += error.problems
+    names = [file.graph.name for file in files]
+    problems += [
+        Problem(
+            f"{names.count(name)} of the files given declare a graph with this name",
+            field="name",
+            remedy=f"rename one of the graphs {name!r}",
+        )
+        for name in sorted({n for n in names if names.count(n) > 1})
+    ]
+    if problems:
+        raise InputError(problems)
+    return files
+
+
+async def run_daemon(
+    paths: Sequence[Path],
+    environ: Mapping[str, str],
+    settings: Settings,
+    on_ready: Callable[[str], None] = lambda _: None,
+) -> None:
+    """Run until SIGTERM or SIGINT. ``on_ready`` is told the address of the HTTP server.
+
+    Raises InputError for files that are wrong at the start, and for a taken port.
+    """
+    files = _load(paths, environ)
+    metrics, events = Metrics(), EventRing()
+    started = time.time()
+    async with AsyncExitStack() as stack:
+        loops: list[GraphLoop] = []
+        for file in files:
+            reconciler = await stack.enter_async_context(open_reconciler(file.graph, settings))
+            metrics.follow(reconciler.aws)
+            loops.append(GraphLoop(file, reconciler, settings, metrics, events))
+
+        def status() -> dict[str, Any]:
+            return {"startedAt": timestamp(started), "graphs": [one.status() for one in loops]}
+
+        url = await stack.enter_async_context(
+            serve_http(
+                settings.http_host,
+                settings.http_port,
+                status=status,
+                metrics=metrics.text,
+                ready=lambda: {one.name: one.recent for one in loops},
+            )
+        )
+        _log.info("started", graphs=[one.name for one in loops], url=url)
+        on_ready(url)
+        await _until_stopped(loops, settings.shutdown_timeout_seconds)
+    _log.info("stopped")
+
+
+async def _until_stopped(loops: Sequence[GraphLoop], timeout: float) -> None:
+    """Own the loops; on a signal let them finish the action in hand within ``timeout``."""
+    stop = asyncio.Event()
+
+    def reload_all() -> None:
+        for one in loops:
+            one.reload()
+
+    handlers: dict[int, Callable[[], None]] = {
+        signal.SIGTERM: stop.set,
+        signal.SIGINT: stop.set,
+        signal.SIGHUP: reload_all,
+    }
+    running = asyncio.get_running_loop()
+    for number, handler in handlers.items():
+        running.add_signal_handler(number, handler)
+    tasks = [asyncio.create_task(one.run(), name=one.name) for one in loops]
+    stopped = asyncio.create_task(stop.wait())
+    waiting: list[Awaitable[object]] = [stopped, *tasks]
+    try:
+        await asyncio.wait(
+            [asyncio.ensure_future(w) for w in waiting], return_when=asyncio.FIRST_COMPLETED
+        )
+        for one in loops:
+            one.stop()
+        # What observes may be cut off; only an action must not be, and it is bounded by its
+        # own time-outs: a margin is kept for closing.
+        _, late = await asyncio.wait(tasks, timeout=max(timeout - 3.0, 1.0))
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*late, return_exceptions=True)
+        for task in tasks:
+            if not task.cancelled():
+                task.result()
+    finally:
+        stopped.cancel()
+        for number in handlers:
+            running.remove_signal_handler(number)

@@ -1,0 +1,86 @@
+"""What happened, newest last: a bounded ring of events, made by comparing a pass with the former.
+
+Events are derived, never authoritative: losing them (a restart) loses no decision.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from ecs_dynamo.controller.reconciler import Pass
+from ecs_dynamo.planning import describe_action
+
+RING_SIZE = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """``at`` is UTC seconds; ``kind`` one of action, condition, endpoint, scaling, graph."""
+
+    at: float
+    graph: str
+    kind: str
+    component: str | None
+    message: str
+    warning: bool = False
+
+
+def events_of(before: Pass | None, after: Pass) -> Iterator[Event]:
+    """The events that lie between two passes."""
+    at, graph = after.at, after.plan.graph
+    for result in after.results:
+        if result.changed or not result.ok:
+            text = describe_action(result.action)
+            yield Event(
+                at,
+                graph,
+                "action",
+                result.action.component,
+                text if result.ok else f"{text}: {result.error or 'skipped'}",
+                not result.ok,
+            )
+    for decision in after.plan.decisions:
+        if decision.desired != decision.current:
+            yield Event(at, graph, "scaling", decision.component, decision.reason)
+    old = {(c.type, c.component): c for c in before.plan.conditions} if before else {}
+    for condition in after.plan.conditions:
+        former = old.get((condition.type, condition.component))
+        changed = former is None or former.status != condition.status
+        if changed and (former is not None or condition.status):
+            good = condition.status == (condition.type in ("Ready", "Progressing"))
+            yield Event(
+                at,
+                graph,
+                "condition",
+                condition.component,
+                f"{condition.type.value} is {condition.status}: {condition.message}",
+                not good,
+            )
+    for role in ("etcd", "nats"):
+        was = getattr(before.plan.endpoints, role) if before else None
+        now = getattr(after.plan.endpoints, role)
+        if was != now:
+            yield Event(
+                at,
+                graph,
+                "endpoint",
+                None,
+                f"{role}: {was or 'none'} -> {now or 'none'}",
+                now is None,
+            )
+
+
+class EventRing:
+    """The last `RING_SIZE` events."""
+
+    def __init__(self) -> None:
+        self._events: deque[Event] = deque(maxlen=RING_SIZE)
+
+    def add(self, event: Event) -> None:
+        self._events.append(event)
+
+    def latest(self, graph: str, count: int = 100) -> list[Event]:
+        """The newest ``count`` events of ``graph``, oldest first."""
+        return [e for e in self._events if e.graph == graph][-count:]

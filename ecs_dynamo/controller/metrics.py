@@ -1,0 +1,150 @@
+"""Prometheus metrics of the daemon. Labels are graph, component and words from a fixed set."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.core import CounterMetricFamily
+from prometheus_client.registry import Collector
+
+from ecs_dynamo.aws.client import Aws
+from ecs_dynamo.controller.reconciler import Pass
+
+
+class _AwsCalls(Collector):
+    """The call counts that the AWS clients keep themselves."""
+
+    def __init__(self) -> None:
+        self.clients: list[Aws] = []
+
+    def collect(self) -> Iterator[CounterMetricFamily]:
+        family = CounterMetricFamily(
+            "ecs_dynamo_aws_calls", "Attempts at AWS API calls.", labels=("service", "operation")
+        )
+        totals: dict[str, int] = {}
+        for client in self.clients:
+            for name, count in client.calls.items():
+                totals[name] = totals.get(name, 0) + count
+        for name, count in sorted(totals.items()):
+            service, operation = name.split(":")
+            family.add_metric((service, operation), count)
+        yield family
+
+    def describe(self) -> Iterable[CounterMetricFamily]:
+        return ()
+
+
+class Metrics:
+    """One registry for a daemon; `record` takes a pass, `text` gives the exposition."""
+
+    def __init__(self) -> None:
+        registry = self._registry = CollectorRegistry()
+        self._calls = _AwsCalls()
+        registry.register(self._calls)
+        graph = ("graph",)
+        component = ("graph", "component")
+        self._passes = Counter(
+            "ecs_dynamo_passes", "Passes by result.", (*graph, "result"), registry=registry
+        )
+        self._duration = Histogram(
+            "ecs_dynamo_pass_duration_seconds",
+            "Duration of a pass.",
+            graph,
+            registry=registry,
+            buckets=(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 60),
+        )
+        self._last = Gauge(
+            "ecs_dynamo_last_pass_timestamp_seconds",
+            "When the last pass that saw everything ended.",
+            graph,
+            registry=registry,
+        )
+        self._actions = Counter(
+            "ecs_dynamo_actions",
+            "Actions by kind and result.",
+            (*component, "action", "result"),
+            registry=registry,
+        )
+        self._replicas = Gauge(
+            "ecs_dynamo_replicas",
+            "Replicas by state (desired, running, ready).",
+            (*component, "state"),
+            registry=registry,
+        )
+        self._conditions = Gauge(
+            "ecs_dynamo_condition",
+            "1 where the condition holds; component is empty for the graph.",
+            (*component, "type"),
+            registry=registry,
+        )
+        self._signals = Gauge(
+            "ecs_dynamo_signal",
+            "The last measured demand.",
+            (*component, "kind", "source"),
+            registry=registry,
+        )
+        self._signal_age = Gauge(
+            "ecs_dynamo_signal_age_seconds",
+            "Age of the newest signal.",
+            component,
+            registry=registry,
+        )
+        self._endpoint_changes = Counter(
+            "ecs_dynamo_endpoint_changes",
+            "How often an endpoint moved.",
+            (*graph, "role"),
+            registry=registry,
+        )
+        self._before: dict[str, Pass] = {}
+
+    def follow(self, aws: Aws) -> None:
+        """Count the calls of ``aws`` too."""
+        self._calls.clients.append(aws)
+
+    def failed(self, graph: str) -> None:
+        """A pass that ended in an error."""
+        self._passes.labels(graph, "error").inc()
+
+    def record(self, done: Pass) -> None:
+        """Take a pass."""
+        graph = done.plan.graph
+        whole = not done.unknown and not done.failed
+        self._passes.labels(graph, "ok" if whole else "incomplete").inc()
+        self._duration.labels(graph).observe(done.seconds)
+        if whole:
+            self._last.labels(graph).set(done.at + done.seconds)
+        for result in done.results:
+            outcome = "skipped" if result.skipped else "ok" if result.ok else "failed"
+            self._actions.labels(
+                graph, result.action.component, type(result.action).__name__, outcome
+            ).inc()
+        for name, counts in done.plan.replicas.items():
+            for state in ("desired", "running", "ready"):
+                self._replicas.labels(graph, name, state).set(getattr(counts, state))
+        for condition in done.plan.conditions:
+            self._conditions.labels(graph, condition.component or "", condition.type.value).set(
+                condition.status
+            )
+        ages: dict[str, float] = {}
+        for signal in done.snapshot.signals:
+            self._signals.labels(graph, signal.component, signal.kind, signal.source).set(
+                signal.value
+            )
+            age = signal.age(done.at)
+            ages[signal.component] = min(age, ages.get(signal.component, age))
+        for name, age in ages.items():
+            self._signal_age.labels(graph, name).set(age)
+        before = self._before.get(graph)
+        for role in ("etcd", "nats"):
+            was = getattr(before.plan.endpoints, role) if before else None
+            now = getattr(done.plan.endpoints, role)
+            if was is not None and now is not None and was != now:
+                self._endpoint_changes.labels(graph, role).inc()
+        # A role may be without an endpoint for a while: remember the last that there was.
+        if before is None or None not in (done.plan.endpoints.etcd, done.plan.endpoints.nats):
+            self._before[graph] = done
+
+    def text(self) -> bytes:
+        """The Prometheus text exposition."""
+        return generate_latest(self._registry)

@@ -1,0 +1,96 @@
+"""One complete look: ECS and EC2, then the replicas themselves, Dynamo's registry, the signals.
+
+The order is forced: who is probed comes from ECS, whose registry is read comes from the probes,
+which frontends are scraped comes from both. Within each step everything runs at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+
+from ecs_dynamo.aws.client import Aws
+from ecs_dynamo.aws.observe import RevisionCache, observe_ecs
+from ecs_dynamo.discovery import probe, probe_all, read_registrations
+from ecs_dynamo.model.graph import Graph, Role
+from ecs_dynamo.model.plan import Endpoints
+from ecs_dynamo.model.snapshot import Observed, Probe, Registration, Snapshot, Unknown
+from ecs_dynamo.planning import probe_targets, resolve_endpoints
+from ecs_dynamo.planning.endpoints import known_tasks, ready_urls
+from ecs_dynamo.signals import Meter
+
+PROBE_SECONDS = 3.0
+"""An endpoint that takes longer than this to answer is not one to start dependants on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """A snapshot, and which signals could not be measured, by component."""
+
+    snapshot: Snapshot
+    problems: Mapping[str, str] = field(default_factory=dict)
+
+
+class Observer:
+    """Looks at one graph. It keeps only caches and the counters that rates are made from."""
+
+    def __init__(self, aws: Aws, cache: RevisionCache, timeout: float) -> None:
+        self._aws = aws
+        self._cache = cache
+        self._timeout = timeout
+        self._meter = Meter()
+
+    async def observe(self, graph: Graph, now: float) -> Observation:
+        """Look at everything; what fails is `Unknown` in the snapshot, nothing is raised."""
+        ecs = await observe_ecs(self._aws, graph, now, self._timeout, self._cache)
+        probed, external = await asyncio.gather(
+            self._probe(graph, ecs), self._probe_external(graph)
+        )
+        seen = replace(probed, external=external)
+        endpoints = resolve_endpoints(graph, seen)
+        seen = replace(seen, registrations=await self._registrations(graph, endpoints))
+        if not any(component.scaling for component in graph.components):
+            return Observation(seen)
+        measured = await self._meter.measure(
+            graph,
+            frontend_urls=ready_urls(graph, seen, Role.FRONTEND),
+            endpoints=endpoints,
+            cloudwatch=partial(self._aws.call, "cloudwatch", "GetMetricData"),
+            now=now,
+            timeout=PROBE_SECONDS,
+        )
+        return Observation(replace(seen, signals=measured.signals), measured.problems)
+
+    async def _probe(self, graph: Graph, ecs: Snapshot) -> Snapshot:
+        targets: dict[tuple[str, Role], str] = {}
+        for component in graph.components:
+            tasks = known_tasks(ecs.components[component.name])
+            targets |= probe_targets(graph, component, tasks)
+        answers = await probe_all(targets, PROBE_SECONDS)
+        components = {
+            name: replace(
+                seen,
+                probes={
+                    key: answers[key]
+                    for key in answers
+                    if any(task.arn == key[0] for task in known_tasks(seen))
+                },
+            )
+            for name, seen in ecs.components.items()
+        }
+        return replace(ecs, components=components)
+
+    async def _probe_external(self, graph: Graph) -> dict[str, Probe]:
+        asked = [(Role.ETCD, url) for url in graph.external_etcd]
+        asked += [(Role.NATS, url) for url in graph.external_nats]
+        answers = await asyncio.gather(*(probe(role, url, PROBE_SECONDS) for role, url in asked))
+        return {url: answer for (_, url), answer in zip(asked, answers, strict=True)}
+
+    async def _registrations(
+        self, graph: Graph, endpoints: Endpoints
+    ) -> Observed[tuple[Registration, ...]]:
+        if endpoints.etcd is None:
+            return Unknown("no etcd replica answers")
+        return await read_registrations(endpoints.etcd, graph.namespace, PROBE_SECONDS)

@@ -1,0 +1,163 @@
+"""The pass: observe, plan, act. The daemon repeats it for ever, `reconcile` until converged.
+
+Command line, daemon and tests share this one path, so what a test proves of it holds for all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import structlog
+
+from ecs_dynamo.aws.client import Aws, AwsOptions, open_aws
+from ecs_dynamo.aws.execute import ActionResult, Executor
+from ecs_dynamo.aws.observe import RevisionCache
+from ecs_dynamo.config import Settings
+from ecs_dynamo.controller.observe import Observer
+from ecs_dynamo.model.graph import Graph
+from ecs_dynamo.model.plan import Memory, Plan
+from ecs_dynamo.model.snapshot import Snapshot, Unknown
+from ecs_dynamo.planning import down, plan
+
+_log = structlog.get_logger(__name__)
+
+POLL_SECONDS = 1.0
+"""Pause between passes while something is under way; ECS's own states change about this fast."""
+POLL_MAX_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """One pass and its outcome. ``problems`` tells of signals that could not be measured."""
+
+    id: str
+    at: float
+    seconds: float
+    snapshot: Snapshot
+    plan: Plan
+    results: tuple[ActionResult, ...] = ()
+    problems: Mapping[str, str] | None = None
+
+    @property
+    def failed(self) -> tuple[ActionResult, ...]:
+        """Actions that AWS refused."""
+        return tuple(r for r in self.results if not r.ok and not r.skipped)
+
+    @property
+    def unknown(self) -> tuple[str, ...]:
+        """What could not be observed, and why."""
+        found = [
+            f"{name}: {part.reason}"
+            for name, seen in self.snapshot.components.items()
+            for part in (seen.service, seen.tasks)
+            if isinstance(part, Unknown)
+        ]
+        return tuple(dict.fromkeys(found))
+
+    @property
+    def converged(self) -> bool:
+        return self.plan.converged
+
+
+class Reconciler:
+    """Reconciles one graph. ``clock`` gives UTC seconds."""
+
+    def __init__(
+        self,
+        graph: Graph,
+        aws: Aws,
+        settings: Settings,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.graph = graph
+        self.aws = aws
+        self._clock = clock
+        cache = RevisionCache()
+        self._observer = Observer(aws, cache, settings.observe_timeout_seconds)
+        self._executor = Executor(aws, graph.name, cache, time.monotonic)
+        self._memory = Memory(started_at=clock())
+        self._ids = itertools.count(1)
+
+    async def run_pass(
+        self,
+        *,
+        act: bool = True,
+        taking_down: bool = False,
+        should_stop: Callable[[], bool] = lambda: False,
+    ) -> Pass:
+        """One pass. With ``act`` False nothing is changed, and nothing is remembered."""
+        started, now = time.monotonic(), self._clock()
+        name = f"{self.graph.name}-{int(now)}-{next(self._ids)}"
+        with structlog.contextvars.bound_contextvars(graph=self.graph.name, pass_id=name):
+            observation = await self._observer.observe(self.graph, now)
+            snapshot = observation.snapshot
+            made = (
+                down(self.graph, snapshot)
+                if taking_down
+                else plan(self.graph, snapshot, self._memory, now)
+            )
+            results: tuple[ActionResult, ...] = ()
+            if act:
+                self._memory = made.memory
+                for decision in made.decisions:
+                    _log.debug(
+                        "scaling decision",
+                        component=decision.component,
+                        current=decision.current,
+                        desired=decision.desired,
+                        reason=decision.reason,
+                    )
+                results = await self._executor.execute(made, should_stop)
+            seconds = time.monotonic() - started
+            _log.debug(
+                "pass done",
+                converged=made.converged,
+                actions=len(made.actions),
+                waits=[f"{w.component}: {w.reason}" for w in made.waits],
+                seconds=round(seconds, 3),
+            )
+        return Pass(name, now, seconds, snapshot, made, results, observation.problems)
+
+    async def until_converged(
+        self,
+        timeout: float,
+        on_pass: Callable[[Pass], None] = lambda _: None,
+        *,
+        taking_down: bool = False,
+    ) -> Pass:
+        """Passes until one has nothing to do or wait for, or ``timeout`` seconds are over."""
+        deadline = time.monotonic() + timeout
+        pause = POLL_SECONDS
+        while True:
+            done = await self.run_pass(taking_down=taking_down)
+            on_pass(done)
+            left = deadline - time.monotonic()
+            if done.converged or left <= 0:
+                return done
+            pause = POLL_SECONDS if done.results else min(pause * 1.3, POLL_MAX_SECONDS)
+            if done.failed or done.unknown:
+                pause = min(pause * 2, POLL_MAX_SECONDS)
+            await asyncio.sleep(min(pause, left))
+
+
+def services_needed(graph: Graph) -> tuple[str, ...]:
+    """The AWS APIs that passes over ``graph`` call."""
+    sources = {s.source for c in graph.components if c.scaling for s in c.scaling.signals}
+    return ("ecs", "ec2", "cloudwatch") if "cloudwatch" in sources else ("ecs", "ec2")
+
+
+@asynccontextmanager
+async def open_reconciler(graph: Graph, settings: Settings) -> AsyncIterator[Reconciler]:
+    """A `Reconciler` with its own clients, closed at the end."""
+    options = AwsOptions(
+        endpoint_url=settings.endpoint_url,
+        profile=settings.profile,
+        region=settings.region or graph.region,
+    )
+    async with open_aws(options, services_needed(graph)) as aws:
+        yield Reconciler(graph, aws, settings)

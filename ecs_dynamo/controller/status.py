@@ -1,0 +1,144 @@
+"""Plans and passes as JSON documents: what `--json`, `/status` and the web page show."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from enum import Enum
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.alias_generators import to_camel
+
+from ecs_dynamo.controller.reconciler import Pass
+from ecs_dynamo.model.graph import Component, Graph
+from ecs_dynamo.model.plan import Plan
+from ecs_dynamo.model.snapshot import Snapshot, Task, Unknown
+from ecs_dynamo.planning import describe, describe_action
+from ecs_dynamo.planning.endpoints import known_service, known_tasks
+from ecs_dynamo.planning.readiness import ready_tasks
+
+Json = dict[str, Any]
+
+
+def timestamp(seconds: float | None) -> str | None:
+    """ISO 8601 in UTC, for people and machines alike."""
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC).isoformat()
+
+
+def document(value: Any) -> Any:
+    """A frozen value as JSON: camelCase keys, sets sorted, enums by value."""
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json", by_alias=True)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {
+            to_camel(f.name): document(getattr(value, f.name)) for f in dataclasses.fields(value)
+        }
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, Mapping):
+        return {str(key): document(item) for key, item in value.items()}
+    if isinstance(value, frozenset | set):
+        return sorted(document(item) for item in value)
+    if isinstance(value, tuple | list):
+        return [document(item) for item in value]
+    return value
+
+
+def plan_document(plan: Plan, snapshot: Snapshot | None = None) -> Json:
+    """The plan: each action with its kind, and the same lines that a terminal would show."""
+    return {
+        "graph": plan.graph,
+        "converged": plan.converged,
+        "actions": [
+            {"action": type(a).__name__, **document(a), "text": describe_action(a)}
+            for a in plan.actions
+        ],
+        "waits": document(plan.waits),
+        "notes": list(plan.notes),
+        "endpoints": document(plan.endpoints),
+        "decisions": document(plan.decisions),
+        "text": describe(plan, snapshot),
+    }
+
+
+def _task(task: Task, ready: Iterable[Task]) -> Json:
+    return {
+        "arn": task.arn,
+        "id": task.arn.rsplit("/", 1)[-1],
+        "status": task.last_status,
+        "health": task.health,
+        "ready": any(t.arn == task.arn for t in ready),
+        "privateIp": task.private_ip,
+        "taskDefinition": task.task_definition_arn.rsplit("/", 1)[-1],
+        "startedAt": timestamp(task.started_at),
+        "protectedUntil": timestamp(task.protected_until),
+    }
+
+
+def _component(graph: Graph, component: Component, done: Pass) -> Json:
+    seen = done.snapshot.components[component.name]
+    service = known_service(seen)
+    ready = ready_tasks(graph, component, done.snapshot)
+    counts = done.plan.replicas.get(component.name)
+    return {
+        "name": component.name,
+        "roles": sorted(role.value for role in component.roles),
+        "cluster": component.cluster,
+        "service": component.service,
+        "launchType": component.launch_type.value,
+        "networkMode": component.network_mode.value,
+        "observed": not isinstance(seen.service, Unknown),
+        "exists": service is not None,
+        "revision": service.task_definition_arn.rsplit("/", 1)[-1] if service else None,
+        "declared": component.replicas,
+        "scaling": (
+            {"min": component.scaling.min, "max": component.scaling.max}
+            if component.scaling
+            else None
+        ),
+        "replicas": document(counts) if counts else None,
+        "deployments": document(service.deployments) if service else [],
+        "tasks": [_task(t, ready) for t in known_tasks(seen)],
+        "event": service.events[0] if service and service.events else None,
+    }
+
+
+def pass_status(graph: Graph, done: Pass) -> Json:
+    """What is so: the graph's components, endpoints, conditions, signals, decisions and waits."""
+    now = done.at
+    return {
+        "graph": graph.name,
+        "namespace": graph.namespace,
+        "converged": done.converged,
+        "observedAt": timestamp(now),
+        "passSeconds": round(done.seconds, 3),
+        "passId": done.id,
+        "endpoints": document(done.plan.endpoints),
+        "components": [_component(graph, c, done) for c in graph.components],
+        "conditions": [{**document(c), "since": timestamp(c.since)} for c in done.plan.conditions],
+        "waits": document(done.plan.waits),
+        "notes": list(done.plan.notes),
+        "signals": [
+            {
+                **document(signal),
+                "observedAt": timestamp(signal.observed_at),
+                "ageSeconds": round(signal.age(now), 1),
+            }
+            for signal in done.snapshot.signals
+        ],
+        "signalProblems": dict(done.problems or {}),
+        "decisions": document(done.plan.decisions),
+        "actions": [
+            {
+                "text": describe_action(r.action),
+                "ok": r.ok,
+                "changed": r.changed,
+                "error": r.error,
+                "seconds": round(r.seconds, 3),
+            }
+            for r in done.results
+        ],
+        "unknown": list(done.unknown),
+    }

@@ -1,0 +1,123 @@
+"""etcd over its v3 API (aetcd): health, and the instances that Dynamo's workers register.
+
+Key layout, as Dynamo 1.6.1 writes it: ``v1/instances/{namespace}/{component}/{endpoint}/{lease}``
+with the lease id in hexadecimal; the value is JSON whose ``transport.tcp`` is
+``{ip}:{port}/{lease}/...``. Keys vanish with the worker's lease.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+from urllib.parse import urlsplit
+
+import aetcd
+
+from ecs_dynamo.model.snapshot import Observed, Registration, Unknown
+
+INSTANCES = "v1/instances"
+ALIVE_SECONDS = 2.0
+"""How often a watch makes sure that its server is still there: a dead one sends nothing."""
+
+
+@asynccontextmanager
+async def open_etcd(url: str, timeout: float) -> AsyncIterator[Any]:
+    """A client of the one server at ``url``. ConnectionError where it can not be reached."""
+    parts = urlsplit(url)
+    client = aetcd.Client(
+        host=parts.hostname or "",
+        port=parts.port or 2379,
+        timeout=max(1, round(timeout)),
+        connect_wait_timeout=max(1, round(timeout)),
+        # Endpoints are private addresses: a proxy from the environment can not reach them.
+        options={"grpc.enable_http_proxy": 0},
+    )
+    try:
+        async with asyncio.timeout(timeout):
+            await client.connect()
+        yield client
+    except (aetcd.ClientError, TimeoutError, OSError) as error:
+        raise ConnectionError(f"{url}: {str(error) or type(error).__name__}") from None
+    finally:
+        try:
+            async with asyncio.timeout(1.0):
+                await client.close()
+        except (aetcd.ClientError, TimeoutError, OSError, AttributeError):
+            pass  # It is given up either way.
+
+
+async def check_etcd(url: str, timeout: float) -> str:
+    """A linearizable read, which needs a quorum, as `etcdctl endpoint health` makes it."""
+    async with open_etcd(url, timeout) as client, asyncio.timeout(timeout):
+        await client.get(b"health")
+    return "answers a linearizable read"
+
+
+def parse_registration(key: str, value: bytes) -> Registration | None:
+    """One registered instance; None for a key of another shape (it is not an instance)."""
+    parts = key.split("/")
+    if len(parts) != 6 or "/".join(parts[:2]) != INSTANCES:
+        return None
+    _, _, namespace, component, endpoint, lease = parts
+    try:
+        lease_id = int(lease, 16)
+    except ValueError:
+        return None
+    return Registration(namespace, component, endpoint, lease_id, _address(value))
+
+
+def _address(value: bytes) -> str | None:
+    """The IP that the instance advertises; None on the NATS plane, which needs none."""
+    try:
+        transport = json.loads(value)["transport"]
+        text = transport["tcp"] if isinstance(transport, dict) else ""
+    except (ValueError, KeyError, TypeError):
+        return None
+    host = urlsplit(f"//{text}").hostname if isinstance(text, str) else None
+    return host or None
+
+
+async def read_registrations(
+    etcd_url: str, namespace: str, timeout: float
+) -> Observed[tuple[Registration, ...]]:
+    """The instances registered in ``namespace``; `Unknown` where no server of the list answers."""
+    reasons: list[str] = []
+    prefix = f"{INSTANCES}/{namespace}/".encode()
+    for url in etcd_url.split(","):
+        try:
+            async with open_etcd(url, timeout) as client, asyncio.timeout(timeout):
+                found = await client.get_prefix(prefix)
+        except ConnectionError as error:
+            reasons.append(str(error))
+            continue
+        parsed = (parse_registration(kv.key.decode(), kv.value) for kv in found)
+        return tuple(sorted((p for p in parsed if p is not None), key=lambda p: p.lease_id))
+    return Unknown("; ".join(reasons))
+
+
+async def watch_instances(etcd_url: str, namespace: str, on_change: Callable[[], None]) -> None:
+    """Call ``on_change`` whenever an instance comes or goes, until cancelled.
+
+    ConnectionError when the server is gone; the caller re-arms.
+    """
+    url = etcd_url.split(",")[0]
+    async with open_etcd(url, ALIVE_SECONDS) as client:
+        watch = await client.watch_prefix(f"{INSTANCES}/{namespace}/".encode())
+
+        async def follow() -> None:
+            async for _ in watch:
+                on_change()
+
+        following = asyncio.create_task(follow())
+        try:
+            while not following.done():
+                await asyncio.wait({following}, timeout=ALIVE_SECONDS)
+                async with asyncio.timeout(ALIVE_SECONDS):
+                    await client.status()
+            following.result()
+        finally:
+            following.cancel()
+            await asyncio.gather(following, return_exceptions=True)

@@ -1,0 +1,67 @@
+"""A CloudWatch metric, such as the length of an SQS queue or an ALB's request count.
+
+CloudWatch is minutes late: the newest data point's own time is the signal's age, so set
+``maxSignalAgeSeconds`` to several periods.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from ecs_dynamo.model.errors import AwsError
+from ecs_dynamo.model.snapshot import Signal
+from ecs_dynamo.model.spec import CloudWatchSource
+from ecs_dynamo.signals.base import SignalContext, SignalError
+
+PERIODS_BACK = 10
+
+
+class CloudWatchAdapter:
+    """GetMetricData, newest data point."""
+
+    async def read(self, source: CloudWatchSource, context: SignalContext) -> tuple[Signal, ...]:
+        """Ask now."""
+        if context.cloudwatch is None:
+            raise SignalError("there is no CloudWatch client here")
+        period = source.period_seconds
+        query = {
+            "Id": "demand",
+            "MetricStat": {
+                "Metric": {
+                    "Namespace": source.namespace,
+                    "MetricName": source.metric,
+                    "Dimensions": [
+                        {"Name": k, "Value": v} for k, v in sorted(source.dimensions.items())
+                    ],
+                },
+                "Period": period,
+                "Stat": source.statistic,
+            },
+        }
+        try:
+            answer = await context.cloudwatch(
+                MetricDataQueries=[query],
+                StartTime=datetime.fromtimestamp(context.now - PERIODS_BACK * period, UTC),
+                EndTime=datetime.fromtimestamp(context.now, UTC),
+                ScanBy="TimestampDescending",
+            )
+        except AwsError as error:
+            raise SignalError(str(error)) from None
+        results = answer.get("MetricDataResults") or [{}]
+        points = list(
+            zip(results[0].get("Timestamps", ()), results[0].get("Values", ()), strict=True)
+        )
+        if not points:
+            raise SignalError(f"{source.namespace} {source.metric}: no data point")
+        at, value = max(points)
+        rate = source.kind == "arrival_rate"
+        return (
+            Signal(
+                context.component.name,
+                source.kind,
+                float(value) / period if rate and source.statistic == "Sum" else float(value),
+                "requests/s" if rate else "requests",
+                at.timestamp(),
+                "cloudwatch",
+            ),
+        )

@@ -1,0 +1,179 @@
+"""Dynamo's own queue metrics, scraped from every ready frontend and summed.
+
+Names and meanings as measured on Dynamo 1.6.1 (docs/dynamo-protocol.md):
+``dynamo_frontend_stage_requests{stage="dispatch",phase}`` counts requests that wait for, or are
+at, workers of that phase before the first token: for prefill what is not prefilled yet, for decode
+and aggregated workers what waits at the engine. Where the router has a queue of its own
+(``--router-queue-threshold``), waiting moves into
+``dynamo_frontend_router_queue_pending_requests{worker_type}``, which is added.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import aiohttp
+from prometheus_client.parser import text_string_to_metric_families
+
+from ecs_dynamo.model.graph import Component, Role
+from ecs_dynamo.model.snapshot import Signal
+from ecs_dynamo.signals.base import SignalContext, SignalError
+
+STAGE = "dynamo_frontend_stage_requests"
+ROUTER_QUEUE = "dynamo_frontend_router_queue_pending_requests"
+ACTIVE = "dynamo_frontend_active_requests"
+QUEUED = "dynamo_frontend_queued_requests"
+STARTED = "dynamo_frontend_requests_started_total"
+FINISHED = "dynamo_frontend_requests_total"
+_WANTED = frozenset({STAGE, ROUTER_QUEUE, ACTIVE, QUEUED, STARTED, FINISHED})
+
+PHASES: Mapping[Role, tuple[str, str]] = {
+    Role.PREFILL: ("prefill", "prefill"),
+    Role.DECODE: ("decode", "decode"),
+    Role.WORKER: ("aggregated", "decode"),
+}
+"""Role -> (``phase`` of the stage metric, ``worker_type`` of the router's queue)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scrape:
+    """What one frontend said: samples as (metric, labels, value)."""
+
+    url: str
+    samples: tuple[tuple[str, Mapping[str, str], float], ...]
+
+    def total(self, metric: str, **labels: str) -> float | None:
+        """Sum over matching samples; None where the metric is not there."""
+        found = [
+            value
+            for name, own, value in self.samples
+            if name == metric and all(own.get(k) == v for k, v in labels.items())
+        ]
+        return sum(found) if found else None
+
+
+def parse_metrics(url: str, text: str) -> Scrape:
+    """The samples we use of a Prometheus text exposition. Raises `SignalError`."""
+    samples: list[tuple[str, Mapping[str, str], float]] = []
+    try:
+        for family in text_string_to_metric_families(text):
+            samples += [
+                (sample.name, dict(sample.labels), float(sample.value))
+                for sample in family.samples
+                if sample.name in _WANTED
+            ]
+    except ValueError as error:
+        raise SignalError(f"{url}/metrics: not Prometheus text: {error}") from None
+    if not samples:
+        raise SignalError(f"{url}/metrics: has none of Dynamo's frontend metrics")
+    return Scrape(url, tuple(samples))
+
+
+def queue_depth(component: Component, scrapes: Sequence[Scrape]) -> float:
+    """Requests that wait for ``component``, over all frontends."""
+    if component.is_frontend and not component.is_worker:
+        return sum(s.total(ACTIVE) or 0.0 for s in scrapes)
+    depth = 0.0
+    for role, (phase, worker_type) in PHASES.items():
+        if role in component.roles:
+            for scrape in scrapes:
+                depth += scrape.total(STAGE, stage="dispatch", phase=phase) or 0.0
+                depth += scrape.total(ROUTER_QUEUE, worker_type=worker_type) or 0.0
+    return depth
+
+
+@dataclass(frozen=True, slots=True)
+class _Counter:
+    at: float
+    values: Mapping[str, float]
+
+
+@dataclass(slots=True)
+class Rates:
+    """Rates of counters that may start again from zero, each replica on its own.
+
+    A value below the last one is a restart: what it shows has come since then.
+    """
+
+    _last: dict[str, _Counter] = field(default_factory=dict)
+
+    def update(self, metric: str, values: Mapping[str, float], now: float) -> float | None:
+        """The summed rate per second since the last call; None for the first."""
+        before = self._last.get(metric)
+        self._last[metric] = _Counter(now, dict(values))
+        if before is None or now <= before.at:
+            return None
+        grown = 0.0
+        for key, value in values.items():
+            old = before.values.get(key)
+            if old is None:
+                continue  # A replica seen for the first time: since when is not known.
+            grown += value - old if value >= old else value
+        return grown / (now - before.at)
+
+
+class FrontendAdapter:
+    """Scrapes once a pass, whatever number of components asks."""
+
+    def __init__(self) -> None:
+        self._rates = Rates()
+        self._scraped: tuple[float, asyncio.Task[tuple[Scrape, ...]]] | None = None
+        self._rate_values: tuple[float, float | None, float | None] | None = None
+
+    async def read(self, source: object, context: SignalContext) -> tuple[Signal, ...]:
+        """Queue depth of the component; arrival and completion rate of the graph."""
+        del source
+        if not context.frontend_urls:
+            raise SignalError("no frontend is ready to be asked")
+        scrapes = await self._scrape(context)
+        component, now = context.component, context.now
+        arrivals, completions = self._graph_rates(scrapes, now)
+        made = [("queue_depth", queue_depth(component, scrapes), "requests")]
+        made.append(("in_flight", sum(s.total(ACTIVE) or 0.0 for s in scrapes), "requests"))
+        if arrivals is not None:
+            made.append(("arrival_rate", arrivals, "requests/s"))
+        if completions is not None:
+            made.append(("completion_rate", completions, "requests/s"))
+        return tuple(
+            Signal(component.name, kind, value, unit, now, "frontend") for kind, value, unit in made
+        )
+
+    def _graph_rates(
+        self, scrapes: Sequence[Scrape], now: float
+    ) -> tuple[float | None, float | None]:
+        if self._rate_values is None or self._rate_values[0] != now:
+            started = {s.url: s.total(STARTED) or 0.0 for s in scrapes}
+            finished = {s.url: s.total(FINISHED) or 0.0 for s in scrapes}
+            self._rate_values = (
+                now,
+                self._rates.update(STARTED, started, now),
+                self._rates.update(FINISHED, finished, now),
+            )
+        return self._rate_values[1], self._rate_values[2]
+
+    async def _scrape(self, context: SignalContext) -> tuple[Scrape, ...]:
+        if self._scraped is None or self._scraped[0] != context.now:
+            task = asyncio.ensure_future(_scrape_all(context.frontend_urls, context.timeout))
+            self._scraped = (context.now, task)
+        return await asyncio.shield(self._scraped[1])
+
+
+async def _scrape_all(urls: Sequence[str], timeout: float) -> tuple[Scrape, ...]:
+    """Every frontend, or none: a part of the queue taken for all of it would scale down."""
+    limit = aiohttp.ClientTimeout(total=timeout)
+    async with aiohttp.ClientSession(timeout=limit) as session:
+
+        async def one(url: str) -> Scrape:
+            try:
+                async with session.get(f"{url}/metrics") as answer:
+                    if answer.status != 200:
+                        raise SignalError(f"{url}/metrics: HTTP {answer.status}")
+                    text = await answer.text()
+            except (aiohttp.ClientError, TimeoutError, OSError) as error:
+                reason = str(error) or type(error).__name__
+                raise SignalError(f"{url}/metrics: {reason}") from None
+            return parse_metrics(url, text)
+
+        return tuple(await asyncio.gather(*(one(url) for url in urls)))

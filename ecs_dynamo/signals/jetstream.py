@@ -1,0 +1,70 @@
+"""The backlog of a JetStream consumer: what Dynamo up to 0.4.1 and batch front doors queue in.
+
+Demand is ``num_pending + num_ack_pending``: what nobody took yet, and what was taken and is not
+done. Redelivered messages are counted apart: they are work that failed, not new demand.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from typing import Any
+
+from nats.errors import Error as NatsError
+from nats.js.errors import NotFoundError
+
+from ecs_dynamo.discovery.nats import open_nats
+from ecs_dynamo.model.snapshot import Signal
+from ecs_dynamo.model.spec import JetStreamSource
+from ecs_dynamo.signals.base import SignalContext, SignalError, get_json
+
+
+class JetStreamAdapter:
+    """Over nats-py, or over the monitoring endpoint where the account can not be joined."""
+
+    async def read(self, source: JetStreamSource, context: SignalContext) -> tuple[Signal, ...]:
+        """Backlog and redeliveries of the consumer."""
+        if source.monitoring_url is not None:
+            pending, redelivered = await _from_monitoring(source, context.timeout)
+        else:
+            pending, redelivered = await _from_account(source, context)
+        made = (("queue_depth", pending), ("redelivered", redelivered))
+        return tuple(
+            Signal(context.component.name, kind, float(value), "messages", context.now, "jetstream")
+            for kind, value in made
+        )
+
+
+async def _from_account(source: JetStreamSource, context: SignalContext) -> tuple[int, int]:
+    url = context.endpoints.nats
+    if url is None:
+        raise SignalError("no NATS replica answers")
+    try:
+        async with (
+            open_nats(url.split(",")[0], context.timeout) as client,
+            asyncio.timeout(context.timeout),
+        ):
+            info = await client.jetstream().consumer_info(source.stream, source.consumer)
+    except NotFoundError:
+        raise SignalError(f"no consumer {source.consumer} of a stream {source.stream}") from None
+    except (ConnectionError, NatsError, TimeoutError) as error:
+        raise SignalError(f"{url}: {str(error) or type(error).__name__}") from None
+    pending = (info.num_pending or 0) + (info.num_ack_pending or 0)
+    return pending, info.num_redelivered or 0
+
+
+def _consumers(document: Any) -> Iterator[dict[str, Any]]:
+    for account in document.get("account_details") or ():
+        for stream in account.get("stream_detail") or ():
+            yield from stream.get("consumer_detail") or ()
+
+
+async def _from_monitoring(source: JetStreamSource, timeout: float) -> tuple[int, int]:
+    """`/jsz` of nats-server (its monitoring documentation): details of all consumers."""
+    url = f"{str(source.monitoring_url).rstrip('/')}/jsz"
+    document = await get_json(url, timeout, consumers="true", streams="true", accounts="true")
+    for found in _consumers(document):
+        if (found.get("stream_name"), found.get("name")) == (source.stream, source.consumer):
+            pending = found.get("num_pending", 0) + found.get("num_ack_pending", 0)
+            return pending, found.get("num_redelivered", 0)
+    raise SignalError(f"{url}: no consumer {source.consumer} of a stream {source.stream}")

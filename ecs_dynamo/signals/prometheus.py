@@ -1,0 +1,38 @@
+"""An instant query to a Prometheus server (HTTP API, ``/api/v1/query``)."""
+
+from __future__ import annotations
+
+import math
+
+from ecs_dynamo.model.snapshot import Signal
+from ecs_dynamo.model.spec import PrometheusSource
+from ecs_dynamo.signals.base import SignalContext, SignalError, get_json
+
+
+class PrometheusAdapter:
+    """One value: a scalar, or a vector of one element. The sample's own time is its age."""
+
+    async def read(self, source: PrometheusSource, context: SignalContext) -> tuple[Signal, ...]:
+        """Ask now."""
+        url = f"{source.url.rstrip('/')}/api/v1/query"
+        answer = await get_json(url, context.timeout, query=source.query)
+        try:
+            data = answer["data"]
+            if data["resultType"] == "vector":
+                if len(data["result"]) != 1:
+                    raise SignalError(
+                        f"{url}: the query gives {len(data['result'])} values; "
+                        "make it one, for example with sum()"
+                    )
+                at, text = data["result"][0]["value"]
+            else:
+                at, text = data["result"]
+            value, observed_at = float(text), float(at)
+        except (KeyError, TypeError, ValueError) as error:
+            raise SignalError(f"{url}: unexpected answer: {error}") from None
+        if not math.isfinite(value) or value < 0:
+            raise SignalError(f"{url}: the query gives {text}; a demand is a number from 0 up")
+        unit = "requests/s" if source.kind == "arrival_rate" else "requests"
+        return (
+            Signal(context.component.name, source.kind, value, unit, observed_at, "prometheus"),
+        )

@@ -1,0 +1,93 @@
+"""Every signal of every scaled component, at once, each failing alone."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ecs_dynamo.model.graph import Graph
+from ecs_dynamo.model.plan import Endpoints
+from ecs_dynamo.model.snapshot import Signal
+from ecs_dynamo.model.spec import SignalSource
+from ecs_dynamo.signals.base import Adapter, CloudWatchCall, SignalContext, SignalError
+from ecs_dynamo.signals.cloudwatch import CloudWatchAdapter
+from ecs_dynamo.signals.frontend import FrontendAdapter
+from ecs_dynamo.signals.jetstream import JetStreamAdapter
+from ecs_dynamo.signals.planner import PlannerAdapter
+from ecs_dynamo.signals.prometheus import PrometheusAdapter
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """What was measured, and by component what could not be."""
+
+    signals: tuple[Signal, ...]
+    problems: Mapping[str, str]
+
+
+class Meter:
+    """Measures a graph's signals. Between passes it remembers only counters, for rates.
+
+    The last good values stay, with their own time, so that age tells of a source that is lost.
+    """
+
+    def __init__(self) -> None:
+        self._adapters: Mapping[str, Adapter] = {
+            "frontend": FrontendAdapter(),
+            "jetstream": JetStreamAdapter(),
+            "prometheus": PrometheusAdapter(),
+            "cloudwatch": CloudWatchAdapter(),
+            "planner": PlannerAdapter(),
+        }
+        self._last: dict[tuple[str, int], tuple[Signal, ...]] = {}
+
+    async def measure(
+        self,
+        graph: Graph,
+        *,
+        frontend_urls: tuple[str, ...],
+        endpoints: Endpoints,
+        cloudwatch: CloudWatchCall | None,
+        now: float,
+        timeout: float,
+    ) -> Measurement:
+        """Measure all; ``timeout`` seconds bound each. Never raises for a source."""
+        asked = [
+            (component, number, source)
+            for component in graph.components
+            for number, source in enumerate(component.scaling.signals if component.scaling else ())
+        ]
+        read = [
+            self._one(
+                source,
+                SignalContext(
+                    component, graph.namespace, frontend_urls, endpoints, cloudwatch, now, timeout
+                ),
+            )
+            for component, _, source in asked
+        ]
+        answers = await asyncio.gather(*read)
+        problems: dict[str, str] = {}
+        signals: list[Signal] = []
+        for (component, number, source), answer in zip(asked, answers, strict=True):
+            key = (component.name, number)
+            if isinstance(answer, str):
+                told = f"{source.source}: {answer}"
+                known = problems.get(component.name)
+                problems[component.name] = f"{known}; {told}" if known else told
+                signals += self._last.get(key, ())
+            else:
+                self._last[key] = answer
+                signals += answer
+        return Measurement(tuple(signals), problems)
+
+    async def _one(self, source: SignalSource, context: SignalContext) -> tuple[Signal, ...] | str:
+        try:
+            # Adapters may make two calls, each within the timeout.
+            async with asyncio.timeout(2 * context.timeout + 1.0):
+                return await self._adapters[source.source].read(source, context)
+        except SignalError as error:
+            return str(error)
+        except TimeoutError:
+            return f"no answer within {2 * context.timeout:.0f} s"
