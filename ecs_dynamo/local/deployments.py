@@ -1,0 +1,89 @@
+"""ECS's rolling update, decided from a view of a service: what to start and what to stop. Pure.
+
+Rules from the ECS developer guide: at least ``ceil(desired * minimumHealthyPercent)`` healthy
+tasks are kept, at most ``floor(desired * maximumPercent)`` run or start; protected tasks are not
+stopped by deployments or scale-in; the circuit breaker fails a deployment after
+``min(200, max(3, 0.5 * desired))`` failures in a row, unless a task has succeeded before.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class TaskView:
+    """A task that is wanted (not stopping). ``healthy``: RUNNING, and its health check is fine."""
+
+    arn: str
+    deployment: str
+    running: bool
+    healthy: bool
+    unhealthy: bool
+    protected: bool
+    created_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceView:
+    """``primary`` is the id of the deployment in force; tasks of others are the old side."""
+
+    desired: int
+    minimum_percent: int
+    maximum_percent: int
+    primary: str
+    tasks: tuple[TaskView, ...]
+    may_start: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Moves:
+    """``start`` tasks of the primary deployment; ``stop`` maps task ARN to the reason."""
+
+    start: int
+    stop: tuple[tuple[str, str], ...]
+    complete: bool
+
+
+def failure_threshold(desired: int) -> int:
+    """Failures in a row after which the circuit breaker acts."""
+    return min(200, max(3, math.ceil(0.5 * desired)))
+
+
+def _last_first(tasks: Sequence[TaskView]) -> list[TaskView]:
+    """Those that serve least first: not running, then unhealthy, then the newest."""
+    return sorted(tasks, key=lambda t: (t.running, t.healthy, -t.created_at, t.arn))
+
+
+def decide(service: ServiceView) -> Moves:
+    """The moves to make now."""
+    lower = math.ceil(service.desired * service.minimum_percent / 100)
+    upper = math.floor(service.desired * service.maximum_percent / 100)
+    sick = [t for t in service.tasks if t.unhealthy]
+    stops = {t.arn: "failed container health checks" for t in sick}
+    tasks = [t for t in service.tasks if t.arn not in stops]
+    new = [t for t in tasks if t.deployment == service.primary]
+    old = [t for t in tasks if t.deployment != service.primary]
+
+    excess = len(new) - service.desired
+    for task in _last_first([t for t in new if not t.protected])[: max(0, excess)]:
+        stops[task.arn] = "Scaling activity initiated by deployment"
+    new = [t for t in new if t.arn not in stops]
+
+    healthy = sum(1 for t in (*new, *old) if t.healthy)
+    done = sum(1 for t in new if t.healthy) >= service.desired
+    for task in _last_first([t for t in old if not t.protected]):
+        if not done and task.healthy and healthy <= lower:
+            continue
+        healthy -= task.healthy
+        stops[task.arn] = "Task stopped by a newer deployment"
+    old = [t for t in old if t.arn not in stops]
+
+    # Where there is room for no surge, old tasks were stopped above down to the lower limit.
+    room = max(0, upper - len(new) - len(old))
+    missing = max(0, service.desired - len(new))
+    start = min(missing, room) if service.may_start else 0
+    complete = done and not old and len(new) == service.desired
+    return Moves(start, tuple(sorted(stops.items())), complete)

@@ -1,0 +1,34 @@
+"""Which operations there are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ecs_dynamo.local.protocol import Json
+from ecs_dynamo.local.scheduler import Scheduler
+from ecs_dynamo.local.state import State
+from ecs_dynamo.local.tasks import Tasks
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What every operation works on."""
+
+    state: State
+    tasks: Tasks
+    scheduler: Scheduler
+
+
+Handler = Callable[[Context, Json], Json]
+OPERATIONS: dict[str, Handler] = {}
+
+
+def operation(name: str) -> Callable[[Handler], Handler]:
+    """Register a handler for the operation ``name`` (as ``CreateService``)."""
+
+    def register(handler: Handler) -> Handler:
+        OPERATIONS[name] = handler
+        return handler
+
+    return register

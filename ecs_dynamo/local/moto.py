@@ -1,0 +1,113 @@
+"""The other AWS APIs: moto in this process, reached through the same port.
+
+EC2 instances are made there with addresses of the loopback network, so that whoever asks EC2 for
+a container instance's private IP gets one that answers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any
+
+import aiohttp
+import boto3
+from aiohttp import web
+from moto.server import ThreadedMotoServer
+
+VPC = "127.1.0.0/16"
+_HOP_HEADERS = frozenset({"connection", "transfer-encoding", "content-length", "content-encoding"})
+
+
+class Moto:
+    """A moto server and a client session to it."""
+
+    def __init__(self, region: str) -> None:
+        self._region = region
+        self._server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+        self._session: aiohttp.ClientSession | None = None
+        self._url = ""
+        self._subnet: str | None = None
+
+    async def start(self) -> None:
+        """Start it in a thread of its own."""
+        logging.getLogger("werkzeug").setLevel(logging.ERROR)
+        await asyncio.to_thread(self._server.start)
+        host, port = self._server.get_host_and_port()
+        self._url = f"http://{host}:{port}"
+        self._session = aiohttp.ClientSession(auto_decompress=False)
+
+    async def stop(self) -> None:
+        """Stop it."""
+        if self._session is not None:
+            await self._session.close()
+        await asyncio.to_thread(self._server.stop)
+
+    def client(self, service: str) -> Any:
+        """A boto3 client straight to moto."""
+        return boto3.client(
+            service,
+            endpoint_url=self._url,
+            region_name=self._region,
+            aws_access_key_id="test",
+            aws_secret_access_key="test",  # noqa: S106 (moto takes any)
+        )
+
+    async def forward(self, request: web.Request, body: bytes) -> web.Response:
+        """Pass a request on as it is."""
+        if self._session is None:
+            return web.Response(status=503)
+        async with self._session.request(
+            request.method,
+            f"{self._url}{request.rel_url}",
+            data=body,
+            headers={k: v for k, v in request.headers.items() if k.lower() != "content-length"},
+        ) as answer:
+            return web.Response(
+                status=answer.status,
+                body=await answer.read(),
+                headers={k: v for k, v in answer.headers.items() if k.lower() not in _HOP_HEADERS},
+            )
+
+    async def run_instance(self, address: str, instance_type: str) -> str:
+        """An EC2 instance with the private IP ``address``; its id."""
+        return await asyncio.to_thread(self._run_instance, address, instance_type)
+
+    def _run_instance(self, address: str, instance_type: str) -> str:
+        ec2 = self.client("ec2")
+        if self._subnet is None:
+            vpc = ec2.create_vpc(CidrBlock=VPC)["Vpc"]["VpcId"]
+            self._subnet = ec2.create_subnet(VpcId=vpc, CidrBlock=VPC)["Subnet"]["SubnetId"]
+        made = ec2.run_instances(
+            ImageId="ami-12c6146b",
+            MinCount=1,
+            MaxCount=1,
+            InstanceType=instance_type,
+            SubnetId=self._subnet,
+            PrivateIpAddress=address,
+        )
+        return str(made["Instances"][0]["InstanceId"])
+
+    async def terminate_instance(self, instance_id: str) -> None:
+        """End an EC2 instance."""
+        ec2 = self.client("ec2")
+        await asyncio.to_thread(lambda: ec2.terminate_instances(InstanceIds=[instance_id]))
+
+    async def secret(self, reference: str) -> str:
+        """The value behind a container's ``valueFrom``. LookupError where there is none."""
+        return await asyncio.to_thread(self._secret, reference)
+
+    def _secret(self, reference: str) -> str:
+        try:
+            if ":secretsmanager:" in reference:
+                # arn:...:secret:name-suffix[:json-key:stage:version]
+                parts = reference.split(":")
+                value = self.client("secretsmanager").get_secret_value(
+                    SecretId=":".join(parts[:7])
+                )["SecretString"]
+                return str(value)
+            name = reference.split(":parameter", 1)[-1] if ":ssm:" in reference else reference
+            answer = self.client("ssm").get_parameter(Name=name, WithDecryption=True)
+            return str(answer["Parameter"]["Value"])
+        except Exception as error:
+            raise LookupError(f"unable to pull secrets: {error}") from None

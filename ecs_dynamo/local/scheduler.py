@@ -1,0 +1,243 @@
+"""The service scheduler: carries out what `deployments.decide` says, and keeps the bookkeeping."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+
+from ecs_dynamo.local.deployments import ServiceView, TaskView, decide, failure_threshold
+from ecs_dynamo.local.placement import NO_INSTANCE, TROUBLESHOOTING
+from ecs_dynamo.local.state import Deployment, Service, State, Task, TaskDefinition
+from ecs_dynamo.local.tasks import PlacementError, Tasks
+
+_log = logging.getLogger(__name__)
+
+TICK_SECONDS = 0.5
+PLACEMENT_RETRY_SECONDS = 2.0
+LAUNCH_BACKOFF_SECONDS = 0.5
+LAUNCH_BACKOFF_MAX_SECONDS = 60.0
+
+
+class Scheduler:
+    """Runs until cancelled; `wake` asks for a round now."""
+
+    def __init__(self, state: State, tasks: Tasks) -> None:
+        self._state = state
+        self._tasks = tasks
+        self._wake = asyncio.Event()
+        self._counted: set[str] = set()
+
+    def wake(self) -> None:
+        """Something has changed."""
+        self._wake.set()
+
+    async def run(self) -> None:
+        """One round after another."""
+        while True:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), TICK_SECONDS)
+            self._wake.clear()
+            self.round()
+
+    def round(self) -> None:
+        """Look at every service once."""
+        self._state.forget_old()
+        for service in list(self._state.services.values()):
+            try:
+                self._drain(service)
+                self._service(service)
+            except Exception:
+                # One service that can not be scheduled must not stop the others.
+                _log.exception("service %s could not be scheduled", service.name)
+
+    def _drain(self, service: Service) -> None:
+        """Tasks on instances that are DRAINING are replaced (ECS developer guide, draining)."""
+        for task in self._state.service_tasks(service):
+            draining = task.instance is not None and task.instance.status == "DRAINING"
+            if draining and task.alive and not task.protected(self._state.now()):
+                self._tasks.stop(
+                    task, "ServiceSchedulerInitiated", "Task stopped by instance draining"
+                )
+
+    def _service(self, service: Service) -> None:
+        tasks = self._state.service_tasks(service)
+        if service.status == "DRAINING":
+            for task in tasks:
+                self._tasks.stop(task, "ServiceSchedulerInitiated", "service is being deleted")
+            if not any(t.holds_resources for t in tasks):
+                service.status = "INACTIVE"
+                service.deleted_at = self._state.now()
+            return
+        if service.status != "ACTIVE":
+            return
+        self._count_failures(service, tasks)
+        primary, now = service.primary, self._state.now()
+        primary.desired = service.desired
+        moves = decide(
+            ServiceView(
+                desired=service.desired,
+                minimum_percent=self._percent(service, "minimumHealthyPercent", 100),
+                maximum_percent=self._percent(service, "maximumPercent", 200),
+                primary=primary.id,
+                tasks=tuple(self._view(t) for t in tasks if t.alive),
+                may_start=now >= primary.not_before and primary.rollout_state != "FAILED",
+            )
+        )
+        by_arn = {t.arn: t for t in tasks}
+        for arn, reason in moves.stop:
+            task = by_arn[arn]
+            if reason == "failed container health checks":
+                service.say(f"(task {task.id}) failed container health checks.", now)
+            self._tasks.stop(
+                task, "ServiceSchedulerInitiated", f"{reason} (deployment {primary.id})"
+            )
+        if moves.start:
+            self._start(service, primary, moves.start)
+        if moves.complete:
+            self._complete(service, primary)
+        elif primary.rollout_state == "COMPLETED":
+            service.steady = False
+
+    @staticmethod
+    def _percent(service: Service, key: str, default: int) -> int:
+        return int(service.request.get("deploymentConfiguration", {}).get(key, default))
+
+    def _view(self, task: Task) -> TaskView:
+        running = task.last_status == "RUNNING"
+        return TaskView(
+            arn=task.arn,
+            deployment=task.deployment or "",
+            running=running,
+            healthy=running and (task.health == "HEALTHY" or not task.has_health_check),
+            unhealthy=task.health == "UNHEALTHY",
+            protected=task.protected(self._state.now()),
+            created_at=task.created_at,
+        )
+
+    def _start(self, service: Service, deployment: Deployment, count: int) -> None:
+        started: list[str] = []
+        distinct = any(
+            c.get("type") == "distinctInstance"
+            for c in service.request.get("placementConstraints", ())
+        )
+        now = self._state.now()
+        for _ in range(count):
+            try:
+                task = self._tasks.create(
+                    self._state.clusters[service.cluster],
+                    deployment.definition,
+                    launch_type=service.request.get("launchType", "EC2"),
+                    group=f"service:{service.name}",
+                    network=deployment.network,
+                    service=service.name,
+                    deployment=deployment.id,
+                    started_by=deployment.id,
+                    distinct=distinct,
+                    tags=service.tags
+                    if service.request.get("propagateTags") == "SERVICE"
+                    else deployment.definition.tags
+                    if service.request.get("propagateTags") == "TASK_DEFINITION"
+                    else [],
+                )
+            except PlacementError as error:
+                service.say(f"{NO_INSTANCE} Reason: {error}. {TROUBLESHOOTING}", now)
+                deployment.not_before = now + PLACEMENT_RETRY_SECONDS
+                break
+            started.append(f"(task {task.id})")
+        if started:
+            service.steady = False
+            service.say(f"has started {len(started)} tasks: {' '.join(started)}.", now)
+
+    def _count_failures(self, service: Service, tasks: list[Task]) -> None:
+        """Failures of a deployment that has had no success yet, and the pause before the next."""
+        now = self._state.now()
+        for task in tasks:
+            deployment = next((d for d in service.deployments if d.id == task.deployment), None)
+            if deployment is None:
+                continue
+            if task.alive and self._view(task).healthy and not deployment.succeeded_once:
+                deployment.succeeded_once = True
+                deployment.failed = 0
+            failed = task.last_status == "STOPPED" and (
+                task.stop_code in ("TaskFailedToStart", "EssentialContainerExited")
+                or "failed container health checks" in (task.stopped_reason or "")
+            )
+            if not failed or task.arn in self._counted:
+                continue
+            self._counted.add(task.arn)
+            # Only launches that follow at once upon each other are slowed down.
+            lived = (task.stopped_at or now) - (task.started_at or task.stopped_at or now)
+            deployment.launch_failures = 0 if lived > 10 else deployment.launch_failures + 1
+            pause = LAUNCH_BACKOFF_SECONDS * 2 ** min(deployment.launch_failures, 20)
+            deployment.not_before = now + min(pause, LAUNCH_BACKOFF_MAX_SECONDS)
+            if not deployment.succeeded_once:
+                deployment.failed += 1
+                self._break_circuit(service, deployment)
+
+    def _break_circuit(self, service: Service, deployment: Deployment) -> None:
+        breaker = service.request.get("deploymentConfiguration", {}).get(
+            "deploymentCircuitBreaker", {}
+        )
+        if (
+            not breaker.get("enable")
+            or deployment.status != "PRIMARY"
+            or deployment.failed < failure_threshold(service.desired)
+        ):
+            return
+        now = self._state.now()
+        deployment.rollout_state = "FAILED"
+        deployment.rollout_reason = "ECS deployment circuit breaker: tasks failed to start."
+        deployment.updated_at = now
+        service.say(f"(deployment {deployment.id}) deployment failed: tasks failed to start.", now)
+        former = service.last_complete
+        if breaker.get("rollback") and former is not None and former is not deployment.definition:
+            deployment.status = "ACTIVE"
+            back = self.deploy(service, former)
+            back.rollout_reason = (
+                f"ECS deployment circuit breaker: rolling back to deploymentId {back.id}."
+            )
+            service.say(f"rolling back to deployment {back.id}.", now)
+
+    def deploy(self, service: Service, definition: TaskDefinition) -> Deployment:
+        """A new PRIMARY deployment; the former one becomes ACTIVE until its tasks are gone."""
+        now = self._state.now()
+        for deployment in service.deployments:
+            if deployment.status == "PRIMARY":
+                deployment.status = "ACTIVE"
+                deployment.updated_at = now
+        made = Deployment(
+            id=f"ecs-svc/{int(self._state.new_id()[:15], 16)}",
+            definition=definition,
+            desired=service.desired,
+            created_at=now,
+            updated_at=now,
+            network=service.request.get("networkConfiguration"),
+        )
+        made.rollout_reason = f"ECS deployment {made.id} in progress."
+        service.deployments.insert(0, made)
+        service.steady = False
+        self.wake()
+        return made
+
+    def _complete(self, service: Service, primary: Deployment) -> None:
+        now = self._state.now()
+        # A deployment is listed as long as tasks of it have not stopped.
+        held = {t.deployment for t in self._state.service_tasks(service) if t.holds_resources}
+        service.deployments = [
+            d for d in service.deployments if d.status == "PRIMARY" or d.id in held
+        ]
+        for deployment in service.deployments:
+            if deployment.status != "PRIMARY":
+                deployment.desired = 0
+        if len(service.deployments) > 1:
+            return
+        if primary.rollout_state == "IN_PROGRESS":
+            primary.rollout_state = "COMPLETED"
+            primary.rollout_reason = f"ECS deployment {primary.id} completed."
+            primary.updated_at = now
+            service.say(f"(deployment {primary.id}) deployment completed.", now)
+        service.last_complete = primary.definition
+        if not service.steady:
+            service.steady = True
+            service.say("has reached a steady state.", now)

@@ -1,0 +1,319 @@
+"""A task's life: placed, given an address, its processes run, and everything given back."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+
+from ecs_dynamo.local.network import Forwarder
+from ecs_dynamo.local.placement import Room, need_of, place
+from ecs_dynamo.local.protocol import Json
+from ecs_dynamo.local.runtime import (
+    CannotPullContainerError,
+    ContainerLaunch,
+    HealthCheck,
+    ImageTable,
+    TaskLaunch,
+    TaskProcess,
+)
+from ecs_dynamo.local.state import Cluster, ContainerState, Instance, State, Task, TaskDefinition
+
+SecretReader = Callable[[str], Awaitable[str]]
+
+
+class PlacementError(Exception):
+    """No container instance fits; the message is ECS's reason (``RESOURCE:GPU``)."""
+
+
+class Tasks:
+    """Starts and stops tasks. ``on_change`` is called whenever one changes."""
+
+    def __init__(
+        self,
+        state: State,
+        images: ImageTable,
+        directory: Path,
+        secrets: SecretReader,
+        on_change: Callable[[], None],
+    ) -> None:
+        self._state = state
+        self._images = images
+        self._directory = directory
+        self._secrets = secrets
+        self._on_change = on_change
+        self._running: dict[str, asyncio.Task[None]] = {}
+        self._forwarders: dict[str, list[Forwarder]] = {}
+
+    def _rooms(self, cluster: Cluster, group: str) -> list[Room]:
+        rooms: list[Room] = []
+        for instance in self._state.instances.values():
+            if instance.cluster != cluster.name:
+                continue
+            rooms.append(self.room(instance, group))
+        return rooms
+
+    def room(self, instance: Instance, group: str = "") -> Room:
+        """What ``instance`` has left."""
+        on_it = self._state.on_instance(instance)
+        needs = [need_of(t.definition.content, t.definition.network_mode) for t in on_it]
+        dynamic = {
+            int(b["hostPort"])
+            for t in on_it
+            if t.definition.network_mode == "bridge"
+            for c in t.containers
+            for b in c.bindings
+        }
+        fixed = (port for need in needs for port in need.ports)
+        return Room(
+            instance.arn,
+            instance.cpu - sum(n.cpu for n in needs),
+            instance.memory - sum(n.memory for n in needs),
+            instance.gpus - sum(n.gpus for n in needs),
+            frozenset({*fixed, *dynamic}),
+            sum(1 for t in on_it if t.group == group),
+            instance.status == "ACTIVE" and instance.agent_connected,
+        )
+
+    def create(
+        self,
+        cluster: Cluster,
+        definition: TaskDefinition,
+        *,
+        launch_type: str,
+        group: str,
+        network: Json | None,
+        service: str | None = None,
+        deployment: str | None = None,
+        started_by: str | None = None,
+        distinct: bool = False,
+        overrides: Json | None = None,
+        tags: list[Json] | None = None,
+    ) -> Task:
+        """Place a task and begin to run it. Raises `PlacementError`."""
+        state = self._state
+        instance: Instance | None = None
+        if launch_type != "FARGATE":
+            need = need_of(definition.content, definition.network_mode)
+            arn, reason = place(need, self._rooms(cluster, group), distinct)
+            if arn is None:
+                raise PlacementError(reason)
+            instance = state.instances[arn.rsplit("/", 1)[-1]]
+        identity = state.new_id()
+        task = Task(
+            arn=state.arn(f"task/{cluster.name}/{identity}"),
+            cluster=cluster.name,
+            definition=definition,
+            launch_type=launch_type,
+            group=group,
+            created_at=state.now(),
+            containers=[
+                ContainerState(
+                    c["name"],
+                    c["image"],
+                    state.arn(f"container/{cluster.name}/{identity}/{state.new_id()[:8]}"),
+                )
+                for c in definition.containers
+            ],
+            overrides=dict(overrides or {}),
+            service=service,
+            deployment=deployment,
+            started_by=started_by,
+            instance=instance,
+            tags=list(tags or ()),
+        )
+        if definition.network_mode == "awsvpc":
+            task.address = state.addresses.interface()
+            task.eni = f"eni-{state.new_id()[:17]}"
+            subnets = (network or {}).get("awsvpcConfiguration", {}).get("subnets", ())
+            task.subnet = subnets[len(state.tasks) % len(subnets)] if subnets else "subnet-local"
+        elif definition.network_mode == "host" and instance is not None:
+            task.address = instance.address
+        else:
+            task.address = state.addresses.container()
+        self._bind(task)
+        state.tasks[identity] = task
+        self._running[identity] = asyncio.create_task(self._run(task))
+        return task
+
+    def _bind(self, task: Task) -> None:
+        """Network bindings: the port itself in host mode, the mapped one in bridge mode."""
+        mode = task.definition.network_mode
+        for container, declared in zip(task.containers, task.definition.containers, strict=True):
+            for mapping in declared.get("portMappings", ()):
+                port = int(mapping["containerPort"])
+                host = int(mapping.get("hostPort") or 0)
+                if mode == "bridge" and host == 0:
+                    host = self._state.addresses.port()
+                elif mode != "bridge":
+                    host = port
+                if mode != "awsvpc":
+                    container.bindings.append(
+                        {
+                            "bindIP": "0.0.0.0",  # noqa: S104 (what ECS reports)
+                            "containerPort": port,
+                            "hostPort": host,
+                            "protocol": mapping.get("protocol", "tcp"),
+                        }
+                    )
+
+    async def _run(self, task: Task) -> None:
+        """From PENDING until its processes run; their end comes through `_sync`."""
+        try:
+            await self._forward(task)
+            launch = TaskLaunch(
+                task.id,
+                task.address,
+                tuple([await self._launch(task, c) for c in task.definition.containers]),
+                self._directory,
+            )
+            if task.desired_status != "RUNNING":
+                await self._finish(task)
+                return
+            task.last_status = "PENDING"
+            task.process = TaskProcess(launch, self._images, lambda: self._sync(task))
+            await task.process.start()
+        except CannotPullContainerError as error:
+            await self._fail(task, str(error))
+        except (OSError, LookupError) as error:
+            await self._fail(task, f"ResourceInitializationError: {error}")
+
+    async def _fail(self, task: Task, reason: str) -> None:
+        task.stop_code = task.stop_code or "TaskFailedToStart"
+        task.stopped_reason = task.stopped_reason or reason
+        task.desired_status = "STOPPED"
+        for container in task.containers:
+            container.last_status = "STOPPED"
+            container.reason = container.reason or reason
+        await self._finish(task)
+
+    async def _forward(self, task: Task) -> None:
+        if task.definition.network_mode != "bridge" or task.instance is None:
+            return
+        made = self._forwarders.setdefault(task.id, [])
+        for container in task.containers:
+            for binding in container.bindings:
+                forwarder = Forwarder(
+                    task.instance.address,
+                    binding["hostPort"],
+                    task.address,
+                    binding["containerPort"],
+                )
+                await forwarder.start()
+                made.append(forwarder)
+
+    async def _launch(self, task: Task, declared: Json) -> ContainerLaunch:
+        over: Mapping[str, Json] = {
+            o["name"]: o for o in task.overrides.get("containerOverrides", ())
+        }
+        override = over.get(declared["name"], {})
+        environment = {
+            e["name"]: e.get("value", "")
+            for e in (*declared.get("environment", ()), *override.get("environment", ()))
+        }
+        for secret in declared.get("secrets", ()):
+            environment[secret["name"]] = await self._secrets(secret["valueFrom"])
+        environment["ECS_LOCAL_TASK_ARN"] = task.arn
+        check = declared.get("healthCheck")
+        return ContainerLaunch(
+            name=declared["name"],
+            image=declared["image"],
+            entry_point=tuple(declared.get("entryPoint", ())),
+            command=tuple(override.get("command") or declared.get("command", ())),
+            environment=environment,
+            essential=declared.get("essential", True),
+            stop_timeout=float(declared.get("stopTimeout", 30)),
+            health_check=HealthCheck(
+                tuple(check["command"]),
+                float(check.get("interval", 30)),
+                float(check.get("timeout", 5)),
+                int(check.get("retries", 3)),
+                float(check.get("startPeriod", 0)),
+            )
+            if check and check["command"] != ["NONE"]
+            else None,
+            depends_on=tuple(
+                (d["containerName"], d["condition"]) for d in declared.get("dependsOn", ())
+            ),
+        )
+
+    def _sync(self, task: Task) -> None:
+        """Take over what the processes have become."""
+        process = task.process
+        if process is None:
+            return
+        for state, now in zip(task.containers, process.containers, strict=True):
+            state.last_status, state.health = now.last_status, now.health
+            state.exit_code, state.reason = now.exit_code, now.reason
+        statuses = {c.last_status for c in task.containers}
+        if task.last_status in ("PROVISIONING", "PENDING") and statuses == {"RUNNING"}:
+            task.last_status = "RUNNING"
+            task.started_at = self._state.now()
+        ended = [
+            c
+            for c, d in zip(task.containers, task.definition.containers, strict=True)
+            if c.last_status == "STOPPED" and d.get("essential", True)
+        ]
+        if ended and task.desired_status == "RUNNING":
+            task.desired_status = "STOPPED"
+            task.stop_code = "EssentialContainerExited"
+            task.stopped_reason = "Essential container in task exited"
+            task.stopping_at = self._state.now()
+        if statuses == {"STOPPED"} and task.last_status != "STOPPED":
+            self._running[task.id] = asyncio.create_task(self._finish(task))
+        elif task.desired_status == "STOPPED" and task.last_status == "RUNNING":
+            task.last_status = "DEACTIVATING"
+        task.version += 1
+        self._on_change()
+
+    async def _finish(self, task: Task) -> None:
+        for forwarder in self._forwarders.pop(task.id, ()):
+            await forwarder.stop()
+        if task.process is not None:
+            await task.process.stop()
+        if task.last_status != "STOPPED":
+            task.last_status = "STOPPED"
+            task.desired_status = "STOPPED"
+            task.stopped_at = self._state.now()
+            task.stopping_at = task.stopping_at or task.stopped_at
+            task.version += 1
+        self._on_change()
+
+    def stop(self, task: Task, code: str, reason: str) -> None:
+        """Begin to stop ``task``; harmless when it stops already."""
+        if task.desired_status == "STOPPED":
+            return
+        task.desired_status = "STOPPED"
+        task.stop_code, task.stopped_reason = code, reason
+        task.stopping_at = self._state.now()
+        task.version += 1
+        if task.last_status == "RUNNING":
+            task.last_status = "DEACTIVATING"
+        if task.process is not None:
+            earlier = self._running.get(task.id)
+            self._running[task.id] = asyncio.create_task(self._stop(task, earlier))
+        self._on_change()
+
+    async def _stop(self, task: Task, earlier: asyncio.Task[None] | None) -> None:
+        if earlier is not None and not earlier.done():
+            await asyncio.gather(earlier, return_exceptions=True)
+        if task.process is not None:
+            await task.process.stop()
+        await self._finish(task)
+
+    async def close(self, timeout: float) -> None:
+        """Stop everything; what has not ended after ``timeout`` seconds is killed."""
+        for task in list(self._state.tasks.values()):
+            self.stop(task, "UserInitiated", "the local ECS is shut down")
+        pending = {t for t in self._running.values() if not t.done()}
+        if not pending:
+            return
+        _, late = await asyncio.wait(pending, timeout=timeout)
+        for task in self._state.tasks.values():
+            if task.holds_resources and task.process is not None:
+                await task.process.kill(signal.SIGKILL)
+        if late:
+            _, late = await asyncio.wait(late, timeout=10.0)
+        for one in late:
+            one.cancel()
