@@ -24,6 +24,7 @@ def console(stderr: bool = False) -> Console:
 def say(text: str = "", *, style: str | None = None, stderr: bool = False) -> None:
     """One line; markup in ``text`` is not interpreted."""
     console(stderr).print(text, style=style, markup=False)
+    (sys.stderr if stderr else sys.stdout).flush()
 
 
 def print_json(value: Any) -> None:

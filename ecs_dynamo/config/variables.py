@@ -186,7 +186,9 @@ class Variables:
 
     def _look_up(self, name: str) -> str | SecretReference | None:
         if name not in self.own:
-            return self.environ.get(name)
+            # The graph file's own region is the better answer than the process's environment.
+            own_region = self.region if name == "AWS_REGION" else None
+            return own_region or self.environ.get(name)
         if name not in self._open:
             if name not in self._known:
                 self._known[name] = self._deeper(name).expand(self.own[name])

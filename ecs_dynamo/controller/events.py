@@ -49,7 +49,9 @@ def events_of(before: Pass | None, after: Pass) -> Iterator[Event]:
         former = old.get((condition.type, condition.component))
         changed = former is None or former.status != condition.status
         if changed and (former is not None or condition.status):
-            good = condition.status == (condition.type in ("Ready", "Progressing"))
+            good = condition.type == "Progressing" or condition.status == (
+                condition.type == "Ready"
+            )
             yield Event(
                 at,
                 graph,

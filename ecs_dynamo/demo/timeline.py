@@ -73,7 +73,8 @@ class Timeline:
                 label=f"{label} ({len(chosen)})",
             )
         middle.set_ylabel("request seconds")
-        middle.set_yscale("log")
+        if requests:
+            middle.set_yscale("log")
         middle.legend(loc="upper right", fontsize=8)
         for row, step in enumerate(self.steps):
             bottom.barh(

@@ -124,7 +124,8 @@ def ready_urls(graph: Graph, snapshot: Snapshot, role: Role) -> tuple[str, ...]:
     service = known_service(seen)
     current = service.task_definition_arn if service else None
     injected = {
-        getattr(endpoints, role.value) for endpoints in injected_endpoints(graph, snapshot).values()
+        getattr(endpoints, role.value, None)
+        for endpoints in injected_endpoints(graph, snapshot).values()
     }
     ranked = []
     for task in known_tasks(seen):

@@ -22,6 +22,7 @@ from ecs_dynamo.model.graph import (
 )
 from ecs_dynamo.model.plan import Endpoints
 from ecs_dynamo.planning.endpoints import ETCD_VARIABLE, NATS_VARIABLE
+from ecs_dynamo.planning.ports import SYSTEM_PORT_VARIABLE
 
 PLACEHOLDER = "IP_ADDRESS"
 """The word that Dynamo's public ECS example has where an address must be pasted."""
@@ -93,7 +94,7 @@ def runtime_environment(graph: Graph, component: Component, system_port: int) ->
         "ETCD_LEASE_TTL": str(runtime.lease_seconds),
     }
     if component.is_worker:
-        values["DYN_SYSTEM_PORT"] = str(system_port)
+        values[SYSTEM_PORT_VARIABLE] = str(system_port)
         values["DYN_SYSTEM_USE_ENDPOINT_HEALTH_STATUS"] = '["generate"]'
     return values
 
