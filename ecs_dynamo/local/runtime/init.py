@@ -2,8 +2,9 @@
 
 Run by path with ``python -I -S``, so it uses the standard library alone and starts in some ten
 milliseconds. Like a container's own namespace it guarantees that nothing outlives the command:
-its process group is killed when it ends, and also when the server that started it dies.
-SIGUSR1 means SIGKILL to the command (SIGKILL itself can not be handled, so not be passed on).
+its process group and its orphans are killed when it ends, and also when the server that started
+it dies. Signals go to the command alone, as Docker sends them to process 1 alone; those that can
+not be handled travel as ``SIGRTMIN + n`` and reach the whole group.
 """
 
 from __future__ import annotations
@@ -17,66 +18,90 @@ from types import FrameType
 
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
-FORWARDED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR2)
+UNCATCHABLE = {signal.SIGRTMIN + number: number for number in (signal.SIGKILL, signal.SIGSTOP)}
+DIE = signal.SIGRTMIN + signal.SIGKILL
+FORWARDED = (
+    signal.SIGTERM,
+    signal.SIGINT,
+    signal.SIGHUP,
+    signal.SIGQUIT,
+    signal.SIGUSR1,
+    signal.SIGUSR2,
+    signal.SIGCONT,
+)
+HANDLED = (*FORWARDED, *UNCATCHABLE)
 
 
 def _prctl(option: int, value: int) -> None:
     ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0)
 
 
+def _run(command: list[str]) -> None:
+    """Become the command. Python ignores two signals at its start, which exec would keep."""
+    os.setsid()
+    _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    for ignored in (signal.SIGPIPE, signal.SIGXFSZ):
+        signal.signal(ignored, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, HANDLED)
+    try:
+        os.execvpe(command[0], command, os.environ)  # noqa: S606
+    except OSError as error:
+        sys.stderr.write(f"{command[0]}: {error.strerror}\n")
+        sys.stderr.flush()
+        # 127: not found, 126: not executable, as shells and Docker say.
+        os._exit(127 if isinstance(error, FileNotFoundError) else 126)
+
+
 def main(arguments: list[str]) -> int:
     """Run ``arguments[1:]`` as a child of the process ``arguments[0]``; its exit code."""
     server, command = int(arguments[0]), arguments[1:]
-    _prctl(PR_SET_PDEATHSIG, signal.SIGUSR1)
+    signal.pthread_sigmask(signal.SIG_BLOCK, HANDLED)
+    _prctl(PR_SET_PDEATHSIG, DIE)
     _prctl(PR_SET_CHILD_SUBREAPER, 1)
-    signal.pthread_sigmask(signal.SIG_BLOCK, (*FORWARDED, signal.SIGUSR1))
     child = os.fork()
     if child == 0:
-        os.setsid()
-        _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, (*FORWARDED, signal.SIGUSR1))
-        try:
-            os.execvpe(command[0], command, os.environ)  # noqa: S606
-        except OSError as error:
-            sys.stderr.write(f"{command[0]}: {error.strerror}\n")
-            # 127: not found, 126: not executable, as shells and Docker say.
-            os._exit(127 if isinstance(error, FileNotFoundError) else 126)
+        _run(command)
 
-    def kill_all(*_: object) -> None:
+    def to_group(number: int) -> None:
         with contextlib.suppress(ProcessLookupError):
-            os.killpg(child, signal.SIGKILL)
+            os.killpg(child, number)
 
-    def forward(number: int, _: FrameType | None) -> None:
+    def to_command(number: int, _: FrameType | None) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.kill(child, number)
 
-    signal.signal(signal.SIGUSR1, kill_all)
+    for carrier, number in UNCATCHABLE.items():
+        signal.signal(carrier, lambda _n, _f, number=number: to_group(number))  # type: ignore[misc]  # the default argument binds the loop variable
     for number in FORWARDED:
-        signal.signal(number, forward)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, (*FORWARDED, signal.SIGUSR1))
+        # A frozen group is thawed as a whole, as it was frozen.
+        thaw = number == signal.SIGCONT
+        signal.signal(number, (lambda n, _f: to_group(n)) if thaw else to_command)
     if os.getppid() != server:
-        kill_all()
-    code: int | None = None
-    while code is None:
-        pid, status = os.wait()
-        if pid == child:
-            code = os.waitstatus_to_exitcode(status)
-    kill_all()
-    with contextlib.suppress(ChildProcessError):
-        # What left the group by a session of its own came to us as the subreaper.
-        for _ in range(1000):
-            for orphan in _children():
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(orphan, signal.SIGKILL)
-            os.wait()
+        os.kill(child, signal.SIGKILL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, HANDLED)
+    # Looked at before it is reaped: while it is a zombie its number can be nobody else's group.
+    while (ended := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT)) and ended.si_pid != child:
+        os.waitpid(ended.si_pid, 0)
+    to_group(signal.SIGKILL)
+    signal.pthread_sigmask(signal.SIG_BLOCK, HANDLED)
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    _end_orphans()
     return 128 - code if code < 0 else code
 
 
-def _children() -> list[int]:
-    path = f"/proc/self/task/{os.getpid()}/children"
-    with contextlib.suppress(OSError), open(path, encoding="ascii") as listed:  # noqa: PTH123
-        return [int(pid) for pid in listed.read().split()]
-    return []
+def _end_orphans() -> None:
+    """Kill what left the group by a session of its own: it came to us as the subreaper."""
+    for _ in range(1000):
+        with contextlib.suppress(OSError):
+            listed = open(f"/proc/self/task/{os.getpid()}/children", encoding="ascii")  # noqa: SIM115, PTH123
+            with listed:
+                for pid in listed.read().split():
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(int(pid), signal.SIGKILL)
+        try:
+            os.wait()
+        except ChildProcessError:
+            return
 
 
 if __name__ == "__main__":

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 
-from ecs_dynamo.local.runtime.container import ContainerProcess
+from ecs_dynamo.local.runtime.container import KILL_SECONDS, ContainerProcess
 from ecs_dynamo.local.runtime.images import ImageTable
 from ecs_dynamo.local.runtime.launch import ContainerStatus, TaskLaunch
 
@@ -28,6 +29,7 @@ class TaskProcess:
         self._parts: dict[str, ContainerProcess] = {}
         self._starting: asyncio.Task[None] | None = None
         self._ending: asyncio.Task[None] | None = None
+        self._news = asyncio.Event()
 
     @property
     def containers(self) -> tuple[ContainerStatus, ...]:
@@ -41,60 +43,78 @@ class TaskProcess:
         """Begin; returns at once. Raises `CannotPullContainerError` before anything runs."""
         launch = self._launch
         directory = launch.directory / launch.task_id
+        commands = [
+            self._images.resolve(container, launch.address, directory)
+            for container in launch.containers
+        ]
         await asyncio.to_thread(directory.mkdir, parents=True, exist_ok=True)
-        for container in launch.containers:
-            command = self._images.resolve(container, launch.address, directory)
-            health: tuple[str, ...] = ()
-            if container.health_check is not None:
-                health = self._images.check_command(
-                    container, container.health_check.command, launch.address, directory
-                )
+        for container, command in zip(launch.containers, commands, strict=True):
             self._parts[container.name] = ContainerProcess(
-                container, command, health, directory, self._changed
+                container, command, directory, self._changed
             )
-        self._starting = asyncio.create_task(self._start_all())
+        if self._ending is None:
+            self._starting = asyncio.create_task(self._start_all())
+        else:
+            await self._stop_all()
 
     async def _start_all(self) -> None:
         await asyncio.gather(*(self._start_one(part) for part in self._parts.values()))
 
     async def _start_one(self, part: ContainerProcess) -> None:
         for name, condition in part.launch.depends_on:
-            other = self._parts.get(name)
-            if other is None:
-                continue
-            deadline = asyncio.get_running_loop().time() + DEPENDENCY_SECONDS
-            while not _fulfilled(other.status, condition):
-                if asyncio.get_running_loop().time() > deadline or self._ending is not None:
-                    self._end()
-                    return
-                await asyncio.sleep(0.05)
+            if name in self._parts and not await self._fulfilled(self._parts[name], condition):
+                self._end()
+                return
         if self._ending is None:
             await part.start()
 
+    async def _fulfilled(self, other: ContainerProcess, condition: str) -> bool:
+        """Wait for ``condition`` of ``other``; False where it did not or can not come."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(DEPENDENCY_SECONDS):
+                while self._ending is None:
+                    state = _state(other.status, condition)
+                    if state is not None:
+                        return state
+                    await self._news.wait()
+        return False
+
     def _changed(self) -> None:
+        news, self._news = self._news, asyncio.Event()
+        news.set()
         self._on_change()
         if any(
             p.launch.essential and p.status.last_status == "STOPPED" for p in self._parts.values()
         ):
             self._end()
 
-    def _end(self) -> None:
+    def _end(self) -> asyncio.Task[None]:
         if self._ending is None:
             self._ending = asyncio.create_task(self._stop_all())
+            self._news.set()
+        return self._ending
 
     async def _stop_all(self) -> None:
-        # In reverse order of dependency a sidecar would outlive what needs it; ECS does so, but
-        # here nothing is lost by ending all at once.
-        if self._starting is not None and self._starting is not asyncio.current_task():
-            self._starting.cancel()
+        if self._starting is not None:
+            # Not cancelled: what is being spawned this moment would be lost sight of.
             await asyncio.gather(self._starting, return_exceptions=True)
-        await asyncio.gather(*(part.stop() for part in self._parts.values()))
+        await asyncio.gather(*(self._stop_one(part) for part in self._parts.values()))
+
+    async def _stop_one(self, part: ContainerProcess) -> None:
+        """Stop ``part`` after those that need it: the reverse order of the start, as in ECS."""
+        needing = [
+            p for p in self._parts.values() if any(n == part.launch.name for n, _ in _lasting(p))
+        ]
+        # Bounded, so that a circle of dependencies ends as well.
+        bound = max((p.launch.stop_timeout for p in needing), default=0.0) + KILL_SECONDS
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(bound):
+                await asyncio.gather(*(p.stopped.wait() for p in needing))
+        await part.stop()
 
     async def stop(self) -> None:
         """SIGTERM, stopTimeout, SIGKILL for each container; returns when all are STOPPED."""
-        self._end()
-        if self._ending is not None:
-            await asyncio.shield(self._ending)
+        await asyncio.shield(self._end())
 
     async def kill(self, signal_number: int, container: str | None = None) -> None:
         """Send a signal to one container or to all, as a crash would come: unannounced."""
@@ -103,14 +123,21 @@ class TaskProcess:
                 part.send(signal_number)
 
 
-def _fulfilled(status: ContainerStatus, condition: str) -> bool:
+def _lasting(part: ContainerProcess) -> tuple[tuple[str, str], ...]:
+    """Dependencies that must run on beside ``part``, not only before it."""
+    return tuple(d for d in part.launch.depends_on if d[1] in ("START", "HEALTHY"))
+
+
+def _state(status: ContainerStatus, condition: str) -> bool | None:
+    """Whether ``condition`` holds; None where that is not decided yet."""
+    stopped = status.last_status == "STOPPED"
     match condition:
         case "START":
-            return status.last_status in ("RUNNING", "STOPPED")
+            return True if status.last_status != "PENDING" else None
         case "HEALTHY":
-            return status.health == "HEALTHY"
+            return True if status.health == "HEALTHY" else (False if stopped else None)
         case "COMPLETE":
-            return status.last_status == "STOPPED"
+            return True if stopped else None
         case "SUCCESS":
-            return status.last_status == "STOPPED" and status.exit_code == 0
+            return status.exit_code == 0 if stopped else None
     return True

@@ -1,0 +1,152 @@
+"""The image table: what is found, how words are rewritten, and what a bad table says."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from ecs_dynamo.local.runtime import (
+    CannotPullContainerError,
+    ContainerLaunch,
+    HealthCheck,
+    ImageTable,
+    ImageTableError,
+)
+
+EXAMPLE = Path(__file__).parents[3] / "examples" / "local" / "images.yaml"
+IP = "127.64.0.10"
+
+
+def table(tmp_path: Path, text: str) -> ImageTable:
+    path = tmp_path / "images.yaml"
+    path.write_text(text, encoding="utf-8")
+    return ImageTable.load(path)
+
+
+def words(images: ImageTable, container: ContainerLaunch) -> tuple[str, ...]:
+    return images.resolve(container, IP, Path("/scratch")).words
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        "registry:5000/team/app",
+        "registry:5000/team/app:1.2",
+        "registry:5000/team/app@sha256:00",
+        "registry:5000/team/app:1.2@sha256:00",
+    ],
+)
+def test_tag_and_digest_do_not_matter(tmp_path: Path, image: str) -> None:
+    images = table(tmp_path, "images: [{match: 'registry:5000/team/app', command: [run]}]")
+    assert words(images, ContainerLaunch("c", image)) == ("run",)
+
+
+def test_the_first_match_is_used_and_a_tag_can_be_matched(tmp_path: Path) -> None:
+    images = table(
+        tmp_path, "images: [{match: 'app:2*', command: [new]}, {match: app, command: [old]}]"
+    )
+    assert words(images, ContainerLaunch("c", "app:2.1")) == ("new",)
+    assert words(images, ContainerLaunch("c", "app:1.9")) == ("old",)
+
+
+def test_an_unknown_image_can_not_be_pulled(tmp_path: Path) -> None:
+    images = table(tmp_path, "images: [{match: app}]")
+    with pytest.raises(CannotPullContainerError, match=r"CannotPullContainerError.*other:1"):
+        words(images, ContainerLaunch("c", "other:1"))
+
+
+def test_the_command_and_the_entry_point_replace_the_images_own(tmp_path: Path) -> None:
+    images = table(tmp_path, "images: [{match: app, entrypoint: [e], command: [c], args: [a]}]")
+    assert words(images, ContainerLaunch("c", "app")) == ("e", "c", "a")
+    assert words(images, ContainerLaunch("c", "app", command=("mine",))) == ("e", "mine", "a")
+    # As in Docker, an own entry point also drops the image's command.
+    assert words(images, ContainerLaunch("c", "app", entry_point=("sh",))) == ("sh", "a")
+
+
+def test_an_image_without_a_command_runs_nothing(tmp_path: Path) -> None:
+    images = table(tmp_path, "images: [{match: app, args: [a]}]")
+    assert words(images, ContainerLaunch("c", "app")) == ()
+
+
+def test_placeholders_and_groups_are_filled(tmp_path: Path) -> None:
+    images = table(
+        tmp_path,
+        "images: [{match: app, replace: [['--model (\\S+)', '--model-path {here}/\\1']],"
+        " args: ['{ip}', '{scratch}/x', '{python}', '${HOME}']}]",
+    )
+    assert words(images, ContainerLaunch("c", "app", command=("go --model a.b",))) == (
+        f"go --model-path {tmp_path.resolve()}/a.b",
+        IP,
+        "/scratch/x",
+        sys.executable,
+        "${HOME}",
+    )
+
+
+def test_the_task_definitions_environment_wins_and_may_be_unset(tmp_path: Path) -> None:
+    images = table(
+        tmp_path, "images: [{match: app, env: {A: '{ip}', B: table}, unset: ['GONE_*']}]"
+    )
+    launch = ContainerLaunch("c", "app", environment={"B": "task", "GONE_X": "1"})
+    assert images.resolve(launch, IP, Path("/s")).environment == {"A": IP, "B": "task"}
+
+
+def test_localhost_becomes_the_tasks_address_and_neighbours_do_not() -> None:
+    images = ImageTable.load(EXAMPLE)
+    launch = ContainerLaunch(
+        "c",
+        "nvcr.io/nvidia/ai-dynamo/vllm-runtime:1.3.1",
+        command=("python3 -m dynamo.frontend --http-host 0.0.0.0",),
+        environment={"ETCD_ENDPOINTS": "http://127.0.0.12:2379", "X": "http://127.0.0.1:80"},
+        health_check=HealthCheck(("CMD-SHELL", "curl -f http://localhost:8000/live")),
+    )
+    command = images.resolve(launch, IP, Path("/s"))
+    assert command.words == (f"{sys.executable} -m dynamo.frontend --http-host {IP}",)
+    assert command.environment["ETCD_ENDPOINTS"] == "http://127.0.0.12:2379"
+    assert command.environment["X"] == f"http://{IP}:80"
+    assert command.health == ("CMD-SHELL", f"curl -f http://{IP}:8000/live")
+
+
+def test_a_production_worker_becomes_a_mock_engine() -> None:
+    images = ImageTable.load(EXAMPLE)
+    launch = ContainerLaunch(
+        "c",
+        "nvcr.io/nvidia/ai-dynamo/vllm-runtime:1.3.1",
+        entry_point=("sh", "-c"),
+        command=(
+            "cd examples/backends/vllm && python3 -m dynamo.vllm --model Qwen/Qwen3-0.6B"
+            " --enforce-eager --disaggregation-mode prefill",
+        ),
+    )
+    shell, option, line = words(images, launch)
+    assert (shell, option) == ("sh", "-c")
+    assert line.startswith(f"{sys.executable} -m dynamo.mocker ")
+    assert line.endswith(
+        f"--model-path {EXAMPLE.parent.resolve()}/model --model-name tiny"
+        " --disaggregation-mode prefill"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("images: []", "images"),
+        ("images: [{command: [x]}]", r"images\.0\.match"),
+        ("images: [{match: a, comand: [x]}]", r"images\.0\.comand"),
+        ("images: [{match: a, replace: [['(', 'x']]}]", r"images\.0 \(a\): replace: '\('"),
+        ("images: [{match: a, replace: [['b', '\\1']]}]", "group reference"),
+        ("images: [{match: a, args: ['{adress}']}]", r"unknown placeholder \{adress\}"),
+        ("images: [", "images.yaml"),
+        ("", "table"),
+    ],
+)
+def test_a_bad_table_says_what_is_wrong(tmp_path: Path, text: str, said: str) -> None:
+    with pytest.raises(ImageTableError, match=said):
+        table(tmp_path, text)
+
+
+def test_a_missing_table_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ImageTableError, match=r"nowhere\.yaml"):
+        ImageTable.load(tmp_path / "nowhere.yaml")
