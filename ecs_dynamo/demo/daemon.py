@@ -85,6 +85,15 @@ class DemoDaemon:
                 )
             await asyncio.sleep(0.25)
 
+    def send(self, number: int) -> None:
+        """Send it a signal."""
+        if self._process is not None and self._process.returncode is None:
+            self._process.send_signal(number)
+
+    def kill(self) -> None:
+        """End it without a chance to clean up, as a crash would."""
+        self.send(signal.SIGKILL)
+
     async def stop(self) -> tuple[int, float]:
         """SIGTERM; the exit code and how many seconds it took."""
         process = self._process

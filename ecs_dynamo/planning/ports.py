@@ -15,7 +15,6 @@ from dataclasses import dataclass
 
 from ecs_dynamo.model.graph import Component, Graph, NetworkMode
 
-
 SYSTEM_PORT_VARIABLE = "DYN_SYSTEM_PORT"
 
 

@@ -1,0 +1,59 @@
+"""The stack that integration tests run on: LocalStack where one answers, else the local ECS.
+
+Real etcd, NATS and Dynamo (its mock engine) run as the containers of the local ECS.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import urllib.request
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from ecs_dynamo.local import LocalEcs
+from ecs_dynamo.local.runtime import ImageTable
+from tests.integration.stack import EXAMPLE, Stack
+
+
+def localstack_url() -> str | None:
+    """The endpoint of a LocalStack with ECS that answers now; None where there is none."""
+    from localstack_client.config import get_service_endpoint
+
+    url = str(get_service_endpoint("ecs"))
+    try:
+        with urllib.request.urlopen(f"{url}/_localstack/health", timeout=0.5) as answer:
+            text = answer.read().decode()
+    except OSError:
+        return None
+    return url if '"ecs": "' in text and '"ecs": "disabled"' not in text else None
+
+
+@pytest.fixture(scope="session")
+def tiny_model() -> Path:
+    """The example's model, built once."""
+    target = EXAMPLE / "model"
+    subprocess.run(
+        [sys.executable, str(EXAMPLE / "build_model.py"), str(target)],
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
+    return target
+
+
+@pytest.fixture
+async def stack(tiny_model: Path, tmp_path: Path) -> AsyncIterator[Stack]:
+    """A stack of its own for each test, with the example graph's files to edit."""
+    if (url := localstack_url()) is not None:
+        yield Stack.on(url, tmp_path)
+        return
+    table = ImageTable.load(EXAMPLE / "images.yaml")
+    async with LocalEcs(images=table, directory=tmp_path / "ecs") as local:
+        made = Stack.on(local.endpoint_url, tmp_path, local)
+        for cluster in ("dynamo-fargate", "dynamo-GPU"):
+            local.create_cluster(cluster)
+        for _ in range(4):
+            await local.add_instance("dynamo-GPU")
+        yield made

@@ -1,0 +1,161 @@
+"""What integration tests do to a stack: edit the graph, reconcile, ask the model, break things."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ecs_dynamo.config import load_graph, load_settings
+from ecs_dynamo.controller import Pass, Reconciler, open_reconciler
+from ecs_dynamo.demo.traffic import Request, Traffic
+from ecs_dynamo.local import LocalEcs
+from ecs_dynamo.model.graph import Graph, Role
+from ecs_dynamo.planning.endpoints import known_tasks, ready_urls
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "local"
+REGION = "us-east-1"
+
+
+async def until(what: str, holds: Callable[[], Awaitable[bool]], timeout: float = 60.0) -> None:
+    """Wait for a condition with a deadline."""
+    deadline = time.monotonic() + timeout
+    while not await holds():
+        assert time.monotonic() < deadline, f"{what}: not within {timeout:.0f} s"
+        await asyncio.sleep(0.1)
+
+
+@dataclass
+class Stack:
+    """One test's stack and its graph files in ``folder``."""
+
+    url: str
+    folder: Path
+    local: LocalEcs | None
+    environ: dict[str, str]
+    last: Pass | None = None
+    done: list[Pass] = field(default_factory=list)
+
+    @classmethod
+    def on(cls, url: str, tmp_path: Path, local: LocalEcs | None = None) -> Stack:
+        folder = tmp_path / "graph"
+        shutil.copytree(EXAMPLE, folder, ignore=shutil.ignore_patterns("model"))
+        environ = {
+            "PATH": os.environ["PATH"],
+            "ECS_DYNAMO_ENDPOINT_URL": url,
+            "ECS_DYNAMO_REGION": REGION,
+            "ECS_DYNAMO_SIGNAL_SECONDS": "1",
+        }
+        return cls(url, folder, local, environ)
+
+    @property
+    def graph_file(self) -> Path:
+        return self.folder / "ecs-dynamo.yaml"
+
+    @property
+    def graph(self) -> Graph:
+        return load_graph(self.graph_file, self.environ).graph
+
+    def edit(self, change: Callable[[dict[str, Any]], None]) -> None:
+        """Change the graph file."""
+        document = yaml.safe_load(self.graph_file.read_text())
+        change(document)
+        self.graph_file.write_text(yaml.safe_dump(document))
+
+    def edit_task_definition(self, name: str, change: Callable[[dict[str, Any]], None]) -> None:
+        """Change one of the task definition files."""
+        path = self.folder / "taskdefs" / f"{name}.json"
+        document = json.loads(path.read_text())
+        change(document)
+        path.write_text(json.dumps(document))
+
+    @asynccontextmanager
+    async def reconciler(self) -> AsyncIterator[Reconciler]:
+        async with open_reconciler(self.graph, load_settings(self.environ)) as made:
+            yield made
+
+    async def converge(self, timeout: float = 60.0) -> Pass:
+        """Reconcile as the CLI does, and fail the test where it does not converge."""
+        self.done.clear()
+        async with self.reconciler() as reconciler:
+            self.last = await reconciler.until_converged(timeout, self.done.append)
+        waits = [f"{w.component}: {w.reason}" for w in self.last.plan.waits]
+        failed = [r.error for r in self.last.failed]
+        assert self.last.converged, f"not converged: {waits} {failed} {self.last.unknown}"
+        return self.last
+
+    async def look(self) -> Pass:
+        """A pass that changes nothing."""
+        async with self.reconciler() as reconciler:
+            self.last = await reconciler.run_pass(act=False)
+        return self.last
+
+    async def aws(self, operation: str, /, **parameters: Any) -> dict[str, Any]:
+        """An ECS call of the test's own."""
+        async with self.reconciler() as reconciler:
+            return await reconciler.aws.call("ecs", operation, **parameters)
+
+    def frontend(self) -> str | None:
+        """A ready frontend of the last pass."""
+        if self.last is None:
+            return None
+        urls = ready_urls(self.graph, self.last.snapshot, Role.FRONTEND)
+        return urls[0] if urls else None
+
+    @asynccontextmanager
+    async def traffic(self) -> AsyncIterator[Traffic]:
+        async with Traffic(self.frontend, "tiny") as made:
+            yield made
+
+    async def chat(self, *, stream: bool = False) -> Request:
+        """One completion that must succeed."""
+        async with self.traffic() as traffic:
+            request, _ = await traffic.chat("Say hello.", stream=stream)
+        assert request.error is None, request.error
+        return request
+
+    def tasks(self, component: str) -> tuple[Any, ...]:
+        """The component's tasks in the last pass."""
+        assert self.last is not None
+        return known_tasks(self.last.snapshot.components[component])
+
+    async def stop_tasks(self, component: str) -> None:
+        """Stop every task of a component, as a lost host would."""
+        cluster = self.graph.component(component).cluster
+        for task in self.tasks(component):
+            await self.aws("StopTask", cluster=cluster, task=task.arn, reason="test")
+
+    async def fault(self, operation: str, kind: str, count: int = 1, seconds: float = 1.0) -> None:
+        """Have the local ECS misbehave."""
+        import aiohttp
+
+        body = {"operation": operation, "kind": kind, "count": count, "seconds": seconds}
+        async with (
+            aiohttp.ClientSession() as session,
+            session.post(f"{self.url}/_local/faults", json=body) as answer,
+        ):
+            assert answer.status == 200, await answer.text()
+
+    async def cli(self, *arguments: str, **environ: str) -> tuple[int, str, str]:
+        """Run the command line as a user does: exit code, standard output, standard error."""
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "ecs_dynamo",
+            *arguments,
+            env={**self.environ, **environ},
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        out, err = await asyncio.wait_for(process.communicate(), 90)
+        return process.returncode or 0, out.decode(), err.decode()
