@@ -174,8 +174,11 @@ class ImageTable:
             return text
 
         # As in Docker: an entry point of the task's own also replaces the image's command.
-        given = container.command or (() if container.entry_point else entry.command)
-        words = (*(container.entry_point or entry.entrypoint), *given)
+        point = container.entry_point or tuple(map(fill, entry.entrypoint))
+        given = container.command or (
+            () if container.entry_point else tuple(map(fill, entry.command))
+        )
+        words = (*point, *given)
         health = container.health_check.command if container.health_check else ()
         own = {
             name: rewrite(value)

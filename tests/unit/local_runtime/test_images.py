@@ -58,8 +58,10 @@ def test_an_unknown_image_can_not_be_pulled(tmp_path: Path) -> None:
 
 
 def test_the_command_and_the_entry_point_replace_the_images_own(tmp_path: Path) -> None:
-    images = table(tmp_path, "images: [{match: app, entrypoint: [e], command: [c], args: [a]}]")
-    assert words(images, ContainerLaunch("c", "app")) == ("e", "c", "a")
+    images = table(
+        tmp_path, "images: [{match: app, entrypoint: [e], command: ['{ip}'], args: [a]}]"
+    )
+    assert words(images, ContainerLaunch("c", "app")) == ("e", IP, "a")
     assert words(images, ContainerLaunch("c", "app", command=("mine",))) == ("e", "mine", "a")
     # As in Docker, an own entry point also drops the image's command.
     assert words(images, ContainerLaunch("c", "app", entry_point=("sh",))) == ("sh", "a")
