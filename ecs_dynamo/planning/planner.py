@@ -14,12 +14,10 @@ from ecs_dynamo.model.graph import Component, Graph
 from ecs_dynamo.model.plan import (
     AnyAction,
     CreateService,
-    Decision,
     DeleteService,
     Endpoints,
     Memory,
     Plan,
-    Recommendation,
     RegisterTaskDefinition,
     UpdateService,
     Wait,
@@ -37,15 +35,13 @@ from ecs_dynamo.planning.conditions import (
 from ecs_dynamo.planning.endpoints import (
     endpoints_complete,
     injected_endpoints,
-    known_service,
     resolve_endpoints,
 )
 from ecs_dynamo.planning.fingerprint import fingerprint
 from ecs_dynamo.planning.ports import PortPlan, plan_ports
 from ecs_dynamo.planning.readiness import count_replicas, ready_tasks
 from ecs_dynamo.planning.render import render
-from ecs_dynamo.planning.scaling.policy import ScalingInput
-from ecs_dynamo.planning.scaling.registry import POLICIES
+from ecs_dynamo.planning.scaling.decide import decide_counts
 from ecs_dynamo.planning.wanted import (
     Wanted,
     existing_revision,
@@ -66,40 +62,6 @@ class _Draft:
 
     def wait(self, component: str, reason: str) -> None:
         self.waits.append(Wait(component, reason))
-
-
-def _decide_counts(
-    graph: Graph, snapshot: Snapshot, memory: Memory, now: float, blocked: Mapping[str, object]
-) -> tuple[dict[str, int], list[Decision], dict[str, tuple[Recommendation, ...]]]:
-    """Desired count of every component; scaling decides where it is declared."""
-    counts: dict[str, int] = {}
-    decisions: list[Decision] = []
-    history: dict[str, tuple[Recommendation, ...]] = {}
-    for component in graph.components:
-        seen = snapshot.components.get(component.name)
-        service = known_service(seen) if seen else None
-        counts[component.name] = component.replicas
-        if component.scaling is None or component.is_infrastructure:
-            continue
-        past = memory.recommendations.get(component.name, ())
-        if service is None or component.name in blocked:
-            history[component.name] = past
-            continue
-        output = POLICIES["queue"](
-            ScalingInput(
-                component=component.name,
-                spec=component.scaling,
-                current=service.desired,
-                signals=tuple(s for s in snapshot.signals if s.component == component.name),
-                history=past,
-                observing_since=memory.started_at,
-                now=now,
-            )
-        )
-        counts[component.name] = output.decision.desired
-        decisions.append(output.decision)
-        history[component.name] = output.history
-    return counts, decisions, history
 
 
 def _wanted(
@@ -289,7 +251,7 @@ def plan(graph: Graph, snapshot: Snapshot, memory: Memory, now: float) -> Plan:
         if (found := obstacle(graph, c, snapshot)) is not None
     }
     endpoints = resolve_endpoints(graph, snapshot)
-    counts, decisions, history = _decide_counts(graph, snapshot, memory, now, obstacles)
+    counts, decisions, history = decide_counts(graph, snapshot, memory, now, obstacles)
     observed = [c for c in graph.components if c.name in snapshot.components]
     wanted = tuple(_wanted(graph, c, snapshot, endpoints, ports, counts[c.name]) for c in observed)
     remembered, failures = _failures(wanted, memory)
