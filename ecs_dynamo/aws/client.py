@@ -144,6 +144,8 @@ class Aws:
             name: AsyncLimiter(burst, burst / rate) for name, (burst, rate) in BUCKETS.items()
         }
         self.calls: Counter[str] = Counter()
+        self.last_error: AwsError | None = None
+        """The last failed attempt; tells why a look ran out of time."""
 
     @property
     def writes(self) -> int:
@@ -187,6 +189,7 @@ class Aws:
                     ) from None
                 except BotoCoreError as error:
                     raise AwsError(operation, type(error).__name__, str(error)) from None
+            self.last_error = failure
             if not again or attempt >= self._options.attempts:
                 raise failure from None
             ceiling = min(self._options.backoff * 2**attempt, self._options.backoff_max)

@@ -80,7 +80,19 @@ def to_service(raw: Json, cluster: str) -> Service:
         security_groups=tuple(network.get("securityGroups", ())),
         assign_public_ip=network.get("assignPublicIp") == "ENABLED",
         events=tuple(e.get("message", "") for e in raw.get("events", ())[:20]),
+        rolled_back_at=_rolled_back_at(raw.get("events", ())),
     )
+
+
+def _rolled_back_at(events: Iterable[Json]) -> float | None:
+    """ECS drops a failed deployment from the list once its tasks are gone; its events stay."""
+    times = [
+        at
+        for e in events
+        if "rolling back to deployment" in e.get("message", "")
+        and (at := epoch(e.get("createdAt"))) is not None
+    ]
+    return max(times, default=None)
 
 
 def eni_address(raw: Json) -> str | None:
@@ -141,6 +153,7 @@ def to_revision(raw: Json, tags: Iterable[Json]) -> Revision:
         number=raw["revision"],
         content={k: v for k, v in raw.items() if k not in OUTPUT_ONLY},
         tags=tags_of(tags),
+        registered_at=epoch(raw.get("registeredAt")),
     )
 
 

@@ -80,16 +80,6 @@ async def _pages(aws: Aws, operation: str, key: str, **parameters: Any) -> list[
     raise AwsError(operation, "TooManyPages", f"more than {PAGES} pages")
 
 
-async def _guard(what: str, look: Awaitable[T], timeout: float) -> Observed[T]:
-    try:
-        async with asyncio.timeout(timeout):
-            return await look
-    except AwsError as error:
-        return Unknown(str(error))
-    except TimeoutError:
-        return Unknown(f"{what} took longer than {timeout:g} s")
-
-
 class _Look:
     """The state of one look: what was asked already in this pass."""
 
@@ -99,8 +89,17 @@ class _Look:
         self.cache = cache
         self.timeout = timeout
 
-    def guard(self, what: str, look: Awaitable[T]) -> Awaitable[Observed[T]]:
-        return _guard(what, look, self.timeout)
+    async def guard(self, what: str, look: Awaitable[T]) -> Observed[T]:
+        """What ``look`` gives, or why it is not known."""
+        self.aws.last_error = None
+        try:
+            async with asyncio.timeout(self.timeout):
+                return await look
+        except AwsError as error:
+            return Unknown(str(error))
+        except TimeoutError:
+            why = f" ({self.aws.last_error})" if self.aws.last_error else ""
+            return Unknown(f"{what} took longer than {self.timeout:g} s{why}")
 
     async def clusters(self) -> Mapping[str, bool]:
         names = list(self.graph.clusters)
@@ -351,7 +350,8 @@ async def _revisions(
     """The family's latest revision and every referenced one.
 
     While the service's own revision is the newest that we know, ECS is not asked for the latest:
-    only this daemon registers into the family, and a stale answer costs one extra revision.
+    only this daemon registers into the family, and a stale answer costs one extra revision. After
+    a rollback by ECS the newest is what failed, and must be known to be left alone.
     """
     names = sorted(arns)
     answers = await asyncio.gather(
@@ -360,6 +360,7 @@ async def _revisions(
     revisions = {r.arn: r for r in answers if isinstance(r, Revision)}
     current = revisions.get(service.task_definition_arn) if isinstance(service, Service) else None
     known = look.cache.latest(component.family)
-    if current is not None and known is not None and known.number <= current.number:
+    settled = isinstance(service, Service) and service.rolled_back_at is None
+    if settled and current is not None and known is not None and known.number <= current.number:
         return current, revisions
     return await look.guard("task definition", look.revision(component.family)), revisions

@@ -38,10 +38,11 @@ async def _reconcile(
 
 
 def outcome(done: Pass) -> ExitCode:
-    """Converged, refused by AWS, or not there yet."""
+    """Converged, failed (refused by AWS, given up by ECS, not seen), or not there yet."""
     if done.converged:
         return ExitCode.OK
-    return ExitCode.FAILED if done.failed or done.unknown else ExitCode.NOT_CONVERGED
+    failed = done.failed or done.unknown or done.plan.stuck
+    return ExitCode.FAILED if failed else ExitCode.NOT_CONVERGED
 
 
 def reconcile(

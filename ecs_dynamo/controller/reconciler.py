@@ -51,13 +51,14 @@ class Pass:
     @property
     def unknown(self) -> tuple[str, ...]:
         """What could not be observed, and why."""
-        found = [
-            f"{name}: {part.reason}"
-            for name, seen in self.snapshot.components.items()
-            for part in (seen.service, seen.tasks)
-            if isinstance(part, Unknown)
-        ]
-        return tuple(dict.fromkeys(found))
+        by_reason: dict[str, list[str]] = {}
+        for name, seen in self.snapshot.components.items():
+            for part in (seen.service, seen.tasks):
+                if isinstance(part, Unknown):
+                    by_reason.setdefault(part.reason, []).append(name)
+        return tuple(
+            f"{', '.join(dict.fromkeys(names))}: {reason}" for reason, names in by_reason.items()
+        )
 
     @property
     def converged(self) -> bool:
@@ -130,14 +131,14 @@ class Reconciler:
         *,
         taking_down: bool = False,
     ) -> Pass:
-        """Passes until one has nothing to do or wait for, or ``timeout`` seconds are over."""
+        """Passes until one has nothing left to do, is stuck, or ``timeout`` seconds are over."""
         deadline = time.monotonic() + timeout
         pause = POLL_SECONDS
         while True:
             done = await self.run_pass(taking_down=taking_down)
             on_pass(done)
             left = deadline - time.monotonic()
-            if done.converged or left <= 0:
+            if done.converged or done.plan.stuck or left <= 0:
                 return done
             pause = POLL_SECONDS if done.results else min(pause * 1.3, POLL_MAX_SECONDS)
             if done.failed or done.unknown:

@@ -192,6 +192,10 @@ class Plan:
     replicas: Mapping[str, ReplicaCounts]
     notes: tuple[str, ...]
     memory: Memory
+    failures: Mapping[str, str] = field(default_factory=dict)
+    """Component -> why its rollout was given up. Only another declaration can help."""
+    stuck: bool = False
+    """Nothing more will happen by itself: what is left waits for what failed."""
 
     @property
     def converged(self) -> bool:

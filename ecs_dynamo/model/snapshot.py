@@ -116,6 +116,8 @@ class Service:
     security_groups: tuple[str, ...] = ()
     assign_public_ip: bool = False
     events: tuple[str, ...] = ()
+    rolled_back_at: float | None = None
+    """When the circuit breaker last took a deployment back, as the service's events tell."""
 
     def owned_by(self, graph: str) -> bool:
         """Whether the service carries ``graph``'s ownership tag."""
@@ -131,6 +133,7 @@ class Revision:
     number: int
     content: JsonObject
     tags: Mapping[str, str] = field(default_factory=dict)
+    registered_at: float | None = None
 
     @property
     def fingerprint(self) -> str | None:

@@ -8,24 +8,13 @@ what for, in words a person can act on.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from ecs_dynamo.model.graph import Component, Graph
-from ecs_dynamo.model.plan import (
-    AnyAction,
-    CreateService,
-    DeleteService,
-    Endpoints,
-    Memory,
-    Plan,
-    RegisterTaskDefinition,
-    UpdateService,
-    Wait,
-)
+from ecs_dynamo.model.plan import DeleteService, Endpoints, Memory, Plan
 from ecs_dynamo.model.snapshot import Snapshot, Unknown
-from ecs_dynamo.model.spec import RolloutSpec
 from ecs_dynamo.planning import rollout
-from ecs_dynamo.planning.capacity import free_gpus, one_at_a_time, surge_fits
+from ecs_dynamo.planning.changes import Draft, create_service, update_service
 from ecs_dynamo.planning.conditions import (
     ConditionBook,
     state_conditions,
@@ -42,26 +31,7 @@ from ecs_dynamo.planning.ports import PortPlan, plan_ports
 from ecs_dynamo.planning.readiness import count_replicas, ready_tasks
 from ecs_dynamo.planning.render import render
 from ecs_dynamo.planning.scaling.decide import decide_counts
-from ecs_dynamo.planning.wanted import (
-    Wanted,
-    existing_revision,
-    network_differs,
-    obstacle,
-    ownership_tags,
-    service_network,
-)
-
-
-@dataclass(slots=True)
-class _Draft:
-    """What the rules of one pass add to; it never leaves this module."""
-
-    actions: list[AnyAction] = field(default_factory=list)
-    waits: list[Wait] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-
-    def wait(self, component: str, reason: str) -> None:
-        self.waits.append(Wait(component, reason))
+from ecs_dynamo.planning.wanted import Wanted, obstacle
 
 
 def _wanted(
@@ -84,127 +54,7 @@ def _wanted(
     )
 
 
-def _register(draft: _Draft, graph: Graph, wanted: Wanted) -> None:
-    revision = existing_revision(wanted)
-    if revision is None or revision.arn is not None or wanted.content is None:
-        return
-    why = "first revision" if wanted.service is None else "content differs from the running one"
-    draft.actions.append(
-        RegisterTaskDefinition(
-            component=wanted.component.name,
-            reason=f"{why} (fingerprint {revision.fingerprint})",
-            family=revision.family,
-            fingerprint=revision.fingerprint,
-            content=wanted.content,
-            tags=ownership_tags(graph, wanted.component, revision.fingerprint),
-        )
-    )
-
-
-def _create(draft: _Draft, graph: Graph, wanted: Wanted, ports: PortPlan) -> None:
-    revision = existing_revision(wanted)
-    if revision is None:
-        return
-    component = wanted.component
-    _register(draft, graph, wanted)
-    target_port = (
-        (_frontend_container(component, graph.runtime.frontend_port), graph.runtime.frontend_port)
-        if component.target_group_arn
-        else None
-    )
-    draft.actions.append(
-        CreateService(
-            component=component.name,
-            reason=f"declared with {wanted.desired} replicas, and there is no such service",
-            cluster=component.cluster,
-            service=component.service,
-            revision=revision,
-            desired=wanted.desired,
-            launch_type=component.launch_type,
-            rollout=component.rollout,
-            network=service_network(component),
-            distinct_instances=component.name in ports.distinct_instances,
-            target_group_arn=component.target_group_arn,
-            container_port=target_port,
-            tags=ownership_tags(graph, component),
-        )
-    )
-    draft.wait(component.name, f"service {component.service} is being created")
-
-
-def _frontend_container(component: Component, port: int) -> str:
-    containers = component.template.get("containerDefinitions", ())
-    for container in containers:
-        if any(m.get("containerPort") == port for m in container.get("portMappings", ())):
-            return str(container["name"])
-    return str(containers[0]["name"])
-
-
-def _limits(
-    wanted: Wanted, snapshot: Snapshot, may_roll: bool, draft: _Draft
-) -> RolloutSpec | None:
-    """The deployment limits to set, or None where the service's are right.
-
-    While ECS replaces tasks they are left alone, so that they do not flap as slots come and go.
-    """
-    service, spec = wanted.service, wanted.component.rollout
-    if service is None or (wanted.rolling and not (wanted.rolls and may_roll)):
-        return None
-    if wanted.rolls and may_roll and not surge_fits(wanted.component, 1, free_gpus(snapshot)):
-        spec = one_at_a_time(spec, service.desired)
-        draft.notes.append(
-            f"{wanted.component.name}: the cluster has no free GPU slot to surge into: "
-            "replicas are replaced one at a time"
-        )
-    same = (
-        service.minimum_healthy_percent == spec.minimum_healthy_percent
-        and service.maximum_percent == spec.maximum_percent
-        and service.circuit_breaker == spec.circuit_breaker
-    )
-    return None if same else spec
-
-
-def _update(
-    draft: _Draft, graph: Graph, wanted: Wanted, snapshot: Snapshot, may_roll: bool, why: str
-) -> None:
-    """One UpdateService with just what differs; nothing where nothing does."""
-    service, component = wanted.service, wanted.component
-    if service is None:
-        return
-    reasons: list[str] = []
-    revision = None
-    if wanted.rolls and may_roll:
-        revision = existing_revision(wanted)
-        _register(draft, graph, wanted)
-        reasons.append(why)
-    desired = wanted.desired if service.desired != wanted.desired else None
-    if desired is not None:
-        reasons.append(f"replicas {service.desired} -> {desired}")
-    limits = _limits(wanted, snapshot, may_roll, draft)
-    if limits is not None:
-        reasons.append(
-            f"deployment limits {limits.minimum_healthy_percent}-{limits.maximum_percent} %"
-        )
-    network = component.network if network_differs(component, service) else None
-    if network is not None:
-        reasons.append("network configuration differs")
-    if not reasons:
-        return
-    draft.actions.append(
-        UpdateService(
-            component=component.name,
-            reason="; ".join(reasons),
-            cluster=component.cluster,
-            service=component.service,
-            revision=revision,
-            desired=desired,
-            rollout=limits,
-            network=network,
-        )
-    )
-
-
-def _progress(draft: _Draft, graph: Graph, wanted: Wanted, snapshot: Snapshot) -> None:
+def _progress(draft: Draft, graph: Graph, wanted: Wanted, snapshot: Snapshot) -> None:
     """What a component that exists still waits for."""
     service, name = wanted.service, wanted.component.name
     if service is None:
@@ -242,7 +92,7 @@ def _failures(wanted: tuple[Wanted, ...], memory: Memory) -> tuple[dict[str, str
 
 def plan(graph: Graph, snapshot: Snapshot, memory: Memory, now: float) -> Plan:
     """The actions to take now. Pure: same arguments, same plan."""
-    draft = _Draft()
+    draft = Draft()
     ports = plan_ports(graph)
     draft.notes.extend(ports.notes)
     obstacles = {
@@ -290,11 +140,13 @@ def plan(graph: Graph, snapshot: Snapshot, memory: Memory, now: float) -> Plan:
         replicas=replicas,
         notes=tuple(draft.notes),
         memory=replace(memory, recommendations=history, failed=remembered, conditions=conditions),
+        failures=failures,
+        stuck=bool(failures) and not busy and not any(w.rolling for w in free),
     )
 
 
 def _plan_infrastructure(
-    draft: _Draft,
+    draft: Draft,
     graph: Graph,
     infrastructure: tuple[Wanted, ...],
     dependants: tuple[Wanted, ...],
@@ -306,17 +158,17 @@ def _plan_infrastructure(
     for one in infrastructure:
         name = one.component.name
         if one.service is None:
-            _create(draft, graph, one, ports)
+            create_service(draft, graph, one, ports)
             continue
         may_roll = name not in failures
         if one.rolls and may_roll and any(d.service is not None for d in dependants):
             protections, _ = rollout.keep_old_side([one], snapshot)
             draft.actions.extend(protections)
-        _update(draft, graph, one, snapshot, may_roll, "task definition changed")
+        update_service(draft, graph, one, snapshot, may_roll, "task definition changed")
 
 
 def _plan_dependants(
-    draft: _Draft,
+    draft: Draft,
     graph: Graph,
     infrastructure: tuple[Wanted, ...],
     dependants: tuple[Wanted, ...],
@@ -368,7 +220,7 @@ def _plan_dependants(
         name = one.component.name
         if one.service is None:
             if complete and not unsettled:
-                _create(draft, graph, one, ports)
+                create_service(draft, graph, one, ports)
             elif complete:
                 draft.wait(name, f"waiting for {', '.join(unsettled)} to settle")
             continue
@@ -377,7 +229,7 @@ def _plan_dependants(
             if moved
             else "task definition changed"
         )
-        _update(draft, graph, one, snapshot, name in allowed, why)
+        update_service(draft, graph, one, snapshot, name in allowed, why)
         if one.rolls and name in allowed:
             draft.wait(name, why)
         elif one.rolls and name not in failures:
@@ -386,7 +238,7 @@ def _plan_dependants(
 
 
 def _release(
-    draft: _Draft,
+    draft: Draft,
     graph: Graph,
     infrastructure: tuple[Wanted, ...],
     dependants: tuple[Wanted, ...],
@@ -403,7 +255,7 @@ def _release(
     )
 
 
-def _retire_orphans(draft: _Draft, snapshot: Snapshot) -> None:
+def _retire_orphans(draft: Draft, snapshot: Snapshot) -> None:
     """Delete what carries the graph's tag but is declared no more, when all else is done."""
     if isinstance(snapshot.orphans, Unknown):
         draft.wait("", f"services to retire could not be observed: {snapshot.orphans.reason}")

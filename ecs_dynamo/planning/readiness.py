@@ -3,7 +3,8 @@
 Infrastructure and frontends are ready when they answered their probe (a frontend also lists a
 model, as `/health` is happy with no worker at all); workers when Dynamo's discovery has their
 instance. In host mode several tasks share an address, so registrations are counted, not matched
-one by one.
+one by one; in bridge mode a worker registers the address that it sees inside its container, so
+registrations with an address that no known task has are counted for it.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
-from ecs_dynamo.model.graph import Component, Graph, Role
+from ecs_dynamo.model.graph import Component, Graph, NetworkMode, Role
 from ecs_dynamo.model.plan import ReplicaCounts
 from ecs_dynamo.model.snapshot import ComponentSnapshot, Snapshot, Task, Unknown
 from ecs_dynamo.planning.endpoints import PROBED_ROLES, known_service, known_tasks
@@ -69,10 +70,14 @@ def ready_tasks(
         for r in snapshot.registrations
         if r.namespace == graph.namespace and r.endpoint == SERVED_ENDPOINT
     )
+    addresses = {t.private_ip for s in snapshot.components.values() for t in known_tasks(s)}
+    bridged = component.network_mode is NetworkMode.BRIDGE
+    inside = sorted({a for _, a in free if a is not None and a not in addresses}) if bridged else []
     ready = []
     for task in candidates:
+        own = (task.private_ip, None, *inside)
         keys = [
-            next((k for k in ((name, task.private_ip), (name, None)) if free[k] > 0), None)
+            next(((name, address) for address in own if free[name, address] > 0), None)
             for name in sorted(discovery_components(component))
         ]
         if all(key is not None for key in keys):

@@ -82,16 +82,38 @@ class Wanted:
         )
 
     @property
+    def registered(self) -> Revision | None:
+        """The newest known revision that has the wanted content."""
+        known = [*self.seen.revisions.values()]
+        if isinstance(self.seen.revision, Revision):
+            known.append(self.seen.revision)
+        same = [r for r in known if self.fingerprint and r.fingerprint == self.fingerprint]
+        return max(same, key=lambda r: r.number, default=None)
+
+    @property
     def failed(self) -> bool:
-        """ECS gave up on the wanted revision (its circuit breaker, or a failed deployment)."""
-        service = self.service
-        if service is None or self.fingerprint is None:
+        """ECS gave up on the wanted revision: its deployment FAILED, or it was rolled back.
+
+        The second is told by what stays when the failed deployment is listed no more: the wanted
+        revision is there, an older one runs, and a rollback came after its registration.
+        """
+        service, revision = self.service, self.registered
+        if service is None or revision is None:
             return False
-        return any(
+        if any(
             d.rollout_state == "FAILED"
-            and (revision := self.seen.revisions.get(d.task_definition_arn)) is not None
-            and revision.fingerprint == self.fingerprint
+            and (of := self.seen.revisions.get(d.task_definition_arn)) is not None
+            and of.fingerprint == self.fingerprint
             for d in service.deployments
+        ):
+            return True
+        return (
+            self.rolls
+            and self.current is not None
+            and self.current.number < revision.number
+            and service.rolled_back_at is not None
+            and revision.registered_at is not None
+            and service.rolled_back_at >= revision.registered_at
         )
 
 
@@ -99,13 +121,8 @@ def existing_revision(wanted: Wanted) -> RevisionRef | None:
     """A reference to the wanted revision; its ARN where ECS has it already."""
     if wanted.fingerprint is None:
         return None
-    latest = wanted.seen.revision
-    known = [
-        *([latest] if isinstance(latest, Revision) else []),
-        *(wanted.seen.revisions[arn] for arn in sorted(wanted.seen.revisions)),
-    ]
-    arn = next((r.arn for r in known if r.fingerprint == wanted.fingerprint), None)
-    return RevisionRef(wanted.component.family, wanted.fingerprint, arn)
+    known = wanted.registered
+    return RevisionRef(wanted.component.family, wanted.fingerprint, known.arn if known else None)
 
 
 def ownership_tags(

@@ -1,0 +1,156 @@
+"""What changes a service: the actions that create and update one, with just what differs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from ecs_dynamo.model.graph import Component, Graph
+from ecs_dynamo.model.plan import (
+    AnyAction,
+    CreateService,
+    RegisterTaskDefinition,
+    UpdateService,
+    Wait,
+)
+from ecs_dynamo.model.snapshot import Snapshot
+from ecs_dynamo.model.spec import RolloutSpec
+from ecs_dynamo.planning.capacity import free_gpus, one_at_a_time, surge_fits
+from ecs_dynamo.planning.ports import PortPlan
+from ecs_dynamo.planning.wanted import (
+    Wanted,
+    existing_revision,
+    network_differs,
+    ownership_tags,
+    service_network,
+)
+
+
+@dataclass(slots=True)
+class Draft:
+    """What the rules of one pass add to; it never leaves `planning`."""
+
+    actions: list[AnyAction] = field(default_factory=list)
+    waits: list[Wait] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def wait(self, component: str, reason: str) -> None:
+        self.waits.append(Wait(component, reason))
+
+
+def _register(draft: Draft, graph: Graph, wanted: Wanted) -> None:
+    revision = existing_revision(wanted)
+    if revision is None or revision.arn is not None or wanted.content is None:
+        return
+    why = "first revision" if wanted.service is None else "content differs from the running one"
+    draft.actions.append(
+        RegisterTaskDefinition(
+            component=wanted.component.name,
+            reason=f"{why} (fingerprint {revision.fingerprint})",
+            family=revision.family,
+            fingerprint=revision.fingerprint,
+            content=wanted.content,
+            tags=ownership_tags(graph, wanted.component, revision.fingerprint),
+        )
+    )
+
+
+def create_service(draft: Draft, graph: Graph, wanted: Wanted, ports: PortPlan) -> None:
+    """Register the first revision and create the service."""
+    revision = existing_revision(wanted)
+    if revision is None:
+        return
+    component = wanted.component
+    _register(draft, graph, wanted)
+    target_port = (
+        (_frontend_container(component, graph.runtime.frontend_port), graph.runtime.frontend_port)
+        if component.target_group_arn
+        else None
+    )
+    draft.actions.append(
+        CreateService(
+            component=component.name,
+            reason=f"declared with {wanted.desired} replicas, and there is no such service",
+            cluster=component.cluster,
+            service=component.service,
+            revision=revision,
+            desired=wanted.desired,
+            launch_type=component.launch_type,
+            rollout=component.rollout,
+            network=service_network(component),
+            distinct_instances=component.name in ports.distinct_instances,
+            target_group_arn=component.target_group_arn,
+            container_port=target_port,
+            tags=ownership_tags(graph, component),
+        )
+    )
+    draft.wait(component.name, f"service {component.service} is being created")
+
+
+def _frontend_container(component: Component, port: int) -> str:
+    containers = component.template.get("containerDefinitions", ())
+    for container in containers:
+        if any(m.get("containerPort") == port for m in container.get("portMappings", ())):
+            return str(container["name"])
+    return str(containers[0]["name"])
+
+
+def _limits(wanted: Wanted, snapshot: Snapshot, may_roll: bool, draft: Draft) -> RolloutSpec | None:
+    """The deployment limits to set, or None where the service's are right.
+
+    While ECS replaces tasks they are left alone, so that they do not flap as slots come and go.
+    """
+    service, spec = wanted.service, wanted.component.rollout
+    if service is None or (wanted.rolling and not (wanted.rolls and may_roll)):
+        return None
+    if wanted.rolls and may_roll and not surge_fits(wanted.component, 1, free_gpus(snapshot)):
+        spec = one_at_a_time(spec, service.desired)
+        draft.notes.append(
+            f"{wanted.component.name}: the cluster has no free GPU slot to surge into: "
+            "replicas are replaced one at a time"
+        )
+    same = (
+        service.minimum_healthy_percent == spec.minimum_healthy_percent
+        and service.maximum_percent == spec.maximum_percent
+        and service.circuit_breaker == spec.circuit_breaker
+    )
+    return None if same else spec
+
+
+def update_service(
+    draft: Draft, graph: Graph, wanted: Wanted, snapshot: Snapshot, may_roll: bool, why: str
+) -> None:
+    """One UpdateService with just what differs; nothing where nothing does."""
+    service, component = wanted.service, wanted.component
+    if service is None:
+        return
+    reasons: list[str] = []
+    revision = None
+    if wanted.rolls and may_roll:
+        revision = existing_revision(wanted)
+        _register(draft, graph, wanted)
+        reasons.append(why)
+    desired = wanted.desired if service.desired != wanted.desired else None
+    if desired is not None:
+        reasons.append(f"replicas {service.desired} -> {desired}")
+    limits = _limits(wanted, snapshot, may_roll, draft)
+    if limits is not None:
+        reasons.append(
+            f"deployment limits {limits.minimum_healthy_percent}-{limits.maximum_percent} %"
+        )
+    network = component.network if network_differs(component, service) else None
+    if network is not None:
+        reasons.append("network configuration differs")
+    if not reasons:
+        return
+    draft.actions.append(
+        UpdateService(
+            component=component.name,
+            reason="; ".join(reasons),
+            cluster=component.cluster,
+            service=component.service,
+            revision=revision,
+            desired=desired,
+            rollout=limits,
+            network=network,
+        )
+    )
