@@ -30,6 +30,8 @@ _FARGATE_SIZES: Final = {
     16384: range(32768, 122880 + 1, 8192),
 }
 """Memory (MiB) that Fargate takes for each cpu value (Linux)."""
+_ENGINE: Final = re.compile(r"\bdynamo\.(vllm|sglang|trtllm|mocker)\b")
+_MODE: Final = re.compile(r"--(disaggregation-mode|is-prefill-worker|is-decode-worker)\b")
 _TAG_OR_DIGEST: Final = re.compile(r"(?::(?P<tag>[^/:@]+))?(?P<digest>@.+)?$")
 
 
@@ -60,6 +62,7 @@ class _Checker:
             self._stop_timeout()
             self._namespace()
             self._frontend_port()
+            self._worker_mode()
         if Role.NATS in self.component.roles:
             self._nats_options()
 
@@ -252,6 +255,22 @@ class _Checker:
                     f"graph's namespace {wanted!r}: its instances will not be found",
                     "remove it, or set namespace in the graph file",
                     *(CONTAINERS, self.one.main, "environment"),
+                )
+
+    def _worker_mode(self) -> None:
+        """A prefill or decode worker is told so by its command (Dynamo 1.6.1's engines)."""
+        if not self.component.roles & {Role.PREFILL, Role.DECODE}:
+            return
+        for index, container in enumerate(self.one.containers):
+            words = (*container.get("entryPoint", ()), *container.get("command", ()))
+            text = " ".join(words)
+            if _ENGINE.search(text) and not _MODE.search(text):
+                role = "prefill" if Role.PREFILL in self.component.roles else "decode"
+                self._warn(
+                    f"{self.component.name}: its command starts an aggregated worker, with which "
+                    "Dynamo serves no model as long as there are prefill workers beside it",
+                    f"add --disaggregation-mode {role}",
+                    *(CONTAINERS, index, "command"),
                 )
 
     def _nats_options(self) -> None:

@@ -192,12 +192,25 @@ class Scheduler:
         service.say(f"(deployment {deployment.id}) deployment failed: tasks failed to start.", now)
         former = service.last_complete
         if breaker.get("rollback") and former is not None and former is not deployment.definition:
-            deployment.status = "ACTIVE"
-            back = self.deploy(service, former)
+            back = self._back_to(service, former)
             back.rollout_reason = (
                 f"ECS deployment circuit breaker: rolling back to deploymentId {back.id}."
             )
             service.say(f"rolling back to deployment {back.id}.", now)
+
+    def _back_to(self, service: Service, former: TaskDefinition) -> Deployment:
+        """The former deployment where it is still listed, with its tasks; else a new one."""
+        kept = next((d for d in service.deployments if d.definition is former), None)
+        if kept is None:
+            return self.deploy(service, former)
+        for deployment in service.deployments:
+            deployment.status = "ACTIVE"
+        service.deployments.remove(kept)
+        service.deployments.insert(0, kept)
+        kept.status, kept.rollout_state = "PRIMARY", "IN_PROGRESS"
+        kept.desired, kept.updated_at = service.desired, self._state.now()
+        self.wake()
+        return kept
 
     def deploy(self, service: Service, definition: TaskDefinition) -> Deployment:
         """A new PRIMARY deployment; the former one becomes ACTIVE until its tasks are gone."""

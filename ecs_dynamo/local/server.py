@@ -70,9 +70,9 @@ class LocalEcs:
                 web.route("*", "/{path:.*}", self._any),
             ]
         )
-        self._runner = web.AppRunner(app, access_log=None)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, self._host, self._port, shutdown_timeout=0.5)
+        site = web.TCPSite(self._runner, self._host, self._port)
         try:
             await site.start()
         except OSError:

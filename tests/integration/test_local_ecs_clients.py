@@ -1,0 +1,371 @@
+"""The local ECS under clients that nobody here wrote: the AWS CLI and boto3 with its waiters."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
+from ecs_dynamo.local import LocalEcs
+from ecs_dynamo.local.runtime import ImageTable
+from tests.integration.stack import until
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(90)]
+
+AWS = Path(sys.executable).parent / "aws"
+VPC = "awsvpcConfiguration={subnets=[subnet-1],securityGroups=[sg-1]}"
+
+
+def container(name: str = "app", command: str = "exec sleep 600", **more: Any) -> dict[str, Any]:
+    return {
+        "name": name,
+        "image": "busybox",
+        "memory": 64,
+        "stopTimeout": 2,
+        "entryPoint": ["sh", "-c"],
+        "command": [command],
+        **more,
+    }
+
+
+class Client:
+    """The AWS CLI and boto3 against one local ECS."""
+
+    def __init__(self, local: LocalEcs) -> None:
+        self.local = local
+        keys = {"aws_access_key_id": "x", "aws_secret_access_key": "x"}
+        self.boto = boto3.client(
+            "ecs",
+            endpoint_url=local.endpoint_url,
+            region_name="us-east-1",
+            config=Config(retries={"total_max_attempts": 1}),
+            **keys,
+        )
+
+    async def cli(self, *arguments: str, ok: bool = True) -> Any:
+        """`aws ecs ...`: its JSON, or where it fails its message."""
+        process = await asyncio.create_subprocess_exec(
+            str(AWS),
+            "--endpoint-url",
+            self.local.endpoint_url,
+            "ecs",
+            *arguments,
+            env={
+                "PATH": os.environ["PATH"],
+                "AWS_ACCESS_KEY_ID": "x",
+                "AWS_SECRET_ACCESS_KEY": "x",
+                "AWS_DEFAULT_REGION": "us-east-1",
+                "AWS_PAGER": "",
+            },
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        out, err = await asyncio.wait_for(process.communicate(), 60)
+        assert (process.returncode == 0) == ok, err.decode()
+        if not ok:
+            return err.decode()
+        return json.loads(out) if out.strip() else None
+
+    async def do(self, operation: str, **parameters: Any) -> Any:
+        """A boto3 call, off the loop that serves it."""
+        return await asyncio.to_thread(getattr(self.boto, operation), **parameters)
+
+    async def wait(self, waiter: str, **parameters: Any) -> None:
+        """One of boto3's own waiters."""
+        made = self.boto.get_waiter(waiter)
+        await asyncio.to_thread(
+            made.wait, WaiterConfig={"Delay": 1, "MaxAttempts": 40}, **parameters
+        )
+
+    async def refused(self, operation: str, **parameters: Any) -> tuple[str, str]:
+        """Code and message of the error that a call ends in."""
+        with pytest.raises(ClientError) as caught:
+            await self.do(operation, **parameters)
+        error = caught.value.response["Error"]
+        return error["Code"], error["Message"]
+
+
+@pytest.fixture
+async def client(tmp_path: Path) -> AsyncIterator[Client]:
+    table = tmp_path / "images.yaml"
+    table.write_text('images:\n  - match: "busybox"\n')
+    async with LocalEcs(images=ImageTable.load(table), directory=tmp_path / "ecs") as local:
+        local.create_cluster("main")
+        for _ in range(2):
+            await local.add_instance("main", gpus=1)
+        yield Client(local)
+
+
+async def test_the_cli_runs_a_service_to_its_end(client: Client) -> None:
+    definition = {
+        "family": "web",
+        "requiresCompatibilities": ["FARGATE"],
+        "networkMode": "awsvpc",
+        "cpu": "256",
+        "memory": "512",
+        "containerDefinitions": [container()],
+    }
+    made = await client.cli("register-task-definition", "--cli-input-json", json.dumps(definition))
+    assert made["taskDefinition"]["revision"] == 1
+    await client.cli(
+        *("create-service", "--cluster", "main", "--service-name", "web"),
+        *("--task-definition", "web", "--desired-count", "2", "--launch-type", "FARGATE"),
+        *("--network-configuration", VPC),
+    )
+    await client.cli("wait", "services-stable", "--cluster", "main", "--services", "web")
+    (service,) = (await client.cli("describe-services", "--cluster", "main", "--services", "web"))[
+        "services"
+    ]
+    assert (service["runningCount"], service["pendingCount"]) == (2, 0)
+    assert service["deployments"][0]["rolloutState"] == "COMPLETED"
+    arns = (await client.cli("list-tasks", "--cluster", "main", "--service-name", "web"))[
+        "taskArns"
+    ]
+    tasks = (await client.cli("describe-tasks", "--cluster", "main", "--tasks", *arns))["tasks"]
+    addresses = {
+        d["value"]
+        for t in tasks
+        for d in t["attachments"][0]["details"]
+        if d["name"] == "privateIPv4Address"
+    }
+    assert len(addresses) == 2
+    await client.cli(
+        "update-service", "--cluster", "main", "--service", "web", "--desired-count", "0"
+    )
+    await client.cli("wait", "services-stable", "--cluster", "main", "--services", "web")
+    await client.cli("delete-service", "--cluster", "main", "--service", "web")
+    await client.cli("wait", "services-inactive", "--cluster", "main", "--services", "web")
+
+
+async def test_the_cli_runs_and_stops_a_task(client: Client, tmp_path: Path) -> None:
+    term = tmp_path / "term"
+    command = f"trap 'echo got > {term}; exit 3' TERM; while :; do sleep 0.1; done"
+    await client.do(
+        "register_task_definition",
+        family="one",
+        networkMode="host",
+        containerDefinitions=[container(command=command)],
+    )
+    made = await client.cli("run-task", "--cluster", "main", "--task-definition", "one")
+    (task,) = made["tasks"]
+    assert made["failures"] == []
+    await client.cli("wait", "tasks-running", "--cluster", "main", "--tasks", task["taskArn"])
+    await client.cli(
+        *("stop-task", "--cluster", "main", "--task", task["taskArn"], "--reason", "enough")
+    )
+    await client.cli("wait", "tasks-stopped", "--cluster", "main", "--tasks", task["taskArn"])
+    (seen,) = (await client.cli("describe-tasks", "--cluster", "main", "--tasks", task["taskArn"]))[
+        "tasks"
+    ]
+    assert (seen["stopCode"], seen["stoppedReason"]) == ("UserInitiated", "enough")
+    assert seen["containers"][0]["exitCode"] == 3
+    assert term.read_text() == "got\n"
+
+
+async def test_lists_are_paginated_for_the_cli_and_for_boto3(client: Client) -> None:
+    for _ in range(7):
+        await client.do(
+            "register_task_definition", family="many", containerDefinitions=[container()]
+        )
+    paged = await client.cli("list-task-definitions", "--family-prefix", "many", "--page-size", "2")
+    assert len(paged["taskDefinitionArns"]) == 7
+    before = len([c for c in client.local.calls if c.operation == "ListTaskDefinitions"])
+    assert before == 4
+    first = await client.cli("list-task-definitions", "--max-items", "3")
+    rest = await client.cli("list-task-definitions", "--starting-token", first["NextToken"])
+    assert first["taskDefinitionArns"] + rest["taskDefinitionArns"] == paged["taskDefinitionArns"]
+    pages = client.boto.get_paginator("list_container_instances").paginate(
+        cluster="main", PaginationConfig={"PageSize": 1}
+    )
+    assert [len(p["containerInstanceArns"]) for p in await asyncio.to_thread(list, pages)] == [1, 1]
+
+
+async def test_what_aws_refuses_is_refused(client: Client) -> None:
+    register = {"containerDefinitions": [container()], "family": "f"}
+    await client.do("register_task_definition", **register)
+    service = {"cluster": "main", "serviceName": "s", "taskDefinition": "f", "desiredCount": 0}
+    await client.do("create_service", **service)
+    cases: list[tuple[str, dict[str, Any], str, str]] = [
+        ("create_service", service, "InvalidParameterException", "not idempotent"),
+        (
+            "describe_services",
+            {"cluster": "main", "services": [f"s{i}" for i in range(11)]},
+            "InvalidParameterException",
+            "10",
+        ),
+        (
+            "describe_tasks",
+            {"cluster": "main", "tasks": ["0" * 32] * 101},
+            "InvalidParameterException",
+            "100",
+        ),
+        ("list_tasks", {"cluster": "none"}, "ClusterNotFoundException", "Cluster not found"),
+        ("stop_task", {"cluster": "main", "task": "0" * 32}, "InvalidParameterException", "found"),
+        (
+            "update_service",
+            {"cluster": "main", "service": "none"},
+            "ServiceNotFoundException",
+            "not found",
+        ),
+        ("describe_task_definition", {"taskDefinition": "no"}, "ClientException", "Unable"),
+        (
+            "register_task_definition",
+            {"family": "f", "containerDefinitions": [container(), container()]},
+            "ClientException",
+            "unique",
+        ),
+        (
+            "register_task_definition",
+            {
+                "family": "f",
+                "networkMode": "host",
+                "requiresCompatibilities": ["FARGATE"],
+                "cpu": "256",
+                "memory": "512",
+                "containerDefinitions": [container()],
+            },
+            "ClientException",
+            "awsvpc",
+        ),
+    ]
+    for operation, parameters, code, text in cases:
+        found, message = await client.refused(operation, **parameters)
+        assert (found, text in message) == (code, True), (operation, found, message)
+    await client.do(
+        "register_task_definition",
+        family="vpc",
+        networkMode="awsvpc",
+        containerDefinitions=[container()],
+    )
+    code, message = await client.refused(
+        "create_service", cluster="main", serviceName="v", taskDefinition="vpc", desiredCount=1
+    )
+    assert code == "InvalidParameterException"
+    assert "awsvpc" in message
+    missing = await client.do("describe_tasks", cluster="main", tasks=["0" * 32])
+    assert missing["failures"][0]["reason"] == "MISSING"
+    code, _ = await client.refused("discover_poll_endpoint")
+    assert code == "UnsupportedFeatureException"
+
+
+async def test_gpu_slots_and_host_ports_are_finite(client: Client) -> None:
+    gpu = {"resourceRequirements": [{"type": "GPU", "value": "1"}]}
+    await client.do(
+        "register_task_definition",
+        family="gpu",
+        networkMode="host",
+        containerDefinitions=[container(**gpu)],
+    )
+    await client.do(
+        "register_task_definition",
+        family="port",
+        networkMode="host",
+        containerDefinitions=[container(portMappings=[{"containerPort": 8000}])],
+    )
+    for family, reason in (("gpu", "RESOURCE:GPU"), ("port", "RESOURCE:PORTS")):
+        made = await client.do("run_task", cluster="main", taskDefinition=family, count=3)
+        assert len(made["tasks"]) == 2
+        assert [f["reason"] for f in made["failures"]] == [reason]
+    arns = (await client.do("list_container_instances", cluster="main"))["containerInstanceArns"]
+    seen = await client.do("describe_container_instances", cluster="main", containerInstances=arns)
+    for instance in seen["containerInstances"]:
+        left = {r["name"]: r for r in instance["remainingResources"]}
+        assert left["GPU"]["stringSetValue"] == []
+        assert "8000" in left["PORTS"]["stringSetValue"]
+
+
+async def test_a_deployment_replaces_tasks_and_the_waiter_sees_it(client: Client) -> None:
+    for command in ("exec sleep 601", "exec sleep 602"):
+        await client.do(
+            "register_task_definition",
+            family="d",
+            containerDefinitions=[container(command=command)],
+        )
+    await client.do(
+        "create_service", cluster="main", serviceName="d", taskDefinition="d:1", desiredCount=2
+    )
+    await client.wait("services_stable", cluster="main", services=["d"])
+    first = await client.do("list_tasks", cluster="main", serviceName="d")
+    await client.do("update_service", cluster="main", service="d", taskDefinition="d:2")
+    (service,) = (await client.do("describe_services", cluster="main", services=["d"]))["services"]
+    assert [d["status"] for d in service["deployments"]] == ["PRIMARY", "ACTIVE"]
+    await client.wait("services_stable", cluster="main", services=["d"])
+    second = await client.do("list_tasks", cluster="main", serviceName="d")
+    assert not set(first["taskArns"]) & set(second["taskArns"])
+    tasks = await client.do("describe_tasks", cluster="main", tasks=second["taskArns"])
+    assert {t["taskDefinitionArn"].rsplit(":", 1)[1] for t in tasks["tasks"]} == {"2"}
+
+
+async def test_a_protected_task_outlives_scale_in(client: Client) -> None:
+    await client.do("register_task_definition", family="p", containerDefinitions=[container()])
+    await client.do(
+        "create_service", cluster="main", serviceName="p", taskDefinition="p", desiredCount=2
+    )
+    await client.wait("services_stable", cluster="main", services=["p"])
+    (kept, other) = (await client.do("list_tasks", cluster="main", serviceName="p"))["taskArns"]
+    await client.do(
+        "update_task_protection",
+        cluster="main",
+        tasks=[kept],
+        protectionEnabled=True,
+        expiresInMinutes=5,
+    )
+    await client.do("update_service", cluster="main", service="p", desiredCount=0)
+    await client.wait("tasks_stopped", cluster="main", tasks=[other])
+    (task,) = (await client.do("describe_tasks", cluster="main", tasks=[kept]))["tasks"]
+    assert task["lastStatus"] == "RUNNING"
+    await client.do("update_task_protection", cluster="main", tasks=[kept], protectionEnabled=False)
+    await client.wait("tasks_stopped", cluster="main", tasks=[kept])
+
+
+async def test_a_crashing_task_is_replaced_and_a_drained_instance_is_left(client: Client) -> None:
+    await client.do(
+        "register_task_definition",
+        family="c",
+        containerDefinitions=[container(command="exec sleep 1")],
+    )
+    await client.do(
+        "create_service", cluster="main", serviceName="c", taskDefinition="c", desiredCount=1
+    )
+
+    async def replaced() -> bool:
+        stopped = await client.do(
+            "list_tasks", cluster="main", serviceName="c", desiredStatus="STOPPED"
+        )
+        return len(stopped["taskArns"]) >= 2
+
+    await until("two tasks ended and were replaced", replaced, 30)
+    await client.do("delete_service", cluster="main", service="c", force=True)
+    await client.do("register_task_definition", family="s", containerDefinitions=[container()])
+    await client.do(
+        "create_service", cluster="main", serviceName="s", taskDefinition="s", desiredCount=2
+    )
+    await client.wait("services_stable", cluster="main", services=["s"])
+    drained, stays = (await client.do("list_container_instances", cluster="main"))[
+        "containerInstanceArns"
+    ]
+    await client.do(
+        "update_container_instances_state",
+        cluster="main",
+        containerInstances=[drained],
+        status="DRAINING",
+    )
+
+    async def moved() -> bool:
+        arns = (await client.do("list_tasks", cluster="main", serviceName="s"))["taskArns"]
+        tasks = (await client.do("describe_tasks", cluster="main", tasks=arns))["tasks"]
+        return [t["containerInstanceArn"] for t in tasks if t["lastStatus"] == "RUNNING"] == [
+            stays,
+            stays,
+        ]
+
+    await until("all tasks on the other instance", moved, 30)
