@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from ecs_dynamo.model.graph import JsonObject
+from ecs_dynamo.model.scaling import ScalingState
 from ecs_dynamo.model.spec import LaunchType, NetworkSpec, RolloutSpec
 
 
@@ -149,14 +150,6 @@ class Decision:
 
 
 @dataclass(frozen=True, slots=True)
-class Recommendation:
-    """A raw wish of a scaling policy at ``at``, kept for the stabilization windows."""
-
-    at: float
-    desired: int
-
-
-@dataclass(frozen=True, slots=True)
 class Memory:
     """What planning remembers between passes; a fresh one (after a restart) is always safe.
 
@@ -164,7 +157,7 @@ class Memory:
     """
 
     started_at: float
-    recommendations: Mapping[str, tuple[Recommendation, ...]] = field(default_factory=dict)
+    scaling: Mapping[str, ScalingState] = field(default_factory=dict)
     failed: Mapping[str, str] = field(default_factory=dict)
     """Component -> fingerprint whose rollout ECS failed; not tried again by this daemon."""
     conditions: tuple[Condition, ...] = ()

@@ -133,16 +133,46 @@ SignalSource = Annotated[
 ]
 
 
+class ScheduleSpec(SpecModel):
+    """A window by the clock: from each time that ``cron`` names, for ``hours``.
+
+    Within it ``min`` is a floor and ``max`` a ceiling for the count.
+    """
+
+    cron: str
+    hours: Annotated[float, Field(gt=0, le=24 * 31)]
+    timezone: str = "UTC"
+    min: Annotated[int, Field(ge=0)] | None = None
+    max: Annotated[int, Field(ge=0)] | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.min is None and self.max is None:
+            raise ValueError("give min, max, or both")
+        if self.min is not None and self.max is not None and self.min > self.max:
+            raise ValueError(f"min {self.min} is above max {self.max}; lower min or raise max")
+        return self
+
+
 class ScalingSpec(SpecModel):
     """Scaling of one component from its measured demand; the largest demand wins.
 
-    ``target`` is the queue depth that one replica is allowed. Windows and ages are seconds.
+    Policy ``slo`` keeps the share ``miss`` of requests from waiting longer than
+    ``target_queue_seconds``; ``concurrency`` is how many requests a replica works on at once,
+    ``cold_start_seconds`` what a launch is taken to need until it was measured, ``headroom`` how
+    many standard errors of the forecast are added. Policy ``queue`` keeps ``target`` requests for
+    each replica, ``static`` the declared count. ``idle_seconds`` without demand come before zero.
     """
 
     min: Annotated[int, Field(ge=0)] = 1
     max: Annotated[int, Field(ge=1)]
-    policy: Literal["queue"] = "queue"
+    policy: Literal["slo", "queue", "static"] = "slo"
     signals: Annotated[tuple[SignalSource, ...], Field(min_length=1)] = (FrontendSource(),)
+    target_queue_seconds: Annotated[float, Field(gt=0)] = 2.0
+    miss: Annotated[float, Field(gt=0, lt=1)] = 0.01
+    headroom: Annotated[float, Field(ge=0, le=10)] = 1.0
+    concurrency: Annotated[float, Field(gt=0)] = 1.0
+    cold_start_seconds: Annotated[float, Field(gt=0)] = 300.0
     target: Annotated[float, Field(gt=0)] = 4.0
     tolerance: Annotated[float, Field(ge=0, lt=1)] = 0.1
     scale_up_stabilization_seconds: Seconds = 0.0
@@ -150,6 +180,8 @@ class ScalingSpec(SpecModel):
     max_step_up: Annotated[int, Field(ge=1)] = 4
     max_step_down: Annotated[int, Field(ge=1)] = 1
     max_signal_age_seconds: Annotated[float, Field(gt=0)] = 60.0
+    idle_seconds: Seconds = 900.0
+    schedule: tuple[ScheduleSpec, ...] = ()
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -101,7 +101,7 @@ def plan(graph: Graph, snapshot: Snapshot, memory: Memory, now: float) -> Plan:
         if (found := obstacle(graph, c, snapshot)) is not None
     }
     endpoints = resolve_endpoints(graph, snapshot)
-    counts, decisions, history = decide_counts(graph, snapshot, memory, now, obstacles)
+    counts, decisions, states = decide_counts(graph, snapshot, memory, now, obstacles)
     observed = [c for c in graph.components if c.name in snapshot.components]
     wanted = tuple(_wanted(graph, c, snapshot, endpoints, ports, counts[c.name]) for c in observed)
     remembered, failures = _failures(wanted, memory)
@@ -139,7 +139,7 @@ def plan(graph: Graph, snapshot: Snapshot, memory: Memory, now: float) -> Plan:
         decisions=tuple(decisions),
         replicas=replicas,
         notes=tuple(draft.notes),
-        memory=replace(memory, recommendations=history, failed=remembered, conditions=conditions),
+        memory=replace(memory, scaling=states, failed=remembered, conditions=conditions),
         failures=failures,
         stuck=bool(failures) and not busy and not any(w.rolling for w in free),
     )

@@ -3,44 +3,72 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
-from ecs_dynamo.model.graph import Graph
-from ecs_dynamo.model.plan import Decision, Memory, Recommendation
-from ecs_dynamo.model.snapshot import Snapshot
-from ecs_dynamo.planning.endpoints import known_service
-from ecs_dynamo.planning.scaling.policy import ScalingInput
+from ecs_dynamo.model.graph import Component, Graph
+from ecs_dynamo.model.plan import Decision, Memory
+from ecs_dynamo.model.scaling import ScalingState
+from ecs_dynamo.model.snapshot import Service, Snapshot
+from ecs_dynamo.model.spec import ScalingSpec
+from ecs_dynamo.planning.endpoints import known_service, known_tasks
+from ecs_dynamo.planning.readiness import ready_tasks
+from ecs_dynamo.planning.scaling.coldstart import observe_cold_starts
+from ecs_dynamo.planning.scaling.policy import ScalingInput, ScalingOutput
 from ecs_dynamo.planning.scaling.registry import POLICIES
+from ecs_dynamo.planning.scaling.schedule import scheduled
 
 
 def decide_counts(
     graph: Graph, snapshot: Snapshot, memory: Memory, now: float, blocked: Mapping[str, object]
-) -> tuple[dict[str, int], list[Decision], dict[str, tuple[Recommendation, ...]]]:
+) -> tuple[dict[str, int], list[Decision], dict[str, ScalingState]]:
     """Desired count of every component; scaling decides where it is declared."""
     counts: dict[str, int] = {}
     decisions: list[Decision] = []
-    history: dict[str, tuple[Recommendation, ...]] = {}
+    states: dict[str, ScalingState] = {}
     for component in graph.components:
         seen = snapshot.components.get(component.name)
         service = known_service(seen) if seen else None
         counts[component.name] = component.replicas
         if component.scaling is None or component.is_infrastructure:
             continue
-        past = memory.recommendations.get(component.name, ())
+        state = memory.scaling.get(component.name, ScalingState())
         if service is None or component.name in blocked:
-            history[component.name] = past
+            states[component.name] = state
             continue
-        output = POLICIES[component.scaling.policy](
-            ScalingInput(
-                component=component.name,
-                spec=component.scaling,
-                current=service.desired,
-                signals=tuple(s for s in snapshot.signals if s.component == component.name),
-                history=past,
-                observing_since=memory.started_at,
-                now=now,
-            )
-        )
+        output = _decide(graph, component, component.scaling, service, snapshot, state, memory, now)
         counts[component.name] = output.decision.desired
         decisions.append(output.decision)
-        history[component.name] = output.history
-    return counts, decisions, history
+        states[component.name] = output.state
+    return counts, decisions, states
+
+
+def _decide(
+    graph: Graph,
+    component: Component,
+    scaling: ScalingSpec,
+    service: Service,
+    snapshot: Snapshot,
+    state: ScalingState,
+    memory: Memory,
+    now: float,
+) -> ScalingOutput:
+    tasks = [
+        t for t in known_tasks(snapshot.components[component.name]) if t.desired_status == "RUNNING"
+    ]
+    ready = ready_tasks(graph, component, snapshot)
+    arns = {t.arn for t in ready}
+    cold = observe_cold_starts(state.cold_starts, tasks, ready, now)
+    return POLICIES[scaling.policy](
+        ScalingInput(
+            component=component.name,
+            spec=scheduled(scaling, now),
+            current=service.desired,
+            signals=tuple(s for s in snapshot.signals if s.component == component.name),
+            state=replace(state, cold_starts=cold),
+            observing_since=memory.started_at,
+            now=now,
+            ready=len(ready),
+            starting=tuple(t.created_at or now for t in tasks if t.arn not in arns),
+            declared=component.replicas,
+        )
+    )

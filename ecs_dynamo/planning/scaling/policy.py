@@ -1,4 +1,4 @@
-"""The interface of a scaling policy: measurements and history in, a decision with its reason out.
+"""The interface of a scaling policy: measurements and state in, a decision with its reason out.
 
 A new policy is one file here and one line in `POLICIES` (`registry.py`).
 """
@@ -8,7 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from ecs_dynamo.model.plan import Decision, Recommendation
+from ecs_dynamo.model.plan import Decision
+from ecs_dynamo.model.scaling import ScalingState
 from ecs_dynamo.model.snapshot import Signal
 from ecs_dynamo.model.spec import ScalingSpec
 
@@ -17,25 +18,30 @@ from ecs_dynamo.model.spec import ScalingSpec
 class ScalingInput:
     """All that a policy may look at. ``current`` is the service's desired count.
 
-    ``observing_since`` is when this daemon began to look (UTC seconds): history before it is
-    unknown, so nothing may be scaled down until a whole window has been seen.
+    ``ready`` replicas serve; ``starting`` are the launch times (UTC seconds) of those that do not
+    yet. ``observing_since`` is when this daemon began to look: what was before is unknown, so
+    nothing may be scaled down until a whole window has been seen. ``declared`` is the count in
+    the graph file, for policies that do not measure.
     """
 
     component: str
     spec: ScalingSpec
     current: int
     signals: tuple[Signal, ...]
-    history: tuple[Recommendation, ...]
+    state: ScalingState
     observing_since: float
     now: float
+    ready: int = 0
+    starting: tuple[float, ...] = ()
+    declared: int = 1
 
 
 @dataclass(frozen=True, slots=True)
 class ScalingOutput:
-    """The decision, and the history to remember for the next pass."""
+    """The decision, and the state to remember for the next pass."""
 
     decision: Decision
-    history: tuple[Recommendation, ...]
+    state: ScalingState
 
 
 class Policy(Protocol):

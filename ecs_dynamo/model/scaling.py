@@ -1,0 +1,89 @@
+"""What scaling remembers between passes. A fresh state (after a restart) is always safe.
+
+Frozen like every value of the model: a policy takes one and gives the next.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Recommendation:
+    """A raw wish of a scaling policy at ``at`` (UTC seconds), kept for the windows."""
+
+    at: float
+    desired: int
+
+
+@dataclass(frozen=True, slots=True)
+class ColdStarts:
+    """Launch to ready, in seconds, of the last replicas: ``samples`` are (task ARN, seconds).
+
+    ``starting`` are the tasks that were seen before they were ready: only of these the moment of
+    readiness is known.
+    """
+
+    samples: tuple[tuple[str, float], ...] = ()
+    starting: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Season:
+    """The usual arrival rate by time of the period: ``rates[i]`` belongs to bin ``i`` (seconds
+    ``bin_seconds`` each), -1 where it was never seen. ``total`` and ``count`` fill the bin in hand.
+    """
+
+    rates: tuple[float, ...]
+    bin_seconds: float
+    index: int = -1
+    total: float = 0.0
+    count: int = 0
+    seen: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """The arrival rate as it is followed. Rates are requests/s, times UTC seconds.
+
+    ``level`` and ``trend`` (per second) are Holt's; ``daily`` and ``weekly`` the seasons;
+    ``pending`` are forecasts not due yet as (due, by trend, by season); ``error_trend`` and
+    ``error_season`` are mean squared relative errors of those that were due.
+    """
+
+    at: float
+    level: float
+    trend: float = 0.0
+    daily: Season | None = None
+    weekly: Season | None = None
+    pending: tuple[tuple[float, float, float], ...] = ()
+    error_trend: float = -1.0
+    error_season: float = -1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """What one replica does: sums over a fading window, so that their ratio is a mean.
+
+    ``busy`` slot-seconds were spent on ``done`` requests; ``queue`` is the last depth seen.
+    ``counts`` and ``squares`` are of arrivals a tick and give their dispersion.
+    """
+
+    at: float
+    queue: float
+    busy: float = 0.0
+    done: float = 0.0
+    ticks: float = 0.0
+    counts: float = 0.0
+    squares: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class ScalingState:
+    """All that one component's scaling remembers. ``busy_at`` is when demand was last seen."""
+
+    recommendations: tuple[Recommendation, ...] = ()
+    cold_starts: ColdStarts = field(default_factory=ColdStarts)
+    forecast: Forecast | None = None
+    service: Service | None = None
+    busy_at: float | None = None

@@ -1,0 +1,34 @@
+"""Floors and ceilings by the clock, on top of whatever policy a component has.
+
+A window opens at each time its cron expression names and stays open for ``hours``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from cronsim import CronSim
+
+from ecs_dynamo.model.spec import ScalingSpec, ScheduleSpec
+
+
+def is_open(window: ScheduleSpec, now: float) -> bool:
+    """Whether ``now`` (UTC seconds) lies in the window."""
+    local = datetime.fromtimestamp(now, ZoneInfo(window.timezone))
+    length = timedelta(hours=window.hours)
+    # The last opening is at most one length ago, or the window is shut.
+    opening = next(CronSim(window.cron, local - length), None)
+    return opening is not None and opening <= local
+
+
+def scheduled(spec: ScalingSpec, now: float) -> ScalingSpec:
+    """``spec`` with the bounds of the windows that are open: the highest floor, the lowest
+    ceiling; where they cross, the floor wins."""
+    windows: Sequence[ScheduleSpec] = [w for w in spec.schedule if is_open(w, now)]
+    if not windows:
+        return spec
+    floor = max([spec.min, *(w.min for w in windows if w.min is not None)])
+    ceiling = min([spec.max, *(w.max for w in windows if w.max is not None)])
+    return spec.model_copy(update={"min": floor, "max": max(ceiling, floor)})

@@ -1,0 +1,33 @@
+"""How many servers keep the wait short: Erlang C with the Allen-Cunneen correction.
+
+P(wait > T) = C(n, a) exp(-(n - a) T / (s v)) for n servers, offered load a = rate * s in erlangs,
+mean service s, and variability v = (ca^2 + cs^2) / 2; v = 1 is exact for M/M/n (Erlang 1917; Allen
+and Cunneen's approximation for G/G/n, in Bolch et al., Queueing Networks and Markov Chains, 6.3.6).
+"""
+
+from __future__ import annotations
+
+import math
+
+MAX_SERVERS = 10_000
+
+
+def servers_needed(
+    load: float, service: float, wait: float, miss: float, variability: float
+) -> int:
+    """The fewest servers with which at most ``miss`` of the arrivals wait longer than ``wait``.
+
+    ``load`` in erlangs, ``service`` and ``wait`` in seconds, ``miss`` a share in (0, 1).
+    """
+    if load <= 0:
+        return 0
+    blocking = 1.0  # Erlang B by its recursion: B(n) = aB(n-1) / (n + aB(n-1)).
+    for n in range(1, MAX_SERVERS + 1):
+        blocking = load * blocking / (n + load * blocking)
+        if n <= load:
+            continue
+        waits = n * blocking / (n - load * (1.0 - blocking))
+        late = waits * math.exp(-(n - load) * wait / (service * max(variability, 0.05)))
+        if late <= miss:
+            return n
+    return MAX_SERVERS

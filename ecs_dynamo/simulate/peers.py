@@ -1,0 +1,318 @@
+"""The scalers that users could pick instead, from their published algorithms with their defaults.
+
+Each takes the backlog that suits it best (requests not done, a replica's share of them) and one
+target. Their decision period is the simulator's tick where their own is shorter.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from ecs_dynamo.planning.scaling.staffing import servers_needed
+from ecs_dynamo.simulate.scalers import Scaler, View
+
+
+@dataclass(slots=True)
+class Bounds:
+    """min and max replicas, as every peer has them."""
+
+    low: int
+    high: int
+
+    def clamp(self, count: int) -> int:
+        return min(max(count, self.low), self.high)
+
+
+@dataclass(slots=True)
+class KedaHpa:
+    """KEDA's queue scalers drive a Kubernetes HPA with an AverageValue target.
+
+    HPA: desired = ceil(total / target), tolerance 0.1; up by the larger of 4 and 100 % each 15 s
+    at once; down to the largest wish of 300 s (kubernetes.io, "Horizontal Pod Autoscaling",
+    algorithm details and default behavior; keda.sh, "Scaling deployments").
+    """
+
+    bounds: Bounds
+    target: float
+    wishes: deque[tuple[float, int]] = field(default_factory=deque)
+
+    def decide(self, view: View) -> int:
+        current = max(view.current, 1)
+        ratio = view.queue / (self.target * current)
+        wish = view.current if abs(ratio - 1) <= 0.1 else math.ceil(view.queue / self.target)
+        self.wishes.append((view.now, wish))
+        while self.wishes[0][0] < view.now - 300.0:
+            self.wishes.popleft()
+        if wish >= view.current:
+            return self.bounds.clamp(min(wish, view.current + max(4, view.current)))
+        return self.bounds.clamp(min(view.current, max(w for _, w in self.wishes)))
+
+
+@dataclass(slots=True)
+class TargetTracking:
+    """AWS target tracking on backlog per task, a custom metric each minute.
+
+    Out after 3 minutes above the target, in after 15 below 90 % of it, both in proportion;
+    cooldowns 300 s, a larger scale-out is not held (Application Auto Scaling user guide, "Target
+    tracking scaling policies"; the alarms' 3 and 15 data points as the service makes them).
+    """
+
+    bounds: Bounds
+    target: float
+    minute: list[float] = field(default_factory=list)
+    points: deque[float] = field(default_factory=lambda: deque(maxlen=15))
+    next_point: float = 60.0
+    out_until: float = 0.0
+    out_to: int = 0
+    in_until: float = 0.0
+
+    def decide(self, view: View) -> int:
+        self.minute.append(view.queue / max(view.ready, 1))
+        if view.now < self.next_point:
+            return view.current
+        self.next_point = view.now + 60.0
+        self.points.append(sum(self.minute) / len(self.minute))
+        self.minute.clear()
+        metric = self.points[-1]
+        wish = self.bounds.clamp(math.ceil(view.current * metric / self.target))
+        last = list(self.points)
+        if len(last) >= 3 and min(last[-3:]) > self.target and wish > view.current:
+            if view.now >= self.out_until or wish > self.out_to:
+                self.out_until, self.out_to = view.now + 300.0, wish
+                return wish
+        elif len(last) == 15 and max(last) < 0.9 * self.target and view.now >= self.in_until:
+            self.in_until = view.now + 300.0
+            return min(view.current, max(wish, self.bounds.low))
+        return view.current
+
+
+@dataclass(slots=True)
+class StepScaling:
+    """ECS step scaling on the same metric: 10 % out above the target, 30 % above twice of it; 10 %
+    in below half, 30 % below a quarter; at least one task, 300 s cooldown (Application Auto Scaling
+    user guide, "Step scaling policies", with the percentages of its example).
+    """
+
+    bounds: Bounds
+    target: float
+    minute: list[float] = field(default_factory=list)
+    next_point: float = 60.0
+    until: float = 0.0
+
+    def decide(self, view: View) -> int:
+        self.minute.append(view.queue / max(view.ready, 1))
+        if view.now < self.next_point:
+            return view.current
+        self.next_point = view.now + 60.0
+        ratio = sum(self.minute) / len(self.minute) / self.target
+        self.minute.clear()
+        share = 0.3 if ratio >= 2 else 0.1 if ratio > 1 else 0.0
+        share = -0.3 if ratio < 0.25 else -0.1 if ratio < 0.5 else share
+        if not share or view.now < self.until:
+            return view.current
+        self.until = view.now + 300.0
+        change = max(1, math.ceil(abs(share) * view.current))
+        return self.bounds.clamp(view.current + (change if share > 0 else -change))
+
+
+@dataclass(slots=True)
+class KnativeKpa:
+    """Knative's pod autoscaler on concurrency: 60 s stable and 6 s panic window, panic at 200 %,
+    target utilisation 70 %, down to half at most (knative.dev, "Additional autoscaling
+    configuration for Knative Pod Autoscaler"; serving/pkg/autoscaler/scaling).
+    """
+
+    bounds: Bounds
+    target: float
+    window: deque[tuple[float, int]] = field(default_factory=deque)
+    panic_until: float = -math.inf
+    panic_count: int = 0
+
+    def decide(self, view: View) -> int:
+        self.window.append((view.now, view.queue))
+        while self.window[0][0] <= view.now - 60.0:
+            self.window.popleft()
+        ready = max(view.ready, 1)
+        each = 0.7 * self.target
+        stable = math.ceil(sum(q for _, q in self.window) / len(self.window) / each)
+        panic = math.ceil(view.queue / each)
+        floor, ceiling = math.floor(ready / 2), math.ceil(1000.0 * ready)
+        stable, panic = (min(max(c, floor), ceiling) for c in (stable, panic))
+        if panic / ready >= 2.0:
+            self.panic_until = view.now + 60.0
+        if view.now < self.panic_until:
+            self.panic_count = max(self.panic_count, panic, stable)
+            return self.bounds.clamp(self.panic_count)
+        self.panic_count = 0
+        return self.bounds.clamp(stable)
+
+
+@dataclass(slots=True)
+class RayServe:
+    """Ray Serve: ongoing requests over 30 s per replica against a target; up after 30 s of the same
+    wish, down after 600 s (docs.ray.io, "Ray Serve Autoscaling", advanced guide; defaults of
+    AutoscalingConfig).
+    """
+
+    bounds: Bounds
+    target: float
+    window: deque[tuple[float, int]] = field(default_factory=deque)
+    up_since: float | None = None
+    down_since: float | None = None
+
+    def decide(self, view: View) -> int:
+        self.window.append((view.now, view.queue))
+        while self.window[0][0] <= view.now - 30.0:
+            self.window.popleft()
+        ongoing = sum(q for _, q in self.window) / len(self.window)
+        wish = self.bounds.clamp(math.ceil(ongoing / self.target))
+        if wish > view.current:
+            self.down_since = None
+            self.up_since = view.now if self.up_since is None else self.up_since
+            if view.now - self.up_since >= 30.0:
+                self.up_since = None
+                return wish
+        elif wish < view.current:
+            self.up_since = None
+            self.down_since = view.now if self.down_since is None else self.down_since
+            if view.now - self.down_since >= 600.0:
+                self.down_since = None
+                return wish
+        else:
+            self.up_since = self.down_since = None
+        return view.current
+
+
+@dataclass(slots=True)
+class DynamoLoad:
+    """Dynamo's planner, load based: one replica up where each engine's queue is at least 1.0 of its
+    capacity (prefill) or its KV slots are over-subscribed (decode), one down below 0.1 and 0.6; no
+    decision while one is carried out (planner 1.6.1, throughput target, virtual connector).
+    """
+
+    bounds: Bounds
+    target: float
+
+    def decide(self, view: View) -> int:
+        if view.starting:
+            return view.current
+        ready = max(view.ready, 1)
+        if view.slots == 1:
+            load, low = view.waiting / ready, 0.1
+            high = load >= self.target
+        else:
+            load, low = view.queue / (ready * view.slots), 0.6
+            high = load > self.target
+        return self.bounds.clamp(view.current + (1 if high else -1 if load < low else 0))
+
+
+@dataclass(slots=True)
+class DynamoThroughput:
+    """Dynamo's planner, throughput based (its default): each 180 s the last interval's rate is the
+    next one's (constant predictor), and the performance model gives the replicas for it.
+
+    ``target`` is the utilisation at which the model says that the latency target holds.
+    """
+
+    bounds: Bounds
+    target: float
+    arrived: int = 0
+    next_at: float = 180.0
+
+    def decide(self, view: View) -> int:
+        self.arrived += view.arrived
+        if view.now < self.next_at:
+            return view.current
+        self.next_at = view.now + 180.0
+        rate = self.arrived / 180.0
+        self.arrived = 0
+        if view.starting:
+            return view.current
+        per_replica = view.slots / max(view.mean_service, 1e-6)
+        return self.bounds.clamp(math.ceil(rate / (per_replica * self.target)))
+
+
+@dataclass(slots=True)
+class Static:
+    """The same count for ever."""
+
+    count: int
+
+    def decide(self, view: View) -> int:
+        del view
+        return self.count
+
+
+@dataclass(slots=True)
+class Clairvoyant:
+    """Knows all arrivals and their work: the count that Erlang C asks for at the true rate of each
+    minute to come, launched one long cold start ahead and let go when the future needs fewer.
+    """
+
+    counts: Sequence[int]
+    tick: float
+    ahead: float
+
+    def decide(self, view: View) -> int:
+        first = int(view.now / self.tick)
+        last = first + math.ceil(self.ahead / self.tick)
+        return max(self.counts[first : last + 1], default=self.counts[-1] if self.counts else 0)
+
+
+def true_counts(
+    arrivals: Sequence[float],
+    work: Sequence[float],
+    slots: int,
+    *,
+    target: float,
+    miss: float,
+    tick: float,
+    low: int,
+) -> list[int]:
+    """The replicas that the true load asks for, tick by tick (means over a minute)."""
+    if not arrivals:
+        return []
+    bins = int(arrivals[-1] / tick) + 1
+    load = [0.0] * bins
+    number = [0] * bins
+    for at, seconds in zip(arrivals, work, strict=True):
+        load[int(at / tick)] += seconds
+        number[int(at / tick)] += 1
+    half = max(1, round(30.0 / tick))
+    found = []
+    for i in range(bins):
+        near = range(max(0, i - half), min(bins, i + half + 1))
+        seconds, count = sum(load[j] for j in near), sum(number[j] for j in near)
+        offered = seconds / (len(near) * tick)
+        each = seconds / count if count else 1.0
+        servers = servers_needed(offered, each, target, miss, 1.0)
+        found.append(max(low, math.ceil(servers / slots)))
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """A peer and the targets to try: its default first, then what a careful user would tune.
+
+    A target is a share of one replica's slots for ``decode`` and requests for prefill.
+    """
+
+    make: Callable[[Bounds, float], Scaler]
+    prefill: tuple[float, ...]
+    decode: tuple[float, ...]
+
+
+_QUEUES = (1.0, 0.5, 0.7, 2.0, 4.0)
+_SHARES = (0.8, 0.5, 0.65, 0.95)
+PEERS: Mapping[str, Peer] = {
+    "keda-hpa": Peer(KedaHpa, _QUEUES, _SHARES),
+    "target-tracking": Peer(TargetTracking, _QUEUES, _SHARES),
+    "step-scaling": Peer(StepScaling, _QUEUES, _SHARES),
+    "knative-kpa": Peer(KnativeKpa, (1.0, 0.7, 1.5, 3.0), (1.0, 0.7, 1.3)),
+    "ray-serve": Peer(RayServe, (2.0, 0.5, 0.7, 1.0, 4.0), _SHARES),
+    "dynamo-load": Peer(DynamoLoad, (1.0, 0.3), (1.0, 0.8)),
+    "dynamo-throughput": Peer(DynamoThroughput, (0.8, 0.4, 0.6), (0.8, 0.5, 0.65)),
+}

@@ -1,0 +1,215 @@
+"""One policy over one trace: the fleet tick by tick, and what its users and its owner felt."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ecs_dynamo.simulate.fleet import FleetSpec, Pool, arrived_by
+from ecs_dynamo.simulate.scalers import Scaler, View
+from ecs_dynamo.simulate.trace import Trace
+
+TICK_SECONDS = 15.0
+"""The daemon's and most peers' period of decisions."""
+MAX_DRAIN_SECONDS = 6 * 3600.0
+"""How long after the last arrival a queue may take; what is left then never started."""
+
+MakeScaler = Callable[[str, int], Scaler]
+"""(pool name, slots a replica) -> its scaler."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a run came to. Times are seconds; ``attainment`` is the share of requests that waited
+    at most the target, in both queues together. ``history`` has (time, prefill, decode) counts.
+    """
+
+    policy: str
+    trace: str
+    requests: int
+    attainment: float
+    queue_p50: float
+    queue_p90: float
+    queue_p99: float
+    ttft_p50: float
+    ttft_p90: float
+    ttft_p99: float
+    gpu_hours: float
+    launches: int
+    wasted: int
+    history: tuple[tuple[float, int, int], ...]
+
+
+class _Stage:
+    """A pool with its queue and its scaler."""
+
+    def __init__(
+        self, pool: Pool, scaler: Scaler, arrivals: list[float], work: list[float]
+    ) -> None:
+        self.pool, self.scaler = pool, scaler
+        self.arrivals, self.work = arrivals, work
+        self.starts: list[float] = []
+        self.begun = 0
+        self.arrived = 0
+        self.seen_arrived = 0
+        self.done = 0
+        self.readied: set[int] = set()
+        self.busy_seconds = 0.0
+
+    def advance(self, until: float) -> tuple[int, int]:
+        """Serve up to ``until``; the range of requests that started."""
+        before = self.begun
+        self.begun = self.pool.serve(self.arrivals, self.work, before, until, self.starts)
+        return before, self.begun
+
+    def view(self, now: float, tick: float) -> View:
+        """What the scaler sees."""
+        pool = self.pool
+        self.arrived = arrived_by(self.arrivals, now, self.arrived)
+        busy = pool.busy(now)
+        finished = self.begun - busy
+        arrived, self.seen_arrived = self.arrived - self.seen_arrived, self.arrived
+        done, self.done = max(0, finished - self.done), max(finished, self.done)
+        ready = pool.ready(now)
+        for replica in pool.replicas.values():
+            if replica.ready_at <= now and replica.id not in self.readied:
+                self.readied.add(replica.id)
+                if replica.ready_at > replica.launched:
+                    pool.cold_starts.append(replica.ready_at - replica.launched)
+        self.busy_seconds += busy * tick
+        total = max(self.done, 1)
+        return View(
+            now=now,
+            tick=tick,
+            current=pool.desired,
+            ready=ready,
+            starting=pool.starting(now),
+            queue=self.arrived - finished,
+            waiting=self.arrived - self.begun,
+            busy=busy,
+            slots=pool.slots,
+            arrived=arrived,
+            done=done,
+            mean_service=self.busy_seconds / total,
+            cold_starts=tuple(pool.cold_starts[-32:]),
+        )
+
+
+def simulate(
+    trace: Trace,
+    policy: str,
+    make_scaler: MakeScaler,
+    *,
+    fleet: FleetSpec,
+    target: float,
+    initial: tuple[int, int],
+    tick: float = TICK_SECONDS,
+    seed: int = 7,
+) -> Result:
+    """Run ``policy`` over ``trace``. The same seed gives every policy the same fleet luck.
+
+    ``target`` is the wait (seconds) that counts as attained, ``initial`` the replicas (prefill,
+    decode) that serve at the start.
+    """
+    arrivals: list[float] = trace.arrivals.tolist()
+    prefill_work: list[float] = (fleet.prefill_base + trace.prompts / fleet.prefill_rate).tolist()
+    decode_work: NDArray[np.float64] = trace.outputs * fleet.decode_token
+    prefill = _Stage(
+        Pool(fleet, random.Random(seed), 1, fleet.gpu_slots),
+        make_scaler("prefill", 1),
+        arrivals,
+        prefill_work,
+    )
+    decode = _Stage(
+        Pool(fleet, random.Random(seed + 1), fleet.decode_slots, fleet.gpu_slots),
+        make_scaler("decode", fleet.decode_slots),
+        [],
+        [],
+    )
+    prefill.pool.start(initial[0], 0.0)
+    decode.pool.start(initial[1], 0.0)
+    order: list[int] = []
+    handoff: list[tuple[float, int]] = []
+    history: list[tuple[float, int, int]] = []
+    outputs: list[float] = decode_work.tolist()
+    now, count = 0.0, len(trace)
+    end = trace.seconds + MAX_DRAIN_SECONDS
+    while now < end:
+        until = now + tick
+        first, last = prefill.advance(until)
+        handoff += [(prefill.starts[i] + prefill_work[i], i) for i in range(first, last)]
+        handoff.sort()
+        cut = arrived_by_pair(handoff, until)
+        for at, index in handoff[:cut]:
+            decode.arrivals.append(at)
+            decode.work.append(outputs[index])
+            order.append(index)
+        del handoff[:cut]
+        decode.advance(until)
+        now = until
+        for stage, other in ((prefill, decode), (decode, prefill)):
+            stage.pool.desired = max(0, stage.scaler.decide(stage.view(now, tick)))
+            stage.pool.keep(now, used=len(other.pool.replicas))
+        history.append((now, prefill.pool.desired, decode.pool.desired))
+        if now >= trace.seconds and decode.begun >= count:
+            break
+    prefill.pool.close(now)
+    decode.pool.close(now)
+    return _result(trace, policy, target, prefill, decode, order, fleet, history)
+
+
+def arrived_by_pair(handoff: list[tuple[float, int]], until: float) -> int:
+    """How many of the sorted hand-offs lie before ``until``."""
+    low, high = 0, len(handoff)
+    while low < high:
+        middle = (low + high) // 2
+        if handoff[middle][0] < until:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+def _result(
+    trace: Trace,
+    policy: str,
+    target: float,
+    prefill: _Stage,
+    decode: _Stage,
+    order: list[int],
+    fleet: FleetSpec,
+    history: list[tuple[float, int, int]],
+) -> Result:
+    count = len(trace)
+    wait = np.full(count, np.inf)
+    started = np.array(prefill.starts)
+    first_wait = started - trace.arrivals[: len(started)]
+    begun = np.array(order[: len(decode.starts)], dtype=np.int64)
+    second_wait = np.array(decode.starts) - np.array(decode.arrivals[: len(decode.starts)])
+    wait[begun] = first_wait[begun] + second_wait
+    ttft = wait + fleet.prefill_base + trace.prompts / fleet.prefill_rate + fleet.decode_token
+    p = {
+        (name, q): float(np.quantile(values, q / 100, method="lower"))
+        for name, values in (("queue", wait), ("ttft", ttft))
+        for q in (50, 90, 99)
+    }
+    return Result(
+        policy=policy,
+        trace=trace.name,
+        requests=count,
+        attainment=float(np.mean(wait <= target)),
+        queue_p50=p["queue", 50],
+        queue_p90=p["queue", 90],
+        queue_p99=p["queue", 99],
+        ttft_p50=p["ttft", 50],
+        ttft_p90=p["ttft", 90],
+        ttft_p99=p["ttft", 99],
+        gpu_hours=(prefill.pool.gpu_seconds + decode.pool.gpu_seconds) / 3600.0,
+        launches=prefill.pool.launches + decode.pool.launches,
+        wasted=prefill.pool.wasted + decode.pool.wasted,
+        history=tuple(history),
+    )
