@@ -47,8 +47,8 @@ class Forecast:
     """The arrival rate as it is followed. Rates are requests/s, times UTC seconds.
 
     ``level`` and ``trend`` (per second) are Holt's; ``daily`` and ``weekly`` the seasons;
-    ``pending`` are forecasts not due yet as (due, by trend, by season); ``error_trend`` and
-    ``error_season`` are mean squared relative errors of those that were due.
+    ``pending`` are forecasts not due yet as (due, by level, by trend, by season), the last -1
+    where no season is known; ``errors`` are the mean squared relative errors of the three.
     """
 
     at: float
@@ -56,9 +56,8 @@ class Forecast:
     trend: float = 0.0
     daily: Season | None = None
     weekly: Season | None = None
-    pending: tuple[tuple[float, float, float], ...] = ()
-    error_trend: float = -1.0
-    error_season: float = -1.0
+    pending: tuple[tuple[float, float, float, float], ...] = ()
+    errors: tuple[float, float, float] = (0.04, 0.04, 0.04)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +65,9 @@ class Service:
     """What one replica does: sums over a fading window, so that their ratio is a mean.
 
     ``busy`` slot-seconds were spent on ``done`` requests; ``queue`` is the last depth seen.
-    ``counts`` and ``squares`` are of arrivals a tick and give their dispersion.
+    ``counts`` and ``squares`` are of arrivals a tick and give their dispersion; ``slow`` is the
+    arrival rate over hours. ``caution`` is learned from requests that had to wait: up to 1 it is
+    the share of the forecast's margin, above 1 a reserve in multiples of ``slow``.
     """
 
     at: float
@@ -76,6 +77,8 @@ class Service:
     ticks: float = 0.0
     counts: float = 0.0
     squares: float = 0.0
+    slow: float = 0.0
+    caution: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)

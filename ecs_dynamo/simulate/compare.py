@@ -55,8 +55,10 @@ class Setting:
 
     @property
     def initial(self) -> tuple[int, int]:
-        """What serves at the start: right for the first five minutes, whatever the policy."""
-        return self.sized(0.0, min(300.0, max(self.trace.seconds, 1.0)))
+        """What serves at the start: right for the busiest of the first ten minutes, whatever the
+        policy, as no policy could have more by then."""
+        minutes = [self.sized(60.0 * m, 60.0 * (m + 1)) for m in range(10)]
+        return max(m[0] for m in minutes), max(m[1] for m in minutes)
 
     def run(self, name: str, make: MakeScaler) -> Result:
         """One policy over the trace."""

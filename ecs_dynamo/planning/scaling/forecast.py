@@ -1,8 +1,8 @@
 """Where the arrival rate goes over the next cold start: level, trend, season, and how sure.
 
-Holt's linear trend with damping (Gardner and McKenzie 1985) follows the rate; daily and weekly
+Holt's level and damped trend (Gardner and McKenzie 1985) follow the rate; daily and weekly
 profiles carry it once a whole period was seen. Each forecast is kept until it is due and held
-against what came: the better of the two forecasters is believed, and its error is the margin.
+against what came: the best of the three forecasters is believed, and its error is the margin.
 """
 
 from __future__ import annotations
@@ -77,27 +77,33 @@ def _by_season(state: Forecast, ahead: float) -> float | None:
     return None
 
 
+def _three(state: Forecast, ahead: float) -> tuple[float, float, float]:
+    """The forecasts by level, trend and season (-1: no season is known yet)."""
+    seasonal = _by_season(state, ahead)
+    return state.level, _by_trend(state, ahead), -1.0 if seasonal is None else seasonal
+
+
+def _best(state: Forecast, forecasts: tuple[float, float, float]) -> int:
+    """The forecaster with the smallest error so far, of those that know something."""
+    return min((i for i in range(3) if forecasts[i] >= 0), key=lambda i: state.errors[i])
+
+
 def predict(state: Forecast, ahead: float) -> float:
     """The expected rate ``ahead`` seconds from the last observation, in requests/s."""
-    seasonal = _by_season(state, ahead)
-    trend = _by_trend(state, ahead)
-    if seasonal is None or state.error_season < 0:
-        return trend
-    return seasonal if state.error_season <= state.error_trend else trend
+    forecasts = _three(state, ahead)
+    return forecasts[_best(state, forecasts)]
 
 
 def spread(state: Forecast) -> float:
-    """The relative standard error of the forecaster in use; 0.2 until one is known."""
-    errors = [e for e in (state.error_trend, state.error_season) if e >= 0]
-    return math.sqrt(min(errors)) if errors else 0.2
+    """The relative standard error of the forecaster in use."""
+    return math.sqrt(state.errors[_best(state, _three(state, 0.0))])
 
 
 def follow(state: Forecast | None, rate: float, now: float, horizon: float) -> Forecast:
     """The state after seeing ``rate`` (requests/s) at ``now``; forecasts look ``horizon`` ahead."""
     if state is None:
-        return Forecast(
-            now, rate, 0.0, _fold(new_season(DAY), rate, now), _fold(new_season(WEEK), rate, now)
-        )
+        daily, weekly = (_fold(new_season(period), rate, now) for period in (DAY, WEEK))
+        return Forecast(now, rate, 0.0, daily, weekly)
     elapsed = now - state.at
     if elapsed <= 0:
         return state
@@ -107,35 +113,31 @@ def follow(state: Forecast | None, rate: float, now: float, horizon: float) -> F
     level = ahead + weight * (rate - ahead)
     slope = (level - state.level) / elapsed
     trend = state.trend * damp + _weight(elapsed, TREND_SECONDS) * (slope - state.trend * damp)
-    error_trend, error_season = state.error_trend, state.error_season
-    pending = state.pending
+    pending, errors = state.pending, state.errors
     while pending and pending[0][0] <= now:
-        _, by_trend, by_season = pending[0]
+        _, *forecasts = pending[0]
         pending = pending[1:]
-        blend = _weight(KEEP_EVERY, ERROR_SECONDS)
-        error_trend = _judge(error_trend, by_trend, level, blend)
-        if by_season >= 0:
-            error_season = _judge(error_season, by_season, level, blend)
-    daily, weekly = state.daily, state.weekly
+        one, two, three = (
+            error if forecast < 0 else _judged(error, forecast, level)
+            for error, forecast in zip(errors, forecasts, strict=True)
+        )
+        errors = (one, two, three)
     made = Forecast(
         now,
         max(level, 0.0),
         trend,
-        _fold(daily, rate, now) if daily else None,
-        _fold(weekly, rate, now) if weekly else None,
+        _fold(state.daily, rate, now) if state.daily else None,
+        _fold(state.weekly, rate, now) if state.weekly else None,
         pending,
-        error_trend,
-        error_season,
+        errors,
     )
     if not pending or now + horizon - pending[-1][0] >= KEEP_EVERY:
-        seasonal = _by_season(made, horizon)
-        kept = (now + horizon, _by_trend(made, horizon), -1.0 if seasonal is None else seasonal)
-        made = replace(made, pending=(*pending, kept))
+        made = replace(made, pending=(*pending, (now + horizon, *_three(made, horizon))))
     return made
 
 
-def _judge(error: float, predicted: float, came: float, weight: float) -> float:
+def _judged(error: float, predicted: float, came: float) -> float:
     """Mean squared relative error with one more forecast that was due."""
     scale = max(predicted, 0.1 * came, 1e-6)
-    squared = min(((came - predicted) / scale) ** 2, 4.0)
-    return squared if error < 0 else error + weight * (squared - error)
+    squared = min(((came - predicted) / scale) ** 2, 1.0)
+    return error + _weight(KEEP_EVERY, ERROR_SECONDS) * (squared - error)

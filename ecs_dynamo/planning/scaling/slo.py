@@ -29,6 +29,10 @@ from ecs_dynamo.planning.scaling.staffing import servers_needed
 
 WORK_SECONDS = 1800.0
 """How long a measured service time counts: mixes of requests change within the hour."""
+SLOW_SECONDS = 7200.0
+LEARNING = 0.04
+"""One late stretch of a cold start raises the caution by about one; it fades within a day."""
+MAX_CAUTION = 8.0
 MIN_DONE = 5.0
 """Requests before the measured service time is believed."""
 
@@ -36,7 +40,7 @@ MIN_DONE = 5.0
 def learn(state: Service | None, given: ScalingInput, depth: float, rate: float) -> Service:
     """The service state after one more look; ``rate`` is the arrivals' since the last one."""
     if state is None:
-        return Service(at=given.now, queue=depth)
+        return Service(at=given.now, queue=depth, slow=rate)
     elapsed = given.now - state.at
     if elapsed <= 0:
         return state
@@ -45,7 +49,7 @@ def learn(state: Service | None, given: ScalingInput, depth: float, rate: float)
     arrived = rate * elapsed
     done = max(0.0, arrived - (depth - state.queue))
     busy = 0.5 * (min(depth, slots) + min(state.queue, slots)) * elapsed
-    return Service(
+    made = Service(
         at=given.now,
         queue=depth,
         busy=state.busy * fade + busy,
@@ -53,7 +57,27 @@ def learn(state: Service | None, given: ScalingInput, depth: float, rate: float)
         ticks=state.ticks * fade + 1.0,
         counts=state.counts * fade + arrived,
         squares=state.squares * fade + arrived * arrived,
+        slow=state.slow + (1.0 - math.exp(-elapsed / SLOW_SECONDS)) * (rate - state.slow),
+        caution=state.caution,
     )
+    return replace(made, caution=_caution(made, given, depth, arrived))
+
+
+def _caution(service: Service, given: ScalingInput, depth: float, arrived: float) -> float:
+    """The caution after this tick: up where arrivals are late, slowly down where they are not.
+
+    Adaptive conformal inference (Gibbs and Candes 2021): with steps of (1 - miss) up and miss down,
+    the long-run share of late requests goes to ``miss`` whatever the traffic.
+    """
+    mean = service.counts / service.ticks if service.ticks else 0.0
+    if service.done < MIN_DONE or mean <= 0:
+        return service.caution
+    each = service.busy / service.done
+    slots = given.ready * given.spec.concurrency
+    waiting = max(0.0, depth - slots)
+    late = waiting * each > given.spec.target_queue_seconds * slots
+    step = LEARNING * min(arrived / mean, 4.0) * ((1.0 if late else 0.0) - given.spec.miss)
+    return min(max(service.caution + step, 0.0), MAX_CAUTION)
 
 
 def _variability(service: Service) -> float:
@@ -104,7 +128,9 @@ def _plan(given: ScalingInput, demand: Demand, depth: float, rate: float) -> Sca
     per_replica = slots / each
     reach = cold + spec.target_queue_seconds
     expected = max(predict(forecast, ahead) for ahead in (0.0, 0.5 * reach, reach))
-    planned = expected * (1.0 + spec.headroom * spread(forecast))
+    margin = min(service.caution, 1.0) * spec.headroom * spread(forecast)
+    reserve = service.caution * service.slow if service.caution > 1.0 else 0.0
+    planned = max(expected * (1.0 + margin), reserve)
     steady = math.ceil(
         servers_needed(
             planned * each, each, spec.target_queue_seconds, spec.miss, _variability(service)
