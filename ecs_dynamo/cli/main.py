@@ -9,7 +9,19 @@ from typing import Annotated
 import typer
 
 from ecs_dynamo import __version__
-from ecs_dynamo.cli import demo, down, init, local, plan, reconcile, run, schema, status, validate
+from ecs_dynamo.cli import (
+    demo,
+    down,
+    init,
+    local,
+    plan,
+    reconcile,
+    run,
+    schema,
+    simulate,
+    status,
+    validate,
+)
 from ecs_dynamo.cli.output import say
 from ecs_dynamo.model.errors import EcsDynamoError, ExitCode
 
@@ -39,7 +51,19 @@ def _options(
     del version
 
 
-for _module in (init, validate, plan, reconcile, run, status, down, schema, demo, local):
+for _module in (
+    init,
+    validate,
+    plan,
+    reconcile,
+    run,
+    status,
+    down,
+    schema,
+    simulate,
+    demo,
+    local,
+):
     _module.register(app)
 
 

@@ -27,7 +27,16 @@ ACTIVE = "dynamo_frontend_active_requests"
 QUEUED = "dynamo_frontend_queued_requests"
 STARTED = "dynamo_frontend_requests_started_total"
 FINISHED = "dynamo_frontend_requests_total"
-_WANTED = frozenset({STAGE, ROUTER_QUEUE, ACTIVE, QUEUED, STARTED, FINISHED})
+PROMPT_TOKENS = "dynamo_frontend_input_sequence_tokens_sum"
+OUTPUT_TOKENS = "dynamo_frontend_output_sequence_tokens_sum"
+RATES: Mapping[str, tuple[str, str]] = {
+    "arrival_rate": (STARTED, "requests/s"),
+    "completion_rate": (FINISHED, "requests/s"),
+    "prompt_token_rate": (PROMPT_TOKENS, "tokens/s"),
+    "output_token_rate": (OUTPUT_TOKENS, "tokens/s"),
+}
+"""Signal kind -> (counter, unit of its rate); all of them are the whole graph's."""
+_WANTED = frozenset({STAGE, ROUTER_QUEUE, ACTIVE, QUEUED, *(m for m, _ in RATES.values())})
 
 PHASES: Mapping[Role, tuple[str, str]] = {
     Role.PREFILL: ("prefill", "prefill"),
@@ -120,7 +129,7 @@ class FrontendAdapter:
     def __init__(self) -> None:
         self._rates = Rates()
         self._scraped: tuple[float, asyncio.Task[tuple[Scrape, ...]]] | None = None
-        self._rate_values: tuple[float, float | None, float | None] | None = None
+        self._rate_values: tuple[float, dict[str, float]] | None = None
 
     async def read(self, source: object, context: SignalContext) -> tuple[Signal, ...]:
         """Queue depth of the component; arrival and completion rate of the graph."""
@@ -129,29 +138,23 @@ class FrontendAdapter:
             raise SignalError("no frontend is ready to be asked")
         scrapes = await self._scrape(context)
         component, now = context.component, context.now
-        arrivals, completions = self._graph_rates(scrapes, now)
         made = [("queue_depth", queue_depth(component, scrapes), "requests")]
         made.append(("in_flight", sum(s.total(ACTIVE) or 0.0 for s in scrapes), "requests"))
-        if arrivals is not None:
-            made.append(("arrival_rate", arrivals, "requests/s"))
-        if completions is not None:
-            made.append(("completion_rate", completions, "requests/s"))
+        made += [(kind, rate, RATES[kind][1]) for kind, rate in self._graph_rates(scrapes, now)]
         return tuple(
             Signal(component.name, kind, value, unit, now, "frontend") for kind, value, unit in made
         )
 
-    def _graph_rates(
-        self, scrapes: Sequence[Scrape], now: float
-    ) -> tuple[float | None, float | None]:
+    def _graph_rates(self, scrapes: Sequence[Scrape], now: float) -> list[tuple[str, float]]:
         if self._rate_values is None or self._rate_values[0] != now:
-            started = {s.url: s.total(STARTED) or 0.0 for s in scrapes}
-            finished = {s.url: s.total(FINISHED) or 0.0 for s in scrapes}
-            self._rate_values = (
-                now,
-                self._rates.update(STARTED, started, now),
-                self._rates.update(FINISHED, finished, now),
-            )
-        return self._rate_values[1], self._rate_values[2]
+            rates: dict[str, float] = {}
+            for kind, (metric, _) in RATES.items():
+                values = {s.url: s.total(metric) or 0.0 for s in scrapes}
+                rate = self._rates.update(metric, values, now)
+                if rate is not None:
+                    rates[kind] = rate
+            self._rate_values = (now, rates)
+        return list(self._rate_values[1].items())
 
     async def _scrape(self, context: SignalContext) -> tuple[Scrape, ...]:
         if self._scraped is None or self._scraped[0] != context.now:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ecs_dynamo.model.spec import ScalingSpec
+from ecs_dynamo.planning.scaling.staffing import servers_needed
 from ecs_dynamo.simulate.fleet import FleetSpec
 from ecs_dynamo.simulate.peers import PEERS, Bounds, Clairvoyant, Peer, Static, true_counts
 from ecs_dynamo.simulate.run import TICK_SECONDS, MakeScaler, Result, simulate
@@ -75,8 +76,6 @@ class Setting:
 
 def servers_for(load: float, each: float, setting: Setting) -> int:
     """Erlang C at the setting's target."""
-    from ecs_dynamo.planning.scaling.staffing import servers_needed
-
     return servers_needed(load, each, setting.target, setting.miss, 1.0)
 
 
@@ -131,25 +130,31 @@ def peak_counts(setting: Setting, window: float = 300.0) -> tuple[int, int]:
     return max(s[0] for s in sizes), max(s[1] for s in sizes)
 
 
-def run_clairvoyant(setting: Setting) -> Result:
-    """The bound that knows the future."""
+CLAIRVOYANT_MISSES = (0.01, 0.05, 0.1, 0.2, 0.4)
+
+
+def run_clairvoyant(setting: Setting, goal: float | None = None) -> Result:
+    """The bound that knows the future: the cheapest of several tolerances that attains ``goal``."""
     arrivals: list[float] = setting.trace.arrivals.tolist()
 
-    def make(pool: str, slots: int) -> Clairvoyant:
-        work: list[float] = setting.work(pool).tolist()
-        counts = true_counts(
-            arrivals,
-            work,
-            slots,
-            target=setting.target,
-            miss=setting.miss,
-            tick=TICK_SECONDS,
-            low=setting.low,
-        )
-        ahead = setting.fleet.cold_start * (1 + 2 * setting.fleet.cold_start_spread)
-        return Clairvoyant(counts, TICK_SECONDS, ahead)
+    def run(miss: float) -> Result:
+        def make(pool: str, slots: int) -> Clairvoyant:
+            counts = true_counts(
+                arrivals,
+                setting.work(pool).tolist(),
+                slots,
+                target=setting.target,
+                miss=miss,
+                tick=TICK_SECONDS,
+                low=setting.low,
+            )
+            ahead = setting.fleet.cold_start * (1 + 2 * setting.fleet.cold_start_spread)
+            return Clairvoyant(counts, TICK_SECONDS, ahead)
 
-    return setting.run("clairvoyant", make)
+        return setting.run("clairvoyant", make)
+
+    goal = 1.0 - setting.miss if goal is None else goal
+    return best([run(miss) for miss in CLAIRVOYANT_MISSES], goal)
 
 
 def best(results: Sequence[Result], goal: float) -> Result:

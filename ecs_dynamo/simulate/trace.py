@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 from ecs_dynamo.model.errors import InputError, Problem
 
 COLUMNS = ("arrival_s", "prompt_tokens", "output_tokens")
+RECORDED = ("at", "seconds", "requests", "prompt_tokens", "output_tokens")
+"""Columns of a daemon's recording: UTC seconds of the interval's end, its length, its totals."""
 DAY = 86_400.0
 MAX_ROWS = 50_000_000
 
@@ -75,33 +77,36 @@ def _rows(path: Path) -> Iterator[str]:
 
 
 def load_trace(path: Path) -> Trace:
-    """A CSV file (``.gz`` too) with the columns arrival_s, prompt_tokens, output_tokens.
+    """A CSV file (``.gz`` too) with the columns arrival_s, prompt_tokens, output_tokens, or those
+    of a recording (`RECORDED`), whose requests are spread over their interval.
 
     Raises InputError with file and line.
     """
     wanted = f"a header line {','.join(COLUMNS)} and a row of three numbers for each request"
-    values: list[tuple[float, float, float]] = []
+    values: list[tuple[float, ...]] = []
     try:
         reader = csv.DictReader(_rows(path))
-        missing = [c for c in COLUMNS if c not in (reader.fieldnames or ())]
+        heads = reader.fieldnames or ()
+        columns = RECORDED if "requests" in heads else COLUMNS
+        missing = [c for c in columns if c not in heads]
         if missing:
             raise _problem(path, f"has no column {', '.join(missing)}", f"write {wanted}", 1)
         for row in islice(reader, MAX_ROWS):
             try:
-                at, prompt, output = (float(row[c]) for c in COLUMNS)
+                numbers = tuple(float(row[c]) for c in columns)
             except (TypeError, ValueError):
-                found = ",".join(str(row[c]) for c in COLUMNS)
+                found = ",".join(str(row[c]) for c in columns)
                 raise _problem(
-                    path, f"{found} are not three numbers", f"write {wanted}", reader.line_num
+                    path, f"{found} are not numbers", f"write {wanted}", reader.line_num
                 ) from None
-            if not (0 <= at < 1e10 and 0 <= prompt < 1e9 and 0 <= output < 1e9):
+            if not all(0 <= number < 1e12 for number in numbers):
                 raise _problem(
                     path,
-                    f"{at:g},{prompt:g},{output:g} is out of range",
+                    f"{','.join(f'{n:g}' for n in numbers)} is out of range",
                     "times and token counts are finite and not negative",
                     reader.line_num,
                 )
-            values.append((at, prompt, output))
+            values.append(numbers)
     except (OSError, EOFError, UnicodeDecodeError, csv.Error) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise _problem(path, f"can not be read: {reason}", f"give {wanted}") from None
@@ -109,7 +114,29 @@ def load_trace(path: Path) -> Trace:
         raise _problem(path, "has no request", f"write {wanted}")
     table = np.array(values, dtype=np.float64)
     name = path.name.removesuffix(".gz").removesuffix(".csv")
+    if columns is RECORDED:
+        table = _spread(path, table)
     return _sorted(name, table[:, 0], table[:, 1], table[:, 2])
+
+
+def _spread(path: Path, table: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The requests of a recording, evenly over their intervals, each with the mean lengths."""
+    counts = table[:, 2].round().astype(np.int64)
+    total = int(counts.sum())
+    if not 0 < total <= MAX_ROWS:
+        raise _problem(path, f"has {total} requests", f"record 1 to {MAX_ROWS}")
+    each = np.maximum(counts, 1)
+    places = np.concatenate([(np.arange(n) + 0.5) / n for n in counts if n])
+    begin = np.repeat(table[:, 0] - table[:, 1], counts)
+    made = np.column_stack(
+        (
+            begin + places * np.repeat(table[:, 1], counts),
+            np.repeat(table[:, 3] / each, counts),
+            np.repeat(table[:, 4] / each, counts),
+        )
+    )
+    made[:, 0] -= made[:, 0].min()
+    return made
 
 
 def _made(

@@ -27,7 +27,7 @@ from ecs_dynamo.planning.scaling.policy import ScalingInput, ScalingOutput
 from ecs_dynamo.planning.scaling.settle import hold, settle
 from ecs_dynamo.planning.scaling.staffing import servers_needed
 
-WORK_SECONDS = 1800.0
+WORK_SECONDS = 600.0
 """How long a measured service time counts: mixes of requests change within the hour."""
 SLOW_SECONDS = 7200.0
 LEARNING = 0.04

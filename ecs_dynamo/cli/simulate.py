@@ -1,0 +1,257 @@
+"""`ecs-dynamo simulate`: what a scaling policy would have done with a trace of requests."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ecs_dynamo.cli.options import JsonOption, load
+from ecs_dynamo.cli.output import print_json, print_table, say
+from ecs_dynamo.model.errors import EcsDynamoError, InputError, Problem
+from ecs_dynamo.model.spec import ScalingSpec
+
+if TYPE_CHECKING:
+    from ecs_dynamo.simulate.compare import Setting
+    from ecs_dynamo.simulate.run import Result
+
+GENERATED = ("day", "bursty", "month")
+
+
+def _need_extra() -> None:
+    try:
+        import matplotlib  # noqa: F401
+        import numpy as np  # noqa: F401
+    except ImportError as error:
+        raise EcsDynamoError(
+            f"simulate needs {error.name}: pip install 'ecs-dynamo[simulate]'"
+        ) from None
+
+
+def _setting(
+    trace: str,
+    scale: int,
+    target: float,
+    miss: float,
+    bounds: tuple[int, int],
+    fleet: dict[str, float],
+    seed: int,
+) -> Setting:
+    from ecs_dynamo.simulate.compare import Setting
+    from ecs_dynamo.simulate.fleet import FleetSpec
+    from ecs_dynamo.simulate.trace import GENERATORS, load_trace
+
+    path = Path(trace)
+    if trace in GENERATORS and not path.exists():
+        loaded = GENERATORS[trace](seed)
+    else:
+        loaded = load_trace(path)
+    low, high = bounds
+    if low > high:
+        raise InputError(
+            Problem(f"--min {low} is above --max {high}", field="--min", remedy="lower it")
+        )
+    spec = FleetSpec(
+        prefill_rate=fleet["prefill_rate"],
+        decode_token=fleet["decode_token"],
+        decode_slots=int(fleet["decode_slots"]),
+        cold_start=fleet["cold_start"],
+        gpu_slots=int(fleet["gpu_slots"]),
+    )
+    return Setting(
+        loaded.scaled(scale, seed), spec, target=target, miss=miss, low=low, high=high, seed=seed
+    )
+
+
+def _scaling(file: Path, component: str | None) -> ScalingSpec:
+    found = {c.name: c.scaling for c in load(file).graph.components if c.scaling}
+    if component is None and len(found) == 1:
+        return next(iter(found.values()))
+    if component is None or component not in found:
+        raise InputError(
+            Problem(
+                f"no component {component} with scaling" if component else "which component?",
+                file=str(file),
+                field="--component",
+                remedy=f"name one of {', '.join(found) or 'those with scaling (there is none)'}",
+            )
+        )
+    return found[component]
+
+
+def _runs(setting: Setting, policies: list[str], own: ScalingSpec | None) -> Iterator[Result]:
+    from ecs_dynamo.simulate import compare
+    from ecs_dynamo.simulate.peers import PEERS
+
+    for name in policies:
+        if name == "file" and own is not None:
+            yield compare.run_own(setting, own, f"file ({own.policy})")
+        elif name in compare.OWN:
+            yield compare.run_own(setting, compare.own_spec(setting, name))
+        elif name == "clairvoyant":
+            yield compare.run_clairvoyant(setting)
+        elif name == "static":
+            yield compare.run_static(setting, "static (peak)", compare.peak_counts(setting))
+        else:
+            peer = PEERS[name]
+            yield compare.run_peer(setting, name, peer, peer.prefill[0], peer.decode[0])
+
+
+def _chosen(asked: list[str], file: Path | None) -> list[str]:
+    from ecs_dynamo.simulate import compare
+    from ecs_dynamo.simulate.peers import PEERS
+
+    known = [*compare.OWN, *PEERS, "static", "clairvoyant"]
+    wanted = asked or ["slo"]
+    if file is not None:
+        wanted = ["file", *(w for w in asked if w != "file")]
+    if "all" in wanted:
+        wanted = [*(["file"] if file else []), *known]
+    for name in wanted:
+        if name not in known and not (name == "file" and file):
+            raise InputError(
+                Problem(
+                    f"there is no policy {name}",
+                    field="--policy",
+                    remedy=f"write one of {', '.join(known)}, or all",
+                )
+            )
+    return list(dict.fromkeys(wanted))
+
+
+def _recommend(
+    setting: Setting, goal: float, own: ScalingSpec | None, as_json: bool, plot: Path | None
+) -> None:
+    from ecs_dynamo.simulate.recommend import as_yaml, candidates, frontier, recommend
+    from ecs_dynamo.simulate.report import HEADS, plot_frontier, row
+
+    tried = []
+    for candidate in candidates(setting, own):
+        tried.append(candidate)
+        if sys.stderr.isatty():
+            say(f"tried {len(tried)}: {candidate.result.policy}", style="dim", stderr=True)
+    best, front = recommend(tried, goal), frontier(tried)
+    if plot is not None:
+        title = f"{setting.trace.name}: cost and latency, target {setting.target:g} s"
+        plot_frontier([c.result for c in tried], plot, title)
+    if as_json:
+        print_json(
+            {
+                "recommended": best.spec.model_dump(mode="json", by_alias=True),
+                "result": _document(best.result),
+                "frontier": [_document(c.result) for c in front],
+            }
+        )
+        return
+    rows = (row(c.result) for c in front)
+    print_table("Cost and latency: what no other setting beats", HEADS, rows)
+    say()
+    met = best.result.attainment >= goal
+    say(
+        f"{'Cheapest that attains' if met else 'None attains; nearest to'} {100 * goal:g} %:",
+        style="green" if met else "yellow",
+    )
+    say(as_yaml(best.spec))
+
+
+def _document(result: Result) -> dict[str, object]:
+    values = dataclasses.asdict(result)
+    del values["history"]
+    return values
+
+
+def simulate(
+    trace: Annotated[
+        str,
+        typer.Argument(
+            help="A CSV file (arrival_s,prompt_tokens,output_tokens; or a recording of the "
+            f"daemon; .gz too), or a generated trace: {', '.join(GENERATED)}."
+        ),
+    ] = "day",
+    policy: Annotated[
+        list[str] | None,
+        typer.Option("--policy", "-p", help="slo, queue, a peer, static, clairvoyant, or all."),
+    ] = None,
+    file: Annotated[
+        Path | None, typer.Option("--file", "-f", help="Take a component's scaling from here.")
+    ] = None,
+    component: Annotated[
+        str | None, typer.Option("--component", help="Which one of the graph file.")
+    ] = None,
+    target: Annotated[
+        float, typer.Option("--target", min=0.01, help="Queue time that is attained, seconds.")
+    ] = 2.0,
+    goal: Annotated[
+        float, typer.Option("--goal", min=0.01, max=0.9999, help="Share that should attain it.")
+    ] = 0.99,
+    scale: Annotated[int, typer.Option("--scale", min=1, help="Multiply the load.")] = 1,
+    low: Annotated[int, typer.Option("--min", min=0, help="Fewest replicas of a pool.")] = 1,
+    high: Annotated[int, typer.Option("--max", min=1, help="Most replicas of a pool.")] = 128,
+    cold_start: Annotated[
+        float, typer.Option("--cold-start", min=0.0, help="Mean, seconds.")
+    ] = 210.0,
+    prefill_rate: Annotated[
+        float, typer.Option("--prefill-rate", min=1.0, help="Prompt tokens/s of a replica.")
+    ] = 4000.0,
+    decode_token: Annotated[
+        float, typer.Option("--decode-token", min=1e-6, help="Seconds for an output token.")
+    ] = 0.03,
+    decode_slots: Annotated[
+        int, typer.Option("--decode-slots", min=1, help="Requests that a decode replica holds.")
+    ] = 16,
+    gpus: Annotated[int, typer.Option("--gpus", min=1, help="GPU slots of the cluster.")] = 256,
+    seed: Annotated[int, typer.Option("--seed", help="Of the fleet's luck.")] = 7,
+    recommend: Annotated[
+        bool, typer.Option("--recommend", help="Try settings, and propose the cheapest.")
+    ] = False,
+    plot: Annotated[Path | None, typer.Option("--plot", help="Write a PNG or SVG.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Replay a trace through a model of the fleet, with the policies of production and peers."""
+    _need_extra()
+    from ecs_dynamo.simulate.report import HEADS, plot_history, row
+
+    if plot is not None and plot.suffix.lower() not in (".png", ".svg"):
+        raise InputError(
+            Problem(f"{plot} is no picture", field="--plot", remedy="end it in .png or .svg")
+        )
+    fleet = {
+        "prefill_rate": prefill_rate,
+        "decode_token": decode_token,
+        "decode_slots": float(decode_slots),
+        "cold_start": cold_start,
+        "gpu_slots": float(gpus),
+    }
+    own = _scaling(file, component) if file is not None else None
+    setting = _setting(trace, scale, target, 1.0 - goal, (low, high), fleet, seed)
+    if recommend:
+        _recommend(setting, goal, own, as_json, plot)
+        return
+    results: list[Result] = []
+    for result in _runs(setting, _chosen(policy or [], file), own):
+        results.append(result)
+        if sys.stderr.isatty():
+            say(f"{result.policy} done", style="dim", stderr=True)
+    if plot is not None:
+        plot_history(setting.trace, results, plot)
+    if as_json:
+        print_json([_document(r) for r in results])
+        return
+    hours = setting.trace.seconds / 3600
+    print_table(
+        f"{setting.trace.name}: {len(setting.trace):,} requests in {hours:.1f} h; attained: waited "
+        f"at most {target:g} s",
+        HEADS,
+        (row(r) for r in results),
+    )
+    if plot is not None:
+        say(f"wrote {plot}")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to ``app``."""
+    app.command()(simulate)

@@ -1,0 +1,110 @@
+"""Results as a table and as pictures."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from ecs_dynamo.simulate.run import Result
+from ecs_dynamo.simulate.trace import Trace
+
+HEADS = (
+    "policy",
+    "attained",
+    "queue p50",
+    "p90",
+    "p99",
+    "TTFT p50",
+    "p90",
+    "p99",
+    "GPU hours",
+    "launches",
+    "wasted",
+)
+
+
+def seconds(value: float) -> str:
+    """A time in the fewest figures that tell it."""
+    if math.isinf(value):
+        return "never"
+    return f"{value:.2f} s" if value < 10 else f"{value:.0f} s"
+
+
+def row(result: Result) -> tuple[str, ...]:
+    """One line of the table, in the order of `HEADS`."""
+    times = (
+        result.queue_p50,
+        result.queue_p90,
+        result.queue_p99,
+        result.ttft_p50,
+        result.ttft_p90,
+        result.ttft_p99,
+    )
+    return (
+        result.policy,
+        f"{100 * result.attainment:.2f} %",
+        *(seconds(t) for t in times),
+        f"{result.gpu_hours:.1f}",
+        str(result.launches),
+        str(result.wasted),
+    )
+
+
+def markdown(results: Sequence[Result]) -> str:
+    """The table for the documentation."""
+    lines = [f"| {' | '.join(HEADS)} |", "|" + " --- |" * len(HEADS)]
+    lines += [f"| {' | '.join(row(r))} |" for r in results]
+    return "\n".join(lines) + "\n"
+
+
+def plot_history(trace: Trace, results: Sequence[Result], path: Path) -> None:
+    """Load and replicas over time. PNG or SVG by the name of ``path``."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(11, 6.5), layout="constrained")
+    top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(1, 2))
+    width = max(60.0, trace.seconds / 400)
+    counts, edges = np.histogram(trace.arrivals, np.arange(0, trace.seconds + width, width))
+    top.fill_between(edges[:-1] / 3600, counts / width, color="tab:gray", alpha=0.5, step="post")
+    top.set_ylabel("requests/s")
+    top.set_title(f"{trace.name}: {len(trace):,} requests")
+    for result in results:
+        times = [t / 3600 for t, _, _ in result.history]
+        total = [p + d for _, p, d in result.history]
+        label = (
+            f"{result.policy}: {100 * result.attainment:.2f} % attained, "
+            f"{result.gpu_hours:.1f} GPU hours"
+        )
+        bottom.step(times, total, where="post", label=label, linewidth=1.4)
+    bottom.set_ylabel("desired replicas (prefill + decode)")
+    bottom.set_xlabel("hours")
+    bottom.set_ylim(bottom=0)
+    bottom.legend(loc="upper left", fontsize=8)
+    figure.savefig(path, dpi=110)
+
+
+def plot_frontier(results: Sequence[Result], path: Path, title: str) -> None:
+    """Missed requests over GPU hours: nearer to the lower left corner is better."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8.5, 6), layout="constrained")
+    axes = figure.subplots()
+    for name in dict.fromkeys(r.policy.split(" ")[0] for r in results):
+        own = sorted(
+            (r for r in results if r.policy.split(" ")[0] == name), key=lambda r: r.gpu_hours
+        )
+        x = [r.gpu_hours for r in own]
+        y = [max(100 * (1 - r.attainment), 0.005) for r in own]
+        marker = "*" if name == "slo" else "o"
+        axes.plot(x, y, marker=marker, markersize=13 if name == "slo" else 6, label=name, lw=0.8)
+    axes.set_yscale("log")
+    axes.set_xscale("log")
+    axes.set_xlabel("GPU hours")
+    axes.set_ylabel("requests that waited longer than the target (%)")
+    axes.set_title(title)
+    axes.grid(visible=True, which="both", alpha=0.3)
+    axes.legend(fontsize=8)
+    figure.savefig(path, dpi=110)
