@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 from urllib.parse import urlsplit
 
@@ -28,7 +29,8 @@ class Settings(BaseSettings):
 
     ``signal_seconds`` is how often a graph with scaling is looked at, ``resync_seconds`` one
     without. ``log_format`` auto: console on a terminal, else JSON. ``http_port`` 0: any free one.
-    ``endpoint_url``, ``profile``, ``region`` mean what they mean to the AWS CLI.
+    ``endpoint_url``, ``profile``, ``region`` mean what they mean to the AWS CLI. Demand is recorded
+    for `simulate` in ``record_directory``, where it is set.
     """
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
@@ -46,13 +48,14 @@ class Settings(BaseSettings):
     profile: str | None = None
     region: str | None = None
     shutdown_timeout_seconds: Positive = 25.0
+    record_directory: Path | None = None
 
     @field_validator("log_level", "log_format", mode="before")
     @classmethod
     def _any_case(cls, value: object) -> object:
         return value.lower() if isinstance(value, str) else value
 
-    @field_validator("endpoint_url", "profile", "region", mode="before")
+    @field_validator("endpoint_url", "profile", "region", "record_directory", mode="before")
     @classmethod
     def _empty_is_unset(cls, value: object) -> object:
         return None if value == "" else value

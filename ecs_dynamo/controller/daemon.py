@@ -23,6 +23,7 @@ from ecs_dynamo.controller.events import Event, EventRing, events_of
 from ecs_dynamo.controller.http import serve_http
 from ecs_dynamo.controller.metrics import Metrics
 from ecs_dynamo.controller.reconciler import POLL_SECONDS, Pass, Reconciler, open_reconciler
+from ecs_dynamo.controller.record import Recorder
 from ecs_dynamo.controller.status import document, pass_status, timestamp
 from ecs_dynamo.controller.watch import Watches
 from ecs_dynamo.model.errors import InputError, Problem
@@ -103,6 +104,8 @@ class GraphLoop:
         self._settings = settings
         self._metrics = metrics
         self._events = events
+        directory = settings.record_directory
+        self._recorder = Recorder(directory) if directory is not None else None
         self._wake = asyncio.Event()
         self._stopping = False
         self._reload = False
@@ -169,6 +172,8 @@ class GraphLoop:
         for problem in done.unknown:
             _log.warning("not observed", what=problem)
         self._metrics.record(done)
+        if self._recorder is not None:
+            await asyncio.to_thread(self._recorder.record, done)
         self._watches.follow(done.plan.endpoints)
         self.last = done
         whole = not done.failed and not done.unknown

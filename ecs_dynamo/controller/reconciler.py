@@ -23,12 +23,16 @@ from ecs_dynamo.model.graph import Graph
 from ecs_dynamo.model.plan import Memory, Plan
 from ecs_dynamo.model.snapshot import Snapshot, Unknown
 from ecs_dynamo.planning import down, plan
+from ecs_dynamo.planning.scaling.planner import planner_reached
+from ecs_dynamo.signals.base import SignalError
+from ecs_dynamo.signals.planner import acknowledge
 
 _log = structlog.get_logger(__name__)
 
 POLL_SECONDS = 1.0
 """Pause between passes while something is under way; ECS's own states change about this fast."""
 POLL_MAX_SECONDS = 10.0
+ACKNOWLEDGE_SECONDS = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +118,7 @@ class Reconciler:
                         reason=decision.reason,
                     )
                 results = await self._executor.execute(made, should_stop)
+                await self._tell_planner(made, snapshot)
             seconds = time.monotonic() - started
             _log.debug(
                 "pass done",
@@ -123,6 +128,19 @@ class Reconciler:
                 seconds=round(seconds, 3),
             )
         return Pass(name, now, seconds, snapshot, made, results, observation.problems)
+
+    async def _tell_planner(self, made: Plan, snapshot: Snapshot) -> None:
+        """Acknowledge a decision of Dynamo's planner that is carried out."""
+        etcd = made.endpoints.etcd
+        if etcd is None or not planner_reached(self.graph, snapshot, made.replicas):
+            return
+        url = etcd.split(",")[0]
+        try:
+            decision = await acknowledge(url, self.graph.namespace, ACKNOWLEDGE_SECONDS)
+        except SignalError as error:
+            _log.warning("planner not told", error=str(error))
+            return
+        _log.debug("planner told", decision=decision)
 
     async def until_converged(
         self,

@@ -62,6 +62,7 @@ def markdown(results: Sequence[Result]) -> str:
 
 def plot_history(trace: Trace, results: Sequence[Result], path: Path) -> None:
     """Load and replicas over time. PNG or SVG by the name of ``path``."""
+    from matplotlib import colormaps
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(11, 6.5), layout="constrained")
@@ -71,14 +72,17 @@ def plot_history(trace: Trace, results: Sequence[Result], path: Path) -> None:
     top.fill_between(edges[:-1] / 3600, counts / width, color="tab:gray", alpha=0.5, step="post")
     top.set_ylabel("requests/s")
     top.set_title(f"{trace.name}: {len(trace):,} requests")
-    for result in results:
+    colours = colormaps["tab20"].resampled(20)
+    for number, result in enumerate(results):
         times = [t / 3600 for t, _, _ in result.history]
         total = [p + d for _, p, d in result.history]
         label = (
             f"{result.policy}: {100 * result.attainment:.2f} % attained, "
             f"{result.gpu_hours:.1f} GPU hours"
         )
-        bottom.step(times, total, where="post", label=label, linewidth=1.4)
+        bottom.step(
+            times, total, where="post", label=label, linewidth=1.4, color=colours(number % 20)
+        )
     bottom.set_ylabel("desired replicas (prefill + decode)")
     bottom.set_xlabel("hours")
     bottom.set_ylim(bottom=0)

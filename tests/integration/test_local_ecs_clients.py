@@ -258,7 +258,7 @@ async def test_what_aws_refuses_is_refused(client: Client) -> None:
 
 
 async def test_gpu_slots_and_host_ports_are_finite(client: Client) -> None:
-    gpu = {"resourceRequirements": [{"type": "GPU", "value": "1"}]}
+    gpu: Any = {"resourceRequirements": [{"type": "GPU", "value": "1"}]}
     await client.do(
         "register_task_definition",
         family="gpu",

@@ -70,10 +70,11 @@ def _by_season(state: Forecast, ahead: float) -> float | None:
         now = seasonal_rate(season, state.at)
         then = seasonal_rate(season, state.at + ahead)
         if now is not None and then is not None:
-            # The shape is the season's, the height is today's; far from the profile's height
-            # (a quiet night) the difference counts, not the ratio.
-            ratio = then / now if now > 0.2 * then else 1.0
-            return max(0.0, state.level * min(ratio, 5.0))
+            # The shape is the season's, the height is today's; from a quiet night into the day
+            # the difference counts, not the ratio, which would blow up what little there is.
+            if then <= 3.0 * now:
+                return state.level * then / now if now > 0 else state.level
+            return state.level + then - now
     return None
 
 
@@ -88,10 +89,13 @@ def _best(state: Forecast, forecasts: tuple[float, float, float]) -> int:
     return min((i for i in range(3) if forecasts[i] >= 0), key=lambda i: state.errors[i])
 
 
-def predict(state: Forecast, ahead: float) -> float:
-    """The expected rate ``ahead`` seconds from the last observation, in requests/s."""
+def predict(state: Forecast, ahead: float, judge: Forecast | None = None) -> float:
+    """The expected rate ``ahead`` seconds from the last observation, in requests/s.
+
+    The forecaster is chosen by the errors of ``judge`` (the state itself by default).
+    """
     forecasts = _three(state, ahead)
-    return forecasts[_best(state, forecasts)]
+    return forecasts[_best(judge or state, forecasts)]
 
 
 def spread(state: Forecast) -> float:

@@ -119,21 +119,24 @@ def _plan(given: ScalingInput, demand: Demand, depth: float, rate: float) -> Sca
     service = learn(given.state.service, given, depth, rate)
     forecast = follow(given.state.forecast, rate, given.now, cold)
     state = replace(given.state, service=service, forecast=forecast)
-    if service.done < MIN_DONE or service.busy <= 0.0:
+    # What was learned up to the last look judges this one: so that, all else equal, more demand
+    # never asks for less (a queue that shrinks also looks like a replica that is faster).
+    known, judge = given.state.service, given.state.forecast
+    if known is None or known.done < MIN_DONE or known.busy <= 0.0:
         raw, text = queue.wish(given, demand)
         keep = given.current if depth > 0 else raw
         return settle(given, state, demand, max(raw, keep), f"{text}, still learning its speed")
-    each = service.busy / service.done
+    each = known.busy / known.done
     slots = spec.concurrency
     per_replica = slots / each
     reach = cold + spec.target_queue_seconds
-    expected = max(predict(forecast, ahead) for ahead in (0.0, 0.5 * reach, reach))
-    margin = min(service.caution, 1.0) * spec.headroom * spread(forecast)
-    reserve = service.caution * service.slow if service.caution > 1.0 else 0.0
+    expected = max(predict(forecast, ahead, judge) for ahead in (0.0, 0.5 * reach, reach))
+    margin = min(known.caution, 1.0) * spec.headroom * spread(judge or forecast)
+    reserve = known.caution * known.slow if known.caution > 1.0 else 0.0
     planned = max(expected * (1.0 + margin), reserve)
     steady = math.ceil(
         servers_needed(
-            planned * each, each, spec.target_queue_seconds, spec.miss, _variability(service)
+            planned * each, each, spec.target_queue_seconds, spec.miss, _variability(known)
         )
         / slots
     )

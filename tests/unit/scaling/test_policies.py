@@ -1,0 +1,393 @@
+"""What holds for every policy, whatever comes in."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ecs_dynamo.model.scaling import ColdStarts, ScalingState
+from ecs_dynamo.model.snapshot import Signal, Task
+from ecs_dynamo.model.spec import ScalingSpec, ScheduleSpec
+from ecs_dynamo.planning.scaling.coldstart import cold_start_seconds, observe_cold_starts
+from ecs_dynamo.planning.scaling.demand import read_demand
+from ecs_dynamo.planning.scaling.forecast import follow, predict, seasonal_rate, spread
+from ecs_dynamo.planning.scaling.policy import ScalingInput, ScalingOutput
+from ecs_dynamo.planning.scaling.registry import POLICIES
+from ecs_dynamo.planning.scaling.schedule import is_open, scheduled
+from ecs_dynamo.planning.scaling.staffing import servers_needed
+
+TICK = 15.0
+LONG_AGO = -1e6
+
+
+def spec(**changes: Any) -> ScalingSpec:
+    values: dict[str, Any] = {
+        "min": 1,
+        "max": 10,
+        "scale_down_stabilization_seconds": 120.0,
+        "max_signal_age_seconds": 30.0,
+        "cold_start_seconds": 60.0,
+    }
+    return ScalingSpec.model_validate({**values, **changes})
+
+
+def given_of(
+    scaling: ScalingSpec,
+    now: float,
+    current: int,
+    *signals: tuple[str, float, float],
+    **more: Any,
+) -> ScalingInput:
+    """Signals are (kind, value, age)."""
+    made: dict[str, Any] = {
+        "component": "prefill",
+        "spec": scaling,
+        "current": current,
+        "signals": tuple(
+            Signal("prefill", kind, value, "requests", now - age, "frontend")
+            for kind, value, age in signals
+        ),
+        "state": ScalingState(),
+        "observing_since": LONG_AGO,
+        "now": now,
+        "ready": current,
+    }
+    return ScalingInput(**{**made, **more})
+
+
+def decide(given: ScalingInput) -> ScalingOutput:
+    return POLICIES[given.spec.policy](given)
+
+
+POLICY = st.sampled_from(["slo", "queue"])
+STEP = st.tuples(st.floats(0, 500), st.floats(0, 50), st.floats(0, 60), st.booleans())
+
+
+@given(
+    policy=POLICY,
+    steps=st.lists(STEP, min_size=1, max_size=60),
+    low=st.integers(0, 3),
+    restarts=st.sets(st.integers(0, 60), max_size=3),
+    window=st.sampled_from([0.0, 60.0, 200.0]),
+)
+@settings(max_examples=150, deadline=None)
+def test_bounds_steps_staleness_and_windows(
+    policy: str,
+    steps: list[tuple[float, float, float, bool]],
+    low: int,
+    restarts: set[int],
+    window: float,
+) -> None:
+    scaling = spec(
+        policy=policy,
+        min=low,
+        max=8,
+        scale_down_stabilization_seconds=window,
+        max_step_up=3,
+        max_step_down=2,
+        idle_seconds=90.0,
+    )
+    state, since, now, current = ScalingState(), 0.0, 0.0, max(low, 2)
+    raised, busy = -math.inf, 0.0
+    for index, (depth, rate, age, _) in enumerate(steps):
+        now += TICK
+        if index in restarts:
+            state, since = ScalingState(), now
+            raised = -math.inf
+        given = given_of(
+            scaling,
+            now,
+            current,
+            ("queue_depth", depth, age),
+            ("arrival_rate", rate, age),
+            state=state,
+            observing_since=since,
+        )
+        out = decide(given)
+        desired, state = out.decision.desired, out.state
+        assert low <= desired <= 8
+        assert desired - current <= 3
+        assert current - desired <= 2
+        stale = age > scaling.max_signal_age_seconds
+        assert out.decision.stale == stale
+        if stale:
+            assert desired == current
+        elif depth or rate:
+            busy = now
+        if desired > current:
+            raised = now
+        if desired < current:
+            assert now - raised >= window
+            assert now - since >= window
+        if desired == 0 < current:
+            assert now - max(busy, since) >= scaling.idle_seconds
+        assert f"{current} -> {desired}" in out.decision.reason
+        current = desired
+
+
+@given(
+    policy=POLICY,
+    depth=st.floats(0, 200),
+    more=st.floats(0, 200),
+    rate=st.floats(0, 20),
+    faster=st.floats(0, 20),
+    current=st.integers(1, 10),
+    warm=st.integers(0, 30),
+)
+@settings(max_examples=150, deadline=None)
+def test_more_demand_never_gives_fewer_replicas(
+    policy: str, depth: float, more: float, rate: float, faster: float, current: int, warm: int
+) -> None:
+    """From the same state: a longer queue, or a faster arrival, asks for as many at least."""
+    scaling = spec(
+        policy=policy,
+        max_step_up=10,
+        max_step_down=10,
+        tolerance=0.0,
+        scale_down_stabilization_seconds=0,
+    )
+    state, now = ScalingState(), 0.0
+    for _ in range(warm):
+        now += TICK
+        out = decide(
+            given_of(
+                scaling,
+                now,
+                current,
+                ("queue_depth", float(current), 0),
+                ("arrival_rate", 2.0 * current, 0),
+                state=state,
+            )
+        )
+        state = out.state
+    now += TICK
+
+    def wish(queue: float, arrivals: float) -> int:
+        out = decide(
+            given_of(
+                scaling,
+                now,
+                current,
+                ("queue_depth", queue, 0),
+                ("arrival_rate", arrivals, 0),
+                state=state,
+            )
+        )
+        return out.decision.desired
+
+    assert wish(depth + more, rate) >= wish(depth, rate)
+    assert wish(depth, rate + faster) >= wish(depth, rate)
+
+
+@given(policy=POLICY, depth=st.floats(0, 100), age=st.floats(31, 1000))
+def test_a_stale_source_beside_a_fresh_one_never_lowers(
+    policy: str, depth: float, age: float
+) -> None:
+    scaling = spec(policy=policy, max_step_down=10, scale_down_stabilization_seconds=0)
+    given = given_of(
+        scaling,
+        1000.0,
+        5,
+        ("queue_depth", 0.0, 0.0),
+        ("arrival_rate", 0.0, 0.0),
+        ("queue_depth", depth, age),
+    )
+    assert decide(given).decision.desired >= 5
+
+
+def test_the_largest_demand_wins_and_in_flight_only_stands_in() -> None:
+    given = given_of(
+        spec(),
+        100.0,
+        1,
+        ("queue_depth", 3, 0),
+        ("queue_depth", 7, 5),
+        ("in_flight", 99, 0),
+        ("desired_replicas", 4, 0),
+    )
+    demand = read_demand(given)
+    assert (demand.queue, demand.replicas, demand.incomplete) == (7, 4, False)
+    alone = read_demand(given_of(spec(), 100.0, 1, ("in_flight", 99, 0)))
+    assert alone.queue == 99
+    nothing = read_demand(given_of(spec(), 100.0, 1))
+    assert nothing.why_not is not None
+    assert "no signal" in nothing.why_not
+
+
+@pytest.mark.parametrize("policy", ["slo", "queue"])
+def test_the_planners_count_is_followed_within_bounds(policy: str) -> None:
+    scaling = spec(policy=policy, max=6)
+    out = decide(given_of(scaling, 100.0, 2, ("desired_replicas", 5, 0)))
+    assert (out.decision.desired, "planner wants 5" in out.decision.reason) == (5, True)
+    many = decide(given_of(scaling, 100.0, 5, ("desired_replicas", 50, 0)))
+    assert many.decision.desired == 6
+
+
+def test_static_keeps_the_declared_count_and_schedules_bound_it() -> None:
+    night = ScheduleSpec(cron="0 22 * * *", hours=8, timezone="Europe/Berlin", max=2)
+    morning = ScheduleSpec(cron="0 7 * * 1-5", hours=4, min=6)
+    scaling = spec(policy="static", schedule=(night, morning))
+    berlin_midnight = 1_764_025_200.0  # 2025-11-25 00:00 in Berlin, a Tuesday
+    assert is_open(night, berlin_midnight)
+    assert not is_open(morning, berlin_midnight)
+    assert scheduled(scaling, berlin_midnight).max == 2
+    seven_utc = berlin_midnight + 8 * 3600
+    assert scheduled(scaling, seven_utc).min == 6
+    assert not is_open(night, seven_utc)
+    assert scheduled(scaling, seven_utc + 5 * 3600) == scaling
+    both = scaling.model_copy(update={"schedule": (night, replace_window(night, min=4, max=None))})
+    assert (scheduled(both, berlin_midnight).min, scheduled(both, berlin_midnight).max) == (4, 4)
+    for declared, expected in ((3, 3), (50, 10), (0, 1)):
+        given = given_of(scaling, seven_utc + 5 * 3600, 7, declared=declared)
+        assert decide(given).decision.desired == expected
+
+
+def replace_window(window: ScheduleSpec, **changes: Any) -> ScheduleSpec:
+    return ScheduleSpec.model_validate({**window.model_dump(), **changes})
+
+
+def run_load(
+    scaling: ScalingSpec, rate: float, service: float, ticks: int, current: int
+) -> tuple[ScalingOutput, int]:
+    """A steady load on a pool whose launches take one cold start; the last output and count."""
+    state, now, queue = ScalingState(), 0.0, 0.0
+    ready, starting = current, list[float]()
+    out = None
+    for _ in range(ticks):
+        now += TICK
+        ready += sum(at + 60 <= now for at in starting)
+        starting = [at for at in starting if at + 60 > now]
+        queue = max(rate * service, queue + (rate - ready / service) * TICK)
+        out = decide(
+            given_of(
+                scaling,
+                now,
+                current,
+                ("queue_depth", queue, 0),
+                ("arrival_rate", rate, 0),
+                state=state,
+                ready=ready,
+                starting=tuple(starting),
+            )
+        )
+        state, desired = out.state, out.decision.desired
+        starting += [now] * max(0, desired - current)
+        ready -= max(0, current - desired)
+        current = desired
+    assert out is not None
+    return out, current
+
+
+def test_slo_learns_the_service_time_and_staffs_for_it() -> None:
+    out, count = run_load(spec(max=50, concurrency=1), rate=8.0, service=0.5, ticks=80, current=2)
+    assert 4 < count <= 7  # four are busy all the time
+    service = out.state.service
+    assert service is not None
+    assert service.busy / service.done == pytest.approx(0.5, rel=0.25)
+    assert "/s per replica" in out.decision.reason
+    assert "cold start 60 s" in out.decision.reason
+
+
+def test_slo_falls_back_to_the_depth_without_a_rate() -> None:
+    out = decide(given_of(spec(target=4), 100.0, 1, ("queue_depth", 12, 0)))
+    assert out.decision.desired == 3
+
+
+def test_slo_counts_what_is_starting() -> None:
+    """The same backlog asks for fewer where replicas are on their way already."""
+    scaling = spec(max=50, max_step_up=50)
+    out, count = run_load(scaling, rate=8.0, service=0.5, ticks=60, current=6)
+    state = out.state
+    assert state.service is not None
+    jump = replace(state.service, queue=4.0)
+    at = state.service.at + TICK
+
+    def ask(starting: tuple[float, ...]) -> int:
+        given = given_of(
+            scaling,
+            at,
+            count + len(starting),
+            ("queue_depth", 600.0, 0),
+            ("arrival_rate", 14.0, 0),
+            ready=count,
+            starting=starting,
+            state=replace(state, service=jump),
+        )
+        text = decide(given).decision.reason
+        return int(text.rsplit("wants ", 1)[1].split(",")[0])
+
+    assert ask((at - 50.0,) * 6) < ask(())
+
+
+def test_cold_starts_are_measured_and_restored() -> None:
+    def task(arn: str, created: float, started: float | None) -> Task:
+        return Task(arn, "td", "RUNNING", "RUNNING", created_at=created, started_at=started)
+
+    early = task("a", 0.0, 40.0)
+    known = observe_cold_starts(ColdStarts(), [early], [], now=50.0)
+    assert known.starting == {"a"}
+    known = observe_cold_starts(known, [early], [early], now=90.0)
+    assert known.samples == (("a", 90.0),)
+    assert observe_cold_starts(known, [early], [early], now=120.0) == known
+    # After a restart: ECS's own timestamps.
+    fresh = observe_cold_starts(ColdStarts(), [early], [early], now=5000.0)
+    assert fresh.samples == (("a", 40.0),)
+    assert cold_start_seconds(ColdStarts(), 300.0) == 300.0
+    many = ColdStarts(tuple((str(i), float(i)) for i in range(1, 101)))
+    assert cold_start_seconds(many, 1.0) == 76.0
+    unknown = Task("b", "td", "RUNNING", "RUNNING")
+    assert observe_cold_starts(ColdStarts(), [unknown], [unknown], 1.0) == ColdStarts()
+
+
+@given(st.floats(0.01, 200), st.floats(0.01, 20), st.floats(0, 30), st.floats(0.001, 0.5))
+def test_staffing_is_stable_and_monotone(
+    load: float, service: float, wait: float, miss: float
+) -> None:
+    servers = servers_needed(load, service, wait, miss, 1.0)
+    assert servers > load
+    assert servers_needed(load * 1.1, service, wait, miss, 1.0) >= servers
+    assert servers_needed(load, service, wait + 1, miss, 1.0) <= servers
+    assert servers_needed(load, service, wait, miss / 2, 1.0) >= servers
+
+
+def test_staffing_agrees_with_erlang_c() -> None:
+    # 10 erlangs: C(14, 10) = 0.174, C(15, 10) = 0.102, C(20, 10) = 0.0037 (Erlang C tables).
+    assert servers_needed(10, 1, 0, 0.103, 1.0) == 15
+    assert servers_needed(10, 1, 0, 0.175, 1.0) == 14
+    assert servers_needed(10, 1, 0, 0.004, 1.0) == 20
+    assert servers_needed(0, 1, 0, 0.01, 1.0) == 0
+
+
+def test_a_season_is_used_once_it_was_seen_and_is_better() -> None:
+    state, now = None, 0.0
+    day = 86_400.0
+
+    def rate(at: float) -> float:
+        return 10.0 if 8 <= (at % day) / 3600 < 20 else 1.0
+
+    while now < 4 * day + 7.8 * 3600:
+        now += 60.0
+        state = follow(state, rate(now), now, 900.0)
+    assert state is not None
+    assert seasonal_rate(state.weekly, now) is None
+    assert predict(state, 1800.0) > 4.0  # it is 7:48, and it knows what comes at eight
+    assert spread(state) < 1.0
+    assert follow(state, 5.0, now - 10.0, 900.0) == state
+
+
+@given(st.lists(st.floats(0, 1000), min_size=1, max_size=80), st.floats(1, 600))
+@settings(deadline=None)
+def test_forecasts_are_never_negative_or_wild(rates: list[float], horizon: float) -> None:
+    state, now = None, 0.0
+    for one in rates:
+        now += TICK
+        state = follow(state, one, now, horizon)
+    assert state is not None
+    assert 0 <= predict(state, horizon) <= 20 * max(rates) + 1
+    assert 0 <= spread(state) <= 1
+    assert len(state.pending) <= horizon / 30.0 + 2
