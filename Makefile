@@ -34,6 +34,7 @@ lint: $(STAMP)  ## Lint and check the format
 
 check: lint  ## Lint, strict types, import contracts
 	$(BIN)/mypy
+	$(BIN)/mypy tests benchmarks
 	$(BIN)/lint-imports
 
 format: $(STAMP)  ## Format and fix what can be fixed

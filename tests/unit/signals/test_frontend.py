@@ -1,0 +1,75 @@
+"""Dynamo's metrics as it writes them (recorded from 1.6.1 under load), and their counters."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ecs_dynamo.model.graph import Role
+from ecs_dynamo.signals.base import SignalError
+from ecs_dynamo.signals.frontend import Rates, parse_metrics, queue_depth
+from tests.unit.planning.graphs import component
+
+RECORDED = Path(__file__).parents[2] / "fixtures" / "metrics" / "frontend-1.6.1.txt"
+
+
+def test_queue_depth_by_role_from_recorded_metrics() -> None:
+    scrape = parse_metrics("http://a:8000", RECORDED.read_text())
+    both = [scrape, scrape]
+    assert queue_depth(component("p", Role.PREFILL), [scrape]) == 19
+    assert queue_depth(component("d", Role.DECODE), [scrape]) == 1
+    assert queue_depth(component("w", Role.WORKER), [scrape]) == 0
+    assert queue_depth(component("f", Role.FRONTEND), both) == 40
+    assert queue_depth(component("f", Role.FRONTEND, Role.DECODE), both) == 2
+
+
+def test_a_router_with_a_queue_threshold_moves_waiting_there() -> None:
+    text = (
+        'dynamo_frontend_stage_requests{stage="dispatch",phase="prefill"} 2\n'
+        'dynamo_frontend_router_queue_pending_requests{worker_type="prefill"} 100\n'
+        'dynamo_frontend_router_queue_pending_requests{worker_type="decode"} 3\n'
+    )
+    scrape = parse_metrics("u", text)
+    assert queue_depth(component("p", Role.PREFILL), [scrape]) == 102
+    assert queue_depth(component("d", Role.DECODE), [scrape]) == 3
+
+
+def test_a_fresh_frontend_has_an_empty_queue_and_another_server_is_refused() -> None:
+    fresh = parse_metrics("u", 'dynamo_frontend_model_ready{model="tiny"} 1\n')
+    assert queue_depth(component("p", Role.PREFILL), [fresh]) == 0
+    with pytest.raises(SignalError, match="none of Dynamo"):
+        parse_metrics("u", "go_goroutines 7\n")
+    with pytest.raises(SignalError, match="not Prometheus text"):
+        parse_metrics("u", 'dynamo_frontend_active_requests{model="a" x\n')
+
+
+@given(
+    st.lists(
+        st.tuples(st.dictionaries(st.sampled_from("abc"), st.floats(0, 100)), st.booleans()),
+        max_size=20,
+    )
+)
+def test_rates_survive_restarts_and_are_never_negative(
+    looks: list[tuple[dict[str, float], bool]],
+) -> None:
+    """Counters only grow, but a replica that restarts begins at zero again, and replicas go."""
+    rates, totals, now = Rates(), dict.fromkeys("abc", 0.0), 0.0
+    seen: dict[str, float] = {}
+    for grown, restart in looks:
+        now += 10.0
+        if restart:
+            totals["a"] = 0.0
+        for key, value in grown.items():
+            totals[key] += value
+        values = {key: totals[key] for key in grown}
+        rate = rates.update("m", values, now)
+        expected = sum(
+            totals[k] - seen[k] if totals[k] >= seen[k] else totals[k] for k in values if k in seen
+        )
+        assert rate is None or rate == pytest.approx(expected / 10.0)
+        assert rate is None or rate >= 0
+        seen = values
+    assert rates.update("m", {}, now) is None
