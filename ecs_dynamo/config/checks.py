@@ -6,14 +6,19 @@ The rules about single tasks are in `task_checks`.
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Final
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
+
+from cronsim import CronSim, CronSimError
+from pydantic.alias_generators import to_camel
 
 from ecs_dynamo.config.build import RESERVED_NAMES
 from ecs_dynamo.config.report import Report
 from ecs_dynamo.config.yaml_lines import Document, FieldPath
 from ecs_dynamo.model.graph import WORKER_ROLES, Role
-from ecs_dynamo.model.spec import ComponentSpec, GraphSpec
+from ecs_dynamo.model.spec import ComponentSpec, GraphSpec, ScalingSpec
 
 _RESERVED_TAGS: Final = ("aws:", "ecs-dynamo:")
 _MAX_TAGS: Final = 46
@@ -128,6 +133,59 @@ def _check_tags(spec: GraphSpec, document: Document, report: Report) -> None:
             report.error(document, path, message, "shorten it")
 
 
+def _is_http(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
+    return parts.scheme in ("http", "https") and bool(parts.hostname)
+
+
+def _check_scaling(
+    component: ComponentSpec,
+    scaling: ScalingSpec,
+    path: FieldPath,
+    document: Document,
+    report: Report,
+) -> None:
+    for index, window in enumerate(scaling.schedule):
+        place = (*path, "schedule", index)
+        try:
+            CronSim(window.cron, datetime(2026, 1, 1, tzinfo=UTC))
+        except CronSimError as error:
+            message = f"{window.cron!r} is no cron expression: {error}"
+            remedy = 'write minute hour day month weekday, such as "0 8 * * 1-5"'
+            report.error(document, (*place, "cron"), message, remedy)
+        try:
+            ZoneInfo(window.timezone)
+        except (KeyError, ValueError, OSError):
+            message = f"there is no time zone {window.timezone!r}"
+            report.error(document, (*place, "timezone"), message, "write one like Europe/Berlin")
+    kinds = {kind.value for kind in (component.type, *component.also_runs)}
+    rates = False
+    for index, signal in enumerate(scaling.signals):
+        place = (*path, "signals", index)
+        rates = rates or signal.source == "frontend"
+        rates = rates or getattr(signal, "kind", None) == "arrival_rate"
+        if signal.source == "planner" and not kinds & {"prefill", "decode", "worker"}:
+            message = "Dynamo's planner decides the counts of prefill and decode workers only"
+            report.error(document, (*place, "source"), message, "use another source")
+        for key in ("url", "monitoring_url"):
+            url = getattr(signal, key, None)
+            if url is not None and not _is_http(url):
+                message = f"{url!r} is not an HTTP URL"
+                remedy = "write http://host:port"
+                report.error(document, (*place, to_camel(key)), message, remedy)
+    if scaling.policy == "slo" and not rates and scaling.signals[0].source != "planner":
+        report.warn(
+            document,
+            (*path, "policy"),
+            "policy slo forecasts from an arrival rate, which none of the signals gives: it "
+            "decides by queue depth alone",
+            "add the signal {source: frontend} or one of kind arrival_rate, or set policy queue",
+        )
+
+
 def _check_component(
     component: ComponentSpec, path: FieldPath, document: Document, report: Report
 ) -> None:
@@ -142,7 +200,10 @@ def _check_component(
     if "" in component.env:
         report.error(document, (*path, "env"), "a variable has an empty name", "name it")
     scaling = component.scaling
-    if scaling and scaling.min == 0 and {s.source for s in scaling.signals} == {"frontend"}:
+    if scaling is None:
+        return
+    _check_scaling(component, scaling, (*path, "scaling"), document, report)
+    if scaling.min == 0 and {s.source for s in scaling.signals} == {"frontend"}:
         report.warn(
             document,
             (*path, "scaling", "min"),

@@ -209,7 +209,7 @@ def _plan_dependants(
             candidates = [w for w in dependants if w.component.name not in failures]
             allowed, first = rollout.next_in_order(graph, candidates, snapshot)
             if failures:
-                allowed = frozenset()
+                allowed, first = frozenset(), None
     allowed -= frozenset(failures)
     if moved and allowed:
         rolling = [w for w in dependants if w.component.name in allowed]

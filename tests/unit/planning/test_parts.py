@@ -1,0 +1,553 @@
+"""The smaller rules of the plan, one by one: readable cases beside the properties."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from ecs_dynamo.model.graph import Component, Graph, Role
+from ecs_dynamo.model.plan import (
+    ConditionType,
+    CreateService,
+    DeleteService,
+    Endpoints,
+    Memory,
+    ProtectTasks,
+    RegisterTaskDefinition,
+    RevisionRef,
+    UpdateService,
+)
+from ecs_dynamo.model.snapshot import (
+    Container,
+    PortBinding,
+    Probe,
+    Registration,
+    Service,
+    Signal,
+    Task,
+    Unknown,
+)
+from ecs_dynamo.model.spec import (
+    InfraServiceSpec,
+    InfrastructureSpec,
+    NetworkSpec,
+    PlannerSource,
+    RolloutSpec,
+    ScalingSpec,
+)
+from ecs_dynamo.planning import describe, describe_action, down, plan, probe_targets
+from ecs_dynamo.planning.capacity import free_gpus, one_at_a_time, surge_fits
+from ecs_dynamo.planning.diff import content_diff
+from ecs_dynamo.planning.endpoints import environment_value, resolve_endpoints
+from ecs_dynamo.planning.fingerprint import fingerprint
+from ecs_dynamo.planning.ports import plan_ports
+from ecs_dynamo.planning.readiness import count_replicas, ready_tasks
+from ecs_dynamo.planning.render import fill_placeholders, needy_containers, render
+from ecs_dynamo.planning.scaling.planner import planner_reached
+from tests.unit.planning.graphs import component, graph, template, with_image
+from tests.unit.planning.simulated_ecs import SimulatedEcs
+from tests.unit.planning.test_plan_properties import converge, run_pass
+
+ENDS = Endpoints("http://10.0.0.9:2379", "nats://10.0.0.8:4222")
+
+
+def converged(wanted: Graph, gpus: int = 8) -> tuple[SimulatedEcs, Memory]:
+    ecs = SimulatedEcs(wanted, gpu_instances=gpus)
+    return ecs, converge(ecs, wanted, Memory(started_at=ecs.now)).memory
+
+
+def environment(content: Any, name: str) -> dict[str, str]:
+    (found,) = (c for c in content["containerDefinitions"] if c["name"] == name)
+    return {e["name"]: e["value"] for e in found.get("environment", ())}
+
+
+# Rendering -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "expected"),
+    [
+        ("http://IP_ADDRESS:2379", "", "http://10.0.0.9:2379"),
+        ("nats://IP_ADDRESS:4222", "", "nats://10.0.0.8:4222"),
+        ("IP_ADDRESS", "", "10.0.0.9"),
+        ("IP_ADDRESS", "MY_NATS_HOST", "10.0.0.8"),
+        ("IP_ADDRESS:2379", "NATS_OR_NOT", "10.0.0.9:2379"),
+        (
+            "curl IP_ADDRESS:2379; curl IP_ADDRESS:4222",
+            "",
+            "curl 10.0.0.9:2379; curl 10.0.0.8:4222",
+        ),
+        ("nothing to fill", "", "nothing to fill"),
+    ],
+)
+def test_placeholders(text: str, name: str, expected: str) -> None:
+    assert fill_placeholders(text, ENDS, name) == expected
+    assert fill_placeholders("IP_ADDRESS", Endpoints()) == "IP_ADDRESS"
+
+
+def test_secrets_and_the_users_own_settings_stay() -> None:
+    base = component("prefill", Role.PREFILL)
+    content = template("prefill", "awsvpc", gpus=1)
+    container = content["containerDefinitions"][0]
+    container["environment"] = [
+        {"name": "DYN_NAMESPACE", "value": "mine"},
+        {"name": "ETCD_HOST", "value": "IP_ADDRESS"},
+    ]
+    container["secrets"] = [{"name": "NATS_SERVER", "valueFrom": "arn:aws:ssm:x"}]
+    container["command"] = ["--etcd", "http://IP_ADDRESS:2379"]
+    content["containerDefinitions"].append(
+        {"name": "logs", "image": "fluentbit", "essential": True}
+    )
+    made = render(graph(), replace(base, template=content), ENDS, 8081)
+    found = environment(made, "prefill")
+    assert found["DYN_NAMESPACE"] == "mine"
+    assert found["ETCD_ENDPOINTS"] == ENDS.etcd
+    assert found["ETCD_HOST"] == "10.0.0.9"
+    assert "NATS_SERVER" not in found
+    assert found["DYN_SYSTEM_PORT"] == "8081"
+    assert made["containerDefinitions"][0]["command"] == ["--etcd", ENDS.etcd]
+    assert environment(made, "logs") == {}
+    assert container["command"] == ["--etcd", "http://IP_ADDRESS:2379"]  # the template is as it was
+
+
+def test_a_graph_without_nats_has_no_address_that_nobody_serves() -> None:
+    made = render(graph(), component("prefill", Role.PREFILL), Endpoints(ENDS.etcd), 8081)
+    assert "NATS_SERVER" not in environment(made, "prefill")
+
+
+def test_where_nobody_declares_the_need_every_essential_container_has_it() -> None:
+    content = {
+        "containerDefinitions": [
+            {"name": "a", "image": "x"},
+            {"name": "b", "image": "x", "essential": False},
+        ]
+    }
+    assert needy_containers(content) == {"a"}
+
+
+def test_a_fingerprint_is_of_content_not_of_order() -> None:
+    assert fingerprint({"a": 1, "b": [1, 2]}) == fingerprint({"b": [1, 2], "a": 1})
+    assert fingerprint({"a": 1}) != fingerprint({"a": 2})
+    assert len(fingerprint({})) == 16
+
+
+# Ports ---------------------------------------------------------------------------------------
+
+
+def with_template(base: Component, **container: Any) -> Component:
+    content = template(base.name, base.template["networkMode"], gpus=1)
+    content["containerDefinitions"][0].update(container)
+    return replace(base, template=content)
+
+
+def test_host_mode_replicas_never_share_a_port() -> None:
+    check = {"command": ["CMD-SHELL", "curl localhost:$DYN_SYSTEM_PORT/health"]}
+    fixed = {"command": ["CMD-SHELL", "curl localhost:8081/health"]}
+    host: Any = {"mode": "host"}
+    wanted = replace(
+        graph(),
+        components=(
+            component("etcd-nats", Role.ETCD, Role.NATS),
+            component("frontend", Role.FRONTEND, replicas=2, **host),
+            component("one", Role.DECODE, **host),
+            component("many", Role.PREFILL, replicas=3, **host),
+            with_template(component("checked", Role.DECODE, replicas=2, **host), healthCheck=check),
+            with_template(component("literal", Role.DECODE, replicas=2, **host), healthCheck=fixed),
+            component("vpc", Role.WORKER, replicas=4),
+            component("planner", Role.PLANNER, **host),
+        ),
+    )
+    ports = plan_ports(wanted)
+    assert ports.distinct_instances == {"frontend", "checked", "literal"}
+    assert ports.system_ports == {
+        "frontend": 8081,
+        "one": 8081,
+        "many": 0,
+        "checked": 8082,
+        "literal": 8081,
+        "vpc": 8081,
+        "planner": 8081,
+    }
+    notes = " ".join(ports.notes)
+    for words in ("frontend: host mode", "many: host mode with up to 3", "checked", "port 8082"):
+        assert words in notes
+    dynamic = replace(wanted, runtime=wanted.runtime.model_copy(update={"system_port": 0}))
+    assert set(plan_ports(dynamic).system_ports.values()) == {0}
+
+
+# Endpoints and readiness ---------------------------------------------------------------------
+
+
+def test_bridge_mode_is_reached_at_its_mapped_port() -> None:
+    bridged = component("etcd-nats", Role.ETCD, Role.NATS, mode="bridge")
+    bound = (Container("etcd", "RUNNING", bindings=(PortBinding(2379, 49153),)),)
+    task = Task("t", "td", "RUNNING", "RUNNING", private_ip="10.1.0.1", containers=bound)
+    urls = probe_targets(graph(), bridged, [task, replace(task, last_status="PENDING")])
+    # NATS's port is not mapped (yet): it can not be reached, so it is not asked.
+    assert urls == {("t", Role.ETCD): "http://10.1.0.1:49153"}
+    nowhere = replace(task, private_ip=None)
+    assert probe_targets(graph(), bridged, [nowhere]) == {}
+
+
+def test_external_endpoints_count_when_one_answers() -> None:
+    base = graph()
+    urls = ("http://a:2379", "http://b:2379")
+    wanted = replace(base, components=base.components[1:], external_etcd=urls)
+    ecs = SimulatedEcs(wanted)
+    seen = ecs.snapshot()
+    assert resolve_endpoints(wanted, seen) == Endpoints()
+    up = replace(seen, external={urls[0]: Probe(urls[0], False), urls[1]: Probe(urls[1], True)})
+    assert resolve_endpoints(wanted, up).etcd == "http://a:2379,http://b:2379"
+    down_ = replace(seen, external={u: Probe(u, False) for u in urls})
+    assert resolve_endpoints(wanted, down_).etcd is None
+    assert not wanted.has_nats
+
+
+def test_a_frontend_without_a_model_is_not_ready_unless_nothing_could_serve() -> None:
+    wanted = graph()
+    ecs, _ = converged(wanted)
+    seen = ecs.snapshot()
+    frontend = wanted.component("frontend")
+    mute = replace(
+        seen.components["frontend"],
+        probes={k: replace(p, models=()) for k, p in seen.components["frontend"].probes.items()},
+    )
+    blank = replace(seen, components={**seen.components, "frontend": mute})
+    assert ready_tasks(wanted, frontend, seen)
+    assert not ready_tasks(wanted, frontend, blank)
+    alone = replace(
+        wanted,
+        components=tuple(replace(c, replicas=0) if c.is_worker else c for c in wanted.components),
+    )
+    assert ready_tasks(alone, frontend, blank)
+    assert ready_tasks(wanted, frontend, replace(seen, components={})) == ()
+
+
+def test_registrations_are_counted_where_addresses_can_not_tell() -> None:
+    tasks = tuple(
+        Task(f"t{i}", "td", "RUNNING", "RUNNING", private_ip="10.9.0.1") for i in range(3)
+    )
+    bridged = component("prefill", Role.PREFILL, mode="bridge")
+    wanted = replace(graph(), components=(bridged,))
+    seen = SimulatedEcs(graph()).snapshot()
+    part = replace(seen.components["prefill"], tasks=tasks, service=None)
+
+    def ready(*addresses: str | None, name: str = "prefill") -> int:
+        registered = tuple(
+            Registration("ns", name, "generate", i, a) for i, a in enumerate(addresses)
+        )
+        look = replace(seen, components={"prefill": part}, registrations=registered)
+        return len(ready_tasks(wanted, bridged, look))
+
+    assert ready() == 0
+    assert ready("172.17.0.2", "172.17.0.3") == 2
+    assert ready("172.17.0.2", name="backend") == 0
+    assert ready(None, "10.9.0.1") == 2
+    unread = replace(seen, components={"prefill": part}, registrations=Unknown("etcd is down"))
+    assert len(ready_tasks(wanted, bridged, unread)) == 3
+    gone = count_replicas(wanted, bridged, replace(unread, components={}))
+    assert (gone.desired, gone.running, gone.ready) == (1, 0, 0)
+
+
+def test_environment_value_is_the_first_plain_one() -> None:
+    assert environment_value({"containerDefinitions": [{"name": "a"}]}, "X") is None
+
+
+# Capacity ------------------------------------------------------------------------------------
+
+
+def test_capacity_counts_slots_an_instance_not_in_total() -> None:
+    two = replace(component("big", Role.PREFILL), template=template("big", "host", gpus=2))
+    assert not surge_fits(two, 1, {"gpu": (1, 1, 1)})
+    assert surge_fits(two, 2, {"gpu": (2, 3)})
+    assert surge_fits(two, 0, {})
+    assert not surge_fits(two, 1, {})
+    ecs, _ = converged(graph())
+    seen = ecs.snapshot()
+    assert free_gpus(replace(seen, container_instances={"gpu": Unknown("x")})) == {}
+    spec = one_at_a_time(RolloutSpec(), 4)
+    assert (spec.minimum_healthy_percent, spec.maximum_percent) == (75, 100)
+    assert one_at_a_time(RolloutSpec(), 0).minimum_healthy_percent == 0
+
+
+# Down ----------------------------------------------------------------------------------------
+
+
+def test_down_takes_dependants_first_and_leaves_foreigners() -> None:
+    wanted = graph()
+    ecs, _ = converged(wanted)
+    ecs.services["g-decode"].tags.clear()
+    first = down(wanted, ecs.snapshot())
+    assert {a.component for a in first.actions} == {"frontend", "prefill"}
+    assert any("kept until" in w.reason for w in first.waits if w.component == "etcd-nats")
+    assert any("left alone" in note for note in first.notes)
+    for action in first.actions:
+        ecs.apply(action)
+    second = down(wanted, ecs.snapshot())
+    assert [a.component for a in second.actions] == ["etcd-nats"]
+    ecs.apply(second.actions[0])
+    assert down(wanted, ecs.snapshot()).converged
+
+
+def test_down_waits_for_what_it_can_not_see() -> None:
+    wanted = graph()
+    ecs, _ = converged(wanted)
+    seen = ecs.snapshot()
+    part = replace(seen.components["prefill"], service=Unknown("throttled"))
+    blind = replace(
+        seen, components={**seen.components, "prefill": part}, orphans=Unknown("throttled")
+    )
+    made = down(wanted, blind)
+    assert not made.converged
+    assert {a.component for a in made.actions} == {"frontend", "decode"}
+    missing = replace(seen, clusters={**seen.clusters, "gpu": False})
+    assert "does not exist" in " ".join(down(wanted, missing).notes)
+
+
+def test_down_removes_orphans_too() -> None:
+    wanted = graph()
+    ecs, _ = converged(wanted)
+    less = replace(wanted, components=tuple(c for c in wanted.components if c.name != "prefill"))
+    ecs.graph = less
+    made = down(less, ecs.snapshot())
+    assert "g-prefill" in {a.service for a in made.actions if isinstance(a, DeleteService)}
+    draining = replace(
+        ecs.snapshot(),
+        orphans=tuple(replace(o, status="DRAINING") for o in ecs.snapshot().orphans or ()),  # type: ignore[union-attr]  # known here
+    )
+    assert not [a for a in down(less, draining).actions if a.component == "g-prefill"]
+
+
+# Planning ------------------------------------------------------------------------------------
+
+
+def test_what_stands_in_the_way_is_said() -> None:
+    wanted = graph()
+    ecs, memory = converged(wanted)
+    seen = ecs.snapshot()
+    cases: list[tuple[Any, str]] = [
+        (replace(seen, clusters={**seen.clusters, "gpu": Unknown("denied")}), "denied"),
+        (replace(seen, clusters={**seen.clusters, "gpu": False}), "does not exist"),
+        (replace(seen, components={"etcd-nats": seen.components["etcd-nats"]}), "not observed"),
+        (changed(seen, "prefill", revisions={}), "could not be read"),
+        (changed(seen, "prefill", service=draining(seen)), "still draining"),
+    ]
+    for look, words in cases:
+        made = plan(wanted, look, memory, ecs.now)
+        assert words in " ".join(w.reason for w in made.waits), words
+        assert not [a for a in made.actions if a.component == "prefill"]
+        reasons = {c.component for c in made.conditions if c.type == "Degraded" and c.status}
+        assert "prefill" in reasons or "prefill" not in look.components
+
+
+def changed(seen: Any, name: str, **changes: Any) -> Any:
+    part = replace(seen.components[name], **changes)
+    return replace(seen, components={**seen.components, name: part})
+
+
+def draining(seen: Any) -> Any:
+    return replace(seen.components["prefill"].service, status="DRAINING")
+
+
+def test_a_lack_of_places_is_a_condition_in_ecss_words() -> None:
+    wanted = graph(prefill=2)
+    ecs, memory = converged(wanted)
+    seen = ecs.snapshot()
+    service = seen.components["prefill"].service
+    assert isinstance(service, Service)
+    event = "(service g-prefill) was unable to place a task because no container instance met all"
+    short = replace(service, running=1, events=(event,))
+    made = plan(wanted, changed(seen, "prefill", service=short), memory, ecs.now)
+    (condition,) = (
+        c
+        for c in made.conditions
+        if c.type is ConditionType.CAPACITY_SHORT and c.component == "prefill"
+    )
+    assert (condition.status, condition.message) == (True, event)
+
+
+def test_another_network_is_set_and_a_target_group_is_created() -> None:
+    wanted = graph()
+    ecs, memory = converged(wanted)
+    other = NetworkSpec(subnets=("subnet-2",), security_groups=("sg-1",))
+    moved = replace(
+        wanted,
+        components=tuple(
+            replace(c, network=other) if c.name == "decode" else c for c in wanted.components
+        ),
+    )
+    made = plan(moved, ecs.snapshot(), memory, ecs.now)
+    (update,) = (a for a in made.actions if isinstance(a, UpdateService))
+    assert (update.network, update.reason) == (other, "network configuration differs")
+
+    content = template("frontend", "host")
+    content["containerDefinitions"][0]["portMappings"] = [{"containerPort": 8000}]
+    front = component(
+        "frontend", Role.FRONTEND, mode="host", template=content, target_group_arn="arn:tg"
+    )
+    plain = replace(front, template=template("frontend", "host"))
+    for one in (front, plain):
+        fresh = replace(wanted, components=(wanted.components[0], one))
+        found = SimulatedEcs(fresh)
+        first = converge_until_create(found, fresh, "frontend")
+        assert first.target_group_arn == "arn:tg"
+        assert first.container_port == ("frontend", 8000)
+        assert first.distinct_instances
+
+
+def converge_until_create(ecs: SimulatedEcs, wanted: Graph, name: str) -> CreateService:
+    memory = Memory(started_at=ecs.now)
+    for _ in range(10):
+        made = run_pass(ecs, wanted, memory)
+        memory = made.memory
+        for action in made.actions:
+            if isinstance(action, CreateService) and action.component == name:
+                return action
+    raise AssertionError("never created")
+
+
+def test_a_failure_is_known_to_a_fresh_daemon_by_what_ecs_remembers() -> None:
+    """The failed deployment is listed no more; the rollback's event and the revision are."""
+    wanted = graph()
+    ecs, _ = converged(wanted)
+    bad = with_image(wanted, "decode", "dynamo:bad")
+    made = plan(bad, ecs.snapshot(), Memory(ecs.now), ecs.now)
+    (register,) = (a for a in made.actions if isinstance(a, RegisterTaskDefinition))
+    ecs.apply(register)
+    seen = ecs.snapshot()
+    part = seen.components["decode"]
+    newest = replace(part.revision, registered_at=500.0)  # type: ignore[type-var]  # known here
+    assert isinstance(part.service, Service)
+    service = replace(part.service, rolled_back_at=600.0)
+    look = changed(
+        seen,
+        "decode",
+        revision=newest,
+        revisions={
+            a: r for a, r in part.revisions.items() if r.fingerprint != register.fingerprint
+        },
+        service=service,
+    )
+    told = plan(bad, look, Memory(ecs.now), ecs.now)
+    assert "gave up" in told.failures["decode"]
+    assert told.stuck
+    assert not told.actions
+    # A rollback from before it was registered is of another revision: it may be tried.
+    early = changed(look, "decode", service=replace(service, rolled_back_at=400.0))
+    tried = plan(bad, early, Memory(ecs.now), ecs.now)
+    assert [type(a) for a in tried.actions] == [UpdateService]
+    assert not tried.stuck
+
+
+def test_a_failed_component_holds_back_those_behind_it() -> None:
+    wanted = graph()
+    ecs, memory = converged(wanted)
+    ecs.bad_images.add("dynamo:bad")
+    edited = with_image(with_image(wanted, "decode", "dynamo:bad"), "frontend", "dynamo:2")
+    ecs.graph = edited
+    for _ in range(25):
+        made = run_pass(ecs, edited, memory)
+        memory = made.memory
+    assert not made.actions
+    assert "decode" in made.failures
+    assert any(w.component == "frontend" and "failed rollout" in w.reason for w in made.waits)
+
+
+def test_the_planner_is_told_when_every_count_it_asked_for_is_ready() -> None:
+    scaling = ScalingSpec(min=1, max=3, signals=(PlannerSource(source="planner"),))
+    wanted = graph(prefill=2, scaling=scaling)
+    ecs, _ = converged(wanted)
+    seen = ecs.snapshot()
+    replicas = {c.name: count_replicas(wanted, c, seen) for c in wanted.components}
+
+    def reached(*wishes: tuple[float, float]) -> bool:
+        signals = tuple(
+            Signal("prefill", "desired_replicas", value, "replicas", seen.observed_at - age)
+            for value, age in wishes
+        )
+        return planner_reached(wanted, replace(seen, signals=signals), replicas)
+
+    assert replicas["prefill"].ready == 2
+    assert not reached()
+    assert reached((2, 0))
+    assert not reached((3, 0))
+    assert not reached((9, 0))
+    assert not reached((2, 1000))
+    assert not planner_reached(graph(), seen, replicas)
+
+
+# Words ---------------------------------------------------------------------------------------
+
+
+def test_actions_and_plans_read_well() -> None:
+    wanted = graph()
+    ecs, memory = converged(wanted)
+    made = plan(with_image(wanted, "decode", "dynamo:2"), ecs.snapshot(), memory, ecs.now)
+    lines = describe(made, ecs.snapshot())
+    assert any(line.startswith("decode: register task definition g-decode") for line in lines)
+    assert "    - containerDefinitions[decode].image: dynamo:1" in lines
+    assert "    + containerDefinitions[decode].image: dynamo:2" in lines
+    assert any(line.startswith("decode: update service g-decode") for line in lines)
+    protect = ProtectTasks(component="a", reason="r", cluster="c", tasks=("t", "u"), minutes=5)
+    assert describe_action(protect) == "a: protect 2 tasks: r"
+    assert describe_action(replace(protect, minutes=None)) == "a: release 2 tasks: r"
+    gone = DeleteService(component="a", reason="r", cluster="c", service="s")
+    assert describe_action(gone) == "a: delete service s in c: r"
+    create = CreateService(
+        component="a",
+        reason="r",
+        cluster="c",
+        service="s",
+        revision=RevisionRef("f", "x"),
+        desired=2,
+        launch_type="EC2",  # type: ignore[arg-type]  # a word is enough here
+        rollout=RolloutSpec(),
+    )
+    assert describe_action(create) == "a: create service s x2 in c: r"
+    assert content_diff({"a": [1]}, {"a": [1, 2], "b": {"c": 3}}) == ["+ a[1]: 2", "+ b.c: 3"]
+
+
+def test_a_first_plan_describes_without_a_snapshot() -> None:
+    wanted = graph()
+    made = plan(wanted, SimulatedEcs(wanted).snapshot(), Memory(0.0), 0.0)
+    lines = describe(made)
+    assert any("create service g-etcd-nats" in line for line in lines)
+    assert any("wait: frontend: waiting for a ready etcd and NATS" in line for line in lines)
+
+
+# The model's own rules -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: ScalingSpec(min=5, max=2), "min 5 is above max 2"),
+        (lambda: RolloutSpec(maximum_percent=90), "below 100"),
+        (
+            lambda: RolloutSpec(maximum_percent=100, minimum_healthy_percent=100),
+            "can never replace",
+        ),
+        (lambda: InfraServiceSpec(), "exactly one"),
+        (lambda: InfraServiceSpec(task_definition="x", endpoints=("y",)), "exactly one"),
+        (lambda: InfrastructureSpec(), "give taskDefinition"),
+        (
+            lambda: InfrastructureSpec(
+                task_definition="x", etcd=InfraServiceSpec(task_definition="y")
+            ),
+            "leave out etcd",
+        ),
+    ],
+)
+def test_the_model_refuses(make: Any, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        make()
+
+
+def test_the_graph_finds_its_components() -> None:
+    wanted = graph()
+    assert wanted.with_role(Role.PLANNER) is None
+    assert wanted.clusters == ("fargate", "gpu")
+    with pytest.raises(KeyError):
+        wanted.component("none")

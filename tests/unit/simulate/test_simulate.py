@@ -1,0 +1,332 @@
+"""The fleet model against queueing theory and by its invariants; traces; the peers' algorithms."""
+
+from __future__ import annotations
+
+import gzip
+import math
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ecs_dynamo.model.errors import InputError
+from ecs_dynamo.simulate.compare import (
+    Setting,
+    best,
+    own_spec,
+    peak_counts,
+    run_clairvoyant,
+    run_own,
+    run_peer,
+    run_peers,
+    run_static,
+)
+from ecs_dynamo.simulate.fleet import FleetSpec, Pool
+from ecs_dynamo.simulate.peers import (
+    PEERS,
+    Bounds,
+    DynamoLoad,
+    DynamoThroughput,
+    KedaHpa,
+    KnativeKpa,
+    RayServe,
+    StepScaling,
+    TargetTracking,
+)
+from ecs_dynamo.simulate.recommend import Candidate, as_yaml, candidates, frontier, recommend
+from ecs_dynamo.simulate.report import markdown, plot_frontier, plot_history, seconds
+from ecs_dynamo.simulate.run import Result, simulate
+from ecs_dynamo.simulate.scalers import Scaler, View
+from ecs_dynamo.simulate.trace import GENERATORS, Trace, load_trace
+
+QUIET = FleetSpec(launch_failure=0.0, cold_start_spread=0.0)
+
+
+def poisson(rate: float, length: float, prompt: float, seed: int = 1, output: float = 1) -> Trace:
+    rng = np.random.default_rng(seed)
+    arrivals = np.sort(rng.uniform(0, length, int(rate * length)))
+    size = len(arrivals)
+    return Trace("poisson", arrivals, rng.exponential(prompt, size), np.full(size, output))
+
+
+def fixed(prefill: int, decode: int) -> Callable[[str, int], Scaler]:
+    class Fixed:
+        def __init__(self, count: int) -> None:
+            self.count = count
+
+        def decide(self, view: View) -> int:
+            return self.count
+
+    return lambda pool, slots: Fixed(prefill if pool == "prefill" else decode)
+
+
+def test_the_queue_is_that_of_theory() -> None:
+    """M/M/3 at 2 erlangs: the mean wait is C(3, 2) / (3 - 2) of a service time, C = 0.444."""
+    trace = poisson(rate=2.0, length=200_000, prompt=4000)
+    fleet = FleetSpec(prefill_base=0.0, prefill_rate=4000.0, launch_failure=0.0)
+    result = simulate(trace, "fixed", fixed(3, 20), fleet=fleet, target=1.0, initial=(3, 20))
+    # P(wait > 1 s) = C exp(-(3 - 2) * 1 / 1) = 0.163.
+    assert 1 - result.attainment == pytest.approx(0.163, rel=0.1)
+    assert result.queue_p50 == 0
+    assert result.launches == 0
+    assert result.gpu_hours == pytest.approx(23 * trace.seconds / 3600, rel=0.01)
+
+
+def test_a_cold_start_is_waited_for_and_paid() -> None:
+    trace = poisson(rate=4.0, length=600, prompt=400)
+
+    class Late:
+        def decide(self, view: View) -> int:
+            return 2 if view.now >= 60 else 0
+
+    def make(pool: str, slots: int) -> Scaler:
+        return Late() if pool == "prefill" else fixed(0, 1)(pool, slots)
+
+    result = simulate(trace, "late", make, fleet=QUIET, target=1e9, initial=(0, 1))
+    assert result.attainment == 1.0
+    assert result.queue_p99 > 200  # those of the first minute wait for the launch at 60 s
+    assert result.launches == 2
+
+
+def test_failed_launches_are_tried_again() -> None:
+    pool = Pool(FleetSpec(launch_failure=1.0, cold_start_spread=0.0), random.Random(1), 1, 8)
+    pool.desired = 2
+    pool.keep(0.0)
+    assert (len(pool.replicas), pool.launches) == (2, 2)
+    pool.keep(1000.0)
+    assert pool.launches == 4
+    assert pool.gpu_seconds == 2 * 210.0
+    assert pool.ready(1000.0) == 0
+
+
+def test_slots_are_finite_and_removal_drains() -> None:
+    pool = Pool(QUIET, random.Random(1), 2, 3)
+    pool.start(2, 0.0)
+    pool.desired = 9
+    pool.keep(0.0, used=0)
+    assert len(pool.replicas) == 3
+    starts: list[float] = []
+    assert pool.serve([0.0, 0.0, 0.0, 1.0, 1.0], [10.0] * 5, 0, 5.0, starts) == 4
+    assert starts == [0.0, 0.0, 0.0, 1.0]
+    assert pool.busy(5.0) == 4
+    pool.desired = 1
+    pool.keep(5.0)
+    # The one that starts goes first, wasted; then one that drains until 10 or 11.
+    assert pool.wasted == 1
+    assert len(pool.replicas) == 1
+    assert pool.gpu_seconds in (5.0 + 10.0, 5.0 + 11.0)
+    assert pool.starting(5.0) == ()
+    pool.close(20.0)
+    assert pool.gpu_seconds > 30
+
+
+@given(
+    counts=st.lists(st.integers(0, 6), min_size=1, max_size=30),
+    seed=st.integers(0, 5),
+    rate=st.floats(0.2, 5),
+)
+@settings(max_examples=40, deadline=None)
+def test_every_request_is_served_once_in_order(counts: list[int], seed: int, rate: float) -> None:
+    trace = poisson(rate, 400, 2000, seed)
+
+    class Script:
+        def decide(self, view: View) -> int:
+            assert view.queue >= view.waiting >= 0
+            assert view.queue - view.waiting == view.busy
+            assert view.ready + len(view.starting) <= 40
+            step = int(view.now / 15)
+            return counts[step] if step < len(counts) else 6
+
+    result = simulate(
+        trace, "script", lambda *_: Script(), fleet=FleetSpec(), target=1.0, initial=(1, 1)
+    )
+    assert result.requests == len(trace)
+    assert math.isfinite(result.queue_p99)
+    assert 0 <= result.attainment <= 1
+    assert result.gpu_hours > 0
+
+
+def view(now: float, queue: int, current: int, **more: object) -> View:
+    values: dict[str, object] = {
+        "now": now,
+        "tick": 15.0,
+        "current": current,
+        "ready": current,
+        "starting": (),
+        "queue": queue,
+        "waiting": max(0, queue - current),
+        "busy": min(queue, current),
+        "slots": 1,
+        "arrived": 15,
+        "done": 15,
+        "mean_service": 1.0,
+        "cold_starts": (),
+    }
+    return View(**{**values, **more})  # type: ignore[arg-type]  # a table of fields
+
+
+BOUNDS = Bounds(1, 20)
+
+
+def test_peers_do_what_their_documents_say() -> None:
+    hpa = KedaHpa(BOUNDS, 2.0)
+    assert hpa.decide(view(15, 20, 4)) == 8  # at most doubled or four more
+    assert hpa.decide(view(30, 8, 4)) == 4
+    assert hpa.decide(view(45, 0, 8)) == 8  # the largest wish of five minutes
+    assert hpa.decide(view(400, 0, 8)) == 1
+
+    tracking = TargetTracking(BOUNDS, 1.0)
+    counts = [tracking.decide(view(15.0 * i, 12, 4)) for i in range(1, 13)]
+    assert counts[:11] == [4] * 11
+    assert counts[11] == 12  # the third minute above the target
+    low = TargetTracking(BOUNDS, 1.0)
+    counts = [low.decide(view(15.0 * i, 1, 8)) for i in range(1, 61)]
+    assert set(counts[:59]) == {8}
+    assert counts[59] == 1  # the fifteenth minute below
+
+    step = StepScaling(BOUNDS, 1.0)
+    counts = [step.decide(view(15.0 * i, 40, 10)) for i in range(1, 9)]
+    assert counts == [10, 10, 10, 13, 10, 10, 10, 10]  # then it cools down
+
+    kpa = KnativeKpa(BOUNDS, 1.0)
+    assert kpa.decide(view(15, 6, 4)) == 9
+    assert kpa.decide(view(30, 0, 9)) == 9  # panicking: never down
+    assert kpa.decide(view(120, 0, 9)) == 4  # at most halved
+
+    ray = RayServe(BOUNDS, 1.0)
+    assert [ray.decide(view(t, 8, 2)) for t in (15, 30, 45)] == [2, 2, 8]
+
+    load = DynamoLoad(BOUNDS, 1.0)
+    assert load.decide(view(15, 8, 2)) == 3
+    assert load.decide(view(15, 8, 2, starting=(1.0,))) == 2
+    assert load.decide(view(15, 0, 2)) == 1
+    assert load.decide(view(15, 15, 2, slots=16)) == 1
+
+    throughput = DynamoThroughput(BOUNDS, 0.5)
+    counts = [throughput.decide(view(15.0 * i, 1, 4)) for i in range(1, 13)]
+    assert counts[-2:] == [4, 2]  # one request/s of one second at half use
+
+
+def test_slo_beats_the_peers_on_a_day_and_every_policy_runs() -> None:
+    """A guard, not a claim (that is the benchmark): three hours around the morning's rise."""
+    whole = GENERATORS["day"](3)
+    part = (whole.arrivals > 7 * 3600) & (whole.arrivals < 10 * 3600)
+    trace = Trace(
+        "morning", whole.arrivals[part] - 7 * 3600, whole.prompts[part], whole.outputs[part]
+    )
+    setting = Setting(trace, FleetSpec())
+    slo = run_own(setting, own_spec(setting, "slo"))
+    assert slo.attainment > 0.97
+    peers = list(run_peers(setting, tuned=False))
+    assert [p.policy for p in peers] == list(PEERS)
+    peer = best(peers, 0.99)
+    assert slo.attainment >= min(peer.attainment, 0.97)
+    clairvoyant = run_clairvoyant(setting, 0.99)
+    assert clairvoyant.gpu_hours < slo.gpu_hours * 1.05
+    static = run_static(setting, "static", peak_counts(setting))
+    assert static.launches <= 5
+    assert run_own(setting, own_spec(setting, "slo")) == slo  # the same seed, the same run
+    tuned = run_peer(setting, "ray-serve", PEERS["ray-serve"], 1.0, 0.8)
+    assert tuned.requests == len(trace)
+
+
+def result(policy: str, attainment: float, hours: float) -> Result:
+    return Result(policy, "t", 1, attainment, 0, 0, 0, 0, 0, math.inf, hours, 0, 0, ((0.0, 1, 1),))
+
+
+def test_best_is_the_cheapest_that_attains_or_the_nearest() -> None:
+    cheap, fine, dear = result("a", 0.9, 1), result("b", 0.992, 5), result("c", 1.0, 9)
+    assert best([cheap, fine, dear], 0.99) is fine
+    assert best([cheap, fine, dear], 0.9999) is dear
+    assert best([cheap, fine], 0.9999) is fine
+
+
+def test_recommendations_are_what_nothing_beats(tmp_path: Path) -> None:
+    trace = poisson(2.0, 900, 1000, output=100)
+    setting = Setting(trace, FleetSpec())
+    tried = list(candidates(setting))[:6]
+    front = frontier(tried)
+    for kept in front:
+        assert not any(
+            c.result.attainment > kept.result.attainment
+            and c.result.gpu_hours < kept.result.gpu_hours
+            for c in tried
+        )
+    chosen = recommend(tried, 0.5)
+    assert chosen in front
+    assert "policy: slo" in as_yaml(chosen.spec)
+    made = [Candidate(chosen.spec, result(n, a, h)) for n, a, h in (("x", 0.5, 2), ("y", 0.4, 3))]
+    assert frontier(made) == made[:1]
+    plot_history(trace, [c.result for c in tried], tmp_path / "a.png")
+    plot_frontier([c.result for c in tried], tmp_path / "b.svg", "title")
+    for name in ("a.png", "b.svg"):
+        assert (tmp_path / name).stat().st_size > 5000
+    assert "| slo miss=" in markdown([tried[0].result])
+    assert [seconds(v) for v in (1.234, 75.2, math.inf)] == ["1.23 s", "75 s", "never"]
+
+
+def test_traces_are_read_and_scaled(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv.gz"
+    with gzip.open(path, "wt") as out:
+        out.write("arrival_s,prompt_tokens,output_tokens\n2.5,10,20\n1.0,30,40\n")
+    trace = load_trace(path)
+    assert trace.name == "t"
+    assert trace.arrivals.tolist() == [1.0, 2.5]
+    assert trace.prompts.tolist() == [30, 10]
+    triple = trace.scaled(3)
+    assert len(triple) == 6
+    assert (np.diff(triple.arrivals) >= 0).all()
+    assert trace.scaled(1) is trace
+
+
+def test_a_daemons_recording_is_a_trace(tmp_path: Path) -> None:
+    path = tmp_path / "graph.csv"
+    path.write_text(
+        "at,seconds,requests,prompt_tokens,output_tokens\n"
+        "1000.0,10.0,5.0,500.0,50.0\n1010.0,10.0,0.0,0.0,0.0\n1030.0,10.0,2.0,40.0,8.0\n"
+    )
+    trace = load_trace(path)
+    assert trace.arrivals.tolist() == [0.0, 2.0, 4.0, 6.0, 8.0, 31.5, 36.5]
+    assert trace.prompts.tolist() == [100.0] * 5 + [20.0] * 2
+    assert trace.outputs.tolist() == [10.0] * 5 + [4.0] * 2
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "has no column arrival_s"),
+        ("time,tokens\n1,2\n", "has no column"),
+        ("arrival_s,prompt_tokens,output_tokens\n", "has no request"),
+        ("arrival_s,prompt_tokens,output_tokens\n1,x,3\n", r":2: 1,x,3 are not numbers"),
+        ("arrival_s,prompt_tokens,output_tokens\n1,2\n", "not numbers"),
+        ("arrival_s,prompt_tokens,output_tokens\n-1,2,3\n", "out of range"),
+        ("arrival_s,prompt_tokens,output_tokens\n1,nan,3\n", "out of range"),
+        ("at,seconds,requests,prompt_tokens,output_tokens\n1,1,0,0,0\n", "has 0 requests"),
+    ],
+)
+def test_bad_traces_are_refused(tmp_path: Path, text: str, words: str) -> None:
+    path = tmp_path / "bad.csv"
+    path.write_text(text)
+    with pytest.raises(InputError, match=words):
+        load_trace(path)
+
+
+def test_no_trace_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="can not be read"):
+        load_trace(tmp_path / "none.csv")
+    broken = tmp_path / "broken.csv.gz"
+    broken.write_bytes(b"not gzip")
+    with pytest.raises(InputError, match="can not be read"):
+        load_trace(broken)
+
+
+@pytest.mark.parametrize("name", ["day", "bursty"])
+def test_generators_are_repeatable(name: str) -> None:
+    one, two = GENERATORS[name](5), GENERATORS[name](5)
+    assert (one.arrivals == two.arrivals).all()
+    assert (np.diff(one.arrivals) >= 0).all()
+    assert len(one) > 50_000
