@@ -47,17 +47,19 @@ class Forecast:
     """The arrival rate as it is followed. Rates are requests/s, times UTC seconds.
 
     ``level`` and ``trend`` (per second) are Holt's; ``daily`` and ``weekly`` the seasons;
-    ``pending`` are forecasts not due yet as (due, by level, by trend, by season), the last -1
-    where no season is known; ``errors`` are the mean squared relative errors of the three.
+    ``steady`` is the mean over a longer time. ``pending`` are forecasts not due yet: due, by level,
+    by steady, by trend, by season (-1 where none is known); ``errors`` are the mean squared
+    relative errors of the four.
     """
 
     at: float
     level: float
     trend: float = 0.0
+    steady: float = 0.0
     daily: Season | None = None
     weekly: Season | None = None
-    pending: tuple[tuple[float, float, float, float], ...] = ()
-    errors: tuple[float, float, float] = (0.04, 0.04, 0.04)
+    pending: tuple[tuple[float, float, float, float, float], ...] = ()
+    errors: tuple[float, float, float, float] = (0.04, 0.04, 0.04, 0.04)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from ecs_dynamo.model.scaling import Forecast, Season
 
 LEVEL_SECONDS = 60.0
 TREND_SECONDS = 300.0
+STEADY_SECONDS = 1200.0
 DAMPING_SECONDS = 240.0
 ERROR_SECONDS = 3600.0
 BIN_SECONDS = 600.0
@@ -78,15 +79,16 @@ def _by_season(state: Forecast, ahead: float) -> float | None:
     return None
 
 
-def _three(state: Forecast, ahead: float) -> tuple[float, float, float]:
-    """The forecasts by level, trend and season (-1: no season is known yet)."""
+def _all(state: Forecast, ahead: float) -> tuple[float, float, float, float]:
+    """The forecasts by level, steady level, trend and season (-1: no season is known yet)."""
     seasonal = _by_season(state, ahead)
-    return state.level, _by_trend(state, ahead), -1.0 if seasonal is None else seasonal
+    season = -1.0 if seasonal is None else seasonal
+    return state.level, state.steady, _by_trend(state, ahead), season
 
 
-def _best(state: Forecast, forecasts: tuple[float, float, float]) -> int:
+def _best(state: Forecast, forecasts: tuple[float, float, float, float]) -> int:
     """The forecaster with the smallest error so far, of those that know something."""
-    return min((i for i in range(3) if forecasts[i] >= 0), key=lambda i: state.errors[i])
+    return min((i for i in range(4) if forecasts[i] >= 0), key=lambda i: state.errors[i])
 
 
 def predict(state: Forecast, ahead: float, judge: Forecast | None = None) -> float:
@@ -94,20 +96,20 @@ def predict(state: Forecast, ahead: float, judge: Forecast | None = None) -> flo
 
     The forecaster is chosen by the errors of ``judge`` (the state itself by default).
     """
-    forecasts = _three(state, ahead)
+    forecasts = _all(state, ahead)
     return forecasts[_best(judge or state, forecasts)]
 
 
 def spread(state: Forecast) -> float:
     """The relative standard error of the forecaster in use."""
-    return math.sqrt(state.errors[_best(state, _three(state, 0.0))])
+    return math.sqrt(state.errors[_best(state, _all(state, 0.0))])
 
 
 def follow(state: Forecast | None, rate: float, now: float, horizon: float) -> Forecast:
     """The state after seeing ``rate`` (requests/s) at ``now``; forecasts look ``horizon`` ahead."""
     if state is None:
         daily, weekly = (_fold(new_season(period), rate, now) for period in (DAY, WEEK))
-        return Forecast(now, rate, 0.0, daily, weekly)
+        return Forecast(now, rate, 0.0, rate, daily, weekly)
     elapsed = now - state.at
     if elapsed <= 0:
         return state
@@ -121,22 +123,23 @@ def follow(state: Forecast | None, rate: float, now: float, horizon: float) -> F
     while pending and pending[0][0] <= now:
         _, *forecasts = pending[0]
         pending = pending[1:]
-        one, two, three = (
+        one, two, three, four = (
             error if forecast < 0 else _judged(error, forecast, level)
             for error, forecast in zip(errors, forecasts, strict=True)
         )
-        errors = (one, two, three)
+        errors = (one, two, three, four)
     made = Forecast(
         now,
         max(level, 0.0),
         trend,
+        state.steady + _weight(elapsed, STEADY_SECONDS) * (rate - state.steady),
         _fold(state.daily, rate, now) if state.daily else None,
         _fold(state.weekly, rate, now) if state.weekly else None,
         pending,
         errors,
     )
     if not pending or now + horizon - pending[-1][0] >= KEEP_EVERY:
-        made = replace(made, pending=(*pending, (now + horizon, *_three(made, horizon))))
+        made = replace(made, pending=(*pending, (now + horizon, *_all(made, horizon))))
     return made
 
 
