@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from ecs_dynamo.simulate.compare import (
     Setting,
@@ -125,23 +126,46 @@ def section(name: str, trace: Trace, groups: Mapping[str, Sequence[Result]]) -> 
     return "\n".join(lines)
 
 
+def overview(names: Sequence[str], kept: Mapping[str, Any]) -> str:
+    """All policies with their defaults over all traces: attained, GPU hours."""
+    policies = list(dict.fromkeys(p for name in names for p in kept[name]["defaults"]))
+    lines = [
+        "## All at once: with defaults",
+        "",
+        f"| policy | {' | '.join(names)} | goal met |",
+        "|" + " --- |" * (len(names) + 2),
+    ]
+    for policy in policies:
+        cells = [kept[name]["defaults"].get(policy) for name in names]
+        texts = [f"{100 * c[0]:.1f} %, {c[1]:.0f} h" if c else "" for c in cells]
+        met = sum(c[0] >= GOAL for c in cells if c)
+        lines.append(f"| {policy} | {' | '.join(texts)} | {met} of {len(names)} |")
+    return "\n".join(lines) + "\n"
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run, and write what was run; sections of traces not asked for stay as they are."""
     OUT.mkdir(parents=True, exist_ok=True)
     known = traces()
     asked = list(arguments if arguments is not None else sys.argv[1:]) or list(known)
     store = OUT / "scaling.json"
-    sections: dict[str, str] = json.loads(store.read_text()) if store.exists() else {}
+    kept: dict[str, Any] = json.loads(store.read_text()) if store.exists() else {}
     for name in asked:
         started = time.monotonic()
         trace = known[name]()
-        sections[name] = section(name, trace, compare(name, trace))
+        groups = compare(name, trace)
+        plain = [*groups["own"], *groups["defaults"], *groups["bounds"]]
+        kept[name] = {
+            "section": section(name, trace, groups),
+            "defaults": {r.policy: [round(r.attainment, 4), round(r.gpu_hours, 1)] for r in plain},
+        }
         print(f"{name}: {time.monotonic() - started:.0f} s", flush=True)
-        store.write_text(json.dumps(sections, indent=1) + "\n")
+        store.write_text(json.dumps(kept, indent=1) + "\n")
     head = (Path(__file__).parent / "HEAD.md").read_text()
     order = ["azure", "mooncake", *GENERATORS]
-    body = "\n".join(sections[name] for name in order if name in sections)
-    (OUT / "scaling.md").write_text(f"{head}\n{body}")
+    names = [name for name in order if name in kept]
+    body = "\n".join(kept[name]["section"] for name in names)
+    (OUT / "scaling.md").write_text(f"{head}\n{overview(names, kept)}\n{body}")
 
 
 if __name__ == "__main__":

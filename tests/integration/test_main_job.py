@@ -13,7 +13,7 @@ from ecs_dynamo.demo.daemon import DemoDaemon, component, desired, ready
 from ecs_dynamo.planning.endpoints import environment_value
 from tests.integration.stack import Stack, until
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(170)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
 
 
 def endpoints_of(stack: Stack, name: str) -> tuple[str | None, str | None]:
@@ -160,7 +160,16 @@ async def test_infrastructure_in_bridge_mode_is_reached_by_its_mapped_port(stack
     await stack.chat()
 
 
-async def test_scales_out_and_in_by_real_queue_depth(stack: Stack) -> None:
+@pytest.mark.parametrize("policy", ["queue", "slo"])
+async def test_scales_out_and_in_by_real_queue_depth(stack: Stack, policy: str) -> None:
+    def scaling(document: dict[str, Any]) -> None:
+        document["components"][2]["scaling"] |= {
+            "policy": policy,
+            "coldStartSeconds": 5,
+            "headroom": 0,
+        }
+
+    stack.edit(scaling)
     await stack.converge()
     daemon = DemoDaemon(stack.graph_file, stack.environ, stack.folder / "daemon.log")
     await daemon.start()
@@ -168,7 +177,7 @@ async def test_scales_out_and_in_by_real_queue_depth(stack: Stack) -> None:
         async with stack.traffic() as traffic:
             async with traffic.background("load", 40, words=220, tokens=4):
                 await daemon.until("scaled out", lambda s: ready(s, "prefill") >= 2, 60)
-            await daemon.until("scaled in", lambda s: desired(s, "prefill") == 1, 60)
+            await daemon.until("scaled in", lambda s: desired(s, "prefill") == 1, 120)
             failed = [r.error for r in traffic.done if r.error]
         assert not failed
         assert component(daemon.status, "prefill")["scaling"] == {"min": 1, "max": 3}

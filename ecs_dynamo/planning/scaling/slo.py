@@ -132,7 +132,7 @@ def _plan(given: ScalingInput, demand: Demand, depth: float, rate: float) -> Sca
     reach = cold + spec.target_queue_seconds
     expected = max(predict(forecast, ahead, judge) for ahead in (0.0, 0.5 * reach, reach))
     margin = min(known.caution, 1.0) * spec.headroom * spread(judge or forecast)
-    reserve = known.caution * known.slow if known.caution > 1.0 else 0.0
+    reserve = known.caution * known.slow if known.caution > 1.0 and spec.headroom > 0 else 0.0
     planned = max(expected * (1.0 + margin), reserve)
     steady = math.ceil(
         servers_needed(
