@@ -238,7 +238,7 @@ def test_warnings_do_not_stop(folder: Path) -> None:
         prefill(document)["image"] = "busybox:latest"
         prefill(document)["env"] = {"ETCD_ENDPOINTS": "http://mine:2379"}
         prefill(document)["scaling"].update(
-            min=0, signals=[{"source": "jetstream", "stream": "s", "consumer": "c"}]
+            policy="slo", min=0, signals=[{"source": "jetstream", "stream": "s", "consumer": "c"}]
         )
 
     path = folder / "ecs-dynamo.yaml"
