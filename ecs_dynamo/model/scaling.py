@@ -46,16 +46,17 @@ class Season:
 class Forecast:
     """The arrival rate as it is followed. Rates are requests/s, times UTC seconds.
 
-    ``level`` and ``trend`` (per second) are Holt's; ``daily`` and ``weekly`` the seasons;
-    ``steady`` is the mean over a longer time. ``pending`` are forecasts not due yet: due, by level,
-    by steady, by trend, by season (-1 where none is known); ``errors`` are the mean squared
-    relative errors of the four.
+    ``level`` and ``trend`` (per second) are Holt's; ``steady`` is the mean over a longer time,
+    ``age`` the seconds that the rate was followed; ``daily`` and ``weekly`` the seasons.
+    ``pending`` are forecasts not due yet: due, by level, by steady, by trend, by season (-1 where
+    none is known); ``errors`` are the mean squared relative errors of the four.
     """
 
     at: float
     level: float
     trend: float = 0.0
     steady: float = 0.0
+    age: float = 0.0
     daily: Season | None = None
     weekly: Season | None = None
     pending: tuple[tuple[float, float, float, float, float], ...] = ()
@@ -80,6 +81,7 @@ class Service:
     counts: float = 0.0
     squares: float = 0.0
     slow: float = 0.0
+    age: float = 0.0
     caution: float = 1.0
 
 

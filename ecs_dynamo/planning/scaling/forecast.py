@@ -28,6 +28,12 @@ def _weight(elapsed: float, constant: float) -> float:
     return 1.0 - math.exp(-elapsed / constant)
 
 
+def young_weight(elapsed: float, age: float, constant: float) -> float:
+    """The weight of a new value in a fading mean; while that is young it is a plain mean, so that
+    the first value, often a burst, does not linger."""
+    return max(_weight(elapsed, constant), elapsed / (age + elapsed))
+
+
 def new_season(period: float) -> Season:
     """An empty profile of ``period`` seconds."""
     bins = int(period / BIN_SECONDS)
@@ -109,15 +115,16 @@ def follow(state: Forecast | None, rate: float, now: float, horizon: float) -> F
     """The state after seeing ``rate`` (requests/s) at ``now``; forecasts look ``horizon`` ahead."""
     if state is None:
         daily, weekly = (_fold(new_season(period), rate, now) for period in (DAY, WEEK))
-        return Forecast(now, rate, 0.0, rate, daily, weekly)
+        return Forecast(now, rate, 0.0, rate, 0.0, daily, weekly)
     elapsed = now - state.at
     if elapsed <= 0:
         return state
-    weight = _weight(elapsed, LEVEL_SECONDS)
+    weight = young_weight(elapsed, state.age, LEVEL_SECONDS)
     damp = math.exp(-elapsed / DAMPING_SECONDS)
     ahead = state.level + state.trend * elapsed
     level = ahead + weight * (rate - ahead)
-    slope = (level - state.level) / elapsed
+    # From the first value, often a burst, to the second there is no trend to be read.
+    slope = (level - state.level) / elapsed if state.age > 0 else 0.0
     trend = state.trend * damp + _weight(elapsed, TREND_SECONDS) * (slope - state.trend * damp)
     pending, errors = state.pending, state.errors
     while pending and pending[0][0] <= now:
@@ -132,7 +139,8 @@ def follow(state: Forecast | None, rate: float, now: float, horizon: float) -> F
         now,
         max(level, 0.0),
         trend,
-        state.steady + _weight(elapsed, STEADY_SECONDS) * (rate - state.steady),
+        state.steady + young_weight(elapsed, state.age, STEADY_SECONDS) * (rate - state.steady),
+        state.age + elapsed,
         _fold(state.daily, rate, now) if state.daily else None,
         _fold(state.weekly, rate, now) if state.weekly else None,
         pending,

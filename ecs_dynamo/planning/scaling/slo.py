@@ -22,7 +22,7 @@ from ecs_dynamo.model.scaling import Service
 from ecs_dynamo.planning.scaling import queue
 from ecs_dynamo.planning.scaling.coldstart import cold_start_seconds
 from ecs_dynamo.planning.scaling.demand import Demand, read_demand
-from ecs_dynamo.planning.scaling.forecast import follow, predict, spread
+from ecs_dynamo.planning.scaling.forecast import follow, predict, spread, young_weight
 from ecs_dynamo.planning.scaling.policy import ScalingInput, ScalingOutput
 from ecs_dynamo.planning.scaling.settle import hold, settle
 from ecs_dynamo.planning.scaling.staffing import servers_needed
@@ -57,7 +57,8 @@ def learn(state: Service | None, given: ScalingInput, depth: float, rate: float)
         ticks=state.ticks * fade + 1.0,
         counts=state.counts * fade + arrived,
         squares=state.squares * fade + arrived * arrived,
-        slow=state.slow + (1.0 - math.exp(-elapsed / SLOW_SECONDS)) * (rate - state.slow),
+        slow=state.slow + young_weight(elapsed, state.age, SLOW_SECONDS) * (rate - state.slow),
+        age=state.age + elapsed,
         caution=state.caution,
     )
     return replace(made, caution=_caution(made, given, depth, arrived))
