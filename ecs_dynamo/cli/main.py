@@ -12,6 +12,7 @@ from ecs_dynamo import __version__
 from ecs_dynamo.cli import (
     demo,
     down,
+    iam,
     init,
     local,
     plan,
@@ -60,6 +61,7 @@ for _module in (
     status,
     down,
     schema,
+    iam,
     simulate,
     demo,
     local,

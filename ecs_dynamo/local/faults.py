@@ -25,11 +25,12 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call as it came in; ``at`` is UTC seconds."""
+    """One call as it came in; ``at`` is UTC seconds, ``agent`` the client's User-Agent."""
 
     service: str
     operation: str
     at: float
+    agent: str = ""
 
 
 @dataclass(slots=True)
@@ -39,8 +40,8 @@ class Faults:
     calls: deque[Call] = field(default_factory=lambda: deque(maxlen=20_000))
     pending: list[Fault] = field(default_factory=list)
 
-    def record(self, service: str, operation: str) -> None:
-        self.calls.append(Call(service, operation, time.time()))
+    def record(self, service: str, operation: str, agent: str = "") -> None:
+        self.calls.append(Call(service, operation, time.time(), agent))
 
     def add(self, document: dict[str, Any]) -> Fault:
         """A fault from its JSON form. Raises EcsError."""

@@ -168,14 +168,15 @@ class LocalEcs:
     async def _any(self, request: web.Request) -> web.Response:
         target = request.headers.get("X-Amz-Target", "")
         body = await request.read()
+        agent = request.headers.get("User-Agent", "")
         if not target.startswith(TARGET_PREFIX):
             scope = _SCOPE.search(request.headers.get("Authorization", ""))
             form = re.search(rb"(?:^|&)Action=(\w+)", body)
             operation = form[1].decode() if form else target.rpartition(".")[2]
-            self._faults.record(scope[1] if scope else "unknown", operation)
+            self._faults.record(scope[1] if scope else "unknown", operation, agent)
             return await self._moto.forward(request, body)
         operation = target.removeprefix(TARGET_PREFIX)
-        self._faults.record("ecs", operation)
+        self._faults.record("ecs", operation, agent)
         try:
             fault = await self._faults.before(operation)
             text = self.handle(operation, body)

@@ -5,10 +5,11 @@ Real etcd, NATS and Dynamo (its mock engine) run as the containers of the local 
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import urllib.request
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,36 @@ def tiny_model() -> Path:
     return target
 
 
+CALLED: set[str] = set()
+"""Every AWS action that the product called in this session."""
+WHOLE_SUITE = {"test_main_job", "test_examples"}
+IAM = EXAMPLE.parents[1] / "iam"
+
+
+def allowed_actions() -> set[str]:
+    """What the shipped policy of the daemon allows."""
+    policy = json.loads((IAM / "daemon-task-role.json").read_text())
+    return {action for s in policy["Statement"] for action in s["Action"]}
+
+
+NOT_CALLS = {"iam:PassRole", "ecs:TagResource"}
+"""Rights that are checked within other calls."""
+ELSEWHERE = {"dynamodb:UpdateItem"}
+"""Called by parts that have tests of their own stack."""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def least_privilege(request: pytest.FixtureRequest) -> Iterator[None]:
+    """No call that the shipped policy does not allow; over the whole suite, no right unused."""
+    yield
+    allowed = allowed_actions()
+    assert allowed >= CALLED, f"not allowed by iam/: {CALLED - allowed}"
+    modules = {Path(str(item.fspath)).stem for item in request.session.items}
+    if modules >= WHOLE_SUITE and not request.session.testsfailed:
+        unused = allowed - CALLED - NOT_CALLS - ELSEWHERE
+        assert not unused, f"allowed by iam/ but never called: {unused}"
+
+
 @pytest.fixture
 async def stack(tiny_model: Path, tmp_path: Path) -> AsyncIterator[Stack]:
     """A stack of its own for each test, with the example graph's files to edit."""
@@ -57,3 +88,4 @@ async def stack(tiny_model: Path, tmp_path: Path) -> AsyncIterator[Stack]:
         for _ in range(4):
             await local.add_instance("dynamo-GPU")
         yield made
+        CALLED.update(f"{c.service}:{c.operation}" for c in local.calls if "ecs-dynamo" in c.agent)

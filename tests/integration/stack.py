@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from aiobotocore.session import AioSession
+from botocore import xform_name
 
 from ecs_dynamo.config import load_graph, load_settings
 from ecs_dynamo.controller import Pass, Reconciler, open_reconciler
@@ -101,9 +103,16 @@ class Stack:
         return self.last
 
     async def aws(self, operation: str, /, **parameters: Any) -> dict[str, Any]:
-        """An ECS call of the test's own."""
-        async with self.reconciler() as reconciler:
-            return await reconciler.aws.call("ecs", operation, **parameters)
+        """An ECS call of the test's own, with a client that is not the product's."""
+        async with AioSession().create_client(
+            "ecs",
+            endpoint_url=self.url,
+            region_name=REGION,
+            aws_access_key_id="x",
+            aws_secret_access_key="x",
+        ) as client:
+            answer: dict[str, Any] = await getattr(client, xform_name(operation))(**parameters)
+            return answer
 
     def frontend(self) -> str | None:
         """A ready frontend of the last pass."""

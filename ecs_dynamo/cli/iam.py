@@ -1,0 +1,64 @@
+"""`ecs-dynamo iam render`: the least rights that one graph needs."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ecs_dynamo.cli.options import DEFAULT_FILE, FileOption, load
+from ecs_dynamo.cli.output import print_json, say
+from ecs_dynamo.model.errors import EcsDynamoError, InputError, Problem
+from ecs_dynamo.planning.iam import render_iam
+
+app = typer.Typer(no_args_is_help=True, help="IAM policies for a graph.", rich_markup_mode=None)
+
+
+@app.command()
+def render(
+    file: FileOption = DEFAULT_FILE,
+    account: Annotated[
+        str | None, typer.Option("--account", help="AWS account id; AWS_ID by default.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Write the documents to this folder.")
+    ] = None,
+    lock_table: Annotated[
+        str | None, typer.Option("--lease-table", help="DynamoDB table of the daemon's lease.")
+    ] = None,
+) -> None:
+    """Print, or write, the policies of the daemon, the tasks and the instances."""
+    graph = load(file).graph
+    number = account or os.environ.get("AWS_ID", "")
+    if not re.fullmatch(r"\d{12}", number):
+        raise InputError(
+            Problem(
+                f"{number!r} is no AWS account id" if number else "the AWS account is not known",
+                field="--account",
+                remedy="give --account with 12 digits, or set AWS_ID",
+            )
+        )
+    if graph.region is None:
+        raise InputError(
+            Problem("no region", file=str(file), field="region", remedy="set region in the file")
+        )
+    documents = render_iam(graph, graph.region, number, lock_table)
+    if output is None:
+        print_json(documents)
+        return
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        for name, document in documents.items():
+            (output / name).write_text(json.dumps(document, indent=2) + "\n")
+    except OSError as error:
+        raise EcsDynamoError(f"{output}: can not be written: {error.strerror}") from None
+    say(f"wrote {len(documents)} documents to {output}")
+
+
+def register(parent: typer.Typer) -> None:
+    """Add the commands to ``parent``."""
+    parent.add_typer(app, name="iam")
