@@ -208,7 +208,10 @@ class Aws:
 def _from_client_error(operation: str, error: ClientError) -> AwsError:
     details = error.response.get("Error", {})
     return AwsError(
-        operation, str(details.get("Code", "Unknown")), str(details.get("Message", error))
+        operation,
+        str(details.get("Code", "Unknown")),
+        str(details.get("Message", error)),
+        error.response.get("Item"),  # type: ignore[arg-type]  # botocore types no service's extras
     )
 
 

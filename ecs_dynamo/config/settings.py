@@ -30,7 +30,8 @@ class Settings(BaseSettings):
     ``signal_seconds`` is how often a graph with scaling is looked at, ``resync_seconds`` one
     without. ``log_format`` auto: console on a terminal, else JSON. ``http_port`` 0: any free one.
     ``endpoint_url``, ``profile``, ``region`` mean what they mean to the AWS CLI. Demand is recorded
-    for `simulate` in ``record_directory``, where it is set.
+    for `simulate` in ``record_directory``, where it is set. With ``lease_table`` (DynamoDB) one of
+    several daemons leads, and another takes over ``lease_seconds`` after it has died.
     """
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
@@ -49,13 +50,17 @@ class Settings(BaseSettings):
     region: str | None = None
     shutdown_timeout_seconds: Positive = 25.0
     record_directory: Path | None = None
+    lease_table: str | None = None
+    lease_seconds: Annotated[float, Field(ge=1, le=3600)] = 30.0
 
     @field_validator("log_level", "log_format", mode="before")
     @classmethod
     def _any_case(cls, value: object) -> object:
         return value.lower() if isinstance(value, str) else value
 
-    @field_validator("endpoint_url", "profile", "region", "record_directory", mode="before")
+    @field_validator(
+        "endpoint_url", "profile", "region", "record_directory", "lease_table", mode="before"
+    )
     @classmethod
     def _empty_is_unset(cls, value: object) -> object:
         return None if value == "" else value

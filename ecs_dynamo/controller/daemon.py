@@ -8,9 +8,12 @@ from what it finds.
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import signal
+import socket
 import time
+import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
@@ -21,6 +24,7 @@ import structlog
 from ecs_dynamo.config import Settings, load_graph
 from ecs_dynamo.controller.events import Event, EventRing, events_of
 from ecs_dynamo.controller.http import serve_http
+from ecs_dynamo.controller.lease import Lease
 from ecs_dynamo.controller.metrics import Metrics
 from ecs_dynamo.controller.reconciler import POLL_SECONDS, Pass, Reconciler, open_reconciler
 from ecs_dynamo.controller.record import Recorder
@@ -110,6 +114,8 @@ class GraphLoop:
         self._stopping = False
         self._reload = False
         self._watches = Watches(file.graph.namespace, self.wake)
+        self._lease = _lease(file.graph.name, reconciler, settings)
+        self.leads = self._lease is None
 
     @property
     def name(self) -> str:
@@ -132,20 +138,49 @@ class GraphLoop:
     @property
     def recent(self) -> bool:
         """Whether the last pass that saw everything is recent."""
+        if not self.leads:
+            return True  # It waits, and is ready to take over.
         allowed = 3 * self._settings.resync_seconds + self._settings.observe_timeout_seconds
         return self.last_whole_at is not None and time.time() - self.last_whole_at < allowed
 
     async def run(self) -> None:
         """Pass after pass until stopped."""
         failures = 0
+        keeper = asyncio.create_task(self._keep_lease())
         try:
             with structlog.contextvars.bound_contextvars(graph=self.name):
                 while not self._stopping:
                     self._wake.clear()
-                    failures = 0 if await self._pass() else failures + 1
+                    if self.leads:
+                        failures = 0 if await self._pass() else failures + 1
                     await self._pause(failures)
         finally:
+            keeper.cancel()
+            await asyncio.gather(keeper, return_exceptions=True)
             await self._watches.close()
+            if self._lease is not None:
+                await self._lease.release()
+
+    async def _keep_lease(self) -> None:
+        """Take and renew the lease for as long as the loop runs. `hold` never raises."""
+        lease = self._lease
+        if lease is None:
+            return
+        while True:
+            led = self.leads
+            self.leads = await lease.hold()
+            self._metrics.lead(self.name, self.leads)
+            if self.leads != led:
+                word = "leads" if self.leads else "follows"
+                self._note("graph", f"this daemon {word} (token {lease.token})")
+                _log.info("leadership changed", leads=self.leads, token=lease.token)
+                self._reconciler.forget()
+                self.wake()
+            await asyncio.sleep(self._settings.lease_seconds / 4)
+
+    def _must_stop(self) -> bool:
+        """Asked before each action: stopped, or no longer the leader."""
+        return self._stopping or (self._lease is not None and not self._lease.held)
 
     async def _pass(self) -> bool:
         """One pass; False where it failed or could not see everything."""
@@ -155,7 +190,7 @@ class GraphLoop:
                 self._reconciler.graph = self.file.graph
                 self._note("graph", "the graph file was read again")
         try:
-            done = await self._reconciler.run_pass(should_stop=lambda: self._stopping)
+            done = await self._reconciler.run_pass(should_stop=self._must_stop)
         except Exception as error:
             # The loop owns every failure of its passes: this graph backs off, others go on.
             _log.exception("pass failed")
@@ -211,10 +246,18 @@ class GraphLoop:
             else {"graph": self.name, "converged": False}
         )
         found["fileError"] = self.file.error
+        found["leads"] = self.leads
         found["events"] = [
             {**document(e), "at": timestamp(e.at)} for e in self._events.latest(self.name)
         ]
         return found
+
+
+def _lease(graph: str, reconciler: Reconciler, settings: Settings) -> Lease | None:
+    if settings.lease_table is None:
+        return None
+    holder = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+    return Lease(reconciler.aws, settings.lease_table, graph, holder, settings.lease_seconds)
 
 
 def _load(paths: Sequence[Path], environ: Mapping[str, str]) -> list[GraphFile]:

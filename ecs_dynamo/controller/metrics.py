@@ -96,7 +96,14 @@ class Metrics:
             (*graph, "role"),
             registry=registry,
         )
+        self._leads = Gauge(
+            "ecs_dynamo_leads", "1 where this daemon leads.", graph, registry=registry
+        )
         self._before: dict[str, Pass] = {}
+
+    def lead(self, graph: str, leads: bool) -> None:
+        """Whether this daemon leads on ``graph``."""
+        self._leads.labels(graph).set(leads)
 
     def follow(self, aws: Aws) -> None:
         """Count the calls of ``aws`` too."""

@@ -88,6 +88,10 @@ class Reconciler:
         self._memory = Memory(started_at=clock())
         self._ids = itertools.count(1)
 
+    def forget(self) -> None:
+        """Begin anew, as a fresh daemon does: another may have acted meanwhile."""
+        self._memory = Memory(started_at=self._clock())
+
     async def run_pass(
         self,
         *,
@@ -164,10 +168,18 @@ class Reconciler:
             await asyncio.sleep(min(pause, left))
 
 
-def services_needed(graph: Graph) -> tuple[str, ...]:
+def services_needed(graph: Graph, settings: Settings) -> tuple[str, ...]:
     """The AWS APIs that passes over ``graph`` call."""
     sources = {s.source for c in graph.components if c.scaling for s in c.scaling.signals}
-    return ("ecs", "ec2", "cloudwatch") if "cloudwatch" in sources else ("ecs", "ec2")
+    more = [
+        name
+        for name, used in (
+            ("cloudwatch", "cloudwatch" in sources),
+            ("dynamodb", settings.lease_table is not None),
+        )
+        if used
+    ]
+    return ("ecs", "ec2", *more)
 
 
 @asynccontextmanager
@@ -178,5 +190,5 @@ async def open_reconciler(graph: Graph, settings: Settings) -> AsyncIterator[Rec
         profile=settings.profile,
         region=settings.region or graph.region,
     )
-    async with open_aws(options, services_needed(graph)) as aws:
+    async with open_aws(options, services_needed(graph, settings)) as aws:
         yield Reconciler(graph, aws, settings)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Any
 
 
 class ExitCode(IntEnum):
@@ -60,7 +61,11 @@ class InputError(EcsDynamoError):
 class AwsError(EcsDynamoError):
     """AWS could not be reached, or refused for good, after the retries were used up."""
 
-    def __init__(self, operation: str, code: str, message: str) -> None:
+    def __init__(
+        self, operation: str, code: str, message: str, item: Mapping[str, Any] | None = None
+    ) -> None:
         self.operation = operation
         self.code = code
+        self.item: Mapping[str, Any] = item or {}
+        """What DynamoDB had where a condition failed."""
         super().__init__(f"{operation}: {code}: {message}")
