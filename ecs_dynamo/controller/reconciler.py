@@ -88,6 +88,10 @@ class Reconciler:
         self._memory = Memory(started_at=clock())
         self._ids = itertools.count(1)
 
+    async def execute(self, made: Plan) -> tuple[ActionResult, ...]:
+        """Run the actions of a plan that was made elsewhere."""
+        return await self._executor.execute(made)
+
     def forget(self) -> None:
         """Begin anew, as a fresh daemon does: another may have acted meanwhile."""
         self._memory = Memory(started_at=self._clock())

@@ -20,6 +20,8 @@ TAG_GRAPH = "ecs-dynamo:graph"
 """The ownership tag: only what carries it, with the graph's name, is changed or deleted."""
 TAG_COMPONENT = "ecs-dynamo:component"
 TAG_FINGERPRINT = "ecs-dynamo:fingerprint"
+TAG_ROLLED_BACK = "ecs-dynamo:rolled-back"
+"""On a service: fingerprint of the declaration that a person took back."""
 
 ETCD_CLIENT_PORT = 2379
 NATS_CLIENT_PORT = 4222

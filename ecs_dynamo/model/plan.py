@@ -159,7 +159,7 @@ class Memory:
     started_at: float
     scaling: Mapping[str, ScalingState] = field(default_factory=dict)
     failed: Mapping[str, str] = field(default_factory=dict)
-    """Component -> fingerprint whose rollout ECS failed; not tried again by this daemon."""
+    """Component -> declaration whose rollout ECS failed; not tried again by this daemon."""
     conditions: tuple[Condition, ...] = ()
 
 

@@ -27,6 +27,7 @@ from ecs_dynamo.planning.endpoints import (
     resolve_endpoints,
 )
 from ecs_dynamo.planning.fingerprint import fingerprint
+from ecs_dynamo.planning.held import declared_fingerprint, find_failures, hold
 from ecs_dynamo.planning.ports import PortPlan, plan_ports
 from ecs_dynamo.planning.readiness import count_replicas, ready_tasks
 from ecs_dynamo.planning.render import render
@@ -51,6 +52,7 @@ def _wanted(
         content=content,
         fingerprint=fingerprint(content) if content is not None else None,
         desired=desired,
+        declared=declared_fingerprint(graph, component, port),
     )
 
 
@@ -74,22 +76,6 @@ def _progress(draft: Draft, graph: Graph, wanted: Wanted, snapshot: Snapshot) ->
         draft.wait(name, f"{ready} of {wanted.desired} ready, waiting for {what}")
 
 
-def _failures(wanted: tuple[Wanted, ...], memory: Memory) -> tuple[dict[str, str], dict[str, str]]:
-    """Failed fingerprints to remember, and what to tell of those that are still wanted."""
-    remembered = dict(memory.failed)
-    told: dict[str, str] = {}
-    for one in wanted:
-        name = one.component.name
-        if one.failed and one.fingerprint is not None:
-            remembered[name] = one.fingerprint
-        if one.fingerprint is not None and remembered.get(name) == one.fingerprint:
-            told[name] = (
-                f"ECS gave up on revision {one.fingerprint} of {one.component.family} "
-                "(its tasks failed); the former one is kept. Fix its task definition"
-            )
-    return remembered, told
-
-
 def plan(graph: Graph, snapshot: Snapshot, memory: Memory, now: float) -> Plan:
     """The actions to take now. Pure: same arguments, same plan."""
     draft = Draft()
@@ -104,7 +90,8 @@ def plan(graph: Graph, snapshot: Snapshot, memory: Memory, now: float) -> Plan:
     counts, decisions, states = decide_counts(graph, snapshot, memory, now, obstacles)
     observed = [c for c in graph.components if c.name in snapshot.components]
     wanted = tuple(_wanted(graph, c, snapshot, endpoints, ports, counts[c.name]) for c in observed)
-    remembered, failures = _failures(wanted, memory)
+    remembered, failures = find_failures(wanted, memory)
+    wanted = tuple(hold(w, endpoints) if w.component.name in failures else w for w in wanted)
     for name, (_, message) in obstacles.items():
         draft.wait(name, message)
     for name, message in failures.items():
@@ -210,7 +197,6 @@ def _plan_dependants(
             allowed, first = rollout.next_in_order(graph, candidates, snapshot)
             if failures:
                 allowed, first = frozenset(), None
-    allowed -= frozenset(failures)
     if moved and allowed:
         rolling = [w for w in dependants if w.component.name in allowed]
         protections, notes = rollout.keep_old_side(rolling, snapshot)

@@ -29,6 +29,8 @@ class Wanted:
     content: JsonObject | None
     fingerprint: str | None
     desired: int
+    declared: str = ""
+    """Fingerprint of the declaration, whatever the endpoints are."""
 
     @property
     def service(self) -> Service | None:

@@ -335,3 +335,32 @@ async def test_bad_input_changes_nothing(stack: Stack) -> None:
     assert stack.local is not None
     await asyncio.sleep(0)
     assert not stack.local.calls
+
+
+async def test_rollback_is_held_and_cleared(stack: Stack) -> None:
+    await stack.converge()
+
+    def edit(document: dict[str, Any]) -> None:
+        document["components"][1]["env"] = {"DYN_LOG": "debug"}
+
+    stack.edit(edit)
+    await stack.converge()
+    file = ("-f", str(stack.graph_file))
+    code, out, err = await stack.cli("rollback", "decode", *file)
+    assert code == 0, err
+    assert "local-decode:2 -> content of local-decode:1" in out
+    code, _, err = await stack.cli("reconcile", *file, "--timeout", "30")
+    assert (code, "held until" in err) == (1, True)
+    await stack.look()
+    assert stack.local is not None
+    running = next(
+        t for t in stack.local.state.tasks.values() if t.alive and t.service == "local-decode"
+    )
+    values = {e["name"]: e["value"] for e in running.definition.containers[0]["environment"]}
+    assert "DYN_LOG" not in values
+    await stack.chat()
+    code, _, err = await stack.cli("rollback", "decode", "--clear", *file)
+    assert code == 0, err
+    await stack.converge()
+    code, _, err = await stack.cli("rollback", "nobody", *file)
+    assert (code, "name one of" in err) == (2, True)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ecs_dynamo.model.graph import Component, Graph, Role
+from ecs_dynamo.model.graph import TAG_ROLLED_BACK, Component, Graph, Role
 from ecs_dynamo.model.plan import (
     ConditionType,
     CreateService,
@@ -42,6 +42,7 @@ from ecs_dynamo.planning.capacity import free_gpus, one_at_a_time, surge_fits
 from ecs_dynamo.planning.diff import content_diff
 from ecs_dynamo.planning.endpoints import environment_value, resolve_endpoints
 from ecs_dynamo.planning.fingerprint import fingerprint
+from ecs_dynamo.planning.held import declared_fingerprint, repoint
 from ecs_dynamo.planning.ports import plan_ports
 from ecs_dynamo.planning.readiness import count_replicas, ready_tasks
 from ecs_dynamo.planning.render import fill_placeholders, needy_containers, render
@@ -551,3 +552,62 @@ def test_the_graph_finds_its_components() -> None:
     assert wanted.clusters == ("fargate", "gpu")
     with pytest.raises(KeyError):
         wanted.component("none")
+
+
+# Held ----------------------------------------------------------------------------------------
+
+
+def test_a_component_that_is_held_follows_moved_endpoints_with_what_runs() -> None:
+    """A failed declaration is not tried again only because etcd moved meanwhile."""
+    wanted = graph()
+    ecs, memory = converged(wanted)
+    ecs.bad_images.add("dynamo:bad")
+    bad = ecs.graph = with_image(wanted, "decode", "dynamo:bad")
+    for _ in range(12):
+        made = run_pass(ecs, bad, memory)
+        memory = made.memory
+    assert "decode" in made.failures
+    ecs.kill("etcd-nats")
+    for _ in range(30):
+        made = run_pass(ecs, bad, memory)
+        memory = made.memory
+    assert not made.actions
+    content = ecs.content_of("g-decode")
+    assert content["containerDefinitions"][0]["image"] == "dynamo:1"
+    assert environment_value(content, "ETCD_ENDPOINTS") == made.endpoints.etcd
+    assert ecs.served()
+
+
+def test_what_a_person_rolled_back_is_held_until_the_declaration_changes() -> None:
+    wanted = graph()
+    ecs, memory = converged(wanted)
+    edited = ecs.graph = with_image(wanted, "decode", "dynamo:2")
+    port = plan_ports(edited).system_ports["decode"]
+    declared = declared_fingerprint(edited, edited.component("decode"), port)
+    ecs.services["g-decode"].tags = {**ecs.services["g-decode"].tags, TAG_ROLLED_BACK: declared}
+    made = run_pass(ecs, edited, memory)
+    assert not made.actions
+    assert "rolled back" in made.failures["decode"]
+    other = ecs.graph = with_image(wanted, "decode", "dynamo:3")
+    converge(ecs, other, made.memory)
+    assert ecs.content_of("g-decode")["containerDefinitions"][0]["image"] == "dynamo:3"
+
+
+def test_endpoints_are_swapped_wherever_they_stand() -> None:
+    content = {
+        "containerDefinitions": [
+            {
+                "name": "a",
+                "command": ["--etcd", "10.0.0.1:2379", "--host", "10.0.0.1"],
+                "environment": [
+                    {"name": "ETCD_ENDPOINTS", "value": "http://10.0.0.1:2379"},
+                    {"name": "NATS_SERVER", "value": "nats://10.0.0.1:4222"},
+                ],
+            }
+        ]
+    }
+    made = repoint(content, ENDS)
+    (container,) = made["containerDefinitions"]
+    assert container["command"] == ["--etcd", "10.0.0.9:2379", "--host", "10.0.0.9"]
+    assert environment(made, "a") == {"ETCD_ENDPOINTS": ENDS.etcd, "NATS_SERVER": ENDS.nats}
+    assert repoint(made, ENDS) is made

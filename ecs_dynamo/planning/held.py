@@ -1,0 +1,94 @@
+"""Holding a component back from its declared revision, because ECS or a person took it back.
+
+What is held is the declaration, not one rendering of it: endpoints that move meanwhile are written
+into the revision that runs, so a held component follows them as any other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+from urllib.parse import urlsplit
+
+from ecs_dynamo.model.graph import TAG_ROLLED_BACK, Component, Graph, JsonObject
+from ecs_dynamo.model.plan import Endpoints, Memory
+from ecs_dynamo.planning.endpoints import ETCD_VARIABLE, NATS_VARIABLE, environment_value
+from ecs_dynamo.planning.fingerprint import fingerprint
+from ecs_dynamo.planning.render import render
+from ecs_dynamo.planning.wanted import Wanted
+
+_NOWHERE = Endpoints("http://etcd.invalid:2379", "nats://nats.invalid:4222")
+
+
+def declared_fingerprint(graph: Graph, component: Component, system_port: int) -> str:
+    """The fingerprint of what is declared, whatever the endpoints are."""
+    return fingerprint(render(graph, component, _NOWHERE, system_port))
+
+
+def repoint(content: JsonObject, endpoints: Endpoints) -> JsonObject:
+    """``content`` with other endpoints, wherever the present ones stand in it."""
+    swaps: list[tuple[str, str]] = []
+    for variable, new in ((ETCD_VARIABLE, endpoints.etcd), (NATS_VARIABLE, endpoints.nats)):
+        old = environment_value(content, variable)
+        if old and new and old != new:
+            swaps.append((old, new))
+            before, after = urlsplit(old.split(",")[0]), urlsplit(new.split(",")[0])
+            # etcd and NATS in one task share a host: it is told apart by the port.
+            for port in {before.port, None}:
+                suffix = f":{port}" if port else ""
+                swaps.append((f"{before.hostname}{suffix}", f"{after.hostname}{suffix}"))
+
+    swaps.sort(key=lambda swap: -len(swap[0]))  # What says most of where it points comes first.
+
+    def swapped(value: Any) -> Any:
+        if isinstance(value, str):
+            for old, new in swaps:
+                if old in value:
+                    return value.replace(old, new)
+            return value
+        if isinstance(value, Mapping):
+            return {key: swapped(item) for key, item in value.items()}
+        if isinstance(value, list | tuple):
+            return [swapped(item) for item in value]
+        return value
+
+    made: JsonObject = swapped(content) if swaps else content
+    return made
+
+
+def find_failures(
+    wanted: tuple[Wanted, ...], memory: Memory
+) -> tuple[dict[str, str], dict[str, str]]:
+    """Declarations to remember as failed, and what to tell of those that are still declared."""
+    remembered = dict(memory.failed)
+    told: dict[str, str] = {}
+    for one in wanted:
+        name, service = one.component.name, one.service
+        if one.failed:
+            remembered[name] = one.declared
+        if service is not None and service.tags.get(TAG_ROLLED_BACK) == one.declared:
+            told[name] = (
+                "rolled back by `ecs-dynamo rollback`; held until its declaration changes, or "
+                "`ecs-dynamo rollback --clear`"
+            )
+        elif remembered.get(name) == one.declared:
+            told[name] = (
+                f"ECS gave up on revision {one.fingerprint} of {one.component.family} "
+                "(its tasks failed); the former one is kept. Fix its task definition"
+            )
+    return remembered, told
+
+
+def hold(one: Wanted, endpoints: Endpoints) -> Wanted:
+    """``one`` with what runs now as what is wanted, at the present endpoints."""
+    current = one.current
+    if current is None or one.content is None:
+        return replace(one, content=None, fingerprint=None)
+    content = current.content
+    if not one.component.is_infrastructure:
+        content = repoint(content, endpoints)
+    same = content is current.content and current.fingerprint is not None
+    return replace(
+        one, content=content, fingerprint=current.fingerprint if same else fingerprint(content)
+    )
