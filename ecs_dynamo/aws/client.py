@@ -35,6 +35,7 @@ from botocore.exceptions import (
 from botocore.exceptions import (
     ConnectionError as BotoConnectionError,
 )
+from botocore.parsers import ResponseParserError
 
 from ecs_dynamo.model.errors import AwsError, InputError, Problem
 
@@ -182,6 +183,10 @@ class Aws:
                 except (BotoConnectionError, HTTPClientError, TimeoutError, OSError) as error:
                     where = self._options.endpoint_url or "AWS"
                     failure = AwsError(operation, "Unreachable", f"{where}: {error}")
+                    again = True
+                except ResponseParserError:
+                    # What stands between (a proxy, a load balancer) answered in its own words.
+                    failure = AwsError(operation, "BadAnswer", "the answer is not AWS's")
                     again = True
                 except (NoCredentialsError, PartialCredentialsError) as error:
                     raise AwsError(

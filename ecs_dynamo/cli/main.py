@@ -11,6 +11,7 @@ import typer
 from ecs_dynamo import __version__
 from ecs_dynamo.cli import (
     demo,
+    doctor,
     down,
     iam,
     init,
@@ -56,6 +57,7 @@ def _options(
 for _module in (
     init,
     validate,
+    doctor,
     plan,
     reconcile,
     rollback,

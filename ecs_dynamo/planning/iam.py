@@ -127,7 +127,7 @@ def daemon_policy(graph: Graph, region: str, account: str, lock_table: str | Non
     if lock_table is not None:
         table = f"arn:{arns.partition}:dynamodb:{region}:{account}:table/{lock_table}"
         statements.append(_statement("Lease", ["dynamodb:UpdateItem"], [table]))
-    roles = _roles(graph)
+    roles = graph_roles(graph)
     if roles:
         statements.append(
             _statement(
@@ -143,7 +143,8 @@ def daemon_policy(graph: Graph, region: str, account: str, lock_table: str | Non
     return _document(statements)
 
 
-def _roles(graph: Graph) -> list[str]:
+def graph_roles(graph: Graph) -> list[str]:
+    """ARNs of the roles that the graph's tasks run with."""
     found = {
         str(component.template[key])
         for component in graph.components

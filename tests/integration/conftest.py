@@ -58,8 +58,12 @@ def allowed_actions() -> set[str]:
 
 NOT_CALLS = {"iam:PassRole", "ecs:TagResource"}
 """Rights that are checked within other calls."""
-OPERATORS = {"ecs:UntagResource"}
-"""Calls of commands that a person runs with rights of their own (`rollback --clear`)."""
+OPERATORS = {
+    *("ecs:UntagResource", "sts:GetCallerIdentity", "iam:SimulatePrincipalPolicy", "iam:GetRole"),
+    *("ec2:DescribeSecurityGroups", "ec2:DescribeSubnets", "ec2:DescribeRouteTables"),
+    *("secretsmanager:DescribeSecret", "ssm:DescribeParameters"),
+}
+"""Calls of commands that a person runs with rights of their own: `rollback`, `doctor`."""
 ELSEWHERE = {"dynamodb:UpdateItem"}
 """Called by parts that have tests of their own stack."""
 
