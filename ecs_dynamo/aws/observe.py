@@ -193,7 +193,7 @@ class _Look:
         return [raw for answer in answers for raw in answer.get("tasks", [])]
 
     async def protection(self, cluster: str, arns: Sequence[str]) -> Mapping[str, float]:
-        """Expiry of each protected task. Asked only while a service rolls."""
+        """Expiry of each protected task. Asked only while a service rolls or scales in."""
         found: dict[str, float] = {}
         for batch in _batches(arns, TASKS_A_CALL):
             answer = await self.aws.call(
@@ -319,7 +319,9 @@ async def _component(
         own = [t for t in raw if t.get("group") == f"service:{component.service}"]
         seen = instances.get(cluster, ())
         ips = {} if isinstance(seen, Unknown) else {i.arn: i.private_ip for i in seen}
-        if isinstance(service, Service) and len(service.deployments) > 1:
+        if isinstance(service, Service) and (
+            len(service.deployments) > 1 or service.running > service.desired
+        ):
             protected = await look.guard(
                 "task protection", look.protection(cluster, [t["taskArn"] for t in own])
             )

@@ -61,7 +61,8 @@ class Observer:
             now=now,
             timeout=PROBE_SECONDS,
         )
-        return Observation(replace(seen, signals=measured.signals), measured.problems)
+        measured_too = replace(seen, signals=measured.signals, busy=measured.busy)
+        return Observation(measured_too, measured.problems)
 
     async def _probe(self, graph: Graph, ecs: Snapshot) -> Snapshot:
         targets: dict[tuple[str, Role], str] = {}

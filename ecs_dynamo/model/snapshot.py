@@ -224,7 +224,8 @@ class Snapshot:
     """One complete look. ``orphans`` carry the graph's tag but the graph declares them no more.
 
     ``external`` holds the probes of external endpoints by URL. ``registrations`` are read from
-    the etcd that the ready infrastructure replica (or external endpoint) serves.
+    the etcd that the ready infrastructure replica (or external endpoint) serves. ``busy`` is the
+    work in hand by worker (lease id): prefill tokens and decode blocks.
     """
 
     graph: str
@@ -238,3 +239,4 @@ class Snapshot:
     registrations: Observed[tuple[Registration, ...]] = ()
     external: Mapping[str, Probe] = field(default_factory=dict)
     signals: tuple[Signal, ...] = ()
+    busy: Observed[Mapping[int, float]] = Unknown("not measured")

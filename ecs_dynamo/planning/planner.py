@@ -21,6 +21,7 @@ from ecs_dynamo.planning.conditions import (
     state_endpoints,
     state_signals,
 )
+from ecs_dynamo.planning.drain import spare_busy
 from ecs_dynamo.planning.endpoints import (
     endpoints_complete,
     injected_endpoints,
@@ -215,6 +216,7 @@ def _plan_dependants(
             if moved
             else "task definition changed"
         )
+        draft.actions.extend(spare_busy(graph, one, snapshot))
         update_service(draft, graph, one, snapshot, name in allowed, why)
         if one.rolls and name in allowed:
             draft.wait(name, why)

@@ -36,7 +36,11 @@ RATES: Mapping[str, tuple[str, str]] = {
     "output_token_rate": (OUTPUT_TOKENS, "tokens/s"),
 }
 """Signal kind -> (counter, unit of its rate); all of them are the whole graph's."""
-_WANTED = frozenset({STAGE, ROUTER_QUEUE, ACTIVE, QUEUED, *(m for m, _ in RATES.values())})
+WORK = (
+    "dynamo_frontend_worker_active_prefill_tokens",
+    "dynamo_frontend_worker_active_decode_blocks",
+)
+_WANTED = frozenset({STAGE, *WORK, ROUTER_QUEUE, ACTIVE, QUEUED, *(m for m, _ in RATES.values())})
 
 PHASES: Mapping[Role, tuple[str, str]] = {
     Role.PREFILL: ("prefill", "prefill"),
@@ -94,6 +98,17 @@ def queue_depth(component: Component, scrapes: Sequence[Scrape]) -> float:
     return depth
 
 
+def work_by_worker(scrapes: Sequence[Scrape]) -> dict[int, float]:
+    """The work in hand by worker id, which is its lease id (Dynamo 1.6.1), over all frontends."""
+    found: dict[int, float] = {}
+    for scrape in scrapes:
+        for name, labels, value in scrape.samples:
+            if name in WORK and labels.get("worker_id", "").isdigit():
+                worker = int(labels["worker_id"])
+                found[worker] = found.get(worker, 0.0) + value
+    return found
+
+
 @dataclass(frozen=True, slots=True)
 class _Counter:
     at: float
@@ -129,6 +144,8 @@ class FrontendAdapter:
 
     def __init__(self) -> None:
         self._rates = Rates()
+        self.busy: Mapping[int, float] = {}
+        self.busy_at: float | None = None
         self._scraped: tuple[float, asyncio.Task[tuple[Scrape, ...]]] | None = None
         self._rate_values: tuple[float, dict[str, float]] | None = None
 
@@ -138,6 +155,8 @@ class FrontendAdapter:
         if not context.frontend_urls:
             raise SignalError("no frontend is ready to be asked")
         scrapes = await self._scrape(context)
+        self.busy = work_by_worker(scrapes)
+        self.busy_at = context.now
         component, now = context.component, context.now
         made = [("queue_depth", queue_depth(component, scrapes), "requests")]
         made.append(("in_flight", sum(s.total(ACTIVE) or 0.0 for s in scrapes), "requests"))

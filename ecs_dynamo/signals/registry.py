@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from ecs_dynamo.model.graph import Graph
 from ecs_dynamo.model.plan import Endpoints
-from ecs_dynamo.model.snapshot import Signal
+from ecs_dynamo.model.snapshot import Observed, Signal, Unknown
 from ecs_dynamo.model.spec import SignalSource
 from ecs_dynamo.signals.base import Adapter, CloudWatchCall, SignalContext, SignalError
 from ecs_dynamo.signals.cloudwatch import CloudWatchAdapter
@@ -20,10 +20,11 @@ from ecs_dynamo.signals.prometheus import PrometheusAdapter
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """What was measured, and by component what could not be."""
+    """What was measured, by component what could not be, and who is at work (by lease id)."""
 
     signals: tuple[Signal, ...]
     problems: Mapping[str, str]
+    busy: Observed[Mapping[int, float]]
 
 
 class Meter:
@@ -33,8 +34,9 @@ class Meter:
     """
 
     def __init__(self) -> None:
+        self._frontend = FrontendAdapter()
         self._adapters: Mapping[str, Adapter] = {
-            "frontend": FrontendAdapter(),
+            "frontend": self._frontend,
             "jetstream": JetStreamAdapter(),
             "prometheus": PrometheusAdapter(),
             "cloudwatch": CloudWatchAdapter(),
@@ -80,7 +82,10 @@ class Meter:
             else:
                 self._last[key] = answer
                 signals += answer
-        return Measurement(tuple(signals), problems)
+        busy: Observed[Mapping[int, float]] = (
+            self._frontend.busy if self._frontend.busy_at == now else Unknown("no frontend told")
+        )
+        return Measurement(tuple(signals), problems, busy)
 
     async def _one(self, source: SignalSource, context: SignalContext) -> tuple[Signal, ...] | str:
         try:

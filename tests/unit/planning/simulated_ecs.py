@@ -79,6 +79,8 @@ class SimulatedEcs:
         self.services: dict[str, SimService] = {}
         self.signals: tuple[Signal, ...] = ()
         self.bad_images: set[str] = set()
+        self.busy: set[str] = set()
+        """ARNs of tasks that have work."""
         self.writes = 0
         self._next = 0
         self.injected_at_start: list[tuple[str, str | None, bool]] = []
@@ -369,6 +371,7 @@ class SimulatedEcs:
             ),
             registrations=tuple(registrations),
             signals=self.signals,
+            busy={hash(arn) & 0xFFFF: 5.0 for arn in self.busy},
         )
 
     def _routed(self, frontend_arn: str) -> bool:

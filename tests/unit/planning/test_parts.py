@@ -6,6 +6,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from ecs_dynamo.model.graph import TAG_ROLLED_BACK, Component, Graph, Role
 from ecs_dynamo.model.plan import (
@@ -40,6 +42,7 @@ from ecs_dynamo.model.spec import (
 from ecs_dynamo.planning import describe, describe_action, down, plan, probe_targets
 from ecs_dynamo.planning.capacity import free_gpus, one_at_a_time, surge_fits
 from ecs_dynamo.planning.diff import content_diff
+from ecs_dynamo.planning.drain import busy_tasks, spare_busy
 from ecs_dynamo.planning.endpoints import environment_value, resolve_endpoints
 from ecs_dynamo.planning.fingerprint import fingerprint
 from ecs_dynamo.planning.held import declared_fingerprint, repoint
@@ -47,6 +50,7 @@ from ecs_dynamo.planning.ports import plan_ports
 from ecs_dynamo.planning.readiness import count_replicas, ready_tasks
 from ecs_dynamo.planning.render import fill_placeholders, needy_containers, render
 from ecs_dynamo.planning.scaling.planner import planner_reached
+from ecs_dynamo.planning.wanted import Wanted
 from tests.unit.planning.graphs import component, graph, template, with_image
 from tests.unit.planning.simulated_ecs import SimulatedEcs
 from tests.unit.planning.test_plan_properties import converge, run_pass
@@ -611,3 +615,54 @@ def test_endpoints_are_swapped_wherever_they_stand() -> None:
     assert container["command"] == ["--etcd", "10.0.0.9:2379", "--host", "10.0.0.9"]
     assert environment(made, "a") == {"ETCD_ENDPOINTS": ENDS.etcd, "NATS_SERVER": ENDS.nats}
     assert repoint(made, ENDS) is made
+
+
+# Draining ------------------------------------------------------------------------------------
+
+
+@given(busy=st.sets(st.integers(0, 3), max_size=4), count=st.integers(2, 4))
+@settings(max_examples=40, deadline=None)
+def test_scale_in_takes_idle_replicas_first(busy: set[int], count: int) -> None:
+    scaling = ScalingSpec(
+        min=1, max=4, policy="queue", target=1, scale_down_stabilization_seconds=0
+    )
+    wanted = graph(prefill=count, scaling=scaling)
+    ecs = SimulatedEcs(wanted, gpu_instances=8)
+
+    def demand(value: float) -> None:
+        ecs.signals = (Signal("prefill", "queue_depth", value, "requests", ecs.now),)
+
+    memory = Memory(started_at=ecs.now)
+    for _ in range(20):
+        demand(float(count))
+        memory = run_pass(ecs, wanted, memory).memory
+    tasks = ecs.services["g-prefill"].tasks
+    assert len(tasks) == count
+    ecs.busy = {tasks[i].arn for i in busy if i < count}
+    for _ in range(8):
+        demand(0.0)
+        before = {t.arn for t in ecs.services["g-prefill"].tasks}
+        memory = run_pass(ecs, wanted, memory).memory
+        left = {t.arn for t in ecs.services["g-prefill"].tasks}
+        gone = before - left
+        # While an idle one is there, no busy one goes.
+        assert not gone & ecs.busy
+    assert ecs.busy <= left
+    assert len(left) == max(1, len(ecs.busy))
+    ecs.busy = set()
+    for _ in range(8):
+        demand(0.0)
+        memory = run_pass(ecs, wanted, memory).memory
+    assert len(ecs.services["g-prefill"].tasks) == 1
+
+
+def test_who_is_busy_may_not_be_known() -> None:
+    wanted = graph(prefill=2)
+    ecs, _ = converged(wanted)
+    seen = replace(ecs.snapshot(), busy=Unknown("no frontend told"))
+    one = Wanted(wanted.component("prefill"), seen.components["prefill"], None, None, desired=1)
+    assert busy_tasks(wanted, one, seen) is None
+    assert spare_busy(wanted, one, seen) == []
+    known = replace(seen, busy={})
+    assert busy_tasks(wanted, one, known) == frozenset()
+    assert spare_busy(wanted, replace(one, desired=2), known) == []

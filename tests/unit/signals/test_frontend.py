@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from ecs_dynamo.model.graph import Role
 from ecs_dynamo.signals.base import SignalError
-from ecs_dynamo.signals.frontend import Rates, parse_metrics, queue_depth
+from ecs_dynamo.signals.frontend import Rates, parse_metrics, queue_depth, work_by_worker
 from tests.unit.planning.graphs import component
 
 RECORDED = Path(__file__).parents[2] / "fixtures" / "metrics" / "frontend-1.6.1.txt"
@@ -73,3 +73,11 @@ def test_rates_survive_restarts_and_are_never_negative(
         assert rate is None or rate >= 0
         seen = values
     assert rates.update("m", {}, now) is None
+
+
+def test_work_by_worker_is_summed_over_frontends() -> None:
+    scrape = parse_metrics("u", RECORDED.read_text())
+    assert work_by_worker([scrape, scrape]) == {
+        57036112892627719: 2 * 31692.0,
+        57036112892627724: 2 * 26.0,
+    }
