@@ -30,6 +30,9 @@ def render(
     lock_table: Annotated[
         str | None, typer.Option("--lease-table", help="DynamoDB table of the daemon's lease.")
     ] = None,
+    queue: Annotated[
+        str | None, typer.Option("--event-queue", help="SQS queue of ECS's events (its name).")
+    ] = None,
 ) -> None:
     """Print, or write, the policies of the daemon, the tasks and the instances."""
     graph = load(file).graph
@@ -46,7 +49,7 @@ def render(
         raise InputError(
             Problem("no region", file=str(file), field="region", remedy="set region in the file")
         )
-    documents = render_iam(graph, graph.region, number, lock_table)
+    documents = render_iam(graph, graph.region, number, lock_table, queue)
     if output is None:
         print_json(documents)
         return

@@ -30,7 +30,8 @@ class Settings(BaseSettings):
     ``signal_seconds`` is how often a graph with scaling is looked at, ``resync_seconds`` one
     without. ``log_format`` auto: console on a terminal, else JSON. ``http_port`` 0: any free one.
     ``endpoint_url``, ``profile``, ``region`` mean what they mean to the AWS CLI. Demand is recorded
-    for `simulate` in ``record_directory``, where it is set. With ``lease_table`` (DynamoDB) one of
+    for `simulate` in ``record_directory``, where it is set. ``event_queue_url`` is an SQS queue
+    that an EventBridge rule feeds with ECS's events. With ``lease_table`` (DynamoDB) one of
     several daemons leads, and another takes over ``lease_seconds`` after it has died.
     """
 
@@ -50,6 +51,7 @@ class Settings(BaseSettings):
     region: str | None = None
     shutdown_timeout_seconds: Positive = 25.0
     record_directory: Path | None = None
+    event_queue_url: str | None = None
     lease_table: str | None = None
     lease_seconds: Annotated[float, Field(ge=1, le=3600)] = 30.0
 
@@ -59,7 +61,9 @@ class Settings(BaseSettings):
         return value.lower() if isinstance(value, str) else value
 
     @field_validator(
-        "endpoint_url", "profile", "region", "record_directory", "lease_table", mode="before"
+        *("endpoint_url", "profile", "region", "record_directory"),
+        *("event_queue_url", "lease_table"),
+        mode="before",
     )
     @classmethod
     def _empty_is_unset(cls, value: object) -> object:

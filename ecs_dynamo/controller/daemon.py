@@ -14,13 +14,14 @@ import signal
 import socket
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import structlog
 
+from ecs_dynamo.aws.client import AwsOptions, open_aws
 from ecs_dynamo.config import Settings, load_graph
 from ecs_dynamo.controller.events import Event, EventRing, events_of
 from ecs_dynamo.controller.http import serve_http
@@ -29,6 +30,7 @@ from ecs_dynamo.controller.metrics import Metrics
 from ecs_dynamo.controller.reconciler import POLL_SECONDS, Pass, Reconciler, open_reconciler
 from ecs_dynamo.controller.record import Recorder
 from ecs_dynamo.controller.status import document, pass_status, timestamp
+from ecs_dynamo.controller.task_events import TaskEvents
 from ecs_dynamo.controller.watch import Watches
 from ecs_dynamo.model.errors import InputError, Problem
 from ecs_dynamo.model.graph import Graph
@@ -314,10 +316,45 @@ async def run_daemon(
                 ready=lambda: {one.name: one.recent for one in loops},
             )
         )
+        if settings.event_queue_url is not None:
+            await stack.enter_async_context(_following_events(loops, settings))
         _log.info("started", graphs=[one.name for one in loops], url=url)
         on_ready(url)
         await _until_stopped(loops, settings.shutdown_timeout_seconds)
     _log.info("stopped")
+
+
+@asynccontextmanager
+async def _following_events(loops: Sequence[GraphLoop], settings: Settings) -> AsyncIterator[None]:
+    """ECS's events wake the graphs whose clusters they are about."""
+
+    def wake(clusters: set[str] | None) -> None:
+        for one in loops:
+            names = {name.rsplit("/", 1)[-1] for name in one.file.graph.clusters}
+            if clusters is None or clusters & names:
+                one.wake()
+
+    options = AwsOptions(
+        endpoint_url=settings.endpoint_url,
+        profile=settings.profile,
+        region=settings.region or loops[0].file.graph.region,
+    )
+    async with open_aws(options, ("sqs",)) as aws:
+        reader = asyncio.create_task(
+            TaskEvents(aws, settings.event_queue_url or "", wake).run(), name="events"
+        )
+        reader.add_done_callback(_told)
+        try:
+            yield
+        finally:
+            reader.cancel()
+            await asyncio.gather(reader, return_exceptions=True)
+
+
+def _told(task: asyncio.Task[None]) -> None:
+    """No background task ends unseen."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        _log.error("events are no longer read", error=str(error))
 
 
 async def _until_stopped(loops: Sequence[GraphLoop], timeout: float) -> None:

@@ -66,7 +66,13 @@ class _Arns:
         return f"{self.ecs}:{kind}/{cluster.rsplit('/', 1)[-1]}/{name}"
 
 
-def daemon_policy(graph: Graph, region: str, account: str, lock_table: str | None = None) -> Json:
+def daemon_policy(
+    graph: Graph,
+    region: str,
+    account: str,
+    lock_table: str | None = None,
+    queue: str | None = None,
+) -> Json:
     """What the daemon's task role needs for ``graph``."""
     arns = _Arns(region, account)
     clusters = [arns.cluster(name) for name in graph.clusters]
@@ -127,6 +133,11 @@ def daemon_policy(graph: Graph, region: str, account: str, lock_table: str | Non
     if lock_table is not None:
         table = f"arn:{arns.partition}:dynamodb:{region}:{account}:table/{lock_table}"
         statements.append(_statement("Lease", ["dynamodb:UpdateItem"], [table]))
+    if queue is not None:
+        name = f"arn:{arns.partition}:sqs:{region}:{account}:{queue}"
+        statements.append(
+            _statement("ReadEvents", ["sqs:DeleteMessage", "sqs:ReceiveMessage"], [name])
+        )
     roles = graph_roles(graph)
     if roles:
         statements.append(
@@ -241,12 +252,62 @@ def instance_policy(graph: Graph, region: str, account: str) -> Json:
     )
 
 
-def render_iam(graph: Graph, region: str, account: str, lock_table: str | None = None) -> Documents:
-    """Every document for ``graph``, by file name."""
+DETAIL_TYPES = (
+    "ECS Task State Change",
+    "ECS Deployment State Change",
+    "ECS Container Instance State Change",
+    "ECS Service Action",
+)
+"""Events of ECS that may mean work (EventBridge, "Amazon ECS events")."""
+
+
+def event_pattern(graph: Graph, region: str, account: str) -> Json:
+    """The EventBridge rule's pattern: events of the graph's clusters."""
+    arns = _Arns(region, account)
     return {
-        "daemon-task-role.json": daemon_policy(graph, region, account, lock_table),
+        "source": ["aws.ecs"],
+        "detail-type": list(DETAIL_TYPES),
+        "detail": {"clusterArn": [arns.cluster(name) for name in graph.clusters]},
+    }
+
+
+def queue_policy(region: str, account: str, queue: str) -> Json:
+    """Lets EventBridge's rules of this account send to the queue."""
+    arns = _Arns(region, account)
+    return _document(
+        [
+            {
+                "Sid": "EventsIn",
+                "Effect": "Allow",
+                "Principal": {"Service": "events.amazonaws.com"},
+                "Action": "sqs:SendMessage",
+                "Resource": f"arn:{arns.partition}:sqs:{region}:{account}:{queue}",
+                "Condition": {
+                    "ArnLike": {
+                        "aws:SourceArn": f"arn:{arns.partition}:events:{region}:{account}:rule/*"
+                    }
+                },
+            }
+        ]
+    )
+
+
+def render_iam(
+    graph: Graph,
+    region: str,
+    account: str,
+    lock_table: str | None = None,
+    queue: str | None = None,
+) -> Documents:
+    """Every document for ``graph``, by file name; with ``queue``, the wiring of events too."""
+    made = {
+        "daemon-task-role.json": daemon_policy(graph, region, account, lock_table, queue),
         "execution-role.json": execution_policy(graph, region, account),
         "instance-role.json": instance_policy(graph, region, account),
         "trust-ecs-tasks.json": trust("ecs-tasks.amazonaws.com"),
         "trust-ec2.json": trust("ec2.amazonaws.com"),
     }
+    if queue is not None:
+        made["events-rule-pattern.json"] = event_pattern(graph, region, account)
+        made["events-queue-policy.json"] = queue_policy(region, account, queue)
+    return made

@@ -64,7 +64,7 @@ OPERATORS = {
     *("secretsmanager:DescribeSecret", "ssm:DescribeParameters"),
 }
 """Calls of commands that a person runs with rights of their own: `rollback`, `doctor`."""
-ELSEWHERE = {"dynamodb:UpdateItem"}
+ELSEWHERE = {"dynamodb:UpdateItem", "sqs:ReceiveMessage", "sqs:DeleteMessage"}
 """Called by parts that have tests of their own stack."""
 
 

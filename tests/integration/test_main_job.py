@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from ecs_dynamo.demo.daemon import DemoDaemon, component, desired, ready
+from ecs_dynamo.model.snapshot import Unknown
 from ecs_dynamo.planning.endpoints import environment_value
 from tests.integration.stack import Stack, until
 
@@ -177,6 +178,12 @@ async def test_scales_out_and_in_by_real_queue_depth(stack: Stack, policy: str) 
         async with stack.traffic() as traffic:
             async with traffic.background("load", 40, words=220, tokens=4):
                 await daemon.until("scaled out", lambda s: ready(s, "prefill") >= 2, 60)
+                seen = (await stack.look()).snapshot
+                # Who is at work is told by the very lease that the worker registered with.
+                assert not isinstance(seen.busy, Unknown)
+                assert not isinstance(seen.registrations, Unknown)
+                assert {r.lease_id for r in seen.registrations} >= {k for k, v in seen.busy.items()}
+                assert any(seen.busy.values())
             await daemon.until("scaled in", lambda s: desired(s, "prefill") == 1, 120)
             failed = [r.error for r in traffic.done if r.error]
         assert not failed

@@ -16,7 +16,7 @@ ACCOUNT = "123456789012"
 
 def documents(lock_table: str | None = "ecs-dynamo") -> dict[str, Any]:
     graph = load_graph(EXAMPLE, ENVIRON).graph
-    return dict(render_iam(graph, "us-east-1", ACCOUNT, lock_table))
+    return dict(render_iam(graph, "us-east-1", ACCOUNT, lock_table, "ecs-dynamo"))
 
 
 def statements(name: str, **more: Any) -> dict[str, Any]:
@@ -24,7 +24,7 @@ def statements(name: str, **more: Any) -> dict[str, Any]:
 
 
 def test_the_shipped_documents_are_those_of_the_example() -> None:
-    """`ecs-dynamo iam render -f examples/qwen-disagg/ecs-dynamo.yaml --lease-table ecs-dynamo`."""
+    """`ecs-dynamo iam render -f examples/qwen-disagg/ecs-dynamo.yaml -o iam` with both options."""
     for name, document in documents().items():
         assert json.loads((ROOT / "iam" / name).read_text()) == document, name
 

@@ -1,0 +1,83 @@
+"""ECS's own events from EventBridge through SQS: they only say "look now".
+
+What an event tells is never acted on: passes look for themselves, so doubled, late and reordered
+events are harmless, and a lost one is made good by the timer. Messages are deleted once they have
+woken their graph; one that comes back wakes it again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+
+import structlog
+
+from ecs_dynamo.aws.client import Aws
+from ecs_dynamo.model.errors import AwsError
+from ecs_dynamo.planning.iam import DETAIL_TYPES
+
+_log = structlog.get_logger(__name__)
+
+WAIT_SECONDS = 10
+"""Long poll; below the client's read timeout."""
+RETRY_SECONDS = 15.0
+BATCH = 10
+
+
+def clusters_of(bodies: list[str]) -> set[str] | None:
+    """Names of the clusters that the messages are about; None where one does not tell."""
+    found: set[str] = set()
+    for body in bodies:
+        try:
+            event = json.loads(body)
+            if event.get("detail-type") not in DETAIL_TYPES:
+                continue
+            arn = event["detail"].get("clusterArn")
+        except (ValueError, KeyError, AttributeError, TypeError):
+            continue  # Not an event of ECS: nothing to look at.
+        if not isinstance(arn, str):
+            return None
+        found.add(arn.rsplit("/", 1)[-1])
+    return found
+
+
+class TaskEvents:
+    """Reads the queue for ever; ``wake`` is given the clusters to look at, None for all."""
+
+    def __init__(self, aws: Aws, queue_url: str, wake: Callable[[set[str] | None], None]) -> None:
+        self._aws = aws
+        self._queue_url = queue_url
+        self._wake = wake
+
+    async def run(self) -> None:
+        """Until cancelled. A queue that fails is logged and tried again: the timer still runs."""
+        while True:
+            try:
+                await self._once()
+            except AwsError as error:
+                _log.warning("events not read", queue=self._queue_url, error=str(error))
+                await asyncio.sleep(RETRY_SECONDS)
+
+    async def _once(self) -> None:
+        answer = await self._aws.call(
+            "sqs",
+            "ReceiveMessage",
+            QueueUrl=self._queue_url,
+            MaxNumberOfMessages=BATCH,
+            WaitTimeSeconds=WAIT_SECONDS,
+        )
+        messages = answer.get("Messages", [])
+        if not messages:
+            return
+        clusters = clusters_of([m.get("Body", "") for m in messages])
+        if clusters is None or clusters:
+            self._wake(clusters)
+        await self._aws.call(
+            "sqs",
+            "DeleteMessageBatch",
+            QueueUrl=self._queue_url,
+            Entries=[
+                {"Id": str(i), "ReceiptHandle": m["ReceiptHandle"]} for i, m in enumerate(messages)
+            ],
+        )
