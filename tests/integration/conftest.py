@@ -95,4 +95,9 @@ async def stack(tiny_model: Path, tmp_path: Path) -> AsyncIterator[Stack]:
         for _ in range(4):
             await local.add_instance("dynamo-GPU")
         yield made
-        CALLED.update(f"{c.service}:{c.operation}" for c in local.calls if "ecs-dynamo" in c.agent)
+        CALLED.update(
+            # A batch is allowed by the right to the single call.
+            f"{c.service}:{c.operation.removesuffix('Batch')}"
+            for c in local.calls
+            if "ecs-dynamo" in c.agent
+        )
