@@ -55,6 +55,7 @@ def to_deployment(raw: Json) -> Deployment:
         rollout_state=raw.get("rolloutState", "COMPLETED"),
         rollout_reason=raw.get("rolloutStateReason", ""),
         updated_at=epoch(raw.get("updatedAt")),
+        created_at=epoch(raw.get("createdAt")),
     )
 
 

@@ -18,11 +18,12 @@ from ecs_dynamo.aws.client import Aws
 from ecs_dynamo.aws.convert import tags_of, to_revision
 from ecs_dynamo.aws.observe import RevisionCache
 from ecs_dynamo.model.errors import AwsError
-from ecs_dynamo.model.graph import TAG_FINGERPRINT, TAG_GRAPH
+from ecs_dynamo.model.graph import TAG_FINGERPRINT, TAG_GRAPH, TAG_ROLLED_BACK
 from ecs_dynamo.model.plan import (
     AnyAction,
     CreateService,
     DeleteService,
+    HoldService,
     Plan,
     ProtectTasks,
     RegisterTaskDefinition,
@@ -131,6 +132,8 @@ class Executor:
                 return await self._protect(action)
             case DeleteService():
                 return await self._delete(action)
+            case HoldService():
+                return await self._hold(action)
 
     async def _register(self, action: RegisterTaskDefinition) -> bool:
         key = (action.family, action.fingerprint)
@@ -258,6 +261,18 @@ class Executor:
             for failure in answer.get("failures", []):
                 # A task that has stopped meanwhile needs no protection.
                 _log.info("task not protected", task=failure.get("arn"), why=failure.get("reason"))
+        return True
+
+    async def _hold(self, action: HoldService) -> bool:
+        found = await self._owned(action.cluster, action.service)
+        if found is None:
+            raise AwsError("TagResource", "ServiceNotFound", action.service)
+        await self._aws.call(
+            "ecs",
+            "TagResource",
+            resourceArn=found["serviceArn"],
+            tags=_tags({TAG_ROLLED_BACK: action.declared}),
+        )
         return True
 
     async def _delete(self, action: DeleteService) -> bool:

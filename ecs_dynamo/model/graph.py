@@ -21,7 +21,7 @@ TAG_GRAPH = "ecs-dynamo:graph"
 TAG_COMPONENT = "ecs-dynamo:component"
 TAG_FINGERPRINT = "ecs-dynamo:fingerprint"
 TAG_ROLLED_BACK = "ecs-dynamo:rolled-back"
-"""On a service: fingerprint of the declaration that a person took back."""
+"""On a service: fingerprint of the declaration that was taken back, by a person or a deadline."""
 
 ETCD_CLIENT_PORT = 2379
 NATS_CLIENT_PORT = 4222

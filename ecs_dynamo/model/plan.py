@@ -93,7 +93,23 @@ class DeleteService(Action):
     service: str
 
 
-AnyAction = RegisterTaskDefinition | CreateService | UpdateService | ProtectTasks | DeleteService
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HoldService(Action):
+    """Tag a service so that no daemon rolls the declaration with this fingerprint again."""
+
+    cluster: str
+    service: str
+    declared: str
+
+
+AnyAction = (
+    RegisterTaskDefinition
+    | CreateService
+    | UpdateService
+    | ProtectTasks
+    | DeleteService
+    | HoldService
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -93,6 +93,7 @@ class Deployment:
     rollout_state: str = "COMPLETED"
     rollout_reason: str = ""
     updated_at: float | None = None
+    created_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

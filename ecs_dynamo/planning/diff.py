@@ -10,6 +10,7 @@ from ecs_dynamo.model.plan import (
     AnyAction,
     CreateService,
     DeleteService,
+    HoldService,
     Plan,
     ProtectTasks,
     RegisterTaskDefinition,
@@ -60,6 +61,8 @@ def describe_action(action: AnyAction) -> str:
             what = f"{verb} {len(action.tasks)} tasks"
         case DeleteService():
             what = f"delete service {action.service} in {action.cluster}"
+        case HoldService():
+            what = f"hold service {action.service}"
     return f"{action.component}: {what}: {action.reason}"
 
 

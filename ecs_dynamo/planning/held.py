@@ -65,12 +65,18 @@ def find_failures(
     told: dict[str, str] = {}
     for one in wanted:
         name, service = one.component.name, one.service
-        if one.failed:
+        if one.failed or one.former is not None:
             remembered[name] = one.declared
         if service is not None and service.tags.get(TAG_ROLLED_BACK) == one.declared:
             told[name] = (
-                "rolled back by `ecs-dynamo rollback`; held until its declaration changes, or "
-                "`ecs-dynamo rollback --clear`"
+                "rolled back (by `ecs-dynamo rollback`, or as it missed its progress deadline); "
+                "held until its declaration changes, or `ecs-dynamo rollback --clear`"
+            )
+        elif one.former is not None:
+            told[name] = (
+                f"revision {one.fingerprint} was not running within "
+                f"{one.component.rollout.progress_deadline_seconds:.0f} s: back to "
+                f"{one.former.family}:{one.former.number}. Fix its task definition"
             )
         elif remembered.get(name) == one.declared:
             told[name] = (
@@ -82,7 +88,7 @@ def find_failures(
 
 def hold(one: Wanted, endpoints: Endpoints) -> Wanted:
     """``one`` with what runs now as what is wanted, at the present endpoints."""
-    current = one.current
+    current = one.former or one.current
     if current is None or one.content is None:
         return replace(one, content=None, fingerprint=None)
     content = current.content

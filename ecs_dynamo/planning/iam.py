@@ -120,7 +120,7 @@ def daemon_policy(
         ),
         _statement(
             "ChangeOwnServices",
-            ["ecs:UpdateService", "ecs:DeleteService"],
+            ["ecs:UpdateService", "ecs:DeleteService", "ecs:TagResource"],
             services,
             StringEquals=mine,
         ),

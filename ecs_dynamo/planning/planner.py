@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from ecs_dynamo.model.graph import Component, Graph
-from ecs_dynamo.model.plan import DeleteService, Endpoints, Memory, Plan
+from ecs_dynamo.model.plan import DeleteService, Endpoints, HoldService, Memory, Plan
 from ecs_dynamo.model.snapshot import Snapshot, Unknown
 from ecs_dynamo.planning import rollout
 from ecs_dynamo.planning.changes import Draft, create_service, update_service
@@ -33,7 +33,7 @@ from ecs_dynamo.planning.ports import PortPlan, plan_ports
 from ecs_dynamo.planning.readiness import count_replicas, ready_tasks
 from ecs_dynamo.planning.render import render
 from ecs_dynamo.planning.scaling.decide import decide_counts
-from ecs_dynamo.planning.wanted import Wanted, obstacle
+from ecs_dynamo.planning.wanted import Wanted, obstacle, overdue
 
 
 def _wanted(
@@ -43,11 +43,12 @@ def _wanted(
     endpoints: Endpoints,
     ports: PortPlan,
     desired: int,
+    now: float,
 ) -> Wanted:
     ready = component.is_infrastructure or endpoints_complete(graph, endpoints)
     port = ports.system_ports.get(component.name, graph.runtime.system_port)
     content = render(graph, component, endpoints, port) if ready else None
-    return Wanted(
+    made = Wanted(
         component=component,
         seen=snapshot.components[component.name],
         content=content,
@@ -55,6 +56,7 @@ def _wanted(
         desired=desired,
         declared=declared_fingerprint(graph, component, port),
     )
+    return replace(made, former=overdue(made, now))
 
 
 def _progress(draft: Draft, graph: Graph, wanted: Wanted, snapshot: Snapshot) -> None:
@@ -90,7 +92,9 @@ def plan(graph: Graph, snapshot: Snapshot, memory: Memory, now: float) -> Plan:
     endpoints = resolve_endpoints(graph, snapshot)
     counts, decisions, states = decide_counts(graph, snapshot, memory, now, obstacles)
     observed = [c for c in graph.components if c.name in snapshot.components]
-    wanted = tuple(_wanted(graph, c, snapshot, endpoints, ports, counts[c.name]) for c in observed)
+    wanted = tuple(
+        _wanted(graph, c, snapshot, endpoints, ports, counts[c.name], now) for c in observed
+    )
     remembered, failures = find_failures(wanted, memory)
     wanted = tuple(hold(w, endpoints) if w.component.name in failures else w for w in wanted)
     for name, (_, message) in obstacles.items():
@@ -148,7 +152,8 @@ def _plan_infrastructure(
         if one.service is None:
             create_service(draft, graph, one, ports)
             continue
-        may_roll = name not in failures
+        may_roll = name not in failures or one.former is not None
+        _hold_back(draft, one)
         if one.rolls and may_roll and any(d.service is not None for d in dependants):
             protections, _ = rollout.keep_old_side([one], snapshot)
             draft.actions.extend(protections)
@@ -198,6 +203,8 @@ def _plan_dependants(
             allowed, first = rollout.next_in_order(graph, candidates, snapshot)
             if failures:
                 allowed, first = frozenset(), None
+    # What missed its deadline goes back at once, whatever else is under way.
+    allowed |= {w.component.name for w in dependants if w.former is not None}
     if moved and allowed:
         rolling = [w for w in dependants if w.component.name in allowed]
         protections, notes = rollout.keep_old_side(rolling, snapshot)
@@ -216,6 +223,7 @@ def _plan_dependants(
             if moved
             else "task definition changed"
         )
+        _hold_back(draft, one)
         draft.actions.extend(spare_busy(graph, one, snapshot))
         update_service(draft, graph, one, snapshot, name in allowed, why)
         if one.rolls and name in allowed:
@@ -223,6 +231,20 @@ def _plan_dependants(
         elif one.rolls and name not in failures:
             draft.wait(name, f"rolls after {first or ', '.join(unsettled) or 'the failed rollout'}")
     return moved
+
+
+def _hold_back(draft: Draft, one: Wanted) -> None:
+    """Before a rollout that missed its deadline is taken back: so that nobody rolls it again."""
+    if one.former is not None and one.service is not None:
+        draft.actions.append(
+            HoldService(
+                component=one.component.name,
+                reason="its rollout missed the progress deadline",
+                cluster=one.component.cluster,
+                service=one.component.service,
+                declared=one.declared,
+            )
+        )
 
 
 def _release(

@@ -31,6 +31,8 @@ class Wanted:
     desired: int
     declared: str = ""
     """Fingerprint of the declaration, whatever the endpoints are."""
+    former: Revision | None = None
+    """Set where the rollout missed its progress deadline: the revision to go back to."""
 
     @property
     def service(self) -> Service | None:
@@ -117,6 +119,29 @@ class Wanted:
             and revision.registered_at is not None
             and service.rolled_back_at >= revision.registered_at
         )
+
+
+def overdue(wanted: Wanted, now: float) -> Revision | None:
+    """The revision to go back to where the rollout has missed its progress deadline, else None.
+
+    A rollout that waits for capacity is not to blame, and one whose old side is gone can not be
+    taken back: there is nothing that serves better.
+    """
+    service, component = wanted.service, wanted.component
+    if service is None or not wanted.rolling or wanted.rolls:
+        return None
+    primary = next((d for d in service.deployments if d.status == "PRIMARY"), None)
+    if primary is None or primary.created_at is None or primary.running >= service.desired:
+        return None
+    late = now - primary.created_at > component.rollout.progress_deadline_seconds
+    if not late or any("unable to place a task" in e for e in service.events[:1]):
+        return None
+    former = (
+        wanted.seen.revisions.get(d.task_definition_arn)
+        for d in service.deployments
+        if d.status == "ACTIVE" and d.running > 0
+    )
+    return next((r for r in former if r is not None and r.arn != primary.task_definition_arn), None)
 
 
 def existing_revision(wanted: Wanted) -> RevisionRef | None:

@@ -371,3 +371,25 @@ async def test_rollback_is_held_and_cleared(stack: Stack) -> None:
     await stack.converge()
     code, _, err = await stack.cli("rollback", "nobody", *file)
     assert (code, "name one of" in err) == (2, True)
+
+
+async def test_a_rollout_that_never_serves_is_taken_back_by_its_deadline(stack: Stack) -> None:
+    await stack.converge()
+    (old,) = stack.tasks("decode")
+
+    def hang(document: dict[str, Any]) -> None:
+        # Alive, within its start period, and never healthy: ECS itself would wait for ever.
+        document["components"][1]["command"] = ["exec sleep 600"]
+        document["components"][1]["rollout"] = {"progressDeadlineSeconds": 4}
+
+    stack.edit(hang)
+    async with stack.reconciler() as reconciler:
+        done = await reconciler.until_converged(60)
+    assert "back to local-decode:1" in done.plan.failures["decode"] or (
+        "progress deadline" in done.plan.failures["decode"]
+    )
+    code, _, err = await stack.cli("reconcile", "-f", str(stack.graph_file), "--timeout", "30")
+    assert (code, "progress deadline" in err) == (1, True)
+    await stack.look()
+    assert [t.arn for t in stack.tasks("decode") if t.is_running] == [old.arn]
+    await stack.chat()

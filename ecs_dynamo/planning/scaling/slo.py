@@ -35,6 +35,8 @@ LEARNING = 0.04
 MAX_CAUTION = 8.0
 MIN_DONE = 5.0
 """Requests before the measured service time is believed."""
+MIN_SERVICE_SECONDS = 1e-6
+"""Below this nothing was measured yet, whatever the rounding left."""
 
 
 def learn(state: Service | None, given: ScalingInput, depth: float, rate: float) -> Service:
@@ -123,11 +125,11 @@ def _plan(given: ScalingInput, demand: Demand, depth: float, rate: float) -> Sca
     # What was learned up to the last look judges this one: so that, all else equal, more demand
     # never asks for less (a queue that shrinks also looks like a replica that is faster).
     known, judge = given.state.service, given.state.forecast
-    if known is None or known.done < MIN_DONE or known.busy <= 0.0:
+    each = known.busy / known.done if known is not None and known.done >= MIN_DONE else 0.0
+    if known is None or each < MIN_SERVICE_SECONDS:
         raw, text = queue.wish(given, demand)
         keep = given.current if depth > 0 else raw
         return settle(given, state, demand, max(raw, keep), f"{text}, still learning its speed")
-    each = known.busy / known.done
     slots = spec.concurrency
     per_replica = slots / each
     reach = cold + spec.target_queue_seconds

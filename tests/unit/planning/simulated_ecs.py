@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from ecs_dynamo.model.graph import TAG_GRAPH, Graph, JsonObject, Role
+from ecs_dynamo.model.graph import TAG_GRAPH, TAG_ROLLED_BACK, Graph, JsonObject, Role
 from ecs_dynamo.model.plan import (
     AnyAction,
     CreateService,
     DeleteService,
+    HoldService,
     ProtectTasks,
     RegisterTaskDefinition,
     RevisionRef,
@@ -107,6 +108,9 @@ class SimulatedEcs:
                         task.protected_until = (
                             self.now + action.minutes * 60 if action.minutes else 0.0
                         )
+            case HoldService():
+                service = self.services[action.service]
+                service.tags = {**service.tags, TAG_ROLLED_BACK: action.declared}
             case DeleteService():
                 self.services.pop(action.service, None)
 

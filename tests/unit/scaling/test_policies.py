@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ecs_dynamo.model.scaling import ColdStarts, ScalingState
@@ -74,6 +74,14 @@ STEP = st.tuples(st.floats(0, 500), st.floats(0, 50), st.floats(0, 60), st.boole
     low=st.integers(0, 3),
     restarts=st.sets(st.integers(0, 60), max_size=3),
     window=st.sampled_from([0.0, 60.0, 200.0]),
+)
+# A depth that rounds to no service time at all.
+@example(
+    policy="slo",
+    steps=[(5e-324, 0.0, 0.0, False), (5e-324, 2.0, 0.0, False), (0.0, 0.0, 0.0, False)],
+    low=0,
+    restarts=set(),
+    window=0.0,
 )
 @settings(max_examples=150, deadline=None)
 def test_bounds_steps_staleness_and_windows(
