@@ -72,12 +72,13 @@ class Stage:
         async with open_reconciler(graph, settings) as reconciler:
             return await reconciler.aws.call(service, operation, **parameters)
 
-    def frontend(self) -> str | None:
-        """The URL of a ready frontend, as the daemon's status has it."""
-        for task in component(self.daemon.status, "frontend").get("tasks", ()):
-            if task["ready"] and task["privateIp"]:
-                return f"http://{task['privateIp']}:8000"
-        return None
+    def frontends(self) -> list[str]:
+        """URLs of the ready frontends, as the daemon's status has them; the newest first, since
+        the oldest is the next to stop."""
+        tasks = component(self.daemon.status, "frontend").get("tasks", ())
+        ready_ones = [t for t in tasks if t["ready"] and t["privateIp"]]
+        ready_ones.sort(key=lambda t: t["startedAt"] or "", reverse=True)
+        return [f"http://{t['privateIp']}:8000" for t in ready_ones]
 
     async def sample(self) -> None:
         """Keep samples of the status until cancelled."""
@@ -163,11 +164,14 @@ async def etcd_moves(stage: Stage) -> None:
                 90,
             )
         sent, failed = stage.traffic.since(step.started, ("steady",))
-        bad = sorted(r.started for r in stage.traffic.done if r.kind == "steady" and r.error)
-        outage = bad[-1] - bad[0] if bad else 0.0
+        bad = sorted(
+            (r.started, r.error or "")
+            for r in stage.traffic.done
+            if r.kind == "steady" and r.error and r.started >= step.started
+        )
         after = status["endpoints"]
         step.detail = f"{before['etcd']} -> {after['etcd']}; {failed} of {sent} requests failed" + (
-            f" within {outage:.1f} s" if failed else ""
+            f" within {bad[-1][0] - bad[0][0]:.1f} s ({bad[0][1]})" if bad else ""
         )
     async with stage.step("chat completion on the new endpoints") as step:
         request, _ = await stage.traffic.chat("Still there?", stream=False)
@@ -275,7 +279,7 @@ async def run_demo(output: Path, example: Path | None = None) -> bool:
         }
         daemon = DemoDaemon(graph_file, environ, output / "daemon.log")
         stack.push_async_callback(daemon.stop)
-        traffic = Traffic(lambda: stage.frontend(), MODEL)
+        traffic = Traffic(lambda: stage.frontends(), MODEL)
         stage = Stage(local, daemon, traffic, timeline, graph_file, environ)
         await stack.enter_async_context(traffic)
         sampler = asyncio.create_task(stage.sample())

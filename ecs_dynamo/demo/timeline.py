@@ -76,24 +76,28 @@ class Timeline:
         if requests:
             middle.set_yscale("log")
         middle.legend(loc="upper right", fontsize=8)
+        end = max((s.started + s.seconds for s in self.steps), default=self.started) - self.started
         for row, step in enumerate(self.steps):
+            begins = step.started - self.started
+            # A label stands where there is room for it: behind a bar of the first half.
+            behind = begins + step.seconds < end / 2
             bottom.barh(
                 -row,
                 step.seconds,
-                left=step.started - self.started,
+                left=begins,
                 color="tab:blue" if step.ok else "tab:red",
             )
             bottom.annotate(
                 step.name,
-                (step.started - self.started + step.seconds, -row),
-                xytext=(4, 0),
+                (begins + step.seconds if behind else begins, -row),
+                xytext=(4 if behind else -4, 0),
                 textcoords="offset points",
+                ha="left" if behind else "right",
                 va="center",
                 fontsize=8,
             )
         bottom.set_yticks([])
         bottom.set_xlabel("seconds since start")
-        bottom.margins(x=0.15)
         figure.suptitle("ecs-dynamo: one Dynamo graph on the local ECS")
         figure.tight_layout()
         figure.savefig(path, dpi=110)

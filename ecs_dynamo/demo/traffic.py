@@ -1,6 +1,8 @@
 """Traffic on the frontend as its users make it: chat completions, each with its outcome.
 
 A request that fails is recorded, never retried: the demonstration reports the outages it causes.
+Only an address that refuses the connection is passed over for the next, as every client of a name
+with several addresses does: nothing was sent to it.
 """
 
 from __future__ import annotations
@@ -8,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -32,9 +34,9 @@ class Request:
 
 @dataclass(slots=True)
 class Traffic:
-    """Sends requests to the frontend that ``frontend`` names at the time, and keeps results."""
+    """Sends requests to the first of ``frontends()`` that takes them, and keeps results."""
 
-    frontend: Callable[[], str | None]
+    frontends: Callable[[], Sequence[str]]
     model: str
     done: list[Request] = field(default_factory=list)
     _session: aiohttp.ClientSession | None = None
@@ -80,8 +82,8 @@ class Traffic:
         return request, text
 
     async def _ask(self, prompt: str, stream: bool, tokens: int) -> tuple[str, float | None]:
-        url, session = self.frontend(), self._session
-        if url is None or session is None:
+        urls, session = self.frontends(), self._session
+        if not urls or session is None:
             raise ValueError("no frontend is known")
         body: dict[str, Any] = {
             "model": self.model,
@@ -89,13 +91,14 @@ class Traffic:
             "max_tokens": tokens,
             "stream": stream,
         }
-        async with session.post(f"{url}/v1/chat/completions", json=body) as answer:
-            if answer.status != 200:
-                raise ValueError(f"HTTP {answer.status}: {(await answer.text())[:120]}")
-            if not stream:
-                made = await answer.json()
-                return str(made["choices"][0]["message"]["content"] or ""), None
-            return await _read_stream(answer)
+        for left, url in zip(range(len(urls) - 1, -1, -1), urls, strict=True):
+            try:
+                async with session.post(f"{url}/v1/chat/completions", json=body) as answer:
+                    return await _read(answer, stream)
+            except aiohttp.ClientConnectorError:
+                if not left:
+                    raise
+        raise AssertionError("the loop returns or raises")
 
     @asynccontextmanager
     async def background(
@@ -127,6 +130,16 @@ class Traffic:
         """Requests sent and failed that started at or after ``moment``."""
         chosen = [r for r in self.done if r.started >= moment and (not kinds or r.kind in kinds)]
         return len(chosen), sum(1 for r in chosen if r.error)
+
+
+async def _read(answer: aiohttp.ClientResponse, stream: bool) -> tuple[str, float | None]:
+    """Text, and when its first token came (None where it came as a whole)."""
+    if answer.status != 200:
+        raise ValueError(f"HTTP {answer.status}: {(await answer.text())[:120]}")
+    if stream:
+        return await _read_stream(answer)
+    made = await answer.json()
+    return str(made["choices"][0]["message"]["content"] or ""), None
 
 
 async def _read_stream(answer: aiohttp.ClientResponse) -> tuple[str, float | None]:

@@ -114,16 +114,15 @@ class Stack:
             answer: dict[str, Any] = await getattr(client, xform_name(operation))(**parameters)
             return answer
 
-    def frontend(self) -> str | None:
-        """A ready frontend of the last pass."""
+    def frontends(self) -> tuple[str, ...]:
+        """The ready frontends of the last pass."""
         if self.last is None:
-            return None
-        urls = ready_urls(self.graph, self.last.snapshot, Role.FRONTEND)
-        return urls[0] if urls else None
+            return ()
+        return ready_urls(self.graph, self.last.snapshot, Role.FRONTEND)
 
     @asynccontextmanager
     async def traffic(self) -> AsyncIterator[Traffic]:
-        async with Traffic(self.frontend, "tiny") as made:
+        async with Traffic(self.frontends, "tiny") as made:
             yield made
 
     async def chat(self, *, stream: bool = False) -> Request:
