@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 UV := $(shell command -v uv 2>/dev/null || echo $(VENV)-uv/bin/uv)
 STAMP := $(VENV)/.synced
 
-.PHONY: demo test test-fast lint check bench format clean help
+.PHONY: demo test test-fast coverage lint check bench format clean help
 
 help:  ## Show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -27,6 +27,10 @@ test: $(STAMP)  ## Run every test (unit, property, integration, end to end)
 
 test-fast: $(STAMP)  ## Run the unit and property tests
 	$(BIN)/pytest tests/unit
+
+coverage: $(STAMP)  ## Branch coverage of the pure core by the unit tests: at least 95 %
+	$(BIN)/pytest tests/unit --cov=ecs_dynamo.model --cov=ecs_dynamo.planning --cov-branch \
+		--cov-report=term:skip-covered --cov-fail-under=95
 
 lint: $(STAMP)  ## Lint and check the format
 	$(BIN)/ruff check .

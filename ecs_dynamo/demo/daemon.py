@@ -20,15 +20,18 @@ START_SECONDS = 30.0
 
 
 class DemoDaemon:
-    """Starts, asks and stops one daemon."""
+    """Starts, asks and stops one daemon. ``status`` is that of the first graph file's graph."""
 
-    def __init__(self, graph_file: Path, environ: Mapping[str, str], log: Path) -> None:
-        self._graph_file = graph_file
+    def __init__(
+        self, graph_file: Path, environ: Mapping[str, str], log: Path, *more: Path
+    ) -> None:
+        self._graph_files = (graph_file, *more)
         self._environ = dict(environ)
         self._log = log
         self._process: asyncio.subprocess.Process | None = None
         self.url = ""
         self.status: dict[str, Any] = {}
+        self.others: list[dict[str, Any]] = []
 
     async def start(self) -> None:
         """Start it, and wait until its port answers."""
@@ -38,8 +41,7 @@ class DemoDaemon:
                 "-m",
                 "ecs_dynamo",
                 "run",
-                "-f",
-                str(self._graph_file),
+                *(word for file in self._graph_files for word in ("-f", str(file))),
                 "--http-port",
                 "0",
                 env={**os.environ, **self._environ, "ECS_DYNAMO_LOG_FORMAT": "json"},
@@ -56,12 +58,12 @@ class DemoDaemon:
             await asyncio.sleep(0.05)
 
     async def look(self) -> dict[str, Any]:
-        """The one graph's part of `/status`."""
+        """The first graph's part of `/status`; the others' are kept in ``others``."""
         async with (
             aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5)) as session,
             session.get(f"{self.url}/status") as answer,
         ):
-            self.status = (await answer.json())["graphs"][0]
+            self.status, *self.others = (await answer.json())["graphs"]
         return self.status
 
     async def until(

@@ -92,7 +92,8 @@ def state_conditions(
         "Converged" if all_ready else "NotConverged",
         "the graph is as declared"
         if all_ready
-        else "; ".join(f"{k}: {v}" for k, v in waiting.items()),
+        else "; ".join(f"{k or 'graph'}: {v}" for k, v in waiting.items())
+        or "actions were taken, their effect is looked at next",
     )
 
 

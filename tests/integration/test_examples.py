@@ -29,7 +29,6 @@ async def test_the_deployment_serves(stack: Stack, folder: str, file: str) -> No
         "SUBNET_ID": "subnet-1",
         "SECURITY_GROUP_ID": "sg-1",
     }
-    assert stack.local is not None
     for _ in range(2):
         await stack.local.add_instance("dynamo-GPU", cpu=8192, memory=64_000)
     done = await stack.converge(90)

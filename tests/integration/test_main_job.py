@@ -92,7 +92,6 @@ async def test_nats_alone_moves(stack: Stack) -> None:
 async def test_a_killed_worker_is_replaced_and_serves(stack: Stack) -> None:
     await stack.converge()
     (task,) = stack.tasks("decode")
-    assert stack.local is not None
     process = stack.local.state.tasks[task.arn.rsplit("/", 1)[-1]].process
     assert process is not None
     await process.kill(signal.SIGKILL)
@@ -139,7 +138,7 @@ async def test_workers_in_other_network_modes(stack: Stack, mode: str) -> None:
     stack.edit_task_definition("prefill", change)
     await stack.converge()
     (task,) = stack.tasks("prefill")
-    instances = {i.address for i in stack.local.state.instances.values()} if stack.local else set()
+    instances = {i.address for i in stack.local.state.instances.values()}
     assert (task.private_ip in instances) == (mode == "bridge")
     await stack.chat()
 
@@ -207,7 +206,6 @@ async def test_graph_edits_are_rolled_out(stack: Stack) -> None:
     stack.edit(edit)
     done = await stack.converge(90)
     assert done.plan.replicas["decode"].ready == 2
-    assert stack.local is not None
     running = {t.service: t for t in stack.local.state.tasks.values() if t.alive}
     assert running["local-frontend"].containers[0].image.endswith(":1.3.2")
     command = running["local-prefill"].definition.containers[0]["command"]
@@ -262,7 +260,6 @@ async def test_throttling_and_lost_answers_are_survived(stack: Stack) -> None:
     await stack.fault("RegisterTaskDefinition", "timeout-after-effect", count=1, seconds=0.2)
     await stack.fault("DescribeServices", "error", count=2)
     await stack.converge(90)
-    assert stack.local is not None
     names = [s.name for s in stack.local.state.services.values()]
     assert sorted(names) == ["local-decode", "local-etcd-nats", "local-frontend", "local-prefill"]
     await stack.chat()
@@ -284,7 +281,6 @@ async def test_a_foreign_service_of_the_same_name_is_left_alone(stack: Stack) ->
         taskDefinition="theirs",
         desiredCount=0,
     )
-    assert stack.local is not None
     before = json.loads(
         json.dumps(stack.local.state.services["dynamo-GPU", "local-decode"].request)
     )
@@ -301,7 +297,6 @@ async def test_down_removes_everything_that_is_ours(stack: Stack) -> None:
     await stack.converge()
     code, _, err = await stack.cli("down", "-f", str(stack.graph_file), "--yes", "--timeout", "60")
     assert code == 0, err
-    assert stack.local is not None
     assert {s.status for s in stack.local.state.services.values()} <= {"INACTIVE"}
     assert not [t for t in stack.local.state.tasks.values() if t.holds_resources]
 
@@ -339,7 +334,6 @@ async def test_bad_input_changes_nothing(stack: Stack) -> None:
     code, _, err = await stack.cli("reconcile", "-f", str(stack.graph_file))
     assert code == 2
     assert "replicas" in err
-    assert stack.local is not None
     await asyncio.sleep(0)
     assert not stack.local.calls
 
@@ -359,7 +353,6 @@ async def test_rollback_is_held_and_cleared(stack: Stack) -> None:
     code, _, err = await stack.cli("reconcile", *file, "--timeout", "30")
     assert (code, "held until" in err) == (1, True)
     await stack.look()
-    assert stack.local is not None
     running = next(
         t for t in stack.local.state.tasks.values() if t.alive and t.service == "local-decode"
     )
