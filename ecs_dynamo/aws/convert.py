@@ -143,6 +143,9 @@ def to_task(raw: Json, instance_ips: Mapping[str, str | None], protected: float 
         stop_code=raw.get("stopCode"),
         stopped_reason=raw.get("stoppedReason"),
         protected_until=protected,
+        deployment=started
+        if (started := raw.get("startedBy", "")).startswith("ecs-svc/")
+        else None,
     )
 
 
@@ -155,6 +158,7 @@ def to_revision(raw: Json, tags: Iterable[Json]) -> Revision:
         content={k: v for k, v in raw.items() if k not in OUTPUT_ONLY},
         tags=tags_of(tags),
         registered_at=epoch(raw.get("registeredAt")),
+        active=raw.get("status", "ACTIVE") == "ACTIVE",
     )
 
 

@@ -8,7 +8,7 @@ creating adopts only what carries the graph's tag, updating and deleting are the
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,15 +18,22 @@ from ecs_dynamo.aws.client import Aws
 from ecs_dynamo.aws.convert import tags_of, to_revision
 from ecs_dynamo.aws.observe import RevisionCache
 from ecs_dynamo.model.errors import AwsError
-from ecs_dynamo.model.graph import TAG_FINGERPRINT, TAG_GRAPH, TAG_ROLLED_BACK
+from ecs_dynamo.model.graph import (
+    TAG_FINGERPRINT,
+    TAG_GRAPH,
+    TAG_ROLLED_BACK,
+    TAG_ROLLED_BACK_FOR,
+)
 from ecs_dynamo.model.plan import (
     AnyAction,
     CreateService,
     DeleteService,
     HoldService,
+    MarkService,
     Plan,
     ProtectTasks,
     RegisterTaskDefinition,
+    RetireRevisions,
     RevisionRef,
     UpdateService,
 )
@@ -36,6 +43,8 @@ _log = structlog.get_logger(__name__)
 
 PROTECT_A_CALL = 10
 """Tasks in one UpdateTaskProtection (ECS API reference)."""
+DELETE_A_CALL = 10
+"""Revisions in one DeleteTaskDefinitions (ECS API reference)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +143,10 @@ class Executor:
                 return await self._delete(action)
             case HoldService():
                 return await self._hold(action)
+            case MarkService():
+                return await self._tag(action.cluster, action.service, {action.tag: action.value})
+            case RetireRevisions():
+                return await self._retire(action)
 
     async def _register(self, action: RegisterTaskDefinition) -> bool:
         key = (action.family, action.fingerprint)
@@ -264,16 +277,54 @@ class Executor:
         return True
 
     async def _hold(self, action: HoldService) -> bool:
-        found = await self._owned(action.cluster, action.service)
+        because = {TAG_ROLLED_BACK: action.declared, TAG_ROLLED_BACK_FOR: action.because}
+        return await self._tag(action.cluster, action.service, because)
+
+    async def _tag(self, cluster: str, service: str, tags: Mapping[str, str]) -> bool:
+        found = await self._owned(cluster, service)
         if found is None:
-            raise AwsError("TagResource", "ServiceNotFound", action.service)
+            raise AwsError("TagResource", "ServiceNotFound", service)
         await self._aws.call(
-            "ecs",
-            "TagResource",
-            resourceArn=found["serviceArn"],
-            tags=_tags({TAG_ROLLED_BACK: action.declared}),
+            "ecs", "TagResource", resourceArn=found["serviceArn"], tags=_tags(tags)
         )
         return True
+
+    async def _retire(self, action: RetireRevisions) -> bool:
+        """Only what carries the graph's tag; a revision must be deregistered to be deleted."""
+        mine: list[str] = []
+        for arn in action.arns:
+            try:
+                answer = await self._aws.call(
+                    "ecs", "DescribeTaskDefinition", taskDefinition=arn, include=["TAGS"]
+                )
+            except AwsError as error:
+                if error.code != "ClientException":  # ECS's word for "no such task definition"
+                    raise
+                self._cache.forget(arn)
+                continue
+            status = answer["taskDefinition"].get("status")
+            if tags_of(answer.get("tags", [])).get(TAG_GRAPH) == self._graph:
+                if status == "ACTIVE":
+                    await self._deregister(arn)
+                if status != "DELETE_IN_PROGRESS":
+                    mine.append(arn)
+            self._cache.forget(arn)
+        for start in range(0, len(mine), DELETE_A_CALL):
+            batch = mine[start : start + DELETE_A_CALL]
+            answer = await self._aws.call("ecs", "DeleteTaskDefinitions", taskDefinitions=batch)
+            for failure in answer.get("failures", []):
+                _log.warning(
+                    "revision not deleted", arn=failure.get("arn"), why=failure.get("reason")
+                )
+        return bool(mine)
+
+    async def _deregister(self, arn: str) -> None:
+        try:
+            await self._aws.call("ecs", "DeregisterTaskDefinition", taskDefinition=arn)
+        except AwsError as error:
+            # A call that timed out after it took effect is repeated, and then refused.
+            if error.code != "ClientException" or "inactive" not in str(error):
+                raise
 
     async def _delete(self, action: DeleteService) -> bool:
         found = await self._owned(action.cluster, action.service)

@@ -19,6 +19,7 @@ from ecs_dynamo.aws.convert import (
     to_service,
     to_task,
 )
+from ecs_dynamo.aws.families import Families
 from ecs_dynamo.model.errors import AwsError
 from ecs_dynamo.model.graph import TAG_FINGERPRINT, Component, Graph
 from ecs_dynamo.model.snapshot import (
@@ -31,6 +32,7 @@ from ecs_dynamo.model.snapshot import (
     Task,
     Unknown,
 )
+from ecs_dynamo.planning.wanted import good_arn
 
 SERVICES_A_CALL = 10
 TASKS_A_CALL = 100
@@ -48,6 +50,7 @@ class RevisionCache:
 
     def __init__(self) -> None:
         self._known: dict[str, Revision] = {}
+        self.families = Families()
 
     def get(self, arn: str) -> Revision | None:
         return self._known.get(arn)
@@ -55,6 +58,11 @@ class RevisionCache:
     def put(self, revision: Revision) -> None:
         if TAG_FINGERPRINT in revision.tags:
             self._known[revision.arn] = revision
+
+    def forget(self, arn: str) -> None:
+        """It was deregistered or deleted, or is none of ours."""
+        self._known.pop(arn, None)
+        self.families.forget(arn)
 
     def latest(self, family: str) -> Revision | None:
         """The newest known revision of a family."""
@@ -320,7 +328,9 @@ async def _component(
         seen = instances.get(cluster, ())
         ips = {} if isinstance(seen, Unknown) else {i.arn: i.private_ip for i in seen}
         if isinstance(service, Service) and (
-            len(service.deployments) > 1 or service.running > service.desired
+            len(service.deployments) > 1
+            or service.running > service.desired
+            or _any_leaves(own, seen)
         ):
             protected = await look.guard(
                 "task protection", look.protection(cluster, [t["taskArn"] for t in own])
@@ -332,10 +342,54 @@ async def _component(
         arns |= {t.task_definition_arn for t in tasks}
     if isinstance(service, Service):
         arns |= {service.task_definition_arn, *(d.task_definition_arn for d in service.deployments)}
-        if service.running < service.desired:
+        arns.add(good_arn(service) or "")
+        if service.running < service.desired or any(
+            d.running < d.desired or d.rollout_state == "FAILED" for d in service.deployments
+        ):
             stopped = await _stopped(look, component)
     latest, revisions = await _revisions(look, component, arns - {""}, service)
-    return ComponentSnapshot(service, tasks, stopped, latest, revisions)
+    old = await _surplus(look, component, service, revisions, running)
+    return ComponentSnapshot(service, tasks, stopped, latest, revisions, surplus=old)
+
+
+def _any_leaves(own: Sequence[Json], seen: Observed[tuple[ContainerInstance, ...]]) -> bool:
+    """Some of the tasks are on an instance that is DRAINING."""
+    if isinstance(seen, Unknown):
+        return False
+    leaving = {i.arn for i in seen if i.status == "DRAINING"}
+    return any(t.get("containerInstanceArn") in leaving for t in own)
+
+
+async def _surplus(
+    look: _Look,
+    component: Component,
+    service: Observed[Service | None],
+    revisions: Mapping[str, Revision],
+    running: Mapping[str, Observed[list[Json]]],
+) -> tuple[str, ...]:
+    """Old revisions that may go; looked for while nothing rolls, and all tasks are known."""
+    if not isinstance(service, Service) or len(service.deployments) != 1:
+        return ()
+    current = revisions.get(service.task_definition_arn)
+    if current is None or service.deployments[0].rollout_state != "COMPLETED":
+        return ()
+    needed = {service.task_definition_arn, good_arn(service), *revisions}
+    for tasks in running.values():
+        if isinstance(tasks, Unknown):
+            return ()
+        needed |= {str(t.get("taskDefinitionArn")) for t in tasks}
+    found = await look.guard(
+        "old revisions",
+        look.cache.families.surplus(
+            look.aws,
+            look.revision,
+            graph=look.graph.name,
+            current=current,
+            keep=component.rollout.keep_revisions,
+            needed={arn for arn in needed if arn},
+        ),
+    )
+    return () if isinstance(found, Unknown) else found
 
 
 async def _stopped(look: _Look, component: Component) -> Observed[tuple[Task, ...]]:

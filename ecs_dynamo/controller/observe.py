@@ -51,8 +51,6 @@ class Observer:
         seen = replace(probed, external=external)
         endpoints = resolve_endpoints(graph, seen)
         seen = replace(seen, registrations=await self._registrations(graph, endpoints))
-        if not any(component.scaling for component in graph.components):
-            return Observation(seen)
         measured = await self._meter.measure(
             graph,
             frontend_urls=ready_urls(graph, seen, Role.FRONTEND),
@@ -61,7 +59,9 @@ class Observer:
             now=now,
             timeout=PROBE_SECONDS,
         )
-        measured_too = replace(seen, signals=measured.signals, busy=measured.busy)
+        measured_too = replace(
+            seen, signals=measured.signals, busy=measured.busy, served=measured.served
+        )
         return Observation(measured_too, measured.problems)
 
     async def _probe(self, graph: Graph, ecs: Snapshot) -> Snapshot:

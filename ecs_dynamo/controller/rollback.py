@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from ecs_dynamo.aws.convert import to_revision
 from ecs_dynamo.controller.reconciler import Reconciler
 from ecs_dynamo.model.errors import AwsError, EcsDynamoError
-from ecs_dynamo.model.graph import TAG_ROLLED_BACK
+from ecs_dynamo.model.graph import TAG_ROLLED_BACK, TAG_ROLLED_BACK_FOR
 from ecs_dynamo.model.plan import Plan, RegisterTaskDefinition, RevisionRef, UpdateService
 from ecs_dynamo.model.snapshot import Revision, Service
 from ecs_dynamo.planning.diff import content_diff
@@ -15,6 +15,7 @@ from ecs_dynamo.planning.endpoints import known_service
 from ecs_dynamo.planning.fingerprint import fingerprint
 from ecs_dynamo.planning.held import declared_fingerprint, repoint
 from ecs_dynamo.planning.ports import plan_ports
+from ecs_dynamo.planning.reasons import ROLLED_BACK
 from ecs_dynamo.planning.wanted import obstacle, ownership_tags
 
 LOOK_BACK = 50
@@ -88,7 +89,10 @@ async def roll_back(reconciler: Reconciler, name: str, number: int | None = None
         "ecs",
         "TagResource",
         resourceArn=service.arn,
-        tags=[{"key": TAG_ROLLED_BACK, "value": declared}],
+        tags=[
+            {"key": TAG_ROLLED_BACK, "value": declared},
+            {"key": TAG_ROLLED_BACK_FOR, "value": ROLLED_BACK},
+        ],
     )
     print_ = fingerprint(content)
     reason = f"rolled back from {current.family}:{current.number} to {former.number}"
@@ -122,5 +126,8 @@ async def clear_rollback(reconciler: Reconciler, name: str) -> None:
     """Let the declared revision of ``name`` roll out again."""
     _, service, _ = await _look(reconciler, name)
     await reconciler.aws.call(
-        "ecs", "UntagResource", resourceArn=service.arn, tagKeys=[TAG_ROLLED_BACK]
+        "ecs",
+        "UntagResource",
+        resourceArn=service.arn,
+        tagKeys=[TAG_ROLLED_BACK, TAG_ROLLED_BACK_FOR],
     )

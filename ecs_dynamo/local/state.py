@@ -202,6 +202,7 @@ class State:
         self.region = region
         self.clusters: dict[str, Cluster] = {}
         self.definitions: dict[str, list[TaskDefinition]] = {}
+        self.revisions: dict[str, int] = {}
         self.instances: dict[str, Instance] = {}
         self.services: dict[tuple[str, str], Service] = {}
         self.tasks: dict[str, Task] = {}
@@ -263,7 +264,7 @@ class State:
         return [t for t in self.tasks.values() if t.instance is instance and t.holds_resources]
 
     def forget_old(self) -> None:
-        """Drop stopped tasks and deleted services that ECS would show no more."""
+        """Drop stopped tasks, deleted services and revisions that ECS would show no more."""
         oldest = self.now() - KEPT_SECONDS
         self.tasks = {
             k: t for k, t in self.tasks.items() if t.stopped_at is None or t.stopped_at > oldest
@@ -271,6 +272,16 @@ class State:
         self.services = {
             k: s for k, s in self.services.items() if s.deleted_at is None or s.deleted_at > oldest
         }
+        # A revision is deleted when the last that refers to it is gone.
+        used = {t.definition.arn for t in self.tasks.values() if t.holds_resources}
+        used |= {
+            d.definition.arn
+            for s in self.services.values()
+            if s.status != "INACTIVE"
+            for d in s.deployments
+        }
+        for known in self.definitions.values():
+            known[:] = [d for d in known if d.status != "DELETE_IN_PROGRESS" or d.arn in used]
 
 
 def tags_of(request: dict[str, Any]) -> list[Json]:

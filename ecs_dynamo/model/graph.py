@@ -22,6 +22,12 @@ TAG_COMPONENT = "ecs-dynamo:component"
 TAG_FINGERPRINT = "ecs-dynamo:fingerprint"
 TAG_ROLLED_BACK = "ecs-dynamo:rolled-back"
 """On a service: fingerprint of the declaration that was taken back, by a person or a deadline."""
+TAG_ROLLED_BACK_FOR = "ecs-dynamo:rolled-back-for"
+"""On a service, beside `TAG_ROLLED_BACK`: the reason word."""
+TAG_GOOD = "ecs-dynamo:good-revision"
+"""On a service: number of the newest revision that was seen ready, all of it."""
+TAG_CANARY = "ecs-dynamo:canary"
+"""On a service: how far the canary of a revision has come (`planning.canary`)."""
 
 ETCD_CLIENT_PORT = 2379
 NATS_CLIENT_PORT = 4222

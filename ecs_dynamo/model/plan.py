@@ -95,11 +95,33 @@ class DeleteService(Action):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HoldService(Action):
-    """Tag a service so that no daemon rolls the declaration with this fingerprint again."""
+    """Tag a service so that no daemon rolls the declaration with this fingerprint again.
+
+    ``because`` is the reason word that is kept with it.
+    """
 
     cluster: str
     service: str
     declared: str
+    because: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MarkService(Action):
+    """Note on a service, as a tag, what a later daemon must know of its rollout."""
+
+    cluster: str
+    service: str
+    tag: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetireRevisions(Action):
+    """Deregister, then delete, task definition revisions that nothing needs any more."""
+
+    family: str
+    arns: tuple[str, ...]
 
 
 AnyAction = (
@@ -109,6 +131,8 @@ AnyAction = (
     | ProtectTasks
     | DeleteService
     | HoldService
+    | MarkService
+    | RetireRevisions
 )
 
 

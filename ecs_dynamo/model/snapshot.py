@@ -68,6 +68,8 @@ class Task:
     stop_code: str | None = None
     stopped_reason: str | None = None
     protected_until: float | None = None
+    deployment: str | None = None
+    """Id of the deployment that started it, where ECS tells."""
 
     @property
     def is_running(self) -> bool:
@@ -135,6 +137,8 @@ class Revision:
     content: JsonObject
     tags: Mapping[str, str] = field(default_factory=dict)
     registered_at: float | None = None
+    active: bool = True
+    """Not deregistered: a service can be set to it."""
 
     @property
     def fingerprint(self) -> str | None:
@@ -218,6 +222,8 @@ class ComponentSnapshot:
     revision: Observed[Revision | None] = None
     revisions: Mapping[str, Revision] = field(default_factory=dict)
     probes: Mapping[tuple[str, Role], Probe] = field(default_factory=dict)
+    surplus: tuple[str, ...] = ()
+    """ARNs of old revisions of the graph's own that are more than are kept, oldest first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,7 +232,8 @@ class Snapshot:
 
     ``external`` holds the probes of external endpoints by URL. ``registrations`` are read from
     the etcd that the ready infrastructure replica (or external endpoint) serves. ``busy`` is the
-    work in hand by worker (lease id): prefill tokens and decode blocks.
+    work in hand by worker (lease id): prefill tokens and decode blocks; ``served`` are the workers
+    that a frontend has had an answer from.
     """
 
     graph: str
@@ -241,3 +248,4 @@ class Snapshot:
     external: Mapping[str, Probe] = field(default_factory=dict)
     signals: tuple[Signal, ...] = ()
     busy: Observed[Mapping[int, float]] = Unknown("not measured")
+    served: Observed[frozenset[int]] = Unknown("not measured")

@@ -40,6 +40,9 @@ class ComponentType(StrEnum):
     PLANNER = "planner"
 
 
+WORKER_TYPES = frozenset({ComponentType.PREFILL, ComponentType.DECODE, ComponentType.WORKER})
+
+
 class LaunchType(StrEnum):
     """ECS launch type."""
 
@@ -62,13 +65,27 @@ class ClustersSpec(SpecModel):
     workers: str = "dynamo-GPU"
 
 
+class CanarySpec(SpecModel):
+    """One replica of a worker's new revision first; the others follow once it has baked.
+
+    ``bake_seconds``: for how long it must have been ready.
+    """
+
+    bake_seconds: Annotated[float, Field(ge=0, le=86_400)] = 300.0
+
+
 class RolloutSpec(SpecModel):
-    """How a new revision replaces the old one: ECS's own deployment limits, in percent."""
+    """How a new revision replaces the old one: ECS's own deployment limits, in percent.
+
+    ``keep_revisions``: how many task definition revisions are kept; older ones are deleted.
+    """
 
     minimum_healthy_percent: Percent = 100
     maximum_percent: Percent = 200
     progress_deadline_seconds: Seconds = 1800
     circuit_breaker: bool = True
+    canary: CanarySpec | None = None
+    keep_revisions: Annotated[int, Field(ge=1, le=1000)] = 10
 
     @model_validator(mode="after")
     def _room_to_move(self) -> Self:
@@ -220,6 +237,8 @@ class InfrastructureSpec(SpecModel):
             raise ValueError("taskDefinition runs etcd and NATS together; leave out etcd and nats")
         if self.task_definition is None and self.etcd is None:
             raise ValueError("give taskDefinition (etcd and NATS together) or etcd")
+        if self.rollout.canary is not None:
+            raise ValueError("rollout.canary is for workers; leave it out here")
         return self
 
 
@@ -254,6 +273,13 @@ class ComponentSpec(SpecModel):
     scaling: ScalingSpec | None = None
     network: NetworkSpec | None = None
     target_group_arn: str | None = None
+
+    @model_validator(mode="after")
+    def _canary_of_workers(self) -> Self:
+        types = {self.type, *self.also_runs}
+        if self.rollout.canary is not None and not types & WORKER_TYPES:
+            raise ValueError(f"rollout.canary is for workers, not for a {self.type}; leave it out")
+        return self
 
     @model_validator(mode="after")
     def _replicas_within_scaling(self) -> Self:

@@ -12,9 +12,8 @@ from ecs_dynamo.model.plan import (
     UpdateService,
     Wait,
 )
-from ecs_dynamo.model.snapshot import Snapshot
+from ecs_dynamo.model.snapshot import Service
 from ecs_dynamo.model.spec import RolloutSpec
-from ecs_dynamo.planning.capacity import free_gpus, one_at_a_time, surge_fits
 from ecs_dynamo.planning.ports import PortPlan
 from ecs_dynamo.planning.wanted import (
     Wanted,
@@ -94,35 +93,32 @@ def _frontend_container(component: Component, port: int) -> str:
     return str(containers[0]["name"])
 
 
-def _limits(wanted: Wanted, snapshot: Snapshot, may_roll: bool, draft: Draft) -> RolloutSpec | None:
-    """The deployment limits to set, or None where the service's are right.
-
-    While ECS replaces tasks they are left alone, so that they do not flap as slots come and go.
-    """
-    service, spec = wanted.service, wanted.component.rollout
-    if service is None or (wanted.rolling and not (wanted.rolls and may_roll)):
-        return None
-    if wanted.rolls and may_roll and not surge_fits(wanted.component, 1, free_gpus(snapshot)):
-        spec = one_at_a_time(spec, service.desired)
-        draft.notes.append(
-            f"{wanted.component.name}: the cluster has no free GPU slot to surge into: "
-            "replicas are replaced one at a time"
-        )
-    same = (
+def same_limits(service: Service, spec: RolloutSpec) -> bool:
+    """The service has these deployment limits."""
+    return (
         service.minimum_healthy_percent == spec.minimum_healthy_percent
         and service.maximum_percent == spec.maximum_percent
         and service.circuit_breaker == spec.circuit_breaker
     )
-    return None if same else spec
 
 
 def update_service(
-    draft: Draft, graph: Graph, wanted: Wanted, snapshot: Snapshot, may_roll: bool, why: str
+    draft: Draft,
+    graph: Graph,
+    wanted: Wanted,
+    may_roll: bool,
+    why: str,
+    limits: RolloutSpec | None = None,
 ) -> None:
-    """One UpdateService with just what differs; nothing where nothing does."""
+    """One UpdateService with just what differs; nothing where nothing does.
+
+    ``limits`` None leaves the deployment limits alone.
+    """
     service, component = wanted.service, wanted.component
     if service is None:
         return
+    if limits is not None and same_limits(service, limits):
+        limits = None
     reasons: list[str] = []
     revision = None
     if wanted.rolls and may_roll:
@@ -132,7 +128,6 @@ def update_service(
     desired = wanted.desired if service.desired != wanted.desired else None
     if desired is not None:
         reasons.append(f"replicas {service.desired} -> {desired}")
-    limits = _limits(wanted, snapshot, may_roll, draft)
     if limits is not None:
         reasons.append(
             f"deployment limits {limits.minimum_healthy_percent}-{limits.maximum_percent} %"

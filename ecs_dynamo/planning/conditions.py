@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 
 from ecs_dynamo.model.plan import Condition, ConditionType, Decision, Endpoints, ReplicaCounts, Wait
 from ecs_dynamo.model.snapshot import Signal
+from ecs_dynamo.planning.held import Failures
+from ecs_dynamo.planning.reasons import lacks_place
 from ecs_dynamo.planning.wanted import Wanted
 
 
@@ -40,8 +42,9 @@ def placement_shortage(wanted: Wanted) -> str | None:
     service = wanted.service
     if service is None or service.running >= service.desired:
         return None
-    latest = service.events[0] if service.events else ""
-    return latest if "unable to place a task" in latest else None
+    if not lacks_place(service):
+        return None
+    return next(e for e in service.events if "unable to place a task" in e)
 
 
 def state_conditions(
@@ -49,13 +52,13 @@ def state_conditions(
     wanted: Iterable[Wanted],
     replicas: Mapping[str, ReplicaCounts],
     obstacles: Mapping[str, tuple[str, str]],
-    failures: Mapping[str, str],
+    failures: Failures,
     waits: Iterable[Wait],
     busy: bool,
 ) -> None:
     """Ready, Progressing, Degraded and CapacityShort for each component and the graph."""
     waiting = {w.component: w.reason for w in reversed(tuple(waits))}
-    all_ready = not waiting and not busy and not obstacles and not failures
+    all_ready = not waiting and not busy and not obstacles and not failures.told
     for one in wanted:
         name = one.component.name
         counts = replicas[name]
@@ -74,8 +77,12 @@ def state_conditions(
         if name in obstacles:
             reason, message = obstacles[name]
             book.set(ConditionType.DEGRADED, True, reason, message, component=name)
-        elif name in failures:
-            book.set(ConditionType.DEGRADED, True, "RolloutFailed", failures[name], component=name)
+        elif name in failures.told:
+            word, message = failures.reasons[name], failures.told[name]
+            book.set(ConditionType.DEGRADED, True, word, message, component=name)
+        elif one.verdict is not None:
+            word, message = one.verdict.reason, one.verdict.message
+            book.set(ConditionType.DEGRADED, True, word, message, component=name)
         else:
             book.set(ConditionType.DEGRADED, False, "Fine", "", component=name)
         shortage = placement_shortage(one)

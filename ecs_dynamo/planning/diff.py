@@ -11,9 +11,11 @@ from ecs_dynamo.model.plan import (
     CreateService,
     DeleteService,
     HoldService,
+    MarkService,
     Plan,
     ProtectTasks,
     RegisterTaskDefinition,
+    RetireRevisions,
     UpdateService,
 )
 from ecs_dynamo.model.snapshot import Snapshot
@@ -63,6 +65,10 @@ def describe_action(action: AnyAction) -> str:
             what = f"delete service {action.service} in {action.cluster}"
         case HoldService():
             what = f"hold service {action.service}"
+        case MarkService():
+            what = f"mark service {action.service}: {action.tag.rpartition(':')[2]} {action.value}"
+        case RetireRevisions():
+            what = f"delete {len(action.arns)} old revisions of {action.family}"
     return f"{action.component}: {what}: {action.reason}"
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Container
 
 from ecs_dynamo.model.graph import Graph
 from ecs_dynamo.model.plan import ProtectTasks
@@ -21,13 +22,11 @@ MIN_MINUTES, MAX_MINUTES = 1, 2880
 """What UpdateTaskProtection takes as `expiresInMinutes` (ECS API reference)."""
 
 
-def busy_tasks(graph: Graph, wanted: Wanted, snapshot: Snapshot) -> frozenset[str] | None:
-    """ARNs of the component's tasks that have work; None where that is not known.
-
-    Tasks that share an address (host mode) can not be told apart: all count as busy.
-    """
-    registrations, busy = snapshot.registrations, snapshot.busy
-    if isinstance(registrations, Unknown) or isinstance(busy, Unknown):
+def _of_leases(
+    graph: Graph, wanted: Wanted, snapshot: Snapshot, leases: Container[int]
+) -> frozenset[str] | None:
+    registrations = snapshot.registrations
+    if isinstance(registrations, Unknown):
         return None
     names = discovery_components(wanted.component)
     addresses = {
@@ -36,14 +35,38 @@ def busy_tasks(graph: Graph, wanted: Wanted, snapshot: Snapshot) -> frozenset[st
         if r.namespace == graph.namespace
         and r.endpoint == SERVED_ENDPOINT
         and r.component in names
-        and busy.get(r.lease_id, 0.0) > 0
+        and r.lease_id in leases
     }
     tasks = (*wanted.new_tasks, *wanted.old_tasks)
     return frozenset(t.arn for t in tasks if t.is_running and t.private_ip in addresses)
 
 
-def _protected(task: Task, now: float) -> bool:
+def busy_tasks(graph: Graph, wanted: Wanted, snapshot: Snapshot) -> frozenset[str] | None:
+    """ARNs of the component's tasks that have work; None where that is not known.
+
+    Tasks that share an address (host mode) can not be told apart: all count as busy.
+    """
+    busy = snapshot.busy
+    if isinstance(busy, Unknown):
+        return None
+    return _of_leases(graph, wanted, snapshot, {k for k, work in busy.items() if work > 0})
+
+
+def served_tasks(graph: Graph, wanted: Wanted, snapshot: Snapshot) -> frozenset[str] | None:
+    """ARNs of the component's tasks that a frontend has had an answer from; None: not known."""
+    served = snapshot.served
+    return None if isinstance(served, Unknown) else _of_leases(graph, wanted, snapshot, served)
+
+
+def is_protected(task: Task, now: float) -> bool:
+    """ECS will not stop it for a deployment or a scale-in now."""
     return task.protected_until is not None and task.protected_until > now
+
+
+def drain_minutes(graph: Graph) -> int:
+    """The drain time as a protection: whole minutes, with a margin for what ends meanwhile."""
+    minutes = math.ceil(graph.runtime.drain_seconds / 60.0) + 1
+    return min(max(minutes, MIN_MINUTES), MAX_MINUTES)
 
 
 def spare_busy(graph: Graph, wanted: Wanted, snapshot: Snapshot) -> list[ProtectTasks]:
@@ -62,18 +85,17 @@ def spare_busy(graph: Graph, wanted: Wanted, snapshot: Snapshot) -> list[Protect
     running = [t for t in wanted.new_tasks if t.is_running]
     # With an address of their own for each, or as many as are left: else protecting tells nothing.
     crowded = Counter(t.private_ip for t in running)
-    keep = [t.arn for t in running if t.arn in busy and not _protected(t, now)]
-    free = [t.arn for t in running if t.arn not in busy and _protected(t, now)]
+    keep = [t.arn for t in running if t.arn in busy and not is_protected(t, now)]
+    free = [t.arn for t in running if t.arn not in busy and is_protected(t, now)]
     made: list[ProtectTasks] = []
     if begins and keep and any(crowded[t.private_ip] < len(running) for t in running):
-        minutes = math.ceil(graph.runtime.drain_seconds / 60.0) + 1
         made.append(
             ProtectTasks(
                 component=wanted.component.name,
                 reason=f"{len(keep)} still work: idle replicas go first",
                 cluster=wanted.component.cluster,
                 tasks=tuple(sorted(keep)),
-                minutes=min(max(minutes, MIN_MINUTES), MAX_MINUTES),
+                minutes=drain_minutes(graph),
             )
         )
     if goes_on and free:

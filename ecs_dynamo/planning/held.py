@@ -7,14 +7,29 @@ into the revision that runs, so a held component follows them as any other.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit
 
-from ecs_dynamo.model.graph import TAG_ROLLED_BACK, Component, Graph, JsonObject
+from ecs_dynamo.model.graph import (
+    TAG_ROLLED_BACK,
+    TAG_ROLLED_BACK_FOR,
+    Component,
+    Graph,
+    JsonObject,
+)
 from ecs_dynamo.model.plan import Endpoints, Memory
+from ecs_dynamo.model.snapshot import Unknown
 from ecs_dynamo.planning.endpoints import ETCD_VARIABLE, NATS_VARIABLE, environment_value
 from ecs_dynamo.planning.fingerprint import fingerprint
+from ecs_dynamo.planning.reasons import (
+    CANARY_LOST,
+    HEALTH_CHECK,
+    ROLLED_BACK,
+    ROLLOUT_FAILED,
+    WORDS,
+    reason_of,
+)
 from ecs_dynamo.planning.render import render
 from ecs_dynamo.planning.wanted import Wanted
 
@@ -57,33 +72,63 @@ def repoint(content: JsonObject, endpoints: Endpoints) -> JsonObject:
     return made
 
 
-def find_failures(
-    wanted: tuple[Wanted, ...], memory: Memory
-) -> tuple[dict[str, str], dict[str, str]]:
-    """Declarations to remember as failed, and what to tell of those that are still declared."""
+@dataclass(frozen=True, slots=True)
+class Failures:
+    """``remembered``: declarations not to be tried again. Of those that are still declared:
+    ``told`` in a sentence, ``reasons`` in a word."""
+
+    remembered: Mapping[str, str]
+    told: Mapping[str, str]
+    reasons: Mapping[str, str]
+
+
+def _given_up(one: Wanted) -> str:
+    """The reason word of a deployment that ECS itself gave up."""
+    failed = {
+        d.task_definition_arn: d.rollout_reason
+        for d in (one.service.deployments if one.service else ())
+        if d.rollout_state == "FAILED"
+    }
+    revision = one.registered
+    stopped = one.seen.stopped
+    if revision is not None and not isinstance(stopped, Unknown):
+        word = reason_of(t for t in stopped if t.task_definition_arn == revision.arn)
+        if word is not None:
+            return word
+    if any("health check" in text for text in failed.values()):
+        return HEALTH_CHECK
+    return ROLLOUT_FAILED
+
+
+def find_failures(wanted: tuple[Wanted, ...], memory: Memory) -> Failures:
+    """Which declarations were given up, and why."""
     remembered = dict(memory.failed)
     told: dict[str, str] = {}
+    reasons: dict[str, str] = {}
     for one in wanted:
-        name, service = one.component.name, one.service
+        name, service, verdict = one.component.name, one.service, one.verdict
         if one.failed or one.former is not None:
             remembered[name] = one.declared
         if service is not None and service.tags.get(TAG_ROLLED_BACK) == one.declared:
+            word = service.tags.get(TAG_ROLLED_BACK_FOR, ROLLED_BACK)
+            why = WORDS.get(word, word)
+            if word not in (ROLLED_BACK, CANARY_LOST):
+                why = f"it missed its progress deadline: {why}"
+            reasons[name] = word
             told[name] = (
-                "rolled back (by `ecs-dynamo rollback`, or as it missed its progress deadline); "
+                f"rolled back ({why}); "
                 "held until its declaration changes, or `ecs-dynamo rollback --clear`"
             )
-        elif one.former is not None:
-            told[name] = (
-                f"revision {one.fingerprint} was not running within "
-                f"{one.component.rollout.progress_deadline_seconds:.0f} s: back to "
-                f"{one.former.family}:{one.former.number}. Fix its task definition"
-            )
+        elif verdict is not None and verdict.former is not None:
+            told[name], reasons[name] = verdict.message, verdict.reason
         elif remembered.get(name) == one.declared:
+            reasons[name] = word = _given_up(one)
+            why = WORDS.get(word, "its tasks failed")
             told[name] = (
                 f"ECS gave up on revision {one.fingerprint} of {one.component.family} "
-                "(its tasks failed); the former one is kept. Fix its task definition"
+                f"({why}); the former one is kept. Fix its task definition"
             )
-    return remembered, told
+    return Failures(remembered, told, reasons)
 
 
 def hold(one: Wanted, endpoints: Endpoints) -> Wanted:

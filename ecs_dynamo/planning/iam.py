@@ -105,11 +105,21 @@ def daemon_policy(
         ),
         _statement(
             "ReadWhatHasNoResource",
-            ["ecs:DescribeTaskDefinition", "ec2:DescribeInstances"],
+            ["ecs:DescribeTaskDefinition", "ecs:ListTaskDefinitions", "ec2:DescribeInstances"],
             ["*"],
         ),
         _statement(
             "RegisterRevisions", ["ecs:RegisterTaskDefinition"], definitions, StringEquals=tagged
+        ),
+        # ECS knows no resource or tag for it; whose a revision is, the daemon reads before.
+        _statement(
+            "DeregisterOldRevisions",
+            ["ecs:DeregisterTaskDefinition"],
+            ["*"],
+            StringEquals={"aws:RequestedRegion": region},
+        ),
+        _statement(
+            "DeleteOldRevisions", ["ecs:DeleteTaskDefinitions"], definitions, StringEquals=mine
         ),
         _statement("CreateServices", ["ecs:CreateService"], services, StringEquals=tagged),
         _statement(

@@ -1,4 +1,4 @@
-"""In which order dependants roll, and how long the old side is kept.
+"""In which order dependants roll.
 
 Two cases differ by what real Dynamo allows (measured on 1.6.1):
 
@@ -14,15 +14,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from ecs_dynamo.model.graph import Graph, Role
-from ecs_dynamo.model.plan import Endpoints, ProtectTasks
+from ecs_dynamo.model.plan import Endpoints
 from ecs_dynamo.model.snapshot import Snapshot
-from ecs_dynamo.planning.capacity import free_gpus, surge_fits
 from ecs_dynamo.planning.readiness import ready_tasks
 from ecs_dynamo.planning.wanted import Wanted
-
-PROTECTION_MINUTES = 15
-"""Task protection while the new side comes up: longer than a usual GPU cold start, and it ends by
-itself where the daemon does not come back."""
 
 _ORDER = {Role.DECODE: 0, Role.WORKER: 0, Role.PREFILL: 1, Role.PLANNER: 2, Role.FRONTEND: 3}
 
@@ -75,65 +70,3 @@ def moved(
             or (have.nats is not None and have.nats != resolved.nats)
         )
     )
-
-
-def _protect(wanted: Wanted, tasks: Sequence[str], minutes: int | None, why: str) -> ProtectTasks:
-    return ProtectTasks(
-        component=wanted.component.name,
-        reason=why,
-        cluster=wanted.component.cluster,
-        tasks=tuple(sorted(tasks)),
-        minutes=minutes,
-    )
-
-
-def keep_old_side(
-    rolling: Sequence[Wanted], snapshot: Snapshot
-) -> tuple[list[ProtectTasks], list[str]]:
-    """Protect the running tasks of what is about to roll, wherever the new side fits beside it."""
-    free = dict(free_gpus(snapshot))
-    actions: list[ProtectTasks] = []
-    notes: list[str] = []
-    for wanted in rolling:
-        service = wanted.service
-        running = [t for t in (*wanted.new_tasks, *wanted.old_tasks) if t.is_running]
-        if service is None or not running:
-            continue
-        if not surge_fits(wanted.component, wanted.desired, free):
-            notes.append(
-                f"{wanted.component.name}: no free GPU slots for {wanted.desired} more: "
-                "the old replicas can not be kept beside the new ones"
-            )
-            continue
-        open_tasks = [
-            t.arn
-            for t in running
-            if t.protected_until is None or t.protected_until <= snapshot.observed_at
-        ]
-        if open_tasks:
-            why = f"keep {len(open_tasks)} serving until the new revision is ready"
-            actions.append(_protect(wanted, open_tasks, PROTECTION_MINUTES, why))
-    return actions, notes
-
-
-def new_side_ready(graph: Graph, dependants: Sequence[Wanted], snapshot: Snapshot) -> bool:
-    """Each dependant that should run has a ready replica of its service's revision."""
-    return all(
-        w.desired == 0
-        or (not w.rolls and ready_tasks(graph, w.component, snapshot, tasks=w.new_tasks))
-        for w in dependants
-    )
-
-
-def release_old_side(owned: Sequence[Wanted], snapshot: Snapshot, why: str) -> list[ProtectTasks]:
-    """Take the protection off old tasks; ECS then stops them within the rollout's limits."""
-    actions = []
-    for wanted in owned:
-        protected = [
-            t.arn
-            for t in wanted.old_tasks
-            if t.protected_until is not None and t.protected_until > snapshot.observed_at
-        ]
-        if protected:
-            actions.append(_protect(wanted, protected, None, why))
-    return actions

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from ecs_dynamo.model.graph import (
     TAG_COMPONENT,
     TAG_FINGERPRINT,
+    TAG_GOOD,
     TAG_GRAPH,
     Component,
     Graph,
@@ -15,9 +16,26 @@ from ecs_dynamo.model.graph import (
     NetworkMode,
 )
 from ecs_dynamo.model.plan import RevisionRef
-from ecs_dynamo.model.snapshot import ComponentSnapshot, Revision, Service, Snapshot, Task, Unknown
+from ecs_dynamo.model.snapshot import (
+    ComponentSnapshot,
+    Deployment,
+    Revision,
+    Service,
+    Snapshot,
+    Task,
+    Unknown,
+)
 from ecs_dynamo.model.spec import NetworkSpec
 from ecs_dynamo.planning.endpoints import known_service, known_tasks
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Why a new revision does not come up: a reason word, a sentence, and where to go back to."""
+
+    reason: str
+    message: str
+    former: Revision | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +49,13 @@ class Wanted:
     desired: int
     declared: str = ""
     """Fingerprint of the declaration, whatever the endpoints are."""
-    former: Revision | None = None
-    """Set where the rollout missed its progress deadline: the revision to go back to."""
+    verdict: Verdict | None = None
+    """Set where the revision that the service is set to does not come up."""
+
+    @property
+    def former(self) -> Revision | None:
+        """The revision to go back to, where the rollout is to be taken back."""
+        return self.verdict.former if self.verdict is not None else None
 
     @property
     def service(self) -> Service | None:
@@ -55,26 +78,36 @@ class Wanted:
         )
 
     @property
-    def old_tasks(self) -> tuple[Task, ...]:
-        """Running tasks of a revision other than the service's."""
+    def good(self) -> int | None:
+        """Number of the newest revision that was seen ready."""
+        return good_number(self.service)
+
+    @property
+    def primary(self) -> Deployment | None:
+        """The deployment in force."""
         service = self.service
-        return tuple(
-            t
-            for t in known_tasks(self.seen)
-            if service is not None
-            and t.is_running
-            and t.task_definition_arn != service.task_definition_arn
-        )
+        found = (d for d in service.deployments if d.status == "PRIMARY") if service else iter(())
+        return next(found, None)
+
+    def _is_new(self, task: Task) -> bool:
+        service, primary = self.service, self.primary
+        if service is None or task.task_definition_arn != service.task_definition_arn:
+            return False
+        # A service that was set back to the revision of a deployment that still ends runs tasks
+        # of both: just those of the new one stay.
+        return primary is None or task.deployment is None or task.deployment == primary.id
+
+    @property
+    def old_tasks(self) -> tuple[Task, ...]:
+        """Running tasks that ECS will replace: of another revision or a former deployment."""
+        if self.service is None:
+            return ()
+        return tuple(t for t in known_tasks(self.seen) if t.is_running and not self._is_new(t))
 
     @property
     def new_tasks(self) -> tuple[Task, ...]:
-        """Tasks of the revision that the service is set to."""
-        service = self.service
-        return tuple(
-            t
-            for t in known_tasks(self.seen)
-            if service is not None and t.task_definition_arn == service.task_definition_arn
-        )
+        """Tasks of the deployment in force."""
+        return tuple(t for t in known_tasks(self.seen) if self._is_new(t))
 
     @property
     def rolling(self) -> bool:
@@ -121,27 +154,17 @@ class Wanted:
         )
 
 
-def overdue(wanted: Wanted, now: float) -> Revision | None:
-    """The revision to go back to where the rollout has missed its progress deadline, else None.
+def good_number(service: Service | None) -> int | None:
+    """Number of the revision that is marked good on the service; None where none is."""
+    text = service.tags.get(TAG_GOOD, "") if service is not None else ""
+    return int(text) if text.isdecimal() else None
 
-    A rollout that waits for capacity is not to blame, and one whose old side is gone can not be
-    taken back: there is nothing that serves better.
-    """
-    service, component = wanted.service, wanted.component
-    if service is None or not wanted.rolling or wanted.rolls:
-        return None
-    primary = next((d for d in service.deployments if d.status == "PRIMARY"), None)
-    if primary is None or primary.created_at is None or primary.running >= service.desired:
-        return None
-    late = now - primary.created_at > component.rollout.progress_deadline_seconds
-    if not late or any("unable to place a task" in e for e in service.events[:1]):
-        return None
-    former = (
-        wanted.seen.revisions.get(d.task_definition_arn)
-        for d in service.deployments
-        if d.status == "ACTIVE" and d.running > 0
-    )
-    return next((r for r in former if r is not None and r.arn != primary.task_definition_arn), None)
+
+def good_arn(service: Service) -> str | None:
+    """ARN of the revision that is marked good. A family's revisions differ by their number."""
+    number = good_number(service)
+    stem = service.task_definition_arn.rpartition(":")[0]
+    return f"{stem}:{number}" if number is not None and stem else None
 
 
 def existing_revision(wanted: Wanted) -> RevisionRef | None:
@@ -149,7 +172,8 @@ def existing_revision(wanted: Wanted) -> RevisionRef | None:
     if wanted.fingerprint is None:
         return None
     known = wanted.registered
-    return RevisionRef(wanted.component.family, wanted.fingerprint, known.arn if known else None)
+    arn = known.arn if known is not None and known.active else None
+    return RevisionRef(wanted.component.family, wanted.fingerprint, arn)
 
 
 def ownership_tags(

@@ -40,7 +40,15 @@ WORK = (
     "dynamo_frontend_worker_active_prefill_tokens",
     "dynamo_frontend_worker_active_decode_blocks",
 )
-_WANTED = frozenset({STAGE, *WORK, ROUTER_QUEUE, ACTIVE, QUEUED, *(m for m, _ in RATES.values())})
+ANSWERED = (
+    "dynamo_frontend_worker_last_time_to_first_token_seconds",
+    "dynamo_frontend_worker_last_inter_token_latency_seconds",
+    "dynamo_frontend_worker_last_input_sequence_tokens",
+)
+"""Gauges of a worker's last answer (Dynamo 1.6.1): above zero once it has given one."""
+_WANTED = frozenset(
+    {STAGE, *WORK, *ANSWERED, ROUTER_QUEUE, ACTIVE, QUEUED, *(m for m, _ in RATES.values())}
+)
 
 PHASES: Mapping[Role, tuple[str, str]] = {
     Role.PREFILL: ("prefill", "prefill"),
@@ -109,6 +117,16 @@ def work_by_worker(scrapes: Sequence[Scrape]) -> dict[int, float]:
     return found
 
 
+def answered_workers(scrapes: Sequence[Scrape]) -> frozenset[int]:
+    """Worker ids that a frontend has had an answer from."""
+    return frozenset(
+        int(labels["worker_id"])
+        for scrape in scrapes
+        for name, labels, value in scrape.samples
+        if name in ANSWERED and value > 0 and labels.get("worker_id", "").isdigit()
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class _Counter:
     at: float
@@ -145,6 +163,7 @@ class FrontendAdapter:
     def __init__(self) -> None:
         self._rates = Rates()
         self.busy: Mapping[int, float] = {}
+        self.served: frozenset[int] = frozenset()
         self.busy_at: float | None = None
         self._scraped: tuple[float, asyncio.Task[tuple[Scrape, ...]]] | None = None
         self._rate_values: tuple[float, dict[str, float]] | None = None
@@ -152,11 +171,7 @@ class FrontendAdapter:
     async def read(self, source: object, context: SignalContext) -> tuple[Signal, ...]:
         """Queue depth of the component; arrival and completion rate of the graph."""
         del source
-        if not context.frontend_urls:
-            raise SignalError("no frontend is ready to be asked")
-        scrapes = await self._scrape(context)
-        self.busy = work_by_worker(scrapes)
-        self.busy_at = context.now
+        scrapes = await self.look(context)
         component, now = context.component, context.now
         made = [("queue_depth", queue_depth(component, scrapes), "requests")]
         made.append(("in_flight", sum(s.total(ACTIVE) or 0.0 for s in scrapes), "requests"))
@@ -164,6 +179,16 @@ class FrontendAdapter:
         return tuple(
             Signal(component.name, kind, value, unit, now, "frontend") for kind, value, unit in made
         )
+
+    async def look(self, context: SignalContext) -> tuple[Scrape, ...]:
+        """Scrape, and note who is at work and who has served. Raises `SignalError`."""
+        if not context.frontend_urls:
+            raise SignalError("no frontend is ready to be asked")
+        scrapes = await self._scrape(context)
+        self.busy = work_by_worker(scrapes)
+        self.served = answered_workers(scrapes)
+        self.busy_at = context.now
+        return scrapes
 
     def _graph_rates(self, scrapes: Sequence[Scrape], now: float) -> list[tuple[str, float]]:
         if self._rate_values is None or self._rate_values[0] != now:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
 from ecs_dynamo.model.graph import Graph
@@ -20,11 +21,13 @@ from ecs_dynamo.signals.prometheus import PrometheusAdapter
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """What was measured, by component what could not be, and who is at work (by lease id)."""
+    """What was measured, by component what could not be, and, by lease id, who is at work and
+    who has served."""
 
     signals: tuple[Signal, ...]
     problems: Mapping[str, str]
     busy: Observed[Mapping[int, float]]
+    served: Observed[frozenset[int]]
 
 
 class Meter:
@@ -82,10 +85,26 @@ class Meter:
             else:
                 self._last[key] = answer
                 signals += answer
-        busy: Observed[Mapping[int, float]] = (
-            self._frontend.busy if self._frontend.busy_at == now else Unknown("no frontend told")
+        if self._frontend.busy_at != now and any(c.is_worker for c in graph.components):
+            # No signal asks the frontends, but draining does.
+            with suppress(SignalError, TimeoutError):
+                await self._frontend.look(
+                    SignalContext(
+                        graph.components[0],
+                        graph.namespace,
+                        frontend_urls,
+                        endpoints,
+                        cloudwatch,
+                        now,
+                        timeout,
+                    )
+                )
+        if self._frontend.busy_at != now:
+            silent = Unknown("no frontend told")
+            return Measurement(tuple(signals), problems, silent, silent)
+        return Measurement(
+            tuple(signals), problems, dict(self._frontend.busy), self._frontend.served
         )
-        return Measurement(tuple(signals), problems, busy)
 
     async def _one(self, source: SignalSource, context: SignalContext) -> tuple[Signal, ...] | str:
         try:

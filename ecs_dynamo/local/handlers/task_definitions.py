@@ -83,7 +83,8 @@ def register_task_definition(context: Context, request: Json) -> Json:
     _check(request)
     state, family = context.state, request["family"]
     known = state.definitions.setdefault(family, [])
-    number = known[-1].revision + 1 if known else 1
+    # Numbers of deleted revisions are not given again.
+    number = state.revisions[family] = state.revisions.get(family, 0) + 1
     definition = TaskDefinition(
         arn=state.arn(f"task-definition/{family}:{number}"),
         family=family,
@@ -149,6 +150,11 @@ def deregister_task_definition(context: Context, request: Json) -> Json:
     if ":" not in request["taskDefinition"].rsplit("/", 1)[-1]:
         raise client_error("Revision should be specified.")
     definition = context.state.definition(request["taskDefinition"])
+    if definition.status != "ACTIVE":
+        raise client_error(
+            "The specified task definition is inactive. You can only deregister task definition "
+            "revisions that are in an active state."
+        )
     definition.status = "INACTIVE"
     definition.deregistered_at = context.state.now()
     return {"taskDefinition": definition_shape(definition)}
@@ -158,7 +164,7 @@ def deregister_task_definition(context: Context, request: Json) -> Json:
 def delete_task_definitions(context: Context, request: Json) -> Json:
     names = request["taskDefinitions"]
     if len(names) > 10:
-        raise invalid("taskDefinitions can not be more than 10")
+        raise invalid("taskDefinitions can have at most 10 items.")
     deleted, failures = [], []
     for name in names:
         definition = context.state.definition(name)
@@ -169,5 +175,5 @@ def delete_task_definitions(context: Context, request: Json) -> Json:
             continue
         definition.status = "DELETE_IN_PROGRESS"
         deleted.append(definition_shape(definition))
-        context.state.definitions[definition.family].remove(definition)
+    context.state.forget_old()
     return {"taskDefinitions": deleted, "failures": failures}

@@ -9,14 +9,24 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from ecs_dynamo.model.graph import TAG_GRAPH, TAG_ROLLED_BACK, Graph, JsonObject, Role
+from ecs_dynamo.model.graph import (
+    TAG_GRAPH,
+    TAG_ROLLED_BACK,
+    TAG_ROLLED_BACK_FOR,
+    Component,
+    Graph,
+    JsonObject,
+    Role,
+)
 from ecs_dynamo.model.plan import (
     AnyAction,
     CreateService,
     DeleteService,
     HoldService,
+    MarkService,
     ProtectTasks,
     RegisterTaskDefinition,
+    RetireRevisions,
     RevisionRef,
     UpdateService,
 )
@@ -35,6 +45,8 @@ from ecs_dynamo.model.snapshot import (
 from ecs_dynamo.model.spec import NetworkSpec
 from ecs_dynamo.planning.capacity import gpus_of
 from ecs_dynamo.planning.endpoints import environment_value, probe_targets
+from ecs_dynamo.planning.retention import surplus
+from ecs_dynamo.planning.wanted import good_arn
 
 EXIT_AFTER_LOST_ETCD = 3
 """Steps that a process serves on without its etcd (27 s in real life)."""
@@ -49,6 +61,9 @@ class SimTask:
     orphaned: int = 0
     protected_until: float = 0.0
     bad: bool = False
+    mute: bool = False
+    """It runs and is healthy, and never registers."""
+    created_at: float = 0.0
 
 
 @dataclass
@@ -67,6 +82,9 @@ class SimService:
     previous: str | None = None
     failures: int = 0
     failed: str | None = None
+    deployed_at: float = 0.0
+    unplaced: bool = False
+    stopped: list[Task] = field(default_factory=list)
 
 
 class SimulatedEcs:
@@ -80,8 +98,13 @@ class SimulatedEcs:
         self.services: dict[str, SimService] = {}
         self.signals: tuple[Signal, ...] = ()
         self.bad_images: set[str] = set()
+        self.mute_images: set[str] = set()
+        self.crashes: dict[str, tuple[str, str]] = {}
+        """Image -> stop code and reason that ECS tells of its tasks, which all fail."""
         self.busy: set[str] = set()
         """ARNs of tasks that have work."""
+        self.served_by: set[str] = set()
+        """ARNs of tasks that a frontend has had an answer from."""
         self.writes = 0
         self._next = 0
         self.injected_at_start: list[tuple[str, str | None, bool]] = []
@@ -110,7 +133,13 @@ class SimulatedEcs:
                         )
             case HoldService():
                 service = self.services[action.service]
-                service.tags = {**service.tags, TAG_ROLLED_BACK: action.declared}
+                held = {TAG_ROLLED_BACK: action.declared, TAG_ROLLED_BACK_FOR: action.because}
+                service.tags = {**service.tags, **held}
+            case MarkService():
+                service = self.services[action.service]
+                service.tags = {**service.tags, action.tag: action.value}
+            case RetireRevisions():
+                self._retire(action)
             case DeleteService():
                 self.services.pop(action.service, None)
 
@@ -118,11 +147,20 @@ class SimulatedEcs:
         same = [r for r in self.revisions.values() if r.family == action.family]
         if same and max(same, key=lambda r: r.number).fingerprint == action.fingerprint:
             return
-        number = len(same) + 1
+        number = max((r.number for r in same), default=0) + 1
         arn = f"arn:td/{action.family}:{number}"
         self.revisions[arn] = Revision(
             arn, action.family, number, action.content, dict(action.tags)
         )
+
+    def _retire(self, action: RetireRevisions) -> None:
+        for arn in action.arns:
+            if arn not in self.revisions:
+                continue
+            users = [s for s in self.services.values() if arn == s.revision]
+            assert not users, f"{arn} is in use"
+            assert arn not in {t.revision for s in self.services.values() for t in s.tasks}
+            del self.revisions[arn]
 
     def _arn(self, ref: RevisionRef) -> str:
         if ref.arn is not None:
@@ -147,6 +185,7 @@ class SimulatedEcs:
             breaker=action.rollout.circuit_breaker,
             tags=dict(action.tags),
             network=action.network,
+            deployed_at=self.now,
         )
 
     def _update(self, action: UpdateService) -> None:
@@ -157,6 +196,7 @@ class SimulatedEcs:
             if arn != service.revision:
                 service.previous, service.revision = service.revision, arn
                 service.failures, service.failed = 0, None
+                service.deployed_at = self.now
         if action.desired is not None:
             service.desired = action.desired
         if action.rollout is not None:
@@ -180,12 +220,24 @@ class SimulatedEcs:
                 if task.orphaned > EXIT_AFTER_LOST_ETCD or (task.bad and task.age >= 1):
                     service.tasks.remove(task)
                     service.failures += task.bad
+                    self._note_crash(service, task)
             self._schedule(service)
+
+    def _note_crash(self, service: SimService, task: SimTask) -> None:
+        code, reason = self.crashes.get(self._image(task.revision), ("", ""))
+        if code:
+            gone = replace(self._task(task), last_status="STOPPED", desired_status="STOPPED")
+            told = replace(gone, stopped_at=self.now, stop_code=code, stopped_reason=reason)
+            service.stopped.append(told)
+
+    def _image(self, revision: str) -> str:
+        return str(self.revisions[revision].content["containerDefinitions"][0]["image"])
 
     def _schedule(self, service: SimService) -> None:
         if service.failures >= 3 and service.previous is not None and service.breaker:
             service.failed, service.revision = service.revision, service.previous
             service.previous, service.failures = None, 0
+            service.deployed_at = self.now
         new = [t for t in service.tasks if t.revision == service.revision]
         old = [t for t in service.tasks if t.revision != service.revision]
         floor = -(-service.desired * service.minimum // 100)
@@ -197,20 +249,16 @@ class SimulatedEcs:
             if healthy_new + len(old) - 1 >= floor or healthy_new >= service.desired:
                 old.remove(task)
                 service.tasks.remove(task)
-        protected = sum(t.protected_until > self.now for t in old)
         while len(new) > service.desired:
             idle = [t for t in new if t.protected_until <= self.now]
             if not idle:
                 break
             service.tasks.remove(idle[-1])
             new.remove(idle[-1])
-        while (
-            len(new) < service.desired
-            and len(service.tasks) - protected < ceiling
-            and self._fits(service)
-        ):
+        while len(new) < service.desired and len(service.tasks) < ceiling and self._fits(service):
             task = self._launch(service)
             new.append(task)
+        service.unplaced = len(new) < service.desired and not self._fits(service)
 
     def _fits(self, service: SimService) -> bool:
         component = self._component(service)
@@ -233,12 +281,14 @@ class SimulatedEcs:
     def _launch(self, service: SimService) -> SimTask:
         number = self._fresh()
         content = self.revisions[service.revision].content
-        image = content["containerDefinitions"][0]["image"]
+        image = self._image(service.revision)
         task = SimTask(
             arn=f"arn:task/{number:05d}",
             revision=service.revision,
             ip=f"10.0.{number // 250}.{number % 250 + 1}",
-            bad=image in self.bad_images,
+            bad=image in self.bad_images or image in self.crashes,
+            mute=image in self.mute_images,
+            created_at=self.now,
         )
         service.tasks.append(task)
         etcd = environment_value(content, "ETCD_ENDPOINTS")
@@ -289,6 +339,7 @@ class SimulatedEcs:
                 running,
                 len(primary) - running,
                 rollout_state="COMPLETED" if done else "IN_PROGRESS",
+                created_at=sim.deployed_at,
             )
         ]
         deployments += [
@@ -320,6 +371,9 @@ class SimulatedEcs:
             circuit_breaker=sim.breaker,
             subnets=network.subnets,
             security_groups=network.security_groups,
+            events=(f"(service {sim.name}) was unable to place a task because",)
+            if sim.unplaced
+            else (),
         )
 
     def snapshot(self) -> Snapshot:
@@ -341,6 +395,8 @@ class SimulatedEcs:
                 tasks=tasks,
                 revision=latest,
                 revisions={r.arn: r for r in family},
+                stopped=tuple(sim.stopped),
+                surplus=self._surplus(component, sim),
             )
             probes = {}
             for (arn, role), url in probe_targets(self.graph, component, tasks).items():
@@ -350,7 +406,7 @@ class SimulatedEcs:
                     self._ever_ready = self._ever_ready | {url}
             components[component.name] = replace(seen, probes=probes)
             for task in sim.tasks:
-                live = task.age >= 1 and not task.bad
+                live = task.age >= 1 and not task.bad and not task.mute
                 if component.is_worker and live and self._etcd_of(task) == newest:
                     registrations.append(
                         Registration(
@@ -376,13 +432,25 @@ class SimulatedEcs:
             registrations=tuple(registrations),
             signals=self.signals,
             busy={hash(arn) & 0xFFFF: 5.0 for arn in self.busy},
+            served=frozenset(hash(arn) & 0xFFFF for arn in self.served_by),
         )
+
+    def _surplus(self, component: Component, sim: SimService) -> tuple[str, ...]:
+        family = [r.arn for r in self.revisions.values() if r.family == component.family]
+        good = good_arn(self._service(sim))
+        needed = {sim.revision, good or "", *(t.revision for t in sim.tasks)}
+        return surplus(family, component.rollout.keep_revisions, needed)
+
+    def serving(self, component: str) -> list[SimTask]:
+        """Tasks that work: running, healthy and registered."""
+        service = next(s for s in self.services.values() if s.component == component)
+        return [t for t in service.tasks if t.age >= 1 and not t.bad and not t.mute]
 
     def _routed(self, frontend_arn: str) -> bool:
         frontend = next(t for s in self.services.values() for t in s.tasks if t.arn == frontend_arn)
         etcd = self._etcd_of(frontend)
-        return any(
-            t.age >= 1 and self._etcd_of(t) == etcd and not t.bad
+        return not frontend.mute and any(
+            t.age >= 1 and self._etcd_of(t) == etcd and not t.bad and not t.mute
             for s in self.services.values()
             if s.component in {"prefill", "decode"}
             for t in s.tasks
@@ -406,7 +474,8 @@ class SimulatedEcs:
             desired_status="RUNNING",
             health="UNHEALTHY" if task.bad else "HEALTHY",
             private_ip=task.ip,
-            started_at=self.now - task.age * 10 if live else None,
+            created_at=task.created_at,
+            started_at=task.created_at + 10 if live else None,
             protected_until=task.protected_until or None,
         )
 

@@ -443,7 +443,7 @@ def test_a_failure_is_known_to_a_fresh_daemon_by_what_ecs_remembers() -> None:
     # A rollback from before it was registered is of another revision: it may be tried.
     early = changed(look, "decode", service=replace(service, rolled_back_at=400.0))
     tried = plan(bad, early, Memory(ecs.now), ecs.now)
-    assert [type(a) for a in tried.actions] == [UpdateService]
+    assert [type(a) for a in tried.actions] == [ProtectTasks, UpdateService]
     assert not tried.stuck
 
 

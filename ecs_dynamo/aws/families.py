@@ -1,0 +1,91 @@
+"""Old revisions of a task definition family that may go.
+
+A family is listed once by a process, and again only when the service has a newer revision than
+were listed: a graph that is as declared costs no call for it. Whose a revision is, its tags tell;
+they are read for the oldest few at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Collection
+from dataclasses import dataclass, field
+
+from ecs_dynamo.aws.client import Aws
+from ecs_dynamo.model.graph import TAG_GRAPH
+from ecs_dynamo.model.snapshot import Revision
+from ecs_dynamo.planning.retention import A_PASS, number_of, surplus
+
+PAGES_A_LIST = 5
+"""Oldest first: what is beyond is looked at once these are gone."""
+
+
+@dataclass(slots=True)
+class _Listing:
+    arns: set[str] = field(default_factory=set)
+    latest: int = 0
+    whole: bool = True
+
+
+class Families:
+    """What is known of the families' revisions. One for each process."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, _Listing] = {}
+
+    def forget(self, arn: str) -> None:
+        """``arn`` is gone, or not ours to remove."""
+        for listing in self._known.values():
+            listing.arns.discard(arn)
+
+    async def surplus(
+        self,
+        aws: Aws,
+        read: Callable[[str], Awaitable[Revision | None]],
+        *,
+        graph: str,
+        current: Revision,
+        keep: int,
+        needed: Collection[str],
+    ) -> tuple[str, ...]:
+        """ARNs of the graph's own revisions beyond the ``keep`` newest. Raises `AwsError`."""
+        if current.number <= keep:
+            return ()
+        listing = self._known.get(current.family)
+        if listing is None or listing.latest < current.number:
+            listing = await self._list(aws, current)
+        found = surplus(listing.arns, keep, needed)
+        if not found and not listing.whole:
+            del self._known[current.family]
+        mine = []
+        for arn in found[:A_PASS]:
+            revision = await read(arn)
+            if revision is not None and revision.tags.get(TAG_GRAPH) == graph:
+                mine.append(arn)
+            else:
+                listing.arns.discard(arn)
+        return tuple(mine)
+
+    async def _list(self, aws: Aws, current: Revision) -> _Listing:
+        listing = _Listing(latest=current.number)
+        # What was deregistered and not deleted, as a process died between the two, is found too.
+        for status in ("ACTIVE", "INACTIVE"):
+            token: str | None = None
+            for _ in range(PAGES_A_LIST):
+                more = {"nextToken": token} if token else {}
+                answer = await aws.call(
+                    "ecs",
+                    "ListTaskDefinitions",
+                    familyPrefix=current.family,
+                    status=status,
+                    sort="ASC",
+                    maxResults=100,
+                    **more,
+                )
+                listing.arns |= set(answer.get("taskDefinitionArns", ()))
+                token = answer.get("nextToken")
+                if not token:
+                    break
+            listing.whole = listing.whole and token is None
+        listing.latest = max(listing.latest, *map(number_of, listing.arns), 0)
+        self._known[current.family] = listing
+        return listing

@@ -1,0 +1,111 @@
+"""Frontends, workers and planners: created, rolled and scaled on the endpoints of now."""
+
+from __future__ import annotations
+
+from ecs_dynamo.planning import handover, rollout
+from ecs_dynamo.planning.canary import canary
+from ecs_dynamo.planning.changes import Draft, create_service, update_service
+from ecs_dynamo.planning.drain import spare_busy
+from ecs_dynamo.planning.endpoints import endpoints_complete, injected_endpoints
+from ecs_dynamo.planning.infrastructure import hold_back
+from ecs_dynamo.planning.limits import limits_now
+from ecs_dynamo.planning.readiness import ready_tasks
+from ecs_dynamo.planning.scene import Scene
+from ecs_dynamo.planning.wanted import Wanted
+
+
+def plan_dependants(draft: Draft, scene: Scene) -> tuple[str, ...]:
+    """Create, roll and scale what depends on the endpoints; returns what has stale endpoints."""
+    graph, snapshot, endpoints = scene.graph, scene.snapshot, scene.endpoints
+    dependants = scene.dependants
+    complete = endpoints_complete(graph, endpoints)
+    if not complete:
+        _wait_for_endpoints(draft, scene)
+    moved = rollout.moved(injected_endpoints(graph, snapshot), endpoints, dependants)
+    # An infrastructure service that rolls will move the endpoints next: a dependant that rolled
+    # now would roll twice.
+    unsettled = [
+        w.component.name
+        for w in scene.infrastructure
+        if w.rolls
+        or (w.service is not None and not ready_tasks(graph, w.component, snapshot, w.new_tasks))
+    ]
+    allowed: frozenset[str] = frozenset()
+    first: str | None = None
+    if complete and not unsettled:
+        if moved:
+            allowed = frozenset(w.component.name for w in dependants if w.rolls)
+        else:
+            candidates = [w for w in dependants if w.component.name not in scene.failures]
+            allowed, first = rollout.next_in_order(graph, candidates, snapshot)
+            if scene.failures:
+                allowed, first = frozenset(), None
+    # What missed its deadline goes back at once, whatever else is under way.
+    allowed |= {w.component.name for w in dependants if w.former is not None}
+    if moved and allowed:
+        rolling = [w for w in dependants if w.component.name in allowed]
+        protections, notes = handover.keep_old_side(rolling, snapshot)
+        draft.actions.extend(protections)
+        draft.notes.extend(notes)
+    for one in sorted(dependants, key=lambda w: (rollout.rollout_rank(w), w.component.name)):
+        name = one.component.name
+        if one.service is None:
+            if complete and not unsettled:
+                create_service(draft, graph, one, scene.ports)
+            elif complete:
+                draft.wait(name, f"waiting for {', '.join(unsettled)} to settle")
+            continue
+        why = "task definition changed"
+        if moved:
+            why = f"endpoints moved to {endpoints.etcd} {endpoints.nats or ''}".rstrip()
+        elif one.former is not None:
+            why = scene.reasons[name]
+        hold_back(draft, scene, one)
+        draft.actions.extend(spare_busy(graph, one, snapshot))
+        _roll(draft, scene, one, name in allowed, bool(moved), why)
+        if one.rolls and name in allowed:
+            draft.wait(name, why)
+        elif one.rolls and name not in scene.failures:
+            draft.wait(name, f"rolls after {first or ', '.join(unsettled) or 'the failed rollout'}")
+    return moved
+
+
+def _wait_for_endpoints(draft: Draft, scene: Scene) -> None:
+    missing = [
+        name
+        for name, value, needed in (
+            ("etcd", scene.endpoints.etcd, True),
+            ("NATS", scene.endpoints.nats, scene.graph.has_nats),
+        )
+        if needed and value is None
+    ]
+    for one in scene.dependants:
+        if one.service is None:
+            draft.wait(one.component.name, f"waiting for a ready {' and '.join(missing)}")
+
+
+def _roll(draft: Draft, scene: Scene, one: Wanted, may_roll: bool, moves: bool, why: str) -> None:
+    """Begin a rollout, lead it on, or set what else differs."""
+    graph, snapshot = scene.graph, scene.snapshot
+    begins = one.rolls and may_roll
+    step = None if begins or moves else canary(graph, one, snapshot, scene.now)
+    limits = limits_now(one, snapshot, begins=begins, moves=moves, canary=step)
+    if limits.note is not None:
+        draft.notes.append(limits.note)
+    leads = not moves and not handover.relocates(one)
+    if leads and (begins or one.rolling):
+        draft.actions.extend(
+            handover.hand_over(
+                graph,
+                one,
+                snapshot,
+                limits.force,
+                begins=begins,
+                baking=step is not None and step.baking,
+            )
+        )
+    if step is not None and step.mark is not None:
+        draft.actions.append(step.mark)
+    if step is not None and step.told:
+        draft.wait(one.component.name, step.told)
+    update_service(draft, graph, one, may_roll, why, limits.force if limits.change else None)

@@ -1,0 +1,183 @@
+"""How the old side of a rollout hands over to the new one: which old tasks are kept, until when.
+
+ECS takes a task for healthy that merely runs, and stops an old one for it. What serves is known
+here alone, so old tasks are protected for as long as new ones are not *ready*: one is let go for
+each new one that is, idle ones first, and one that still works gets the drain time.
+
+ECS keeps the expiry of each protection, and that is all the memory there is: a protection that has
+more left than the drain time was given to a task that was needed; when it is needed no more it is
+shortened to the drain time, once, and not renewed. So the drain deadline holds across restarts,
+and a daemon that does not come back holds nothing up.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ecs_dynamo.model.graph import Graph
+from ecs_dynamo.model.plan import ProtectTasks
+from ecs_dynamo.model.snapshot import Snapshot, Task
+from ecs_dynamo.model.spec import RolloutSpec
+from ecs_dynamo.planning.capacity import free_gpus, surge_fits
+from ecs_dynamo.planning.drain import MAX_MINUTES, busy_tasks, drain_minutes, is_protected
+from ecs_dynamo.planning.endpoints import ETCD_VARIABLE, NATS_VARIABLE, environment_value
+from ecs_dynamo.planning.readiness import ready_tasks
+from ecs_dynamo.planning.wanted import Wanted
+
+PROTECTION_MINUTES = 15
+"""Task protection while the new side comes up: it ends by itself where the daemon does not come
+back. Renewed before it ends."""
+RENEW_MINUTES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What protections are given for, in minutes. ``drain`` 0: work in hand is not waited for."""
+
+    keep: int
+    renew: int
+    drain: int
+
+
+def terms(graph: Graph) -> Terms:
+    """The graph's terms: needed tasks always have more left than the drain time."""
+    drain = drain_minutes(graph)
+    return Terms(
+        keep=min(max(PROTECTION_MINUTES, drain + 5), MAX_MINUTES),
+        renew=max(RENEW_MINUTES, drain + 2),
+        drain=drain if graph.runtime.drain_seconds > 0 else 0,
+    )
+
+
+def _protect(wanted: Wanted, tasks: Sequence[Task], minutes: int | None, why: str) -> ProtectTasks:
+    return ProtectTasks(
+        component=wanted.component.name,
+        reason=why,
+        cluster=wanted.component.cluster,
+        tasks=tuple(sorted(t.arn for t in tasks)),
+        minutes=minutes,
+    )
+
+
+def _left(task: Task, now: float) -> float:
+    """Minutes of protection that are left; 0 without."""
+    return max(0.0, (task.protected_until or 0.0) - now) / 60.0
+
+
+def _running(wanted: Wanted) -> list[Task]:
+    return [t for t in (*wanted.new_tasks, *wanted.old_tasks) if t.is_running]
+
+
+def hand_over(
+    graph: Graph,
+    wanted: Wanted,
+    snapshot: Snapshot,
+    limits: RolloutSpec,
+    *,
+    begins: bool,
+    baking: bool = False,
+) -> list[ProtectTasks]:
+    """Protections to set and lift before (``begins``) and while a component rolls.
+
+    ``limits`` are those in force then; with ``baking`` the new replicas do not count yet.
+    """
+    old = _running(wanted) if begins else list(wanted.old_tasks)
+    if not old:
+        return []
+    rule, now = terms(graph), snapshot.observed_at
+    serving = {t.arn for t in ready_tasks(graph, wanted.component, snapshot, old)}
+    busy = busy_tasks(graph, wanted, snapshot) or frozenset()
+    fresh = (
+        0
+        if begins or baking
+        else len(ready_tasks(graph, wanted.component, snapshot, wanted.new_tasks))
+    )
+    floor = math.ceil(wanted.desired * limits.minimum_healthy_percent / 100)
+    count = max(0, min(floor - fresh, len(serving)))
+    drains = {t.arn for t in old if 0 < _left(t, now) <= rule.drain + 1}
+    # Those that serve before those that do not, then busy ones, then those not let go before.
+    ranked = sorted(
+        old, key=lambda t: (t.arn not in serving, t.arn not in busy, t.arn in drains, t.arn)
+    )
+    needed, spare = ranked[:count], ranked[count:]
+    keep = [t for t in needed if _left(t, now) < rule.renew]
+    worked = [
+        t
+        for t in spare
+        if t.arn in busy and rule.drain and (begins or _left(t, now) > rule.drain + 1)
+    ]
+    free = [t for t in spare if is_protected(t, now) and (t.arn not in busy or not rule.drain)]
+    made: list[ProtectTasks] = []
+    if keep:
+        why = f"keep {len(keep)} serving until the new revision is ready"
+        made.append(_protect(wanted, keep, rule.keep, why))
+    if worked:
+        why = f"{len(worked)} still work: they may finish within the drain time"
+        made.append(_protect(wanted, worked, rule.drain, why))
+    if free:
+        why = f"{len(free)} are replaced and idle"
+        made.append(_protect(wanted, free, None, why))
+    return made
+
+
+def keep_old_side(
+    rolling: Sequence[Wanted], snapshot: Snapshot
+) -> tuple[list[ProtectTasks], list[str]]:
+    """Before endpoints move: protect all of what runs, wherever the new side fits beside it."""
+    free = dict(free_gpus(snapshot))
+    actions: list[ProtectTasks] = []
+    notes: list[str] = []
+    for wanted in rolling:
+        running = _running(wanted)
+        if wanted.service is None or not running:
+            continue
+        if not surge_fits(wanted.component, wanted.desired, free):
+            notes.append(
+                f"{wanted.component.name}: no free GPU slots for {wanted.desired} more: "
+                "the old replicas can not be kept beside the new ones"
+            )
+            continue
+        open_tasks = [t for t in running if not is_protected(t, snapshot.observed_at)]
+        if open_tasks:
+            why = f"keep {len(open_tasks)} serving until the new revision is ready"
+            actions.append(_protect(wanted, open_tasks, PROTECTION_MINUTES, why))
+    return actions, notes
+
+
+def relocates(wanted: Wanted) -> bool:
+    """The rollout under way leads to other endpoints than the old tasks have."""
+    current = wanted.current
+    if current is None:
+        return False
+    return any(
+        environment_value(current.content, variable) != environment_value(old.content, variable)
+        for variable in (ETCD_VARIABLE, NATS_VARIABLE)
+        for task in wanted.old_tasks
+        if (old := wanted.seen.revisions.get(task.task_definition_arn)) is not None
+    )
+
+
+def new_side_ready(graph: Graph, dependants: Sequence[Wanted], snapshot: Snapshot) -> bool:
+    """Each dependant that should run has a ready replica of its service's revision."""
+    return all(
+        w.desired == 0
+        or (not w.rolls and ready_tasks(graph, w.component, snapshot, tasks=w.new_tasks))
+        for w in dependants
+    )
+
+
+def tend_old_side(sides: Sequence[Wanted], snapshot: Snapshot, *, over: bool) -> list[ProtectTasks]:
+    """While endpoints move: renew what protects the old side; lift it once it is ``over``."""
+    now = snapshot.observed_at
+    actions = []
+    for wanted in sides:
+        kept = [t for t in wanted.old_tasks if is_protected(t, now)]
+        if over and kept:
+            actions.append(_protect(wanted, kept, None, "the new revision is ready and routed"))
+        ending = [t for t in kept if _left(t, now) < RENEW_MINUTES]
+        if not over and ending:
+            why = "the new revision is not ready yet"
+            actions.append(_protect(wanted, ending, PROTECTION_MINUTES, why))
+    return actions

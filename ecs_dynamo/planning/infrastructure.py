@@ -1,0 +1,49 @@
+"""etcd and NATS: first, and with their old tasks kept for those that still use them."""
+
+from __future__ import annotations
+
+from ecs_dynamo.model.plan import HoldService
+from ecs_dynamo.planning import handover
+from ecs_dynamo.planning.changes import Draft, create_service, update_service
+from ecs_dynamo.planning.limits import limits_now
+from ecs_dynamo.planning.scene import Scene
+from ecs_dynamo.planning.wanted import Wanted
+
+
+def hold_back(draft: Draft, scene: Scene, one: Wanted) -> None:
+    """Before a rollout is taken back: so that nobody rolls its declaration again."""
+    if one.former is not None and one.service is not None:
+        draft.actions.append(
+            HoldService(
+                component=one.component.name,
+                reason=scene.failures.get(one.component.name, "it did not come up"),
+                cluster=one.component.cluster,
+                service=one.component.service,
+                declared=one.declared,
+                because=scene.reasons.get(one.component.name, ""),
+            )
+        )
+
+
+def plan_infrastructure(draft: Draft, scene: Scene) -> None:
+    """Create and roll it. Before it rolls, its tasks are kept for those that use them."""
+    for one in scene.infrastructure:
+        name = one.component.name
+        if one.service is None:
+            create_service(draft, scene.graph, one, scene.ports)
+            continue
+        may_roll = name not in scene.failures or one.former is not None
+        begins = one.rolls and may_roll
+        hold_back(draft, scene, one)
+        if begins and any(d.service is not None for d in scene.dependants):
+            protections, _ = handover.keep_old_side([one], scene.snapshot)
+            draft.actions.extend(protections)
+        limits = limits_now(one, scene.snapshot, begins=begins, moves=False, canary=None)
+        update_service(
+            draft,
+            scene.graph,
+            one,
+            may_roll,
+            "task definition changed" if one.former is None else scene.reasons[name],
+            limits.force if limits.change else None,
+        )

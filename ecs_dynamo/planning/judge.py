@@ -1,0 +1,221 @@
+"""Whether a new revision comes up, and if not, why: the progress deadline.
+
+ECS calls a deployment complete when its tasks run and pass their health checks; a worker that
+never registers in Dynamo's discovery, or a frontend that never lists a model, serves nobody. A
+revision is on probation until all of its replicas were seen ready once; then it is marked good on
+its service, and is what later ones are taken back to. A good one is never judged again: if it
+loses its registration, that is an outage and not a bad rollout.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from ecs_dynamo.model.graph import TAG_GOOD, Graph, Role
+from ecs_dynamo.model.plan import Endpoints, MarkService
+from ecs_dynamo.model.snapshot import Revision, Service, Snapshot, Task, Unknown
+from ecs_dynamo.planning.canary import WAIT_FOR_WORK, canary
+from ecs_dynamo.planning.drain import busy_tasks, is_protected
+from ecs_dynamo.planning.held import repoint
+from ecs_dynamo.planning.readiness import ready_tasks
+from ecs_dynamo.planning.reasons import (
+    CANARY_LOST,
+    HEALTH_CHECK,
+    NEVER_REGISTERED,
+    NO_ANSWER,
+    NO_MODEL,
+    NOT_RUNNING,
+    WORDS,
+    lacks_place,
+    reason_of,
+)
+from ecs_dynamo.planning.wanted import Verdict, Wanted, good_arn
+
+FORGOTTEN_SECONDS = 2700.0
+"""ECS shows stopped tasks for an hour: one older than this may have had forerunners."""
+
+
+def _failures(wanted: Wanted, since: float) -> list[Task]:
+    """The stopped tasks of the revision in force that failed after ``since``."""
+    service, stopped = wanted.service, wanted.seen.stopped
+    if service is None or isinstance(stopped, Unknown):
+        return []
+    return [
+        t
+        for t in stopped
+        if t.task_definition_arn == service.task_definition_arn
+        and (t.stopped_at or since) >= since
+        and reason_of([t]) is not None
+    ]
+
+
+def _begun(wanted: Wanted, deployed: float, now: float) -> float:
+    """When the rollout got its first place: waiting for one before is no fault of its own.
+
+    ECS forgets stopped tasks after an hour, so an old failure stands for those before it.
+    """
+    failed = _failures(wanted, deployed)
+    tried = [*wanted.new_tasks, *failed]
+    first = min((t.created_at for t in tried if t.created_at is not None), default=deployed)
+    forgotten = any((t.stopped_at or now) < now - FORGOTTEN_SECONDS for t in failed)
+    return deployed if forgotten else max(deployed, first)
+
+
+def _checked(wanted: Wanted) -> bool:
+    content = wanted.current.content if wanted.current is not None else {}
+    return any(
+        c.get("healthCheck") and c.get("essential", True)
+        for c in content.get("containerDefinitions", ())
+    )
+
+
+def _why(wanted: Wanted, since: float) -> str:
+    running = [t for t in wanted.new_tasks if t.last_status == "RUNNING"]
+    stopped = reason_of(_failures(wanted, since))
+    if stopped is not None:
+        return stopped
+    if not running:
+        return NOT_RUNNING
+    if any(
+        t.health == "UNHEALTHY" or (_checked(wanted) and t.health != "HEALTHY") for t in running
+    ):
+        return HEALTH_CHECK
+    if wanted.component.is_worker:
+        return NEVER_REGISTERED
+    return NO_MODEL if Role.FRONTEND in wanted.component.roles else NO_ANSWER
+
+
+def _blameless(graph: Graph, wanted: Wanted, snapshot: Snapshot) -> bool:
+    """What it needs from others to become ready is not there, or could not be seen."""
+    if wanted.component.is_worker:
+        return isinstance(snapshot.registrations, Unknown)
+    if not wanted.component.is_frontend:
+        return False
+    workers = [
+        c
+        for c in graph.components
+        if c.is_worker
+        and c.name in snapshot.components
+        and isinstance(service := snapshot.components[c.name].service, Service)
+        and service.desired > 0
+    ]
+    return not all(ready_tasks(graph, c, snapshot) for c in workers)
+
+
+def _last_good(graph: Graph, wanted: Wanted, snapshot: Snapshot) -> Revision | None:
+    """The revision that is marked good; without a mark, one whose tasks are ready now."""
+    service = wanted.service
+    if service is None:
+        return None
+    marked = wanted.seen.revisions.get(good_arn(service) or "")
+    if marked is not None:
+        return marked
+    serving = ready_tasks(graph, wanted.component, snapshot, wanted.old_tasks)
+    known = (wanted.seen.revisions.get(t.task_definition_arn) for t in serving)
+    return max((r for r in known if r is not None), key=lambda r: r.number, default=None)
+
+
+def judge(
+    graph: Graph, wanted: Wanted, snapshot: Snapshot, endpoints: Endpoints, now: float
+) -> Verdict | None:
+    """Why the revision in force will not come up, once its progress deadline is over.
+
+    The deadline counts from the last step: the first task that found a place, or the start of the
+    newest replica that became ready. A lack of places is waited for, and told as such.
+    """
+    service, current, primary = wanted.service, wanted.current, wanted.primary
+    if (
+        service is None
+        or current is None
+        or primary is None
+        or primary.created_at is None
+        or wanted.rolls
+        or wanted.desired == 0
+        or current.number == wanted.good
+    ):
+        return None
+    ready = ready_tasks(graph, wanted.component, snapshot, wanted.new_tasks)
+    if len(ready) >= min(wanted.desired, service.desired):
+        return None
+    step = canary(graph, wanted, snapshot, now)
+    begun = _begun(wanted, primary.created_at, now)
+    since = max([begun, *(t.started_at or 0.0 for t in ready)])
+    allowed = wanted.component.rollout.progress_deadline_seconds
+    spec = wanted.component.rollout.canary
+    if ready and spec is not None:
+        allowed += WAIT_FOR_WORK * spec.bake_seconds
+    busy = busy_tasks(graph, wanted, snapshot) or frozenset()
+    if ready or any(
+        t.arn in busy and is_protected(t, snapshot.observed_at) for t in wanted.old_tasks
+    ):
+        allowed += graph.runtime.drain_seconds
+    lost = step is not None and step.lost and bool(_failures(wanted, primary.created_at))
+    if not lost and now - since <= allowed:
+        return None
+    # Old tasks that are kept for one that is not ready take places too: that is no shortage.
+    tried = [t for t in wanted.new_tasks if t.desired_status == "RUNNING" and t not in ready]
+    starved = not tried and not _failures(wanted, primary.created_at) and lacks_place(service)
+    if starved or _blameless(graph, wanted, snapshot):
+        return None
+    reason = CANARY_LOST if lost else _why(wanted, primary.created_at)
+    return _verdict(graph, wanted, snapshot, endpoints, reason)
+
+
+def _verdict(
+    graph: Graph, wanted: Wanted, snapshot: Snapshot, endpoints: Endpoints, reason: str
+) -> Verdict:
+    deadline = wanted.component.rollout.progress_deadline_seconds
+    what = f"revision {wanted.fingerprint} was not ready within {deadline:.0f} s"
+    if reason == NOT_RUNNING:
+        what = f"revision {wanted.fingerprint} was not running within {deadline:.0f} s"
+    elif reason == CANARY_LOST:
+        what = f"revision {wanted.fingerprint}"
+    former = _last_good(graph, wanted, snapshot)
+    current = wanted.current
+    if (
+        former is not None
+        and current is not None
+        and (
+            former.arn == current.arn
+            or repoint(former.content, endpoints) == repoint(current.content, endpoints)
+        )
+    ):
+        former = None  # Just the endpoints differ: the revision is not to blame.
+    told = what if reason == NOT_RUNNING else f"{what}: {WORDS[reason]}"
+    if former is None:
+        return Verdict(reason, f"{told}; there is no former revision that was good")
+    return Verdict(
+        reason, f"{told}: back to {former.family}:{former.number}. Fix its task definition", former
+    )
+
+
+def judged(
+    graph: Graph, wanted: Wanted, snapshot: Snapshot, endpoints: Endpoints, now: float
+) -> Wanted:
+    """``wanted`` with the verdict on the revision in force."""
+    return replace(wanted, verdict=judge(graph, wanted, snapshot, endpoints, now))
+
+
+def mark_good(graph: Graph, wanted: Wanted, snapshot: Snapshot) -> MarkService | None:
+    """The note that all of the service's revision was seen ready; None where it has it."""
+    service, current = wanted.service, wanted.current
+    if (
+        service is None
+        or current is None
+        or wanted.rolls
+        or wanted.rolling
+        or wanted.old_tasks
+        or wanted.desired == 0
+        or current.number == wanted.good
+        or isinstance(snapshot.registrations, Unknown)
+        or len(ready_tasks(graph, wanted.component, snapshot, wanted.new_tasks)) < wanted.desired
+    ):
+        return None
+    return MarkService(
+        component=wanted.component.name,
+        reason=f"all of {current.family}:{current.number} is ready",
+        cluster=wanted.component.cluster,
+        service=service.name,
+        tag=TAG_GOOD,
+        value=str(current.number),
+    )

@@ -1,0 +1,83 @@
+"""The deployment limits that a service should have now.
+
+They are set when a rollout begins and left alone while ECS replaces tasks, so that they do not flap
+as slots come and go, but for two steps that each happen once: a canary is promoted, and a surge
+that finds no GPU slot any more gives way to replacing one at a time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ecs_dynamo.model.snapshot import Snapshot
+from ecs_dynamo.model.spec import RolloutSpec
+from ecs_dynamo.planning.canary import Canary, begins_with_canary, one_more
+from ecs_dynamo.planning.capacity import free_gpus, one_at_a_time, surge_fits
+from ecs_dynamo.planning.changes import same_limits
+from ecs_dynamo.planning.reasons import lacks_place
+from ecs_dynamo.planning.wanted import Wanted
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """``force``: the limits that hold from this pass on. ``change``: whether to set them."""
+
+    force: RolloutSpec
+    change: bool
+    note: str | None = None
+
+
+def _fitting(wanted: Wanted, snapshot: Snapshot) -> Limits:
+    spec = wanted.component.rollout
+    if surge_fits(wanted.component, 1, free_gpus(snapshot)):
+        return Limits(spec, True)
+    return Limits(
+        one_at_a_time(spec, wanted.desired),
+        True,
+        f"{wanted.component.name}: the cluster has no free GPU slot to surge into: "
+        "replicas are replaced one at a time",
+    )
+
+
+def _of_service(wanted: Wanted) -> Limits:
+    service, spec = wanted.service, wanted.component.rollout
+    least = service.minimum_healthy_percent if service is not None else None
+    most = service.maximum_percent if service is not None else None
+    return Limits(
+        spec.model_copy(
+            update={
+                "minimum_healthy_percent": spec.minimum_healthy_percent if least is None else least,
+                "maximum_percent": spec.maximum_percent if most is None else most,
+            }
+        ),
+        False,
+    )
+
+
+def limits_now(
+    wanted: Wanted, snapshot: Snapshot, *, begins: bool, moves: bool, canary: Canary | None
+) -> Limits:
+    """Limits for a component that begins to roll, rolls, or is at rest.
+
+    ``moves``: its endpoints do, which leaves no time for a canary.
+    """
+    service, spec = wanted.service, wanted.component.rollout
+    if service is None:
+        return Limits(spec, False)
+    if begins:
+        found = _fitting(wanted, snapshot)
+        if found.note is None and not moves and begins_with_canary(wanted):
+            return Limits(one_more(spec, wanted.desired), True)
+        return found
+    if not wanted.rolling:
+        return Limits(spec, True)
+    own = _of_service(wanted)
+    if canary is not None and not canary.baking and canary.mark is not None:
+        return _fitting(wanted, snapshot)
+    primary = wanted.primary
+    stuck = primary is not None and primary.running + primary.pending == 0 and lacks_place(service)
+    if stuck and wanted.old_tasks:
+        found = _fitting(wanted, snapshot)
+        if found.note is not None and not same_limits(service, found.force):
+            return found
+    return own

@@ -1,0 +1,30 @@
+"""What the rules of one pass look at together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ecs_dynamo.model.graph import Graph
+from ecs_dynamo.model.plan import Endpoints
+from ecs_dynamo.model.snapshot import Snapshot
+from ecs_dynamo.planning.ports import PortPlan
+from ecs_dynamo.planning.wanted import Wanted
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """The graph, what was seen, and what is wanted of the components that may be touched.
+
+    ``failures`` and ``reasons``: components whose declaration is held back, and why.
+    """
+
+    graph: Graph
+    snapshot: Snapshot
+    endpoints: Endpoints
+    ports: PortPlan
+    now: float
+    infrastructure: tuple[Wanted, ...]
+    dependants: tuple[Wanted, ...]
+    failures: Mapping[str, str]
+    reasons: Mapping[str, str]
