@@ -28,6 +28,7 @@ from ecs_dynamo.model.plan import (
     AnyAction,
     CreateService,
     DeleteService,
+    DrainInstance,
     HoldService,
     MarkService,
     Plan,
@@ -145,6 +146,8 @@ class Executor:
                 return await self._hold(action)
             case MarkService():
                 return await self._tag(action.cluster, action.service, {action.tag: action.value})
+            case DrainInstance():
+                return await self._drain(action)
             case RetireRevisions():
                 return await self._retire(action)
 
@@ -317,6 +320,19 @@ class Executor:
                     "revision not deleted", arn=failure.get("arn"), why=failure.get("reason")
                 )
         return bool(mine)
+
+    async def _drain(self, action: DrainInstance) -> bool:
+        answer = await self._aws.call(
+            "ecs",
+            "UpdateContainerInstancesState",
+            cluster=action.cluster,
+            containerInstances=[action.instance],
+            status="DRAINING",
+        )
+        for failure in answer.get("failures", []):
+            # It is gone already, as was told.
+            _log.info("instance not drained", arn=failure.get("arn"), why=failure.get("reason"))
+        return not answer.get("failures")
 
     async def _deregister(self, arn: str) -> None:
         try:

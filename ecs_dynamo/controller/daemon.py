@@ -34,6 +34,7 @@ from ecs_dynamo.controller.task_events import TaskEvents
 from ecs_dynamo.controller.watch import Watches
 from ecs_dynamo.model.errors import InputError, Problem
 from ecs_dynamo.model.graph import Graph
+from ecs_dynamo.model.snapshot import Notice
 
 _log = structlog.get_logger(__name__)
 
@@ -126,6 +127,10 @@ class GraphLoop:
     def wake(self) -> None:
         """Run a pass now."""
         self._wake.set()
+
+    def notice(self, notices: Mapping[str, Notice]) -> None:
+        """EC2 told of the end of instances."""
+        self._reconciler.notice(notices)
 
     def reload(self) -> None:
         """Read the files again, and run a pass."""
@@ -328,8 +333,9 @@ async def run_daemon(
 async def _following_events(loops: Sequence[GraphLoop], settings: Settings) -> AsyncIterator[None]:
     """ECS's events wake the graphs whose clusters they are about."""
 
-    def wake(clusters: set[str] | None) -> None:
+    def wake(clusters: set[str] | None, notices: Mapping[str, Notice]) -> None:
         for one in loops:
+            one.notice(notices)
             names = {name.rsplit("/", 1)[-1] for name in one.file.graph.clusters}
             if clusters is None or clusters & names:
                 one.wake()

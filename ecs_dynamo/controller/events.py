@@ -47,7 +47,11 @@ def events_of(before: Pass | None, after: Pass) -> Iterator[Event]:
     old = {(c.type, c.component): c for c in before.plan.conditions} if before else {}
     for condition in after.plan.conditions:
         former = old.get((condition.type, condition.component))
-        changed = former is None or former.status != condition.status
+        changed = (
+            former is None
+            or former.status != condition.status
+            or (condition.status and former.reason != condition.reason)
+        )
         if changed and (former is not None or condition.status):
             good = condition.type == "Progressing" or condition.status == (
                 condition.type == "Ready"
@@ -57,7 +61,8 @@ def events_of(before: Pass | None, after: Pass) -> Iterator[Event]:
                 graph,
                 "condition",
                 condition.component,
-                f"{condition.type.value} is {condition.status}: {condition.message}",
+                f"{condition.type.value} is {condition.status} ({condition.reason}): "
+                f"{condition.message}",
                 not good,
             )
     for role in ("etcd", "nats"):

@@ -10,7 +10,7 @@ import itertools
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 
@@ -19,9 +19,10 @@ from ecs_dynamo.aws.execute import ActionResult, Executor
 from ecs_dynamo.aws.observe import RevisionCache
 from ecs_dynamo.config import Settings
 from ecs_dynamo.controller.observe import Observer
+from ecs_dynamo.controller.task_events import NOTICE_SECONDS
 from ecs_dynamo.model.graph import Graph
 from ecs_dynamo.model.plan import Memory, Plan
-from ecs_dynamo.model.snapshot import Snapshot, Unknown
+from ecs_dynamo.model.snapshot import Notice, Snapshot, Unknown
 from ecs_dynamo.planning import down, plan
 from ecs_dynamo.planning.scaling.planner import planner_reached
 from ecs_dynamo.signals.base import SignalError
@@ -87,10 +88,15 @@ class Reconciler:
         self._executor = Executor(aws, graph.name, cache, time.monotonic)
         self._memory = Memory(started_at=clock())
         self._ids = itertools.count(1)
+        self._notices: Mapping[str, Notice] = {}
 
     async def execute(self, made: Plan) -> tuple[ActionResult, ...]:
         """Run the actions of a plan that was made elsewhere."""
         return await self._executor.execute(made)
+
+    def notice(self, notices: Mapping[str, Notice]) -> None:
+        """EC2 told of the end of instances: kept while it matters, by instance id."""
+        self._notices = {**self._current_notices(self._clock()), **notices}
 
     def forget(self) -> None:
         """Begin anew, as a fresh daemon does: another may have acted meanwhile."""
@@ -108,7 +114,7 @@ class Reconciler:
         name = f"{self.graph.name}-{int(now)}-{next(self._ids)}"
         with structlog.contextvars.bound_contextvars(graph=self.graph.name, pass_id=name):
             observation = await self._observer.observe(self.graph, now)
-            snapshot = observation.snapshot
+            snapshot = replace(observation.snapshot, notices=self._current_notices(now))
             made = (
                 down(self.graph, snapshot)
                 if taking_down
@@ -136,6 +142,9 @@ class Reconciler:
                 seconds=round(seconds, 3),
             )
         return Pass(name, now, seconds, snapshot, made, results, observation.problems)
+
+    def _current_notices(self, now: float) -> Mapping[str, Notice]:
+        return {k: n for k, n in self._notices.items() if now - n.at < NOTICE_SECONDS}
 
     async def _tell_planner(self, made: Plan, snapshot: Snapshot) -> None:
         """Acknowledge a decision of Dynamo's planner that is carried out."""

@@ -3,19 +3,26 @@
 What an event tells is never acted on: passes look for themselves, so doubled, late and reordered
 events are harmless, and a lost one is made good by the timer. Messages are deleted once they have
 woken their graph; one that comes back wakes it again.
+
+EC2's notices of a spot instance's end say more: ECS does not know of it unless its agent is set to
+(``ECS_ENABLE_SPOT_INSTANCE_DRAINING``). Their messages stay in the queue until the notice is over,
+so that a daemon that dies meanwhile is told again.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
+from datetime import datetime
 
 import structlog
 
 from ecs_dynamo.aws.client import Aws
 from ecs_dynamo.model.errors import AwsError
-from ecs_dynamo.planning.iam import DETAIL_TYPES
+from ecs_dynamo.model.snapshot import Notice
+from ecs_dynamo.planning.iam import DETAIL_TYPES, NOTICE_TYPES
 
 _log = structlog.get_logger(__name__)
 
@@ -23,6 +30,9 @@ WAIT_SECONDS = 10
 """Long poll; below the client's read timeout."""
 RETRY_SECONDS = 15.0
 BATCH = 10
+INTERRUPTION = NOTICE_TYPES[0]
+NOTICE_SECONDS = 300.0
+"""A notice is over by then: the instance ended two minutes after it."""
 
 
 def clusters_of(bodies: list[str]) -> set[str] | None:
@@ -42,10 +52,36 @@ def clusters_of(bodies: list[str]) -> set[str] | None:
     return found
 
 
-class TaskEvents:
-    """Reads the queue for ever; ``wake`` is given the clusters to look at, None for all."""
+def notices_of(bodies: list[str], now: float) -> dict[str, Notice]:
+    """EC2's notices that are not over, by instance id."""
+    found: dict[str, Notice] = {}
+    for body in bodies:
+        try:
+            event = json.loads(body)
+            kind, instance = event["detail-type"], event["detail"]["instance-id"]
+            at = datetime.fromisoformat(event["time"]).timestamp()
+        except (ValueError, KeyError, AttributeError, TypeError):
+            continue
+        if kind not in NOTICE_TYPES or not isinstance(instance, str):
+            continue
+        notice = Notice(at, interruption=kind == INTERRUPTION)
+        known = found.get(instance)
+        if now - at < NOTICE_SECONDS and (known is None or not known.interruption):
+            found[instance] = notice
+    return found
 
-    def __init__(self, aws: Aws, queue_url: str, wake: Callable[[set[str] | None], None]) -> None:
+
+Wake = Callable[[set[str] | None, Mapping[str, Notice]], None]
+
+
+class TaskEvents:
+    """Reads the queue for ever; ``wake`` is given the clusters to look at (None for all), and
+    EC2's notices. ``clock`` gives UTC seconds."""
+
+    def __init__(
+        self, aws: Aws, queue_url: str, wake: Wake, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._clock = clock
         self._aws = aws
         self._queue_url = queue_url
         self._wake = wake
@@ -70,14 +106,19 @@ class TaskEvents:
         messages = answer.get("Messages", [])
         if not messages:
             return
+        now = self._clock()
+        notices = notices_of([m.get("Body", "") for m in messages], now)
         clusters = clusters_of([m.get("Body", "") for m in messages])
-        if clusters is None or clusters:
-            self._wake(clusters)
+        if clusters is None or clusters or notices:
+            self._wake(None if notices else clusters, notices)
+        done = [m for m in messages if not notices_of([m.get("Body", "")], now)]
+        if not done:
+            return
         await self._aws.call(
             "sqs",
             "DeleteMessageBatch",
             QueueUrl=self._queue_url,
             Entries=[
-                {"Id": str(i), "ReceiptHandle": m["ReceiptHandle"]} for i, m in enumerate(messages)
+                {"Id": str(i), "ReceiptHandle": m["ReceiptHandle"]} for i, m in enumerate(done)
             ],
         )

@@ -3,7 +3,8 @@
 Rules from the ECS developer guide: at least ``ceil(desired * minimumHealthyPercent)`` healthy
 tasks are kept, at most ``floor(desired * maximumPercent)`` run or start; protected tasks are not
 stopped by deployments or scale-in; the circuit breaker fails a deployment after
-``min(200, max(3, 0.5 * desired))`` failures in a row, unless a task has succeeded before.
+``min(200, max(3, 0.5 * desired))`` failures in a row, unless a task has succeeded before. Tasks
+on a DRAINING container instance are replaced within the same limits.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ class TaskView:
     unhealthy: bool
     protected: bool
     created_at: float
+    leaving: bool = False
+    """Its container instance is DRAINING: it is replaced, whatever its deployment is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +67,8 @@ def decide(service: ServiceView) -> Moves:
     sick = [t for t in service.tasks if t.unhealthy]
     stops = {t.arn: "failed container health checks" for t in sick}
     tasks = [t for t in service.tasks if t.arn not in stops]
-    new = [t for t in tasks if t.deployment == service.primary]
-    old = [t for t in tasks if t.deployment != service.primary]
+    new = [t for t in tasks if t.deployment == service.primary and not t.leaving]
+    old = [t for t in tasks if t.deployment != service.primary or t.leaving]
 
     excess = len(new) - service.desired
     for task in _last_first([t for t in new if not t.protected])[: max(0, excess)]:
@@ -78,7 +81,11 @@ def decide(service: ServiceView) -> Moves:
         if not done and task.healthy and healthy <= lower:
             continue
         healthy -= task.healthy
-        stops[task.arn] = "Task stopped by a newer deployment"
+        stops[task.arn] = (
+            "Task stopped by instance draining"
+            if task.leaving
+            else "Task stopped by a newer deployment"
+        )
     old = [t for t in old if t.arn not in stops]
 
     # Where there is room for no surge, old tasks were stopped above down to the lower limit.

@@ -52,13 +52,17 @@ class Scheduler:
                 _log.exception("service %s could not be scheduled", service.name)
 
     def _drain(self, service: Service) -> None:
-        """Tasks on instances that are DRAINING are replaced (ECS developer guide, draining)."""
+        """Tasks that do not run yet on instances that are DRAINING are stopped at once; those that
+        run are replaced within the deployment limits (ECS developer guide, draining)."""
         for task in self._state.service_tasks(service):
-            draining = task.instance is not None and task.instance.status == "DRAINING"
-            if draining and task.alive and not task.protected(self._state.now()):
+            if task.alive and task.last_status != "RUNNING" and self._leaves(task):
                 self._tasks.stop(
                     task, "ServiceSchedulerInitiated", "Task stopped by instance draining"
                 )
+
+    @staticmethod
+    def _leaves(task: Task) -> bool:
+        return task.instance is not None and task.instance.status == "DRAINING"
 
     def _service(self, service: Service) -> None:
         tasks = self._state.service_tasks(service)
@@ -113,6 +117,7 @@ class Scheduler:
             unhealthy=task.health == "UNHEALTHY",
             protected=task.protected(self._state.now()),
             created_at=task.created_at,
+            leaving=self._leaves(task),
         )
 
     def _start(self, service: Service, deployment: Deployment, count: int) -> None:

@@ -117,6 +117,14 @@ class MarkService(Action):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DrainInstance(Action):
+    """Put a container instance into DRAINING. ``component``: the first that runs on it."""
+
+    cluster: str
+    instance: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RetireRevisions(Action):
     """Deregister, then delete, task definition revisions that nothing needs any more."""
 
@@ -133,6 +141,7 @@ AnyAction = (
     | HoldService
     | MarkService
     | RetireRevisions
+    | DrainInstance
 )
 
 

@@ -227,6 +227,14 @@ class ComponentSnapshot:
 
 
 @dataclass(frozen=True, slots=True)
+class Notice:
+    """EC2 told of an instance at ``at``: an ``interruption`` in two minutes, or a risk of one."""
+
+    at: float
+    interruption: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     """One complete look. ``orphans`` carry the graph's tag but the graph declares them no more.
 
@@ -249,3 +257,5 @@ class Snapshot:
     signals: tuple[Signal, ...] = ()
     busy: Observed[Mapping[int, float]] = Unknown("not measured")
     served: Observed[frozenset[int]] = Unknown("not measured")
+    notices: Mapping[str, Notice] = field(default_factory=dict)
+    """EC2 instance id -> the notice that told of its end."""

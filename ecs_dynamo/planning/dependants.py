@@ -5,9 +5,8 @@ from __future__ import annotations
 from ecs_dynamo.planning import handover, rollout
 from ecs_dynamo.planning.canary import canary
 from ecs_dynamo.planning.changes import Draft, create_service, update_service
-from ecs_dynamo.planning.drain import spare_busy
 from ecs_dynamo.planning.endpoints import endpoints_complete, injected_endpoints
-from ecs_dynamo.planning.infrastructure import hold_back
+from ecs_dynamo.planning.infrastructure import hold_back, leave
 from ecs_dynamo.planning.limits import limits_now
 from ecs_dynamo.planning.readiness import ready_tasks
 from ecs_dynamo.planning.scene import Scene
@@ -61,7 +60,7 @@ def plan_dependants(draft: Draft, scene: Scene) -> tuple[str, ...]:
         elif one.former is not None:
             why = scene.reasons[name]
         hold_back(draft, scene, one)
-        draft.actions.extend(spare_busy(graph, one, snapshot))
+        leave(draft, scene, one)
         _roll(draft, scene, one, name in allowed, bool(moved), why)
         if one.rolls and name in allowed:
             draft.wait(name, why)

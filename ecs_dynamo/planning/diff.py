@@ -10,6 +10,7 @@ from ecs_dynamo.model.plan import (
     AnyAction,
     CreateService,
     DeleteService,
+    DrainInstance,
     HoldService,
     MarkService,
     Plan,
@@ -67,6 +68,8 @@ def describe_action(action: AnyAction) -> str:
             what = f"hold service {action.service}"
         case MarkService():
             what = f"mark service {action.service}: {action.tag.rpartition(':')[2]} {action.value}"
+        case DrainInstance():
+            what = f"drain container instance {action.instance.rpartition('/')[2]}"
         case RetireRevisions():
             what = f"delete {len(action.arns)} old revisions of {action.family}"
     return f"{action.component}: {what}: {action.reason}"

@@ -23,6 +23,7 @@ from ecs_dynamo.model.spec import RolloutSpec
 from ecs_dynamo.planning.capacity import free_gpus, surge_fits
 from ecs_dynamo.planning.drain import MAX_MINUTES, busy_tasks, drain_minutes, is_protected
 from ecs_dynamo.planning.endpoints import ETCD_VARIABLE, NATS_VARIABLE, environment_value
+from ecs_dynamo.planning.leaving import leaving_tasks
 from ecs_dynamo.planning.readiness import ready_tasks
 from ecs_dynamo.planning.wanted import Wanted
 
@@ -83,7 +84,9 @@ def hand_over(
 
     ``limits`` are those in force then; with ``baking`` the new replicas do not count yet.
     """
-    old = _running(wanted) if begins else list(wanted.old_tasks)
+    going = leaving_tasks(wanted, snapshot)  # They go for another reason, and at once.
+    side = _running(wanted) if begins else list(wanted.old_tasks)
+    old = [t for t in side if t not in going]
     if not old:
         return []
     rule, now = terms(graph), snapshot.observed_at
@@ -169,15 +172,20 @@ def new_side_ready(graph: Graph, dependants: Sequence[Wanted], snapshot: Snapsho
 
 
 def tend_old_side(sides: Sequence[Wanted], snapshot: Snapshot, *, over: bool) -> list[ProtectTasks]:
-    """While endpoints move: renew what protects the old side; lift it once it is ``over``."""
+    """While endpoints move: renew what protects the old side; lift it once it is ``over``.
+
+    It is not renewed beyond the progress deadline: then the new side is judged by itself.
+    """
     now = snapshot.observed_at
     actions = []
     for wanted in sides:
+        begun = wanted.primary.created_at if wanted.primary is not None else None
+        deadline = wanted.component.rollout.progress_deadline_seconds
         kept = [t for t in wanted.old_tasks if is_protected(t, now)]
         if over and kept:
             actions.append(_protect(wanted, kept, None, "the new revision is ready and routed"))
         ending = [t for t in kept if _left(t, now) < RENEW_MINUTES]
-        if not over and ending:
+        if not over and ending and (begun is None or now - begun < deadline):
             why = "the new revision is not ready yet"
             actions.append(_protect(wanted, ending, PROTECTION_MINUTES, why))
     return actions

@@ -140,6 +140,11 @@ def daemon_policy(
             [arns.within("task", name) for name in graph.clusters],
         ),
     ]
+    if queue is not None:
+        instances = [arns.within("container-instance", name) for name in graph.clusters]
+        statements.append(
+            _statement("DrainInstances", ["ecs:UpdateContainerInstancesState"], instances)
+        )
     if lock_table is not None:
         table = f"arn:{arns.partition}:dynamodb:{region}:{account}:table/{lock_table}"
         statements.append(_statement("Lease", ["dynamodb:UpdateItem"], [table]))
@@ -271,6 +276,15 @@ DETAIL_TYPES = (
 """Events of ECS that may mean work (EventBridge, "Amazon ECS events")."""
 
 
+NOTICE_TYPES = ("EC2 Spot Instance Interruption Warning", "EC2 Instance Rebalance Recommendation")
+"""Events of EC2 that tell of an instance's end: two minutes before it, or where it is likely."""
+
+
+def notice_pattern() -> Json:
+    """The pattern of a second rule: EC2's notices name an instance, and no cluster."""
+    return {"source": ["aws.ec2"], "detail-type": list(NOTICE_TYPES)}
+
+
 def event_pattern(graph: Graph, region: str, account: str) -> Json:
     """The EventBridge rule's pattern: events of the graph's clusters."""
     arns = _Arns(region, account)
@@ -319,5 +333,6 @@ def render_iam(
     }
     if queue is not None:
         made["events-rule-pattern.json"] = event_pattern(graph, region, account)
+        made["notices-rule-pattern.json"] = notice_pattern()
         made["events-queue-policy.json"] = queue_policy(region, account, queue)
     return made

@@ -5,6 +5,8 @@ from __future__ import annotations
 from ecs_dynamo.model.plan import HoldService
 from ecs_dynamo.planning import handover
 from ecs_dynamo.planning.changes import Draft, create_service, update_service
+from ecs_dynamo.planning.drain import spare_busy
+from ecs_dynamo.planning.leaving import leaving_tasks, spare_leaving
 from ecs_dynamo.planning.limits import limits_now
 from ecs_dynamo.planning.scene import Scene
 from ecs_dynamo.planning.wanted import Wanted
@@ -25,6 +27,19 @@ def hold_back(draft: Draft, scene: Scene, one: Wanted) -> None:
         )
 
 
+def leave(draft: Draft, scene: Scene, one: Wanted) -> None:
+    """Lead tasks out that an instance or a scale-in takes away."""
+    leaving = leaving_tasks(one, scene.snapshot)
+    if not leaving:
+        draft.actions.extend(spare_busy(scene.graph, one, scene.snapshot))
+        return
+    draft.actions.extend(spare_leaving(scene.graph, one, scene.snapshot))
+    draft.wait(
+        one.component.name,
+        f"{len(leaving)} run on container instances that are draining; they are being replaced",
+    )
+
+
 def plan_infrastructure(draft: Draft, scene: Scene) -> None:
     """Create and roll it. Before it rolls, its tasks are kept for those that use them."""
     for one in scene.infrastructure:
@@ -35,6 +50,7 @@ def plan_infrastructure(draft: Draft, scene: Scene) -> None:
         may_roll = name not in scene.failures or one.former is not None
         begins = one.rolls and may_roll
         hold_back(draft, scene, one)
+        leave(draft, scene, one)
         if begins and any(d.service is not None for d in scene.dependants):
             protections, _ = handover.keep_old_side([one], scene.snapshot)
             draft.actions.extend(protections)

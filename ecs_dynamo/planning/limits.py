@@ -14,6 +14,7 @@ from ecs_dynamo.model.spec import RolloutSpec
 from ecs_dynamo.planning.canary import Canary, begins_with_canary, one_more
 from ecs_dynamo.planning.capacity import free_gpus, one_at_a_time, surge_fits
 from ecs_dynamo.planning.changes import same_limits
+from ecs_dynamo.planning.leaving import leaving_limits
 from ecs_dynamo.planning.reasons import lacks_place
 from ecs_dynamo.planning.wanted import Wanted
 
@@ -70,7 +71,7 @@ def limits_now(
             return Limits(one_more(spec, wanted.desired), True)
         return found
     if not wanted.rolling:
-        return Limits(spec, True)
+        return Limits(leaving_limits(wanted, snapshot) or spec, True)
     own = _of_service(wanted)
     if canary is not None and not canary.baking and canary.mark is not None:
         return _fitting(wanted, snapshot)

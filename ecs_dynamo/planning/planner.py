@@ -26,6 +26,7 @@ from ecs_dynamo.planning.fingerprint import fingerprint
 from ecs_dynamo.planning.held import declared_fingerprint, find_failures, hold
 from ecs_dynamo.planning.infrastructure import plan_infrastructure
 from ecs_dynamo.planning.judge import judged, mark_good
+from ecs_dynamo.planning.leaving import drain_noticed
 from ecs_dynamo.planning.ports import PortPlan, plan_ports
 from ecs_dynamo.planning.readiness import count_replicas, ready_tasks
 from ecs_dynamo.planning.render import render
@@ -111,6 +112,7 @@ def plan(graph: Graph, snapshot: Snapshot, memory: Memory, now: float) -> Plan:
         failures=failures.told,
         reasons=failures.reasons,
     )
+    draft.actions.extend(drain_noticed(free, snapshot))
     plan_infrastructure(draft, scene)
     moved = plan_dependants(draft, scene)
     if not obstacles:

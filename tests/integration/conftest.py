@@ -46,7 +46,7 @@ def tiny_model() -> Path:
 
 CALLED: set[str] = set()
 """Every AWS action that the product called in this session."""
-WHOLE_SUITE = {"test_main_job", "test_examples"}
+WHOLE_SUITE = {"test_main_job", "test_examples", "test_rollouts"}
 IAM = EXAMPLE.parents[1] / "iam"
 
 

@@ -22,6 +22,7 @@ from ecs_dynamo.model.plan import (
     AnyAction,
     CreateService,
     DeleteService,
+    DrainInstance,
     HoldService,
     MarkService,
     ProtectTasks,
@@ -34,6 +35,7 @@ from ecs_dynamo.model.snapshot import (
     ComponentSnapshot,
     ContainerInstance,
     Deployment,
+    Notice,
     Probe,
     Registration,
     Revision,
@@ -44,7 +46,7 @@ from ecs_dynamo.model.snapshot import (
 )
 from ecs_dynamo.model.spec import NetworkSpec
 from ecs_dynamo.planning.capacity import gpus_of
-from ecs_dynamo.planning.endpoints import environment_value, probe_targets
+from ecs_dynamo.planning.endpoints import environment_value, probe_targets, resolve_endpoints
 from ecs_dynamo.planning.retention import surplus
 from ecs_dynamo.planning.wanted import good_arn
 
@@ -64,6 +66,7 @@ class SimTask:
     mute: bool = False
     """It runs and is healthy, and never registers."""
     created_at: float = 0.0
+    instance: int | None = None
 
 
 @dataclass
@@ -98,6 +101,9 @@ class SimulatedEcs:
         self.services: dict[str, SimService] = {}
         self.signals: tuple[Signal, ...] = ()
         self.bad_images: set[str] = set()
+        self.drained: set[int] = set()
+        """Numbers of instances that are DRAINING."""
+        self.notices: dict[str, Notice] = {}
         self.mute_images: set[str] = set()
         self.crashes: dict[str, tuple[str, str]] = {}
         """Image -> stop code and reason that ECS tells of its tasks, which all fail."""
@@ -138,6 +144,8 @@ class SimulatedEcs:
             case MarkService():
                 service = self.services[action.service]
                 service.tags = {**service.tags, action.tag: action.value}
+            case DrainInstance():
+                self.drained.add(int(action.instance.rpartition("/")[2]))
             case RetireRevisions():
                 self._retire(action)
             case DeleteService():
@@ -238,8 +246,9 @@ class SimulatedEcs:
             service.failed, service.revision = service.revision, service.previous
             service.previous, service.failures = None, 0
             service.deployed_at = self.now
-        new = [t for t in service.tasks if t.revision == service.revision]
-        old = [t for t in service.tasks if t.revision != service.revision]
+        service.tasks[:] = [t for t in service.tasks if t.age >= 1 or not self.leaves(t)]
+        new = [t for t in service.tasks if t.revision == service.revision and not self.leaves(t)]
+        old = [t for t in service.tasks if t not in new]
         floor = -(-service.desired * service.minimum // 100)
         ceiling = max(service.desired * service.maximum // 100, 1 if service.desired else 0)
         healthy_new = sum(t.age >= 1 and not t.bad for t in new)
@@ -260,23 +269,36 @@ class SimulatedEcs:
             new.append(task)
         service.unplaced = len(new) < service.desired and not self._fits(service)
 
+    def leaves(self, task: SimTask) -> bool:
+        """Its instance is DRAINING."""
+        return task.instance in self.drained
+
     def _fits(self, service: SimService) -> bool:
+        return self._on_fargate(service) or self._slot(service) is not None
+
+    def _on_fargate(self, service: SimService) -> bool:
         component = self._component(service)
-        if component is None:
-            return True
-        if gpus_of(component) == 0:
-            return len(service.tasks) < self.gpu_instances
-        return self._gpus_used() + gpus_of(component) <= self.gpu_instances
+        return component is None or component.launch_type == "FARGATE"
+
+    def _slot(self, service: SimService) -> int | None:
+        """An instance for one more task: one GPU slot and one host port on each."""
+        component = self._component(service)
+        if self._on_fargate(service):
+            return None
+        taken = {t.instance for t in service.tasks} if not gpus_of(component) else self._gpus_used()
+        free = set(range(self.gpu_instances)) - taken - self.drained
+        return min(free, default=None)
 
     def _component(self, service: SimService):  # type: ignore[no-untyped-def]
         return next((c for c in self.graph.components if c.service == service.name), None)
 
-    def _gpus_used(self) -> int:
-        return sum(
-            gpus_of(component) * len(service.tasks)
+    def _gpus_used(self) -> set[int | None]:
+        return {
+            task.instance
             for service in self.services.values()
-            if (component := self._component(service)) is not None
-        )
+            if (component := self._component(service)) is not None and gpus_of(component)
+            for task in service.tasks
+        }
 
     def _launch(self, service: SimService) -> SimTask:
         number = self._fresh()
@@ -289,6 +311,7 @@ class SimulatedEcs:
             bad=image in self.bad_images or image in self.crashes,
             mute=image in self.mute_images,
             created_at=self.now,
+            instance=self._slot(service),
         )
         service.tasks.append(task)
         etcd = environment_value(content, "ETCD_ENDPOINTS")
@@ -379,9 +402,6 @@ class SimulatedEcs:
     def snapshot(self) -> Snapshot:
         """A complete look at the present state."""
         components: dict[str, ComponentSnapshot] = {}
-        etcd_now = sorted(self._live_etcds())
-        newest = etcd_now[-1] if etcd_now else None
-        registrations = []
         for component in self.graph.components:
             sim = self.services.get(component.service)
             family = [r for r in self.revisions.values() if r.family == component.family]
@@ -405,20 +425,8 @@ class SimulatedEcs:
                 if role is Role.ETCD:
                     self._ever_ready = self._ever_ready | {url}
             components[component.name] = replace(seen, probes=probes)
-            for task in sim.tasks:
-                live = task.age >= 1 and not task.bad and not task.mute
-                if component.is_worker and live and self._etcd_of(task) == newest:
-                    registrations.append(
-                        Registration(
-                            self.graph.namespace,
-                            "prefill" if Role.PREFILL in component.roles else "backend",
-                            "generate",
-                            hash(task.arn) & 0xFFFF,
-                            task.ip,
-                        )
-                    )
         declared = {c.service for c in self.graph.components}
-        return Snapshot(
+        seen_all = Snapshot(
             graph=self.graph.name,
             observed_at=self.now,
             components=components,
@@ -429,10 +437,28 @@ class SimulatedEcs:
                 for s in self.services.values()
                 if s.name not in declared and s.tags.get(TAG_GRAPH) == self.graph.name
             ),
-            registrations=tuple(registrations),
             signals=self.signals,
             busy={hash(arn) & 0xFFFF: 5.0 for arn in self.busy},
+            notices=self.notices,
             served=frozenset(hash(arn) & 0xFFFF for arn in self.served_by),
+        )
+        etcd = resolve_endpoints(self.graph, seen_all).etcd
+        return replace(seen_all, registrations=self._registrations(etcd))
+
+    def _registrations(self, etcd: str | None) -> tuple[Registration, ...]:
+        """What the etcd that answers has; one that moved has nothing of the former."""
+        return tuple(
+            Registration(
+                self.graph.namespace,
+                "prefill" if Role.PREFILL in component.roles else "backend",
+                "generate",
+                hash(task.arn) & 0xFFFF,
+                task.ip,
+            )
+            for component in self.graph.components
+            if component.is_worker and (sim := self.services.get(component.service)) is not None
+            for task in sim.tasks
+            if task.age >= 1 and not task.bad and not task.mute and self._etcd_of(task) == etcd
         )
 
     def _surplus(self, component: Component, sim: SimService) -> tuple[str, ...]:
@@ -474,6 +500,7 @@ class SimulatedEcs:
             desired_status="RUNNING",
             health="UNHEALTHY" if task.bad else "HEALTHY",
             private_ip=task.ip,
+            container_instance_arn=None if task.instance is None else f"arn:ci/{task.instance}",
             created_at=task.created_at,
             started_at=task.created_at + 10 if live else None,
             protected_until=task.protected_until or None,
@@ -485,11 +512,11 @@ class SimulatedEcs:
             ContainerInstance(
                 arn=f"arn:ci/{i}",
                 ec2_instance_id=f"i-{i}",
-                status="ACTIVE",
+                status="DRAINING" if i in self.drained else "ACTIVE",
                 agent_connected=True,
                 private_ip=f"10.9.0.{i}",
                 gpus=1,
-                gpus_free=0 if i < used else 1,
+                gpus_free=0 if i in used else 1,
             )
             for i in range(self.gpu_instances)
         )

@@ -1,0 +1,136 @@
+"""Container instances that leave: DRAINING, or told to be interrupted.
+
+ECS replaces the tasks of a DRAINING instance within the deployment limits, so these are opened for
+as long as it drains: the replacements start beside the tasks that will go, and afterwards the
+declared limits are back. A task that goes is protected until a replacement is *ready*, but never
+for long: each protection is a minute, and none is given a minute after the replacement began.
+
+An instance that is told of by a spot notice is put into DRAINING. It ends two minutes after the
+notice whether its tasks are done or not, so ECS may stop them below the declared minimum: they get
+their SIGTERM, and what is left of the two minutes to finish what they work on.
+
+All of it follows from what is seen (DRAINING, and which tasks are there), so a fresh daemon goes on
+with it; of a notice, the queue keeps the message until it is over.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from ecs_dynamo.model.graph import Graph
+from ecs_dynamo.model.plan import DrainInstance, ProtectTasks
+from ecs_dynamo.model.snapshot import ContainerInstance, Snapshot, Task, Unknown
+from ecs_dynamo.model.spec import RolloutSpec
+from ecs_dynamo.planning.capacity import free_gpus, surge_fits
+from ecs_dynamo.planning.drain import busy_tasks, is_protected
+from ecs_dynamo.planning.readiness import ready_tasks
+from ecs_dynamo.planning.wanted import Wanted
+
+PROTECTED_MINUTES = 1
+"""The least that UpdateTaskProtection takes; a spot instance has two in all."""
+GRACE_SECONDS = 60.0
+"""A replacement that began longer ago than this is not waited for with a further protection."""
+NOTICE_GRACE_SECONDS = 30.0
+"""After a notice older than this no protection is begun: it would take the time to finish."""
+
+
+def _instances(snapshot: Snapshot) -> Iterator[tuple[str, ContainerInstance]]:
+    for cluster, seen in snapshot.container_instances.items():
+        if not isinstance(seen, Unknown):
+            yield from ((cluster, instance) for instance in seen)
+
+
+def leaving_tasks(wanted: Wanted, snapshot: Snapshot) -> tuple[Task, ...]:
+    """The component's running tasks on instances that are DRAINING."""
+    arns = {i.arn for _, i in _instances(snapshot) if i.status == "DRAINING"}
+    tasks = (*wanted.new_tasks, *wanted.old_tasks)
+    return tuple(t for t in tasks if t.is_running and t.container_instance_arn in arns)
+
+
+def _interrupted(task: Task, snapshot: Snapshot) -> float | None:
+    """When the notice came that the task's instance will be interrupted."""
+    for _, instance in _instances(snapshot):
+        notice = snapshot.notices.get(instance.ec2_instance_id)
+        if instance.arn == task.container_instance_arn and notice is not None:
+            return notice.at if notice.interruption else None
+    return None
+
+
+def drain_noticed(wanted: tuple[Wanted, ...], snapshot: Snapshot) -> list[DrainInstance]:
+    """Put instances that a notice told of into DRAINING, where the graph has tasks on them."""
+    made = []
+    for cluster, instance in _instances(snapshot):
+        notice = snapshot.notices.get(instance.ec2_instance_id)
+        if notice is None or instance.status != "ACTIVE":
+            continue
+        users = [
+            w.component.name
+            for w in wanted
+            if any(t.container_instance_arn == instance.arn for t in (*w.new_tasks, *w.old_tasks))
+        ]
+        if users:
+            what = "will be interrupted" if notice.interruption else "is at risk of interruption"
+            made.append(
+                DrainInstance(
+                    component=users[0],
+                    reason=f"{instance.ec2_instance_id} {what}: replace {', '.join(users)} early",
+                    cluster=cluster,
+                    instance=instance.arn,
+                )
+            )
+    return made
+
+
+def leaving_limits(wanted: Wanted, snapshot: Snapshot) -> RolloutSpec | None:
+    """Limits with which replacements start beside the tasks that leave; None where none leave."""
+    leaving = leaving_tasks(wanted, snapshot)
+    count = len(leaving)
+    if not count or not wanted.desired:
+        return None
+    spec, desired = wanted.component.rollout, wanted.desired
+    fits = surge_fits(wanted.component, 1, free_gpus(snapshot))
+    least = 100 if fits else spec.minimum_healthy_percent
+    ending = sum(_interrupted(t, snapshot) is not None for t in leaving)
+    if ending:
+        least = min(least, max(0, desired - ending) * 100 // desired)
+    most = max(spec.maximum_percent, math.ceil((desired + count) * 100 / desired))
+    return spec.model_copy(
+        update={"minimum_healthy_percent": least, "maximum_percent": min(most, 200)}
+    )
+
+
+def spare_leaving(graph: Graph, wanted: Wanted, snapshot: Snapshot) -> list[ProtectTasks]:
+    """Keep tasks that leave until as many replacements are ready; then let the idle ones go."""
+    leaving, now = leaving_tasks(wanted, snapshot), snapshot.observed_at
+    if not leaving:
+        return []
+    gone = {t.arn for t in leaving}
+    stay = [t for t in wanted.new_tasks if t.arn not in gone and t.desired_status == "RUNNING"]
+    ready = {t.arn for t in ready_tasks(graph, wanted.component, snapshot, stay)}
+    starting = [t.created_at or now for t in stay if t.arn not in ready]
+    late = bool(starting) and now - max(starting) > GRACE_SECONDS
+    busy = busy_tasks(graph, wanted, snapshot) or frozenset()
+    ranked = sorted(leaving, key=lambda t: (t.arn not in busy, t.arn))
+    count = max(0, wanted.desired - len(ready))
+    keep = [t for t in ranked[:count] if not is_protected(t, now) and not late]
+    keep = [
+        t
+        for t in keep
+        if (at := _interrupted(t, snapshot)) is None or now - at < NOTICE_GRACE_SECONDS
+    ]
+    free = [t for t in ranked[count:] if is_protected(t, now) and t.arn not in busy]
+    return [
+        ProtectTasks(
+            component=wanted.component.name,
+            reason=why,
+            cluster=wanted.component.cluster,
+            tasks=tuple(sorted(t.arn for t in tasks)),
+            minutes=minutes,
+        )
+        for tasks, minutes, why in (
+            (keep, PROTECTED_MINUTES, f"keep {len(keep)} on a draining instance for a moment"),
+            (free, None, f"{len(free)} on a draining instance are replaced and idle"),
+        )
+        if tasks
+    ]

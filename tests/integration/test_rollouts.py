@@ -1,0 +1,214 @@
+"""Rollouts on real processes: what never registers, canaries, work in hand, old revisions."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from ecs_dynamo.controller import Pass
+from ecs_dynamo.model.graph import TAG_CANARY
+from ecs_dynamo.model.plan import ConditionType
+from tests.integration.stack import Stack, until
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
+
+MUTE = "mkdir -p h && touch h/health && cd h && exec python3 -m http.server --bind localhost "
+"""Alive and healthy, and no worker: it answers the health check and nothing else."""
+
+
+def quick_health(document: dict[str, Any]) -> None:
+    document["containerDefinitions"][0]["healthCheck"] |= {"interval": 5}
+
+
+def decode_of(document: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = next(c for c in document["components"] if c["name"] == "decode")
+    return found
+
+
+def degraded(done: Pass) -> str | None:
+    return next(
+        (
+            c.reason
+            for c in done.plan.conditions
+            if c.type is ConditionType.DEGRADED and c.component == "decode" and c.status
+        ),
+        None,
+    )
+
+
+def running(stack: Stack, service: str) -> list[Any]:
+    """The service's tasks that run, as the local ECS knows them."""
+    assert stack.local is not None
+    return [t for t in stack.local.state.tasks.values() if t.alive and t.service == service]
+
+
+async def test_a_worker_that_never_registers_is_taken_back_and_none_notices(stack: Stack) -> None:
+    stack.edit_task_definition("decode", quick_health)
+    await stack.converge()
+    (old,) = running(stack, "local-decode")
+
+    def mute(document: dict[str, Any]) -> None:
+        decode_of(document)["command"] = [f"{MUTE}$DYN_SYSTEM_PORT"]
+        decode_of(document)["rollout"] = {"progressDeadlineSeconds": 10}
+
+    stack.edit(mute)
+    healthy_beside: list[bool] = []
+
+    def look(_: Pass) -> None:
+        new = [t for t in running(stack, "local-decode") if t.definition.revision == 2]
+        healthy_beside.append(old.alive and any(t.health == "HEALTHY" for t in new))
+
+    async with stack.traffic() as traffic, stack.reconciler() as reconciler:
+        async with traffic.background("load", 2, words=20, tokens=4, pause=0.1):
+            done = await reconciler.until_converged(90, look)
+        failed = [r.error for r in traffic.done if r.error]
+    assert not failed
+    assert len(traffic.done) > 20
+    assert any(healthy_beside), "ECS never took the new task for healthy"
+    assert "never registered with Dynamo" in done.plan.failures["decode"]
+    assert degraded(done) == "NeverRegistered"
+    code, _, err = await stack.cli("reconcile", "-f", str(stack.graph_file), "--timeout", "30")
+    assert (code, "never registered with Dynamo" in err) == (1, True)
+    assert {t.definition.revision for t in running(stack, "local-decode")} == {1}
+    await stack.look()
+    await stack.chat()
+
+
+async def test_a_good_canary_is_promoted_and_a_bad_one_is_taken_back(stack: Stack) -> None:
+    stack.edit_task_definition("decode", quick_health)
+
+    def with_canary(document: dict[str, Any]) -> None:
+        decode_of(document)["replicas"] = 2
+        decode_of(document)["rollout"] = {
+            "canary": {"bakeSeconds": 4},
+            "progressDeadlineSeconds": 10,
+        }
+
+    stack.edit(with_canary)
+    await stack.converge()
+    counts: list[tuple[int, int, bool]] = []
+
+    def look(_: Pass) -> None:
+        assert stack.local is not None
+        tags = stack.local.state.services["dynamo-GPU", "local-decode"].tags
+        canary = next((t["value"] for t in tags if t["key"] == TAG_CANARY), "")
+        tasks = running(stack, "local-decode")
+        new = max(t.definition.revision for t in tasks)
+        counts.append(
+            (
+                sum(t.definition.revision == new for t in tasks),
+                sum(t.definition.revision < new for t in tasks),
+                "promoted" in canary and canary.startswith(str(new)),
+            )
+        )
+
+    def better(document: dict[str, Any]) -> None:
+        decode_of(document)["env"] = {"DYN_LOG": "warn"}
+
+    stack.edit(better)
+    async with (
+        stack.traffic() as traffic,
+        stack.reconciler() as reconciler,
+        traffic.background("load", 2, words=20, tokens=4, pause=0.1),
+    ):
+        done = await reconciler.until_converged(90, look)
+    assert done.converged, done.plan.waits
+    assert not [r.error for r in traffic.done if r.error]
+    rolling = [c for c in counts if c[1]]
+    assert (1, 2, False) in rolling
+    assert all(new <= 1 and old == 2 for new, old, promoted in rolling if not promoted)
+    assert {t.definition.revision for t in running(stack, "local-decode")} == {2}
+
+    def worse(document: dict[str, Any]) -> None:
+        decode_of(document)["command"] = [f"{MUTE}$DYN_SYSTEM_PORT"]
+
+    stack.edit(worse)
+    counts.clear()
+    async with (
+        stack.traffic() as traffic,
+        stack.reconciler() as reconciler,
+        traffic.background("load", 2, words=20, tokens=4, pause=0.1),
+    ):
+        done = await reconciler.until_converged(90, look)
+    assert not [r.error for r in traffic.done if r.error]
+    assert all(new <= 1 for new, old, _ in counts if old == 2)
+    assert degraded(done) == "NeverRegistered"
+    assert {t.definition.revision for t in running(stack, "local-decode")} == {2}
+
+
+async def test_old_revisions_are_kept_to_the_declared_number(stack: Stack) -> None:
+    await stack.aws(
+        "RegisterTaskDefinition",
+        family="local-decode",
+        networkMode="host",
+        containerDefinitions=[{"name": "theirs", "image": "busybox", "memory": 64}],
+    )
+
+    def edit(number: int) -> None:
+        def change(document: dict[str, Any]) -> None:
+            decode_of(document)["rollout"] = {"keepRevisions": 2}
+            decode_of(document)["env"] = {"ROUND": str(number)}
+
+        stack.edit(change)
+
+    for number in range(3):
+        edit(number)
+        await stack.converge()
+    listed = await stack.aws("ListTaskDefinitions", familyPrefix="local-decode")
+    numbers = [int(arn.rpartition(":")[2]) for arn in listed["taskDefinitionArns"]]
+    # The first is none of ours; of our three the newest two are kept.
+    assert numbers == [1, 3, 4]
+    for status in ("INACTIVE", "DELETE_IN_PROGRESS"):
+        gone = await stack.aws("ListTaskDefinitions", familyPrefix="local-decode", status=status)
+        assert gone["taskDefinitionArns"] == []
+    async with stack.reconciler() as reconciler:
+        first = await reconciler.run_pass()
+        reads = reconciler.aws.reads
+        second = await reconciler.run_pass()
+        assert (first.converged, second.converged, reconciler.aws.writes) == (True, True, 0)
+        # The second pass of a process costs nothing for it.
+        assert reconciler.aws.reads - reads <= 1 + 2 * 4 + 3
+
+
+async def test_a_roll_lets_a_busy_worker_finish(stack: Stack) -> None:
+    def patient(document: dict[str, Any]) -> None:
+        document["runtime"]["drainSeconds"] = 30
+
+    stack.edit(patient)
+    stack.edit_task_definition("decode", quick_health)
+    await stack.converge()
+    (old,) = running(stack, "local-decode")
+
+    def edit(document: dict[str, Any]) -> None:
+        decode_of(document)["env"] = {"DYN_LOG": "warn"}
+
+    async with stack.traffic() as traffic:
+        # One long answer, that the old worker is in the middle of when its successor is ready.
+        long = asyncio.create_task(
+            traffic.chat("Tell me a long story.", stream=True, tokens=1500, kind="long")
+        )
+
+        async def at_work() -> bool:
+            busy = (await stack.look()).snapshot.busy
+            return isinstance(busy, dict) and any(busy.values())
+
+        await until("the worker has work", at_work, 20)
+        stack.edit(edit)
+        kept_while_busy: list[bool] = []
+
+        def look(done: Pass) -> None:
+            new = [t for t in running(stack, "local-decode") if t.definition.revision == 2]
+            ready = done.plan.replicas["decode"].ready == 2
+            if new and ready and not long.done():
+                kept_while_busy.append(old.alive)
+
+        async with stack.reconciler() as reconciler:
+            done = await reconciler.until_converged(120, look)
+        request, _ = await long
+    assert done.converged, done.plan.waits
+    assert request.error is None
+    assert kept_while_busy
+    assert all(kept_while_busy)
+    assert {t.definition.revision for t in running(stack, "local-decode")} == {2}
