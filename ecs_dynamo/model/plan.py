@@ -210,6 +210,8 @@ class Memory:
     failed: Mapping[str, str] = field(default_factory=dict)
     """Component -> declaration whose rollout ECS failed; not tried again by this daemon."""
     conditions: tuple[Condition, ...] = ()
+    ready_since: Mapping[str, float] = field(default_factory=dict)
+    """Task ARN -> when this daemon first saw it ready, in UTC seconds."""
 
 
 @dataclass(frozen=True, slots=True)

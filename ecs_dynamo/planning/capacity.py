@@ -44,6 +44,24 @@ def surge_fits(component: Component, replicas: int, free: Mapping[str, tuple[int
     return sum(slots // gpus for slots in free.get(component.cluster, ())) >= replicas
 
 
+def surge_left(
+    component: Component, replicas: int, free: Mapping[str, tuple[int, ...]]
+) -> Mapping[str, tuple[int, ...]] | None:
+    """The free slots once ``replicas`` more replicas have taken theirs; None where they do not fit.
+
+    Who surges at the same time must share: what fits for each alone may not fit for all.
+    """
+    if not surge_fits(component, replicas, free):
+        return None
+    gpus, left = gpus_of(component), replicas
+    slots = list(free.get(component.cluster, ()))
+    for index, have in enumerate(slots):
+        taken = min(left, have // gpus) if gpus else 0
+        slots[index] = have - taken * gpus
+        left -= taken
+    return {**free, component.cluster: tuple(slots)}
+
+
 def one_at_a_time(spec: RolloutSpec, replicas: int) -> RolloutSpec:
     """Limits with which ECS frees a place before it fills it: one replica at a time."""
     floor = (max(replicas, 1) - 1) * 100 // max(replicas, 1)

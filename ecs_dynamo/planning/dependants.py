@@ -95,9 +95,8 @@ def _roll(draft: Draft, scene: Scene, one: Wanted, may_roll: bool, moves: bool, 
     if leads and (begins or one.rolling):
         draft.actions.extend(
             handover.hand_over(
-                graph,
+                scene,
                 one,
-                snapshot,
                 limits.force,
                 begins=begins,
                 baking=step is not None and step.baking,

@@ -15,22 +15,31 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from ecs_dynamo.model.graph import Graph
 from ecs_dynamo.model.plan import ProtectTasks
 from ecs_dynamo.model.snapshot import Snapshot, Task
 from ecs_dynamo.model.spec import RolloutSpec
-from ecs_dynamo.planning.capacity import free_gpus, surge_fits
+from ecs_dynamo.planning.capacity import free_gpus, surge_left
 from ecs_dynamo.planning.drain import MAX_MINUTES, busy_tasks, drain_minutes, is_protected
-from ecs_dynamo.planning.endpoints import ETCD_VARIABLE, NATS_VARIABLE, environment_value
+from ecs_dynamo.planning.endpoints import (
+    ETCD_VARIABLE,
+    NATS_VARIABLE,
+    environment_value,
+    injected_endpoints,
+)
 from ecs_dynamo.planning.leaving import leaving_tasks
 from ecs_dynamo.planning.readiness import ready_tasks
+from ecs_dynamo.planning.scene import Scene
 from ecs_dynamo.planning.wanted import Wanted
 
 PROTECTION_MINUTES = 15
 """Task protection while the new side comes up: it ends by itself where the daemon does not come
 back. Renewed before it ends."""
 RENEW_MINUTES = 5
+FOUND_SECONDS = 5.0
+"""What clients and load balancers need to find a new frontend before an old one goes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +81,8 @@ def _running(wanted: Wanted) -> list[Task]:
 
 
 def hand_over(
-    graph: Graph,
+    scene: Scene,
     wanted: Wanted,
-    snapshot: Snapshot,
     limits: RolloutSpec,
     *,
     begins: bool,
@@ -84,6 +92,7 @@ def hand_over(
 
     ``limits`` are those in force then; with ``baking`` the new replicas do not count yet.
     """
+    graph, snapshot = scene.graph, scene.snapshot
     going = leaving_tasks(wanted, snapshot)  # They go for another reason, and at once.
     side = _running(wanted) if begins else list(wanted.old_tasks)
     old = [t for t in side if t not in going]
@@ -92,11 +101,7 @@ def hand_over(
     rule, now = terms(graph), snapshot.observed_at
     serving = {t.arn for t in ready_tasks(graph, wanted.component, snapshot, old)}
     busy = busy_tasks(graph, wanted, snapshot) or frozenset()
-    fresh = (
-        0
-        if begins or baking
-        else len(ready_tasks(graph, wanted.component, snapshot, wanted.new_tasks))
-    )
+    fresh = 0 if begins or baking else len(fresh_tasks(scene, wanted))
     floor = math.ceil(wanted.desired * limits.minimum_healthy_percent / 100)
     count = max(0, min(floor - fresh, len(serving)))
     drains = {t.arn for t in old if 0 < _left(t, now) <= rule.drain + 1}
@@ -129,19 +134,23 @@ def keep_old_side(
     rolling: Sequence[Wanted], snapshot: Snapshot
 ) -> tuple[list[ProtectTasks], list[str]]:
     """Before endpoints move: protect all of what runs, wherever the new side fits beside it."""
-    free = dict(free_gpus(snapshot))
+    free = free_gpus(snapshot)
     actions: list[ProtectTasks] = []
     notes: list[str] = []
     for wanted in rolling:
         running = _running(wanted)
-        if wanted.service is None or not running:
+        # Protected tasks count for ECS's upper limit: with 100 % nothing would ever start.
+        cramped = wanted.component.rollout.maximum_percent <= 100
+        if wanted.service is None or not running or cramped:
             continue
-        if not surge_fits(wanted.component, wanted.desired, free):
+        left = surge_left(wanted.component, wanted.desired, free)
+        if left is None:
             notes.append(
                 f"{wanted.component.name}: no free GPU slots for {wanted.desired} more: "
                 "the old replicas can not be kept beside the new ones"
             )
             continue
+        free = left
         open_tasks = [t for t in running if not is_protected(t, snapshot.observed_at)]
         if open_tasks:
             why = f"keep {len(open_tasks)} serving until the new revision is ready"
@@ -162,30 +171,84 @@ def relocates(wanted: Wanted) -> bool:
     )
 
 
-def new_side_ready(graph: Graph, dependants: Sequence[Wanted], snapshot: Snapshot) -> bool:
-    """Each dependant that should run has a ready replica of its service's revision."""
+def fresh_tasks(scene: Scene, wanted: Wanted) -> tuple[Task, ...]:
+    """Ready tasks of the new side; of a frontend those that its clients have had time to find."""
+    ready = ready_tasks(scene.graph, wanted.component, scene.snapshot, wanted.new_tasks)
+    if not wanted.component.is_frontend:
+        return ready
+    latest = scene.now - FOUND_SECONDS
+    return tuple(t for t in ready if scene.ready_since.get(t.arn, scene.now) <= latest)
+
+
+def new_side_ready(scene: Scene) -> bool:
+    """Each component that should run has a ready replica of its service's revision.
+
+    Of the infrastructure too: while its new replica is not ready, dependants still use the old.
+    """
     return all(
-        w.desired == 0
-        or (not w.rolls and ready_tasks(graph, w.component, snapshot, tasks=w.new_tasks))
-        for w in dependants
+        w.desired == 0 or (not w.rolls and bool(fresh_tasks(scene, w)))
+        for w in (*scene.infrastructure, *scene.dependants)
     )
 
 
-def tend_old_side(sides: Sequence[Wanted], snapshot: Snapshot, *, over: bool) -> list[ProtectTasks]:
-    """While endpoints move: renew what protects the old side; lift it once it is ``over``.
+def _rank(wanted: Wanted) -> int:
+    """Requests come in at the frontends, which need workers, and all need the infrastructure."""
+    if wanted.component.is_infrastructure:
+        return 2
+    return 0 if wanted.component.is_frontend else 1
 
-    It is not renewed beyond the progress deadline: then the new side is judged by itself.
+
+def _serves(scene: Scene, wanted: Wanted) -> frozenset[str]:
+    """ARNs of old tasks that are in use: registered, or at an address that dependants have."""
+    if not wanted.component.is_infrastructure:
+        tasks = ready_tasks(scene.graph, wanted.component, scene.snapshot, wanted.old_tasks)
+        return frozenset(t.arn for t in tasks)
+    injected = injected_endpoints(scene.graph, scene.snapshot).values()
+    urls = [url for ends in injected for url in (ends.etcd, ends.nats) if url]
+    hosts = {urlsplit(one).hostname for url in urls for one in url.split(",")}
+    return frozenset(t.arn for t in wanted.old_tasks if t.private_ip in hosts)
+
+
+def _in_the_way(scene: Scene, wanted: Wanted, kept: Sequence[Task]) -> list[Task]:
+    """Kept tasks that leave the new side no place within ECS's upper limit.
+
+    Protected tasks count for it: after two moves in a row both old sides would fill it for good.
     """
-    now = snapshot.observed_at
+    service = wanted.service
+    if service is None or wanted.new_tasks:
+        return []
+    upper = service.desired * (service.maximum_percent or 200) // 100
+    surplus = len(wanted.old_tasks) + 1 - max(upper, 1)
+    serves = _serves(scene, wanted)
+    ranked = sorted(kept, key=lambda t: (t.arn in serves, -(t.started_at or scene.now), t.arn))
+    return ranked[: max(0, surplus)]
+
+
+def tend_old_side(scene: Scene, sides: Sequence[Wanted], *, over: bool) -> list[ProtectTasks]:
+    """While endpoints move: renew what protects the old side, and lift it once it is ``over``.
+
+    Then the frontends go first, and those that they need once no old frontend is left. What leaves
+    no place beside it is let go at once. Nothing is renewed beyond the progress deadline: then the
+    new side is judged by itself.
+    """
+    now = scene.snapshot.observed_at
     actions = []
+    next_to_go = min((_rank(w) for w in sides if any(t.is_running for t in w.old_tasks)), default=0)
     for wanted in sides:
+        kept = [t for t in wanted.old_tasks if is_protected(t, now)]
+        if not kept:
+            continue
+        if over and _rank(wanted) <= next_to_go:
+            actions.append(_protect(wanted, kept, None, "the new revision is ready and routed"))
+            continue
+        crowding = _in_the_way(scene, wanted, kept)
+        if crowding:
+            why = "the new revision finds no place beside it"
+            actions.append(_protect(wanted, crowding, None, why))
         begun = wanted.primary.created_at if wanted.primary is not None else None
         deadline = wanted.component.rollout.progress_deadline_seconds
-        kept = [t for t in wanted.old_tasks if is_protected(t, now)]
-        if over and kept:
-            actions.append(_protect(wanted, kept, None, "the new revision is ready and routed"))
-        ending = [t for t in kept if _left(t, now) < RENEW_MINUTES]
-        if not over and ending and (begun is None or now - begun < deadline):
+        ending = [t for t in kept if t not in crowding and _left(t, now) < RENEW_MINUTES]
+        if ending and (begun is None or now - begun < deadline):
             why = "the new revision is not ready yet"
             actions.append(_protect(wanted, ending, PROTECTION_MINUTES, why))
     return actions

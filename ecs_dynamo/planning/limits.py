@@ -14,9 +14,14 @@ from ecs_dynamo.model.spec import RolloutSpec
 from ecs_dynamo.planning.canary import Canary, begins_with_canary, one_more
 from ecs_dynamo.planning.capacity import free_gpus, one_at_a_time, surge_fits
 from ecs_dynamo.planning.changes import same_limits
+from ecs_dynamo.planning.drain import is_protected
 from ecs_dynamo.planning.leaving import leaving_limits
 from ecs_dynamo.planning.reasons import lacks_place
 from ecs_dynamo.planning.wanted import Wanted
+
+PATIENCE_SECONDS = 120.0
+"""For so long a surge whose old side is kept waits for a place: what rolls beside it, and is not
+kept, gives back as many slots as it takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +60,16 @@ def _of_service(wanted: Wanted) -> Limits:
     )
 
 
+def _stuck(wanted: Wanted, snapshot: Snapshot) -> bool:
+    """The surge finds no place, and none is to be expected."""
+    service, primary, now = wanted.service, wanted.primary, snapshot.observed_at
+    if service is None or primary is None or primary.running + primary.pending > 0:
+        return False
+    begun = primary.created_at if primary.created_at is not None else now
+    kept = any(is_protected(t, now) for t in wanted.old_tasks)
+    return lacks_place(service) and (not kept or now - begun > PATIENCE_SECONDS)
+
+
 def limits_now(
     wanted: Wanted, snapshot: Snapshot, *, begins: bool, moves: bool, canary: Canary | None
 ) -> Limits:
@@ -75,9 +90,7 @@ def limits_now(
     own = _of_service(wanted)
     if canary is not None and not canary.baking and canary.mark is not None:
         return _fitting(wanted, snapshot)
-    primary = wanted.primary
-    stuck = primary is not None and primary.running + primary.pending == 0 and lacks_place(service)
-    if stuck and wanted.old_tasks:
+    if wanted.old_tasks and _stuck(wanted, snapshot):
         found = _fitting(wanted, snapshot)
         if found.note is not None and not same_limits(service, found.force):
             return found

@@ -101,6 +101,11 @@ def plan(graph: Graph, snapshot: Snapshot, memory: Memory, now: float) -> Plan:
         draft.wait(name, message)
 
     free = tuple(w for w in wanted if w.component.name not in obstacles)
+    ready_since = {
+        t.arn: memory.ready_since.get(t.arn, now)
+        for w in free
+        for t in ready_tasks(graph, w.component, snapshot)
+    }
     scene = Scene(
         graph=graph,
         snapshot=snapshot,
@@ -111,6 +116,7 @@ def plan(graph: Graph, snapshot: Snapshot, memory: Memory, now: float) -> Plan:
         dependants=tuple(w for w in free if not w.component.is_infrastructure),
         failures=failures.told,
         reasons=failures.reasons,
+        ready_since=ready_since,
     )
     draft.actions.extend(drain_noticed(free, snapshot))
     plan_infrastructure(draft, scene)
@@ -143,7 +149,13 @@ def plan(graph: Graph, snapshot: Snapshot, memory: Memory, now: float) -> Plan:
         decisions=tuple(decisions),
         replicas=replicas,
         notes=tuple(draft.notes),
-        memory=replace(memory, scaling=states, failed=failures.remembered, conditions=conditions),
+        memory=replace(
+            memory,
+            scaling=states,
+            failed=failures.remembered,
+            conditions=conditions,
+            ready_since=ready_since,
+        ),
         failures=failures.told,
         stuck=bool(failures.told) and not busy and not any(w.rolling for w in free),
     )
@@ -151,15 +163,15 @@ def plan(graph: Graph, snapshot: Snapshot, memory: Memory, now: float) -> Plan:
 
 def _tend_moves(draft: Draft, scene: Scene) -> None:
     """Endpoints that move: keep the old side until the new one is up and routed, then let it go."""
-    over = handover.new_side_ready(scene.graph, scene.dependants, scene.snapshot)
+    over = handover.new_side_ready(scene)
     asked = {a.component for a in draft.actions}
     sides = [
         w
         for w in (*scene.dependants, *scene.infrastructure)
-        if (w.component.is_infrastructure or handover.relocates(w))
-        and w.component.name not in asked
+        if w.component.is_infrastructure or handover.relocates(w)
     ]
-    draft.actions.extend(handover.tend_old_side(sides, scene.snapshot, over=over))
+    tended = handover.tend_old_side(scene, sides, over=over)
+    draft.actions.extend(a for a in tended if a.component not in asked)
 
 
 def _retire_orphans(draft: Draft, snapshot: Snapshot) -> None:

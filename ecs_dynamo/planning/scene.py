@@ -17,6 +17,7 @@ class Scene:
     """The graph, what was seen, and what is wanted of the components that may be touched.
 
     ``failures`` and ``reasons``: components whose declaration is held back, and why.
+    ``ready_since``: since when each ready task has been so, by ARN.
     """
 
     graph: Graph
@@ -28,3 +29,4 @@ class Scene:
     dependants: tuple[Wanted, ...]
     failures: Mapping[str, str]
     reasons: Mapping[str, str]
+    ready_since: Mapping[str, float]

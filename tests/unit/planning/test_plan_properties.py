@@ -14,6 +14,7 @@ from ecs_dynamo.model.plan import (
     DeleteService,
     Memory,
     Plan,
+    ProtectTasks,
     RegisterTaskDefinition,
     UpdateService,
 )
@@ -38,7 +39,12 @@ FAULTS = st.lists(
 
 
 def run_pass(
-    ecs: SimulatedEcs, wanted: Graph, memory: Memory, *, stop_after: int | None = None
+    ecs: SimulatedEcs,
+    wanted: Graph,
+    memory: Memory,
+    *,
+    stop_after: int | None = None,
+    seconds: float = 10.0,
 ) -> Plan:
     made = plan(wanted, ecs.snapshot(), memory, ecs.now)
     for index, action in enumerate(made.actions):
@@ -46,7 +52,7 @@ def run_pass(
             break
         ecs.apply(action)
         ecs.apply(action)  # a retried call must be harmless
-    ecs.step()
+    ecs.step(seconds)
     return made
 
 
@@ -212,6 +218,35 @@ def test_planned_change_of_etcd_keeps_the_graph_serving() -> None:
             break
     assert made.converged
     assert outages == 0
+
+
+def test_an_old_side_goes_frontends_first_then_workers_then_etcd() -> None:
+    wanted = graph(prefill=2)
+    ecs = SimulatedEcs(wanted, gpu_instances=8)
+    memory = converge(ecs, wanted, Memory(started_at=ecs.now)).memory
+    ecs.graph = wanted = with_image(wanted, "etcd-nats", "etcd:2")
+    order: list[str] = []
+    routed_at = None
+    for _ in range(60):
+        made = run_pass(ecs, wanted, memory, seconds=1.0)
+        memory = made.memory
+        freed = {
+            a.component
+            for a in made.actions
+            if isinstance(a, ProtectTasks) and a.minutes is None and "routed" in a.reason
+        }
+        order += sorted(freed)
+        new = [t for t in ecs.services["g-frontend"].tasks if t.revision.endswith(":2")]
+        if routed_at is None and any(ecs._routed(t.arn) for t in new):
+            routed_at = ecs.now
+        if "frontend" in freed:
+            # Clients have had time to find the new one.
+            assert routed_at is not None
+            assert ecs.now - routed_at >= 5.0
+        if made.converged:
+            break
+    assert made.converged
+    assert order == ["frontend", "decode", "prefill", "etcd-nats"]
 
 
 def test_a_template_change_rolls_workers_before_frontends_one_at_a_time() -> None:
