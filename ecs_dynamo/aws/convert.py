@@ -82,6 +82,17 @@ def to_service(raw: Json, cluster: str) -> Service:
         assign_public_ip=network.get("assignPublicIp") == "ENABLED",
         events=tuple(e.get("message", "") for e in raw.get("events", ())[:20]),
         rolled_back_at=_rolled_back_at(raw.get("events", ())),
+        capacity_providers=tuple(
+            (p["capacityProvider"].rsplit("/", 1)[-1], p.get("weight", 0), p.get("base", 0))
+            for p in raw.get("capacityProviderStrategy") or ()
+        ),
+        placement_strategy=tuple(
+            (s.get("type", ""), s.get("field", "")) for s in raw.get("placementStrategy") or ()
+        ),
+        placement_constraints=tuple(
+            (c.get("type", ""), c.get("expression", ""))
+            for c in raw.get("placementConstraints") or ()
+        ),
     )
 
 
@@ -146,6 +157,7 @@ def to_task(raw: Json, instance_ips: Mapping[str, str | None], protected: float 
         deployment=started
         if (started := raw.get("startedBy", "")).startswith("ecs-svc/")
         else None,
+        capacity_provider=raw.get("capacityProviderName"),
     )
 
 
@@ -172,7 +184,7 @@ def _count(resource: Json) -> int:
     return int(resource.get("integerValue", 0))
 
 
-def to_container_instance(raw: Json, private_ip: str | None) -> ContainerInstance:
+def to_container_instance(raw: Json, private_ip: str | None, daemons: int = 0) -> ContainerInstance:
     """A DescribeContainerInstances entry. GPU is a STRINGSET of device ids, PORTS of numbers."""
     registered = raw.get("registeredResources", ())
     remaining = raw.get("remainingResources", ())
@@ -191,4 +203,11 @@ def to_container_instance(raw: Json, private_ip: str | None) -> ContainerInstanc
         cpu_free=_count(_resource(remaining, "CPU")),
         memory_free=_count(_resource(remaining, "MEMORY")),
         used_ports=frozenset(int(p) for p in ports),
+        cpu=_count(_resource(registered, "CPU")),
+        memory=_count(_resource(registered, "MEMORY")),
+        tasks=raw.get("runningTasksCount", 0) + raw.get("pendingTasksCount", 0),
+        daemons=daemons,
+        attributes={k: v or "" for k, v in attributes.items()},
+        capacity_provider=raw.get("capacityProviderName"),
+        tags=tags_of(raw.get("tags", ())),
     )

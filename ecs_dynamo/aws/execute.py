@@ -14,6 +14,13 @@ from typing import Any
 
 import structlog
 
+from ecs_dynamo.aws.capacity import (
+    placement_request,
+    providers_request,
+    set_desired_capacity,
+    set_instances_state,
+    terminate_instance,
+)
 from ecs_dynamo.aws.client import Aws
 from ecs_dynamo.aws.convert import tags_of, to_revision
 from ecs_dynamo.aws.observe import RevisionCache
@@ -36,6 +43,9 @@ from ecs_dynamo.model.plan import (
     RegisterTaskDefinition,
     RetireRevisions,
     RevisionRef,
+    SetDesiredCapacity,
+    SetInstancesState,
+    TerminateInstance,
     UpdateService,
 )
 from ecs_dynamo.model.spec import NetworkSpec, RolloutSpec
@@ -150,6 +160,12 @@ class Executor:
                 return await self._drain(action)
             case RetireRevisions():
                 return await self._retire(action)
+            case SetDesiredCapacity():
+                return await set_desired_capacity(self._aws, action)
+            case SetInstancesState():
+                return await set_instances_state(self._aws, action, self._graph)
+            case TerminateInstance():
+                return await terminate_instance(self._aws, action)
 
     async def _register(self, action: RegisterTaskDefinition) -> bool:
         key = (action.family, action.fingerprint)
@@ -206,7 +222,6 @@ class Executor:
             "serviceName": action.service,
             "taskDefinition": arn,
             "desiredCount": action.desired,
-            "launchType": action.launch_type.value,
             "clientToken": token,
             "deploymentConfiguration": _limits(action.rollout),
             "tags": _tags(action.tags),
@@ -215,8 +230,11 @@ class Executor:
         }
         if action.network is not None:
             request["networkConfiguration"] = _network(action.network)
-        if action.distinct_instances:
-            request["placementConstraints"] = [{"type": "distinctInstance"}]
+        if action.capacity_providers:
+            request["capacityProviderStrategy"] = providers_request(action.capacity_providers)
+        else:
+            request["launchType"] = action.launch_type.value
+        request |= placement_request(action.strategy or None, action.constraints or None)
         if action.target_group_arn and action.container_port:
             name, port = action.container_port
             request["loadBalancers"] = [
@@ -259,6 +277,10 @@ class Executor:
             request["deploymentConfiguration"] = _limits(action.rollout)
         if action.network is not None:
             request["networkConfiguration"] = _network(action.network)
+        if action.capacity_providers is not None:
+            request["capacityProviderStrategy"] = providers_request(action.capacity_providers)
+            request["forceNewDeployment"] = True
+        request |= placement_request(action.strategy, action.constraints)
         await self._aws.call("ecs", "UpdateService", **request)
         return True
 

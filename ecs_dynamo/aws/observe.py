@@ -11,6 +11,13 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
+from ecs_dynamo.aws.capacity import (
+    InstanceSizes,
+    count_daemons,
+    daemon_groups,
+    look_at_groups,
+    look_at_providers,
+)
 from ecs_dynamo.aws.client import Aws
 from ecs_dynamo.aws.convert import (
     epoch,
@@ -20,6 +27,7 @@ from ecs_dynamo.aws.convert import (
     to_task,
 )
 from ecs_dynamo.aws.families import Families
+from ecs_dynamo.model.capacity import AutoScalingGroup, CapacityProvider
 from ecs_dynamo.model.errors import AwsError
 from ecs_dynamo.model.graph import TAG_FINGERPRINT, Component, Graph
 from ecs_dynamo.model.snapshot import (
@@ -51,6 +59,7 @@ class RevisionCache:
     def __init__(self) -> None:
         self._known: dict[str, Revision] = {}
         self.families = Families()
+        self.sizes = InstanceSizes()
 
     def get(self, arn: str) -> Revision | None:
         return self._known.get(arn)
@@ -163,10 +172,15 @@ class _Look:
         )
         if not arns:
             return ()
+        sized = any(g.cluster == cluster for g in self.graph.capacity.auto_scaling_groups)
+        tagged: Json = {"include": ["TAGS"]} if sized else {}
         answers = await asyncio.gather(
             *(
                 self.aws.call(
-                    "ecs", "DescribeContainerInstances", cluster=cluster, containerInstances=list(b)
+                    *("ecs", "DescribeContainerInstances"),
+                    cluster=cluster,
+                    containerInstances=list(b),
+                    **tagged,
                 )
                 for b in _batches(arns, INSTANCES_A_CALL)
             )
@@ -241,13 +255,18 @@ async def observe_ecs(
         dict.fromkeys(graph.clusters, clusters) if isinstance(clusters, Unknown) else clusters
     )
     live = [name for name in graph.clusters if present[name] is True]
-    services, instances, running = await asyncio.gather(
+    services, instances, running, providers, groups = await asyncio.gather(
         _by_cluster(live, lambda c: look.guard("services", look.services(c))),
         _by_cluster(
             _ec2_clusters(graph, live), lambda c: look.guard("instances", look.instances(c))
         ),
         _by_cluster(live, lambda c: look.guard("tasks", look.tasks(c, "RUNNING"))),
+        _declared_providers(look, live),
+        _declared_groups(look),
     )
+    for name in {g.cluster for g in graph.capacity.auto_scaling_groups if g.cluster in instances}:
+        daemons = look.guard("daemon services", daemon_groups(aws, name))
+        instances[name] = count_daemons(instances[name], running[name], await daemons)
     parts = await asyncio.gather(
         *(
             _component(look, component, present, services, instances, running)
@@ -261,7 +280,25 @@ async def observe_ecs(
         clusters=present,
         container_instances=instances,
         orphans=_orphans(graph, present, services),
+        providers=providers,
+        groups=groups,
     )
+
+
+async def _declared_providers(
+    look: _Look, live: Sequence[str]
+) -> Observed[Mapping[str, CapacityProvider]]:
+    declared = [c for c in look.graph.components if c.capacity_providers]
+    if not declared or any(c.cluster not in live for c in declared):
+        return {}
+    return await look.guard("capacity providers", look_at_providers(look.aws, look.graph))
+
+
+async def _declared_groups(look: _Look) -> Observed[Mapping[str, AutoScalingGroup]]:
+    if not look.graph.capacity.auto_scaling_groups:
+        return {}
+    sizes = look.cache.sizes
+    return await look.guard("Auto Scaling groups", look_at_groups(look.aws, look.graph, sizes))
 
 
 def _ec2_clusters(graph: Graph, live: Sequence[str]) -> list[str]:

@@ -57,7 +57,7 @@ def plan_line(line: str) -> None:
         else "red"
         if stripped.startswith("- ")
         else "yellow"
-        if stripped.startswith("wait: ")
+        if stripped.startswith(("wait: ", "short: "))
         else "dim"
         if stripped.startswith("note: ")
         else None

@@ -15,6 +15,7 @@ from ecs_dynamo.config.report import Report
 from ecs_dynamo.config.task_definitions import CONTAINERS, TaskDefinition, set_environment
 from ecs_dynamo.config.variables import SecretReference, VariableError, Variables
 from ecs_dynamo.config.yaml_lines import Document, FieldPath
+from ecs_dynamo.model.capacity_spec import CapacitySpec
 from ecs_dynamo.model.graph import Component, Graph, Role
 from ecs_dynamo.model.spec import ComponentSpec, GraphSpec, InfraServiceSpec
 
@@ -146,13 +147,15 @@ def _component(
         cluster=component.cluster or spec.clusters.workers,
         service=service,
         family=service,
-        launch_type=component.launch_type,
+        launch_type=component.effective_launch_type,
         replicas=component.replicas,
         template=template,
         network=component.network or spec.network,
         rollout=component.rollout,
         scaling=component.scaling,
         target_group_arn=component.target_group_arn,
+        capacity_providers=component.capacity_providers,
+        placement=component.placement,
     )
     return Built(made, place, definition, main)
 
@@ -169,4 +172,14 @@ def build_graph(spec: GraphSpec, built: list[Built], region: str | None) -> Grap
         external_etcd=infra.etcd.endpoints if infra.etcd else (),
         external_nats=infra.nats.endpoints if infra.nats else (),
         tags=dict(spec.tags),
+        capacity=_capacity(spec),
     )
+
+
+def _capacity(spec: GraphSpec) -> CapacitySpec:
+    """The declared capacity with every group's cluster named."""
+    groups = tuple(
+        g.model_copy(update={"cluster": g.cluster or spec.clusters.workers})
+        for g in spec.capacity.auto_scaling_groups
+    )
+    return spec.capacity.model_copy(update={"auto_scaling_groups": groups})

@@ -18,7 +18,7 @@ from ecs_dynamo.config.build import RESERVED_NAMES
 from ecs_dynamo.config.report import Report
 from ecs_dynamo.config.yaml_lines import Document, FieldPath
 from ecs_dynamo.model.graph import WORKER_ROLES, Role
-from ecs_dynamo.model.spec import ComponentSpec, GraphSpec, ScalingSpec
+from ecs_dynamo.model.spec import ComponentSpec, GraphSpec, LaunchType, ScalingSpec
 
 _RESERVED_TAGS: Final = ("aws:", "ecs-dynamo:")
 _MAX_TAGS: Final = 46
@@ -33,6 +33,7 @@ def check_graph(spec: GraphSpec, document: Document, report: Report) -> None:
     _check_nats(spec, document, report)
     _check_external_endpoints(spec, document, report)
     _check_tags(spec, document, report)
+    _check_capacity(spec, document, report)
     for index, component in enumerate(spec.components):
         _check_component(component, ("components", index), document, report)
 
@@ -131,6 +132,22 @@ def _check_tags(spec: GraphSpec, document: Document, report: Report) -> None:
         if not 1 <= len(key) <= 128 or len(value) > 256:
             message = "AWS takes tag keys of 1 to 128 and values of up to 256 characters"
             report.error(document, path, message, "shorten it")
+
+
+def _check_capacity(spec: GraphSpec, document: Document, report: Report) -> None:
+    workers = spec.clusters.workers
+    used = {
+        c.cluster or workers for c in spec.components if c.effective_launch_type is LaunchType.EC2
+    }
+    for index, group in enumerate(spec.capacity.auto_scaling_groups):
+        cluster = group.cluster or workers
+        if cluster not in used:
+            report.error(
+                document,
+                ("capacity", "autoScalingGroups", index, "cluster" if group.cluster else "name"),
+                f"no component runs on EC2 in cluster {cluster}: the group would serve none",
+                f"name one of {', '.join(sorted(used))}" if used else "remove the group",
+            )
 
 
 def _is_http(url: str) -> bool:

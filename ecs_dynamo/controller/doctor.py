@@ -11,6 +11,7 @@ from ecs_dynamo.aws.client import Aws
 from ecs_dynamo.aws.observe import RevisionCache, observe_ecs
 from ecs_dynamo.model.errors import AwsError
 from ecs_dynamo.model.graph import Graph
+from ecs_dynamo.planning.capacity_diagnosis import check_capacity
 from ecs_dynamo.planning.diagnosis import (
     Finding,
     Severity,
@@ -23,7 +24,7 @@ from ecs_dynamo.planning.diagnosis import (
 )
 from ecs_dynamo.planning.iam import daemon_policy, graph_roles
 
-SERVICES = ("ecs", "ec2", "sts", "iam", "secretsmanager", "ssm")
+SERVICES = ("ecs", "ec2", "sts", "iam", "secretsmanager", "ssm", "autoscaling")
 CHECK_SECONDS = 30.0
 
 
@@ -91,7 +92,11 @@ async def _identity(aws: Aws, graph: Graph) -> list[Finding]:
 
 async def _ecs(aws: Aws, graph: Graph) -> list[Finding]:
     seen = await observe_ecs(aws, graph, time.time(), CHECK_SECONDS / 2, RevisionCache())
-    return [*check_clusters(graph, seen), *check_gpus(graph, seen)]
+    return [
+        *check_clusters(graph, seen),
+        *check_gpus(graph, seen),
+        *check_capacity(graph, seen),
+    ]
 
 
 def _filter(name: str, values: Iterable[str]) -> list[dict[str, object]]:

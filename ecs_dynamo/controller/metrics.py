@@ -68,7 +68,7 @@ class Metrics:
         )
         self._replicas = Gauge(
             "ecs_dynamo_replicas",
-            "Replicas by state (desired, running, ready).",
+            "Replicas by state (desired, running, ready; unplaced: they find no place).",
             (*component, "state"),
             registry=registry,
         )
@@ -129,6 +129,8 @@ class Metrics:
         for name, counts in done.plan.replicas.items():
             for state in ("desired", "running", "ready"):
                 self._replicas.labels(graph, name, state).set(getattr(counts, state))
+            short = (s.replicas for s in done.plan.shortages if s.component == name)
+            self._replicas.labels(graph, name, "unplaced").set(sum(short))
         for condition in done.plan.conditions:
             self._conditions.labels(graph, condition.component or "", condition.type.value).set(
                 condition.status

@@ -189,6 +189,7 @@ def services_needed(graph: Graph, settings: Settings) -> tuple[str, ...]:
         for name, used in (
             ("cloudwatch", "cloudwatch" in sources),
             ("dynamodb", settings.lease_table is not None),
+            ("autoscaling", bool(graph.capacity.auto_scaling_groups)),
         )
         if used
     ]

@@ -57,6 +57,7 @@ def plan_document(plan: Plan, snapshot: Snapshot | None = None) -> Json:
         ],
         "waits": document(plan.waits),
         "notes": list(plan.notes),
+        "shortages": document(plan.shortages),
         "endpoints": document(plan.endpoints),
         "decisions": document(plan.decisions),
         "text": describe(plan, snapshot),
@@ -99,6 +100,9 @@ def _component(graph: Graph, component: Component, done: Pass) -> Json:
             else None
         ),
         "replicas": document(counts) if counts else None,
+        "shortage": next(
+            (document(s) for s in done.plan.shortages if s.component == component.name), None
+        ),
         "deployments": document(service.deployments) if service else [],
         "tasks": [_task(t, ready) for t in known_tasks(seen)],
         "event": service.events[0] if service and service.events else None,

@@ -13,7 +13,10 @@ from typing import Any
 import aiohttp
 import boto3
 from aiohttp import web
+from moto.ec2.models import ec2_backends
 from moto.server import ThreadedMotoServer
+
+from ecs_dynamo.local.state import ACCOUNT
 
 VPC = "127.1.0.0/16"
 _HOP_HEADERS = frozenset({"connection", "transfer-encoding", "content-length", "content-encoding"})
@@ -36,6 +39,9 @@ class Moto:
         host, port = self._server.get_host_and_port()
         self._url = f"http://{host}:{port}"
         self._session = aiohttp.ClientSession(auto_decompress=False)
+        # moto keeps its state in the process: without this, one of an earlier server would be seen.
+        async with self._session.post(f"{self._url}/moto-api/reset") as answer:
+            answer.raise_for_status()
 
     async def stop(self) -> None:
         """Stop it."""
@@ -92,6 +98,12 @@ class Moto:
         """End an EC2 instance."""
         ec2 = self.client("ec2")
         await asyncio.to_thread(lambda: ec2.terminate_instances(InstanceIds=[instance_id]))
+
+    def readdress(self, instance_id: str, address: str) -> None:
+        """Have EC2 tell another private IP of an instance: moto's own would reach nothing."""
+        interface = ec2_backends[ACCOUNT][self._region].get_instance(instance_id).nics[0]
+        interface.private_ip_address = address
+        interface.private_ip_addresses[0]["PrivateIpAddress"] = address
 
     async def secret(self, reference: str) -> str:
         """The value behind a container's ``valueFrom``. LookupError where there is none."""

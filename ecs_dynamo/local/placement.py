@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+import secrets
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from ecs_dynamo.local.expressions import matches
 
 NO_INSTANCE = (
     "was unable to place a task because no container instance met all of its requirements."
@@ -34,6 +37,43 @@ class Room:
     used_ports: frozenset[int]
     same_group: int = 0
     active: bool = True
+    attributes: Mapping[str, str] = field(default_factory=dict)
+
+    def named(self, arn: str) -> Room:
+        """The same room of another instance."""
+        return replace(self, arn=arn)
+
+    def take(self, need: Need) -> Room:
+        """What is left with a task more."""
+        return replace(
+            self,
+            cpu=self.cpu - need.cpu,
+            memory=self.memory - need.memory,
+            gpus=self.gpus - need.gpus,
+            used_ports=self.used_ports | need.ports,
+            same_group=self.same_group + 1,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """Placement constraints and strategies of a service or task, in the API's shapes."""
+
+    distinct: bool = False
+    expressions: tuple[str, ...] = ()
+    strategy: tuple[Mapping[str, str], ...] = ()
+
+
+def rules_of(
+    constraints: Iterable[Mapping[str, str]], strategy: Sequence[Mapping[str, str]]
+) -> Rules:
+    """From a request's placementConstraints and placementStrategy."""
+    wanted = list(constraints)
+    return Rules(
+        any(c.get("type") == "distinctInstance" for c in wanted),
+        tuple(c["expression"] for c in wanted if c.get("type") == "memberOf"),
+        tuple(strategy),
+    )
 
 
 def need_of(content: Mapping[str, object], network_mode: str) -> Need:
@@ -45,7 +85,7 @@ def need_of(content: Mapping[str, object], network_mode: str) -> Need:
         cpu = sum(int(str(c.get("cpu") or 0)) for c in containers)
     if not memory:
         memory = sum(
-            int(str(c.get("memory") or c.get("memoryReservation") or 0)) for c in containers
+            int(str(c.get("memoryReservation") or c.get("memory") or 0)) for c in containers
         )
     gpus = sum(
         int(str(r["value"]))
@@ -67,12 +107,14 @@ def _mappings(value: object) -> Iterable[Mapping[str, object]]:
     return value if isinstance(value, list) else ()
 
 
-def shortage(need: Need, room: Room, distinct: bool) -> str | None:
+def shortage(need: Need, room: Room, rules: Rules) -> str | None:
     """Why the task does not fit, in ECS's words (RESOURCE:GPU, ...); None where it fits."""
     if not room.active:
         return "AGENT"
-    if distinct and room.same_group:
-        return "MemberOf placement constraint unsatisfied."
+    if rules.distinct and room.same_group:
+        return "distinctInstance placement constraint unsatisfied."
+    if not all(matches(text, room.attributes) for text in rules.expressions):
+        return "memberOf placement constraint unsatisfied."
     if need.gpus > room.gpus:
         return "RESOURCE:GPU"
     if need.cpu > room.cpu:
@@ -84,17 +126,53 @@ def shortage(need: Need, room: Room, distinct: bool) -> str | None:
     return None
 
 
-def place(need: Need, rooms: Iterable[Room], distinct: bool = False) -> tuple[str | None, str]:
-    """The instance to use and "", or None and the reason; spreads a group over instances."""
-    best: tuple[tuple[int, int, int, str], str] | None = None
+NONE = Rules()
+
+
+def place(need: Need, rooms: Iterable[Room], rules: Rules = NONE) -> tuple[str | None, str]:
+    """The instance to use and "", or None and the reason."""
+    everywhere = list(rooms)
+    fitting: list[Room] = []
     reason = "no container instances were found in your cluster"
-    for room in rooms:
-        short = shortage(need, room, distinct)
-        if short is not None:
+    for room in everywhere:
+        short = shortage(need, room, rules)
+        if short is None:
+            fitting.append(room)
+        else:
             reason = short
-            continue
-        # Without a GPU of its own a task goes where the fewest GPU slots are left to block.
-        key = (room.same_group, room.gpus if need.gpus == 0 else -room.gpus, -room.memory, room.arn)
-        if best is None or key < best[0]:
-            best = (key, room.arn)
-    return (best[1], "") if best else (None, reason)
+    if not fitting:
+        return None, reason
+    for step in rules.strategy:
+        fitting = _narrow(step, fitting, everywhere)
+    # Spreads a group over instances. Without a GPU of its own a task goes where the fewest GPU
+    # slots are left to block.
+    best = min(
+        fitting,
+        key=lambda r: (r.same_group, r.gpus if need.gpus == 0 else -r.gpus, -r.memory, r.arn),
+    )
+    return best.arn, ""
+
+
+def _narrow(step: Mapping[str, str], fitting: list[Room], rooms: Iterable[Room]) -> list[Room]:
+    """The candidates that are best by one strategy."""
+    kind, by = step.get("type"), step.get("field", "")
+    if kind == "random":
+        return [secrets.choice(fitting)]
+    if kind == "binpack":
+        least = min(_left(room, by) for room in fitting)
+        return [room for room in fitting if _left(room, by) == least]
+    counts: dict[str, int] = {}
+    for room in rooms:
+        counts[_value(room, by)] = counts.get(_value(room, by), 0) + room.same_group
+    fewest = min(counts[_value(room, by)] for room in fitting)
+    return [room for room in fitting if counts[_value(room, by)] == fewest]
+
+
+def _left(room: Room, by: str) -> int:
+    return room.cpu if by.lower() == "cpu" else room.memory
+
+
+def _value(room: Room, by: str) -> str:
+    if by.startswith("attribute:"):
+        return room.attributes.get(by.removeprefix("attribute:"), "")
+    return room.arn

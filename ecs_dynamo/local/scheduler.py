@@ -5,9 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections import Counter
+from collections.abc import Callable
 
 from ecs_dynamo.local.deployments import ServiceView, TaskView, decide, failure_threshold
-from ecs_dynamo.local.placement import NO_INSTANCE, TROUBLESHOOTING
+from ecs_dynamo.local.placement import NO_INSTANCE, TROUBLESHOOTING, Rules, rules_of
+from ecs_dynamo.local.protocol import Json
+from ecs_dynamo.local.providers import FARGATE, next_provider
 from ecs_dynamo.local.state import Deployment, Service, State, Task, TaskDefinition
 from ecs_dynamo.local.tasks import PlacementError, Tasks
 
@@ -19,10 +23,23 @@ LAUNCH_BACKOFF_SECONDS = 0.5
 LAUNCH_BACKOFF_MAX_SECONDS = 60.0
 
 
+def _rules(request: Json) -> Rules:
+    return rules_of(request.get("placementConstraints", ()), request.get("placementStrategy", ()))
+
+
+def _launch_type(request: Json, provider: str | None) -> str:
+    if provider is not None:
+        return "FARGATE" if provider in FARGATE else "EC2"
+    return str(request.get("launchType", "EC2"))
+
+
 class Scheduler:
     """Runs until cancelled; `wake` asks for a round now."""
 
-    def __init__(self, state: State, tasks: Tasks) -> None:
+    def __init__(
+        self, state: State, tasks: Tasks, scale: Callable[[], None] = lambda: None
+    ) -> None:
+        self._scale = scale
         self._state = state
         self._tasks = tasks
         self._wake = asyncio.Event()
@@ -50,6 +67,7 @@ class Scheduler:
             except Exception:
                 # One service that can not be scheduled must not stop the others.
                 _log.exception("service %s could not be scheduled", service.name)
+        self._scale()
 
     def _drain(self, service: Service) -> None:
         """Tasks that do not run yet on instances that are DRAINING are stopped at once; those that
@@ -75,6 +93,7 @@ class Scheduler:
             return
         if service.status != "ACTIVE":
             return
+        self._place_waiting(service)
         self._count_failures(service, tasks)
         primary, now = service.primary, self._state.now()
         primary.desired = service.desired
@@ -122,23 +141,21 @@ class Scheduler:
 
     def _start(self, service: Service, deployment: Deployment, count: int) -> None:
         started: list[str] = []
-        distinct = any(
-            c.get("type") == "distinctInstance"
-            for c in service.request.get("placementConstraints", ())
-        )
         now = self._state.now()
         for _ in range(count):
+            provider = self._provider(service, deployment)
             try:
                 task = self._tasks.create(
                     self._state.clusters[service.cluster],
                     deployment.definition,
-                    launch_type=service.request.get("launchType", "EC2"),
+                    launch_type=_launch_type(service.request, provider),
                     group=f"service:{service.name}",
                     network=deployment.network,
                     service=service.name,
                     deployment=deployment.id,
                     started_by=deployment.id,
-                    distinct=distinct,
+                    rules=_rules(service.request),
+                    provider=provider,
                     tags=service.tags
                     if service.request.get("propagateTags") == "SERVICE"
                     else deployment.definition.tags
@@ -153,6 +170,26 @@ class Scheduler:
         if started:
             service.steady = False
             service.say(f"has started {len(started)} tasks: {' '.join(started)}.", now)
+
+    def _provider(self, service: Service, deployment: Deployment) -> str | None:
+        """The capacity provider of the deployment's next task."""
+        strategy = deployment.strategy
+        if not strategy:
+            return None
+        counts = Counter(
+            t.provider
+            for t in self._state.service_tasks(service)
+            if t.alive and t.provider and t.deployment == deployment.id
+        )
+        return next_provider(strategy, {k: v for k, v in counts.items() if k})
+
+    def _place_waiting(self, service: Service) -> None:
+        for task in self._state.service_tasks(service):
+            if task.waits and task.alive:
+                deployment = next(
+                    (d for d in service.deployments if d.id == task.deployment), service.primary
+                )
+                self._tasks.place_waiting(task, _rules(service.request), deployment.network)
 
     def _count_failures(self, service: Service, tasks: list[Task]) -> None:
         """Failures of a deployment that has had no success yet, and the pause before the next."""
@@ -231,6 +268,7 @@ class Scheduler:
             created_at=now,
             updated_at=now,
             network=service.request.get("networkConfiguration"),
+            strategy=service.request.get("capacityProviderStrategy") or [],
         )
         made.rollout_reason = f"ECS deployment {made.id} in progress."
         service.deployments.insert(0, made)

@@ -13,6 +13,7 @@ from typing import Self
 from aiohttp import web
 
 from ecs_dynamo.local.faults import Call, Faults
+from ecs_dynamo.local.groups import Groups
 from ecs_dynamo.local.handlers import OPERATIONS, Context
 from ecs_dynamo.local.moto import Moto
 from ecs_dynamo.local.protocol import TARGET_PREFIX, EcsError, Json, parse, serialise
@@ -44,7 +45,8 @@ class LocalEcs:
         self._tasks = Tasks(
             self.state, images, directory.absolute(), self._moto.secret, self._changed
         )
-        self._scheduler = Scheduler(self.state, self._tasks)
+        self.groups = Groups(self.state, self._moto, self._changed, self._gone)
+        self._scheduler = Scheduler(self.state, self._tasks, self.groups.scale)
         self._context = Context(self.state, self._tasks, self._scheduler)
         self._running: asyncio.Task[None] | None = None
         self._runner: web.AppRunner | None = None
@@ -93,6 +95,7 @@ class LocalEcs:
         if self._running is not None:
             self._running.cancel()
             await asyncio.gather(self._running, return_exceptions=True)
+        await self.groups.close()
         await self._tasks.close(CLOSE_SECONDS)
         if self._runner is not None:
             await self._runner.cleanup()
@@ -135,12 +138,17 @@ class LocalEcs:
 
     async def remove_instance(self, arn: str) -> None:
         """The instance is gone at once, as a terminated one is: its tasks are killed."""
+        instance = self.state.instances[arn.rsplit("/", 1)[-1]]
+        await self._gone(arn)
+        await self._moto.terminate_instance(instance.ec2_id)
+
+    async def _gone(self, arn: str) -> None:
         instance = self.state.instances.pop(arn.rsplit("/", 1)[-1])
         for task in self.state.on_instance(instance):
             if task.process is not None:
                 await task.process.kill(9)
             self._tasks.stop(task, "TerminationNotice", "Host EC2 (instance) terminated.")
-        await self._moto.terminate_instance(instance.ec2_id)
+        self._scheduler.wake()
 
     async def _health(self, _: web.Request) -> web.Response:
         return web.json_response({"status": "ok"})
@@ -173,8 +181,15 @@ class LocalEcs:
             scope = _SCOPE.search(request.headers.get("Authorization", ""))
             form = re.search(rb"(?:^|&)Action=(\w+)", body)
             operation = form[1].decode() if form else target.rpartition(".")[2]
-            self._faults.record(scope[1] if scope else "unknown", operation, agent)
-            return await self._moto.forward(request, body)
+            service = scope[1] if scope else "unknown"
+            self._faults.record(service, operation, agent)
+            answer = await self._moto.forward(request, body)
+            # What may have added or ended instances: the groups', and those of a terminated one.
+            if (service, operation[:8]) != ("autoscaling", "Describe") and (
+                service == "autoscaling" or operation == "TerminateInstances"
+            ):
+                self.groups.look()
+            return answer
         operation = target.removeprefix(TARGET_PREFIX)
         self._faults.record("ecs", operation, agent)
         try:

@@ -73,7 +73,8 @@ def _deployment_shape(state: State, service: Service, deployment: Deployment) ->
         "failedTasks": deployment.failed,
         "createdAt": deployment.created_at,
         "updatedAt": deployment.updated_at,
-        "launchType": service.request.get("launchType", "EC2"),
+        "launchType": None if deployment.strategy else service.request.get("launchType", "EC2"),
+        "capacityProviderStrategy": deployment.strategy,
         "networkConfiguration": deployment.network,
         "rolloutState": deployment.rollout_state,
         "rolloutStateReason": deployment.rollout_reason,
@@ -95,7 +96,9 @@ def service_shape(state: State, service: Service, include: list[str]) -> Json:
         "pendingCount": sum(
             1 for t in tasks if t.alive and t.last_status in ("PROVISIONING", "PENDING")
         ),
-        "launchType": request.get("launchType", "EC2"),
+        "launchType": None
+        if request.get("capacityProviderStrategy")
+        else request.get("launchType", "EC2"),
         "platformVersion": "LATEST" if fargate else None,
         "taskDefinition": service.primary.definition.arn,
         "deploymentConfiguration": {
@@ -115,7 +118,7 @@ def service_shape(state: State, service: Service, include: list[str]) -> Json:
         "placementConstraints": request.get("placementConstraints", []),
         "placementStrategy": request.get("placementStrategy", []),
         "networkConfiguration": request.get("networkConfiguration"),
-        "capacityProviderStrategy": request.get("capacityProviderStrategy"),
+        "capacityProviderStrategy": request.get("capacityProviderStrategy", []),
         "schedulingStrategy": request.get("schedulingStrategy", "REPLICA"),
         "deploymentController": request.get("deploymentController", {"type": "ECS"}),
         "enableECSManagedTags": request.get("enableECSManagedTags", False),
@@ -156,6 +159,7 @@ def task_shape(state: State, task: Task, include: list[str]) -> Json:
         "desiredStatus": task.desired_status,
         "healthStatus": task.health,
         "launchType": task.launch_type,
+        "capacityProviderName": task.provider,
         "group": task.group,
         "startedBy": task.started_by,
         "cpu": str(content.get("cpu") or "0"),
@@ -207,7 +211,8 @@ def instance_shape(state: State, instance: Instance, room: Room, include: list[s
         "status": instance.status,
         "agentConnected": instance.agent_connected,
         "version": 1,
-        "runningTasksCount": sum(1 for t in tasks if t.last_status == "RUNNING"),
+        # ECS counts those whose desired status is RUNNING (API reference, ContainerInstance).
+        "runningTasksCount": sum(1 for t in tasks if t.last_status == "RUNNING" and t.alive),
         "pendingTasksCount": sum(1 for t in tasks if t.last_status in ("PENDING", "PROVISIONING")),
         "registeredAt": instance.registered_at,
         "registeredResources": _resources(
@@ -220,11 +225,9 @@ def instance_shape(state: State, instance: Instance, room: Room, include: list[s
             room.gpus,
         ),
         "attributes": [
-            {"name": "ecs.availability-zone", "value": instance.zone},
-            {"name": "ecs.instance-type", "value": instance.instance_type},
-            {"name": "ecs.os-type", "value": "linux"},
-            *({"name": k, "value": v} for k, v in instance.attributes.items()),
+            {"name": name, "value": value} for name, value in instance.all_attributes.items()
         ],
         "attachments": [],
+        "capacityProviderName": state.provider_of(instance),
         "tags": instance.tags if "TAGS" in include else [],
     }

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ecs_dynamo.local.network import Addresses
 from ecs_dynamo.local.protocol import EcsError, Json, client_error
+from ecs_dynamo.local.providers import Provider
 
 if TYPE_CHECKING:
     from ecs_dynamo.local.runtime import TaskProcess
@@ -70,6 +71,18 @@ class Instance:
     agent_connected: bool = True
     attributes: dict[str, str] = field(default_factory=dict)
     tags: list[Json] = field(default_factory=list)
+    group: str | None = None
+    """The Auto Scaling group that it belongs to."""
+
+    @property
+    def all_attributes(self) -> dict[str, str]:
+        """ECS's own attributes and the instance's."""
+        return {
+            "ecs.availability-zone": self.zone,
+            "ecs.instance-type": self.instance_type,
+            "ecs.os-type": "linux",
+            **self.attributes,
+        }
 
 
 @dataclass(slots=True)
@@ -112,6 +125,9 @@ class Task:
     tags: list[Json] = field(default_factory=list)
     version: int = 1
     process: TaskProcess | None = None
+    provider: str | None = None
+    waits: bool = False
+    """It waits for its capacity provider to add an instance."""
 
     @property
     def id(self) -> str:
@@ -164,6 +180,7 @@ class Deployment:
     not_before: float = 0.0
     launch_failures: int = 0
     network: Json | None = None
+    strategy: list[Json] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -206,6 +223,7 @@ class State:
         self.instances: dict[str, Instance] = {}
         self.services: dict[tuple[str, str], Service] = {}
         self.tasks: dict[str, Task] = {}
+        self.providers: dict[str, Provider] = {}
         self.addresses = Addresses()
         self.run_tokens: dict[str, list[str]] = {}
         self._numbers = itertools.count(1)
@@ -258,6 +276,18 @@ class State:
             for t in self.tasks.values()
             if t.service == service.name and t.cluster == service.cluster
         ]
+
+    def provider_of(self, instance: Instance) -> str | None:
+        """The capacity provider of its cluster that its Auto Scaling group belongs to."""
+        attached = self.clusters[instance.cluster].capacity_providers
+        return next(
+            (
+                p.name
+                for p in self.providers.values()
+                if p.group is not None and p.group == instance.group and p.name in attached
+            ),
+            None,
+        )
 
     def on_instance(self, instance: Instance) -> list[Task]:
         """Tasks that hold resources of ``instance``."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from ecs_dynamo.local.network import Forwarder
-from ecs_dynamo.local.placement import Room, need_of, place
+from ecs_dynamo.local.placement import NONE, Room, Rules, need_of, place, rules_of
 from ecs_dynamo.local.protocol import Json
 from ecs_dynamo.local.runtime import (
     CannotPullContainerError,
@@ -46,13 +47,29 @@ class Tasks:
         self._running: dict[str, asyncio.Task[None]] = {}
         self._forwarders: dict[str, list[Forwarder]] = {}
 
-    def _rooms(self, cluster: Cluster, group: str) -> list[Room]:
-        rooms: list[Room] = []
-        for instance in self._state.instances.values():
-            if instance.cluster != cluster.name:
-                continue
-            rooms.append(self.room(instance, group))
-        return rooms
+    def _place(
+        self,
+        cluster: Cluster,
+        definition: TaskDefinition,
+        group: str,
+        rules: Rules,
+        provider: str | None,
+    ) -> Instance:
+        """An instance with room, of ``provider`` where there is one. Raises `PlacementError`."""
+        state = self._state
+        own = rules_of(definition.content.get("placementConstraints", ()), ())
+        merged = replace(rules, expressions=(*rules.expressions, *own.expressions))
+        rooms = [
+            self.room(instance, group)
+            for instance in state.instances.values()
+            if instance.cluster == cluster.name
+            and (provider is None or state.provider_of(instance) == provider)
+        ]
+        need = need_of(definition.content, definition.network_mode)
+        arn, reason = place(need, rooms, merged)
+        if arn is None:
+            raise PlacementError(reason)
+        return state.instances[arn.rsplit("/", 1)[-1]]
 
     def room(self, instance: Instance, group: str = "") -> Room:
         """What ``instance`` has left."""
@@ -74,6 +91,7 @@ class Tasks:
             frozenset({*fixed, *dynamic}),
             sum(1 for t in on_it if t.group == group),
             instance.status == "ACTIVE" and instance.agent_connected,
+            instance.all_attributes,
         )
 
     def create(
@@ -87,19 +105,25 @@ class Tasks:
         service: str | None = None,
         deployment: str | None = None,
         started_by: str | None = None,
-        distinct: bool = False,
+        rules: Rules = NONE,
+        provider: str | None = None,
         overrides: Json | None = None,
         tags: list[Json] | None = None,
     ) -> Task:
-        """Place a task and begin to run it. Raises `PlacementError`."""
+        """Place a task and begin to run it. Raises `PlacementError`.
+
+        Where its capacity provider can add instances, it waits for one instead (PROVISIONING).
+        """
         state = self._state
         instance: Instance | None = None
+        waits = False
         if launch_type != "FARGATE":
-            need = need_of(definition.content, definition.network_mode)
-            arn, reason = place(need, self._rooms(cluster, group), distinct)
-            if arn is None:
-                raise PlacementError(reason)
-            instance = state.instances[arn.rsplit("/", 1)[-1]]
+            try:
+                instance = self._place(cluster, definition, group, rules, provider)
+            except PlacementError:
+                if provider is None or not state.providers[provider].managed:
+                    raise
+                waits = True
         identity = state.new_id()
         task = Task(
             arn=state.arn(f"task/{cluster.name}/{identity}"),
@@ -122,7 +146,27 @@ class Tasks:
             started_by=started_by,
             instance=instance,
             tags=list(tags or ()),
+            provider=provider,
+            waits=waits,
         )
+        state.tasks[identity] = task
+        if not waits:
+            self._begin(task, network)
+        return task
+
+    def place_waiting(self, task: Task, rules: Rules, network: Json | None) -> bool:
+        """Begin to run a task that waits, if an instance has come that has room for it."""
+        cluster = self._state.clusters[task.cluster]
+        try:
+            task.instance = self._place(cluster, task.definition, task.group, rules, task.provider)
+        except PlacementError:
+            return False
+        task.waits = False
+        self._begin(task, network)
+        return True
+
+    def _begin(self, task: Task, network: Json | None) -> None:
+        state, definition, instance = self._state, task.definition, task.instance
         if definition.network_mode == "awsvpc":
             task.address = state.addresses.interface()
             task.eni = f"eni-{state.new_id()[:17]}"
@@ -133,9 +177,7 @@ class Tasks:
         else:
             task.address = state.addresses.container()
         self._bind(task)
-        state.tasks[identity] = task
-        self._running[identity] = asyncio.create_task(self._run(task))
-        return task
+        self._running[task.id] = asyncio.create_task(self._run(task))
 
     def _bind(self, task: Task) -> None:
         """Network bindings: the port itself in host mode, the mapped one in bridge mode."""
@@ -293,6 +335,9 @@ class Tasks:
         if task.process is not None:
             earlier = self._running.get(task.id)
             self._running[task.id] = asyncio.create_task(self._stop(task, earlier))
+        elif task.waits:
+            task.waits = False
+            self._running[task.id] = asyncio.create_task(self._finish(task))
         self._on_change()
 
     async def _stop(self, task: Task, earlier: asyncio.Task[None] | None) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from ecs_dynamo.model.capacity_spec import CapacityProviderItem, CapacitySpec, PlacementSpec
 from ecs_dynamo.model.spec import LaunchType, NetworkSpec, RolloutSpec, RuntimeSpec, ScalingSpec
 
 JsonObject = Mapping[str, Any]
@@ -79,6 +80,8 @@ class Component:
     rollout: RolloutSpec
     scaling: ScalingSpec | None = None
     target_group_arn: str | None = None
+    capacity_providers: tuple[CapacityProviderItem, ...] = ()
+    placement: PlacementSpec = field(default_factory=PlacementSpec)
 
     @property
     def network_mode(self) -> NetworkMode:
@@ -114,6 +117,8 @@ class Graph:
     external_etcd: tuple[str, ...] = ()
     external_nats: tuple[str, ...] = ()
     tags: Mapping[str, str] = field(default_factory=dict)
+    capacity: CapacitySpec = field(default_factory=CapacitySpec)
+    """Its Auto Scaling groups have their cluster filled in."""
 
     def component(self, name: str) -> Component:
         """The component called ``name``; KeyError where there is none."""

@@ -11,6 +11,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from ecs_dynamo.model.capacity import CapacityMemory, Shortage
+from ecs_dynamo.model.capacity_spec import (
+    CapacityProviderItem,
+    PlacementConstraintSpec,
+    PlacementStrategySpec,
+)
 from ecs_dynamo.model.graph import JsonObject
 from ecs_dynamo.model.scaling import ScalingState
 from ecs_dynamo.model.spec import LaunchType, NetworkSpec, RolloutSpec
@@ -54,7 +60,10 @@ class CreateService(Action):
     launch_type: LaunchType
     rollout: RolloutSpec
     network: NetworkSpec | None = None
-    distinct_instances: bool = False
+    capacity_providers: tuple[CapacityProviderItem, ...] = ()
+    """Instead of ``launch_type``, where there are any."""
+    strategy: tuple[PlacementStrategySpec, ...] = ()
+    constraints: tuple[PlacementConstraintSpec, ...] = ()
     target_group_arn: str | None = None
     container_port: tuple[str, int] | None = None
     """(container name, port) behind ``target_group_arn``."""
@@ -63,7 +72,10 @@ class CreateService(Action):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UpdateService(Action):
-    """Change only what is not None. Rolls the service when ``revision`` is given."""
+    """Change only what is not None. Rolls the service when ``revision`` is given.
+
+    ``capacity_providers`` comes with a new deployment, as ECS demands; empty: back to launch type.
+    """
 
     cluster: str
     service: str
@@ -71,6 +83,9 @@ class UpdateService(Action):
     desired: int | None = None
     rollout: RolloutSpec | None = None
     network: NetworkSpec | None = None
+    capacity_providers: tuple[CapacityProviderItem, ...] | None = None
+    strategy: tuple[PlacementStrategySpec, ...] | None = None
+    constraints: tuple[PlacementConstraintSpec, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,6 +147,37 @@ class RetireRevisions(Action):
     arns: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetDesiredCapacity(Action):
+    """Raise an Auto Scaling group's desired size; never lowers it."""
+
+    group: str
+    desired: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetInstancesState(Action):
+    """Set container instances to DRAINING (tagged as this graph's before), or back to ACTIVE."""
+
+    cluster: str
+    instances: tuple[str, ...]
+    status: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TerminateInstance(Action):
+    """Terminate a drained, empty instance and lower its group's desired size, not below ``floor``.
+
+    ``instance`` is the container instance's ARN.
+    """
+
+    group: str
+    cluster: str
+    instance: str
+    ec2_instance_id: str
+    floor: int
+
+
 AnyAction = (
     RegisterTaskDefinition
     | CreateService
@@ -142,6 +188,9 @@ AnyAction = (
     | MarkService
     | RetireRevisions
     | DrainInstance
+    | SetDesiredCapacity
+    | SetInstancesState
+    | TerminateInstance
 )
 
 
@@ -212,6 +261,7 @@ class Memory:
     conditions: tuple[Condition, ...] = ()
     ready_since: Mapping[str, float] = field(default_factory=dict)
     """Task ARN -> when this daemon first saw it ready, in UTC seconds."""
+    capacity: CapacityMemory = field(default_factory=CapacityMemory)
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,6 +290,8 @@ class Plan:
     """Component -> why its rollout was given up. Only another declaration can help."""
     stuck: bool = False
     """Nothing more will happen by itself: what is left waits for what failed."""
+    shortages: tuple[Shortage, ...] = ()
+    """Replicas that find no place, known in advance."""
 
     @property
     def converged(self) -> bool:

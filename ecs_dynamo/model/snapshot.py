@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar, Union
 
+from ecs_dynamo.model.capacity import AutoScalingGroup, CapacityProvider
 from ecs_dynamo.model.graph import TAG_FINGERPRINT, TAG_GRAPH, JsonObject, Role
 
 T = TypeVar("T")
@@ -70,6 +71,16 @@ class Task:
     protected_until: float | None = None
     deployment: str | None = None
     """Id of the deployment that started it, where ECS tells."""
+    capacity_provider: str | None = None
+
+    @property
+    def awaits_capacity(self) -> bool:
+        """It waits for an instance that its capacity provider is to add."""
+        return (
+            self.last_status == "PROVISIONING"
+            and self.container_instance_arn is None
+            and self.capacity_provider not in (None, "FARGATE", "FARGATE_SPOT")
+        )
 
     @property
     def is_running(self) -> bool:
@@ -121,6 +132,12 @@ class Service:
     events: tuple[str, ...] = ()
     rolled_back_at: float | None = None
     """When the circuit breaker last took a deployment back, as the service's events tell."""
+    capacity_providers: tuple[tuple[str, int, int], ...] = ()
+    """(name, weight, base) of its capacity provider strategy."""
+    placement_strategy: tuple[tuple[str, str], ...] = ()
+    """(type, field), each as the graph file writes it."""
+    placement_constraints: tuple[tuple[str, str], ...] = ()
+    """(type, expression)."""
 
     def owned_by(self, graph: str) -> bool:
         """Whether the service carries ``graph``'s ownership tag."""
@@ -147,7 +164,12 @@ class Revision:
 
 @dataclass(frozen=True, slots=True)
 class ContainerInstance:
-    """An EC2 instance in a cluster. GPU counts are slots; ``used_ports`` are reserved TCP ports."""
+    """An EC2 instance in a cluster. GPU counts are slots; ``used_ports`` are reserved TCP ports.
+
+    ``tasks`` counts those that are wanted or starting on it, ``daemons`` how many of them belong to
+    services of the DAEMON strategy. ``attributes`` are ECS's and the user's own, as placement
+    expressions know them.
+    """
 
     arn: str
     ec2_instance_id: str
@@ -161,6 +183,13 @@ class ContainerInstance:
     cpu_free: int = 0
     memory_free: int = 0
     used_ports: frozenset[int] = frozenset()
+    cpu: int = 0
+    memory: int = 0
+    tasks: int = 0
+    daemons: int = 0
+    attributes: Mapping[str, str] = field(default_factory=dict)
+    capacity_provider: str | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,3 +288,7 @@ class Snapshot:
     served: Observed[frozenset[int]] = Unknown("not measured")
     notices: Mapping[str, Notice] = field(default_factory=dict)
     """EC2 instance id -> the notice that told of its end."""
+    providers: Observed[Mapping[str, CapacityProvider]] = field(default_factory=dict)
+    """Declared capacity providers by name; one that is left out does not exist."""
+    groups: Observed[Mapping[str, AutoScalingGroup]] = field(default_factory=dict)
+    """Declared Auto Scaling groups by name; one that is left out does not exist."""

@@ -10,24 +10,19 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
-from pydantic.alias_generators import to_camel
+from pydantic import Field, model_validator
+
+from ecs_dynamo.model.base import Seconds, SpecModel
+from ecs_dynamo.model.capacity_spec import (
+    FARGATE_PROVIDERS,
+    CapacityProviders,
+    CapacitySpec,
+    PlacementSpec,
+    check_providers,
+)
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
 Percent = Annotated[int, Field(ge=0, le=200)]
-Seconds = Annotated[float, Field(ge=0)]
-
-
-class SpecModel(BaseModel):
-    """Frozen, camelCase in the file, snake_case in Python, unknown keys are errors."""
-
-    model_config = ConfigDict(
-        frozen=True,
-        extra="forbid",
-        alias_generator=to_camel,
-        populate_by_name=True,
-        allow_inf_nan=False,
-    )
 
 
 class ComponentType(StrEnum):
@@ -273,6 +268,29 @@ class ComponentSpec(SpecModel):
     scaling: ScalingSpec | None = None
     network: NetworkSpec | None = None
     target_group_arn: str | None = None
+    capacity_providers: CapacityProviders = ()
+    placement: PlacementSpec = PlacementSpec()
+
+    @model_validator(mode="after")
+    def _one_way_to_capacity(self) -> Self:
+        check_providers(self.capacity_providers)
+        if self.capacity_providers and "launch_type" in self.model_fields_set:
+            raise ValueError(
+                "launchType and capacityProviders contradict each other (ECS takes one of them); "
+                "remove launchType"
+            )
+        placed = self.placement.strategy or self.placement.constraints
+        if placed and self.effective_launch_type is LaunchType.FARGATE:
+            raise ValueError("placement is for EC2; Fargate places tasks itself: remove placement")
+        return self
+
+    @property
+    def effective_launch_type(self) -> LaunchType:
+        """What the replicas run on, by launch type or capacity providers."""
+        if self.capacity_providers:
+            fargate = self.capacity_providers[0].name in FARGATE_PROVIDERS
+            return LaunchType.FARGATE if fargate else LaunchType.EC2
+        return self.launch_type
 
     @model_validator(mode="after")
     def _canary_of_workers(self) -> Self:
@@ -304,4 +322,5 @@ class GraphSpec(SpecModel):
     network: NetworkSpec = NetworkSpec()
     infrastructure: InfrastructureSpec
     runtime: RuntimeSpec = RuntimeSpec()
+    capacity: CapacitySpec = CapacitySpec()
     components: Annotated[tuple[ComponentSpec, ...], Field(min_length=1)]

@@ -8,6 +8,7 @@ time of the rollout, and restored when it is done.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 from ecs_dynamo.model.graph import Component
 from ecs_dynamo.model.snapshot import Snapshot, Unknown
@@ -24,24 +25,54 @@ def gpus_of(component: Component) -> int:
     )
 
 
-def free_gpus(snapshot: Snapshot) -> Mapping[str, tuple[int, ...]]:
+class Slots(NamedTuple):
+    """Free GPU slots of one instance; ``added``: of one that its capacity provider can add."""
+
+    gpus: int
+    provider: str | None = None
+    added: bool = False
+
+
+_PLENTY = 1_000_000
+"""As many as are wanted: how many a provider can add is not known here."""
+
+FreeSlots = Mapping[str, tuple[Slots, ...]]
+
+
+def free_gpus(snapshot: Snapshot) -> FreeSlots:
     """Free GPU slots of each active instance, by cluster; clusters not observed are left out."""
+    providers = {} if isinstance(snapshot.providers, Unknown) else snapshot.providers
+    more = tuple(Slots(_PLENTY, p.name, True) for p in providers.values() if p.raises_itself)
     return {
-        cluster: tuple(i.gpus_free for i in instances if i.status == "ACTIVE" and i.agent_connected)
+        cluster: (
+            *(
+                Slots(i.gpus_free, i.capacity_provider)
+                for i in instances
+                if i.status == "ACTIVE" and i.agent_connected
+            ),
+            *more,
+        )
         for cluster, instances in snapshot.container_instances.items()
         if not isinstance(instances, Unknown)
     }
 
 
-def surge_fits(component: Component, replicas: int, free: Mapping[str, tuple[int, ...]]) -> bool:
-    """Whether ``replicas`` more replicas find GPU slots now.
+def surge_fits(component: Component, replicas: int, free: FreeSlots) -> bool:
+    """Whether ``replicas`` more replicas find GPU slots, on instances of their providers.
 
     A component without GPUs always fits; on a cluster that was not observed nothing is promised.
+    A provider that adds instances gives any number: ECS takes the time and the instances for it.
     """
     gpus = gpus_of(component)
     if gpus == 0 or replicas == 0:
         return True
-    return sum(slots // gpus for slots in free.get(component.cluster, ())) >= replicas
+    own = {p.name for p in component.capacity_providers}
+    usable = (
+        slots
+        for slots in free.get(component.cluster, ())
+        if (slots.provider in own if own else not slots.added)
+    )
+    return sum(slots.gpus // gpus for slots in usable) >= replicas
 
 
 def surge_left(

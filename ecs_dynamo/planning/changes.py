@@ -14,7 +14,7 @@ from ecs_dynamo.model.plan import (
 )
 from ecs_dynamo.model.snapshot import Service
 from ecs_dynamo.model.spec import RolloutSpec
-from ecs_dynamo.planning.ports import PortPlan
+from ecs_dynamo.planning.placement import Placing, providers_differ
 from ecs_dynamo.planning.wanted import (
     Wanted,
     existing_revision,
@@ -53,7 +53,7 @@ def _register(draft: Draft, graph: Graph, wanted: Wanted) -> None:
     )
 
 
-def create_service(draft: Draft, graph: Graph, wanted: Wanted, ports: PortPlan) -> None:
+def create_service(draft: Draft, graph: Graph, wanted: Wanted, placing: Placing) -> None:
     """Register the first revision and create the service."""
     revision = existing_revision(wanted)
     if revision is None:
@@ -76,7 +76,9 @@ def create_service(draft: Draft, graph: Graph, wanted: Wanted, ports: PortPlan) 
             launch_type=component.launch_type,
             rollout=component.rollout,
             network=service_network(component),
-            distinct_instances=component.name in ports.distinct_instances,
+            capacity_providers=component.capacity_providers,
+            strategy=placing.strategy or (),
+            constraints=placing.constraints or (),
             target_group_arn=component.target_group_arn,
             container_port=target_port,
             tags=ownership_tags(graph, component),
@@ -108,7 +110,8 @@ def update_service(
     wanted: Wanted,
     may_roll: bool,
     why: str,
-    limits: RolloutSpec | None = None,
+    limits: RolloutSpec | None,
+    placing: Placing,
 ) -> None:
     """One UpdateService with just what differs; nothing where nothing does.
 
@@ -120,11 +123,15 @@ def update_service(
     if limits is not None and same_limits(service, limits):
         limits = None
     reasons: list[str] = []
-    revision = None
+    revision, providers = None, None
     if wanted.rolls and may_roll:
         revision = existing_revision(wanted)
         _register(draft, graph, wanted)
-        reasons.append(why)
+        if providers_differ(component, service):
+            providers = component.capacity_providers
+            reasons.append("capacity providers differ")
+        if wanted.current is None or wanted.current.fingerprint != wanted.fingerprint:
+            reasons.append(why)
     desired = wanted.desired if service.desired != wanted.desired else None
     if desired is not None:
         reasons.append(f"replicas {service.desired} -> {desired}")
@@ -135,6 +142,9 @@ def update_service(
     network = component.network if network_differs(component, service) else None
     if network is not None:
         reasons.append("network configuration differs")
+    placing = placing.missing_in(service)
+    if placing != Placing():
+        reasons.append("placement differs (for replicas placed from now on)")
     if not reasons:
         return
     draft.actions.append(
@@ -147,5 +157,8 @@ def update_service(
             desired=desired,
             rollout=limits,
             network=network,
+            capacity_providers=providers,
+            strategy=placing.strategy,
+            constraints=placing.constraints,
         )
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from ecs_dynamo.model.capacity import Shortage
 from ecs_dynamo.model.plan import Condition, ConditionType, Decision, Endpoints, ReplicaCounts, Wait
 from ecs_dynamo.model.snapshot import Signal
 from ecs_dynamo.planning.held import Failures
@@ -47,6 +48,24 @@ def placement_shortage(wanted: Wanted) -> str | None:
     return next(e for e in service.events if "unable to place a task" in e)
 
 
+def _state_capacity(book: ConditionBook, one: Wanted, shortage: Shortage | None) -> None:
+    """CapacityShort: ``NoPlace`` where ECS said so, else ``DoesNotFit`` or ``Raising``."""
+    said = placement_shortage(one)
+    if shortage is None:
+        reason, text = ("NoPlace", said) if said else ("Placed", "")
+    elif said is not None:
+        reason, text = "NoPlace", f"{shortage.message}. ECS: {said}"
+    else:
+        reason, text = "Raising" if shortage.raising else "DoesNotFit", shortage.message
+    book.set(
+        ConditionType.CAPACITY_SHORT,
+        said is not None or shortage is not None,
+        reason,
+        text,
+        component=one.component.name,
+    )
+
+
 def state_conditions(
     book: ConditionBook,
     wanted: Iterable[Wanted],
@@ -55,6 +74,7 @@ def state_conditions(
     failures: Failures,
     waits: Iterable[Wait],
     busy: bool,
+    shortages: Mapping[str, Shortage],
 ) -> None:
     """Ready, Progressing, Degraded and CapacityShort for each component and the graph."""
     waiting = {w.component: w.reason for w in reversed(tuple(waits))}
@@ -85,14 +105,7 @@ def state_conditions(
             book.set(ConditionType.DEGRADED, True, word, message, component=name)
         else:
             book.set(ConditionType.DEGRADED, False, "Fine", "", component=name)
-        shortage = placement_shortage(one)
-        book.set(
-            ConditionType.CAPACITY_SHORT,
-            shortage is not None,
-            "NoPlace" if shortage else "Placed",
-            shortage or "",
-            component=name,
-        )
+        _state_capacity(book, one, shortages.get(name))
     book.set(
         ConditionType.READY,
         all_ready,

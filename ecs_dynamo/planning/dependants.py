@@ -50,7 +50,7 @@ def plan_dependants(draft: Draft, scene: Scene) -> tuple[str, ...]:
         name = one.component.name
         if one.service is None:
             if complete and not unsettled:
-                create_service(draft, graph, one, scene.ports)
+                create_service(draft, graph, one, scene.placing(one))
             elif complete:
                 draft.wait(name, f"waiting for {', '.join(unsettled)} to settle")
             continue
@@ -106,4 +106,5 @@ def _roll(draft: Draft, scene: Scene, one: Wanted, may_roll: bool, moves: bool, 
         draft.actions.append(step.mark)
     if step is not None and step.told:
         draft.wait(one.component.name, step.told)
-    update_service(draft, graph, one, may_roll, why, limits.force if limits.change else None)
+    force = limits.force if limits.change else None
+    update_service(draft, graph, one, may_roll, why, force, scene.placing(one))

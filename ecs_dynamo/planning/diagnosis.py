@@ -75,7 +75,7 @@ def check_gpus(graph: Graph, snapshot: Snapshot) -> Iterator[Finding]:
         if seen is None or isinstance(seen, Unknown):
             yield Finding("gpus", Severity.UNKNOWN, f"{cluster}: instances not seen")
             continue
-        yield from _slots(cluster, users, seen)
+        yield from _slots(cluster, users, seen, _is_raised(graph, cluster))
         for instance in seen:
             if not instance.agent_connected:
                 yield Finding(
@@ -86,14 +86,23 @@ def check_gpus(graph: Graph, snapshot: Snapshot) -> Iterator[Finding]:
                 )
 
 
+def _is_raised(graph: Graph, cluster: str) -> bool:
+    """Whether the graph declares somebody who adds instances; `check_capacity` looks at who."""
+    return any(g.cluster == cluster for g in graph.capacity.auto_scaling_groups) or any(
+        c.cluster == cluster and c.capacity_providers for c in graph.components
+    )
+
+
 def _slots(
-    cluster: str, users: Sequence[Component], seen: Sequence[ContainerInstance]
+    cluster: str, users: Sequence[Component], seen: Sequence[ContainerInstance], raised: bool
 ) -> Iterator[Finding]:
     have = sum(i.gpus for i in seen if i.status == "ACTIVE" and i.agent_connected)
     least = sum(gpus_of(c) * c.replicas for c in users)
     most = sum(gpus_of(c) * _largest(c) for c in users)
     text = f"{cluster}: {have} GPU slots; the graph needs {least}, and {most} when scaled out"
-    if have < least:
+    if have < most and raised:
+        yield Finding("gpus", Severity.OK, f"{text}; instances are added as they are needed")
+    elif have < least:
         yield Finding("gpus", Severity.ERROR, text, "add GPU instances with the ECS GPU AMI")
     elif have < most:
         yield Finding("gpus", Severity.WARNING, text, "add instances, or lower scaling.max")

@@ -17,6 +17,9 @@ from ecs_dynamo.model.plan import (
     ProtectTasks,
     RegisterTaskDefinition,
     RetireRevisions,
+    SetDesiredCapacity,
+    SetInstancesState,
+    TerminateInstance,
     UpdateService,
 )
 from ecs_dynamo.model.snapshot import Snapshot
@@ -72,11 +75,18 @@ def describe_action(action: AnyAction) -> str:
             what = f"drain container instance {action.instance.rpartition('/')[2]}"
         case RetireRevisions():
             what = f"delete {len(action.arns)} old revisions of {action.family}"
+        case SetDesiredCapacity():
+            what = f"raise Auto Scaling group {action.group} to {action.desired}"
+        case SetInstancesState():
+            what = f"set {len(action.instances)} instances to {action.status}"
+        case TerminateInstance():
+            what = f"give back instance {action.ec2_instance_id}"
     return f"{action.component}: {what}: {action.reason}"
 
 
 def describe(plan: Plan, snapshot: Snapshot | None = None) -> list[str]:
-    """The plan's actions, with what changes in a task definition, then waits and notes."""
+    """The plan's actions with what changes in a task definition, then what does not fit, waits,
+    notes."""
     lines: list[str] = []
     for action in plan.actions:
         lines.append(describe_action(action))
@@ -86,6 +96,7 @@ def describe(plan: Plan, snapshot: Snapshot | None = None) -> list[str]:
             current = seen.revisions.get(service.task_definition_arn)
             if current is not None:
                 lines += [f"    {line}" for line in content_diff(current.content, action.content)]
+    lines += [f"short: {s.component}: {s.message}" for s in plan.shortages]
     lines += [f"wait: {w.component}: {w.reason}" for w in plan.waits]
     lines += [f"note: {note}" for note in plan.notes]
     return lines

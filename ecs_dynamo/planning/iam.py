@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ecs_dynamo.model.graph import TAG_GRAPH, Component, Graph
+from ecs_dynamo.planning.iam_capacity import capacity_statements
 
 Json = dict[str, Any]
 Documents = Mapping[str, Json]
@@ -145,6 +146,7 @@ def daemon_policy(
         statements.append(
             _statement("DrainInstances", ["ecs:UpdateContainerInstancesState"], instances)
         )
+    statements += capacity_statements(graph, arns.partition, region, account)
     if lock_table is not None:
         table = f"arn:{arns.partition}:dynamodb:{region}:{account}:table/{lock_table}"
         statements.append(_statement("Lease", ["dynamodb:UpdateItem"], [table]))

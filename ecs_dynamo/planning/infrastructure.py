@@ -45,7 +45,7 @@ def plan_infrastructure(draft: Draft, scene: Scene) -> None:
     for one in scene.infrastructure:
         name = one.component.name
         if one.service is None:
-            create_service(draft, scene.graph, one, scene.ports)
+            create_service(draft, scene.graph, one, scene.placing(one))
             continue
         may_roll = name not in scene.failures or one.former is not None
         begins = one.rolls and may_roll
@@ -62,4 +62,5 @@ def plan_infrastructure(draft: Draft, scene: Scene) -> None:
             may_roll,
             "task definition changed" if one.former is None else scene.reasons[name],
             limits.force if limits.change else None,
+            scene.placing(one),
         )

@@ -153,8 +153,10 @@ def judge(
     if not lost and now - since <= allowed:
         return None
     # Old tasks that are kept for one that is not ready take places too: that is no shortage.
-    tried = [t for t in wanted.new_tasks if t.desired_status == "RUNNING" and t not in ready]
-    starved = not tried and not _failures(wanted, primary.created_at) and lacks_place(service)
+    pending = [t for t in wanted.new_tasks if t.desired_status == "RUNNING" and t not in ready]
+    tried = [t for t in pending if not t.awaits_capacity]
+    lacking = lacks_place(service) or len(tried) < len(pending)
+    starved = not tried and not _failures(wanted, primary.created_at) and lacking
     if starved or _blameless(graph, wanted, snapshot):
         return None
     reason = CANARY_LOST if lost else _why(wanted, primary.created_at)

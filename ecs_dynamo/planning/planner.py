@@ -13,6 +13,7 @@ from ecs_dynamo.model.graph import Component, Graph
 from ecs_dynamo.model.plan import DeleteService, Endpoints, Memory, Plan
 from ecs_dynamo.model.snapshot import Snapshot, Unknown
 from ecs_dynamo.planning import handover
+from ecs_dynamo.planning.capacity_plan import plan_capacity
 from ecs_dynamo.planning.changes import Draft
 from ecs_dynamo.planning.conditions import (
     ConditionBook,
@@ -133,17 +134,21 @@ def plan(graph: Graph, snapshot: Snapshot, memory: Memory, now: float) -> Plan:
     if not draft.actions and not draft.waits:
         draft.actions.extend(retire_revisions(wanted))
 
+    capacity = plan_capacity(graph, snapshot, free, ports, memory.capacity, now)
+    draft.notes.extend(capacity.notes)
     replicas = {c.name: count_replicas(graph, c, snapshot) for c in graph.components}
     book = ConditionBook(memory.conditions, now)
     busy = bool(draft.actions)
-    state_conditions(book, wanted, replicas, obstacles, failures, draft.waits, busy)
+    state_conditions(
+        book, wanted, replicas, obstacles, failures, draft.waits, busy, capacity.shortages
+    )
     state_endpoints(book, moved, endpoints)
     state_signals(book, decisions, snapshot.signals, now)
     conditions = book.all()
     return Plan(
         graph=graph.name,
-        actions=tuple(draft.actions),
-        waits=tuple(draft.waits),
+        actions=(*draft.actions, *capacity.actions),
+        waits=(*draft.waits, *capacity.waits),
         conditions=conditions,
         endpoints=endpoints,
         decisions=tuple(decisions),
@@ -155,9 +160,11 @@ def plan(graph: Graph, snapshot: Snapshot, memory: Memory, now: float) -> Plan:
             failed=failures.remembered,
             conditions=conditions,
             ready_since=ready_since,
+            capacity=capacity.memory,
         ),
         failures=failures.told,
         stuck=bool(failures.told) and not busy and not any(w.rolling for w in free),
+        shortages=tuple(capacity.shortages.values()),
     )
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from ecs_dynamo.model.graph import Graph
 from ecs_dynamo.model.plan import Endpoints
 from ecs_dynamo.model.snapshot import Snapshot
+from ecs_dynamo.planning.placement import Placing, wanted_placing
 from ecs_dynamo.planning.ports import PortPlan
 from ecs_dynamo.planning.wanted import Wanted
 
@@ -30,3 +31,7 @@ class Scene:
     failures: Mapping[str, str]
     reasons: Mapping[str, str]
     ready_since: Mapping[str, float]
+
+    def placing(self, wanted: Wanted) -> Placing:
+        """How the component's service should place its tasks."""
+        return wanted_placing(wanted.component, self.snapshot, self.ports)

@@ -27,6 +27,7 @@ from ecs_dynamo.model.snapshot import (
 )
 from ecs_dynamo.model.spec import NetworkSpec
 from ecs_dynamo.planning.endpoints import known_service, known_tasks
+from ecs_dynamo.planning.placement import providers_differ
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +70,16 @@ class Wanted:
 
     @property
     def rolls(self) -> bool:
-        """The service exists and must get another revision."""
+        """The service exists and must get another revision, or other capacity providers."""
         return (
             self.service is not None
             and self.fingerprint is not None
             and self.current is not None
-            and self.current.fingerprint != self.fingerprint
+            and (
+                self.current.fingerprint != self.fingerprint
+                # ECS changes it by a new deployment alone.
+                or providers_differ(self.component, self.service)
+            )
         )
 
     @property

@@ -10,13 +10,21 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from ecs_dynamo.local import LocalEcs
 from ecs_dynamo.local.runtime import ImageTable
+from ecs_dynamo.model.capacity_spec import (
+    AutoScalingGroupSpec,
+    CapacityProviderItem,
+    CapacitySpec,
+)
+from ecs_dynamo.planning.iam_capacity import capacity_statements
 from tests.integration.stack import EXAMPLE, Stack
+from tests.unit.planning.graphs import graph
 
 
 def localstack_url() -> str | None:
@@ -46,7 +54,7 @@ def tiny_model() -> Path:
 
 CALLED: set[str] = set()
 """Every AWS action that the product called in this session."""
-WHOLE_SUITE = {"test_main_job", "test_examples", "test_rollouts"}
+WHOLE_SUITE = {"test_main_job", "test_examples", "test_rollouts", "test_capacity"}
 IAM = EXAMPLE.parents[1] / "iam"
 
 
@@ -54,6 +62,20 @@ def allowed_actions() -> set[str]:
     """What the shipped policy of the daemon allows."""
     policy = json.loads((IAM / "daemon-task-role.json").read_text())
     return {action for s in policy["Statement"] for action in s["Action"]}
+
+
+def capacity_actions() -> set[str]:
+    """What a graph's policy allows besides where it declares capacity; the shipped one does not."""
+    base = graph()
+    providers = (CapacityProviderItem(name="pool"),)
+    groups = (AutoScalingGroupSpec(name="gpu", cluster="gpu", max=1),)
+    declared = replace(
+        base,
+        components=tuple(replace(c, capacity_providers=providers) for c in base.components),
+        capacity=CapacitySpec(auto_scaling_groups=groups),
+    )
+    statements = capacity_statements(declared, "aws", "us-east-1", "123456789012")
+    return {action for s in statements for action in s["Action"]}
 
 
 NOT_CALLS = {"iam:PassRole", "ecs:TagResource"}
@@ -72,7 +94,7 @@ ELSEWHERE = {"dynamodb:UpdateItem", "sqs:ReceiveMessage", "sqs:DeleteMessage"}
 def least_privilege(request: pytest.FixtureRequest) -> Iterator[None]:
     """No call that the shipped policy does not allow; over the whole suite, no right unused."""
     yield
-    allowed = allowed_actions()
+    allowed = allowed_actions() | capacity_actions()
     refused = CALLED - allowed - OPERATORS
     assert not refused, f"not allowed by iam/: {refused}"
     modules = {Path(str(item.fspath)).stem for item in request.session.items}

@@ -1,6 +1,7 @@
 """The operations, a file a resource. Each is ``(Context, parameters) -> answer``."""
 
 from ecs_dynamo.local.handlers import (  # noqa: F401 (importing registers the operations)
+    capacity,
     clusters,
     instances,
     protection,

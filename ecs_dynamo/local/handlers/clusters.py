@@ -66,14 +66,6 @@ def delete_cluster(context: Context, request: Json) -> Json:
     return {"cluster": cluster_shape(state, cluster, [])}
 
 
-@operation("PutClusterCapacityProviders")
-def put_capacity_providers(context: Context, request: Json) -> Json:
-    cluster = context.state.cluster(request["cluster"])
-    cluster.capacity_providers = request["capacityProviders"]
-    cluster.default_strategy = request["defaultCapacityProviderStrategy"]
-    return {"cluster": cluster_shape(context.state, cluster, [])}
-
-
 @operation("ListAccountSettings")
 def list_account_settings(_: Context, request: Json) -> Json:
     names = ("serviceLongArnFormat", "taskLongArnFormat", "awsvpcTrunking", "containerInsights")

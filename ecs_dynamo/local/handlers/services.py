@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from ecs_dynamo.local.expressions import matches
 from ecs_dynamo.local.handlers.registry import Context, operation
 from ecs_dynamo.local.protocol import EcsError, Json, failure, invalid, page
+from ecs_dynamo.local.providers import FARGATE, check_strategy, whole
 from ecs_dynamo.local.shapes import service_shape
 from ecs_dynamo.local.state import Cluster, Service, TaskDefinition, tags_of
 
@@ -46,6 +48,48 @@ def _live(context: Context, request: Json) -> tuple[Cluster, Service]:
     return cluster, service
 
 
+def _launch_type(context: Context, cluster: Cluster, request: Json) -> str:
+    """What the service runs on; the cluster's default strategy is filled in where none is given."""
+    if "launchType" in request and request.get("capacityProviderStrategy"):
+        raise invalid(
+            "Specifying both a launch type and capacity provider strategy is not supported. "
+            "Remove one and try again."
+        )
+    if "launchType" not in request and "capacityProviderStrategy" not in request:
+        request["capacityProviderStrategy"] = list(cluster.default_strategy)
+    strategy = request.get("capacityProviderStrategy")
+    if not strategy:
+        return str(request.setdefault("launchType", "EC2"))
+    check_strategy(strategy, cluster.capacity_providers)
+    request["capacityProviderStrategy"] = whole(strategy)
+    first = str(strategy[0]["capacityProvider"]).rsplit("/", 1)[-1]
+    if first in context.state.providers and not context.state.providers[first].group:
+        raise EcsError(
+            "UnsupportedFeatureException", "the local ECS does not run Managed Instances"
+        )
+    return "FARGATE" if first in FARGATE else "EC2"
+
+
+def check_placement(request: Json, launch_type: str) -> None:
+    """ECS's rules of placement strategies and constraints."""
+    constraints = request.get("placementConstraints", ())
+    strategy = request.get("placementStrategy", ())
+    if launch_type == "FARGATE" and (constraints or strategy):
+        raise invalid("Placement strategies and constraints are not supported with FARGATE.")
+    if len(constraints) > 10 or len(strategy) > 5:
+        raise invalid("There can be 10 placement constraints and 5 placement strategies at most.")
+    for one in constraints:
+        if one.get("type") == "memberOf":
+            matches(one.get("expression", ""), {})
+        elif one.get("expression"):
+            raise invalid("An expression cannot be specified for distinctInstance.")
+    for one in strategy:
+        kind, field = one.get("type"), one.get("field", "")
+        packs = kind == "binpack" and field.lower() not in ("cpu", "memory")
+        if packs or (kind == "spread" and not field) or (kind == "random" and field):
+            raise invalid(f"Invalid placement strategy: {kind} does not take the field {field!r}.")
+
+
 @operation("CreateService")
 def create_service(context: Context, request: Json) -> Json:
     state = context.state
@@ -64,7 +108,8 @@ def create_service(context: Context, request: Json) -> Json:
         if existing.status == "DRAINING":
             raise invalid("Unable to Start a service that is still Draining.")
         raise invalid("Creation of service was not idempotent.")
-    launch_type = request.setdefault("launchType", "EC2")
+    launch_type = _launch_type(context, cluster, request)
+    check_placement(request, launch_type)
     check_network(definition, launch_type, request.get("networkConfiguration"))
     _check_limits(request.get("deploymentConfiguration", {}))
     desired = request.get("desiredCount", 0)
@@ -104,6 +149,25 @@ _UPDATABLE = (
 )
 
 
+def _updated_launch_type(context: Context, service: Service, request: Json) -> str:
+    """What the service runs on after an update. A strategy only changes with a new deployment."""
+    had = service.request.get("capacityProviderStrategy") or []
+    asked = request.get("capacityProviderStrategy")
+    strategy = had
+    if asked is not None:
+        strategy = request["capacityProviderStrategy"] = whole(asked)
+    if strategy != had and not request.get("forceNewDeployment"):
+        raise invalid(
+            "When switching from launch type to capacity provider strategy on an existing service, "
+            "or making a change to a capacity provider strategy on a service that is already "
+            "using one, you must force a new deployment."
+        )
+    if not strategy:
+        return str(service.request.get("launchType", "EC2"))
+    cluster = context.state.clusters[service.cluster]
+    return _launch_type(context, cluster, {"capacityProviderStrategy": strategy})
+
+
 @operation("UpdateService")
 def update_service(context: Context, request: Json) -> Json:
     state = context.state
@@ -114,7 +178,9 @@ def update_service(context: Context, request: Json) -> Json:
         if definition.status != "ACTIVE":
             raise EcsError("ClientException", "TaskDefinition is inactive")
     network = request.get("networkConfiguration", service.request.get("networkConfiguration"))
-    check_network(definition, service.request["launchType"], network)
+    launch_type = _updated_launch_type(context, service, request)
+    check_network(definition, launch_type, network)
+    check_placement({**service.request, **request}, launch_type)
     _check_limits(request.get("deploymentConfiguration", {}))
     moved = network != service.request.get("networkConfiguration")
     for key in _UPDATABLE:
@@ -169,13 +235,14 @@ def describe_services(context: Context, request: Json) -> Json:
 @operation("ListServices")
 def list_services(context: Context, request: Json) -> Json:
     cluster = context.state.cluster(request.get("cluster"))
-    wanted = request.get("launchType")
+    wanted, kind = request.get("launchType"), request.get("schedulingStrategy")
     arns = sorted(
         s.arn
         for s in context.state.services.values()
         if s.cluster == cluster.name
         and s.status != "INACTIVE"
-        and wanted in (None, s.request["launchType"])
+        and wanted in (None, s.request.get("launchType"))
+        and kind in (None, s.request.get("schedulingStrategy", "REPLICA"))
     )
     items, token = page(arns, request, default=10)
     return {"serviceArns": items, "nextToken": token}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ecs_dynamo.local.handlers.registry import Context, operation
 from ecs_dynamo.local.handlers.services import check_network
+from ecs_dynamo.local.placement import rules_of
 from ecs_dynamo.local.protocol import EcsError, Json, failure, invalid, page
 from ecs_dynamo.local.shapes import task_shape
 from ecs_dynamo.local.state import tags_of
@@ -36,6 +37,10 @@ def run_task(context: Context, request: Json) -> Json:
                     network=request.get("networkConfiguration"),
                     started_by=request.get("startedBy"),
                     overrides=request.get("overrides"),
+                    rules=rules_of(
+                        request.get("placementConstraints", ()),
+                        request.get("placementStrategy", ()),
+                    ),
                     tags=tags_of(request),
                 )
             )

@@ -54,6 +54,18 @@ def scaling(**changes: Any) -> Edit:
     return lambda d: prefill(d)["scaling"].update(changes)
 
 
+def providers(*items: dict[str, Any], **more: Any) -> Edit:
+    return lambda d: prefill(d).update(capacityProviders=list(items), **more)
+
+
+def placement(**parts: Any) -> Edit:
+    return lambda d: prefill(d).update(placement=parts)
+
+
+def groups(*items: dict[str, Any]) -> Edit:
+    return lambda d: d.update(capacity={"autoScalingGroups": list(items)})
+
+
 def infrastructure(**parts: Any) -> Edit:
     def edit(document: Any) -> None:
         document["infrastructure"] = parts
@@ -109,6 +121,42 @@ def infrastructure(**parts: Any) -> Edit:
             "planner",
         ),
         (scaling(maxSignalAgeSeconds=0), "components[2].scaling.maxSignalAgeSeconds", "0"),
+        (providers({"name": "spot"}, launchType="EC2"), "components[2]", "remove launchType"),
+        (
+            providers({"name": "a", "weight": 0}, {"name": "b", "weight": 0}),
+            "components[2]",
+            "every weight",
+        ),
+        (providers({"name": "a", "base": 1}, {"name": "b", "base": 1}), "components[2]", "base"),
+        (providers({"name": "a"}, {"name": "a"}), "components[2]", "twice"),
+        (providers({"name": "a"}, {"name": "FARGATE"}), "components[2]", "mixes Fargate"),
+        (providers({"name": "a", "weight": 1001}), "capacityProviders[0].weight", "1000"),
+        (
+            providers({"name": "FARGATE_SPOT"}, placement={"strategy": [{"type": "random"}]}),
+            "components[2]",
+            "remove placement",
+        ),
+        (
+            placement(strategy=[{"type": "binpack", "field": "gpu"}]),
+            "strategy[0]",
+            "to cpu or memory",
+        ),
+        (placement(strategy=[{"type": "spread"}]), "strategy[0]", "needs a field"),
+        (placement(strategy=[{"type": "random", "field": "x"}]), "strategy[0]", "no field"),
+        (placement(constraints=[{"type": "memberOf"}]), "constraints[0]", "expression"),
+        (
+            placement(constraints=[{"type": "distinctInstance", "expression": "x"}]),
+            "constraints[0]",
+            "no expression",
+        ),
+        (groups({"name": "g", "min": 3, "max": 2}), "autoScalingGroups[0]", "above max"),
+        (groups({"name": "g"}), "autoScalingGroups[0].max", "missing"),
+        (groups({"name": "g", "max": 1}, {"name": "g", "max": 2}), "capacity", "twice"),
+        (
+            groups({"name": "g", "max": 1, "cluster": "dynamo-fargate"}),
+            "capacity.autoScalingGroups[0].cluster",
+            "no component runs on EC2",
+        ),
         (infrastructure(), "infrastructure", "taskDefinition"),
         (
             infrastructure(etcd={"endpoints": ["etcd"]}, nats={"endpoints": ["nats://n:4222"]}),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
+from ecs_dynamo.model.capacity_spec import PlacementConstraintSpec, PlacementStrategySpec
 from ecs_dynamo.model.graph import (
     TAG_GRAPH,
     TAG_ROLLED_BACK,
@@ -29,6 +30,9 @@ from ecs_dynamo.model.plan import (
     RegisterTaskDefinition,
     RetireRevisions,
     RevisionRef,
+    SetDesiredCapacity,
+    SetInstancesState,
+    TerminateInstance,
     UpdateService,
 )
 from ecs_dynamo.model.snapshot import (
@@ -81,6 +85,8 @@ class SimService:
     breaker: bool
     tags: dict[str, str]
     network: NetworkSpec | None
+    strategy: tuple[PlacementStrategySpec, ...] = ()
+    constraints: tuple[PlacementConstraintSpec, ...] = ()
     tasks: list[SimTask] = field(default_factory=list)
     previous: str | None = None
     failures: int = 0
@@ -150,6 +156,8 @@ class SimulatedEcs:
                 self._retire(action)
             case DeleteService():
                 self.services.pop(action.service, None)
+            case SetDesiredCapacity() | SetInstancesState() | TerminateInstance():
+                raise AssertionError("no graph here declares an Auto Scaling group")
 
     def _register(self, action: RegisterTaskDefinition) -> None:
         same = [r for r in self.revisions.values() if r.family == action.family]
@@ -194,6 +202,8 @@ class SimulatedEcs:
             tags=dict(action.tags),
             network=action.network,
             deployed_at=self.now,
+            strategy=action.strategy,
+            constraints=action.constraints,
         )
 
     def _update(self, action: UpdateService) -> None:
@@ -213,6 +223,10 @@ class SimulatedEcs:
             service.breaker = action.rollout.circuit_breaker
         if action.network is not None:
             service.network = action.network
+        if action.strategy is not None:
+            service.strategy = action.strategy
+        if action.constraints is not None:
+            service.constraints = action.constraints
 
     # Time ---------------------------------------------------------------------------------
 
@@ -397,6 +411,8 @@ class SimulatedEcs:
             events=(f"(service {sim.name}) was unable to place a task because",)
             if sim.unplaced
             else (),
+            placement_strategy=tuple((p.type, p.field or "") for p in sim.strategy),
+            placement_constraints=tuple((c.type, c.expression or "") for c in sim.constraints),
         )
 
     def snapshot(self) -> Snapshot:
@@ -517,6 +533,8 @@ class SimulatedEcs:
                 private_ip=f"10.9.0.{i}",
                 gpus=1,
                 gpus_free=0 if i in used else 1,
+                cpu_free=8192,
+                memory_free=16384,
             )
             for i in range(self.gpu_instances)
         )

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ecs_dynamo.config import load_graph
+from ecs_dynamo.model.capacity_spec import (
+    AutoScalingGroupSpec,
+    CapacityProviderItem,
+    CapacitySpec,
+)
 from ecs_dynamo.planning.iam import render_iam
 from tests.unit.config.test_load import ENVIRON, ROOT
 
@@ -61,3 +67,32 @@ def test_secrets_are_named_one_by_one(tmp_path: Path) -> None:
     assert found["ReadSecrets"]["Resource"] == [secret]
     assert "ReadParameters" not in found
     assert "logs:PutLogEvents" in found["WriteLogs"]["Action"]
+
+
+def test_capacity_has_rights_only_where_the_graph_declares_it() -> None:
+    base = load_graph(EXAMPLE, ENVIRON).graph
+    plain = json.dumps(render_iam(base, "us-east-1", ACCOUNT)["daemon-task-role.json"])
+    assert "autoscaling:" not in plain
+    assert "CapacityProvider" not in plain
+    groups = (AutoScalingGroupSpec(name="gpu", cluster="dynamo-GPU", max=3),)
+    prefill = replace(
+        base.component("prefill"), capacity_providers=(CapacityProviderItem(name="spot"),)
+    )
+    others = tuple(c for c in base.components if c.name != "prefill")
+    sized = replace(
+        base, components=(*others, prefill), capacity=CapacitySpec(auto_scaling_groups=groups)
+    )
+    policy = render_iam(sized, "us-east-1", ACCOUNT)["daemon-task-role.json"]
+    found = {s["Sid"]: s for s in policy["Statement"]}
+    assert found["SizeAutoScalingGroups"]["Resource"] == [
+        f"arn:aws:autoscaling:us-east-1:{ACCOUNT}:autoScalingGroup:*:autoScalingGroupName/gpu"
+    ]
+    assert found["ReadCapacityProviders"]["Resource"] == [
+        f"arn:aws:ecs:us-east-1:{ACCOUNT}:capacity-provider/spot"
+    ]
+    assert found["DrainEmptyInstances"]["Resource"] == [
+        f"arn:aws:ecs:us-east-1:{ACCOUNT}:container-instance/dynamo-GPU/*"
+    ]
+    assert found["TagDrainedInstances"]["Condition"] == {
+        "StringEquals": {"aws:RequestTag/ecs-dynamo:graph": base.name}
+    }

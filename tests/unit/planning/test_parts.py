@@ -41,7 +41,7 @@ from ecs_dynamo.model.spec import (
     ScalingSpec,
 )
 from ecs_dynamo.planning import describe, describe_action, down, plan, probe_targets
-from ecs_dynamo.planning.capacity import free_gpus, one_at_a_time, surge_fits
+from ecs_dynamo.planning.capacity import Slots, free_gpus, one_at_a_time, surge_fits
 from ecs_dynamo.planning.diff import content_diff
 from ecs_dynamo.planning.drain import busy_tasks, spare_busy
 from ecs_dynamo.planning.endpoints import environment_value, resolve_endpoints
@@ -266,8 +266,8 @@ def test_environment_value_is_the_first_plain_one() -> None:
 
 def test_capacity_counts_slots_an_instance_not_in_total() -> None:
     two = replace(component("big", Role.PREFILL), template=template("big", "host", gpus=2))
-    assert not surge_fits(two, 1, {"gpu": (1, 1, 1)})
-    assert surge_fits(two, 2, {"gpu": (2, 3)})
+    assert not surge_fits(two, 1, {"gpu": (Slots(1), Slots(1), Slots(1))})
+    assert surge_fits(two, 2, {"gpu": (Slots(2), Slots(3))})
     assert surge_fits(two, 0, {})
     assert not surge_fits(two, 1, {})
     ecs, _ = converged(graph())
@@ -400,7 +400,7 @@ def test_another_network_is_set_and_a_target_group_is_created() -> None:
         first = converge_until_create(found, fresh, "frontend")
         assert first.target_group_arn == "arn:tg"
         assert first.container_port == ("frontend", 8000)
-        assert first.distinct_instances
+        assert [c.type for c in first.constraints] == ["distinctInstance"]
 
 
 def converge_until_create(ecs: SimulatedEcs, wanted: Graph, name: str) -> CreateService:

@@ -1,0 +1,348 @@
+"""Capacity providers and Auto Scaling groups: looked at, and changed, only where declared.
+
+Facts from the API references: DescribeCapacityProviders gives 10 a page, DescribeAutoScalingGroups
+takes 50 names and DescribeInstanceTypes 100, UpdateContainerInstancesState takes 10 instances; an
+instance in a warm pool is listed by DescribeWarmPool alone and is no capacity.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from ecs_dynamo.aws.client import Aws
+from ecs_dynamo.aws.convert import tags_of
+from ecs_dynamo.model.capacity import (
+    AutoScalingGroup,
+    CapacityProvider,
+    GroupInstance,
+    InstanceSize,
+)
+from ecs_dynamo.model.capacity_spec import (
+    CapacityProviderItem,
+    PlacementConstraintSpec,
+    PlacementStrategySpec,
+)
+from ecs_dynamo.model.errors import AwsError
+from ecs_dynamo.model.graph import TAG_GRAPH, Graph
+from ecs_dynamo.model.plan import SetDesiredCapacity, SetInstancesState, TerminateInstance
+from ecs_dynamo.model.snapshot import ContainerInstance, Observed, Unknown
+from ecs_dynamo.planning.fitting import AGENT_SHARE
+
+GROUPS_A_CALL = 50
+PROVIDERS_A_CALL = 100
+STATES_A_CALL = 10
+PAGES = 100
+
+Json = dict[str, Any]
+
+
+def providers_request(providers: Iterable[CapacityProviderItem]) -> list[Json]:
+    """A capacityProviderStrategy."""
+    return [{"capacityProvider": p.name, "weight": p.weight, "base": p.base} for p in providers]
+
+
+def placement_request(
+    strategy: Sequence[PlacementStrategySpec] | None,
+    constraints: Sequence[PlacementConstraintSpec] | None,
+) -> Json:
+    """The parameters of CreateService and UpdateService for what is not None."""
+    made: Json = {}
+    if strategy is not None:
+        made["placementStrategy"] = [s.model_dump(exclude_none=True) for s in strategy]
+    if constraints is not None:
+        made["placementConstraints"] = [c.model_dump(exclude_none=True) for c in constraints]
+    return made
+
+
+# Looking ---------------------------------------------------------------------------------------
+
+
+def to_provider(raw: Mapping[str, Any]) -> CapacityProvider:
+    """A DescribeCapacityProviders entry; older answers tell the type by what they contain."""
+    own = raw.get("autoScalingGroupProvider") or {}
+    name = raw["name"]
+    kind = raw.get("type") or (
+        "MANAGED_INSTANCES"
+        if raw.get("managedInstancesProvider")
+        else "EC2_AUTOSCALING"
+        if own
+        else name
+    )
+    arn = own.get("autoScalingGroupArn")
+    return CapacityProvider(
+        name=name,
+        status=raw.get("status", "ACTIVE"),
+        type=kind,
+        group=arn.rsplit("/", 1)[-1] if arn else None,
+        managed_scaling=own.get("managedScaling", {}).get("status") == "ENABLED",
+    )
+
+
+async def look_at_providers(aws: Aws, graph: Graph) -> Mapping[str, CapacityProvider]:
+    """The declared capacity providers that there are, by name. Raises `AwsError`."""
+    by_cluster: dict[str, set[str]] = {}
+    for component in graph.components:
+        names = {p.name for p in component.capacity_providers}
+        by_cluster.setdefault(component.cluster, set()).update(names)
+    found: dict[str, CapacityProvider] = {}
+    for cluster, wanted in by_cluster.items():
+        names_here = sorted(wanted)
+        for start in range(0, len(names_here), PROVIDERS_A_CALL):
+            batch = names_here[start : start + PROVIDERS_A_CALL]
+            token: str | None = None
+            for _ in range(PAGES):
+                more = {"nextToken": token} if token else {}
+                answer = await aws.call(
+                    # With the cluster named, Managed Instances' providers are found too.
+                    *("ecs", "DescribeCapacityProviders"),
+                    capacityProviders=batch,
+                    cluster=cluster,
+                    **more,
+                )
+                providers = (to_provider(raw) for raw in answer.get("capacityProviders", []))
+                found |= {p.name: p for p in providers if p.status == "ACTIVE"}
+                token = answer.get("nextToken")
+                if not token:
+                    break
+    return found
+
+
+class InstanceSizes:
+    """Sizes of instance types, which never change: each is asked for once."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, InstanceSize] = {}
+
+    async def of(self, aws: Aws, types: Sequence[str]) -> tuple[InstanceSize, ...]:
+        """The sizes as the ECS agent will register them at least. Raises `AwsError`."""
+        unknown = sorted({t for t in types if t not in self._known})[:100]
+        if unknown:
+            answer = await aws.call("ec2", "DescribeInstanceTypes", InstanceTypes=unknown)
+            for raw in answer.get("InstanceTypes", []):
+                gpus = raw.get("GpuInfo", {}).get("Gpus", ())
+                self._known[raw["InstanceType"]] = InstanceSize(
+                    raw["InstanceType"],
+                    sum(int(g.get("Count", 0)) for g in gpus),
+                    int(raw["VCpuInfo"]["DefaultVCpus"]) * 1024,
+                    int(int(raw["MemoryInfo"]["SizeInMiB"]) * AGENT_SHARE),
+                )
+        return tuple(self._known[t] for t in types if t in self._known)
+
+
+async def _types(aws: Aws, raw: Mapping[str, Any]) -> list[str]:
+    """The instance types that the group launches."""
+    mixed = raw.get("MixedInstancesPolicy", {}).get("LaunchTemplate", {})
+    overrides = [o["InstanceType"] for o in mixed.get("Overrides", ()) if o.get("InstanceType")]
+    if overrides:
+        return list(dict.fromkeys(overrides))
+    running = [i["InstanceType"] for i in raw.get("Instances", ()) if i.get("InstanceType")]
+    if running:
+        return sorted(set(running))
+    template = raw.get("LaunchTemplate") or mixed.get("LaunchTemplateSpecification")
+    if not template:
+        return []
+    answer = await aws.call(
+        "ec2",
+        "DescribeLaunchTemplateVersions",
+        LaunchTemplateId=template["LaunchTemplateId"],
+        Versions=[template.get("Version") or "$Default"],
+    )
+    found = [
+        v.get("LaunchTemplateData", {}).get("InstanceType")
+        for v in answer.get("LaunchTemplateVersions", ())
+    ]
+    return [t for t in found if t]
+
+
+async def _warm(aws: Aws, raw: Mapping[str, Any]) -> int:
+    """Instances in the group's warm pool that are ready to be taken."""
+    if not raw.get("WarmPoolConfiguration"):
+        return 0
+    answer = await aws.call(
+        "autoscaling", "DescribeWarmPool", AutoScalingGroupName=raw["AutoScalingGroupName"]
+    )
+    states = [i.get("LifecycleState", "") for i in answer.get("Instances", ())]
+    return sum(s.startswith("Warmed:") and "Terminat" not in s for s in states)
+
+
+async def _to_group(aws: Aws, raw: Mapping[str, Any], sizes: InstanceSizes) -> AutoScalingGroup:
+    return AutoScalingGroup(
+        name=raw["AutoScalingGroupName"],
+        desired=raw["DesiredCapacity"],
+        min_size=raw["MinSize"],
+        max_size=raw["MaxSize"],
+        instances=tuple(
+            GroupInstance(i["InstanceId"], i.get("LifecycleState", ""), i.get("AvailabilityZone"))
+            for i in raw.get("Instances", ())
+            if not i.get("LifecycleState", "").startswith("Warmed:")
+        ),
+        warm=await _warm(aws, raw),
+        sizes=await sizes.of(aws, await _types(aws, raw)),
+        zones=tuple(raw.get("AvailabilityZones", ())),
+    )
+
+
+async def look_at_groups(
+    aws: Aws, graph: Graph, sizes: InstanceSizes
+) -> Mapping[str, AutoScalingGroup]:
+    """The declared Auto Scaling groups that there are, by name. Raises `AwsError`."""
+    names = [g.name for g in graph.capacity.auto_scaling_groups]
+    found: dict[str, AutoScalingGroup] = {}
+    for start in range(0, len(names), GROUPS_A_CALL):
+        answer = await aws.call(
+            "autoscaling",
+            "DescribeAutoScalingGroups",
+            AutoScalingGroupNames=names[start : start + GROUPS_A_CALL],
+            MaxRecords=100,
+        )
+        for raw in answer.get("AutoScalingGroups", []):
+            if raw.get("Status") is None:  # else it is being deleted
+                group = await _to_group(aws, raw, sizes)
+                found[group.name] = group
+    return found
+
+
+async def daemon_groups(aws: Aws, cluster: str) -> frozenset[str]:
+    """The task groups of the cluster's DAEMON services. Raises `AwsError`."""
+    found: set[str] = set()
+    token: str | None = None
+    for _ in range(PAGES):
+        more = {"nextToken": token} if token else {}
+        answer = await aws.call(
+            *("ecs", "ListServices"),
+            cluster=cluster,
+            schedulingStrategy="DAEMON",
+            maxResults=100,
+            **more,
+        )
+        found |= {f"service:{arn.rsplit('/', 1)[-1]}" for arn in answer.get("serviceArns", [])}
+        token = answer.get("nextToken")
+        if not token:
+            break
+    return frozenset(found)
+
+
+def count_daemons(
+    instances: Observed[tuple[ContainerInstance, ...]],
+    running: Observed[list[Json]],
+    groups: Observed[frozenset[str]],
+) -> Observed[tuple[ContainerInstance, ...]]:
+    """The instances with how many of their tasks are daemons, which keep none of them busy.
+
+    Where that is not known every task counts, and no instance is given back.
+    """
+    if isinstance(instances, Unknown) or isinstance(running, Unknown):
+        return instances
+    if isinstance(groups, Unknown):
+        return instances
+    daemons = Counter(
+        t["containerInstanceArn"]
+        for t in running
+        if t.get("containerInstanceArn") and t.get("group") in groups
+    )
+    return tuple(replace(i, daemons=daemons[i.arn]) for i in instances)
+
+
+# Acting ----------------------------------------------------------------------------------------
+
+
+async def _group(aws: Aws, name: str, operation: str) -> Json:
+    answer = await aws.call(
+        "autoscaling", "DescribeAutoScalingGroups", AutoScalingGroupNames=[name]
+    )
+    for raw in answer.get("AutoScalingGroups", []):
+        found: Json = raw
+        return found
+    raise AwsError(operation, "GroupNotFound", f"there is no Auto Scaling group {name}")
+
+
+async def set_desired_capacity(aws: Aws, action: SetDesiredCapacity) -> bool:
+    """Raise the desired size; who has raised it further meanwhile is not overruled."""
+    group = await _group(aws, action.group, "SetDesiredCapacity")
+    if group["DesiredCapacity"] >= action.desired:
+        return False
+    await aws.call(
+        "autoscaling",
+        "SetDesiredCapacity",
+        AutoScalingGroupName=action.group,
+        DesiredCapacity=action.desired,
+        HonorCooldown=False,
+    )
+    return True
+
+
+async def _instances(aws: Aws, cluster: str, arns: Sequence[str]) -> list[Json]:
+    answer = await aws.call(
+        "ecs",
+        "DescribeContainerInstances",
+        cluster=cluster,
+        containerInstances=list(arns),
+        include=["TAGS"],
+    )
+    found: list[Json] = answer.get("containerInstances", [])
+    return found
+
+
+async def set_instances_state(aws: Aws, action: SetInstancesState, graph: str) -> bool:
+    """Drain instances, or take that back.
+
+    The tag that tells who drained comes first: so no instance is ever drained without it.
+    """
+    for start in range(0, len(action.instances), STATES_A_CALL):
+        batch = action.instances[start : start + STATES_A_CALL]
+        if action.status == "DRAINING":
+            for raw in await _instances(aws, action.cluster, batch):
+                if tags_of(raw.get("tags", [])).get(TAG_GRAPH) != graph:
+                    await aws.call(
+                        "ecs",
+                        "TagResource",
+                        resourceArn=raw["containerInstanceArn"],
+                        tags=[{"key": TAG_GRAPH, "value": graph}],
+                    )
+        await aws.call(
+            "ecs",
+            "UpdateContainerInstancesState",
+            cluster=action.cluster,
+            containerInstances=list(batch),
+            status=action.status,
+        )
+    return True
+
+
+async def terminate_instance(aws: Aws, action: TerminateInstance) -> bool:
+    """Terminate a drained instance, if it is still drained, empty, and above the group's minimum.
+
+    What has happened meanwhile is looked at again: a task that runs there is worth more than the
+    instance's price until the next pass.
+    """
+    group = await _group(aws, action.group, "TerminateInstanceInAutoScalingGroup")
+    states = {i["InstanceId"]: i.get("LifecycleState") for i in group.get("Instances", ())}
+    if states.get(action.ec2_instance_id) != "InService":
+        return False  # It goes already, or is gone.
+    if group["DesiredCapacity"] <= max(action.floor, group["MinSize"]):
+        return False
+    for raw in await _instances(aws, action.cluster, [action.instance]):
+        if raw.get("status") != "DRAINING":
+            return False
+    answer = await aws.call(
+        "ecs",
+        "ListTasks",
+        cluster=action.cluster,
+        containerInstance=action.instance,
+        desiredStatus="RUNNING",
+    )
+    if arns := answer.get("taskArns"):
+        tasks = await aws.call("ecs", "DescribeTasks", cluster=action.cluster, tasks=arns)
+        daemons = await daemon_groups(aws, action.cluster)
+        if any(t.get("group") not in daemons for t in tasks.get("tasks", [])):
+            return False
+    await aws.call(
+        "autoscaling",
+        "TerminateInstanceInAutoScalingGroup",
+        InstanceId=action.ec2_instance_id,
+        ShouldDecrementDesiredCapacity=True,
+    )
+    return True

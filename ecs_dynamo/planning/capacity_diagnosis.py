@@ -1,0 +1,77 @@
+"""What `doctor` makes of capacity providers and Auto Scaling groups. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ecs_dynamo.model.capacity_spec import AutoScalingGroupSpec
+from ecs_dynamo.model.graph import Graph
+from ecs_dynamo.model.snapshot import Snapshot, Unknown
+from ecs_dynamo.planning.diagnosis import Finding, Severity
+
+_CHECK = "capacity"
+
+
+def check_capacity(graph: Graph, snapshot: Snapshot) -> Iterator[Finding]:
+    """Each declared provider and group: is it there, and who sizes it."""
+    yield from _providers(graph, snapshot)
+    if graph.capacity.auto_scaling_groups and isinstance(snapshot.groups, Unknown):
+        yield Finding(_CHECK, Severity.UNKNOWN, snapshot.groups.reason)
+        return
+    for group in graph.capacity.auto_scaling_groups:
+        yield _group(group, snapshot)
+
+
+def _providers(graph: Graph, snapshot: Snapshot) -> Iterator[Finding]:
+    declared = {p.name: c.cluster for c in graph.components for p in c.capacity_providers}
+    if declared and isinstance(snapshot.providers, Unknown):
+        yield Finding(_CHECK, Severity.UNKNOWN, snapshot.providers.reason)
+        return
+    for name, cluster in sorted(declared.items()):
+        found = None if isinstance(snapshot.providers, Unknown) else snapshot.providers.get(name)
+        if found is None:
+            yield Finding(
+                _CHECK,
+                Severity.ERROR,
+                f"capacity provider {name} is not one of cluster {cluster}",
+                "create it, and attach it with `aws ecs put-cluster-capacity-providers`",
+            )
+        elif found.type == "EC2_AUTOSCALING" and not found.managed_scaling:
+            yield Finding(
+                _CHECK,
+                Severity.WARNING,
+                f"capacity provider {name} has no managed scaling: nobody adds instances",
+                f"enable it, or declare {found.group} under capacity.autoScalingGroups",
+            )
+        else:
+            yield Finding(_CHECK, Severity.OK, f"capacity provider {name} ({found.type})")
+
+
+def _group(group: AutoScalingGroupSpec, snapshot: Snapshot) -> Finding:
+    groups = {} if isinstance(snapshot.groups, Unknown) else snapshot.groups
+    providers = {} if isinstance(snapshot.providers, Unknown) else snapshot.providers
+    found = groups.get(group.name)
+    if found is None:
+        return Finding(
+            _CHECK,
+            Severity.ERROR,
+            f"Auto Scaling group {group.name} does not exist",
+            "correct capacity.autoScalingGroups",
+        )
+    own = next((p for p in providers.values() if p.group == group.name), None)
+    if own is not None and own.managed_scaling:
+        return Finding(
+            _CHECK,
+            Severity.ERROR,
+            f"ECS sizes Auto Scaling group {group.name} (capacity provider {own.name})",
+            "take it out of capacity.autoScalingGroups, or disable managed scaling",
+        )
+    text = f"Auto Scaling group {group.name}: {found.desired} of {group.min} to {group.max}"
+    if found.max_size < group.max or found.min_size > group.min:
+        return Finding(
+            _CHECK,
+            Severity.WARNING,
+            f"{text}; its own bounds are {found.min_size} to {found.max_size}, and count too",
+            "make both the same",
+        )
+    return Finding(_CHECK, Severity.OK, text)

@@ -1,0 +1,366 @@
+"""Raising capacity and giving it back: the desired size of declared Auto Scaling groups. Pure.
+
+Up: just as many instances as the replicas need that find no place, counting those that were
+launched already and have not joined yet. Down: an instance goes back when it was seen empty for
+the whole window, in two steps that AWS remembers for us: first it is tagged and set to DRAINING,
+so that nothing more is placed on it, and in a later pass, still empty, it is terminated with the
+group's desired size lowered by one. Whoever starts anew finds the steps done in AWS; only the
+window begins again. A group that ECS's managed scaling sizes is left to ECS.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from ecs_dynamo.model.capacity import (
+    AutoScalingGroup,
+    CapacityMemory,
+    CapacityProvider,
+    InstanceSize,
+    Shortage,
+)
+from ecs_dynamo.model.capacity_spec import AutoScalingGroupSpec
+from ecs_dynamo.model.graph import TAG_GRAPH, Graph
+from ecs_dynamo.model.plan import (
+    AnyAction,
+    SetDesiredCapacity,
+    SetInstancesState,
+    TerminateInstance,
+    Wait,
+)
+from ecs_dynamo.model.snapshot import ContainerInstance, Snapshot, Unknown
+from ecs_dynamo.planning.fitting import ZONE, Need, Room, empty_room, pack, room_of
+from ecs_dynamo.planning.ports import PortPlan
+from ecs_dynamo.planning.shortage import (
+    ClusterNeeds,
+    cluster_needs,
+    raised_by_aws,
+    sizes_seen,
+    types_that_do,
+    usable,
+    why_short,
+)
+from ecs_dynamo.planning.wanted import Wanted
+
+
+@dataclass(slots=True)
+class CapacityPlan:
+    """What there is to say and to do about capacity."""
+
+    shortages: dict[str, Shortage] = field(default_factory=dict)
+    actions: list[AnyAction] = field(default_factory=list)
+    waits: list[Wait] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    memory: CapacityMemory = field(default_factory=CapacityMemory)
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A declared group as it is now. ``members`` are its instances that joined the cluster."""
+
+    spec: AutoScalingGroupSpec
+    state: AutoScalingGroup
+    provider: str | None
+    members: tuple[ContainerInstance, ...]
+
+    @property
+    def name(self) -> str:
+        return self.spec.name
+
+    @property
+    def ceiling(self) -> int:
+        """The largest desired size that both the file and the group allow."""
+        return min(self.spec.max, self.state.max_size)
+
+    @property
+    def floor(self) -> int:
+        return max(self.spec.min, self.state.min_size)
+
+    @property
+    def on_the_way(self) -> int:
+        """Instances that are asked for and have not joined the cluster yet."""
+        return max(0, self.state.desired - len(self.members))
+
+    def new_room(self, number: int) -> Room | None:
+        """What a new instance offers at least; None where that is not known."""
+        sizes = self.state.sizes or tuple(sizes_seen(self.members))
+        if not sizes:
+            return None
+        least = InstanceSize(
+            sizes[0].instance_type if len({s.instance_type for s in sizes}) == 1 else "",
+            min(s.gpus for s in sizes),
+            min(s.cpu for s in sizes),
+            min(s.memory for s in sizes),
+        )
+        made = empty_room(f"{self.name}#{number}", least, self._common())
+        return Room(
+            made.name,
+            made.gpus,
+            made.cpu,
+            made.memory,
+            attributes=made.attributes,
+            provider=self.provider,
+        )
+
+    def _common(self) -> Mapping[str, str]:
+        """Attributes that every instance of the group has: what a new one may be counted on for."""
+        if not self.members:
+            zones = self.state.zones
+            return {ZONE: zones[0]} if len(zones) == 1 else {}
+        first, *others = (dict(m.attributes) for m in self.members)
+        common = {k: v for k, v in first.items() if all(o.get(k) == v for o in others)}
+        if len(self.state.zones) != 1:
+            common.pop(ZONE, None)
+        return common
+
+
+def empty(instance: ContainerInstance) -> bool:
+    """Nothing runs on it, or is about to, but daemons; and what was stopped has ended."""
+    return (
+        instance.tasks - instance.daemons <= 0
+        and instance.gpus_free == instance.gpus
+        and (instance.daemons > 0 or instance.memory_free == instance.memory)
+    )
+
+
+def returning(instance: ContainerInstance, graph: Graph) -> bool:
+    """It is on its way out, and this graph's daemon put it there."""
+    return instance.status == "DRAINING" and instance.tags.get(TAG_GRAPH) == graph.name
+
+
+def _groups(
+    graph: Graph, snapshot: Snapshot, cluster: ClusterNeeds, made: CapacityPlan
+) -> list[Group]:
+    """The cluster's declared groups that are this daemon's to size."""
+    declared = [g for g in graph.capacity.auto_scaling_groups if g.cluster == cluster.name]
+    if not declared:
+        return []
+    if isinstance(snapshot.groups, Unknown):
+        made.notes.append(f"Auto Scaling groups could not be observed: {snapshot.groups.reason}")
+        return []
+    providers: Mapping[str, CapacityProvider] = (
+        {} if isinstance(snapshot.providers, Unknown) else snapshot.providers
+    )
+    found: list[Group] = []
+    for spec in declared:
+        state = snapshot.groups.get(spec.name)
+        if state is None:
+            made.notes.append(f"Auto Scaling group {spec.name} does not exist: correct capacity")
+            continue
+        own = next((p for p in providers.values() if p.group == spec.name), None)
+        if own is not None and own.managed_scaling:
+            made.notes.append(
+                f"Auto Scaling group {spec.name} is sized by ECS (managed scaling of capacity "
+                f"provider {own.name}): it is left alone; take it out of capacity"
+            )
+            continue
+        ids = {i.ec2_instance_id for i in state.instances if i.lives}
+        members = tuple(i for i in cluster.instances if i.ec2_instance_id in ids)
+        seen = next((m.capacity_provider for m in members if m.capacity_provider), None)
+        found.append(Group(spec, state, own.name if own else seen, members))
+    return found
+
+
+def plan_capacity(
+    graph: Graph,
+    snapshot: Snapshot,
+    wanted: Sequence[Wanted],
+    ports: PortPlan,
+    before: CapacityMemory,
+    now: float,
+) -> CapacityPlan:
+    """Shortages, and what is to be done about them. Unknown instances or groups: hands off."""
+    made = CapacityPlan()
+    made.notes.extend(_missing_providers(snapshot, wanted))
+    empty_since: dict[str, float] = {}
+    for cluster in cluster_needs(wanted, snapshot, ports):
+        groups = _groups(graph, snapshot, cluster, made)
+        raising, kept = _raise(graph, cluster, groups, made)
+        _tell(cluster, groups, wanted, snapshot, raising, made)
+        rolling = any(w.rolls or w.rolling for w in wanted if w.component.cluster == cluster.name)
+        for group in groups:
+            resting = not cluster.packing.left and not rolling and not group.on_the_way
+            _return(graph, group, kept, resting, before, now, empty_since, made)
+    made.memory = CapacityMemory(empty_since)
+    return made
+
+
+def _missing_providers(snapshot: Snapshot, wanted: Sequence[Wanted]) -> list[str]:
+    """ECS would refuse the service: told before it does."""
+    if isinstance(snapshot.providers, Unknown):
+        return [f"capacity providers could not be observed: {snapshot.providers.reason}"]
+    known = snapshot.providers
+    return [
+        f"{w.component.name}: capacity provider {p.name} is not one of cluster "
+        f"{w.component.cluster}"
+        for w in wanted
+        for p in w.component.capacity_providers
+        if p.name not in known
+    ]
+
+
+def _raise(
+    graph: Graph, cluster: ClusterNeeds, groups: Sequence[Group], made: CapacityPlan
+) -> tuple[dict[str, str], set[str]]:
+    """Who adds instances for whom, by component; and the names of instances that must stay."""
+    left: tuple[Need, ...] = cluster.packing.left
+    kept = set(cluster.packing.used)
+    raising: dict[str, str] = {}
+
+    def told(before: tuple[Need, ...], after: tuple[Need, ...], text: str) -> None:
+        for name in {n.component for n in before}:
+            count = [sum(n.component == name for n in part) for part in (before, after)]
+            if count[1] < count[0]:
+                raising[name] = f"{raising[name]}, {text}" if name in raising else text
+
+    for group in groups:
+        back = [room_of(m, {}) for m in group.members if returning(m, graph)]
+        packing = pack(left, back)
+        if packing.used:
+            made.actions.append(
+                SetInstancesState(
+                    component=group.name,
+                    reason="it was to go back, and is needed",
+                    cluster=cluster.name,
+                    instances=tuple(sorted(packing.used)),
+                    status="ACTIVE",
+                )
+            )
+            kept |= packing.used
+            told(left, packing.left, f"an instance of {group.name} is kept after all")
+            left = packing.left
+        coming = [r for n in range(group.on_the_way) if (r := group.new_room(n)) is not None]
+        packing = pack(left, coming)
+        told(left, packing.left, f"{group.on_the_way} of {group.name} on the way")
+        left = packing.left
+        target, rest = _target(group, left)
+        if target > group.state.desired:
+            warm = min(group.state.warm, target - group.state.desired)
+            more = f", {warm} of them from its warm pool" if warm else ""
+            text = f"{group.name} {group.state.desired} -> {target}{more}"
+            what = f"{len(left) - len(rest)} replicas need a place" if left else "its minimum"
+            made.actions.append(
+                SetDesiredCapacity(
+                    component=group.name,
+                    reason=f"{what}: {group.state.desired} -> {target} instances{more}",
+                    group=group.name,
+                    desired=target,
+                )
+            )
+            told(left, rest, text)
+        left = rest
+    return raising, kept
+
+
+def _target(group: Group, left: tuple[Need, ...]) -> tuple[int, tuple[Need, ...]]:
+    """The desired size that gives ``left`` a place as far as the bounds allow; who has none."""
+    desired = group.state.desired
+    target = max(desired, min(group.spec.min, group.ceiling))
+    spare = max(0, group.ceiling - desired)
+    offered = [r for n in range(spare) if (r := group.new_room(group.on_the_way + n)) is not None]
+    packing = pack(left, offered)
+    return max(target, desired + len(packing.used)), packing.left
+
+
+def _tell(
+    cluster: ClusterNeeds,
+    groups: Sequence[Group],
+    wanted: Sequence[Wanted],
+    snapshot: Snapshot,
+    raising: Mapping[str, str],
+    made: CapacityPlan,
+) -> None:
+    """A shortage for each component with replicas that find no place now."""
+    sizes = dict(sizes_seen(cluster.instances))
+    for group in groups:
+        for size in group.state.sizes:
+            sizes.setdefault(size, {})
+    by_name = {w.component.name: w for w in wanted}
+    for name in dict.fromkeys(n.component for n in cluster.packing.left):
+        left = [n for n in cluster.packing.left if n.component == name]
+        one = by_name[name]
+        types = types_that_do(left[0], sizes)
+        message = why_short(left, one.desired, cluster.packing.rooms, types)
+        managed = raised_by_aws(one.component, snapshot)
+        who = raising.get(name)
+        if managed:
+            who = f"ECS adds instances through {', '.join(managed)}"
+        elif who is None and groups:
+            who_not = ", ".join(
+                f"{g.name} is at its maximum {g.ceiling}"
+                for g in groups
+                if g.state.desired >= g.ceiling
+            )
+            message += f"; {who_not or 'none of the declared groups gives an instance for it'}"
+        made.shortages[name] = Shortage(
+            component=name,
+            replicas=len(left),
+            gpus=left[0].gpus,
+            message=f"{message}; {who}" if who else message,
+            instance_types=types,
+            raising=who,
+        )
+
+
+def _return(
+    graph: Graph,
+    group: Group,
+    kept: set[str],
+    resting: bool,
+    before: CapacityMemory,
+    now: float,
+    empty_since: dict[str, float],
+    made: CapacityPlan,
+) -> None:
+    """Give back what is empty: drain after the window, terminate what has been drained."""
+    leaving = [m for m in group.members if returning(m, graph) and m.arn not in kept]
+    spare = max(0, group.state.desired - group.floor)
+    for instance in sorted(leaving, key=lambda m: m.arn)[:spare]:
+        if empty(instance):
+            made.actions.append(
+                TerminateInstance(
+                    component=group.name,
+                    reason="drained and empty",
+                    group=group.name,
+                    cluster=group.spec.cluster or "",
+                    instance=instance.arn,
+                    ec2_instance_id=instance.ec2_instance_id,
+                    floor=group.floor,
+                )
+            )
+        else:
+            made.waits.append(Wait(group.name, f"{instance.ec2_instance_id} drains"))
+    stay = sorted(leaving, key=lambda m: m.arn)[spare:]
+    if stay:
+        made.actions.append(
+            SetInstancesState(
+                component=group.name,
+                reason=f"the group is at its minimum {group.floor}",
+                cluster=group.spec.cluster or "",
+                instances=tuple(m.arn for m in stay),
+                status="ACTIVE",
+            )
+        )
+    spare -= len(leaving)
+    for member in group.members:
+        if usable(member) and empty(member) and member.arn not in kept:
+            empty_since[member.arn] = before.empty_since.get(member.arn, now)
+    window = graph.capacity.scale_in_seconds
+    ripe = sorted(
+        (since, arn)
+        for arn, since in empty_since.items()
+        if any(m.arn == arn for m in group.members) and now - since >= window
+    )
+    if not resting or spare <= 0 or not ripe:
+        return
+    gone = tuple(arn for _, arn in ripe[:spare])
+    made.actions.append(
+        SetInstancesState(
+            component=group.name,
+            reason=f"empty for {window:.0f} s",
+            cluster=group.spec.cluster or "",
+            instances=gone,
+            status="DRAINING",
+        )
+    )
