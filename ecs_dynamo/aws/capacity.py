@@ -81,12 +81,15 @@ def to_provider(raw: Mapping[str, Any]) -> CapacityProvider:
     )
 
 
-async def look_at_providers(aws: Aws, graph: Graph) -> Mapping[str, CapacityProvider]:
-    """The declared capacity providers that there are, by name. Raises `AwsError`."""
+async def look_at_providers(
+    aws: Aws, graph: Graph, clusters: Sequence[str]
+) -> Mapping[str, CapacityProvider]:
+    """The declared capacity providers that ``clusters`` have, by name. Raises `AwsError`."""
     by_cluster: dict[str, set[str]] = {}
     for component in graph.components:
         names = {p.name for p in component.capacity_providers}
-        by_cluster.setdefault(component.cluster, set()).update(names)
+        if names and component.cluster in clusters:
+            by_cluster.setdefault(component.cluster, set()).update(names)
     found: dict[str, CapacityProvider] = {}
     for cluster, wanted in by_cluster.items():
         names_here = sorted(wanted)

@@ -288,10 +288,9 @@ async def observe_ecs(
 async def _declared_providers(
     look: _Look, live: Sequence[str]
 ) -> Observed[Mapping[str, CapacityProvider]]:
-    declared = [c for c in look.graph.components if c.capacity_providers]
-    if not declared or any(c.cluster not in live for c in declared):
+    if not any(c.capacity_providers for c in look.graph.components):
         return {}
-    return await look.guard("capacity providers", look_at_providers(look.aws, look.graph))
+    return await look.guard("capacity providers", look_at_providers(look.aws, look.graph, live))
 
 
 async def _declared_groups(look: _Look) -> Observed[Mapping[str, AutoScalingGroup]]:

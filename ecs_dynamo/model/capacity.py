@@ -86,6 +86,8 @@ class Shortage:
 
 @dataclass(frozen=True, slots=True)
 class CapacityMemory:
-    """Since when each instance (by ARN) has been seen empty, in UTC seconds."""
+    """Since when each instance has been seen empty (by ARN), or in its group and not in the cluster
+    (by EC2 id), in UTC seconds."""
 
     empty_since: Mapping[str, float] = field(default_factory=dict)
+    unjoined_since: Mapping[str, float] = field(default_factory=dict)

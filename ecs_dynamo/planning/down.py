@@ -26,7 +26,12 @@ def down(graph: Graph, snapshot: Snapshot) -> Plan:
     """
     actions: list[AnyAction] = []
     waits: list[Wait] = []
-    notes: list[str] = []
+    groups = {} if isinstance(snapshot.groups, Unknown) else snapshot.groups
+    notes = [
+        f"Auto Scaling group {g.name} keeps its {g.desired} instances: set its size yourself"
+        for g in groups.values()
+        if g.desired
+    ]
     if isinstance(snapshot.orphans, Unknown):
         waits.append(Wait("", f"orphans could not be observed: {snapshot.orphans.reason}"))
     else:

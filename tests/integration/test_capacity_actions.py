@@ -178,7 +178,7 @@ async def test_providers_of_every_kind_are_recognised(local: LocalEcs, aws: Aws)
             replace(c, cluster="gpu", capacity_providers=items) for c in base.components[1:]
         ),
     )
-    found = await look_at_providers(aws, named)  # Fifteen names: two pages.
+    found = await look_at_providers(aws, named, ["gpu"])  # Fifteen names: two pages.
     assert {n: (p.type, p.raises_itself, p.group) for n, p in found.items()} == {
         "spot": ("EC2_AUTOSCALING", True, "spot-group"),
         "managed": ("MANAGED_INSTANCES", True, None),

@@ -43,7 +43,7 @@ from ecs_dynamo.model.snapshot import (
     Task,
     Unknown,
 )
-from ecs_dynamo.planning import describe, plan
+from ecs_dynamo.planning import describe, down, plan
 from ecs_dynamo.planning.capacity import free_gpus, surge_fits
 from ecs_dynamo.planning.capacity_diagnosis import check_capacity
 from ecs_dynamo.planning.capacity_plan import CapacityPlan, plan_capacity
@@ -335,6 +335,18 @@ def test_instances_on_their_way_count_as_room_and_warm_ones_do_not() -> None:
     made = decide(declared(), snapshot(groups=coming), wanted(worker(), 3))
     assert only(made, SetDesiredCapacity).desired == 3
     assert "1 of them from its warm pool" in (made.shortages["decode"].raising or "")
+
+
+def test_an_instance_that_never_joins_is_not_waited_for_for_ever() -> None:
+    stray = instance(1)
+    seen = snapshot(groups=group(stray))
+    first = decide(declared(), seen, wanted(worker(), 1))
+    assert not first.actions
+    assert first.memory.unjoined_since == {"i-1": NOW}
+    old = CapacityMemory(unjoined_since={"i-1": NOW - 1000})
+    made = decide(declared(), seen, wanted(worker(), 1), before=old)
+    assert only(made, SetDesiredCapacity).desired == 2
+    assert "i-1 did not join cluster gpu" in made.notes[0]
 
 
 def test_instances_that_would_not_help_are_not_added() -> None:
@@ -685,6 +697,13 @@ def test_another_provider_strategy_rolls_with_a_forced_deployment() -> None:
     assert (update.component, update.capacity_providers) == ("decode", spot)
     assert "capacity providers differ" in update.reason
     assert not any(isinstance(a, CreateService) for a in made.actions)
+
+
+def test_down_tells_what_is_left() -> None:
+    base = declared()
+    parts = {c.name: ComponentSnapshot(service=None) for c in base.components}
+    made = down(base, snapshot(components=parts, groups=group(desired=2)))
+    assert made.notes == ("Auto Scaling group asg keeps its 2 instances: set its size yourself",)
 
 
 def test_doctor_knows_providers_and_groups() -> None:
