@@ -52,8 +52,10 @@ class Scheduler:
     async def run(self) -> None:
         """One round after another."""
         while True:
+            # Not `wait_for`: in Python 3.11 it forgets a cancellation that comes with the wake-up.
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), TICK_SECONDS)
+                async with asyncio.timeout(TICK_SECONDS):
+                    await self._wake.wait()
             self._wake.clear()
             self.round()
 
