@@ -66,18 +66,16 @@ def surge_fits(component: Component, replicas: int, free: FreeSlots) -> bool:
     gpus = gpus_of(component)
     if gpus == 0 or replicas == 0:
         return True
+    slots = free.get(component.cluster, ())
+    return sum(s.gpus // gpus for s in slots if _may_use(component, s)) >= replicas
+
+
+def _may_use(component: Component, slots: Slots) -> bool:
     own = {p.name for p in component.capacity_providers}
-    usable = (
-        slots
-        for slots in free.get(component.cluster, ())
-        if (slots.provider in own if own else not slots.added)
-    )
-    return sum(slots.gpus // gpus for slots in usable) >= replicas
+    return slots.provider in own if own else not slots.added
 
 
-def surge_left(
-    component: Component, replicas: int, free: Mapping[str, tuple[int, ...]]
-) -> Mapping[str, tuple[int, ...]] | None:
+def surge_left(component: Component, replicas: int, free: FreeSlots) -> FreeSlots | None:
     """The free slots once ``replicas`` more replicas have taken theirs; None where they do not fit.
 
     Who surges at the same time must share: what fits for each alone may not fit for all.
@@ -87,9 +85,10 @@ def surge_left(
     gpus, left = gpus_of(component), replicas
     slots = list(free.get(component.cluster, ()))
     for index, have in enumerate(slots):
-        taken = min(left, have // gpus) if gpus else 0
-        slots[index] = have - taken * gpus
-        left -= taken
+        if gpus and _may_use(component, have):
+            taken = min(left, have.gpus // gpus)
+            slots[index] = have._replace(gpus=have.gpus - taken * gpus)
+            left -= taken
     return {**free, component.cluster: tuple(slots)}
 
 
