@@ -19,7 +19,10 @@ from ecs_dynamo.model.plan import Endpoints
 from ecs_dynamo.model.snapshot import Observed, Probe, Registration, Snapshot, Unknown
 from ecs_dynamo.planning import probe_targets, resolve_endpoints
 from ecs_dynamo.planning.endpoints import known_tasks, ready_urls
+from ecs_dynamo.planning.readiness import worker_urls
 from ecs_dynamo.signals import Meter
+from ecs_dynamo.signals.registry import with_own_word
+from ecs_dynamo.signals.worker import Workers
 
 PROBE_SECONDS = 3.0
 """An endpoint that takes longer than this to answer is not one to start dependants on."""
@@ -41,6 +44,7 @@ class Observer:
         self._cache = cache
         self._timeout = timeout
         self._meter = Meter()
+        self._workers = Workers()
 
     async def observe(self, graph: Graph, now: float) -> Observation:
         """Look at everything; what fails is `Unknown` in the snapshot, nothing is raised."""
@@ -51,14 +55,19 @@ class Observer:
         seen = replace(probed, external=external)
         endpoints = resolve_endpoints(graph, seen)
         seen = replace(seen, registrations=await self._registrations(graph, endpoints))
-        measured = await self._meter.measure(
-            graph,
-            frontend_urls=ready_urls(graph, seen, Role.FRONTEND),
-            endpoints=endpoints,
-            cloudwatch=partial(self._aws.call, "cloudwatch", "GetMetricData"),
-            now=now,
-            timeout=PROBE_SECONDS,
+        urls = worker_urls(graph, seen)
+        measured, own = await asyncio.gather(
+            self._meter.measure(
+                graph,
+                frontend_urls=ready_urls(graph, seen, Role.FRONTEND),
+                endpoints=endpoints,
+                cloudwatch=partial(self._aws.call, "cloudwatch", "GetMetricData"),
+                now=now,
+                timeout=PROBE_SECONDS,
+            ),
+            self._workers.ask(urls, now, PROBE_SECONDS),
         )
+        measured = with_own_word(measured, own, asked=len(urls))
         measured_too = replace(
             seen, signals=measured.signals, busy=measured.busy, served=measured.served
         )

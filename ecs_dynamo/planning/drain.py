@@ -1,8 +1,8 @@
 """Scale-in takes idle replicas first: busy ones are protected from being stopped, for a while.
 
-Dynamo's frontends tell the work at each worker by its lease, which its registration ties to an
-address and so to a task. ECS stops what is not protected; the protection ends by itself after the
-drain time, so a daemon that dies, or a replica that is never idle, holds nothing up for longer.
+Workers, and Dynamo's frontends, tell the work at each worker by its lease, which its registration
+ties to an address and so to a task. ECS stops what is not protected; the protection ends by itself
+after the drain time, so a daemon that dies, or a replica that is never idle, holds nothing up.
 Where nobody knows who is busy, SIGTERM and `stopTimeout` still let requests finish.
 """
 

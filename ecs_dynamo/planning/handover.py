@@ -13,7 +13,7 @@ and a daemon that does not come back holds nothing up.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -180,13 +180,20 @@ def fresh_tasks(scene: Scene, wanted: Wanted) -> tuple[Task, ...]:
     return tuple(t for t in ready if scene.ready_since.get(t.arn, scene.now) <= latest)
 
 
-def new_side_ready(scene: Scene) -> bool:
-    """Each component that should run has a ready replica of its service's revision.
+def new_side_ready(scene: Scene, moved: Collection[str]) -> bool:
+    """Each component that should run has a ready replica with the endpoints of now.
 
-    Of the infrastructure too: while its new replica is not ready, dependants still use the old.
+    ``moved`` are the dependants that have yet to be set to them. One that rolls for another reason
+    is not waited for: it may be waiting itself for a rollout that this ends. While a new replica
+    of the infrastructure is not ready, dependants still use the old one.
     """
     return all(
-        w.desired == 0 or (not w.rolls and bool(fresh_tasks(scene, w)))
+        w.desired == 0
+        or (
+            w.service is not None
+            and not (w.rolls if w.component.is_infrastructure else w.component.name in moved)
+            and bool(fresh_tasks(scene, w))
+        )
         for w in (*scene.infrastructure, *scene.dependants)
     )
 

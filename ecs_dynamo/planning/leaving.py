@@ -29,6 +29,8 @@ from ecs_dynamo.planning.wanted import Wanted
 
 PROTECTED_MINUTES = 1
 """The least that UpdateTaskProtection takes; a spot instance has two in all."""
+RENEW_SECONDS = 20.0
+"""A protection is renewed before it ends, as ECS stops what is unprotected at once."""
 GRACE_SECONDS = 60.0
 """A replacement that began longer ago than this is not waited for with a further protection."""
 NOTICE_GRACE_SECONDS = 30.0
@@ -113,7 +115,9 @@ def spare_leaving(graph: Graph, wanted: Wanted, snapshot: Snapshot) -> list[Prot
     busy = busy_tasks(graph, wanted, snapshot) or frozenset()
     ranked = sorted(leaving, key=lambda t: (t.arn not in busy, t.arn))
     count = max(0, wanted.desired - len(ready))
-    keep = [t for t in ranked[:count] if not is_protected(t, now) and not late]
+    keep = [
+        t for t in ranked[:count] if (t.protected_until or 0.0) - now < RENEW_SECONDS and not late
+    ]
     keep = [
         t
         for t in keep

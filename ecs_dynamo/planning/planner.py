@@ -123,7 +123,7 @@ def plan(graph: Graph, snapshot: Snapshot, memory: Memory, now: float) -> Plan:
     plan_infrastructure(draft, scene)
     moved = plan_dependants(draft, scene)
     if not obstacles:
-        _tend_moves(draft, scene)
+        _tend_moves(draft, scene, moved)
     for one in free:
         if one.component.name not in failures.told:
             _progress(draft, graph, one, snapshot)
@@ -168,9 +168,9 @@ def plan(graph: Graph, snapshot: Snapshot, memory: Memory, now: float) -> Plan:
     )
 
 
-def _tend_moves(draft: Draft, scene: Scene) -> None:
+def _tend_moves(draft: Draft, scene: Scene, moved: tuple[str, ...]) -> None:
     """Endpoints that move: keep the old side until the new one is up and routed, then let it go."""
-    over = handover.new_side_ready(scene)
+    over = handover.new_side_ready(scene, moved)
     asked = {a.component for a in draft.actions}
     sides = [
         w

@@ -15,7 +15,13 @@ from collections.abc import Iterable
 from ecs_dynamo.model.graph import Component, Graph, NetworkMode, Role
 from ecs_dynamo.model.plan import ReplicaCounts
 from ecs_dynamo.model.snapshot import ComponentSnapshot, Snapshot, Task, Unknown
-from ecs_dynamo.planning.endpoints import PROBED_ROLES, known_service, known_tasks
+from ecs_dynamo.planning.endpoints import (
+    PROBED_ROLES,
+    environment_value,
+    known_service,
+    known_tasks,
+)
+from ecs_dynamo.planning.ports import SYSTEM_PORT_VARIABLE
 
 SERVED_ENDPOINT = "generate"
 """The endpoint through which a Dynamo worker takes requests."""
@@ -29,6 +35,24 @@ def discovery_components(component: Component) -> frozenset[str]:
     if component.roles & {Role.DECODE, Role.WORKER}:
         names.add("backend")
     return frozenset(names)
+
+
+def worker_urls(graph: Graph, snapshot: Snapshot) -> dict[str, str]:
+    """The system port of each running worker, by task ARN, where it is known.
+
+    Dynamic ports (0), as of several workers on one host, and mapped ones (bridge) are not.
+    """
+    found: dict[str, str] = {}
+    for component in graph.components:
+        seen = snapshot.components.get(component.name)
+        if seen is None or not component.is_worker or component.network_mode is NetworkMode.BRIDGE:
+            continue
+        for task in known_tasks(seen):
+            revision = seen.revisions.get(task.task_definition_arn)
+            port = environment_value(revision.content, SYSTEM_PORT_VARIABLE) if revision else None
+            if task.is_running and task.private_ip and port and port.isdecimal() and int(port):
+                found[task.arn] = f"http://{task.private_ip}:{port}"
+    return found
 
 
 def _probed(component: Component, seen: ComponentSnapshot, task: Task, needs_model: bool) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ecs_dynamo.model.graph import Graph
 from ecs_dynamo.model.plan import Endpoints
@@ -17,6 +17,7 @@ from ecs_dynamo.signals.frontend import FrontendAdapter
 from ecs_dynamo.signals.jetstream import JetStreamAdapter
 from ecs_dynamo.signals.planner import PlannerAdapter
 from ecs_dynamo.signals.prometheus import PrometheusAdapter
+from ecs_dynamo.signals.worker import WorkerWork
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,22 @@ class Measurement:
     problems: Mapping[str, str]
     busy: Observed[Mapping[int, float]]
     served: Observed[frozenset[int]]
+
+
+def with_own_word(measured: Measurement, own: WorkerWork, *, asked: int) -> Measurement:
+    """What the frontends tell of workers, and what these tell of themselves.
+
+    Where no frontend told, all of the workers that were ``asked`` must have answered.
+    """
+    busy, served = measured.busy, measured.served
+    if isinstance(busy, Unknown) or isinstance(served, Unknown):
+        if own.silent or not asked:
+            return measured
+        busy, served = {}, frozenset()
+    total = dict(busy)
+    for lease, work in own.busy.items():
+        total[lease] = total.get(lease, 0.0) + work
+    return replace(measured, busy=total, served=served | own.served)
 
 
 class Meter:

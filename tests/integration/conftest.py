@@ -86,7 +86,10 @@ OPERATORS = {
     *("secretsmanager:DescribeSecret", "ssm:DescribeParameters"),
 }
 """Calls of commands that a person runs with rights of their own: `rollback`, `doctor`."""
-ELSEWHERE = {"dynamodb:UpdateItem", "sqs:ReceiveMessage", "sqs:DeleteMessage"}
+ELSEWHERE = {
+    *("dynamodb:UpdateItem", "sqs:ReceiveMessage", "sqs:DeleteMessage"),
+    "ecs:UpdateContainerInstancesState",
+}
 """Called by parts that have tests of their own stack."""
 
 

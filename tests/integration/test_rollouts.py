@@ -44,6 +44,16 @@ def running(stack: Stack, service: str) -> list[Any]:
     return [t for t in stack.local.state.tasks.values() if t.alive and t.service == service]
 
 
+def worker_apart_from_the_frontend(stack: Stack) -> tuple[str, Any]:
+    """A worker whose instance runs no frontend, as the tests' client knows just one of these."""
+    (frontend,) = running(stack, "local-frontend")
+    for name in ("decode", "prefill"):
+        (task,) = running(stack, f"local-{name}")
+        if task.instance is not frontend.instance:
+            return name, task
+    raise AssertionError("every worker shares the frontend's instance")
+
+
 async def test_a_worker_that_never_registers_is_taken_back_and_none_notices(stack: Stack) -> None:
     stack.edit_task_definition("decode", quick_health)
     await stack.converge()
@@ -212,3 +222,42 @@ async def test_a_roll_lets_a_busy_worker_finish(stack: Stack) -> None:
     assert kept_while_busy
     assert all(kept_while_busy)
     assert {t.definition.revision for t in running(stack, "local-decode")} == {2}
+
+
+async def test_an_instance_that_drains_under_load_fails_no_request(stack: Stack) -> None:
+    for name in ("decode", "prefill"):
+        stack.edit_task_definition(name, quick_health)
+    await stack.converge()
+    name, old = worker_apart_from_the_frontend(stack)
+    instance = old.instance
+    beside: list[bool] = []
+
+    def look(done: Pass) -> None:
+        new = [t for t in running(stack, f"local-{name}") if t.instance is not instance]
+        if old.alive:
+            beside.append(bool(new))
+        else:
+            # It was let go for one that serves, not for one that merely runs.
+            assert done.plan.replicas[name].ready >= 1
+
+    async with stack.traffic() as traffic:
+        async with traffic.background("load", 6, words=40, tokens=60, pause=0.05):
+            await stack.aws(
+                "UpdateContainerInstancesState",
+                cluster="dynamo-GPU",
+                containerInstances=[instance.arn],
+                status="DRAINING",
+            )
+            async with stack.reconciler() as reconciler:
+                done = await reconciler.until_converged(90, look)
+        failed = [r.error for r in traffic.done if r.error]
+    assert done.converged, done.plan.waits
+    assert not failed
+    assert any(beside)
+    assert [t.instance is instance for t in running(stack, f"local-{name}")] == [False]
+    assert stack.local is not None
+    limits = stack.local.state.services["dynamo-GPU", f"local-{name}"].request
+    assert limits["deploymentConfiguration"]["minimumHealthyPercent"] == 100
+    assert limits["deploymentConfiguration"]["maximumPercent"] == 200
+    await stack.look()
+    await stack.chat()

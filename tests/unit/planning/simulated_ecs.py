@@ -71,6 +71,7 @@ class SimTask:
     """It runs and is healthy, and never registers."""
     created_at: float = 0.0
     instance: int | None = None
+    slow: int = 0
 
 
 @dataclass
@@ -110,6 +111,8 @@ class SimulatedEcs:
         self.drained: set[int] = set()
         """Numbers of instances that are DRAINING."""
         self.notices: dict[str, Notice] = {}
+        self.slow = 0
+        """Steps for which a worker that starts now runs before it registers."""
         self.mute_images: set[str] = set()
         self.crashes: dict[str, tuple[str, str]] = {}
         """Image -> stop code and reason that ECS tells of its tasks, which all fail."""
@@ -326,6 +329,7 @@ class SimulatedEcs:
             mute=image in self.mute_images,
             created_at=self.now,
             instance=self._slot(service),
+            slow=self.slow,
         )
         service.tasks.append(task)
         etcd = environment_value(content, "ETCD_ENDPOINTS")
@@ -474,7 +478,8 @@ class SimulatedEcs:
             for component in self.graph.components
             if component.is_worker and (sim := self.services.get(component.service)) is not None
             for task in sim.tasks
-            if task.age >= 1 and not task.bad and not task.mute and self._etcd_of(task) == etcd
+            if self._works(task) and self._etcd_of(task) == etcd
+            if task.age > task.slow
         )
 
     def _surplus(self, component: Component, sim: SimService) -> tuple[str, ...]:
@@ -486,13 +491,17 @@ class SimulatedEcs:
     def serving(self, component: str) -> list[SimTask]:
         """Tasks that work: running, healthy and registered."""
         service = next(s for s in self.services.values() if s.component == component)
-        return [t for t in service.tasks if t.age >= 1 and not t.bad and not t.mute]
+        return [t for t in service.tasks if self._works(t) and t.age > t.slow]
+
+    @staticmethod
+    def _works(task: SimTask) -> bool:
+        return task.age >= 1 and not task.bad and not task.mute
 
     def _routed(self, frontend_arn: str) -> bool:
         frontend = next(t for s in self.services.values() for t in s.tasks if t.arn == frontend_arn)
         etcd = self._etcd_of(frontend)
         return not frontend.mute and any(
-            t.age >= 1 and self._etcd_of(t) == etcd and not t.bad and not t.mute
+            self._works(t) and self._etcd_of(t) == etcd
             for s in self.services.values()
             if s.component in {"prefill", "decode"}
             for t in s.tasks

@@ -58,10 +58,15 @@ def degraded(made: Plan, name: str) -> str | None:
     )
 
 
-@given(decode=st.integers(1, 4), spare=st.integers(0, 4), least=st.sampled_from([100, 75, 50]))
+@given(
+    decode=st.integers(1, 4),
+    spare=st.integers(0, 4),
+    least=st.sampled_from([100, 75, 50]),
+    slow=st.integers(0, 3),
+)
 @settings(max_examples=40, deadline=None)
 def test_a_revision_that_never_registers_is_taken_back_while_the_old_side_serves(
-    decode: int, spare: int, least: int
+    decode: int, spare: int, least: int, slow: int
 ) -> None:
     wanted, ecs = ready_graph(decode, 1 + decode + spare, minimum_healthy_percent=least)
     ecs.mute_images.add("dynamo:mute")
@@ -70,6 +75,7 @@ def test_a_revision_that_never_registers_is_taken_back_while_the_old_side_serves
     if not spare:  # A place must be freed before it can be filled.
         floor = min(floor, decode - 1)
     reasons = set()
+    ecs.slow = slow
     for _ in range(90):
         made = fresh_pass(ecs, edited)
         reasons.add(degraded(made, "decode"))
@@ -243,10 +249,12 @@ def test_a_bad_canary_is_taken_back_while_the_others_serve(
         ecs.mute_images.add("dynamo:2")
     ecs.graph = edited = with_image(wanted, "decode", "dynamo:2")
     service = ecs.services["g-decode"]
+    died: int | None = None
     for number in range(120):
         if how == "dies" and "baking" in service.tags.get(TAG_CANARY, ""):
             # It was ready, and then exits each time.
             ecs.crashes["dynamo:2"] = ("EssentialContainerExited", "exited")
+            died = died if died is not None else number
             for task in service.tasks:
                 task.bad = ecs._image(task.revision) == "dynamo:2"
         made = fresh_pass(ecs, edited)
@@ -254,6 +262,7 @@ def test_a_bad_canary_is_taken_back_while_the_others_serve(
         if made.stuck:
             break
     assert made.stuck
+    assert died is None or number - died < 10  # At once, not by its deadline.
     assert degraded(made, "decode") == ("NeverRegistered" if how == "mute" else "CanaryFailed")
     for _ in range(10):
         made = fresh_pass(ecs, edited)
@@ -377,6 +386,7 @@ def test_replacements_start_beside_what_a_draining_instance_takes_away(
     before = list(service.tasks)
     going = data.draw(st.permutations(before))[: min(count, decode)]
     ecs.busy = {before[i].arn for i in data.draw(st.sets(st.integers(0, decode - 1)))}
+    ecs.slow = data.draw(st.integers(0, 4), "steps until a replacement registers")
     ecs.drained |= {t.instance for t in going if t.instance is not None}
     for number in range(60):
         made = fresh_pass(ecs, wanted)
