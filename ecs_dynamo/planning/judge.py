@@ -87,6 +87,8 @@ def _why(wanted: Wanted, since: float) -> str:
 
 def _blameless(graph: Graph, wanted: Wanted, snapshot: Snapshot) -> bool:
     """What it needs from others to become ready is not there, or could not be seen."""
+    if wanted.content is None:  # No etcd, or no NATS, that answers.
+        return True
     if wanted.component.is_worker:
         return isinstance(snapshot.registrations, Unknown)
     if not wanted.component.is_frontend:

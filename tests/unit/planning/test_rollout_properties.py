@@ -12,9 +12,11 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from ecs_dynamo.controller.events import events_of
+from ecs_dynamo.controller.reconciler import Pass
 from ecs_dynamo.model.graph import TAG_CANARY, TAG_GOOD, Graph
 from ecs_dynamo.model.plan import ConditionType, HoldService, Memory, Plan, RetireRevisions
-from ecs_dynamo.model.snapshot import Notice
+from ecs_dynamo.model.snapshot import Notice, Registration
 from ecs_dynamo.model.spec import CanarySpec, RolloutSpec
 from ecs_dynamo.planning import plan
 from tests.unit.planning.graphs import graph, with_image
@@ -133,6 +135,39 @@ def test_a_first_revision_that_never_registers_is_told_and_left() -> None:
     assert not made.actions
     # A frontend is not to blame for a model that nobody serves.
     assert degraded(made, "frontend") is None
+
+
+def test_nobody_is_to_blame_while_etcd_does_not_answer() -> None:
+    wanted, ecs = ready_graph(2, 8)
+    ecs.mute_images.add("dynamo:2")
+    ecs.graph = edited = with_image(wanted, "decode", "dynamo:2")
+    for _ in range(3):
+        fresh_pass(ecs, edited)
+    ecs.now += DEADLINE
+    seen = ecs.snapshot()
+    infra = seen.components["etcd-nats"]
+    deaf = replace(infra, probes={k: replace(p, healthy=False) for k, p in infra.probes.items()})
+    known: tuple[Registration, ...] = ()
+    blind = replace(seen, components={**seen.components, "etcd-nats": deaf}, registrations=known)
+    assert degraded(plan(edited, seen, Memory(ecs.now), ecs.now), "decode") == "NeverRegistered"
+    made = plan(edited, blind, Memory(ecs.now), ecs.now)
+    assert degraded(made, "decode") is None
+    assert not [a for a in made.actions if isinstance(a, HoldService)]
+
+
+def test_a_changed_reason_is_an_event_of_its_own() -> None:
+    wanted, ecs = ready_graph(1, 6)
+    ecs.mute_images.add("dynamo:2")
+    ecs.graph = edited = with_image(wanted, "decode", "dynamo:2")
+    before: Pass | None = None
+    told: list[str] = []
+    for number in range(60):
+        seen, now = ecs.snapshot(), ecs.now
+        after = Pass(str(number), now, 0.0, seen, fresh_pass(ecs, edited))
+        told += [e.message for e in events_of(before, after) if e.component == "decode"]
+        before = after
+    (event,) = (m for m in told if m.startswith("Degraded is True"))
+    assert event.startswith("Degraded is True (NeverRegistered): revision")
 
 
 def test_frontends_that_list_no_model_are_taken_back() -> None:
