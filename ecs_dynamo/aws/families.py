@@ -7,13 +7,15 @@ they are read for the oldest few at a time.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from ecs_dynamo.aws.client import Aws
-from ecs_dynamo.model.graph import TAG_GRAPH
-from ecs_dynamo.model.snapshot import Revision
+from ecs_dynamo.model.graph import TAG_GRAPH, Component
+from ecs_dynamo.model.snapshot import Observed, Revision, Service, Unknown
 from ecs_dynamo.planning.retention import A_PASS, number_of, surplus
+from ecs_dynamo.planning.wanted import good_arn
 
 PAGES_A_LIST = 5
 """Oldest first: what is beyond is looked at once these are gone."""
@@ -89,3 +91,30 @@ class Families:
         listing.latest = max(listing.latest, *map(number_of, listing.arns), 0)
         self._known[current.family] = listing
         return listing
+
+
+async def old_revisions(
+    aws: Aws,
+    families: Families,
+    read: Callable[[str], Awaitable[Revision | None]],
+    *,
+    graph: str,
+    component: Component,
+    service: Observed[Service | None],
+    revisions: Mapping[str, Revision],
+    running: Iterable[Observed[list[dict[str, Any]]]],
+) -> tuple[str, ...]:
+    """The component's revisions that may go. Looked for while nothing rolls, and where all of the
+    clusters' ``running`` tasks are known; ``revisions`` are those in use. Raises `AwsError`."""
+    if not isinstance(service, Service) or len(service.deployments) != 1:
+        return ()
+    current = revisions.get(service.task_definition_arn)
+    if current is None or service.deployments[0].rollout_state != "COMPLETED":
+        return ()
+    needed = {service.task_definition_arn, good_arn(service) or "", *revisions}
+    for tasks in running:
+        if isinstance(tasks, Unknown):
+            return ()
+        needed |= {str(task.get("taskDefinitionArn")) for task in tasks}
+    keep = component.rollout.keep_revisions
+    return await families.surplus(aws, read, graph=graph, current=current, keep=keep, needed=needed)

@@ -26,7 +26,7 @@ from ecs_dynamo.aws.convert import (
     to_service,
     to_task,
 )
-from ecs_dynamo.aws.families import Families
+from ecs_dynamo.aws.families import Families, old_revisions
 from ecs_dynamo.model.capacity import AutoScalingGroup, CapacityProvider
 from ecs_dynamo.model.errors import AwsError
 from ecs_dynamo.model.graph import TAG_FINGERPRINT, Component, Graph
@@ -384,8 +384,21 @@ async def _component(
         ):
             stopped = await _stopped(look, component)
     latest, revisions = await _revisions(look, component, arns - {""}, service)
-    old = await _surplus(look, component, service, revisions, running)
-    return ComponentSnapshot(service, tasks, stopped, latest, revisions, surplus=old)
+    old = await look.guard(
+        "old revisions",
+        old_revisions(
+            look.aws,
+            look.cache.families,
+            look.revision,
+            graph=look.graph.name,
+            component=component,
+            service=service,
+            revisions=revisions,
+            running=running.values(),
+        ),
+    )
+    surplus = () if isinstance(old, Unknown) else old
+    return ComponentSnapshot(service, tasks, stopped, latest, revisions, surplus=surplus)
 
 
 def _any_leaves(own: Sequence[Json], seen: Observed[tuple[ContainerInstance, ...]]) -> bool:
@@ -394,38 +407,6 @@ def _any_leaves(own: Sequence[Json], seen: Observed[tuple[ContainerInstance, ...
         return False
     leaving = {i.arn for i in seen if i.status == "DRAINING"}
     return any(t.get("containerInstanceArn") in leaving for t in own)
-
-
-async def _surplus(
-    look: _Look,
-    component: Component,
-    service: Observed[Service | None],
-    revisions: Mapping[str, Revision],
-    running: Mapping[str, Observed[list[Json]]],
-) -> tuple[str, ...]:
-    """Old revisions that may go; looked for while nothing rolls, and all tasks are known."""
-    if not isinstance(service, Service) or len(service.deployments) != 1:
-        return ()
-    current = revisions.get(service.task_definition_arn)
-    if current is None or service.deployments[0].rollout_state != "COMPLETED":
-        return ()
-    needed = {service.task_definition_arn, good_arn(service), *revisions}
-    for tasks in running.values():
-        if isinstance(tasks, Unknown):
-            return ()
-        needed |= {str(t.get("taskDefinitionArn")) for t in tasks}
-    found = await look.guard(
-        "old revisions",
-        look.cache.families.surplus(
-            look.aws,
-            look.revision,
-            graph=look.graph.name,
-            current=current,
-            keep=component.rollout.keep_revisions,
-            needed={arn for arn in needed if arn},
-        ),
-    )
-    return () if isinstance(found, Unknown) else found
 
 
 async def _stopped(look: _Look, component: Component) -> Observed[tuple[Task, ...]]:

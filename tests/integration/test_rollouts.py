@@ -163,6 +163,8 @@ async def test_old_revisions_are_kept_to_the_declared_number(stack: Stack) -> No
 
         stack.edit(change)
 
+    for operation in ("DeregisterTaskDefinition", "DeleteTaskDefinitions"):
+        await stack.fault(operation, "timeout-after-effect", count=1, seconds=0.2)
     for number in range(3):
         edit(number)
         await stack.converge()
