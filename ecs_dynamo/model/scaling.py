@@ -44,12 +44,15 @@ class Season:
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """The arrival rate as it is followed. Rates are requests/s, times UTC seconds.
+    """A rate or a load as it is followed; times are UTC seconds.
 
     ``level`` and ``trend`` (per second) are Holt's; ``steady`` is the mean over a longer time,
-    ``age`` the seconds that the rate was followed; ``daily`` and ``weekly`` the seasons.
-    ``pending`` are forecasts not due yet: due, by level, by steady, by trend, by season (-1 where
-    none is known); ``errors`` are the mean squared relative errors of the four.
+    ``age`` the seconds that it was followed; ``daily`` and ``weekly`` the seasons. ``pending`` are
+    forecasts not due yet: due, steady, level less steady, then by reversion, by trend, by season
+    (-1 where none is known). Of those that were due (``judged`` seconds of them), ``errors`` are
+    the mean squared relative errors; ``products`` and ``squares`` are the moments that tell how
+    much of a deviation from the steady level lasts until then. They start as if a few had been
+    seen: 15 % off, and deviations of 10 % that lasted.
     """
 
     at: float
@@ -59,29 +62,33 @@ class Forecast:
     age: float = 0.0
     daily: Season | None = None
     weekly: Season | None = None
-    pending: tuple[tuple[float, float, float, float, float], ...] = ()
-    errors: tuple[float, float, float, float] = (0.04, 0.04, 0.04, 0.04)
+    pending: tuple[tuple[float, float, float, float, float, float], ...] = ()
+    errors: tuple[float, float, float] = (0.0225, 0.0225, 0.0225)
+    judged: float = 0.0
+    products: float = 0.01
+    squares: float = 0.01
 
 
 @dataclass(frozen=True, slots=True)
 class Service:
     """What one replica does: sums over a fading window, so that their ratio is a mean.
 
-    ``busy`` slot-seconds were spent on ``done`` requests; ``queue`` is the last depth seen.
-    ``counts`` and ``squares`` are of arrivals a tick and give their dispersion; ``slow`` is the
-    arrival rate over hours. ``caution`` is learned from requests that had to wait: up to 1 it is
-    the share of the forecast's margin, above 1 a reserve in multiples of ``slow``.
+    ``busy`` slot-seconds were spent on ``done`` requests; ``queue`` and ``rate`` are the last
+    depth and arrival rate seen. ``counts`` and ``squares`` are of arrivals a look and give their
+    dispersion; ``peak`` is the highest load of the last day, in slots. ``caution`` is learned from
+    requests that had to wait: up to 1 it is the share of the margins that is kept, above 1 a
+    reserve as a share of ``peak``.
     """
 
     at: float
     queue: float
+    rate: float = 0.0
     busy: float = 0.0
     done: float = 0.0
     ticks: float = 0.0
     counts: float = 0.0
     squares: float = 0.0
-    slow: float = 0.0
-    age: float = 0.0
+    peak: float = 0.0
     caution: float = 1.0
 
 

@@ -3,8 +3,10 @@
 Names and meanings as measured on Dynamo 1.6.1 (docs/dynamo-protocol.md):
 ``dynamo_frontend_stage_requests{stage="dispatch",phase}`` counts requests that wait for, or are
 at, workers of that phase before the first token: for prefill what is not prefilled yet, for decode
-and aggregated workers what waits at the engine. Where the router has a queue of its own
-(``--router-queue-threshold``), waiting moves into
+and aggregated workers what waits at the engine. What is past its first token
+(``dynamo_frontend_active_requests`` less ``dynamo_frontend_queued_requests``) is still at its
+decode or aggregated worker and added there, so that a depth always counts requests that are not
+done. Where the router has a queue of its own (``--router-queue-threshold``), waiting moves into
 ``dynamo_frontend_router_queue_pending_requests{worker_type}``, which is added.
 """
 
@@ -94,7 +96,7 @@ def parse_metrics(url: str, text: str) -> Scrape:
 
 
 def queue_depth(component: Component, scrapes: Sequence[Scrape]) -> float:
-    """Requests that wait for ``component``, over all frontends."""
+    """Requests that ``component`` is not done with, over all frontends."""
     if component.is_frontend and not component.is_worker:
         return sum(s.total(ACTIVE) or 0.0 for s in scrapes)
     depth = 0.0
@@ -103,6 +105,10 @@ def queue_depth(component: Component, scrapes: Sequence[Scrape]) -> float:
             for scrape in scrapes:
                 depth += scrape.total(STAGE, stage="dispatch", phase=phase) or 0.0
                 depth += scrape.total(ROUTER_QUEUE, worker_type=worker_type) or 0.0
+    if {Role.DECODE, Role.WORKER} & set(component.roles):
+        for scrape in scrapes:
+            streaming = (scrape.total(ACTIVE) or 0.0) - (scrape.total(QUEUED) or 0.0)
+            depth += max(0.0, streaming)
     return depth
 
 

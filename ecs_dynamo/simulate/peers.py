@@ -219,20 +219,18 @@ class DynamoThroughput:
 
     bounds: Bounds
     target: float
-    arrived: int = 0
+    work: float = 0.0
     next_at: float = 180.0
 
     def decide(self, view: View) -> int:
-        self.arrived += view.arrived
+        self.work += view.work
         if view.now < self.next_at:
             return view.current
         self.next_at = view.now + 180.0
-        rate = self.arrived / 180.0
-        self.arrived = 0
+        load, self.work = self.work / 180.0, 0.0
         if view.starting:
             return view.current
-        per_replica = view.slots / max(view.mean_service, 1e-6)
-        return self.bounds.clamp(math.ceil(rate / (per_replica * self.target)))
+        return self.bounds.clamp(math.ceil(load / (view.slots * self.target)))
 
 
 @dataclass(slots=True)

@@ -15,6 +15,9 @@ from ecs_dynamo.simulate.trace import Trace
 
 TICK_SECONDS = 15.0
 """The daemon's and most peers' period of decisions."""
+TICK_JITTER = 0.1
+"""A pass takes its time: were ticks exact, a trace whose times are rounded (to 3 s in Mooncake's)
+would always be seen in the same phase, just before its next batch or just after."""
 MAX_DRAIN_SECONDS = 6 * 3600.0
 """How long after the last arrival a queue may take; what is left then never started."""
 
@@ -58,7 +61,7 @@ class _Stage:
         self.seen_arrived = 0
         self.done = 0
         self.readied: set[int] = set()
-        self.busy_seconds = 0.0
+        self.work_seen = 0
 
     def advance(self, until: float) -> tuple[int, int]:
         """Serve up to ``until``; the range of requests that started."""
@@ -80,8 +83,8 @@ class _Stage:
                 self.readied.add(replica.id)
                 if replica.ready_at > replica.launched:
                     pool.cold_starts.append(replica.ready_at - replica.launched)
-        self.busy_seconds += busy * tick
-        total = max(self.done, 1)
+        came = sum(self.work[self.work_seen : self.arrived])
+        self.work_seen = self.arrived
         return View(
             now=now,
             tick=tick,
@@ -94,7 +97,7 @@ class _Stage:
             slots=pool.slots,
             arrived=arrived,
             done=done,
-            mean_service=self.busy_seconds / total,
+            work=came,
             cold_starts=tuple(pool.cold_starts[-32:]),
         )
 
@@ -137,9 +140,11 @@ def simulate(
     history: list[tuple[float, int, int]] = []
     outputs: list[float] = decode_work.tolist()
     now, count = 0.0, len(trace)
+    clock = random.Random(seed + 2)
     end = trace.seconds + MAX_DRAIN_SECONDS
     while now < end:
-        until = now + tick
+        elapsed = tick * clock.uniform(1.0 - TICK_JITTER, 1.0 + TICK_JITTER)
+        until = now + elapsed
         first, last = prefill.advance(until)
         handoff += [(prefill.starts[i] + prefill_work[i], i) for i in range(first, last)]
         handoff.sort()
@@ -152,7 +157,7 @@ def simulate(
         decode.advance(until)
         now = until
         for stage, other in ((prefill, decode), (decode, prefill)):
-            stage.pool.desired = max(0, stage.scaler.decide(stage.view(now, tick)))
+            stage.pool.desired = max(0, stage.scaler.decide(stage.view(now, elapsed)))
             stage.pool.keep(now, used=len(other.pool.replicas))
         history.append((now, prefill.pool.desired, decode.pool.desired))
         if now >= trace.seconds and decode.begun >= count:

@@ -34,7 +34,7 @@ class View:
     slots: int
     arrived: int
     done: int
-    mean_service: float
+    work: float
     cold_starts: tuple[float, ...]
 
 

@@ -1,8 +1,9 @@
-"""Where the arrival rate goes over the next cold start: level, trend, season, and how sure.
+"""Where the load goes over the next cold start: level, trend, season, and how sure.
 
-Holt's level and damped trend (Gardner and McKenzie 1985) follow the rate; daily and weekly
-profiles carry it once a whole period was seen. Each forecast is kept until it is due and held
-against what came: the best of the three forecasters is believed, and its error is the margin.
+Holt's level and damped trend (Gardner and McKenzie 1985) follow it; the level returns to the mean
+of the last while as far as such deviations were seen to pass (an autoregression of order one);
+daily and weekly profiles carry it once a whole period was seen. Each forecast is kept until it is
+due and held against what came: the best of the three is believed, and its error is the margin.
 """
 
 from __future__ import annotations
@@ -22,6 +23,10 @@ DAY = 86_400.0
 WEEK = 7 * DAY
 KEEP_EVERY = 30.0
 """Seconds between forecasts that are kept to be judged."""
+PRIOR_SECONDS = 600.0
+"""Of judging that the errors of a fresh state weigh: three cold starts or so."""
+LASTING_SECONDS = 3600.0
+"""The same for deviations that last: that what rose will fall again is to be shown for long."""
 
 
 def _weight(elapsed: float, constant: float) -> float:
@@ -56,7 +61,7 @@ def _fold(season: Season, rate: float, now: float) -> Season:
 
 
 def seasonal_rate(season: Season | None, at: float) -> float | None:
-    """The usual rate at ``at``, between bin centres; None where the profile does not know it."""
+    """The usual value at ``at``, between bin centres; None where the profile does not know it."""
     if season is None or season.seen <= len(season.rates):
         return None
     place = at / season.bin_seconds - 0.5
@@ -85,56 +90,71 @@ def _by_season(state: Forecast, ahead: float) -> float | None:
     return None
 
 
-def _all(state: Forecast, ahead: float) -> tuple[float, float, float, float]:
-    """The forecasts by level, steady level, trend and season (-1: no season is known yet)."""
+def _reverting(state: Forecast, judge: Forecast) -> float:
+    """Between the level and the steady level, as far as such deviations have lasted."""
+    lasting = min(max(judge.products / judge.squares, 0.0), 1.0) if judge.squares > 0 else 1.0
+    return max(0.0, state.steady + lasting * (state.level - state.steady))
+
+
+def _all(state: Forecast, ahead: float, judge: Forecast) -> tuple[float, float, float]:
+    """The forecasts by reversion, trend and season (-1: no season is known yet)."""
     seasonal = _by_season(state, ahead)
     season = -1.0 if seasonal is None else seasonal
-    return state.level, state.steady, _by_trend(state, ahead), season
+    return _reverting(state, judge), _by_trend(state, ahead), season
 
 
-def _best(state: Forecast, forecasts: tuple[float, float, float, float]) -> int:
+def _best(state: Forecast, forecasts: tuple[float, float, float]) -> int:
     """The forecaster with the smallest error so far, of those that know something."""
-    return min((i for i in range(4) if forecasts[i] >= 0), key=lambda i: state.errors[i])
+    return min((i for i in range(3) if forecasts[i] >= 0), key=lambda i: state.errors[i])
 
 
 def predict(state: Forecast, ahead: float, judge: Forecast | None = None) -> float:
-    """The expected rate ``ahead`` seconds from the last observation, in requests/s.
+    """What is expected ``ahead`` seconds from the last observation.
 
     The forecaster is chosen by the errors of ``judge`` (the state itself by default).
     """
-    forecasts = _all(state, ahead)
-    return forecasts[_best(judge or state, forecasts)]
+    judge = judge or state
+    forecasts = _all(state, ahead, judge)
+    return forecasts[_best(judge, forecasts)]
 
 
-def spread(state: Forecast) -> float:
-    """The relative standard error of the forecaster in use."""
-    return math.sqrt(state.errors[_best(state, _all(state, 0.0))])
+def spread(state: Forecast, unit: float | None = None, smoothing: float = LEVEL_SECONDS) -> float:
+    """The relative standard error of the forecaster in use.
+
+    Where the value is a load of Poisson arrivals, each of ``unit``, the noise of the level that the
+    forecasts were held against is taken off: Erlang C counts it already.
+    """
+    error = state.errors[_best(state, _all(state, 0.0, state))]
+    if unit is not None and state.level > 0:
+        error -= unit / (2.0 * smoothing * state.level)
+    return math.sqrt(max(error, 0.0))
 
 
-def follow(state: Forecast | None, rate: float, now: float, horizon: float) -> Forecast:
-    """The state after seeing ``rate`` (requests/s) at ``now``; forecasts look ``horizon`` ahead."""
+def follow(
+    state: Forecast | None,
+    rate: float,
+    now: float,
+    horizon: float,
+    smoothing: float = LEVEL_SECONDS,
+) -> Forecast:
+    """The state after seeing ``rate`` at ``now``; forecasts look ``horizon`` seconds ahead.
+
+    The level is a mean over about ``smoothing`` seconds: the longer, the less noise it carries.
+    """
     if state is None:
         daily, weekly = (_fold(new_season(period), rate, now) for period in (DAY, WEEK))
         return Forecast(now, rate, 0.0, rate, 0.0, daily, weekly)
     elapsed = now - state.at
     if elapsed <= 0:
         return state
-    weight = young_weight(elapsed, state.age, LEVEL_SECONDS)
+    weight = young_weight(elapsed, state.age, smoothing)
     damp = math.exp(-elapsed / DAMPING_SECONDS)
     ahead = state.level + state.trend * elapsed
     level = ahead + weight * (rate - ahead)
     # From the first value, often a burst, to the second there is no trend to be read.
     slope = (level - state.level) / elapsed if state.age > 0 else 0.0
     trend = state.trend * damp + _weight(elapsed, TREND_SECONDS) * (slope - state.trend * damp)
-    pending, errors = state.pending, state.errors
-    while pending and pending[0][0] <= now:
-        _, *forecasts = pending[0]
-        pending = pending[1:]
-        one, two, three, four = (
-            error if forecast < 0 else _judged(error, forecast, level)
-            for error, forecast in zip(errors, forecasts, strict=True)
-        )
-        errors = (one, two, three, four)
+    judged = _judge(state, level, now)
     made = Forecast(
         now,
         max(level, 0.0),
@@ -143,16 +163,46 @@ def follow(state: Forecast | None, rate: float, now: float, horizon: float) -> F
         state.age + elapsed,
         _fold(state.daily, rate, now) if state.daily else None,
         _fold(state.weekly, rate, now) if state.weekly else None,
-        pending,
-        errors,
+        judged.pending,
+        judged.errors,
+        judged.judged,
+        judged.products,
+        judged.squares,
     )
-    if not pending or now + horizon - pending[-1][0] >= KEEP_EVERY:
-        made = replace(made, pending=(*pending, (now + horizon, *_all(made, horizon))))
+    due = now + horizon
+    # What was seen for less than a level's time says nothing of the forecaster.
+    late = not made.pending or due - made.pending[-1][0] >= KEEP_EVERY
+    if state.age >= LEVEL_SECONDS and late:
+        kept = (due, made.steady, made.level - made.steady, *_all(made, horizon, made))
+        made = replace(made, pending=(*made.pending, kept))
     return made
 
 
-def _judged(error: float, predicted: float, came: float) -> float:
-    """Mean squared relative error with one more forecast that was due."""
+def _judge(state: Forecast, level: float, now: float) -> Forecast:
+    """``state`` with the forecasts that were due held against ``level``."""
+    pending, errors, judged = state.pending, state.errors, state.judged
+    products, squares = state.products, state.squares
+    while pending and pending[0][0] <= now:
+        _, steady, apart, *forecasts = pending[0]
+        pending = pending[1:]
+        weight = young_weight(KEEP_EVERY, judged + PRIOR_SECONDS, ERROR_SECONDS)
+        one, two, three = (
+            error if forecast < 0 else error + weight * (_squared(forecast, level) - error)
+            for error, forecast in zip(errors, forecasts, strict=True)
+        )
+        errors = (one, two, three)
+        weight = young_weight(KEEP_EVERY, judged + LASTING_SECONDS, 4.0 * LASTING_SECONDS)
+        scale = max(steady, 1e-6)
+        apart, came = min(apart / scale, 1.0), min((level - steady) / scale, 1.0)
+        products += weight * (apart * came - products)
+        squares += weight * (apart * apart - squares)
+        judged += KEEP_EVERY
+    return replace(
+        state, pending=pending, errors=errors, judged=judged, products=products, squares=squares
+    )
+
+
+def _squared(predicted: float, came: float) -> float:
+    """The squared relative error of one forecast."""
     scale = max(predicted, 0.1 * came, 1e-6)
-    squared = min(((came - predicted) / scale) ** 2, 1.0)
-    return error + _weight(KEEP_EVERY, ERROR_SECONDS) * (squared - error)
+    return min(((came - predicted) / scale) ** 2, 1.0)

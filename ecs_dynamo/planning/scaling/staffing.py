@@ -12,22 +12,33 @@ import math
 MAX_SERVERS = 10_000
 
 
-def servers_needed(
-    load: float, service: float, wait: float, miss: float, variability: float
-) -> int:
-    """The fewest servers with which at most ``miss`` of the arrivals wait longer than ``wait``.
+def staffing(load: float, service: float, wait: float, miss: float, variability: float) -> float:
+    """The servers with which at most ``miss`` of the arrivals wait longer than ``wait``, with the
+    fraction of the last one that is needed (log-linear between whole servers).
 
     ``load`` in erlangs, ``service`` and ``wait`` in seconds, ``miss`` a share in (0, 1).
     """
     if load <= 0:
-        return 0
+        return 0.0
     blocking = 1.0  # Erlang B by its recursion: B(n) = aB(n-1) / (n + aB(n-1)).
+    decay = wait / (service * max(variability, 0.05))
+    # With no more servers than load the queue only grows: everybody is late.
+    before, low = 1.0, load
     for n in range(1, MAX_SERVERS + 1):
         blocking = load * blocking / (n + load * blocking)
         if n <= load:
             continue
         waits = n * blocking / (n - load * (1.0 - blocking))
-        late = waits * math.exp(-(n - load) * wait / (service * max(variability, 0.05)))
+        late = waits * math.exp(-(n - load) * decay)
         if late <= miss:
-            return n
-    return MAX_SERVERS
+            share = math.log(before / miss) / math.log(before / max(late, 1e-300))
+            return low + (n - low) * min(max(share, 0.0), 1.0)
+        before, low = late, float(n)
+    return float(MAX_SERVERS)
+
+
+def servers_needed(
+    load: float, service: float, wait: float, miss: float, variability: float
+) -> int:
+    """`staffing` in whole servers."""
+    return math.ceil(staffing(load, service, wait, miss, variability))

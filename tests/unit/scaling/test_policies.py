@@ -19,7 +19,7 @@ from ecs_dynamo.planning.scaling.forecast import follow, predict, seasonal_rate,
 from ecs_dynamo.planning.scaling.policy import ScalingInput, ScalingOutput
 from ecs_dynamo.planning.scaling.registry import POLICIES
 from ecs_dynamo.planning.scaling.schedule import is_open, scheduled
-from ecs_dynamo.planning.scaling.staffing import servers_needed
+from ecs_dynamo.planning.scaling.staffing import servers_needed, staffing
 
 TICK = 15.0
 LONG_AGO = -1e6
@@ -145,30 +145,37 @@ def test_bounds_steps_staleness_and_windows(
     rate=st.floats(0, 20),
     faster=st.floats(0, 20),
     current=st.integers(1, 10),
-    warm=st.integers(0, 30),
+    warm=st.lists(st.tuples(st.floats(0, 3), st.floats(0, 4)), max_size=40),
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=200, deadline=None)
 def test_more_demand_never_gives_fewer_replicas(
-    policy: str, depth: float, more: float, rate: float, faster: float, current: int, warm: int
+    policy: str,
+    depth: float,
+    more: float,
+    rate: float,
+    faster: float,
+    current: int,
+    warm: list[tuple[float, float]],
 ) -> None:
     """From the same state: a longer queue, or a faster arrival, asks for as many at least."""
     scaling = spec(
         policy=policy,
-        max_step_up=10,
-        max_step_down=10,
+        max=200,
+        max_step_up=200,
+        max_step_down=200,
         tolerance=0.0,
         scale_down_stabilization_seconds=0,
     )
     state, now = ScalingState(), 0.0
-    for _ in range(warm):
+    for waits, arrives in warm:
         now += TICK
         out = decide(
             given_of(
                 scaling,
                 now,
                 current,
-                ("queue_depth", float(current), 0),
-                ("arrival_rate", 2.0 * current, 0),
+                ("queue_depth", waits * current, 0),
+                ("arrival_rate", arrives * current, 0),
                 state=state,
             )
         )
@@ -301,6 +308,76 @@ def test_slo_learns_the_service_time_and_staffs_for_it() -> None:
     assert "cold start 60 s" in out.decision.reason
 
 
+def test_slo_follows_the_load_not_the_rate() -> None:
+    """Fewer requests that each take as much longer keep as many replicas in use."""
+    scaling = spec(max=50, concurrency=8)
+    state, now = ScalingState(), 0.0
+    counts: list[int] = []
+    for tick in range(240):  # From 32/s of 1 s to 8/s of 4 s, within an hour.
+        now += TICK
+        service = 1.0 + 3.0 * tick / 240
+        given = given_of(
+            scaling,
+            now,
+            counts[-1] if counts else 6,
+            ("queue_depth", 32.0, 0),
+            ("arrival_rate", 32.0 / service, 0),
+            state=state,
+        )
+        out = decide(given)
+        state = out.state
+        counts.append(out.decision.desired)
+    assert max(counts[80:]) - min(counts[80:]) <= 1
+
+
+def test_what_was_attained_is_the_budget_for_the_margin() -> None:
+    """On time for hours: fewer are kept. Then a late stretch: more again, up to a reserve."""
+    scaling = spec(max=60, concurrency=1, miss=0.05, scale_down_stabilization_seconds=0)
+    state, now, wishes, cautions = ScalingState(), 0.0, [], []
+    for tick in range(1200):
+        now += TICK
+        late = 1000 <= tick < 1010
+        given = given_of(
+            scaling,
+            now,
+            20,
+            ("queue_depth", 90.0 if late else 10.0, 0),
+            ("arrival_rate", 20.0, 0),
+            state=state,
+        )
+        out = decide(given)
+        state = out.state
+        wishes.append(int(out.decision.reason.split("wants ")[-1].split(",")[0]))
+        assert state.service is not None
+        cautions.append(state.service.caution)
+    assert cautions[999] == 0
+    assert wishes[999] < wishes[60]
+    assert cautions[1010] > 0.3
+    assert cautions[1199] < cautions[1010]
+    assert wishes[1020] > wishes[999]
+
+
+def test_a_level_returns_to_the_mean_once_that_was_seen_for_long() -> None:
+    """Waves about 10 that are gone after a while: a crest is not taken for what will be."""
+    state, now = None, 0.0
+
+    def wave(at: float) -> float:
+        return 10.0 + 4.0 * math.sin(2 * math.pi * at / 800.0)
+
+    while now < 6 * 3600 + 200:
+        now += TICK
+        state = follow(state, wave(now), now, 400.0)
+    assert state is not None
+    assert state.level > 12
+    assert predict(state, 400.0) < 11.5
+    fresh, now = None, 0.0
+    while now < 600:
+        now += TICK
+        fresh = follow(fresh, 10.0 + now / 150, now, 400.0)
+    assert fresh is not None
+    assert predict(fresh, 400.0) >= 0.98 * fresh.level  # a rise is believed until shown otherwise
+
+
 def test_slo_falls_back_to_the_depth_without_a_rate() -> None:
     out = decide(given_of(spec(target=4), 100.0, 1, ("queue_depth", 12, 0)))
     assert out.decision.desired == 3
@@ -361,6 +438,9 @@ def test_staffing_is_stable_and_monotone(
     assert servers_needed(load * 1.1, service, wait, miss, 1.0) >= servers
     assert servers_needed(load, service, wait + 1, miss, 1.0) <= servers
     assert servers_needed(load, service, wait, miss / 2, 1.0) >= servers
+    part = staffing(load, service, wait, miss, 1.0)
+    assert load <= part <= servers < part + 1
+    assert staffing(load * 1.001, service, wait, miss, 1.0) >= part - 1e-9
 
 
 def test_staffing_agrees_with_erlang_c() -> None:

@@ -26,6 +26,20 @@ def test_queue_depth_by_role_from_recorded_metrics() -> None:
     assert queue_depth(component("f", Role.FRONTEND, Role.DECODE), both) == 2
 
 
+def test_decode_counts_what_is_past_its_first_token() -> None:
+    """As measured under load: 107 active, 99 of them before the first token, 97 at prefill."""
+    text = (
+        "dynamo_frontend_active_requests 107\n"
+        "dynamo_frontend_queued_requests 99\n"
+        'dynamo_frontend_stage_requests{stage="dispatch",phase="prefill"} 97\n'
+        'dynamo_frontend_stage_requests{stage="dispatch",phase="decode"} 2\n'
+    )
+    scrape = parse_metrics("u", text)
+    assert queue_depth(component("p", Role.PREFILL), [scrape]) == 97
+    assert queue_depth(component("d", Role.DECODE), [scrape]) == 10
+    assert queue_depth(component("d", Role.DECODE), [scrape, scrape]) == 20
+
+
 def test_a_router_with_a_queue_threshold_moves_waiting_there() -> None:
     text = (
         'dynamo_frontend_stage_requests{stage="dispatch",phase="prefill"} 2\n'

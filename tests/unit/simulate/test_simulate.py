@@ -163,7 +163,7 @@ def view(now: float, queue: int, current: int, **more: object) -> View:
         "slots": 1,
         "arrived": 15,
         "done": 15,
-        "mean_service": 1.0,
+        "work": 15.0,
         "cold_starts": (),
     }
     return View(**{**values, **more})  # type: ignore[arg-type]  # a table of fields
