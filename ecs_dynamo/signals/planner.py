@@ -4,12 +4,15 @@ Its virtual connector (Dynamo 1.6.1) writes ASCII integers under ``v1/{namespace
 ``num_prefill_workers``, ``num_decode_workers`` and, last, ``decision_id``; whoever scales writes
 the id that it reached to ``scaled_decision_id``, and until then the planner decides nothing new.
 The keys live on the planner's lease. An acknowledgement that outlived its planner would satisfy
-the next planner's first decision, so one is only written for a decision that is there.
+the next planner's first decision, so it is put on the same lease, and only for a decision that is
+there.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 from ecs_dynamo.discovery.etcd import open_etcd
 from ecs_dynamo.model.graph import Role
@@ -29,7 +32,19 @@ def _prefix(namespace: str) -> str:
     return f"v1/{namespace}/planner/"
 
 
-async def _read(url: str, namespace: str, timeout: float) -> dict[str, int]:
+@dataclass(frozen=True, slots=True)
+class _Keys:
+    """The planner's keys without their prefix; ``lease`` is the decision's, 0 for none."""
+
+    values: Mapping[str, int]
+    lease: int
+
+    @property
+    def decision(self) -> int:
+        return self.values.get(DECISION_KEY, -1)
+
+
+async def _read(url: str, namespace: str, timeout: float) -> _Keys:
     prefix = _prefix(namespace)
     try:
         async with open_etcd(url, timeout) as client, asyncio.timeout(timeout):
@@ -37,12 +52,16 @@ async def _read(url: str, namespace: str, timeout: float) -> dict[str, int]:
     except ConnectionError as error:
         raise SignalError(str(error)) from None
     values: dict[str, int] = {}
+    lease = 0
     for pair in found:
+        name = pair.key.decode().removeprefix(prefix)
+        if name == DECISION_KEY:
+            lease = pair.lease
         try:
-            values[pair.key.decode().removeprefix(prefix)] = int(pair.value)
+            values[name] = int(pair.value)
         except ValueError:
             raise SignalError(f"{pair.key.decode()}: {pair.value!r} is no integer") from None
-    return values
+    return _Keys(values, lease)
 
 
 class PlannerAdapter:
@@ -54,17 +73,17 @@ class PlannerAdapter:
         url = context.endpoints.etcd
         if url is None:
             raise SignalError("no etcd replica answers")
-        values = await _read(url.split(",")[0], context.namespace, context.timeout)
-        if values.get(DECISION_KEY, -1) < 0:
+        keys = await _read(url.split(",")[0], context.namespace, context.timeout)
+        if keys.decision < 0:
             raise SignalError("Dynamo's planner has published no decision")
         key = next((COUNT_KEYS[r] for r in COUNT_KEYS if r in context.component.roles), None)
-        if key is None or values.get(key, -1) < 0:
+        if key is None or keys.values.get(key, -1) < 0:
             raise SignalError(f"Dynamo's planner has published no {key or 'count for this role'}")
         return (
             Signal(
                 context.component.name,
                 "desired_replicas",
-                float(values[key]),
+                float(keys.values[key]),
                 "replicas",
                 context.now,
                 "planner",
@@ -74,16 +93,16 @@ class PlannerAdapter:
 
 async def acknowledge(url: str, namespace: str, timeout: float) -> int | None:
     """Tell the planner that its newest decision is reached; the id, None where there is none."""
-    values = await _read(url, namespace, timeout)
-    decision = values.get(DECISION_KEY, -1)
-    if decision < 0:
+    keys = await _read(url, namespace, timeout)
+    if keys.decision < 0:
         return None
-    if values.get(ACKNOWLEDGED_KEY) == decision:
-        return decision
+    if keys.values.get(ACKNOWLEDGED_KEY) == keys.decision:
+        return keys.decision
     try:
         async with open_etcd(url, timeout) as client, asyncio.timeout(timeout):
             key = f"{_prefix(namespace)}{ACKNOWLEDGED_KEY}"
-            await client.put(key.encode(), str(decision).encode())
+            value = str(keys.decision).encode()
+            await client.put(key.encode(), value, lease=keys.lease or None)
     except ConnectionError as error:
         raise SignalError(str(error)) from None
-    return decision
+    return keys.decision

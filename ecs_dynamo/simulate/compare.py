@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
 
 import numpy as np
 
@@ -22,7 +23,11 @@ OWN = ("slo", "queue")
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What all policies of a comparison share."""
+    """What all policies of a comparison share.
+
+    Each runs ``repeats`` times, with the luck of ``seed`` and those after it: over a short trace
+    one cold start more or less decides.
+    """
 
     trace: Trace
     fleet: FleetSpec
@@ -31,6 +36,7 @@ class Setting:
     low: int = 1
     high: int = 128
     seed: int = 7
+    repeats: int = 1
 
     def work(self, pool: str) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
         """Service times of the requests in a pool, in seconds."""
@@ -63,15 +69,44 @@ class Setting:
 
     def run(self, name: str, make: MakeScaler) -> Result:
         """One policy over the trace."""
-        return simulate(
-            self.trace,
-            name,
-            make,
-            fleet=self.fleet,
-            target=self.target,
-            initial=self.initial,
-            seed=self.seed,
+        return pooled(
+            [
+                simulate(
+                    self.trace,
+                    name,
+                    make,
+                    fleet=self.fleet,
+                    target=self.target,
+                    initial=self.initial,
+                    seed=self.seed + number,
+                )
+                for number in range(self.repeats)
+            ]
         )
+
+
+def pooled(results: Sequence[Result]) -> Result:
+    """The means of several runs of a policy; the history is the first one's."""
+    first = results[0]
+    if len(results) == 1:
+        return first
+
+    def mean(values: Iterable[float]) -> float:
+        return sum(values) / len(results)
+
+    return replace(
+        first,
+        attainment=mean(r.attainment for r in results),
+        queue_p50=mean(r.queue_p50 for r in results),
+        queue_p90=mean(r.queue_p90 for r in results),
+        queue_p99=mean(r.queue_p99 for r in results),
+        ttft_p50=mean(r.ttft_p50 for r in results),
+        ttft_p90=mean(r.ttft_p90 for r in results),
+        ttft_p99=mean(r.ttft_p99 for r in results),
+        gpu_hours=mean(r.gpu_hours for r in results),
+        launches=round(mean(r.launches for r in results)),
+        wasted=round(mean(r.wasted for r in results)),
+    )
 
 
 def servers_for(load: float, each: float, setting: Setting) -> int:
@@ -79,20 +114,28 @@ def servers_for(load: float, each: float, setting: Setting) -> int:
     return servers_needed(load, each, setting.target, setting.miss, 1.0)
 
 
-def run_own(setting: Setting, spec: ScalingSpec, name: str | None = None) -> Result:
-    """A production policy; ``spec.concurrency`` is set to each pool's slots."""
+def run_own(
+    setting: Setting, spec: ScalingSpec, name: str | None = None, decode: ScalingSpec | None = None
+) -> Result:
+    """A production policy; ``spec.concurrency`` is set to each pool's slots.
+
+    ``decode`` is that pool's own spec, where it has one.
+    """
 
     def make(pool: str, slots: int) -> PolicyScaler:
-        del pool
+        own = decode if decode is not None and pool == "decode" else spec
         # The queue policy's target is a share of the slots, as for the peers.
-        update = {"concurrency": float(slots), "target": max(spec.target * slots, 0.1)}
-        return PolicyScaler(spec.model_copy(update=update))
+        update = {"concurrency": float(slots), "target": max(own.target * slots, 0.1)}
+        return PolicyScaler(own.model_copy(update=update))
 
     return setting.run(name or spec.policy, make)
 
 
 def own_spec(setting: Setting, policy: str) -> ScalingSpec:
-    """The defaults of a production policy for the setting's bounds and target."""
+    """The defaults of a production policy for the setting's bounds and target.
+
+    A request waits in two queues: each pool may make half of the misses.
+    """
     return ScalingSpec.model_validate(
         {
             "min": setting.low,
@@ -100,13 +143,31 @@ def own_spec(setting: Setting, policy: str) -> ScalingSpec:
             "policy": policy,
             "target": 1.0,
             "target_queue_seconds": setting.target,
-            "miss": setting.miss,
+            "miss": setting.miss / 2,
             "cold_start_seconds": setting.fleet.cold_start,
         }
     )
 
 
-def run_peer(setting: Setting, name: str, peer: Peer, prefill: float, decode: float) -> Result:
+OWN_MISSES = (1e-5, 1e-4, 5e-4, 0.002, 0.005, 0.02, 0.05, 0.15)
+
+
+def run_frontier(setting: Setting) -> Iterator[Result]:
+    """The slo policy for each pair of ``miss``: what it costs to attain more or less."""
+    spec = own_spec(setting, "slo")
+    for prefill, decode in product(OWN_MISSES, OWN_MISSES):
+        first, second = (spec.model_copy(update={"miss": m}) for m in (prefill, decode))
+        yield run_own(setting, first, f"slo miss={prefill:g},{decode:g}", second)
+
+
+def run_peer(
+    setting: Setting,
+    name: str,
+    peer: Peer,
+    prefill: float,
+    decode: float,
+    label: str | None = None,
+) -> Result:
     """A peer with one pair of targets."""
     bounds = Bounds(setting.low, setting.high)
 
@@ -115,7 +176,7 @@ def run_peer(setting: Setting, name: str, peer: Peer, prefill: float, decode: fl
             return peer.make(bounds, prefill if pool == "prefill" else decode)
         return peer.make(bounds, decode * slots)
 
-    return setting.run(name, make)  # type: ignore[arg-type]  # every peer has decide(View) -> int
+    return setting.run(label or name, make)  # type: ignore[arg-type]  # every peer has decide(View) -> int
 
 
 def run_static(setting: Setting, name: str, counts: tuple[int, int]) -> Result:
@@ -130,31 +191,48 @@ def peak_counts(setting: Setting, window: float = 300.0) -> tuple[int, int]:
     return max(s[0] for s in sizes), max(s[1] for s in sizes)
 
 
-CLAIRVOYANT_MISSES = (0.01, 0.05, 0.1, 0.2, 0.4)
+CLAIRVOYANT_MISSES = (1e-4, 0.01, 0.05, 0.1, 0.2, 0.4)
+
+
+def run_clairvoyants(setting: Setting, *, every: bool = False) -> Iterator[Result]:
+    """Schedules that know the future: Erlang C at the true load of each minute to come, for
+    several tolerances; with ``every`` for pairs of them, and fleets of a fixed size beside them."""
+    arrivals: list[float] = setting.trace.arrivals.tolist()
+    ahead = setting.fleet.cold_start * (1 + 2 * setting.fleet.cold_start_spread)
+    misses = CLAIRVOYANT_MISSES
+    counts = {
+        (pool, miss): true_counts(
+            arrivals,
+            setting.work(pool).tolist(),
+            setting.slots(pool),
+            target=setting.target,
+            miss=miss,
+            tick=TICK_SECONDS,
+            low=setting.low,
+        )
+        for pool in ("prefill", "decode")
+        for miss in misses
+    }
+    pairs = product(misses, misses) if every else zip(misses, misses, strict=True)
+    for prefill, decode in pairs:
+        chosen = {"prefill": counts["prefill", prefill], "decode": counts["decode", decode]}
+        yield setting.run(
+            "clairvoyant",
+            lambda pool, _, chosen=chosen: Clairvoyant(  # type: ignore[misc]
+                chosen[pool], TICK_SECONDS, ahead
+            ),
+        )
+    if every:
+        peak = peak_counts(setting)
+        for first, second in product(range(-3, 2), range(-1, 2)):
+            sizes = (max(setting.low, peak[0] + first), max(setting.low, peak[1] + second))
+            yield run_static(setting, "clairvoyant", sizes)
 
 
 def run_clairvoyant(setting: Setting, goal: float | None = None) -> Result:
-    """The bound that knows the future: the cheapest of several tolerances that attains ``goal``."""
-    arrivals: list[float] = setting.trace.arrivals.tolist()
-
-    def run(miss: float) -> Result:
-        def make(pool: str, slots: int) -> Clairvoyant:
-            counts = true_counts(
-                arrivals,
-                setting.work(pool).tolist(),
-                slots,
-                target=setting.target,
-                miss=miss,
-                tick=TICK_SECONDS,
-                low=setting.low,
-            )
-            ahead = setting.fleet.cold_start * (1 + 2 * setting.fleet.cold_start_spread)
-            return Clairvoyant(counts, TICK_SECONDS, ahead)
-
-        return setting.run("clairvoyant", make)
-
+    """The bound that knows the future: the cheapest that attains ``goal``."""
     goal = 1.0 - setting.miss if goal is None else goal
-    return best([run(miss) for miss in CLAIRVOYANT_MISSES], goal)
+    return best(list(run_clairvoyants(setting)), goal)
 
 
 def best(results: Sequence[Result], goal: float) -> Result:
@@ -165,15 +243,15 @@ def best(results: Sequence[Result], goal: float) -> Result:
     return max(results, key=lambda r: (round(r.attainment, 4), -r.gpu_hours))
 
 
-def run_peers(setting: Setting, *, tuned: bool, goal: float = 0.99) -> Iterator[Result]:
-    """Each peer: with its defaults, or with the best of its targets in hindsight."""
+def run_peers(setting: Setting) -> Iterator[Result]:
+    """Each peer with its defaults."""
     for name, peer in PEERS.items():
-        if not tuned:
-            yield run_peer(setting, name, peer, peer.prefill[0], peer.decode[0])
-            continue
-        tries = [
-            run_peer(setting, name, peer, prefill, decode)
-            for prefill in peer.prefill
-            for decode in peer.decode
-        ]
-        yield best(tries, goal)
+        yield run_peer(setting, name, peer, peer.prefill[0], peer.decode[0])
+
+
+def run_grid(setting: Setting, name: str) -> Iterator[tuple[str, Result]]:
+    """A peer with each pair of its targets, and how the pair is written."""
+    peer = PEERS[name]
+    for prefill, decode in product(peer.prefill, peer.decode):
+        pair = f"{prefill:g},{decode:g}"
+        yield pair, run_peer(setting, name, peer, prefill, decode, f"{name} {pair}")

@@ -1,7 +1,10 @@
 """The scalers that users could pick instead, from their published algorithms with their defaults.
 
 Each takes the backlog that suits it best (requests not done, a replica's share of them) and one
-target. Their decision period is the simulator's tick where their own is shorter.
+target. Their decision period is the simulator's tick where their own is shorter. Where a document
+leaves something open, the choice is the one that serves the peer: it sees every metric at once
+(CloudWatch and Prometheus are a minute late), and what a backlog is divided by counts replicas that
+still start, without which the two policies of AWS order the same replicas minute after minute.
 """
 
 from __future__ import annotations
@@ -70,7 +73,7 @@ class TargetTracking:
     in_until: float = 0.0
 
     def decide(self, view: View) -> int:
-        self.minute.append(view.queue / max(view.ready, 1))
+        self.minute.append(view.queue / max(view.ready + len(view.starting), 1))
         if view.now < self.next_point:
             return view.current
         self.next_point = view.now + 60.0
@@ -103,7 +106,7 @@ class StepScaling:
     until: float = 0.0
 
     def decide(self, view: View) -> int:
-        self.minute.append(view.queue / max(view.ready, 1))
+        self.minute.append(view.queue / max(view.ready + len(view.starting), 1))
         if view.now < self.next_point:
             return view.current
         self.next_point = view.now + 60.0
@@ -212,7 +215,8 @@ class DynamoLoad:
 @dataclass(slots=True)
 class DynamoThroughput:
     """Dynamo's planner, throughput based (its default): each 180 s the last interval's rate is the
-    next one's (constant predictor), and the performance model gives the replicas for it.
+    next one's (constant predictor), and the performance model gives the replicas for it. The model
+    here is exact: it knows the work of the requests that came, outputs not written yet included.
 
     ``target`` is the utilisation at which the model says that the latency target holds.
     """
@@ -303,14 +307,15 @@ class Peer:
     decode: tuple[float, ...]
 
 
-_QUEUES = (1.0, 0.5, 0.7, 2.0, 4.0)
-_SHARES = (0.8, 0.5, 0.65, 0.95)
+_QUEUES = (1.0, 0.5, 0.6, 0.7, 0.85, 1.3, 2.0, 4.0)
+_SHARES = (0.8, 0.5, 0.6, 0.7, 0.9)
+_USES = (0.8, 0.3, 0.4, 0.5, 0.6, 0.7, 0.9)
 PEERS: Mapping[str, Peer] = {
     "keda-hpa": Peer(KedaHpa, _QUEUES, _SHARES),
     "target-tracking": Peer(TargetTracking, _QUEUES, _SHARES),
     "step-scaling": Peer(StepScaling, _QUEUES, _SHARES),
     "knative-kpa": Peer(KnativeKpa, (1.0, 0.7, 1.5, 3.0), (1.0, 0.7, 1.3)),
-    "ray-serve": Peer(RayServe, (2.0, 0.5, 0.7, 1.0, 4.0), _SHARES),
+    "ray-serve": Peer(RayServe, (2.0, 0.5, 0.6, 0.7, 0.85, 1.0, 4.0), _SHARES),
     "dynamo-load": Peer(DynamoLoad, (1.0, 0.3), (1.0, 0.8)),
-    "dynamo-throughput": Peer(DynamoThroughput, (0.8, 0.4, 0.6), (0.8, 0.5, 0.65)),
+    "dynamo-throughput": Peer(DynamoThroughput, _USES, _USES),
 }

@@ -10,7 +10,7 @@ from ecs_dynamo.model.spec import ScalingSpec
 from ecs_dynamo.simulate.compare import Setting, best, own_spec, run_own
 from ecs_dynamo.simulate.run import Result
 
-MISSES = (0.002, 0.005, 0.01, 0.02, 0.05)
+MISSES = (0.0005, 0.002, 0.005, 0.01, 0.02, 0.05)
 HEADROOMS = (0.5, 1.0, 1.5)
 WINDOWS = (120.0, 300.0, 600.0)
 

@@ -19,8 +19,9 @@ class View:
     """What a scaler may see of a pool at ``now``, once a tick of ``tick`` seconds.
 
     ``queue`` counts requests not done with the pool (waiting and in service), ``waiting`` those
-    not started; ``arrived`` and ``done`` since the last tick; ``busy`` slots of ``slots`` a
-    replica; ``starting`` launch times; ``cold_starts`` those completed so far.
+    not started; ``arrived`` and ``done`` since the last tick, ``work`` the slot-seconds that what
+    arrived will take; ``busy`` slots of ``slots`` a replica; ``starting`` launch times;
+    ``cold_starts`` those completed so far.
     """
 
     now: float

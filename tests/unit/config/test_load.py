@@ -99,6 +99,29 @@ def infrastructure(**parts: Any) -> Edit:
             "not an HTTP URL",
         ),
         (
+            scaling(
+                signals=[
+                    {"source": "prometheus", "url": "http://p", "query": "x", "kind": "latency"}
+                ]
+            ),
+            "components[2].scaling.signals",
+            "arrival_rate",
+        ),
+        (
+            scaling(signals=[{"source": "cloudwatch", "namespace": "AWS/SQS"}]),
+            "components[2].scaling.signals",
+            "metric",
+        ),
+        (
+            scaling(
+                signals=[
+                    {"source": "cloudwatch", "namespace": "A", "metric": "m", "statistic": "p99x"}
+                ]
+            ),
+            "components[2].scaling.signals",
+            "Average",
+        ),
+        (
             scaling(schedule=[{"cron": "every day", "hours": 1, "min": 1}]),
             "components[2].scaling.schedule[0].cron",
             "no cron",

@@ -221,7 +221,7 @@ def test_slo_beats_the_peers_on_a_day_and_every_policy_runs() -> None:
     setting = Setting(trace, FleetSpec())
     slo = run_own(setting, own_spec(setting, "slo"))
     assert slo.attainment > 0.97
-    peers = list(run_peers(setting, tuned=False))
+    peers = list(run_peers(setting))
     assert [p.policy for p in peers] == list(PEERS)
     peer = best(peers, 0.99)
     assert slo.attainment >= min(peer.attainment, 0.97)
