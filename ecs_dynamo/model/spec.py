@@ -173,8 +173,8 @@ class ScalingSpec(SpecModel):
     ``target_queue_seconds``; ``concurrency`` is how many requests a replica works on at once,
     ``cold_start_seconds`` what a launch is taken to need until it was measured, ``headroom`` how
     many standard errors of the forecast are added (0: neither these nor a learned reserve).
-    Policy ``queue`` keeps ``target`` requests for each replica, ``static`` the declared count.
-    ``idle_seconds`` without demand come before zero.
+    Policy ``queue`` keeps ``target`` requests in hand for each replica, ``static`` the declared
+    count. ``idle_seconds`` without demand come before zero.
     """
 
     min: Annotated[int, Field(ge=0)] = 1

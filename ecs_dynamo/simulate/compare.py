@@ -149,15 +149,20 @@ def own_spec(setting: Setting, policy: str) -> ScalingSpec:
     )
 
 
-OWN_MISSES = (1e-5, 1e-4, 5e-4, 0.002, 0.005, 0.02, 0.05, 0.15)
+OWN_MISSES = (1e-4, 0.001, 0.005, 0.02, 0.06)
+OWN_HEADROOMS = (1.0, 0.5)
 
 
 def run_frontier(setting: Setting) -> Iterator[Result]:
-    """The slo policy for each pair of ``miss``: what it costs to attain more or less."""
+    """The slo policy for each ``headroom`` and pair of ``miss``: what attaining more costs."""
     spec = own_spec(setting, "slo")
-    for prefill, decode in product(OWN_MISSES, OWN_MISSES):
-        first, second = (spec.model_copy(update={"miss": m}) for m in (prefill, decode))
-        yield run_own(setting, first, f"slo miss={prefill:g},{decode:g}", second)
+    for headroom, prefill, decode in product(OWN_HEADROOMS, OWN_MISSES, OWN_MISSES):
+        first, second = (
+            spec.model_copy(update={"miss": miss, "headroom": headroom})
+            for miss in (prefill, decode)
+        )
+        name = f"slo miss={prefill:g},{decode:g} headroom={headroom:g}"
+        yield run_own(setting, first, name, second)
 
 
 def run_peer(
