@@ -174,7 +174,8 @@ class ScalingSpec(SpecModel):
     ``cold_start_seconds`` what a launch is taken to need until it was measured, ``headroom`` how
     many standard errors of the forecast are added (0: neither these nor a learned reserve).
     Policy ``queue`` keeps ``target`` requests in hand for each replica, ``static`` the declared
-    count. ``idle_seconds`` without demand come before zero.
+    count. ``idle_seconds`` without demand come before zero, more than ``activation_threshold``
+    requests in hand (0: any demand) before it starts again.
     """
 
     min: Annotated[int, Field(ge=0)] = 1
@@ -194,6 +195,7 @@ class ScalingSpec(SpecModel):
     max_step_down: Annotated[int, Field(ge=1)] = 1
     max_signal_age_seconds: Annotated[float, Field(gt=0)] = 60.0
     idle_seconds: Seconds = 900.0
+    activation_threshold: Annotated[float, Field(ge=0)] = 0.0
     schedule: tuple[ScheduleSpec, ...] = ()
 
     @model_validator(mode="after")

@@ -48,6 +48,16 @@ def _trimmed(given: ScalingInput, raw: int) -> tuple[Recommendation, ...]:
     return (*past[drop:], Recommendation(given.now, raw))
 
 
+def _awake(given: ScalingInput, demand: Demand) -> bool:
+    """Whether a component at zero has reason to start."""
+    threshold = given.spec.activation_threshold
+    if demand.replicas:
+        return True
+    if threshold > 0 and demand.queue is not None:
+        return demand.queue > threshold
+    return bool(demand.queue or demand.arrival_rate)
+
+
 def settle(
     given: ScalingInput, state: ScalingState, demand: Demand, raw: int, text: str
 ) -> ScalingOutput:
@@ -64,6 +74,12 @@ def settle(
     if spec.min == 0 and raw == 0 and now - busy_at < spec.idle_seconds:
         raw = 1 if current > 0 else 0
         text += f", kept for {spec.idle_seconds:.0f} s after the last demand" if raw else ""
+    awake = _awake(given, demand)
+    if current == 0:
+        # Nothing queues where nothing serves: a rate, or more than the threshold, is enough.
+        raw = max(raw, 1) if awake else 0
+        if active and not awake:
+            text += f", stays at zero up to {spec.activation_threshold:g} {demand.unit}"
     raw = clamp(given, raw)
     history = _trimmed(given, raw)
     state = replace(state, recommendations=history, busy_at=busy_at)
@@ -73,7 +89,7 @@ def settle(
     desired = current
     if raw > current:
         up = min(r.desired for r in history if r.at >= up_from)
-        if current == 0 and active:
+        if current == 0 and awake:
             # Nothing serves: waiting for a window would only lengthen the outage.
             desired = min(raw, spec.max_step_up)
         elif up > current and watched >= spec.scale_up_stabilization_seconds:

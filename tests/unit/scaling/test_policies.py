@@ -215,6 +215,30 @@ def test_a_stale_source_beside_a_fresh_one_never_lowers(
     assert decide(given).decision.desired >= 5
 
 
+@pytest.mark.parametrize("policy", ["slo", "queue"])
+def test_from_zero_above_the_threshold_or_by_a_rate_alone(policy: str) -> None:
+    def desired(scaling: ScalingSpec, depth: float, rate: float) -> tuple[int, str]:
+        signals = (("queue_depth", depth, 0.0), ("arrival_rate", rate, 0.0))
+        decision = decide(given_of(scaling, 100.0, 0, *signals)).decision
+        return decision.desired, decision.reason
+
+    anything = spec(policy=policy, min=0)
+    assert desired(anything, 0, 0)[0] == 0
+    # Dynamo answers 404 without workers: nothing queues, requests only come.
+    assert desired(anything, 0, 0.2)[0] == 1
+    assert desired(anything, 9, 0)[0] >= 1
+    picky = spec(policy=policy, min=0, activation_threshold=5)
+    count, reason = desired(picky, 5, 2)
+    assert count == 0
+    assert "stays at zero up to 5 requests" in reason
+    assert desired(picky, 6, 0)[0] >= 1
+    # Once it runs, the threshold is of no matter.
+    running = given_of(picky, 100.0, 1, ("queue_depth", 2, 0.0), ("arrival_rate", 1.0, 0.0))
+    assert decide(running).decision.desired == 1
+    told = decide(given_of(picky, 100.0, 0, ("desired_replicas", 2, 0.0)))
+    assert told.decision.desired == 2
+
+
 def test_the_largest_demand_wins_and_in_flight_only_stands_in() -> None:
     given = given_of(
         spec(),
