@@ -221,7 +221,11 @@ class Registration:
 
 @dataclass(frozen=True, slots=True)
 class Signal:
-    """A measured demand for a component, e.g. kind ``queue_depth``, unit ``requests``."""
+    """A measured demand for a component, e.g. kind ``queue_depth``, unit ``requests``.
+
+    ``max_age`` is the age up to which the source is believed, in seconds, where it is always late
+    by more than the component's own limit.
+    """
 
     component: str
     kind: str
@@ -229,6 +233,7 @@ class Signal:
     unit: str
     observed_at: float
     source: str = ""
+    max_age: float = 0.0
 
     def age(self, now: float) -> float:
         """Seconds since it was observed."""

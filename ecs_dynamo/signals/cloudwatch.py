@@ -1,7 +1,7 @@
 """A CloudWatch metric, such as the length of an SQS queue or an ALB's request count.
 
-CloudWatch is minutes late: the newest data point's own time is the signal's age, so set
-``maxSignalAgeSeconds`` to several periods.
+CloudWatch is minutes late: the newest data point's own time is the signal's age, and it is believed
+for several periods, or ``maxSignalAgeSeconds`` where that is longer.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from ecs_dynamo.model.spec import CloudWatchSource
 from ecs_dynamo.signals.base import SignalContext, SignalError
 
 PERIODS_BACK = 10
+PERIODS_BELIEVED = 5
+"""A point's time is its period's begin, and it is shown a period or two after that has ended."""
 
 
 class CloudWatchAdapter:
@@ -63,5 +65,6 @@ class CloudWatchAdapter:
                 "requests/s" if rate else "requests",
                 at.timestamp(),
                 "cloudwatch",
+                max_age=float(PERIODS_BELIEVED * period),
             ),
         )

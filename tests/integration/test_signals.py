@@ -293,6 +293,7 @@ async def test_cloudwatch() -> None:
     )
     (signal,) = await CloudWatchAdapter().read(source, context(cloudwatch=call))
     assert (signal.value, signal.unit, signal.observed_at) == (0.5, "requests/s", 940)
+    assert signal.max_age == 300
     (query,) = asked[0]["MetricDataQueries"]
     assert query["MetricStat"]["Metric"]["Dimensions"] == [
         {"Name": "LoadBalancer", "Value": "app/x"}

@@ -38,7 +38,7 @@ def read_demand(given: ScalingInput) -> Demand:
     for signal in given.signals:
         age = signal.age(given.now)
         youngest = age if youngest is None else min(youngest, age)
-        if age > limit:
+        if age > max(limit, signal.max_age):
             incomplete = True
             continue
         kind = signal.kind

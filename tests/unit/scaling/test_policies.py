@@ -215,6 +215,17 @@ def test_a_stale_source_beside_a_fresh_one_never_lowers(
     assert decide(given).decision.desired >= 5
 
 
+def test_a_source_that_is_always_late_declares_its_own_maximum_age() -> None:
+    def depth(age: float) -> Signal:
+        return Signal("prefill", "queue_depth", 8, "requests", 1000.0 - age, "cloudwatch", 300.0)
+
+    given = given_of(spec(policy="queue"), 1000.0, 1)
+    assert not decide(replace(given, signals=(depth(299.0),))).decision.stale
+    assert decide(replace(given, signals=(depth(301.0),))).decision.stale
+    own = replace(depth(31.0), max_age=0.0)
+    assert decide(replace(given, signals=(own,))).decision.stale
+
+
 @pytest.mark.parametrize("policy", ["slo", "queue"])
 def test_from_zero_above_the_threshold_or_by_a_rate_alone(policy: str) -> None:
     def desired(scaling: ScalingSpec, depth: float, rate: float) -> tuple[int, str]:
