@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from ecs_dynamo.model.capacity import Shortage
+from ecs_dynamo.model.graph import Component
 from ecs_dynamo.model.plan import Condition, ConditionType, Decision, Endpoints, ReplicaCounts, Wait
 from ecs_dynamo.model.snapshot import Signal
 from ecs_dynamo.planning.held import Failures
@@ -131,19 +132,39 @@ def state_endpoints(book: ConditionBook, moved: Iterable[str], endpoints: Endpoi
 
 
 def state_signals(
-    book: ConditionBook, decisions: Iterable[Decision], signals: Iterable[Signal], now: float
+    book: ConditionBook,
+    components: Iterable[Component],
+    decisions: Iterable[Decision],
+    signals: Iterable[Signal],
+    now: float,
 ) -> None:
-    """SignalStale for each component that scales."""
+    """SignalStale for each component that scales: a source of its own tells nothing fresh.
+
+    With another source fresh the component still scales up; with none it is held.
+    """
+    scaled = {c.name: c.scaling for c in components if c.scaling is not None}
+    fresh: dict[str, set[str]] = {name: set() for name in scaled}
     newest: dict[str, float] = {}
     for signal in signals:
         age = signal.age(now)
         newest[signal.component] = min(age, newest.get(signal.component, age))
+        scaling = scaled.get(signal.component)
+        if scaling and age <= max(scaling.max_signal_age_seconds, signal.max_age):
+            fresh[signal.component].add(signal.source)
     for decision in decisions:
-        age = newest.get(decision.component, float("inf"))
+        name = decision.component
+        scaling = scaled.get(name)
+        declared = () if scaling is None else dict.fromkeys(s.source for s in scaling.signals)
+        silent = [source for source in declared if source not in fresh[name]]
+        if scaling is not None and scaling.policy == "static":
+            silent = []  # It measures nothing.
+        stale = decision.stale or bool(silent)
+        age = newest.get(name, float("inf"))
+        told = f"newest signal is {age:.1f} s old" if age != float("inf") else "no signal"
         book.set(
             ConditionType.SIGNAL_STALE,
-            decision.stale,
-            "Stale" if decision.stale else "Fresh",
-            f"newest signal is {age:.1f} s old" if age != float("inf") else "no signal",
-            component=decision.component,
+            stale,
+            "Stale" if stale else "Fresh",
+            f"nothing fresh from {', '.join(silent)}; {told}" if stale and silent else told,
+            component=name,
         )

@@ -143,7 +143,7 @@ def plan(graph: Graph, snapshot: Snapshot, memory: Memory, now: float) -> Plan:
         book, wanted, replicas, obstacles, failures, draft.waits, busy, capacity.shortages
     )
     state_endpoints(book, moved, endpoints)
-    state_signals(book, decisions, snapshot.signals, now)
+    state_signals(book, graph.components, decisions, snapshot.signals, now)
     conditions = book.all()
     return Plan(
         graph=graph.name,

@@ -1,0 +1,47 @@
+"""A source that fails is a condition, never a crash."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from ecs_dynamo.model.graph import Role
+from ecs_dynamo.model.plan import ConditionType, Decision
+from ecs_dynamo.model.snapshot import Signal
+from ecs_dynamo.model.spec import FrontendSource, PrometheusSource, ScalingSpec
+from ecs_dynamo.planning.conditions import ConditionBook, state_signals
+from tests.unit.planning.graphs import component
+
+NOW = 1000.0
+
+
+@pytest.mark.parametrize(
+    ("ages", "stale", "words"),
+    [
+        ({"frontend": 1.0, "prometheus": 2.0}, False, "newest signal is 1.0 s old"),
+        ({"frontend": 1.0, "prometheus": 90.0}, True, "nothing fresh from prometheus"),
+        ({"frontend": 1.0}, True, "nothing fresh from prometheus"),
+        ({"frontend": 90.0, "prometheus": 70.0}, True, "frontend, prometheus; newest signal is 70"),
+        ({}, True, "no signal"),
+    ],
+)
+def test_one_silent_source_is_a_condition(ages: dict[str, float], stale: bool, words: str) -> None:
+    prometheus = PrometheusSource(source="prometheus", url="http://p", query="q")
+    scaling = ScalingSpec(max=4, signals=(FrontendSource(), prometheus))
+    one = component("prefill", Role.PREFILL)
+    signals = [
+        Signal("prefill", "queue_depth", 1, "requests", NOW - age, source)
+        for source, age in ages.items()
+    ]
+    decision = Decision("prefill", 1, 1, "", stale=not any(age <= 60 for age in ages.values()))
+    for policy in ("slo", "static"):
+        book = ConditionBook((), NOW)
+        own = replace(one, scaling=scaling.model_copy(update={"policy": policy}))
+        measured = decision if policy == "slo" else replace(decision, stale=False)
+        state_signals(book, [own], [measured], signals, NOW)
+        (condition,) = book.all()
+        assert condition.type is ConditionType.SIGNAL_STALE
+        assert condition.status == (stale and policy == "slo")
+        if policy == "slo":
+            assert words in condition.message
