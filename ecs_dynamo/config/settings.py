@@ -31,8 +31,9 @@ class Settings(BaseSettings):
     without. ``log_format`` auto: console on a terminal, else JSON. ``http_port`` 0: any free one.
     ``endpoint_url``, ``profile``, ``region`` mean what they mean to the AWS CLI. Demand is recorded
     for `simulate` in ``record_directory``, where it is set. ``event_queue_url`` is an SQS queue
-    that an EventBridge rule feeds with ECS's events. With ``lease_table`` (DynamoDB) one of
-    several daemons leads, and another takes over ``lease_seconds`` after it has died.
+    that an EventBridge rule feeds with ECS's events. With ``lease_table`` (DynamoDB) or
+    ``lease_etcd`` (a lock in the graph's external etcd) one of several daemons leads, and another
+    takes over ``lease_seconds`` after it has died.
     """
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
@@ -53,6 +54,7 @@ class Settings(BaseSettings):
     record_directory: Path | None = None
     event_queue_url: str | None = None
     lease_table: str | None = None
+    lease_etcd: bool = False
     lease_seconds: Annotated[float, Field(ge=1, le=3600)] = 30.0
 
     @field_validator("log_level", "log_format", mode="before")
@@ -77,6 +79,15 @@ class Settings(BaseSettings):
             if parts.scheme not in ("http", "https") or not parts.hostname:
                 raise ValueError("not a URL such as http://127.0.0.1:4566")
         return value
+
+    @model_validator(mode="after")
+    def _one_lease(self) -> Self:
+        if self.lease_table is not None and self.lease_etcd:
+            raise ValueError(
+                f"{PREFIX}LEASE_TABLE and {PREFIX}LEASE_ETCD contradict each other; keep one, and "
+                "the same in every daemon"
+            )
+        return self
 
     @model_validator(mode="after")
     def _backoff_range(self) -> Self:

@@ -16,6 +16,7 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +24,11 @@ import structlog
 
 from ecs_dynamo.aws.client import AwsOptions, open_aws
 from ecs_dynamo.config import Settings, load_graph
+from ecs_dynamo.config.settings import PREFIX
+from ecs_dynamo.controller.etcd_lease import EtcdLease
 from ecs_dynamo.controller.events import Event, EventRing, events_of
 from ecs_dynamo.controller.http import serve_http
-from ecs_dynamo.controller.lease import Lease
+from ecs_dynamo.controller.lease import DynamoDbLease, Leadership
 from ecs_dynamo.controller.metrics import Metrics
 from ecs_dynamo.controller.reconciler import POLL_SECONDS, Pass, Reconciler, open_reconciler
 from ecs_dynamo.controller.record import Recorder
@@ -117,7 +120,7 @@ class GraphLoop:
         self._stopping = False
         self._reload = False
         self._watches = Watches(file.graph.namespace, self.wake)
-        self._lease = _lease(file.graph.name, reconciler, settings)
+        self._lease = _lease(file.graph, reconciler, settings)
         self.leads = self._lease is None
 
     @property
@@ -174,10 +177,11 @@ class GraphLoop:
         if lease is None:
             return
         while True:
-            led = self.leads
+            before = (self.leads, lease.token)
             self.leads = await lease.hold()
             self._metrics.lead(self.name, self.leads)
-            if self.leads != led:
+            # Another token: lost and won again meanwhile, and another may have acted.
+            if before != (self.leads, lease.token) and (self.leads or before[0]):
                 word = "leads" if self.leads else "follows"
                 self._note("graph", f"this daemon {word} (token {lease.token})")
                 _log.info("leadership changed", leads=self.leads, token=lease.token)
@@ -185,9 +189,10 @@ class GraphLoop:
                 self.wake()
             await asyncio.sleep(self._settings.lease_seconds / 4)
 
-    def _must_stop(self) -> bool:
-        """Asked before each action: stopped, or no longer the leader."""
-        return self._stopping or (self._lease is not None and not self._lease.held)
+    def _must_stop(self, token: int) -> bool:
+        """Asked before each action of a pass: stopped, or the lead is not the one of its start."""
+        lease = self._lease
+        return self._stopping or (lease is not None and not (lease.held and lease.token == token))
 
     async def _pass(self) -> bool:
         """One pass; False where it failed or could not see everything."""
@@ -196,8 +201,9 @@ class GraphLoop:
             if self.file.reload():
                 self._reconciler.graph = self.file.graph
                 self._note("graph", "the graph file was read again")
+        token = self._lease.token if self._lease is not None else 0
         try:
-            done = await self._reconciler.run_pass(should_stop=self._must_stop)
+            done = await self._reconciler.run_pass(should_stop=partial(self._must_stop, token))
         except Exception as error:
             # The loop owns every failure of its passes: this graph backs off, others go on.
             _log.exception("pass failed")
@@ -260,11 +266,27 @@ class GraphLoop:
         return found
 
 
-def _lease(graph: str, reconciler: Reconciler, settings: Settings) -> Lease | None:
-    if settings.lease_table is None:
-        return None
+def _lease(graph: Graph, reconciler: Reconciler, settings: Settings) -> Leadership | None:
+    """The lease that the settings ask for. InputError where the graph has no etcd for it.
+
+    An etcd lock stays where it was when the daemon started: two that differed would both lead.
+    """
     holder = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
-    return Lease(reconciler.aws, settings.lease_table, graph, holder, settings.lease_seconds)
+    if settings.lease_table is not None:
+        table = settings.lease_table
+        return DynamoDbLease(reconciler.aws, table, graph.name, holder, settings.lease_seconds)
+    if not settings.lease_etcd:
+        return None
+    if not graph.external_etcd:
+        raise InputError(
+            Problem(
+                f"the graph {graph.name!r} runs its own etcd, which is no judge of who may roll it",
+                field=f"{PREFIX}LEASE_ETCD",
+                remedy="give infrastructure.etcd.endpoints of an etcd outside of the graph, or use "
+                f"{PREFIX}LEASE_TABLE",
+            )
+        )
+    return EtcdLease(graph.external_etcd, graph.name, holder, settings.lease_seconds)
 
 
 def _load(paths: Sequence[Path], environ: Mapping[str, str]) -> list[GraphFile]:

@@ -1,4 +1,6 @@
-"""Leadership by a lease in DynamoDB: of several daemons, one acts on a graph at a time.
+"""Leadership by a lease: of several daemons, one acts on a graph at a time.
+
+Kept in DynamoDB here, or in an external etcd (`etcd_lease`).
 
 One item a graph (key ``graph``) holds the holder, a counter that the holder raises with every
 renewal, and a fencing token that grows with every change of holder. No clock is shared: a rival
@@ -15,7 +17,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import structlog
 
@@ -28,6 +30,26 @@ MARGIN = 0.75
 """Share of the lease for which a leader trusts a renewal; the rest is for an action in hand."""
 
 
+class Leadership(Protocol):
+    """What the daemon needs of a lease, whatever store it is kept in."""
+
+    token: int
+    """Grows with every change of holder: an action decided under another token must not run."""
+
+    @property
+    def held(self) -> bool:
+        """Whether this daemon may act now."""
+        ...
+
+    async def hold(self) -> bool:
+        """Take or renew it where that is allowed now; whether it is held. Never raises."""
+        ...
+
+    async def release(self) -> None:
+        """Give it up, so that another may take it at once. Never raises."""
+        ...
+
+
 @dataclass(slots=True)
 class _Seen:
     """The rival's item as it was last seen to change; ``at`` is monotonic seconds."""
@@ -37,7 +59,7 @@ class _Seen:
     at: float
 
 
-class Lease:
+class DynamoDbLease:
     """One daemon's side of the lease of one graph. ``clock`` gives monotonic seconds."""
 
     def __init__(

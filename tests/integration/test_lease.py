@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ecs_dynamo.aws.client import Aws, AwsOptions, open_aws
-from ecs_dynamo.controller.lease import Lease
+from ecs_dynamo.controller.lease import DynamoDbLease
 from ecs_dynamo.demo.daemon import DemoDaemon
 from ecs_dynamo.local import LocalEcs
 from ecs_dynamo.local.runtime import ImageTable
@@ -67,7 +67,7 @@ async def test_the_other_takes_over_after_a_lease_of_silence(
     aws: tuple[Aws, str],
 ) -> None:
     clock = Clock()
-    first, second = (Lease(*aws, "g", name, 30.0, clock) for name in ("a", "b"))
+    first, second = (DynamoDbLease(*aws, "g", name, 30.0, clock) for name in ("a", "b"))
     assert await first.hold()
     assert not await second.hold()
     for _ in range(8):  # renewed: never silent for a whole lease
@@ -91,8 +91,8 @@ async def test_the_other_takes_over_after_a_lease_of_silence(
 
 async def test_graphs_have_leases_of_their_own(aws: tuple[Aws, str]) -> None:
     clock = Clock()
-    assert await Lease(*aws, "g", "a", 30.0, clock).hold()
-    assert await Lease(*aws, "h", "b", 30.0, clock).hold()
+    assert await DynamoDbLease(*aws, "g", "a", 30.0, clock).hold()
+    assert await DynamoDbLease(*aws, "h", "b", 30.0, clock).hold()
 
 
 class Table:
@@ -148,8 +148,8 @@ def test_never_two_leaders(steps: list[tuple[str, int, str, float]]) -> None:
     clock, table = Clock(), Table()
     names = iter(range(1000))
 
-    def daemon() -> Lease:
-        return Lease(table, "t", "g", f"d{next(names)}", 30.0, clock)  # type: ignore[arg-type]  # same face
+    def daemon() -> DynamoDbLease:
+        return DynamoDbLease(table, "t", "g", f"d{next(names)}", 30.0, clock)  # type: ignore[arg-type]  # same face
 
     daemons = [daemon() for _ in range(3)]
     tokens: list[int] = []

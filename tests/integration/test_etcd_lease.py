@@ -1,0 +1,220 @@
+"""Leadership by a lock in a real etcd: hand-over, fencing, and lost answers."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ecs_dynamo.config import load_settings
+from ecs_dynamo.controller import daemon
+from ecs_dynamo.controller.daemon import run_daemon
+from ecs_dynamo.controller.etcd_lease import PREFIX, EtcdLease
+from ecs_dynamo.controller.events import EventRing
+from ecs_dynamo.controller.metrics import Metrics
+from ecs_dynamo.demo.daemon import DemoDaemon
+from ecs_dynamo.discovery.etcd import open_etcd
+from ecs_dynamo.model.errors import InputError
+from tests.integration.servers import etcd_process
+from tests.integration.stack import Stack, until
+from tests.integration.test_lease import Clock, leader_of
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
+
+
+@pytest.fixture
+async def etcd(tmp_path: Path) -> AsyncIterator[str]:
+    async with etcd_process(tmp_path) as url:
+        yield url
+
+
+async def test_one_holds_until_it_is_silent_for_a_lease(etcd: str) -> None:
+    first, second = (EtcdLease((etcd,), "g", name, 2.0) for name in ("a", "b"))
+    other = EtcdLease((etcd,), "h", "b", 2.0)
+    assert await first.hold()
+    assert not await second.hold()
+    assert await other.hold()  # another graph, another lock
+    token = first.token
+
+    async def taken() -> bool:
+        won = await second.hold()
+        assert not (won and first.held)
+        return won
+
+    await until("the silent leader's lock is free", taken, 15)  # etcd counts 2 s and looks in steps
+    assert second.token > token
+    assert not await first.hold()
+    await first.release()  # of what it does not hold: nothing
+    assert await second.hold()
+    await second.release()
+    assert not second.held
+    assert await first.hold()
+    assert first.token > second.token
+
+
+async def test_the_leader_goes_by_its_own_clock_and_fences_itself(etcd: str) -> None:
+    clock = Clock()
+    paused = EtcdLease((etcd,), "g", "paused", 30.0, clock)
+    assert await paused.hold()
+    token = paused.token
+    clock.now += 29  # Stopped, and going on: before any call to etcd it knows that it may not act.
+    assert not paused.held
+    async with open_etcd(etcd, 3.0) as client:
+        await client.revoke_lease((await client.get(f"{PREFIX}g".encode())).lease)
+    other = EtcdLease((etcd,), "g", "other", 30.0)
+    assert await other.hold()
+    assert not await paused.hold()
+    await other.release()
+    # It leads again, but what was decided under the old token is not to be done.
+    assert await paused.hold()
+    assert paused.token > other.token > token
+
+
+async def test_lost_answers_and_servers_that_are_gone(etcd: str) -> None:
+    lost: list[str] = []
+
+    class Losing:
+        """etcd's client whose next answer is lost after its effect."""
+
+        def __init__(self, client: Any) -> None:
+            self._client = client
+
+        def __getattr__(self, name: str) -> Any:
+            found = getattr(self._client, name)
+            if name not in lost:
+                return found
+
+            async def call(*words: Any, **named: Any) -> None:
+                await found(*words, **named)
+                lost.remove(name)
+                raise ConnectionError(f"{name}: lost")
+
+            return call
+
+    @asynccontextmanager
+    async def connect(url: str, timeout: float) -> AsyncIterator[Any]:
+        async with open_etcd(url, timeout) as client:
+            yield Losing(client)
+
+    clock = Clock()
+    lease = EtcdLease((etcd,), "g", "a", 30.0, clock, connect)
+    rival = EtcdLease((etcd,), "g", "b", 30.0, clock)
+    lost.append("transaction")
+    assert not await lease.hold()
+    assert not await rival.hold()
+    assert await lease.hold()  # it finds its own
+    token = lease.token
+    lost.append("refresh_lease")
+    assert await lease.hold()  # by what it knows
+    assert lease.token == token
+    lost.append("revoke_lease")
+    await lease.release()
+    assert not lease.held
+    assert await rival.hold()
+
+    gone = EtcdLease(("http://127.0.0.1:1", etcd), "two", "a", 2.0)
+    assert await gone.hold()
+    assert not await EtcdLease(("http://127.0.0.1:1",), "g", "a", 2.0).hold()
+
+
+def idle(url: str) -> Any:
+    """The example's graph on an external etcd, with services and no task: quick to converge."""
+
+    def change(graph: dict[str, Any]) -> None:
+        graph["infrastructure"] = {"etcd": {"endpoints": [url]}}
+        for one in graph["components"]:
+            one["replicas"] = 0
+            one.pop("scaling", None)
+
+    return change
+
+
+def said(log: Path) -> list[dict[str, Any]]:
+    lines = log.read_text().splitlines()
+    return [json.loads(line) for line in lines if line.startswith("{")]
+
+
+async def test_daemons_hand_over_and_a_paused_leader_does_not_act(stack: Stack, etcd: str) -> None:
+    stack.edit(idle(etcd))
+    environ = stack.environ | {"ECS_DYNAMO_LEASE_ETCD": "true", "ECS_DYNAMO_LEASE_SECONDS": "2"}
+    logs = [stack.folder / f"{n}.log" for n in range(3)]
+    daemons = [DemoDaemon(stack.graph_file, environ, log) for log in logs]
+    for one in daemons:
+        await one.start()
+    first = await leader_of(daemons, 20)
+    await first.until("converged", lambda s: bool(s.get("converged")), 30)
+    others = [d for d in daemons if d is not first]
+
+    code, _ = await first.stop()  # at once on SIGTERM
+    assert code == 0
+    paused = await leader_of(others, 5)
+    (last,) = [d for d in others if d is not paused]
+
+    paused.send(signal.SIGSTOP)
+    await last.until("takes over", lambda s: bool(s.get("leads") and s.get("converged")), 15)
+    log = logs[daemons.index(paused)]
+    before = len(said(log))
+    stack.edit(lambda graph: graph["components"][0].update(replicas=1))  # work for whoever leads
+    paused.send(signal.SIGCONT)
+    await paused.until("follows", lambda s: s.get("leads") is False, 15)
+    after = said(log)[before:]
+    assert not [line for line in after if line.get("kind") == "action"], after
+    assert last.status.get("leads")
+
+    last.kill()  # a crash
+    await paused.until("takes over", lambda s: bool(s.get("leads")), 15)
+    code, _ = await paused.stop()
+    assert code == 0
+
+
+async def test_a_lock_needs_an_etcd_outside_of_the_graph(stack: Stack) -> None:
+    settings = load_settings(stack.environ | {"ECS_DYNAMO_LEASE_ETCD": "true"}, http_port=0)
+    with pytest.raises(InputError, match=r"ECS_DYNAMO_LEASE_ETCD.*LEASE_TABLE"):
+        await asyncio.wait_for(run_daemon([stack.graph_file], stack.environ, settings), 20)
+    with pytest.raises(InputError, match="contradict"):
+        load_settings({"ECS_DYNAMO_LEASE_ETCD": "true", "ECS_DYNAMO_LEASE_TABLE": "t"})
+
+
+class Regained:
+    """A lease that is held all along, though another daemon had it meanwhile."""
+
+    token = 1
+    held = True
+
+    async def hold(self) -> bool:
+        return True
+
+    async def release(self) -> None:
+        pass
+
+
+async def test_a_pass_begun_under_another_token_does_nothing_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = Stack.on("http://127.0.0.1:1", tmp_path)
+    lease = Regained()
+    monkeypatch.setattr(daemon, "_lease", lambda *_: lease)
+    told: list[bool] = []
+
+    class Reconciler:
+        def forget(self) -> None:
+            pass
+
+        async def run_pass(self, should_stop: Callable[[], bool]) -> None:
+            told.append(should_stop())
+            lease.token = 2
+            told.append(should_stop())
+            loop.stop()
+            raise ConnectionError("seen enough")
+
+    settings = load_settings(made.environ)
+    file = daemon.GraphFile(made.graph_file, made.environ)
+    loop = daemon.GraphLoop(file, Reconciler(), settings, Metrics(), EventRing())  # type: ignore[arg-type]  # all that is asked of it here
+    await asyncio.wait_for(loop.run(), 10)
+    assert told == [False, True]
