@@ -45,6 +45,14 @@ def render(
                 remedy="give --account with 12 digits, or set AWS_ID",
             )
         )
+    if queue is not None and not re.fullmatch(r"[A-Za-z0-9_-]{1,80}", queue):
+        raise InputError(
+            Problem(
+                f"{queue!r} is no name of an SQS standard queue",
+                field="--event-queue",
+                remedy="give the name alone: letters, digits, hyphens, underscores",
+            )
+        )
     if graph.region is None:
         raise InputError(
             Problem("no region", file=str(file), field="region", remedy="set region in the file")

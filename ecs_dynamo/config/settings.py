@@ -71,7 +71,7 @@ class Settings(BaseSettings):
     def _empty_is_unset(cls, value: object) -> object:
         return None if value == "" else value
 
-    @field_validator("endpoint_url")
+    @field_validator("endpoint_url", "event_queue_url")
     @classmethod
     def _is_url(cls, value: str | None) -> str | None:
         if value is not None:

@@ -22,7 +22,7 @@ from typing import Any
 
 import structlog
 
-from ecs_dynamo.aws.client import AwsOptions, open_aws
+from ecs_dynamo.aws.client import AwsOptions
 from ecs_dynamo.config import Settings, load_graph
 from ecs_dynamo.config.settings import PREFIX
 from ecs_dynamo.controller.etcd_lease import EtcdLease
@@ -33,7 +33,7 @@ from ecs_dynamo.controller.metrics import Metrics
 from ecs_dynamo.controller.reconciler import POLL_SECONDS, Pass, Reconciler, open_reconciler
 from ecs_dynamo.controller.record import Recorder
 from ecs_dynamo.controller.status import document, pass_status, timestamp
-from ecs_dynamo.controller.task_events import TaskEvents
+from ecs_dynamo.controller.task_events import TaskEvents, following
 from ecs_dynamo.controller.watch import Watches
 from ecs_dynamo.model.errors import InputError, Problem
 from ecs_dynamo.model.graph import Graph
@@ -183,7 +183,7 @@ class GraphLoop:
             # Another token: lost and won again meanwhile, and another may have acted.
             if before != (self.leads, lease.token) and (self.leads or before[0]):
                 word = "leads" if self.leads else "follows"
-                self._note("graph", f"this daemon {word} (token {lease.token})")
+                self.note("graph", f"this daemon {word} (token {lease.token})")
                 _log.info("leadership changed", leads=self.leads, token=lease.token)
                 self._reconciler.forget()
                 self.wake()
@@ -200,7 +200,7 @@ class GraphLoop:
             self._reload = False
             if self.file.reload():
                 self._reconciler.graph = self.file.graph
-                self._note("graph", "the graph file was read again")
+                self.note("graph", "the graph file was read again")
         token = self._lease.token if self._lease is not None else 0
         try:
             done = await self._reconciler.run_pass(should_stop=partial(self._must_stop, token))
@@ -208,7 +208,7 @@ class GraphLoop:
             # The loop owns every failure of its passes: this graph backs off, others go on.
             _log.exception("pass failed")
             self._metrics.failed(self.name)
-            self._note("graph", f"pass failed: {error}", warning=True)
+            self.note("graph", f"pass failed: {error}", warning=True)
             return False
         for event in events_of(self.last, done):
             self._events.add(event)
@@ -229,7 +229,8 @@ class GraphLoop:
             self.last_whole_at = done.at + done.seconds
         return whole
 
-    def _note(self, kind: str, message: str, warning: bool = False) -> None:
+    def note(self, kind: str, message: str, warning: bool = False) -> None:
+        """Keep an event of this graph."""
         self._events.add(Event(time.time(), self.name, kind, None, message, warning))
 
     async def _pause(self, failures: int) -> None:
@@ -331,8 +332,16 @@ async def run_daemon(
             metrics.follow(reconciler.aws)
             loops.append(GraphLoop(file, reconciler, settings, metrics, events))
 
+        queue = await stack.enter_async_context(_following_events(loops, settings))
+        if queue is not None:
+            metrics.follow_events(queue)
+
         def status() -> dict[str, Any]:
-            return {"startedAt": timestamp(started), "graphs": [one.status() for one in loops]}
+            return {
+                "startedAt": timestamp(started),
+                "graphs": [one.status() for one in loops],
+                "eventQueue": queue.status() if queue is not None else None,
+            }
 
         url = await stack.enter_async_context(
             serve_http(
@@ -343,8 +352,6 @@ async def run_daemon(
                 ready=lambda: {one.name: one.recent for one in loops},
             )
         )
-        if settings.event_queue_url is not None:
-            await stack.enter_async_context(_following_events(loops, settings))
         _log.info("started", graphs=[one.name for one in loops], url=url)
         on_ready(url)
         await _until_stopped(loops, settings.shutdown_timeout_seconds)
@@ -352,8 +359,13 @@ async def run_daemon(
 
 
 @asynccontextmanager
-async def _following_events(loops: Sequence[GraphLoop], settings: Settings) -> AsyncIterator[None]:
-    """ECS's events wake the graphs whose clusters they are about."""
+async def _following_events(
+    loops: Sequence[GraphLoop], settings: Settings
+) -> AsyncIterator[TaskEvents | None]:
+    """ECS's events wake the graphs whose clusters they are about; None without a queue."""
+    if settings.event_queue_url is None:
+        yield None
+        return
 
     def wake(clusters: set[str] | None, notices: Mapping[str, Notice]) -> None:
         for one in loops:
@@ -362,27 +374,21 @@ async def _following_events(loops: Sequence[GraphLoop], settings: Settings) -> A
             if clusters is None or clusters & names:
                 one.wake()
 
+    def on_problem(problem: str | None) -> None:
+        for one in loops:
+            one.note(
+                "events",
+                f"ECS's events are not read: {problem}" if problem else "ECS's events are read",
+                warning=problem is not None,
+            )
+
     options = AwsOptions(
         endpoint_url=settings.endpoint_url,
         profile=settings.profile,
         region=settings.region or loops[0].file.graph.region,
     )
-    async with open_aws(options, ("sqs",)) as aws:
-        reader = asyncio.create_task(
-            TaskEvents(aws, settings.event_queue_url or "", wake).run(), name="events"
-        )
-        reader.add_done_callback(_told)
-        try:
-            yield
-        finally:
-            reader.cancel()
-            await asyncio.gather(reader, return_exceptions=True)
-
-
-def _told(task: asyncio.Task[None]) -> None:
-    """No background task ends unseen."""
-    if not task.cancelled() and (error := task.exception()) is not None:
-        _log.error("events are no longer read", error=str(error))
+    async with following(options, settings.event_queue_url, wake, on_problem) as events:
+        yield events
 
 
 async def _until_stopped(loops: Sequence[GraphLoop], timeout: float) -> None:

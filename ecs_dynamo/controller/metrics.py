@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-from prometheus_client.core import CounterMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from ecs_dynamo.aws.client import Aws
 from ecs_dynamo.controller.reconciler import Pass
+from ecs_dynamo.controller.task_events import KINDS, TaskEvents
 
 
 class _AwsCalls(Collector):
@@ -35,13 +37,39 @@ class _AwsCalls(Collector):
         return ()
 
 
+class _Messages(Collector):
+    """What the reader of ECS's events counts itself."""
+
+    def __init__(self) -> None:
+        self.events: TaskEvents | None = None
+
+    def collect(self) -> Iterator[Metric]:
+        if self.events is None:
+            return
+        family = CounterMetricFamily(
+            "ecs_dynamo_event_messages", "Messages of the event queue.", labels=("kind",)
+        )
+        for kind in KINDS:
+            family.add_metric((kind,), self.events.messages[kind])
+        yield family
+        yield GaugeMetricFamily(
+            "ecs_dynamo_event_queue_up",
+            "1 where the event queue can be read.",
+            value=self.events.problem is None,
+        )
+
+    def describe(self) -> Iterable[Metric]:
+        return ()
+
+
 class Metrics:
     """One registry for a daemon; `record` takes a pass, `text` gives the exposition."""
 
     def __init__(self) -> None:
         registry = self._registry = CollectorRegistry()
-        self._calls = _AwsCalls()
+        self._calls, self._messages = _AwsCalls(), _Messages()
         registry.register(self._calls)
+        registry.register(self._messages)
         graph = ("graph",)
         component = ("graph", "component")
         self._passes = Counter(
@@ -108,6 +136,11 @@ class Metrics:
     def follow(self, aws: Aws) -> None:
         """Count the calls of ``aws`` too."""
         self._calls.clients.append(aws)
+
+    def follow_events(self, events: TaskEvents) -> None:
+        """Count the messages that ``events`` reads, and its calls."""
+        self._messages.events = events
+        self.follow(events.aws)
 
     def failed(self, graph: str) -> None:
         """A pass that ended in an error."""

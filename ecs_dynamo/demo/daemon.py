@@ -32,6 +32,7 @@ class DemoDaemon:
         self.url = ""
         self.status: dict[str, Any] = {}
         self.others: list[dict[str, Any]] = []
+        self.queue: dict[str, Any] = {}
 
     async def start(self) -> None:
         """Start it, and wait until its port answers."""
@@ -58,12 +59,15 @@ class DemoDaemon:
             await asyncio.sleep(0.05)
 
     async def look(self) -> dict[str, Any]:
-        """The first graph's part of `/status`; the others' are kept in ``others``."""
+        """The first graph's part of `/status`; the others' are kept in ``others``, and the event
+        queue's in ``queue``."""
         async with (
             aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5)) as session,
             session.get(f"{self.url}/status") as answer,
         ):
-            self.status, *self.others = (await answer.json())["graphs"]
+            found = await answer.json()
+        self.status, *self.others = found["graphs"]
+        self.queue = found["eventQueue"] or {}
         return self.status
 
     async def until(

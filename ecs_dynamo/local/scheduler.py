@@ -34,12 +34,12 @@ def _launch_type(request: Json, provider: str | None) -> str:
 
 
 class Scheduler:
-    """Runs until cancelled; `wake` asks for a round now."""
+    """Runs until cancelled; `wake` asks for a round now, and ``after`` is called at its end."""
 
     def __init__(
-        self, state: State, tasks: Tasks, scale: Callable[[], None] = lambda: None
+        self, state: State, tasks: Tasks, after: Callable[[], None] = lambda: None
     ) -> None:
-        self._scale = scale
+        self._after = after
         self._state = state
         self._tasks = tasks
         self._wake = asyncio.Event()
@@ -69,7 +69,7 @@ class Scheduler:
             except Exception:
                 # One service that can not be scheduled must not stop the others.
                 _log.exception("service %s could not be scheduled", service.name)
-        self._scale()
+        self._after()
 
     def _drain(self, service: Service) -> None:
         """Tasks that do not run yet on instances that are DRAINING are stopped at once; those that

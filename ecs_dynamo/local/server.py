@@ -12,6 +12,8 @@ from typing import Self
 
 from aiohttp import web
 
+from ecs_dynamo.local.event_bus import EventBus
+from ecs_dynamo.local.events import EventSource
 from ecs_dynamo.local.faults import Call, Faults
 from ecs_dynamo.local.groups import Groups
 from ecs_dynamo.local.handlers import OPERATIONS, Context
@@ -46,7 +48,8 @@ class LocalEcs:
             self.state, images, directory.absolute(), self._moto.secret, self._changed
         )
         self.groups = Groups(self.state, self._moto, self._changed, self._gone)
-        self._scheduler = Scheduler(self.state, self._tasks, self.groups.scale)
+        self._scheduler = Scheduler(self.state, self._tasks, self._after_round)
+        self._events = EventSource(self.state, EventBus(region), self._tasks.room)
         self._context = Context(self.state, self._tasks, self._scheduler)
         self._running: asyncio.Task[None] | None = None
         self._runner: web.AppRunner | None = None
@@ -58,7 +61,12 @@ class LocalEcs:
         return list(self._faults.calls)
 
     def _changed(self) -> None:
+        self._events.look()
         self._scheduler.wake()
+
+    def _after_round(self) -> None:
+        self.groups.scale()
+        self._events.look()
 
     async def __aenter__(self) -> Self:
         await self._moto.start()
@@ -142,6 +150,10 @@ class LocalEcs:
         await self._gone(arn)
         await self._moto.terminate_instance(instance.ec2_id)
 
+    def warn_of_interruption(self, arn: str) -> None:
+        """EC2 tells that it will take the instance back; `remove_instance` is what follows."""
+        self._events.interruption(self.state.instances[arn.rsplit("/", 1)[-1]])
+
     async def _gone(self, arn: str) -> None:
         instance = self.state.instances.pop(arn.rsplit("/", 1)[-1])
         for task in self.state.on_instance(instance):
@@ -212,7 +224,9 @@ class LocalEcs:
             raise EcsError(
                 "UnsupportedFeatureException", f"the local ECS does not serve {operation}"
             )
-        return serialise(operation, handler(self._context, parameters))
+        answer = serialise(operation, handler(self._context, parameters))
+        self._events.look()
+        return answer
 
 
 def _answer(text: str, status: int) -> web.Response:

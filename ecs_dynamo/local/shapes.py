@@ -210,7 +210,7 @@ def instance_shape(state: State, instance: Instance, room: Room, include: list[s
         "ec2InstanceId": instance.ec2_id,
         "status": instance.status,
         "agentConnected": instance.agent_connected,
-        "version": 1,
+        "version": instance.version,
         # ECS counts those whose desired status is RUNNING (API reference, ContainerInstance).
         "runningTasksCount": sum(1 for t in tasks if t.last_status == "RUNNING" and t.alive),
         "pendingTasksCount": sum(1 for t in tasks if t.last_status in ("PENDING", "PROVISIONING")),

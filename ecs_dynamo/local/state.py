@@ -71,6 +71,7 @@ class Instance:
     agent_connected: bool = True
     attributes: dict[str, str] = field(default_factory=dict)
     tags: list[Json] = field(default_factory=list)
+    version: int = 0
     group: str | None = None
     """The Auto Scaling group that it belongs to."""
 
@@ -123,7 +124,7 @@ class Task:
     stopped_reason: str | None = None
     protected_until: float | None = None
     tags: list[Json] = field(default_factory=list)
-    version: int = 1
+    version: int = 0
     process: TaskProcess | None = None
     provider: str | None = None
     waits: bool = False

@@ -306,7 +306,6 @@ class Tasks:
             self._running[task.id] = asyncio.create_task(self._finish(task))
         elif task.desired_status == "STOPPED" and task.last_status == "RUNNING":
             task.last_status = "DEACTIVATING"
-        task.version += 1
         self._on_change()
 
     async def _finish(self, task: Task) -> None:
@@ -319,7 +318,6 @@ class Tasks:
             task.desired_status = "STOPPED"
             task.stopped_at = self._state.now()
             task.stopping_at = task.stopping_at or task.stopped_at
-            task.version += 1
         self._on_change()
 
     def stop(self, task: Task, code: str, reason: str) -> None:
@@ -329,7 +327,6 @@ class Tasks:
         task.desired_status = "STOPPED"
         task.stop_code, task.stopped_reason = code, reason
         task.stopping_at = self._state.now()
-        task.version += 1
         if task.last_status == "RUNNING":
             task.last_status = "DEACTIVATING"
         if task.process is not None:

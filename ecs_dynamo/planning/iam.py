@@ -7,6 +7,7 @@ and EC2's describes can not be bound at all.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -288,12 +289,20 @@ def notice_pattern() -> Json:
 
 
 def event_pattern(graph: Graph, region: str, account: str) -> Json:
-    """The EventBridge rule's pattern: events of the graph's clusters."""
+    """The EventBridge rule's pattern: events of the graph's clusters.
+
+    A deployment's event has no ``clusterArn``: its cluster is in the service's ARN (ECS developer
+    guide, "Amazon ECS service deployment state change events").
+    """
     arns = _Arns(region, account)
+    services = [arns.within("service", name, "") for name in graph.clusters]
     return {
         "source": ["aws.ecs"],
         "detail-type": list(DETAIL_TYPES),
-        "detail": {"clusterArn": [arns.cluster(name) for name in graph.clusters]},
+        "$or": [
+            {"detail": {"clusterArn": [arns.cluster(name) for name in graph.clusters]}},
+            {"resources": [{"prefix": prefix} for prefix in services]},
+        ],
     }
 
 
@@ -336,5 +345,8 @@ def render_iam(
     if queue is not None:
         made["events-rule-pattern.json"] = event_pattern(graph, region, account)
         made["notices-rule-pattern.json"] = notice_pattern()
-        made["events-queue-policy.json"] = queue_policy(region, account, queue)
+        policy = queue_policy(region, account, queue)
+        made["events-queue-policy.json"] = policy
+        # As `aws sqs create-queue --attributes file://...` takes it.
+        made["events-queue-attributes.json"] = {"Policy": json.dumps(policy)}
     return made

@@ -1,0 +1,257 @@
+"""ECS's events on the local stack, as AWS documents them: rules, patterns, queue policies."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import boto3
+import pytest
+
+from ecs_dynamo.local import LocalEcs
+from ecs_dynamo.local.runtime import ImageTable
+from ecs_dynamo.planning.iam import DETAIL_TYPES, event_pattern
+from tests.integration.stack import until
+from tests.integration.test_local_ecs_clients import Client, container
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(90)]
+
+ACCOUNT = "123456789012"
+KEYS = {
+    "region_name": "us-east-1",
+    "aws_access_key_id": "x",
+    "aws_secret_access_key": "x",
+}
+
+
+@pytest.fixture
+async def client(tmp_path: Path) -> AsyncIterator[Client]:
+    """An ECS with a cluster of one instance."""
+    table = tmp_path / "images.yaml"
+    table.write_text('images:\n  - match: "busybox"\n')
+    async with LocalEcs(images=ImageTable.load(table), directory=tmp_path / "ecs") as local:
+        local.create_cluster("main")
+        await local.add_instance("main")
+        yield Client(local)
+
+
+class Tap:
+    """A queue behind a rule, made with boto3 as an operator makes it."""
+
+    def __init__(self, url: str, name: str) -> None:
+        self._sqs = boto3.client("sqs", endpoint_url=url, **KEYS)
+        self._events = boto3.client("events", endpoint_url=url, **KEYS)
+        self.name = name
+        self.arn = f"arn:aws:sqs:us-east-1:{ACCOUNT}:{name}"
+        self.url = ""
+        self.got: list[dict[str, Any]] = []
+
+    def _open(self, pattern: dict[str, Any]) -> None:
+        self.url = self._sqs.create_queue(QueueName=self.name)["QueueUrl"]
+        self._events.put_rule(Name=self.name, EventPattern=json.dumps(pattern))
+        self._events.put_targets(Rule=self.name, Targets=[{"Id": "1", "Arn": self.arn}])
+
+    async def open(self, pattern: dict[str, Any], allow: str | None = "rule/*") -> None:
+        """Rule, queue, target, and a policy for the rules that ``allow`` names."""
+        await asyncio.to_thread(self._open, pattern)
+        if allow is not None:
+            await self.permit(allow)
+
+    async def permit(self, rules: str, effect: str = "Allow") -> None:
+        """Set the queue's policy."""
+        source = f"arn:aws:events:us-east-1:{ACCOUNT}:{rules}"
+        statement = {
+            "Effect": effect,
+            "Principal": {"Service": "events.amazonaws.com"},
+            "Action": "sqs:SendMessage",
+            "Resource": self.arn,
+            "Condition": {"ArnLike": {"aws:SourceArn": source}},
+        }
+        policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+        await asyncio.to_thread(
+            self._sqs.set_queue_attributes, QueueUrl=self.url, Attributes={"Policy": policy}
+        )
+
+    async def switch(self, on: bool) -> None:
+        """Turn the rule on or off."""
+        call = self._events.enable_rule if on else self._events.disable_rule
+        await asyncio.to_thread(call, Name=self.name)
+
+    def _drain(self) -> None:
+        while True:
+            answer = self._sqs.receive_message(
+                QueueUrl=self.url, MaxNumberOfMessages=10, WaitTimeSeconds=0
+            )
+            found = answer.get("Messages", [])
+            self.got += [json.loads(m["Body"]) for m in found]
+            if not found:
+                return
+            for m in found:
+                self._sqs.delete_message(QueueUrl=self.url, ReceiptHandle=m["ReceiptHandle"])
+
+    async def of(self, kind: str) -> list[dict[str, Any]]:
+        """The events of a detail type so far."""
+        await asyncio.to_thread(self._drain)
+        return [e for e in self.got if e["detail-type"] == kind]
+
+    async def until(self, kind: str, holds: Any, timeout: float = 20.0) -> None:
+        """Wait until the events of a detail type are as wanted."""
+
+        async def look() -> bool:
+            return bool(holds(await self.of(kind)))
+
+        await until(f"{kind}", look, timeout)
+
+
+TASK, ACTION = "ECS Task State Change", "ECS Service Action"
+DEPLOYMENT, INSTANCE = "ECS Deployment State Change", "ECS Container Instance State Change"
+
+
+async def service(client: Client, count: int = 1) -> None:
+    await client.do(
+        "register_task_definition",
+        family="web",
+        networkMode="host",
+        containerDefinitions=[container()],
+    )
+    await client.do(
+        "create_service",
+        cluster="main",
+        serviceName="web",
+        taskDefinition="web",
+        desiredCount=count,
+    )
+
+
+async def test_a_services_life_is_told_in_growing_versions(client: Client) -> None:
+    tap = Tap(client.local.endpoint_url, "all")
+    await tap.open({"source": ["aws.ecs"]})
+    await service(client)
+    await tap.until(
+        DEPLOYMENT,
+        lambda es: (
+            [e["detail"]["eventName"] for e in es]
+            == ["SERVICE_DEPLOYMENT_IN_PROGRESS", "SERVICE_DEPLOYMENT_COMPLETED"]
+        ),
+    )
+    (arn,) = (await client.do("list_tasks", cluster="main", serviceName="web"))["taskArns"]
+    await client.do("stop_task", cluster="main", task=arn, reason="enough")
+
+    def of(arn: str, events: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        return [e["detail"] for e in events if e["resources"] == [arn]]
+
+    def stopped(events: list[dict[str, Any]]) -> bool:
+        return any(d["lastStatus"] == "STOPPED" for d in of(arn, events))
+
+    await tap.until(TASK, stopped)
+    details = of(arn, await tap.of(TASK))
+    statuses = list(dict.fromkeys(d["lastStatus"] for d in details))
+    assert statuses[0] in ("PROVISIONING", "PENDING")
+    assert statuses[-3:] == ["RUNNING", "DEACTIVATING", "STOPPED"]
+    versions = [d["version"] for d in details]
+    assert versions == sorted(set(versions))
+    last = details[-1]
+    assert (last["stopCode"], last["stoppedReason"]) == ("UserInitiated", "enough")
+    assert (last["group"], last["clusterArn"].endswith(":cluster/main")) == ("service:web", True)
+    assert last["stoppedAt"].endswith("Z")
+    assert last["containers"][0]["lastStatus"] == "STOPPED"
+    # Described and told are the same state.
+    (shown,) = (await client.do("describe_tasks", cluster="main", tasks=[arn]))["tasks"]
+    assert shown["version"] == last["version"]
+
+    actions = await tap.of(ACTION)
+    assert {e["detail"]["eventName"] for e in actions} == {"SERVICE_STEADY_STATE"}
+    deployments = await tap.of(DEPLOYMENT)
+    assert all("clusterArn" not in e["detail"] for e in deployments)
+    assert deployments[0]["resources"][0].endswith(":service/main/web")
+    instance = [e["detail"] for e in await tap.of(INSTANCE)]
+    assert [d["version"] for d in instance] == list(range(2, 2 + len(instance)))
+    assert {d["status"] for d in instance} == {"ACTIVE"}
+
+
+async def test_the_shipped_pattern_takes_each_kind_of_its_clusters_events_and_no_other(
+    client: Client,
+) -> None:
+    def pattern(*clusters: str) -> dict[str, Any]:
+        graph: Any = SimpleNamespace(clusters=clusters)
+        return event_pattern(graph, "us-east-1", ACCOUNT)
+
+    mine, others = (Tap(client.local.endpoint_url, name) for name in ("mine", "others"))
+    await mine.open(pattern("main", "more"))
+    await others.open(pattern("mai", "main2"))
+    await service(client)
+    for kind in DETAIL_TYPES:
+        await mine.until(kind, bool)
+    for kind in DETAIL_TYPES:
+        assert await others.of(kind) == []
+
+
+async def test_instances_that_drain_and_leave_and_places_that_miss_are_told(client: Client) -> None:
+    tap = Tap(client.local.endpoint_url, "some")
+    await tap.open({"source": ["aws.ecs", "aws.ec2"]})
+    (arn,) = (await client.do("list_container_instances", cluster="main"))["containerInstanceArns"]
+    await client.do(
+        "update_container_instances_state",
+        cluster="main",
+        containerInstances=[arn],
+        status="DRAINING",
+    )
+    client.local.warn_of_interruption(arn)
+    await service(client)
+    await tap.until(ACTION, bool)
+    (missed, *_) = await tap.of(ACTION)
+    assert missed["detail"]["eventName"] == "SERVICE_TASK_PLACEMENT_FAILURE"
+    assert missed["detail"]["eventType"] == "ERROR"
+    (warning,) = await tap.of("EC2 Spot Instance Interruption Warning")
+    assert warning["detail"]["instance-action"] == "terminate"
+    await client.local.remove_instance(arn)
+    await tap.until(INSTANCE, lambda es: es[-1]["detail"]["status"] == "INACTIVE")
+    told = [
+        (d["detail"]["status"], d["detail"]["agentConnected"])
+        for d in tap.got
+        if INSTANCE in d["detail-type"]
+    ]
+    assert told == [("DRAINING", True), ("INACTIVE", False)]
+
+
+async def test_nothing_passes_a_rule_that_is_off_or_a_queue_that_forbids_it(client: Client) -> None:
+    pattern = {"source": ["aws.ecs"], "detail-type": [INSTANCE]}
+    taps = [
+        Tap(client.local.endpoint_url, name) for name in ("shut", "other", "denied", "off", "on")
+    ]
+    shut, other, denied, off, on = taps
+    await shut.open(pattern, allow=None)
+    await other.open(pattern, allow="rule/somebody-elses")
+    await denied.open(pattern)
+    await denied.permit("rule/*", "Deny")
+    await off.open(pattern)
+    await off.switch(False)
+    await on.open(pattern, allow="rule/on")
+
+    async def turn(status: str) -> None:
+        arns = (await client.do("list_container_instances", cluster="main"))[
+            "containerInstanceArns"
+        ]
+        await client.do(
+            "update_container_instances_state",
+            cluster="main",
+            containerInstances=arns,
+            status=status,
+        )
+
+    await turn("DRAINING")
+    await on.until(INSTANCE, bool)
+    for tap in (shut, other, denied, off):
+        assert await tap.of(INSTANCE) == [], tap.name
+    await shut.permit("rule/shut")
+    await off.switch(True)
+    before = time.time()
+    await turn("ACTIVE")
+    await shut.until(INSTANCE, bool)
+    await off.until(INSTANCE, bool)
+    assert time.time() - before < 10
