@@ -51,6 +51,10 @@ def _show(found: dict[str, Any]) -> None:
         )
     heads = ("COMPONENT", "ROLES", "SERVICE", "DESIRED", "RUNNING", "READY", "REVISION", "IPS")
     print_table(None, heads, rows)
+    for one in found["components"]:
+        for task in one["stopped"]:
+            at = (task["stoppedAt"] or "")[:19].replace("T", " ")
+            say(f"stopped: {one['name']} {task['id'][:8]} at {at} UTC: {task['why']}", style="red")
     for condition in found["conditions"]:
         if condition["status"] and condition["type"] != "Ready":
             whose = condition["component"] or "graph"

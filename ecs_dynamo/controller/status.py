@@ -18,8 +18,11 @@ from ecs_dynamo.model.snapshot import Snapshot, Task, Unknown
 from ecs_dynamo.planning import describe, describe_action
 from ecs_dynamo.planning.endpoints import known_service, known_tasks
 from ecs_dynamo.planning.readiness import ready_tasks
+from ecs_dynamo.planning.stops import recently_stopped, why_stopped
 
 Json = dict[str, Any]
+STOPPED_SHOWN = 5
+"""Of a component's stopped tasks, the newest."""
 
 
 def timestamp(seconds: float | None) -> str | None:
@@ -105,6 +108,16 @@ def _component(graph: Graph, component: Component, done: Pass) -> Json:
         ),
         "deployments": document(service.deployments) if service else [],
         "tasks": [_task(t, ready) for t in known_tasks(seen)],
+        "stopped": [
+            {
+                "id": t.arn.rsplit("/", 1)[-1],
+                "taskDefinition": t.task_definition_arn.rsplit("/", 1)[-1],
+                "stoppedAt": timestamp(t.stopped_at),
+                "code": t.stop_code,
+                "why": why_stopped(t),
+            }
+            for t in recently_stopped(seen.stopped)[:STOPPED_SHOWN]
+        ],
         "event": service.events[0] if service and service.events else None,
     }
 

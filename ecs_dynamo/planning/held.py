@@ -19,7 +19,7 @@ from ecs_dynamo.model.graph import (
     JsonObject,
 )
 from ecs_dynamo.model.plan import Endpoints, Memory
-from ecs_dynamo.model.snapshot import Unknown
+from ecs_dynamo.model.snapshot import Task, Unknown
 from ecs_dynamo.planning.endpoints import ETCD_VARIABLE, NATS_VARIABLE, environment_value
 from ecs_dynamo.planning.fingerprint import fingerprint
 from ecs_dynamo.planning.reasons import (
@@ -31,6 +31,7 @@ from ecs_dynamo.planning.reasons import (
     reason_of,
 )
 from ecs_dynamo.planning.render import render
+from ecs_dynamo.planning.stops import last_failure
 from ecs_dynamo.planning.wanted import Wanted
 
 _NOWHERE = Endpoints("http://etcd.invalid:2379", "nats://nats.invalid:4222")
@@ -82,6 +83,14 @@ class Failures:
     reasons: Mapping[str, str]
 
 
+def _failed_tasks(one: Wanted) -> list[Task]:
+    """The stopped tasks of the declared revision."""
+    revision, stopped = one.registered, one.seen.stopped
+    if revision is None or isinstance(stopped, Unknown):
+        return []
+    return [t for t in stopped if t.task_definition_arn == revision.arn]
+
+
 def _given_up(one: Wanted) -> str:
     """The reason word of a deployment that ECS itself gave up."""
     failed = {
@@ -89,12 +98,9 @@ def _given_up(one: Wanted) -> str:
         for d in (one.service.deployments if one.service else ())
         if d.rollout_state == "FAILED"
     }
-    revision = one.registered
-    stopped = one.seen.stopped
-    if revision is not None and not isinstance(stopped, Unknown):
-        word = reason_of(t for t in stopped if t.task_definition_arn == revision.arn)
-        if word is not None:
-            return word
+    word = reason_of(_failed_tasks(one))
+    if word is not None:
+        return word
     if any("health check" in text for text in failed.values()):
         return HEALTH_CHECK
     return ROLLOUT_FAILED
@@ -123,7 +129,8 @@ def find_failures(wanted: tuple[Wanted, ...], memory: Memory) -> Failures:
             told[name], reasons[name] = verdict.message, verdict.reason
         elif remembered.get(name) == one.declared:
             reasons[name] = word = _given_up(one)
-            why = WORDS.get(word, "its tasks failed")
+            detail = last_failure(_failed_tasks(one))
+            why = WORDS.get(word, "its tasks failed") + (f": {detail}" if detail else "")
             told[name] = (
                 f"ECS gave up on revision {one.fingerprint} of {one.component.family} "
                 f"({why}); the former one is kept. Fix its task definition"

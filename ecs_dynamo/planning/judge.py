@@ -20,22 +20,25 @@ from ecs_dynamo.planning.held import repoint
 from ecs_dynamo.planning.readiness import ready_tasks
 from ecs_dynamo.planning.reasons import (
     CANARY_LOST,
+    CRASH_LOOP,
     HEALTH_CHECK,
     NEVER_REGISTERED,
     NO_ANSWER,
     NO_MODEL,
     NOT_RUNNING,
+    START_FAILED,
     WORDS,
     lacks_place,
     reason_of,
 )
+from ecs_dynamo.planning.stops import last_failure
 from ecs_dynamo.planning.wanted import Verdict, Wanted, good_arn
 
 FORGOTTEN_SECONDS = 2700.0
 """ECS shows stopped tasks for an hour: one older than this may have had forerunners."""
 
 
-def _failures(wanted: Wanted, since: float) -> list[Task]:
+def failures(wanted: Wanted, since: float) -> list[Task]:
     """The stopped tasks of the revision in force that failed after ``since``."""
     service, stopped = wanted.service, wanted.seen.stopped
     if service is None or isinstance(stopped, Unknown):
@@ -54,7 +57,7 @@ def _begun(wanted: Wanted, deployed: float, now: float) -> float:
 
     ECS forgets stopped tasks after an hour, so an old failure stands for those before it.
     """
-    failed = _failures(wanted, deployed)
+    failed = failures(wanted, deployed)
     tried = [*wanted.new_tasks, *failed]
     first = min((t.created_at for t in tried if t.created_at is not None), default=deployed)
     forgotten = any((t.stopped_at or now) < now - FORGOTTEN_SECONDS for t in failed)
@@ -71,7 +74,7 @@ def _checked(wanted: Wanted) -> bool:
 
 def _why(wanted: Wanted, since: float) -> str:
     running = [t for t in wanted.new_tasks if t.last_status == "RUNNING"]
-    stopped = reason_of(_failures(wanted, since))
+    stopped = reason_of(failures(wanted, since))
     if stopped is not None:
         return stopped
     if not running:
@@ -151,14 +154,14 @@ def judge(
         t.arn in busy and is_protected(t, snapshot.observed_at) for t in wanted.old_tasks
     ):
         allowed += graph.runtime.drain_seconds
-    lost = step is not None and step.lost and bool(_failures(wanted, primary.created_at))
+    lost = step is not None and step.lost and bool(failures(wanted, primary.created_at))
     if not lost and now - since <= allowed:
         return None
     # Old tasks that are kept for one that is not ready take places too: that is no shortage.
     pending = [t for t in wanted.new_tasks if t.desired_status == "RUNNING" and t not in ready]
     tried = [t for t in pending if not t.awaits_capacity]
     lacking = lacks_place(service) or len(tried) < len(pending)
-    starved = not tried and not _failures(wanted, primary.created_at) and lacking
+    starved = not tried and not failures(wanted, primary.created_at) and lacking
     if starved or _blameless(graph, wanted, snapshot):
         return None
     reason = CANARY_LOST if lost else _why(wanted, primary.created_at)
@@ -186,6 +189,10 @@ def _verdict(
     ):
         former = None  # Just the endpoints differ: the revision is not to blame.
     told = what if reason == NOT_RUNNING else f"{what}: {WORDS[reason]}"
+    if reason in (CRASH_LOOP, START_FAILED, HEALTH_CHECK, CANARY_LOST):
+        primary = wanted.primary
+        detail = last_failure(failures(wanted, (primary.created_at if primary else None) or 0.0))
+        told = f"{told} ({detail})" if detail else told
     if former is None:
         return Verdict(reason, f"{told}; there is no former revision that was good")
     return Verdict(

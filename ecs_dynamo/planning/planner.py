@@ -26,7 +26,7 @@ from ecs_dynamo.planning.endpoints import endpoints_complete, resolve_endpoints
 from ecs_dynamo.planning.fingerprint import fingerprint
 from ecs_dynamo.planning.held import declared_fingerprint, find_failures, hold
 from ecs_dynamo.planning.infrastructure import plan_infrastructure
-from ecs_dynamo.planning.judge import judged, mark_good
+from ecs_dynamo.planning.judge import failures, judged, mark_good
 from ecs_dynamo.planning.leaving import drain_noticed
 from ecs_dynamo.planning.ports import PortPlan, plan_ports
 from ecs_dynamo.planning.readiness import count_replicas, ready_tasks
@@ -34,6 +34,7 @@ from ecs_dynamo.planning.render import render
 from ecs_dynamo.planning.retention import retire_revisions
 from ecs_dynamo.planning.scaling.decide import decide_counts
 from ecs_dynamo.planning.scene import Scene
+from ecs_dynamo.planning.stops import RECENT_SECONDS, last_failure
 from ecs_dynamo.planning.wanted import Wanted, obstacle
 
 
@@ -66,16 +67,20 @@ def _progress(draft: Draft, graph: Graph, wanted: Wanted, snapshot: Snapshot) ->
     if service is None:
         return
     ready = len(ready_tasks(graph, wanted.component, snapshot, wanted.new_tasks))
+    began = (wanted.primary.created_at if wanted.primary else None) or 0.0
+    since = max(began, snapshot.observed_at - RECENT_SECONDS)
+    failed = last_failure(failures(wanted, since))
+    why = f"; its last task that failed: {failed}" if failed else ""
     if wanted.rolling:
         running = wanted.primary.running if wanted.primary else service.running
         text = f"ECS is rolling it out: {running} of {service.desired} of the new revision run"
-        draft.wait(name, f"{text}, {ready} ready" if ready != running else text)
+        draft.wait(name, f"{text}, {ready} ready{why}" if ready != running else f"{text}{why}")
         return
     if ready < wanted.desired:
         what = (
             "registration in Dynamo's discovery" if wanted.component.is_worker else "health checks"
         )
-        draft.wait(name, f"{ready} of {wanted.desired} ready, waiting for {what}")
+        draft.wait(name, f"{ready} of {wanted.desired} ready, waiting for {what}{why}")
 
 
 def plan(graph: Graph, snapshot: Snapshot, memory: Memory, now: float) -> Plan:
@@ -94,11 +99,11 @@ def plan(graph: Graph, snapshot: Snapshot, memory: Memory, now: float) -> Plan:
     wanted = tuple(
         _wanted(graph, c, snapshot, endpoints, ports, counts[c.name], now) for c in observed
     )
-    failures = find_failures(wanted, memory)
-    wanted = tuple(hold(w, endpoints) if w.component.name in failures.told else w for w in wanted)
+    given_up = find_failures(wanted, memory)
+    wanted = tuple(hold(w, endpoints) if w.component.name in given_up.told else w for w in wanted)
     for name, (_, message) in obstacles.items():
         draft.wait(name, message)
-    for name, message in failures.told.items():
+    for name, message in given_up.told.items():
         draft.wait(name, message)
 
     free = tuple(w for w in wanted if w.component.name not in obstacles)
@@ -115,8 +120,8 @@ def plan(graph: Graph, snapshot: Snapshot, memory: Memory, now: float) -> Plan:
         now=now,
         infrastructure=tuple(w for w in free if w.component.is_infrastructure),
         dependants=tuple(w for w in free if not w.component.is_infrastructure),
-        failures=failures.told,
-        reasons=failures.reasons,
+        failures=given_up.told,
+        reasons=given_up.reasons,
         ready_since=ready_since,
     )
     draft.actions.extend(drain_noticed(free, snapshot))
@@ -125,7 +130,7 @@ def plan(graph: Graph, snapshot: Snapshot, memory: Memory, now: float) -> Plan:
     if not obstacles:
         _tend_moves(draft, scene, moved)
     for one in free:
-        if one.component.name not in failures.told:
+        if one.component.name not in given_up.told:
             _progress(draft, graph, one, snapshot)
         note = mark_good(graph, one, snapshot)
         if note is not None:
@@ -140,7 +145,7 @@ def plan(graph: Graph, snapshot: Snapshot, memory: Memory, now: float) -> Plan:
     book = ConditionBook(memory.conditions, now)
     busy = bool(draft.actions)
     state_conditions(
-        book, wanted, replicas, obstacles, failures, draft.waits, busy, capacity.shortages
+        book, wanted, replicas, obstacles, given_up, draft.waits, busy, capacity.shortages
     )
     state_endpoints(book, moved, endpoints)
     state_signals(book, graph.components, decisions, snapshot.signals, now)
@@ -157,13 +162,13 @@ def plan(graph: Graph, snapshot: Snapshot, memory: Memory, now: float) -> Plan:
         memory=replace(
             memory,
             scaling=states,
-            failed=failures.remembered,
+            failed=given_up.remembered,
             conditions=conditions,
             ready_since=ready_since,
             capacity=capacity.memory,
         ),
-        failures=failures.told,
-        stuck=bool(failures.told) and not busy and not any(w.rolling for w in free),
+        failures=given_up.told,
+        stuck=bool(given_up.told) and not busy and not any(w.rolling for w in free),
         shortages=tuple(capacity.shortages.values()),
     )
 

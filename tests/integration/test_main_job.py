@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from ecs_dynamo.controller import Pass, pass_status
 from ecs_dynamo.demo.daemon import DemoDaemon, component, desired, ready
 from ecs_dynamo.model.snapshot import Unknown
 from ecs_dynamo.planning.endpoints import environment_value
@@ -222,10 +223,21 @@ async def test_a_bad_revision_fails_clearly_and_the_old_one_serves(stack: Stack)
         document["components"][1]["image"] = "example.com/no-such-image:1"
 
     stack.edit(break_it)
+    waits: set[str] = set()
+    stops: set[str] = set()
+
+    def look(one: Pass) -> None:
+        waits.update(w.reason for w in one.plan.waits if w.component == "decode")
+        found = {c["name"]: c for c in pass_status(stack.graph, one)["components"]}
+        stops.update(t["why"] for t in found["decode"]["stopped"])
+
     async with stack.reconciler() as reconciler:
-        done = await reconciler.until_converged(60)
+        done = await reconciler.until_converged(60, look)
         assert not done.converged
         assert "gave up" in done.plan.failures["decode"]
+        assert any("task that failed: CannotPullContainerError" in w for w in waits), waits
+        assert stops, "no stopped task was shown"
+        assert all("no-such-image" in why for why in stops)
         writes = reconciler.aws.writes
     stack.last = done
     # A fresh daemon knows it too, from what AWS tells.
