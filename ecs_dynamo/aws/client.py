@@ -94,7 +94,10 @@ def bucket_of(service: str, operation: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class AwsOptions:
-    """How to reach AWS; None means as the AWS CLI would. Times are seconds."""
+    """How to reach AWS; None means as the AWS CLI would. Times are seconds.
+
+    ``command`` is told in the User-Agent, so that CloudTrail tells a person's from the daemon's.
+    """
 
     endpoint_url: str | None = None
     profile: str | None = None
@@ -104,6 +107,7 @@ class AwsOptions:
     attempts: int = 6
     backoff: float = 0.2
     backoff_max: float = 5.0
+    command: str = ""
 
 
 def _is_local(endpoint_url: str | None) -> bool:
@@ -230,7 +234,7 @@ async def open_aws(
         read_timeout=options.read_timeout,
         retries={"total_max_attempts": 1},
         max_pool_connections=32,
-        user_agent_extra="ecs-dynamo",
+        user_agent_extra=f"ecs-dynamo-{options.command}" if options.command else "ecs-dynamo",
     )
     keys = _credentials(options, os.environ)
     region = options.region or ("us-east-1" if keys and not _region_set() else None)

@@ -33,6 +33,7 @@ async def _diagnose(graph: Graph, settings: Settings) -> list[Finding]:
         profile=settings.profile,
         region=settings.region or graph.region,
         attempts=3,
+        command="doctor",
     )
     async with open_aws(options, SERVICES) as aws:
         return await diagnose(aws, graph)

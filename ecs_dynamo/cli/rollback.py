@@ -28,7 +28,7 @@ from ecs_dynamo.model.graph import Graph
 async def _run(
     graph: Graph, settings: Settings, component: str, number: int | None, clear: bool
 ) -> RolledBack | None:
-    async with open_reconciler(graph, settings) as reconciler:
+    async with open_reconciler(graph, settings, "rollback") as reconciler:
         if clear:
             await clear_rollback(reconciler, component)
             return None

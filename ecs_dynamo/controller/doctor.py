@@ -22,7 +22,8 @@ from ecs_dynamo.planning.diagnosis import (
     check_subnets,
     secret_references,
 )
-from ecs_dynamo.planning.iam import daemon_policy, graph_roles
+from ecs_dynamo.planning.iam import daemon_policy
+from ecs_dynamo.planning.iam_tasks import graph_roles
 
 SERVICES = ("ecs", "ec2", "sts", "iam", "secretsmanager", "ssm", "autoscaling")
 CHECK_SECONDS = 30.0
@@ -64,7 +65,7 @@ async def _identity(aws: Aws, graph: Graph) -> list[Finding]:
     actions = sorted({a for s in policy["Statement"] for a in s["Action"]})
     try:
         simulated = await aws.call(
-            "iam", "SimulatePrincipalPolicy", PolicySourceArn=arn, ActionNames=actions
+            "iam", "SimulatePrincipalPolicy", PolicySourceArn=_principal(arn), ActionNames=actions
         )
     except AwsError as error:
         text = f"could not be simulated: {error.code}"
@@ -88,6 +89,15 @@ async def _identity(aws: Aws, graph: Graph) -> list[Finding]:
         else Finding("rights", Severity.OK, f"{len(actions)} actions allowed")
     )
     return findings
+
+
+def _principal(arn: str) -> str:
+    """The IAM role of a session of it: IAM knows no sessions. A role's path is not in there."""
+    _, partition, _, _, account, name = arn.split(":", 5)
+    kind, _, rest = name.partition("/")
+    if kind != "assumed-role":
+        return f"arn:{partition}:iam::{account}:{name}"
+    return f"arn:{partition}:iam::{account}:role/{rest.split('/')[0]}"
 
 
 async def _ecs(aws: Aws, graph: Graph) -> list[Finding]:

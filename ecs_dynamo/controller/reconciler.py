@@ -197,12 +197,15 @@ def services_needed(graph: Graph, settings: Settings) -> tuple[str, ...]:
 
 
 @asynccontextmanager
-async def open_reconciler(graph: Graph, settings: Settings) -> AsyncIterator[Reconciler]:
-    """A `Reconciler` with its own clients, closed at the end."""
+async def open_reconciler(
+    graph: Graph, settings: Settings, command: str = ""
+) -> AsyncIterator[Reconciler]:
+    """A `Reconciler` with its own clients, closed at the end. ``command``: as in `AwsOptions`."""
     options = AwsOptions(
         endpoint_url=settings.endpoint_url,
         profile=settings.profile,
         region=settings.region or graph.region,
+        command=command,
     )
     async with open_aws(options, services_needed(graph, settings)) as aws:
         yield Reconciler(graph, aws, settings)

@@ -40,8 +40,10 @@ class Faults:
     calls: deque[Call] = field(default_factory=lambda: deque(maxlen=20_000))
     pending: list[Fault] = field(default_factory=list)
 
-    def record(self, service: str, operation: str, agent: str = "") -> None:
-        self.calls.append(Call(service, operation, time.time(), agent))
+    def record(self, service: str, operation: str, agent: str = "") -> Call:
+        call = Call(service, operation, time.time(), agent)
+        self.calls.append(call)
+        return call
 
     def add(self, document: dict[str, Any]) -> Fault:
         """A fault from its JSON form. Raises EcsError."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 import uuid
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+from urllib.parse import parse_qsl
 
 from aiohttp import web
 
@@ -54,6 +56,8 @@ class LocalEcs:
         self._running: asyncio.Task[None] | None = None
         self._runner: web.AppRunner | None = None
         self.endpoint_url = ""
+        self.listen: Callable[[Call, Json], None] | None = None
+        """Told of every call and its parameters, before it takes effect."""
 
     @property
     def calls(self) -> list[Call]:
@@ -185,6 +189,11 @@ class LocalEcs:
         await task.process.kill(int(wanted.get("signal", 9)), wanted.get("container"))
         return web.json_response({"task": task.arn})
 
+    def _record(self, service: str, operation: str, agent: str, body: bytes) -> None:
+        call = self._faults.record(service, operation, agent)
+        if self.listen is not None:
+            self.listen(call, _parameters(body))
+
     async def _any(self, request: web.Request) -> web.Response:
         target = request.headers.get("X-Amz-Target", "")
         body = await request.read()
@@ -194,7 +203,7 @@ class LocalEcs:
             form = re.search(rb"(?:^|&)Action=(\w+)", body)
             operation = form[1].decode() if form else target.rpartition(".")[2]
             service = scope[1] if scope else "unknown"
-            self._faults.record(service, operation, agent)
+            self._record(service, operation, agent, body)
             answer = await self._moto.forward(request, body)
             # What may have added or ended instances: the groups', and those of a terminated one.
             if (service, operation[:8]) != ("autoscaling", "Describe") and (
@@ -203,7 +212,7 @@ class LocalEcs:
                 self.groups.look()
             return answer
         operation = target.removeprefix(TARGET_PREFIX)
-        self._faults.record("ecs", operation, agent)
+        self._record("ecs", operation, agent, body)
         try:
             fault = await self._faults.before(operation)
             text = self.handle(operation, body)
@@ -227,6 +236,17 @@ class LocalEcs:
         answer = serialise(operation, handler(self._context, parameters))
         self._events.look()
         return answer
+
+
+def _parameters(body: bytes) -> Json:
+    """A request's parameters, as far as its body is JSON or a form."""
+    text = body.decode(errors="replace")
+    if not text.startswith("{"):
+        return dict(parse_qsl(text))
+    try:
+        return dict(json.loads(text))
+    except ValueError:
+        return {}
 
 
 def _answer(text: str, status: int) -> web.Response:

@@ -8,37 +8,20 @@ and EC2's describes can not be bound at all.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Mapping
 
-from ecs_dynamo.model.graph import TAG_GRAPH, Component, Graph
-from ecs_dynamo.planning.iam_capacity import capacity_statements
+from ecs_dynamo.model.graph import TAG_GRAPH, TAG_ROLLED_BACK, TAG_ROLLED_BACK_FOR, Graph
+from ecs_dynamo.planning.iam_base import Arns, Json, document, statement
+from ecs_dynamo.planning.iam_capacity import capacity_reads, capacity_statements
+from ecs_dynamo.planning.iam_doctor import doctor_statements
+from ecs_dynamo.planning.iam_tasks import execution_policies, graph_roles, instance_policy
 
-Json = dict[str, Any]
 Documents = Mapping[str, Json]
-
-
-def _statement(
-    sid: str, actions: Iterable[str], resources: Iterable[str], **conditions: Mapping[str, Any]
-) -> Json:
-    made: Json = {
-        "Sid": sid,
-        "Effect": "Allow",
-        "Action": sorted(actions),
-        "Resource": sorted(set(resources)) or ["*"],
-    }
-    if conditions:
-        made["Condition"] = dict(conditions)
-    return made
-
-
-def _document(statements: Iterable[Json]) -> Json:
-    return {"Version": "2012-10-17", "Statement": list(statements)}
 
 
 def trust(service: str) -> Json:
     """Who may take a role: an AWS service."""
-    return _document(
+    return document(
         [
             {
                 "Effect": "Allow",
@@ -49,49 +32,19 @@ def trust(service: str) -> Json:
     )
 
 
-class _Arns:
-    def __init__(self, region: str, account: str) -> None:
-        self.partition = (
-            "aws-cn"
-            if region.startswith("cn-")
-            else "aws-us-gov"
-            if region.startswith("us-gov-")
-            else "aws"
-        )
-        self.ecs = f"arn:{self.partition}:ecs:{region}:{account}"
-        self.region, self.account = region, account
-
-    def cluster(self, name: str) -> str:
-        return name if name.startswith("arn:") else f"{self.ecs}:cluster/{name}"
-
-    def within(self, kind: str, cluster: str, name: str = "*") -> str:
-        return f"{self.ecs}:{kind}/{cluster.rsplit('/', 1)[-1]}/{name}"
-
-
-def daemon_policy(
-    graph: Graph,
-    region: str,
-    account: str,
-    lock_table: str | None = None,
-    queue: str | None = None,
-) -> Json:
-    """What the daemon's task role needs for ``graph``."""
-    arns = _Arns(region, account)
+def observe_statements(graph: Graph, arns: Arns) -> list[Json]:
+    """What looking at the graph takes; shared by all who look."""
     clusters = [arns.cluster(name) for name in graph.clusters]
-    services = [arns.within("service", c.cluster, c.service) for c in graph.components]
-    # What was declared once and is no more is still to be retired.
-    services += [arns.within("service", name, f"{graph.name}-*") for name in graph.clusters]
-    definitions = [f"{arns.ecs}:task-definition/{c.family}:*" for c in graph.components]
-    mine = {f"aws:ResourceTag/{TAG_GRAPH}": graph.name}
-    tagged = {f"aws:RequestTag/{TAG_GRAPH}": graph.name}
-    of_clusters = {"ecs:cluster": sorted(clusters)}
-    statements = [
-        _statement("ReadClusters", ["ecs:DescribeClusters"], clusters),
-        _statement(
-            "ListInClusters", ["ecs:ListServices", "ecs:ListTasks"], ["*"], ArnEquals=of_clusters
+    return [
+        statement("ReadClusters", ["ecs:DescribeClusters"], clusters),
+        statement(
+            "ListInClusters",
+            ["ecs:ListServices", "ecs:ListTasks"],
+            ["*"],
+            ArnEquals={"ecs:cluster": sorted(clusters)},
         ),
-        _statement("ListInstances", ["ecs:ListContainerInstances"], clusters),
-        _statement(
+        statement("ListInstances", ["ecs:ListContainerInstances"], clusters),
+        statement(
             "ReadInClusters",
             [
                 "ecs:DescribeServices",
@@ -105,61 +58,92 @@ def daemon_policy(
                 for kind in ("service", "task", "container-instance")
             ],
         ),
-        _statement(
+        statement(
             "ReadWhatHasNoResource",
             ["ecs:DescribeTaskDefinition", "ecs:ListTaskDefinitions", "ec2:DescribeInstances"],
             ["*"],
         ),
-        _statement(
+        *capacity_reads(graph, arns),
+    ]
+
+
+def daemon_policy(
+    graph: Graph,
+    region: str,
+    account: str,
+    lock_table: str | None = None,
+    queue: str | None = None,
+) -> Json:
+    """What the daemon's task role needs for ``graph``."""
+    arns = Arns(region, account)
+    services = [arns.within("service", c.cluster, c.service) for c in graph.components]
+    # What was declared once and is no more is still to be retired.
+    services += [arns.within("service", name, f"{graph.name}-*") for name in graph.clusters]
+    definitions = [f"{arns.ecs}:task-definition/{c.family}:*" for c in graph.components]
+    mine = {f"aws:ResourceTag/{TAG_GRAPH}": graph.name}
+    tagged = {f"aws:RequestTag/{TAG_GRAPH}": graph.name}
+    statements = [
+        *observe_statements(graph, arns),
+        statement(
             "RegisterRevisions", ["ecs:RegisterTaskDefinition"], definitions, StringEquals=tagged
         ),
         # ECS knows no resource or tag for it; whose a revision is, the daemon reads before.
-        _statement(
+        statement(
             "DeregisterOldRevisions",
             ["ecs:DeregisterTaskDefinition"],
             ["*"],
             StringEquals={"aws:RequestedRegion": region},
         ),
-        _statement(
+        statement(
             "DeleteOldRevisions", ["ecs:DeleteTaskDefinitions"], definitions, StringEquals=mine
         ),
-        _statement("CreateServices", ["ecs:CreateService"], services, StringEquals=tagged),
-        _statement(
+        statement("CreateServices", ["ecs:CreateService"], services, StringEquals=tagged),
+        statement(
             "TagWhatIsCreated",
             ["ecs:TagResource"],
             [*services, *definitions],
             StringEquals={"ecs:CreateAction": ["CreateService", "RegisterTaskDefinition"]},
         ),
-        _statement(
+        statement(
             "ChangeOwnServices",
             ["ecs:UpdateService", "ecs:DeleteService", "ecs:TagResource"],
             services,
             StringEquals=mine,
         ),
-        _statement(
+        statement(
             "ProtectTasks",
             ["ecs:UpdateTaskProtection"],
+            # A task's ARN tells no service; its tags are propagated from the service's.
             [arns.within("task", name) for name in graph.clusters],
+            StringEquals=mine,
         ),
     ]
     if queue is not None:
         instances = [arns.within("container-instance", name) for name in graph.clusters]
         statements.append(
-            _statement("DrainInstances", ["ecs:UpdateContainerInstancesState"], instances)
+            statement("DrainInstances", ["ecs:UpdateContainerInstancesState"], instances)
         )
-    statements += capacity_statements(graph, arns.partition, region, account)
+    statements += capacity_statements(graph, arns)
     if lock_table is not None:
-        table = f"arn:{arns.partition}:dynamodb:{region}:{account}:table/{lock_table}"
-        statements.append(_statement("Lease", ["dynamodb:UpdateItem"], [table]))
-    if queue is not None:
-        name = f"arn:{arns.partition}:sqs:{region}:{account}:{queue}"
+        own_item = {"dynamodb:LeadingKeys": [graph.name]}
         statements.append(
-            _statement("ReadEvents", ["sqs:DeleteMessage", "sqs:ReceiveMessage"], [name])
+            statement(
+                "Lease",
+                ["dynamodb:UpdateItem"],
+                [arns.of("dynamodb", f"table/{lock_table}")],
+                **{"ForAllValues:StringEquals": own_item},
+            )
+        )
+    if queue is not None:
+        statements.append(
+            statement(
+                "ReadEvents", ["sqs:DeleteMessage", "sqs:ReceiveMessage"], [arns.of("sqs", queue)]
+            )
         )
     roles = graph_roles(graph)
     if roles:
         statements.append(
-            _statement(
+            statement(
                 "PassRolesToTasks",
                 ["iam:PassRole"],
                 roles,
@@ -168,104 +152,32 @@ def daemon_policy(
         )
     sources = {s.source for c in graph.components if c.scaling for s in c.scaling.signals}
     if "cloudwatch" in sources:
-        statements.append(_statement("ReadMetrics", ["cloudwatch:GetMetricData"], ["*"]))
-    return _document(statements)
+        statements.append(statement("ReadMetrics", ["cloudwatch:GetMetricData"], ["*"]))
+    return document(statements)
 
 
-def graph_roles(graph: Graph) -> list[str]:
-    """ARNs of the roles that the graph's tasks run with."""
-    found = {
-        str(component.template[key])
-        for component in graph.components
-        for key in ("taskRoleArn", "executionRoleArn")
-        if component.template.get(key)
-    }
-    return sorted(found)
+def doctor_policy(graph: Graph, region: str, account: str) -> Json:
+    """What a person, or a pipeline, needs to run `ecs-dynamo doctor`: it only reads."""
+    arns = Arns(region, account)
+    return document([*observe_statements(graph, arns), *doctor_statements(graph, arns)])
 
 
-def _secrets(component: Component) -> Iterable[str]:
-    for container in component.template.get("containerDefinitions", ()):
-        for entry in container.get("secrets", ()):
-            yield str(entry["valueFrom"])
-        credentials = container.get("repositoryCredentials", {}).get("credentialsParameter")
-        if credentials:
-            yield str(credentials)
-
-
-def execution_policy(graph: Graph, region: str, account: str) -> Json:
-    """What the tasks' execution role needs: images, logs, and just the secrets referred to."""
-    arns = _Arns(region, account)
-    groups = {
-        str(options["awslogs-group"])
-        for component in graph.components
-        for container in component.template.get("containerDefinitions", ())
-        if (options := container.get("logConfiguration", {}).get("options", {})).get(
-            "awslogs-group"
-        )
-    }
-    logs = f"arn:{arns.partition}:logs:{region}:{account}:log-group"
-    statements = [
-        _statement("PullToken", ["ecr:GetAuthorizationToken"], ["*"]),
-        _statement(
-            "PullImages",
-            ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"],
-            [f"arn:{arns.partition}:ecr:{region}:{account}:repository/*"],
-        ),
-    ]
-    if groups:
-        statements.append(
-            _statement(
-                "WriteLogs",
-                ["logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents"],
-                [f"{logs}:{group}{part}" for group in groups for part in ("", ":*")],
-            )
-        )
-    references = sorted({r for c in graph.components for r in _secrets(c)})
-    secrets, parameters = [], []
-    for reference in references:
-        if ":secretsmanager:" in reference:
-            # AWS adds six random characters to a secret's name in its ARN.
-            secrets.append(":".join(reference.split(":")[:7]) + "*")
-        elif reference.startswith("arn:"):
-            parameters.append(reference)
-        else:
-            name = reference.lstrip("/")
-            parameters.append(f"arn:{arns.partition}:ssm:{region}:{account}:parameter/{name}")
-    if secrets:
-        statements.append(_statement("ReadSecrets", ["secretsmanager:GetSecretValue"], secrets))
-    if parameters:
-        statements.append(_statement("ReadParameters", ["ssm:GetParameters"], parameters))
-    return _document(statements)
-
-
-def instance_policy(graph: Graph, region: str, account: str) -> Json:
-    """What the ECS agent on the GPU instances needs (ECS developer guide, container instance IAM
-    role), bound to the graph's EC2 clusters."""
-    arns = _Arns(region, account)
-    clusters = sorted({c.cluster for c in graph.components if c.launch_type == "EC2"})
-    return _document(
+def rollback_policy(graph: Graph, region: str, account: str) -> Json:
+    """What `ecs-dynamo rollback` needs besides the daemon's rights: to take its own hold off."""
+    arns = Arns(region, account)
+    return document(
         [
-            _statement(
-                "Register",
-                ["ecs:DeregisterContainerInstance", "ecs:RegisterContainerInstance"],
-                [arns.cluster(name) for name in clusters],
-            ),
-            _statement("FindEndpoint", ["ecs:DiscoverPollEndpoint"], ["*"]),
-            _statement(
-                "Report",
-                [
-                    "ecs:Poll",
-                    "ecs:StartTelemetrySession",
-                    "ecs:SubmitAttachmentStateChanges",
-                    "ecs:SubmitContainerStateChange",
-                    "ecs:SubmitTaskStateChange",
-                    "ecs:UpdateContainerInstancesState",
-                ],
-                [
-                    *(arns.within("container-instance", name) for name in clusters),
-                    *(arns.cluster(name) for name in clusters),
-                ],
-            ),
+            statement(
+                "ClearRollback",
+                ["ecs:UntagResource"],
+                [arns.within("service", c.cluster, c.service) for c in graph.components],
+                StringEquals={f"aws:ResourceTag/{TAG_GRAPH}": graph.name},
+                **{
+                    "ForAllValues:StringEquals": {
+                        "aws:TagKeys": [TAG_ROLLED_BACK, TAG_ROLLED_BACK_FOR]
+                    }
+                },
+            )
         ]
     )
 
@@ -294,7 +206,7 @@ def event_pattern(graph: Graph, region: str, account: str) -> Json:
     A deployment's event has no ``clusterArn``: its cluster is in the service's ARN (ECS developer
     guide, "Amazon ECS service deployment state change events").
     """
-    arns = _Arns(region, account)
+    arns = Arns(region, account)
     services = [arns.within("service", name, "") for name in graph.clusters]
     return {
         "source": ["aws.ecs"],
@@ -308,20 +220,16 @@ def event_pattern(graph: Graph, region: str, account: str) -> Json:
 
 def queue_policy(region: str, account: str, queue: str) -> Json:
     """Lets EventBridge's rules of this account send to the queue."""
-    arns = _Arns(region, account)
-    return _document(
+    arns = Arns(region, account)
+    return document(
         [
             {
                 "Sid": "EventsIn",
                 "Effect": "Allow",
                 "Principal": {"Service": "events.amazonaws.com"},
                 "Action": "sqs:SendMessage",
-                "Resource": f"arn:{arns.partition}:sqs:{region}:{account}:{queue}",
-                "Condition": {
-                    "ArnLike": {
-                        "aws:SourceArn": f"arn:{arns.partition}:events:{region}:{account}:rule/*"
-                    }
-                },
+                "Resource": arns.of("sqs", queue),
+                "Condition": {"ArnLike": {"aws:SourceArn": arns.of("events", "rule/*")}},
             }
         ]
     )
@@ -337,7 +245,9 @@ def render_iam(
     """Every document for ``graph``, by file name; with ``queue``, the wiring of events too."""
     made = {
         "daemon-task-role.json": daemon_policy(graph, region, account, lock_table, queue),
-        "execution-role.json": execution_policy(graph, region, account),
+        "doctor.json": doctor_policy(graph, region, account),
+        "rollback.json": rollback_policy(graph, region, account),
+        **execution_policies(graph, region, account),
         "instance-role.json": instance_policy(graph, region, account),
         "trust-ecs-tasks.json": trust("ecs-tasks.amazonaws.com"),
         "trust-ec2.json": trust("ec2.amazonaws.com"),

@@ -7,63 +7,50 @@ identifier within a group's ARN is not known before it exists.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any
-
 from ecs_dynamo.model.graph import TAG_GRAPH, Graph
-
-Json = dict[str, Any]
-
-
-def _statement(sid: str, actions: Sequence[str], resources: Iterable[str], **more: Json) -> Json:
-    made: Json = {
-        "Sid": sid,
-        "Effect": "Allow",
-        "Action": sorted(actions),
-        "Resource": sorted(set(resources)),
-    }
-    return {**made, **({"Condition": more} if more else {})}
+from ecs_dynamo.planning.iam_base import Arns, Json, statement
 
 
-def capacity_statements(graph: Graph, partition: str, region: str, account: str) -> list[Json]:
-    """Statements for the graph's capacity providers and Auto Scaling groups; often none."""
-    ecs = f"arn:{partition}:ecs:{region}:{account}"
+def capacity_reads(graph: Graph, arns: Arns) -> list[Json]:
+    """Looking at the graph's capacity providers and Auto Scaling groups; often nothing."""
     made: list[Json] = []
     providers = {p.name for c in graph.components for p in c.capacity_providers}
     if providers:
+        named = [f"{arns.ecs}:capacity-provider/{name}" for name in providers]
+        made.append(statement("ReadCapacityProviders", ["ecs:DescribeCapacityProviders"], named))
+    if graph.capacity.auto_scaling_groups:
         made.append(
-            _statement(
-                "ReadCapacityProviders",
-                ["ecs:DescribeCapacityProviders"],
-                [f"{ecs}:capacity-provider/{name}" for name in providers],
+            statement(
+                "ReadAutoScalingGroups",
+                [
+                    "autoscaling:DescribeAutoScalingGroups",
+                    "autoscaling:DescribeWarmPool",
+                    "ec2:DescribeInstanceTypes",
+                    "ec2:DescribeLaunchTemplateVersions",
+                ],
+                ["*"],
             )
         )
+    return made
+
+
+def capacity_statements(graph: Graph, arns: Arns) -> list[Json]:
+    """Changing the size of the graph's Auto Scaling groups; often nothing."""
     groups = graph.capacity.auto_scaling_groups
     if not groups:
-        return made
-    scaling = f"arn:{partition}:autoscaling:{region}:{account}:autoScalingGroup"
-    instances = [
-        f"{ecs}:container-instance/{(g.cluster or '').rsplit('/', 1)[-1]}/*" for g in groups
-    ]
+        return []
+    instances = [arns.within("container-instance", g.cluster or "") for g in groups]
     return [
-        *made,
-        _statement(
-            "ReadAutoScalingGroups",
-            [
-                "autoscaling:DescribeAutoScalingGroups",
-                "autoscaling:DescribeWarmPool",
-                "ec2:DescribeInstanceTypes",
-                "ec2:DescribeLaunchTemplateVersions",
-            ],
-            ["*"],
-        ),
-        _statement(
+        statement(
             "SizeAutoScalingGroups",
             ["autoscaling:SetDesiredCapacity", "autoscaling:TerminateInstanceInAutoScalingGroup"],
-            [f"{scaling}:*:autoScalingGroupName/{g.name}" for g in groups],
+            [
+                arns.of("autoscaling", f"autoScalingGroup:*:autoScalingGroupName/{g.name}")
+                for g in groups
+            ],
         ),
-        _statement("DrainEmptyInstances", ["ecs:UpdateContainerInstancesState"], instances),
-        _statement(
+        statement("DrainEmptyInstances", ["ecs:UpdateContainerInstancesState"], instances),
+        statement(
             "TagDrainedInstances",
             ["ecs:TagResource"],
             instances,

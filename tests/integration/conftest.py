@@ -5,26 +5,18 @@ Real etcd, NATS and Dynamo (its mock engine) run as the containers of the local 
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 import urllib.request
-from collections.abc import AsyncIterator, Iterator
-from dataclasses import replace
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
 from ecs_dynamo.local import LocalEcs
 from ecs_dynamo.local.runtime import ImageTable
-from ecs_dynamo.model.capacity_spec import (
-    AutoScalingGroupSpec,
-    CapacityProviderItem,
-    CapacitySpec,
-)
-from ecs_dynamo.planning.iam_capacity import capacity_statements
-from tests.integration.stack import EXAMPLE, Stack
-from tests.unit.planning.graphs import graph
+from tests.integration.stack import EXAMPLE, RenderedRights, Stack
+from tests.rights.record import Documents, Recorder, Right, Session
 
 
 def localstack_url() -> str | None:
@@ -52,62 +44,41 @@ def tiny_model() -> Path:
     return target
 
 
-CALLED: set[str] = set()
-"""Every AWS action that the product called in this session."""
-WHOLE_SUITE = {"test_main_job", "test_examples", "test_rollouts", "test_capacity"}
-IAM = EXAMPLE.parents[1] / "iam"
-
-
-def allowed_actions() -> set[str]:
-    """What the shipped policy of the daemon allows."""
-    policy = json.loads((IAM / "daemon-task-role.json").read_text())
-    return {action for s in policy["Statement"] for action in s["Action"]}
-
-
-def capacity_actions() -> set[str]:
-    """What a graph's policy allows besides where it declares capacity; the shipped one does not."""
-    base = graph()
-    providers = (CapacityProviderItem(name="pool"),)
-    groups = (AutoScalingGroupSpec(name="gpu", cluster="gpu", max=1),)
-    declared = replace(
-        base,
-        components=tuple(replace(c, capacity_providers=providers) for c in base.components),
-        capacity=CapacitySpec(auto_scaling_groups=groups),
-    )
-    statements = capacity_statements(declared, "aws", "us-east-1", "123456789012")
-    return {action for s in statements for action in s["Action"]}
-
-
-NOT_CALLS = {"iam:PassRole", "ecs:TagResource"}
-"""Rights that are checked within other calls."""
-OPERATORS = {
-    *("ecs:UntagResource", "sts:GetCallerIdentity", "iam:SimulatePrincipalPolicy", "iam:GetRole"),
-    *("ec2:DescribeSecurityGroups", "ec2:DescribeSubnets", "ec2:DescribeRouteTables"),
-    *("secretsmanager:DescribeSecret", "ssm:DescribeParameters"),
-}
-"""Calls of commands that a person runs with rights of their own: `rollback`, `doctor`."""
-ELSEWHERE = {
-    *("dynamodb:UpdateItem", "sqs:ReceiveMessage", "sqs:DeleteMessage"),
-    "ecs:UpdateContainerInstancesState",
-}
-"""Called by parts that have tests of their own stack."""
+WHOLE_SUITE = Path(__file__).parent
+SESSION = Session()
+NEVER_HERE: Mapping[Right, str] = {}
+"""Rights that no test can use, and why."""
 
 
 @pytest.fixture(scope="session", autouse=True)
-def least_privilege(request: pytest.FixtureRequest) -> Iterator[None]:
-    """No call that the shipped policy does not allow; over the whole suite, no right unused."""
+def no_right_is_unused(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Over the whole suite, each right of each statement allowed some call."""
     yield
-    allowed = allowed_actions() | capacity_actions()
-    refused = CALLED - allowed - OPERATORS
-    assert not refused, f"not allowed by iam/: {refused}"
-    modules = {Path(str(item.fspath)).stem for item in request.session.items}
-    if modules >= WHOLE_SUITE and not request.session.testsfailed:
-        unused = allowed - CALLED - NOT_CALLS - ELSEWHERE
-        assert not unused, f"allowed by iam/ but never called: {unused}"
+    ran = {Path(str(item.fspath)) for item in request.session.items}
+    whole = set(WHOLE_SUITE.glob("test_*.py")) <= ran and not request.config.getoption("keyword")
+    if whole and not request.session.testsfailed and localstack_url() is None:
+        unused = set(SESSION.unused) - NEVER_HERE.keys()
+        assert not unused, f"allowed by a rendered policy but never used: {sorted(unused)}"
+        assert not NEVER_HERE.keys() - set(SESSION.unused), "NEVER_HERE lists what is used"
 
 
 @pytest.fixture
-async def stack(tiny_model: Path, tmp_path: Path) -> AsyncIterator[Stack]:
+def judged() -> Iterator[Callable[[LocalEcs, Callable[[], Iterable[Documents]]], None]]:
+    """Have the product's calls on a local ECS judged by policies; one denied fails the test."""
+    recorders: list[Recorder] = []
+
+    def judge(local: LocalEcs, rendered: Callable[[], Iterable[Documents]]) -> None:
+        recorders.append(Recorder(local, SESSION, rendered))
+
+    yield judge
+    denied = sorted({text for recorder in recorders for text in recorder.denied})
+    assert not denied, "denied by the rendered policies:\n" + "\n".join(denied)
+
+
+@pytest.fixture
+async def stack(
+    tiny_model: Path, tmp_path: Path, judged: Callable[..., None]
+) -> AsyncIterator[Stack]:
     """A stack of its own for each test, with the example graph's files to edit."""
     if (url := localstack_url()) is not None:
         yield Stack.on(url, tmp_path)
@@ -115,14 +86,9 @@ async def stack(tiny_model: Path, tmp_path: Path) -> AsyncIterator[Stack]:
     table = ImageTable.load(EXAMPLE / "images.yaml")
     async with LocalEcs(images=table, directory=tmp_path / "ecs") as local:
         made = Stack.on(local.endpoint_url, tmp_path, local)
+        judged(local, RenderedRights(made, SESSION))
         for cluster in ("dynamo-fargate", "dynamo-GPU"):
             local.create_cluster(cluster)
         for _ in range(4):
             await local.add_instance("dynamo-GPU")
         yield made
-        CALLED.update(
-            # A batch is allowed by the right to the single call.
-            f"{c.service}:{c.operation.removesuffix('Batch')}"
-            for c in local.calls
-            if "ecs-dynamo" in c.agent
-        )

@@ -8,7 +8,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,8 +24,12 @@ from ecs_dynamo.config import load_graph, load_settings
 from ecs_dynamo.controller import Pass, Reconciler, open_reconciler
 from ecs_dynamo.demo.traffic import Request, Traffic
 from ecs_dynamo.local import LocalEcs
+from ecs_dynamo.local.state import ACCOUNT
+from ecs_dynamo.model.errors import EcsDynamoError
 from ecs_dynamo.model.graph import Graph, Role
 from ecs_dynamo.planning.endpoints import known_tasks, ready_urls
+from ecs_dynamo.planning.iam import render_iam
+from tests.rights.record import Documents, Session
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "local"
 REGION = "us-east-1"
@@ -41,12 +45,17 @@ async def until(what: str, holds: Callable[[], Awaitable[bool]], timeout: float 
 
 @dataclass
 class Stack:
-    """One test's stack and its graph files in ``folder``."""
+    """One test's stack and its graph files in ``folder``.
+
+    ``lease_table`` and ``event_queue`` are those that `iam render` is told of.
+    """
 
     url: str
     folder: Path
     own: LocalEcs | None
     environ: dict[str, str]
+    lease_table: str | None = None
+    event_queue: str | None = None
     last: Pass | None = None
     done: list[Pass] = field(default_factory=list)
 
@@ -56,6 +65,7 @@ class Stack:
         shutil.copytree(EXAMPLE, folder, ignore=shutil.ignore_patterns("model"))
         environ = {
             "PATH": os.environ["PATH"],
+            "AWS_ID": ACCOUNT,
             "ECS_DYNAMO_ENDPOINT_URL": url,
             "ECS_DYNAMO_REGION": REGION,
             "ECS_DYNAMO_SIGNAL_SECONDS": "1",
@@ -176,3 +186,37 @@ class Stack:
         )
         out, err = await asyncio.wait_for(process.communicate(), 90)
         return process.returncode or 0, out.decode(), err.decode()
+
+
+class RenderedRights:
+    """What `iam render` gives for the test's graph files as they are now, and as they were before:
+    the rights of a graph that is edited are rendered again when it is, and either may be in force.
+    """
+
+    def __init__(self, stack: Stack, session: Session) -> None:
+        self._stack = stack
+        self._session = session
+        self._versions: dict[str, Documents] = {}
+        self._stamp: tuple[object, ...] = ()
+
+    def __call__(self) -> Iterable[Documents]:
+        """The newest first."""
+        stack = self._stack
+        files = sorted(stack.folder.parent.glob("*/ecs-dynamo.yaml"))
+        parts = [p for f in files for p in (f, *f.parent.glob("taskdefs/*"))]
+        stamp = (stack.lease_table, stack.event_queue, *((p, p.stat().st_mtime_ns) for p in parts))
+        if stamp != self._stamp:
+            self._stamp = stamp
+            for file in files:
+                self._render(file)
+        return reversed(self._versions.values())
+
+    def _render(self, file: Path) -> None:
+        stack = self._stack
+        try:
+            graph = load_graph(file, stack.environ).graph
+        except EcsDynamoError:
+            return  # The daemon keeps the last good one too.
+        made = render_iam(graph, REGION, ACCOUNT, stack.lease_table, stack.event_queue)
+        self._versions.setdefault(json.dumps(made, sort_keys=True), made)
+        self._session.grant(made)

@@ -173,8 +173,9 @@ def test_never_two_leaders(steps: list[tuple[str, int, str, float]]) -> None:
 
 
 async def test_daemons_hand_over_at_once_on_sigterm_and_after_a_crash(stack: Stack) -> None:
+    stack.lease_table = await create_table(stack.url)
     environ = stack.environ | {
-        "ECS_DYNAMO_LEASE_TABLE": await create_table(stack.url),
+        "ECS_DYNAMO_LEASE_TABLE": stack.lease_table,
         "ECS_DYNAMO_LEASE_SECONDS": "4",
     }
     daemons = [DemoDaemon(stack.graph_file, environ, stack.folder / f"{n}.log") for n in range(3)]

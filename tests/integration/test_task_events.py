@@ -65,6 +65,7 @@ async def wire(stack: Stack) -> str:
 @asynccontextmanager
 async def listening(stack: Stack, url: str) -> AsyncIterator[DemoDaemon]:
     """A converged daemon that looks by itself once an hour."""
+    stack.event_queue = url.rsplit("/", 1)[-1]
     stack.edit(lambda d: d["components"][2].pop("scaling"))
     environ = stack.environ | {
         "ECS_DYNAMO_RESYNC_SECONDS": "3600",
@@ -227,6 +228,7 @@ async def test_a_queue_that_comes_later_is_read_then(
     monkeypatch.setattr(task_events, "RETRY_SECONDS", 0.2)
     woken, problems = asyncio.Event(), list[str | None]()
     url = f"{stack.url}/{ACCOUNT}/later"
+    stack.event_queue = "later"
     options = AwsOptions(endpoint_url=stack.url, region=REGION)
     async with (
         sqs_of(stack) as sqs,

@@ -13,8 +13,11 @@ from ecs_dynamo.model.capacity_spec import (
     CapacityProviderItem,
     CapacitySpec,
 )
+from ecs_dynamo.model.graph import Graph
+from ecs_dynamo.model.spec import CloudWatchSource, ScalingSpec
 from ecs_dynamo.planning.iam import render_iam
 from tests.unit.config.test_load import ENVIRON, ROOT
+from tests.unit.rights.test_requests import arn_patterns, is_known
 
 EXAMPLE = ROOT / "examples" / "qwen-disagg" / "ecs-dynamo.yaml"
 ACCOUNT = "123456789012"
@@ -96,3 +99,116 @@ def test_capacity_has_rights_only_where_the_graph_declares_it() -> None:
     assert found["TagDrainedInstances"]["Condition"] == {
         "StringEquals": {"aws:RequestTag/ecs-dynamo:graph": base.name}
     }
+
+
+def widest() -> Graph:
+    """A graph that declares everything that needs rights."""
+    base = load_graph(EXAMPLE, ENVIRON).graph
+    groups = (AutoScalingGroupSpec(name="gpu", cluster="dynamo-GPU", max=3),)
+    scaling = ScalingSpec(
+        max=2, signals=(CloudWatchSource(source="cloudwatch", namespace="n", metric="m"),)
+    )
+    prefill = base.component("prefill")
+    (container, *others) = prefill.template["containerDefinitions"]
+    container = {
+        **container,
+        "image": "111122223333.dkr.ecr.eu-west-1.amazonaws.com/team/dynamo:1@sha256:0",
+        "secrets": [{"name": "A", "valueFrom": "/plain"}],
+        "environmentFiles": [{"type": "s3", "value": "arn:aws:s3:::bucket/a/b.env"}],
+    }
+    content = {**prefill.template, "containerDefinitions": [container, *others]}
+    changed = replace(
+        prefill,
+        template=content,
+        scaling=scaling,
+        capacity_providers=(CapacityProviderItem(name="spot"),),
+    )
+    rest = tuple(c for c in base.components if c.name != "prefill")
+    return replace(
+        base, components=(*rest, changed), capacity=CapacitySpec(auto_scaling_groups=groups)
+    )
+
+
+def all_statements() -> list[tuple[str, Any]]:
+    rendered = render_iam(widest(), "us-east-1", ACCOUNT, "leases", "events")
+    return [
+        (name, statement)
+        for name, document in rendered.items()
+        if name.endswith((*ROLE_DOCUMENTS,))
+        for statement in document["Statement"]
+    ]
+
+
+ROLE_DOCUMENTS = ("role.json", "doctor.json", "rollback.json")
+WHOLE_BY_CHOICE = {
+    # Bound by ecs:cluster instead; a resource only where a container instance is asked for.
+    "ecs:ListTasks",
+    # Only its datasets are resources; the metrics that are read are none.
+    "cloudwatch:GetMetricData",
+}
+
+
+def test_aws_knows_every_action_resource_and_key_of_every_document() -> None:
+    """A condition key or a resource that an action does not know makes the right worthless."""
+    seen = set()
+    for name, statement in all_statements():
+        for action in statement["Action"]:
+            seen.add(action)
+            where = f"{name} {statement['Sid']} {action}"
+            patterns = arn_patterns(action)
+            if not patterns or action in WHOLE_BY_CHOICE:
+                assert statement["Resource"] == ["*"], where
+            else:
+                assert "*" not in statement["Resource"], where
+                # What a resource type of the action could be called; wildcards are as good.
+                fits = [r for r in statement["Resource"] if any(p.fullmatch(r) for p in patterns)]
+                assert fits, where
+            for keys in statement.get("Condition", {}).values():
+                for key in keys:
+                    assert is_known(key, action), f"{where} {key}"
+    assert {"ecr:BatchGetImage", "s3:GetObject", "cloudwatch:GetMetricData"} <= seen
+
+
+def test_images_files_and_parameters_are_named_one_by_one() -> None:
+    document = render_iam(widest(), "us-east-1", ACCOUNT)["execution-role.json"]
+    found = {s["Sid"]: s for s in document["Statement"]}
+    assert found["PullImages"]["Resource"] == [
+        "arn:aws:ecr:eu-west-1:111122223333:repository/team/dynamo"
+    ]
+    assert found["ReadEnvironmentFiles"]["Resource"] == ["arn:aws:s3:::bucket/a/b.env"]
+    assert found["FindBuckets"]["Resource"] == ["arn:aws:s3:::bucket"]
+    assert found["ReadParameters"]["Resource"] == [
+        f"arn:aws:ssm:us-east-1:{ACCOUNT}:parameter/plain"
+    ]
+
+
+def test_several_execution_roles_have_a_document_each() -> None:
+    base = load_graph(EXAMPLE, ENVIRON).graph
+    first, *rest = base.components
+    role = f"arn:aws:iam::{ACCOUNT}:role/infra-execution"
+    changed = replace(first, template={**first.template, "executionRoleArn": role})
+    made = render_iam(replace(base, components=(changed, *rest)), "us-east-1", ACCOUNT)
+    assert "execution-role.json" not in made
+    infra = json.dumps(made["execution-role-infra-execution.json"])
+    assert "/ecs/dynamo/etcd-nats" in infra
+    assert "/ecs/dynamo/prefill" not in infra
+    assert "/ecs/dynamo/etcd-nats" not in json.dumps(
+        made["execution-role-ecsTaskExecutionRole.json"]
+    )
+
+
+def test_instances_pull_and_log_for_tasks_without_an_execution_role() -> None:
+    base = widest()
+    plain = {
+        s["Sid"] for s in render_iam(base, "us-east-1", ACCOUNT)["instance-role.json"]["Statement"]
+    }
+    assert plain == {"Register", "FindEndpoint", "Report"}
+    bare = tuple(
+        replace(c, template={k: v for k, v in c.template.items() if k != "executionRoleArn"})
+        for c in base.components
+    )
+    document = render_iam(replace(base, components=bare), "us-east-1", ACCOUNT)
+    sids = {s["Sid"] for s in document["instance-role.json"]["Statement"]}
+    assert {"PullImages", "WriteLogs"} <= sids
+    # The infrastructure is on Fargate: no instance logs for it.
+    assert "/ecs/dynamo/etcd-nats" not in json.dumps(document["instance-role.json"])

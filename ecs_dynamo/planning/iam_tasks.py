@@ -1,0 +1,193 @@
+"""The rights of those who run the graph's tasks: ECS itself (execution role), the agent on the
+instances (instance role). Pure.
+
+After the ECS developer guide, "task execution IAM role" and "container instance IAM role". What a
+task on EC2 without an execution role pulls and logs, the instance role must be allowed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from ecs_dynamo.model.graph import Component, Graph
+from ecs_dynamo.planning.iam_base import Arns, Json, document, statement
+
+_ECR = re.compile(
+    r"(?P<account>\d{12})\.dkr[.-]ecr(?:-fips)?\.(?P<region>[a-z0-9-]+)\."
+    r"(?:amazonaws\.com(?:\.cn)?|on\.aws)/(?P<repository>[^:@]+)"
+)
+
+
+def graph_roles(graph: Graph) -> list[str]:
+    """ARNs of the roles that the graph's tasks run with."""
+    found = {
+        str(component.template[key])
+        for component in graph.components
+        for key in ("taskRoleArn", "executionRoleArn")
+        if component.template.get(key)
+    }
+    return sorted(found)
+
+
+def containers_of(component: Component) -> Iterable[Mapping[str, Any]]:
+    """The component's container definitions."""
+    return tuple(component.template.get("containerDefinitions", ()))
+
+
+def ecr_repository(image: str) -> tuple[str, str, str] | None:
+    """(account, Region, repository) of an image in a private ECR registry, else None."""
+    found = _ECR.match(image)
+    return (found["account"], found["region"], found["repository"]) if found else None
+
+
+def secret_values(component: Component) -> Iterable[str]:
+    """Every reference to Secrets Manager or the Parameter Store that ECS resolves for a task."""
+    for container in containers_of(component):
+        for entry in container.get("secrets", ()):
+            yield str(entry["valueFrom"])
+        for entry in container.get("logConfiguration", {}).get("secretOptions", ()):
+            yield str(entry["valueFrom"])
+        credentials = container.get("repositoryCredentials", {}).get("credentialsParameter")
+        if credentials:
+            yield str(credentials)
+
+
+def _pulling(components: Iterable[Component], arns: Arns) -> list[Json]:
+    found = {
+        repository
+        for component in components
+        for container in containers_of(component)
+        if (repository := ecr_repository(str(container.get("image", ""))))
+    }
+    if not found:
+        return []
+    return [
+        statement("PullToken", ["ecr:GetAuthorizationToken"], ["*"]),
+        statement(
+            "PullImages",
+            ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"],
+            [f"arn:{arns.partition}:ecr:{r}:{a}:repository/{name}" for a, r, name in found],
+        ),
+    ]
+
+
+def _logging(components: Iterable[Component], arns: Arns) -> list[Json]:
+    groups: set[str] = set()
+    created: set[str] = set()
+    for component in components:
+        for container in containers_of(component):
+            log = container.get("logConfiguration", {})
+            options = log.get("options", {})
+            if log.get("logDriver") != "awslogs" or not options.get("awslogs-group"):
+                continue
+            region = options.get("awslogs-region", arns.region)
+            where = f"arn:{arns.partition}:logs:{region}:{arns.account}:log-group"
+            groups.add(f"{where}:{options['awslogs-group']}")
+            if str(options.get("awslogs-create-group")).lower() == "true":
+                created.add(f"{where}:{options['awslogs-group']}")
+    made = []
+    if created:
+        named = [f"{group}{part}" for group in created for part in ("", ":*")]
+        made.append(statement("CreateLogGroups", ["logs:CreateLogGroup"], named))
+    if groups:
+        streams = [f"{group}:log-stream:*" for group in groups]
+        made.append(statement("WriteLogs", ["logs:CreateLogStream", "logs:PutLogEvents"], streams))
+    return made
+
+
+def secret_arns(components: Iterable[Component], arns: Arns) -> tuple[list[str], list[str]]:
+    """ARNs (of secrets, of parameters) that ECS reads for the components' tasks."""
+    secrets, parameters = set(), set()
+    for reference in {r for c in components for r in secret_values(c)}:
+        if ":secretsmanager:" in reference:
+            # AWS adds six random characters to a secret's name in its ARN.
+            secrets.add(":".join(reference.split(":")[:7]) + "*")
+        elif reference.startswith("arn:"):
+            parameters.add(reference)
+        else:
+            parameters.add(arns.of("ssm", f"parameter/{reference.lstrip('/')}"))
+    return sorted(secrets), sorted(parameters)
+
+
+def _files(components: Iterable[Component]) -> list[Json]:
+    """`environmentFiles` are objects in S3."""
+    objects = {
+        str(file["value"])
+        for component in components
+        for container in containers_of(component)
+        for file in container.get("environmentFiles", ())
+    }
+    if not objects:
+        return []
+    return [
+        statement("ReadEnvironmentFiles", ["s3:GetObject"], objects),
+        statement("FindBuckets", ["s3:GetBucketLocation"], {o.split("/", 1)[0] for o in objects}),
+    ]
+
+
+def execution_policy(components: Iterable[Component], region: str, account: str) -> Json:
+    """What ECS needs to start the tasks: the very images, log groups and secrets referred to."""
+    arns = Arns(region, account)
+    components = list(components)
+    statements = [*_pulling(components, arns), *_logging(components, arns)]
+    secrets, parameters = secret_arns(components, arns)
+    if secrets:
+        statements.append(statement("ReadSecrets", ["secretsmanager:GetSecretValue"], secrets))
+    if parameters:
+        statements.append(statement("ReadParameters", ["ssm:GetParameters"], parameters))
+    return document([*statements, *_files(components)])
+
+
+def execution_policies(graph: Graph, region: str, account: str) -> dict[str, Json]:
+    """The execution roles' documents, by file name: one each where the graph has several."""
+    by_role: dict[str, list[Component]] = {}
+    for component in graph.components:
+        role = component.template.get("executionRoleArn")
+        if role:
+            by_role.setdefault(str(role), []).append(component)
+    if len(by_role) < 2:
+        users = [component for used in by_role.values() for component in used]
+        return {"execution-role.json": execution_policy(users, region, account)}
+    return {
+        f"execution-role-{role.rsplit('/', 1)[-1]}.json": execution_policy(users, region, account)
+        for role, users in sorted(by_role.items())
+    }
+
+
+def instance_policy(graph: Graph, region: str, account: str) -> Json:
+    """What the ECS agent on the GPU instances needs, bound to the graph's EC2 clusters."""
+    arns = Arns(region, account)
+    on_instances = [c for c in graph.components if c.launch_type == "EC2"]
+    clusters = sorted({c.cluster for c in on_instances})
+    without_role = [c for c in on_instances if not c.template.get("executionRoleArn")]
+    if not clusters:
+        return document([])
+    return document(
+        [
+            statement(
+                "Register",
+                [
+                    "ecs:DeregisterContainerInstance",
+                    "ecs:RegisterContainerInstance",
+                    "ecs:SubmitAttachmentStateChanges",
+                    "ecs:SubmitContainerStateChange",
+                    "ecs:SubmitTaskStateChange",
+                ],
+                [arns.cluster(name) for name in clusters],
+            ),
+            statement("FindEndpoint", ["ecs:DiscoverPollEndpoint"], ["*"]),
+            statement(
+                "Report",
+                [
+                    "ecs:Poll",
+                    "ecs:StartTelemetrySession",
+                    "ecs:UpdateContainerInstancesState",
+                ],
+                [arns.within("container-instance", name) for name in clusters],
+            ),
+            *_pulling(without_role, arns),
+            *_logging(without_role, arns),
+        ]
+    )

@@ -1,0 +1,127 @@
+"""Every call that the product makes on a local ECS, judged by the policies rendered for its graph.
+
+Two questions: was each call allowed, with its resources and conditions as they were when it came
+in; and over the whole suite, did every right of every statement allow some call.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from ecs_dynamo.local import LocalEcs
+from ecs_dynamo.local.faults import Call
+from ecs_dynamo.local.state import ACCOUNT, State
+from tests.rights.policy import AccessRequest, decide
+from tests.rights.requests import NotKnownError, World, requests_of
+
+Documents = Mapping[str, Mapping[str, Any]]
+
+ROLES: Mapping[str, tuple[str, ...]] = {
+    "": ("daemon-task-role.json",),
+    "doctor": ("doctor.json",),
+    "rollback": ("daemon-task-role.json", "rollback.json"),
+}
+"""Command (none: the daemon and its passes) -> the documents that its identity has."""
+FREE = {"sts:GetCallerIdentity"}
+"""What needs no right (STS API reference)."""
+_AGENT = re.compile(r"ecs-dynamo(?:-(\w+))?(?:\s|$)")
+
+Right = tuple[str, str, str]
+"""Document, Sid, action."""
+
+
+class Session:
+    """What was granted and used by all the tests of a run."""
+
+    def __init__(self) -> None:
+        self.granted: set[Right] = set()
+        self.used: set[Right] = set()
+
+    def grant(self, documents: Documents) -> None:
+        """Every right in ``documents`` that the product itself is to use."""
+        for name in {n for names in ROLES.values() for n in names} & documents.keys():
+            for statement in documents[name]["Statement"]:
+                self.granted |= {(name, statement["Sid"], a) for a in statement["Action"]}
+
+    @property
+    def unused(self) -> list[Right]:
+        return sorted(self.granted - self.used)
+
+
+class Recorder:
+    """Listens to ``local``; ``rendered`` gives what is rendered for the graphs of now."""
+
+    def __init__(
+        self, local: LocalEcs, session: Session, rendered: Callable[[], Iterable[Documents]]
+    ) -> None:
+        self.denied: list[str] = []
+        self._session = session
+        self._rendered = rendered
+        self._known: dict[str, dict[str, str]] = {}
+        state = local.state
+        self._world = World(
+            region=state.region,
+            account=ACCOUNT,
+            tags=lambda arn: self._tags(state, arn),
+            group_of=lambda instance: _group(state, instance),
+        )
+        local.listen = self._heard
+
+    def _heard(self, call: Call, parameters: Mapping[str, Any]) -> None:
+        command = _AGENT.search(call.agent)
+        if command is None:
+            return
+        names = ROLES.get(command[1] or "")
+        if names is None:
+            self.denied.append(f"{command[1]} is no command that tests/rights/record.py knows")
+            return
+        try:
+            asked = [
+                r
+                for r in requests_of(call.service, call.operation, parameters, self._world)
+                if r.action not in FREE
+            ]
+        except NotKnownError as error:
+            self.denied.append(str(error))
+            return
+        versions = list(self._rendered()) if asked else []
+        for request in asked:
+            if not any(self._allowed(request, names, documents) for documents in versions):
+                self.denied.append(f"{' and '.join(names)}: {request}")
+
+    def _tags(self, state: State, arn: str) -> dict[str, str]:
+        holders: Iterable[Any] = (
+            *state.clusters.values(),
+            *state.services.values(),
+            *state.tasks.values(),
+            *state.instances.values(),
+            *(d for known in state.definitions.values() for d in known),
+        )
+        found = next((_plain(h.tags) for h in holders if h.arn == arn), None)
+        if found is None:
+            # AWS keeps what is being deleted for a while; the local ECS forgets it at once.
+            return self._known.get(arn, {})
+        self._known[arn] = found
+        return found
+
+    def _allowed(
+        self, request: AccessRequest, names: tuple[str, ...], documents: Documents
+    ) -> bool:
+        for name in names:
+            decision = decide([documents[name]], request)
+            if decision.allowed:
+                self._session.used |= {(name, sid, request.action) for sid in decision.statements}
+                return True
+        return False
+
+
+def _plain(tags: Iterable[Mapping[str, str]]) -> dict[str, str]:
+    return {t["key"]: t["value"] for t in tags}
+
+
+def _group(state: State, instance_id: str) -> str:
+    return next(
+        (i.group for i in state.instances.values() if i.ec2_id == instance_id and i.group), "none"
+    )
