@@ -65,7 +65,6 @@ class Stack:
         shutil.copytree(EXAMPLE, folder, ignore=shutil.ignore_patterns("model"))
         environ = {
             "PATH": os.environ["PATH"],
-            "AWS_ID": ACCOUNT,
             "ECS_DYNAMO_ENDPOINT_URL": url,
             "ECS_DYNAMO_REGION": REGION,
             "ECS_DYNAMO_SIGNAL_SECONDS": "1",
