@@ -210,4 +210,5 @@ def to_container_instance(raw: Json, private_ip: str | None, daemons: int = 0) -
         attributes={k: v or "" for k, v in attributes.items()},
         capacity_provider=raw.get("capacityProviderName"),
         tags=tags_of(raw.get("tags", ())),
+        agent_version=raw.get("versionInfo", {}).get("agentVersion", ""),
     )

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import re
+from collections import Counter
+from typing import Annotated
 
 import typer
 
@@ -19,44 +22,56 @@ from ecs_dynamo.cli.options import (
     load,
     settings_for,
 )
-from ecs_dynamo.cli.output import print_json, print_table, print_warnings
-from ecs_dynamo.config import Settings
+from ecs_dynamo.cli.output import print_json, print_table, say
+from ecs_dynamo.config import LoadedGraph, Settings
 from ecs_dynamo.controller.doctor import SERVICES, diagnose
-from ecs_dynamo.model.errors import ExitCode
-from ecs_dynamo.model.graph import Graph
-from ecs_dynamo.planning.diagnosis import Finding, Severity
+from ecs_dynamo.model.doctor import Finding, Severity
+from ecs_dynamo.model.errors import ExitCode, InputError, Problem
+
+_ROLE = re.compile(r"arn:aws[a-z-]*:iam::\d{12}:(role|user)/\S+")
 
 
-async def _diagnose(graph: Graph, settings: Settings) -> list[Finding]:
+async def _diagnose(loaded: LoadedGraph, settings: Settings, role: str | None) -> list[Finding]:
     options = AwsOptions(
         endpoint_url=settings.endpoint_url,
         profile=settings.profile,
-        region=settings.region or graph.region,
+        region=settings.region or loaded.graph.region,
         attempts=3,
         command="doctor",
     )
     async with open_aws(options, SERVICES) as aws:
-        return await diagnose(aws, graph)
+        return await diagnose(aws, loaded.graph, loaded.warnings, role)
 
 
 def doctor(
     file: FileOption = DEFAULT_FILE,
+    role: Annotated[
+        str | None,
+        typer.Option("--role", help="ARN of the daemon's role, whose rights are simulated."),
+    ] = None,
     as_json: JsonOption = False,
     endpoint_url: EndpointUrlOption = None,
     profile: ProfileOption = None,
     region: RegionOption = None,
     log_level: LogLevelOption = None,
 ) -> None:
-    """Check credentials, rights, clusters, GPUs, network, roles and secrets. Changes nothing.
+    """Check everything that commonly stands in the way, in one go. Changes nothing.
 
     Exits with 1 where a finding is an error.
     """
+    if role is not None and not _ROLE.fullmatch(role):
+        raise InputError(
+            Problem(
+                f"{role!r} is no ARN of an IAM role",
+                field="--role",
+                remedy="write it as arn:aws:iam::123456789012:role/ecs-dynamo",
+            )
+        )
     settings = settings_for(
         endpoint_url=endpoint_url, profile=profile, region=region, log_level=log_level
     )
-    loaded = load(file)
-    print_warnings(loaded.warnings)
-    findings = asyncio.run(_diagnose(loaded.graph, settings))
+    findings = asyncio.run(_diagnose(load(file), settings, role))
+    counts = Counter(f.severity for f in findings)
     if as_json:
         print_json([dataclasses.asdict(f) for f in findings])
     else:
@@ -65,7 +80,8 @@ def doctor(
             ("", "check", "evidence", "remedy"),
             ((f.severity.value, f.check, f.evidence, f.remedy) for f in findings),
         )
-    if any(f.severity is Severity.ERROR for f in findings):
+        say(", ".join(f"{counts[s]} {s.value}" for s in Severity if counts[s]))
+    if counts[Severity.ERROR]:
         raise typer.Exit(ExitCode.FAILED)
 
 

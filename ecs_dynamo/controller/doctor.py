@@ -1,180 +1,228 @@
-"""`doctor`: everything that commonly stands in the way, looked at in one go."""
+"""`doctor`: everything that commonly stands in the way, looked at in one go.
+
+Each look is bounded in time and fails on its own: what it could not see is `Unknown`. What is made
+of it is decided in `planning.doctor`.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import textwrap
 import time
-from collections.abc import Awaitable, Iterable
-from email.utils import parsedate_to_datetime
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import TypeVar
 
 from ecs_dynamo.aws.client import Aws
+from ecs_dynamo.aws.network import (
+    look_at_endpoints,
+    look_at_groups,
+    look_at_hosts,
+    look_at_images,
+    look_at_subnets,
+    look_at_tables,
+)
 from ecs_dynamo.aws.observe import RevisionCache, observe_ecs
-from ecs_dynamo.model.errors import AwsError
+from ecs_dynamo.aws.references import (
+    look_at_ecr,
+    look_at_identity,
+    look_at_log_group,
+    look_at_parameters,
+    look_at_quotas,
+    look_at_recommended,
+    look_at_rights,
+    look_at_role,
+    look_at_secret,
+)
+from ecs_dynamo.model.doctor import Finding, Host, Identity, Simulated
+from ecs_dynamo.model.errors import AwsError, Problem
 from ecs_dynamo.model.graph import Graph
-from ecs_dynamo.planning.capacity_diagnosis import check_capacity
-from ecs_dynamo.planning.diagnosis import (
-    Finding,
-    Severity,
-    check_clock,
+from ecs_dynamo.model.snapshot import Observed, Snapshot, Unknown
+from ecs_dynamo.planning.capacity import gpus_of
+from ecs_dynamo.planning.doctor.base import on_instances, worst_first
+from ecs_dynamo.planning.doctor.capacity import check_capacity
+from ecs_dynamo.planning.doctor.compute import (
     check_clusters,
     check_gpus,
-    check_security_groups,
-    check_subnets,
+    check_instances,
+    check_sizes,
+)
+from ecs_dynamo.planning.doctor.identity import (
+    check_identity,
+    check_rights,
+    principal_of,
+    simulations,
+)
+from ecs_dynamo.planning.doctor.network import check_routes, check_subnets, own_interfaces
+from ecs_dynamo.planning.doctor.ports import check_security_groups, groups_needed
+from ecs_dynamo.planning.doctor.quotas import SERVICES as QUOTA_SERVICES
+from ecs_dynamo.planning.doctor.quotas import check_quotas, quota_names
+from ecs_dynamo.planning.doctor.references import (
+    check_definitions,
+    check_images,
+    check_log_groups,
+    check_roles,
+    check_secrets,
+    ecr_image,
+    images_of,
+    log_groups_of,
     secret_references,
 )
 from ecs_dynamo.planning.iam import daemon_policy
 from ecs_dynamo.planning.iam_tasks import graph_roles
 
-SERVICES = ("ecs", "ec2", "sts", "iam", "secretsmanager", "ssm", "autoscaling")
+SERVICES = (
+    *("ecs", "ec2", "sts", "iam", "secretsmanager", "ssm", "autoscaling"),
+    *("ecr", "logs", "service-quotas"),
+)
 CHECK_SECONDS = 30.0
+"""For one look; the looks run side by side, in at most three steps."""
+REASON_LENGTH = 300
+"""Of what stands between, a proxy may answer with a whole page."""
+
+T = TypeVar("T")
 
 
-async def diagnose(aws: Aws, graph: Graph) -> list[Finding]:
-    """Every finding, worst first. Reads only; never raises for what it can not see."""
-    checks = {
-        "credentials": _identity(aws, graph),
-        "clusters": _ecs(aws, graph),
-        "security groups": _groups(aws, graph),
-        "subnets": _subnets(aws, graph),
-        "roles": _roles(aws, graph),
-        "secrets": _secrets(aws, graph),
-    }
-    found = await asyncio.gather(*(_guarded(name, check) for name, check in checks.items()))
-    rank = {Severity.ERROR: 0, Severity.WARNING: 1, Severity.UNKNOWN: 2, Severity.OK: 3}
-    return sorted((f for part in found for f in part), key=lambda f: rank[f.severity])
-
-
-async def _guarded(name: str, check: Awaitable[Iterable[Finding]]) -> list[Finding]:
+async def _look(name: str, work: Awaitable[T]) -> Observed[T]:
+    """What ``work`` gives, within its time; `Unknown` where AWS refuses or does not answer."""
     try:
         async with asyncio.timeout(CHECK_SECONDS):
-            return list(await check)
+            return await work
     except AwsError as error:
-        return [Finding(name, Severity.UNKNOWN, str(error), "grant the right, or check by hand")]
+        return Unknown(textwrap.shorten(f"{name}: {error}", REASON_LENGTH, placeholder="..."))
     except TimeoutError:
-        return [Finding(name, Severity.UNKNOWN, f"no answer within {CHECK_SECONDS:.0f} s")]
+        return Unknown(f"{name}: no answer within {CHECK_SECONDS:.0f} s")
+    except (KeyError, TypeError, ValueError) as error:
+        return Unknown(f"{name}: the answer is not understood ({type(error).__name__}: {error})")
 
 
-async def _identity(aws: Aws, graph: Graph) -> list[Finding]:
-    answer = await aws.call("sts", "GetCallerIdentity")
-    arn = answer["Arn"]
-    findings = [Finding("credentials", Severity.OK, arn)]
-    date = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date")
-    if date:
-        findings.append(check_clock(time.time(), parsedate_to_datetime(date).timestamp()))
-    policy = daemon_policy(graph, graph.region or "us-east-1", answer["Account"])
-    actions = sorted({a for s in policy["Statement"] for a in s["Action"]})
-    try:
-        simulated = await aws.call(
-            "iam", "SimulatePrincipalPolicy", PolicySourceArn=_principal(arn), ActionNames=actions
-        )
-    except AwsError as error:
-        text = f"could not be simulated: {error.code}"
-        findings.append(
-            Finding("rights", Severity.UNKNOWN, text, "compare with `ecs-dynamo iam render`")
-        )
-        return findings
-    denied = [
-        r["EvalActionName"]
-        for r in simulated.get("EvaluationResults", ())
-        if r.get("EvalDecision") != "allowed"
-    ]
-    findings.append(
-        Finding(
-            "rights",
-            Severity.WARNING,
-            f"not allowed on *: {', '.join(denied)}",
-            "compare with `ecs-dynamo iam render`; rights bound to resources show here too",
-        )
-        if denied
-        else Finding("rights", Severity.OK, f"{len(actions)} actions allowed")
+async def _each(
+    names: Iterable[str], look: Callable[[str], Awaitable[T]]
+) -> dict[str, Observed[T]]:
+    wanted = list(names)
+    seen = await asyncio.gather(*(_look(name, look(name)) for name in wanted))
+    return dict(zip(wanted, seen, strict=True))
+
+
+async def diagnose(
+    aws: Aws, graph: Graph, warnings: Iterable[Problem] = (), role: str | None = None
+) -> list[Finding]:
+    """Every finding, worst first. Reads only; never raises for what it can not see.
+
+    ``warnings`` are those of the graph file, ``role`` is the ARN of the daemon's own role.
+    """
+    parts = await asyncio.gather(
+        _identity(aws, graph, role), _ecs_and_network(aws, graph), _references(aws, graph)
     )
-    return findings
+    told = [(_place(w), w.remedy or "") for w in warnings]
+    return worst_first(
+        [*parts[0], *parts[1], *check_definitions(graph, told), *parts[2]],
+    )
 
 
-def _principal(arn: str) -> str:
-    """The IAM role of a session of it: IAM knows no sessions. A role's path is not in there."""
-    _, partition, _, _, account, name = arn.split(":", 5)
-    kind, _, rest = name.partition("/")
-    if kind != "assumed-role":
-        return f"arn:{partition}:iam::{account}:{name}"
-    return f"arn:{partition}:iam::{account}:role/{rest.split('/')[0]}"
+def _place(warning: Problem) -> str:
+    return str(Problem(warning.message, warning.file, warning.field, warning.line))
 
 
-async def _ecs(aws: Aws, graph: Graph) -> list[Finding]:
-    seen = await observe_ecs(aws, graph, time.time(), CHECK_SECONDS / 2, RevisionCache())
+async def _identity(aws: Aws, graph: Graph, role: str | None) -> list[Finding]:
+    identity = await _look("GetCallerIdentity", look_at_identity(aws))
+    rights = await _rights(aws, graph, identity, role)
+    return [*check_identity(graph, identity), *check_rights(rights, named=role is not None)]
+
+
+async def _rights(
+    aws: Aws, graph: Graph, identity: Observed[Identity], role: str | None
+) -> Observed[Simulated]:
+    if isinstance(identity, Unknown):
+        return identity
+    principal = role or principal_of(identity.arn)
+    if principal is None:
+        return Unknown(f"{identity.arn} has no policies that could be simulated")
+    policy = daemon_policy(graph, graph.region or "us-east-1", identity.account)
+    asked = look_at_rights(aws, principal, simulations(policy))
+    return await _look("could not be simulated", asked)
+
+
+async def _ecs_and_network(aws: Aws, graph: Graph) -> list[Finding]:
+    subnet_ids = {s for c in graph.components for s in c.network.subnets}
+    gpus = any(gpus_of(c) for c in graph.components)
+    snapshot, subnets, recommended, quotas = await asyncio.gather(
+        observe_ecs(aws, graph, time.time(), CHECK_SECONDS / 2, RevisionCache()),
+        _look("subnets", look_at_subnets(aws, subnet_ids)),
+        _look("recommended AMIs", look_at_recommended(aws) if gpus else _nothing()),
+        _look("quotas", look_at_quotas(aws, QUOTA_SERVICES, quota_names())),
+    )
+    hosts = await _hosts(aws, graph, snapshot)
+    seen = [h for found in hosts.values() if not isinstance(found, Unknown) for h in found]
+    known = {} if isinstance(subnets, Unknown) else dict(subnets)
+    vpcs = {s.vpc for s in known.values()} | {h.vpc for h in seen}
+    groups, tables, endpoints, theirs, images = await asyncio.gather(
+        _look("security groups", look_at_groups(aws, groups_needed(graph, seen))),
+        _look("route tables", look_at_tables(aws, vpcs)),
+        _look("VPC endpoints", look_at_endpoints(aws, vpcs)),
+        _look("subnets", look_at_subnets(aws, {h.subnet for h in seen} - known.keys())),
+        _look("AMIs", look_at_images(aws, {h.image for h in seen})),
+    )
+    both = subnets
+    if not isinstance(subnets, Unknown) and not isinstance(theirs, Unknown):
+        both = {**subnets, **theirs}
+    elif isinstance(theirs, Unknown):
+        both = theirs
     return [
-        *check_clusters(graph, seen),
-        *check_gpus(graph, seen),
-        *check_capacity(graph, seen),
+        *check_clusters(graph, snapshot),
+        *check_gpus(graph, snapshot),
+        *check_sizes(graph, snapshot),
+        *check_instances(graph, snapshot, hosts, images, recommended),
+        *check_capacity(graph, snapshot),
+        *check_quotas(graph, snapshot, quotas),
+        *(check_subnets(graph, subnets) if own_interfaces(graph) else ()),
+        *check_routes(graph, both, tables, endpoints, hosts),
+        *check_security_groups(graph, groups, both, hosts),
     ]
 
 
-def _filter(name: str, values: Iterable[str]) -> list[dict[str, object]]:
-    # As a filter, not as ids: one that is missing must not hide the others.
-    return [{"Name": name, "Values": sorted(values)}]
+async def _nothing() -> tuple[()]:
+    return ()
 
 
-async def _groups(aws: Aws, graph: Graph) -> Iterable[Finding]:
-    wanted = {g for c in graph.components for g in c.network.security_groups}
-    if not wanted:
-        return []
-    answer = await aws.call("ec2", "DescribeSecurityGroups", Filters=_filter("group-id", wanted))
-    return check_security_groups(graph, answer.get("SecurityGroups", []))
+async def _hosts(
+    aws: Aws, graph: Graph, snapshot: Snapshot
+) -> Mapping[str, Observed[tuple[Host, ...]]]:
+    """The EC2 instances behind each cluster's container instances, where tasks run on such."""
+    found: dict[str, Observed[tuple[Host, ...]]] = {}
+    for cluster in graph.clusters:
+        if not on_instances(graph, cluster):
+            continue
+        seen = snapshot.container_instances.get(cluster, Unknown(f"{cluster}: instances not seen"))
+        if isinstance(seen, Unknown):
+            found[cluster] = seen
+            continue
+        ids = {i.ec2_instance_id for i in seen if i.ec2_instance_id}
+        hosts = await _look("EC2 instances", look_at_hosts(aws, ids))
+        found[cluster] = hosts if isinstance(hosts, Unknown) else tuple(hosts.values())
+    return found
 
 
-async def _subnets(aws: Aws, graph: Graph) -> Iterable[Finding]:
-    wanted = {s for c in graph.components for s in c.network.subnets}
-    if not wanted:
-        return []
-    subnets = await aws.call("ec2", "DescribeSubnets", Filters=_filter("subnet-id", wanted))
-    found = subnets.get("Subnets", [])
-    vpcs = {s["VpcId"] for s in found}
-    tables = (
-        await aws.call("ec2", "DescribeRouteTables", Filters=_filter("vpc-id", vpcs))
-        if vpcs
-        else {}
-    )
-    return check_subnets(graph, found, tables.get("RouteTables", []))
-
-
-async def _roles(aws: Aws, graph: Graph) -> list[Finding]:
-    async def one(arn: str) -> Finding:
-        name = arn.rsplit("/", 1)[-1]
-        try:
-            await aws.call("iam", "GetRole", RoleName=name)
-        except AwsError as error:
-            if error.code != "NoSuchEntity":
-                raise
-            return Finding("roles", Severity.ERROR, f"{arn} does not exist", "create it; see iam/")
-        return Finding("roles", Severity.OK, arn)
-
-    return list(await asyncio.gather(*(one(arn) for arn in graph_roles(graph))))
-
-
-async def _secrets(aws: Aws, graph: Graph) -> list[Finding]:
+async def _references(aws: Aws, graph: Graph) -> list[Finding]:
     secrets, parameters = secret_references(graph)
-
-    async def secret(name: str) -> Finding:
-        try:
-            await aws.call("secretsmanager", "DescribeSecret", SecretId=name)
-        except AwsError as error:
-            if error.code != "ResourceNotFoundException":
-                raise
-            return Finding("secrets", Severity.ERROR, f"{name} does not exist", "create it")
-        return Finding("secrets", Severity.OK, name)
-
-    findings = list(await asyncio.gather(*(secret(name) for name in secrets)))
-    if parameters:
-        answer = await aws.call(
-            "ssm",
-            "DescribeParameters",
-            ParameterFilters=[{"Key": "Name", "Option": "Equals", "Values": parameters}],
-        )
-        known = {p["Name"] for p in answer.get("Parameters", ())}
-        findings += [
-            Finding("secrets", Severity.OK, name)
-            if name in known
-            else Finding("secrets", Severity.ERROR, f"{name} does not exist", "create it")
-            for name in parameters
-        ]
-    return findings
+    images = {i: e for i in images_of(graph) if (e := ecr_image(i)) is not None}
+    here = {n: e for n, e in images.items() if e.region == graph.region}
+    groups = [g.name for g in log_groups_of(graph) if g.region in (None, graph.region)]
+    roles, seen_secrets, seen_parameters, seen_images, seen_groups = await asyncio.gather(
+        _each(graph_roles(graph), lambda arn: look_at_role(aws, arn)),
+        _each(secrets, lambda name: look_at_secret(aws, name)),
+        _look("parameters", look_at_parameters(aws, parameters)),
+        _each(here, lambda name: look_at_ecr(aws, here[name])),
+        _each(groups, lambda name: look_at_log_group(aws, name)),
+    )
+    elsewhere = {n: Unknown(f"in {e.region}") for n, e in images.items() if n not in here}
+    all_secrets: dict[str, Observed[str | None]] = dict(seen_secrets)
+    if isinstance(seen_parameters, Unknown):
+        all_secrets |= dict.fromkeys(parameters, seen_parameters)
+    else:
+        all_secrets |= seen_parameters
+    return [
+        *check_images(graph, {**elsewhere, **seen_images}),
+        *check_secrets(all_secrets),
+        *check_log_groups(graph, seen_groups),
+        *check_roles(graph, roles),
+    ]

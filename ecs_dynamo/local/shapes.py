@@ -14,6 +14,9 @@ from ecs_dynamo.local.state import (
     TaskDefinition,
 )
 
+AGENT_VERSION = "1.106.2"
+"""What each instance registers; one of 2026."""
+
 
 def cluster_shape(state: State, cluster: Cluster, include: list[str]) -> Json:
     tasks = [t for t in state.tasks.values() if t.cluster == cluster.name]
@@ -210,6 +213,7 @@ def instance_shape(state: State, instance: Instance, room: Room, include: list[s
         "ec2InstanceId": instance.ec2_id,
         "status": instance.status,
         "agentConnected": instance.agent_connected,
+        "versionInfo": {"agentVersion": AGENT_VERSION},
         "version": instance.version,
         # ECS counts those whose desired status is RUNNING (API reference, ContainerInstance).
         "runningTasksCount": sum(1 for t in tasks if t.last_status == "RUNNING" and t.alive),

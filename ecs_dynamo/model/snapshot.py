@@ -190,6 +190,7 @@ class ContainerInstance:
     attributes: Mapping[str, str] = field(default_factory=dict)
     capacity_provider: str | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
+    agent_version: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 from ecs_dynamo.model.graph import Graph
+from ecs_dynamo.planning.capacity import gpus_of
 from ecs_dynamo.planning.iam_base import Arns, Json, statement
-from ecs_dynamo.planning.iam_tasks import graph_roles, secret_arns
+from ecs_dynamo.planning.iam_tasks import (
+    containers_of,
+    ecr_repository,
+    graph_roles,
+    logs_anywhere,
+    secret_arns,
+)
 
 
 def doctor_statements(graph: Graph, arns: Arns) -> list[Json]:
@@ -12,20 +19,44 @@ def doctor_statements(graph: Graph, arns: Arns) -> list[Json]:
     made = [
         statement(
             "ReadNetwork",
-            ["ec2:DescribeRouteTables", "ec2:DescribeSecurityGroups", "ec2:DescribeSubnets"],
+            [
+                "ec2:DescribeImages",
+                "ec2:DescribeRouteTables",
+                "ec2:DescribeSecurityGroups",
+                "ec2:DescribeSubnets",
+                "ec2:DescribeVpcEndpoints",
+            ],
             ["*"],
         ),
+        statement("ReadQuotas", ["servicequotas:ListServiceQuotas"], ["*"]),
+        statement(
+            "SimulateRights",
+            ["iam:SimulatePrincipalPolicy"],
+            [f"arn:{arns.partition}:iam::{arns.account}:{kind}/*" for kind in ("role", "user")],
+        ),
     ]
+    if any(gpus_of(c) for c in graph.components):
+        made.append(
+            statement(
+                "ReadRecommendedImages",
+                ["ssm:GetParameters"],
+                # Public parameters are of no account.
+                [f"arn:{arns.partition}:ssm:{arns.region}::parameter/aws/service/ecs/*"],
+            )
+        )
     roles = graph_roles(graph)
     if roles:
         made.append(statement("ReadRoles", ["iam:GetRole"], roles))
-    made.append(
-        statement(
-            "SimulateOwnRights",
-            ["iam:SimulatePrincipalPolicy"],
-            [f"arn:{arns.partition}:iam::{arns.account}:{kind}/*" for kind in ("role", "user")],
-        )
-    )
+    repositories = {
+        f"arn:{arns.partition}:ecr:{arns.region}:{found[0]}:repository/{found[2]}"
+        for component in graph.components
+        for container in containers_of(component)
+        if (found := ecr_repository(str(container.get("image", "")))) and found[1] == arns.region
+    }
+    if repositories:
+        made.append(statement("FindImages", ["ecr:DescribeImages"], repositories))
+    if logs_anywhere(graph.components):
+        made.append(statement("FindLogGroups", ["logs:DescribeLogGroups"], ["*"]))
     secrets, parameters = secret_arns(graph.components, arns)
     if secrets:
         made.append(statement("FindSecrets", ["secretsmanager:DescribeSecret"], secrets))

@@ -97,6 +97,15 @@ def _logging(components: Iterable[Component], arns: Arns) -> list[Json]:
     return made
 
 
+def logs_anywhere(components: Iterable[Component]) -> bool:
+    """Whether any container logs to CloudWatch."""
+    return any(
+        container.get("logConfiguration", {}).get("logDriver") == "awslogs"
+        for component in components
+        for container in containers_of(component)
+    )
+
+
 def secret_arns(components: Iterable[Component], arns: Arns) -> tuple[list[str], list[str]]:
     """ARNs (of secrets, of parameters) that ECS reads for the components' tasks."""
     secrets, parameters = set(), set()

@@ -1,54 +1,289 @@
-"""doctor over the local stack: what is missing is found, what is there is not."""
+"""doctor over the local stack: what is missing is found, what is there is not, what can not be seen
+is never fine."""
 
 from __future__ import annotations
 
 import json
-from typing import Any
+from collections import defaultdict
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, cast
 
 import pytest
 from aiobotocore.session import AioSession
 
+from ecs_dynamo.aws.client import Aws
+from ecs_dynamo.aws.references import look_at_quotas, look_at_rights
+from ecs_dynamo.config import load_graph
+from ecs_dynamo.controller import doctor as controller
+from ecs_dynamo.local.state import ACCOUNT
+from ecs_dynamo.model.doctor import Finding, Severity, Simulation
+from ecs_dynamo.model.errors import AwsError
+from ecs_dynamo.planning.iam import trust
+from tests.integration.scaling_groups import Scaling
 from tests.integration.stack import REGION, Stack
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(90)]
+
+KEYS: dict[str, Any] = {
+    "region_name": REGION,
+    "aws_access_key_id": "x",
+    "aws_secret_access_key": "x",
+}
+IMAGE = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/dynamo:1"
+SECRET = f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:hf-AbCdEf"
+MANIFEST = {
+    "schemaVersion": 2,
+    "mediaType": "application/vnd.docker.distribution.manifest.v2+json",
+    "config": {"digest": "sha256:" + "0" * 64, "size": 1},
+    "layers": [],
+}
+WORDS = ("error", "warning", "unknown", "ok")
 
 
-async def test_what_is_missing_is_found_and_then_fine(stack: Stack) -> None:
-    code, out, err = await stack.cli("doctor", "-f", str(stack.graph_file), "--json")
-    assert code == 1, err
-    found = {(f["check"], f["severity"]): f for f in json.loads(out)}
-    for check in ("roles", "subnets", "security groups"):
-        assert (check, "error") in found, out
-        assert found[check, "error"]["remedy"]
-    for check in ("credentials", "clusters", "gpus", "clock"):
-        assert (check, "ok") in found, out
+@asynccontextmanager
+async def client(stack: Stack, service: str) -> AsyncIterator[Any]:
+    """The test's own client."""
+    async with AioSession().create_client(service, endpoint_url=stack.url, **KEYS) as made:
+        yield made
 
-    made: Any = {"endpoint_url": stack.url, "region_name": REGION}
-    made |= {"aws_access_key_id": "x", "aws_secret_access_key": "x"}
-    session = AioSession()
-    async with session.create_client("ec2", **made) as ec2:
+
+async def examine(stack: Stack, code: int) -> dict[str, dict[str, list[str]]]:
+    """The findings' evidence by check and severity."""
+    got, out, err = await stack.cli("doctor", "-f", str(stack.graph_file), "--json")
+    assert got == code, out + err
+    found: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
+    order = []
+    assert out.startswith("["), out + err
+    for one in json.loads(out):
+        found[one["check"]][one["severity"]].append(one["evidence"])
+        order.append(WORDS.index(one["severity"]))
+        assert one["severity"] in ("ok", "unknown") or one["remedy"], one
+    assert order == sorted(order)
+    return found
+
+
+async def own_vpc(stack: Stack) -> tuple[str, str]:
+    """A subnet with a way out and a group that is open within the VPC; the instances' subnets get
+    a way out too."""
+    async with client(stack, "ec2") as ec2:
         vpc = (await ec2.create_vpc(CidrBlock="10.20.0.0/16"))["Vpc"]["VpcId"]
-        subnet = (await ec2.create_subnet(VpcId=vpc, CidrBlock="10.20.1.0/24"))["Subnet"][
-            "SubnetId"
-        ]
+        made = await ec2.create_subnet(VpcId=vpc, CidrBlock="10.20.1.0/24")
+        subnet = made["Subnet"]["SubnetId"]
         group = (await ec2.create_security_group(GroupName="d", Description="d", VpcId=vpc))[
             "GroupId"
         ]
-        rule = {
-            "IpProtocol": "tcp",
-            "FromPort": 1,
-            "ToPort": 65535,
-            "IpRanges": [{"CidrIp": "10.0.0.0/8"}],
+        reservations = (await ec2.describe_instances())["Reservations"]
+        instances = [i for r in reservations for i in r["Instances"]]
+        home = instances[0]["VpcId"]
+        made = await ec2.create_security_group(GroupName="i", Description="i", VpcId=home)
+        for one in instances:
+            await ec2.modify_instance_attribute(
+                InstanceId=one["InstanceId"], Groups=[made["GroupId"]]
+            )
+        inside = [{"CidrIp": "10.20.0.0/16"}, {"CidrIp": "127.0.0.0/8"}]
+        rule = {"IpProtocol": "tcp", "FromPort": 1, "ToPort": 65535, "IpRanges": inside}
+        for one in (group, made["GroupId"]):
+            await ec2.authorize_security_group_ingress(GroupId=one, IpPermissions=[rule])
+        for where, home in {(subnet, vpc), *((i["SubnetId"], i["VpcId"]) for i in instances)}:
+            address = (await ec2.allocate_address(Domain="vpc"))["AllocationId"]
+            gateway = await ec2.create_nat_gateway(SubnetId=where, AllocationId=address)
+            tables = await ec2.describe_route_tables(Filters=[{"Name": "vpc-id", "Values": [home]}])
+            await ec2.create_route(
+                RouteTableId=tables["RouteTables"][0]["RouteTableId"],
+                DestinationCidrBlock="0.0.0.0/0",
+                NatGatewayId=gateway["NatGateway"]["NatGatewayId"],
+            )
+        return subnet, group
+
+
+@asynccontextmanager
+async def role(stack: Stack, name: str) -> AsyncIterator[None]:
+    """A role that ECS tasks may take. moto's IAM outlives a server."""
+    async with client(stack, "iam") as iam:
+        document = json.dumps(trust("ecs-tasks.amazonaws.com"))
+        await iam.create_role(RoleName=name, AssumeRolePolicyDocument=document)
+        try:
+            yield
+        finally:
+            await iam.delete_role(RoleName=name)
+
+
+def refer(stack: Stack, *, create_group: bool) -> None:
+    """Have decode refer to an image in ECR, a secret, a parameter and a log group."""
+
+    def change(document: dict[str, Any]) -> None:
+        container = document["containerDefinitions"][0]
+        container["image"] = IMAGE
+        container["secrets"] = [
+            {"name": "HF_TOKEN", "valueFrom": SECRET},
+            {"name": "MORE", "valueFrom": "/dynamo/more"},
+        ]
+        options = {"awslogs-group": "/dynamo/decode", "awslogs-region": REGION}
+        if create_group:
+            options["awslogs-create-group"] = "true"
+        container["logConfiguration"] = {"logDriver": "awslogs", "options": options}
+
+    stack.edit_task_definition("decode", change)
+
+
+async def test_what_is_missing_is_found(stack: Stack) -> None:
+    refer(stack, create_group=False)
+    found = await examine(stack, 1)
+    for check in ("roles", "subnets", "security groups", "images", "secrets", "logs", "routes"):
+        assert found[check]["error"], (check, found[check])
+    assert len(found["secrets"]["error"]) == 2
+    assert found["images"]["error"] == [f"{IMAGE} (decode) does not exist"]
+    for check in ("credentials", "clusters", "gpus", "clock", "agents", "sizes"):
+        assert set(found[check]) == {"ok"}, (check, found[check])
+    # The stack knows no simulator and no quotas: never taken for good.
+    assert set(found["rights"]) == set(found["quotas"]) == {"unknown"}
+    # No AMI of AWS's for GPUs.
+    assert len(found["ami"]["warning"]) == 1
+
+
+async def test_what_is_there_is_fine(stack: Stack) -> None:
+    """With each thing that a graph can refer to, on a cluster that grows."""
+    refer(stack, create_group=True)
+    scaling = Scaling(stack.url)
+    await scaling.group("asg", cluster="dynamo-GPU", most=4)
+    await scaling.do("autoscaling", "put_warm_pool", AutoScalingGroupName="asg", MinSize=0)
+    arn = await scaling.group("managed", cluster="dynamo-GPU")
+    await stack.aws(
+        "CreateCapacityProvider",
+        name="spot",
+        autoScalingGroupProvider={
+            "autoScalingGroupArn": arn,
+            "managedScaling": {"status": "ENABLED"},
+        },
+    )
+    await stack.aws(
+        "PutClusterCapacityProviders",
+        cluster="dynamo-GPU",
+        capacityProviders=["spot"],
+        defaultCapacityProviderStrategy=[],
+    )
+    async with client(stack, "ecr") as ecr:
+        await ecr.create_repository(repositoryName="dynamo")
+        await ecr.put_image(
+            repositoryName="dynamo", imageTag="1", imageManifest=json.dumps(MANIFEST)
+        )
+    async with client(stack, "secretsmanager") as secrets:
+        secret = (await secrets.create_secret(Name="hf", SecretString="x"))["ARN"]
+    async with client(stack, "ssm") as ssm:
+        await ssm.put_parameter(Name="/dynamo/more", Value="x", Type="SecureString")
+
+    def right_secret(document: dict[str, Any]) -> None:
+        document["containerDefinitions"][0]["secrets"][0]["valueFrom"] = secret
+
+    stack.edit_task_definition("decode", right_secret)
+    subnet, group = await own_vpc(stack)
+
+    def change(document: dict[str, Any]) -> None:
+        document["network"] = {"subnets": [subnet], "securityGroups": [group]}
+        document["capacity"] = {"autoScalingGroups": [{"name": "asg", "max": 4}]}
+        decode = next(c for c in document["components"] if c["type"] == "decode")
+        decode["capacityProviders"] = [{"name": "spot"}]
+
+    stack.edit(change)
+    # Somebody's task, in the cluster that is looked at.
+    nats = {"name": "n", "image": "nats:2.11-alpine", "memory": 64}
+    await stack.aws("RegisterTaskDefinition", family="other", containerDefinitions=[nats])
+    await stack.aws("RunTask", cluster="dynamo-GPU", taskDefinition="other")
+    async with role(stack, "ecsTaskExecutionRole"):
+        found = await examine(stack, 0)
+    assert not [f for check in found.values() for f in check.get("error", ())]
+    for check in ("images", "secrets", "logs", "roles", "routes", "capacity", "security groups"):
+        assert found[check]["ok"], (check, found[check])
+    assert set(found["secrets"]) == {"ok"}
+    assert f"{IMAGE} (decode)" in found["images"]["ok"]
+
+
+async def test_without_aws_nothing_is_fine(stack: Stack) -> None:
+    """Each look fails on its own; and no traceback, no hang."""
+    code, out, err = await stack.cli(
+        *("doctor", "-f", str(stack.graph_file), "--json"),
+        *("--endpoint-url", "http://127.0.0.1:9"),
+    )
+    assert "Traceback" not in err
+    found = json.loads(out)
+    fine = [f for f in found if f["severity"] == "ok" and f["check"] != "task definitions"]
+    assert (code, fine) == (0, [])
+    assert {"credentials", "rights", "clusters", "quotas"} <= {f["check"] for f in found}
+
+
+async def test_a_role_that_is_no_arn(stack: Stack) -> None:
+    code, _, err = await stack.cli("doctor", "-f", str(stack.graph_file), "--role", "admin")
+    assert (code, "--role" in err) == (2, True)
+
+
+class Answers:
+    """AWS's answers as its API references give them, where no stand-in serves the API."""
+
+    def __init__(self, **answers: Any) -> None:
+        self.answers = answers
+        self.asked: list[dict[str, Any]] = []
+
+    async def call(self, service: str, operation: str, /, **asked: Any) -> dict[str, Any]:
+        self.asked.append(asked)
+        answer = self.answers.get(operation)
+        if answer is None:
+            raise AwsError(operation, "AccessDeniedException", "not authorized")
+        taken: dict[str, Any] = answer.pop(0) if isinstance(answer, list) else answer
+        return taken
+
+
+async def test_the_simulator_is_asked_for_each_resource() -> None:
+    several = {
+        "EvalActionName": "ecs:UpdateService",
+        "EvalDecision": "explicitDeny",
+        "ResourceSpecificResults": [
+            {"EvalResourceName": "arn:a", "EvalResourceDecision": "allowed"},
+            {"EvalResourceName": "arn:b", "EvalResourceDecision": "implicitDeny"},
+        ],
+    }
+    one = {"EvalActionName": "ecs:TagResource", "EvalResourceName": "*", "EvalDecision": "allowed"}
+    aws = Answers(
+        SimulatePrincipalPolicy=[
+            {"EvaluationResults": [several], "IsTruncated": True, "Marker": "m"},
+            {"EvaluationResults": [one], "IsTruncated": False},
+        ]
+    )
+    asked = Simulation(
+        ("ecs:UpdateService", "ecs:TagResource"),
+        ("arn:a", "arn:b"),
+        {"aws:ResourceTag/x": ("string", ("y",))},
+    )
+    seen = await look_at_rights(cast(Aws, aws), "arn:role", [asked])
+    assert (seen.answers, seen.denied) == (3, (("ecs:UpdateService", "arn:b"),))
+    assert aws.asked[0]["ContextEntries"] == [
+        {
+            "ContextKeyName": "aws:ResourceTag/x",
+            "ContextKeyType": "string",
+            "ContextKeyValues": ["y"],
         }
-        await ec2.authorize_security_group_ingress(GroupId=group, IpPermissions=[rule])
-    async with session.create_client("iam", **made) as iam:
-        role = await iam.create_role(RoleName="ecsTaskExecutionRole", AssumeRolePolicyDocument="{}")
-    try:
-        stack.edit(lambda d: d.update(network={"subnets": [subnet], "securityGroups": [group]}))
-        code, out, err = await stack.cli("doctor", "-f", str(stack.graph_file))
-        assert code == 0, out + err
-        assert "no default route" in out
-        assert role["Role"]["RoleName"] in out
-    finally:
-        async with session.create_client("iam", **made) as iam:
-            await iam.delete_role(RoleName="ecsTaskExecutionRole")
+    ]
+    assert aws.asked[1]["Marker"] == "m"
+
+
+async def test_quotas_are_read_by_name_over_all_pages() -> None:
+    aws = Answers(
+        ListServiceQuotas=[
+            {"Quotas": [{"QuotaName": "a", "Value": 1.0}], "NextToken": "t"},
+            {"Quotas": [{"QuotaName": "b", "Value": 2.0}, {"QuotaName": "c", "Value": 3.0}]},
+        ]
+    )
+    assert await look_at_quotas(cast(Aws, aws), ["ec2"], {"a", "b"}) == {"a": 1.0, "b": 2.0}
+
+
+async def test_a_denied_look_is_unknown_and_hides_no_other(stack: Stack) -> None:
+    graph = load_graph(stack.graph_file, stack.environ).graph
+    aws = Answers(
+        GetCallerIdentity={"Arn": f"arn:aws:iam::{ACCOUNT}:user/ann", "Account": ACCOUNT},
+        GetRole={"Role": {"AssumeRolePolicyDocument": trust("ecs-tasks.amazonaws.com")}},
+    )
+    found: list[Finding] = await controller.diagnose(cast(Aws, aws), graph)
+    fine = {f.check for f in found if f.severity is Severity.OK}
+    assert fine == {"credentials", "roles", "task definitions"}
+    assert not [f for f in found if f.severity is Severity.ERROR]
+    assert any("AccessDenied" in f.evidence for f in found)

@@ -16,7 +16,7 @@ from tests.rights.policy import AccessRequest
 Json = Mapping[str, Any]
 Context = dict[str, list[str]]
 
-ACTION_PREFIXES = {"monitoring": "cloudwatch"}
+ACTION_PREFIXES = {"monitoring": "cloudwatch", "service-quotas": "servicequotas"}
 """Where the name that requests are signed for is not IAM's."""
 ACTIONS = {"sqs:DeleteMessageBatch": "sqs:DeleteMessage"}
 """Calls that are checked as another action."""
@@ -24,15 +24,19 @@ NO_RESOURCE = {
     "autoscaling:DescribeAutoScalingGroups",
     "autoscaling:DescribeWarmPool",
     "cloudwatch:GetMetricData",
+    "ec2:DescribeImages",
     "ec2:DescribeInstanceTypes",
     "ec2:DescribeInstances",
     "ec2:DescribeLaunchTemplateVersions",
     "ec2:DescribeRouteTables",
     "ec2:DescribeSecurityGroups",
     "ec2:DescribeSubnets",
+    "ec2:DescribeVpcEndpoints",
     "ecs:DeregisterTaskDefinition",
     "ecs:DescribeTaskDefinition",
     "ecs:ListTaskDefinitions",
+    "logs:DescribeLogGroups",
+    "servicequotas:ListServiceQuotas",
     "ssm:DescribeParameters",
     "sts:GetCallerIdentity",
 }
@@ -200,6 +204,20 @@ def _secret(action: str, parameters: Json, world: World) -> Iterable[AccessReque
     yield AccessRequest(action, arn)
 
 
+def _parameters(action: str, parameters: Json, world: World) -> Iterable[AccessRequest]:
+    for name in parameters["Names"]:
+        # Public parameters are of no account.
+        account = "" if name.startswith("/aws/service/") else world.account
+        path = f"parameter/{name.lstrip('/')}"
+        yield AccessRequest(action, f"arn:aws:ssm:{world.region}:{account}:{path}")
+
+
+def _repository(action: str, parameters: Json, world: World) -> Iterable[AccessRequest]:
+    registry = parameters.get("registryId", world.account)
+    name = f"repository/{parameters['repositoryName']}"
+    yield AccessRequest(action, f"arn:aws:ecr:{world.region}:{registry}:{name}")
+
+
 BUILDERS: Mapping[str, Builder] = {
     "autoscaling:SetDesiredCapacity": _group,
     "autoscaling:TerminateInstanceInAutoScalingGroup": _group,
@@ -222,10 +240,12 @@ BUILDERS: Mapping[str, Builder] = {
     "ecs:UpdateContainerInstancesState": _in_cluster("container-instance", "containerInstances"),
     "ecs:UpdateService": _in_cluster("service", "service"),
     "ecs:UpdateTaskProtection": _in_cluster("task", "tasks"),
+    "ecr:DescribeImages": _repository,
     "iam:GetRole": _role,
     "iam:SimulatePrincipalPolicy": _principal,
     "secretsmanager:DescribeSecret": _secret,
     "sqs:DeleteMessage": _queue,
     "sqs:ReceiveMessage": _queue,
+    "ssm:GetParameters": _parameters,
 }
 """Action -> what AWS checks for a call of it."""

@@ -335,7 +335,7 @@ def test_secrets_become_references_and_variables_are_filled(folder: Path) -> Non
     assert container["secrets"] == [
         {
             "name": "HF_TOKEN",
-            "valueFrom": "arn:aws:secretsmanager:us-east-1:000000000000:secret:hf-token",
+            "valueFrom": "arn:aws:secretsmanager:us-east-1:123456789012:secret:hf-token",
         }
     ]
 

@@ -45,8 +45,8 @@ from ecs_dynamo.model.snapshot import (
 )
 from ecs_dynamo.planning import describe, down, plan
 from ecs_dynamo.planning.capacity import free_gpus, surge_fits
-from ecs_dynamo.planning.capacity_diagnosis import check_capacity
 from ecs_dynamo.planning.capacity_plan import CapacityPlan, plan_capacity
+from ecs_dynamo.planning.doctor.capacity import check_capacity
 from ecs_dynamo.planning.expressions import UnknownExpression, holds, parse_expression
 from ecs_dynamo.planning.fitting import need_of, pack, room_of
 from ecs_dynamo.planning.placement import (

@@ -44,9 +44,11 @@ CALLS: dict[str, Json] = {
     "ecs:UpdateContainerInstancesState": {"cluster": "gpu", "containerInstances": ["1a"]},
     "ecs:UpdateService": {"cluster": "gpu", "service": "qwen-decode"},
     "ecs:UpdateTaskProtection": {"cluster": "gpu", "tasks": ["1a"]},
+    "ecr:DescribeImages": {"repositoryName": "team/dynamo"},
     "iam:GetRole": {"RoleName": "task"},
     "iam:SimulatePrincipalPolicy": {"PolicySourceArn": ROLE},
     "secretsmanager:DescribeSecret": {"SecretId": "ngc"},
+    "ssm:GetParameters": {"Names": ["/aws/service/ecs/x", "/mine/y", "flat"]},
     "sqs:DeleteMessage": {"QueueUrl": "https://sqs/123456789012/events"},
     "sqs:ReceiveMessage": {"QueueUrl": "https://sqs/123456789012/events"},
 }
@@ -65,7 +67,8 @@ def arn_patterns(action: str) -> list[re.Pattern[str]]:
     for kind in reference(action)["resourceTypes"]:
         arn = REFERENCE.resources.get_resource_type_details(service, kind["name"])["arn"]
         parts = re.split(r"\$\{\w+\}", arn)
-        made.append(re.compile("[^:]+".join(map(re.escape, parts))))
+        # Some have no account: AWS's own, such as public parameters.
+        made.append(re.compile("[^:]*".join(map(re.escape, parts))))
     return made
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ecs_dynamo.model.capacity_spec import AutoScalingGroupSpec
+from ecs_dynamo.model.doctor import Finding, Severity
 from ecs_dynamo.model.graph import Graph
 from ecs_dynamo.model.snapshot import Snapshot, Unknown
-from ecs_dynamo.planning.diagnosis import Finding, Severity
 
 _CHECK = "capacity"
 

@@ -1,0 +1,165 @@
+"""Looking at EC2's networking, for `doctor`: answers to frozen facts. Nothing is changed.
+
+Things are asked for by filter, not by id: one that is missing must not hide the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable, Mapping
+from typing import Any
+
+from ecs_dynamo.aws.client import Aws
+from ecs_dynamo.model.doctor import (
+    Host,
+    Route,
+    RouteTable,
+    Rule,
+    SecurityGroup,
+    Subnet,
+    VpcEndpoint,
+)
+
+FILTER_VALUES = 200
+"""Values in one filter (EC2 API reference)."""
+PAGES = 50
+Json = Mapping[str, Any]
+
+
+async def _asked(
+    aws: Aws, operation: str, key: str, name: str, values: Iterable[str]
+) -> AsyncIterator[Json]:
+    wanted = sorted(set(values))
+    for start in range(0, len(wanted), FILTER_VALUES):
+        filters = [{"Name": name, "Values": wanted[start : start + FILTER_VALUES]}]
+        token: str | None = None
+        for _ in range(PAGES):
+            more = {"NextToken": token} if token else {}
+            answer = await aws.call("ec2", operation, Filters=filters, **more)
+            for raw in answer.get(key, ()):
+                yield raw
+            token = answer.get("NextToken")
+            if not token:
+                break
+
+
+async def look_at_subnets(aws: Aws, ids: Iterable[str]) -> Mapping[str, Subnet]:
+    """By id. Raises `AwsError`."""
+    found = _asked(aws, "DescribeSubnets", "Subnets", "subnet-id", ids)
+    return {
+        raw["SubnetId"]: Subnet(
+            raw["SubnetId"], raw["VpcId"], raw["CidrBlock"], raw["AvailableIpAddressCount"]
+        )
+        async for raw in found
+    }
+
+
+def to_table(raw: Json) -> RouteTable:
+    """A DescribeRouteTables entry."""
+    routes = []
+    for route in raw.get("Routes", ()):
+        targets = (
+            route.get(key)
+            for key in (
+                "NatGatewayId",
+                "GatewayId",
+                "TransitGatewayId",
+                "NetworkInterfaceId",
+                "InstanceId",
+                "VpcPeeringConnectionId",
+                "LocalGatewayId",
+                "CoreNetworkArn",
+            )
+        )
+        routes.append(
+            Route(
+                route.get("DestinationCidrBlock") or route.get("DestinationPrefixListId", ""),
+                next((t for t in targets if t), ""),
+                route.get("State", "active") != "blackhole",
+            )
+        )
+    associations = raw.get("Associations", ())
+    return RouteTable(
+        raw["RouteTableId"],
+        raw["VpcId"],
+        any(a.get("Main") for a in associations),
+        frozenset(a["SubnetId"] for a in associations if a.get("SubnetId")),
+        tuple(routes),
+    )
+
+
+async def look_at_tables(aws: Aws, vpcs: Iterable[str]) -> tuple[RouteTable, ...]:
+    """The route tables of ``vpcs``. Raises `AwsError`."""
+    found = _asked(aws, "DescribeRouteTables", "RouteTables", "vpc-id", vpcs)
+    return tuple([to_table(raw) async for raw in found])
+
+
+async def look_at_endpoints(aws: Aws, vpcs: Iterable[str]) -> tuple[VpcEndpoint, ...]:
+    """The VPC endpoints of ``vpcs`` that are in service. Raises `AwsError`."""
+    found = _asked(aws, "DescribeVpcEndpoints", "VpcEndpoints", "vpc-id", vpcs)
+    return tuple(
+        [
+            VpcEndpoint(
+                raw["VpcId"],
+                # com.amazonaws.<Region>.ecr.dkr
+                raw["ServiceName"].split(".", 3)[-1],
+                frozenset(raw.get("RouteTableIds", ())),
+                raw.get("VpcEndpointType") == "Gateway",
+            )
+            async for raw in found
+            if raw.get("State", "available").lower() == "available"
+        ]
+    )
+
+
+def to_rule(raw: Json) -> Rule:
+    """An entry of IpPermissions."""
+    return Rule(
+        raw.get("IpProtocol", "-1"),
+        raw.get("FromPort", 0),
+        raw.get("ToPort", 65535),
+        (
+            *(r["CidrIp"] for r in raw.get("IpRanges", ()) if "CidrIp" in r),
+            *(r["CidrIpv6"] for r in raw.get("Ipv6Ranges", ()) if "CidrIpv6" in r),
+        ),
+        frozenset(p["GroupId"] for p in raw.get("UserIdGroupPairs", ()) if "GroupId" in p),
+        bool(raw.get("PrefixListIds")),
+    )
+
+
+async def look_at_groups(aws: Aws, ids: Iterable[str]) -> Mapping[str, SecurityGroup]:
+    """Security groups by id. Raises `AwsError`."""
+    found = _asked(aws, "DescribeSecurityGroups", "SecurityGroups", "group-id", ids)
+    return {
+        raw["GroupId"]: SecurityGroup(
+            raw["GroupId"],
+            raw.get("VpcId", ""),
+            tuple(to_rule(r) for r in raw.get("IpPermissions", ())),
+            tuple(to_rule(r) for r in raw.get("IpPermissionsEgress", ())),
+        )
+        async for raw in found
+    }
+
+
+async def look_at_hosts(aws: Aws, ids: Iterable[str]) -> Mapping[str, Host]:
+    """EC2 instances by id. Raises `AwsError`."""
+    found = _asked(aws, "DescribeInstances", "Reservations", "instance-id", ids)
+    return {
+        raw["InstanceId"]: Host(
+            raw["InstanceId"],
+            raw.get("ImageId", ""),
+            raw.get("InstanceType", ""),
+            raw.get("SubnetId", ""),
+            raw.get("VpcId", ""),
+            raw.get("PrivateIpAddress", ""),
+            frozenset(g["GroupId"] for g in raw.get("SecurityGroups", ())),
+            bool(raw.get("PublicIpAddress")),
+        )
+        async for reservation in found
+        for raw in reservation.get("Instances", ())
+    }
+
+
+async def look_at_images(aws: Aws, ids: Iterable[str]) -> Mapping[str, str]:
+    """Names of AMIs by id. Raises `AwsError`."""
+    found = _asked(aws, "DescribeImages", "Images", "image-id", ids)
+    return {raw["ImageId"]: raw.get("Name", "") async for raw in found}

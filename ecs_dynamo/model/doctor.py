@@ -1,0 +1,146 @@
+"""What `ecs-dynamo doctor` looked at, and what it makes of it. Frozen.
+
+What could not be looked at is `Unknown`; what is left out of a mapping does not exist.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class Severity(StrEnum):
+    """How bad a finding is. UNKNOWN: it could not be looked at."""
+
+    OK = "ok"
+    WARNING = "warning"
+    ERROR = "error"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was checked: what was seen, and what to do about it."""
+
+    check: str
+    severity: Severity
+    evidence: str
+    remedy: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Whose credentials these are. ``skew``: this machine's clock less AWS's, in seconds; None
+    where the answer had no date."""
+
+    arn: str
+    account: str
+    skew: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Simulation:
+    """A question to IAM's policy simulator: may these actions be done on these resources?
+
+    ``context`` maps a condition key to its type (``string``, ``stringList``) and values.
+    """
+
+    actions: tuple[str, ...]
+    resources: tuple[str, ...]
+    context: Mapping[str, tuple[str, tuple[str, ...]]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Simulated:
+    """The simulator's answers for the principal ``arn``: how many, and what was denied."""
+
+    arn: str
+    answers: int
+    denied: tuple[tuple[str, str], ...] = ()
+    """(action, resource)"""
+
+
+@dataclass(frozen=True, slots=True)
+class Subnet:
+    """A subnet; ``free`` are addresses that are left."""
+
+    id: str
+    vpc: str
+    cidr: str
+    free: int
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A route; ``target`` is an id such as ``nat-0a``, or ``local``. ``active``: no blackhole."""
+
+    destination: str
+    target: str
+    active: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class RouteTable:
+    """A route table; ``main`` is that of the subnets of its VPC without one of their own."""
+
+    id: str
+    vpc: str
+    main: bool
+    subnets: frozenset[str]
+    routes: tuple[Route, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class VpcEndpoint:
+    """A VPC endpoint; ``service`` without the Region (``ecr.dkr``). ``tables`` are a gateway's."""
+
+    vpc: str
+    service: str
+    tables: frozenset[str] = frozenset()
+    gateway: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A security group's rule. ``protocol`` is ``-1`` (all), ``tcp`` or another."""
+
+    protocol: str
+    low: int
+    high: int
+    cidrs: tuple[str, ...] = ()
+    groups: frozenset[str] = frozenset()
+    prefix_lists: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SecurityGroup:
+    """A security group."""
+
+    id: str
+    vpc: str
+    ingress: tuple[Rule, ...] = ()
+    egress: tuple[Rule, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """An EC2 instance that is a container instance."""
+
+    id: str
+    image: str
+    instance_type: str
+    subnet: str
+    vpc: str
+    address: str
+    groups: frozenset[str] = frozenset()
+    public: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RecommendedImage:
+    """What AWS recommends as ECS's GPU-optimised AMI now (SSM's public parameters)."""
+
+    id: str
+    name: str
+    agent: str

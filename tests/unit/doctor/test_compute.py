@@ -1,0 +1,238 @@
+"""What doctor makes of clusters, instances, and quotas."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from ecs_dynamo.model.capacity import AutoScalingGroup, InstanceSize
+from ecs_dynamo.model.capacity_spec import (
+    AutoScalingGroupSpec,
+    CapacityProviderItem,
+    CapacitySpec,
+)
+from ecs_dynamo.model.doctor import Finding, Host, RecommendedImage, Severity
+from ecs_dynamo.model.graph import Graph, Role
+from ecs_dynamo.model.snapshot import ContainerInstance, Snapshot, Unknown
+from ecs_dynamo.model.spec import ScalingSpec
+from ecs_dynamo.planning.doctor.compute import (
+    check_clusters,
+    check_gpus,
+    check_instances,
+    check_sizes,
+)
+from ecs_dynamo.planning.doctor.quotas import FARGATE_VCPUS, TASKS_A_SERVICE, check_quotas
+from tests.unit.planning.graphs import component, graph, template
+from tests.unit.planning.simulated_ecs import SimulatedEcs
+
+OK, WARNING, ERROR, UNKNOWN = Severity.OK, Severity.WARNING, Severity.ERROR, Severity.UNKNOWN
+
+
+def severities(findings: Iterable[Finding]) -> list[Severity]:
+    return [f.severity for f in findings]
+
+
+def instance(number: int = 0, **changes: Any) -> ContainerInstance:
+    base = ContainerInstance(
+        f"arn:{number}",
+        f"i-{number}",
+        "ACTIVE",
+        True,
+        f"10.0.0.{number}",
+        instance_type="g5.xlarge",
+        gpus=1,
+        gpus_free=1,
+        cpu=4096,
+        memory=15_000,
+        agent_version="1.106.2",
+    )
+    return replace(base, **changes)
+
+
+def seen_of(wanted: Graph, *instances: ContainerInstance, **changes: Any) -> Snapshot:
+    snapshot = SimulatedEcs(wanted).snapshot()
+    return replace(snapshot, container_instances={"gpu": instances}, **changes)
+
+
+@pytest.mark.parametrize(
+    ("gpus", "severity", "words"),
+    [
+        (1, ERROR, "needs 2, and 5"),
+        (3, WARNING, "3 GPU slots"),
+        (5, OK, "5 GPU slots"),
+    ],
+)
+def test_gpu_slots_against_the_need(gpus: int, severity: Severity, words: str) -> None:
+    wanted = graph(scaling=ScalingSpec(min=1, max=4))
+    (found,) = check_gpus(wanted, SimulatedEcs(wanted, gpu_instances=gpus).snapshot())
+    assert (found.severity, words in found.evidence) == (severity, True)
+
+
+def test_gpu_slots_that_somebody_adds_or_nobody_sees() -> None:
+    wanted = graph()
+    raised = replace(
+        wanted,
+        components=tuple(
+            replace(c, capacity_providers=(CapacityProviderItem(name="p"),))
+            for c in wanted.components
+        ),
+    )
+    (found,) = check_gpus(raised, seen_of(raised))
+    assert (found.severity, "added as they are needed" in found.evidence) == (OK, True)
+    unseen = replace(seen_of(wanted), container_instances={"gpu": Unknown("x")})
+    assert severities(check_gpus(wanted, unseen)) == [UNKNOWN]
+    # An instance whose agent is lost offers nothing.
+    lost = seen_of(wanted, *(instance(n, agent_connected=False) for n in range(4)))
+    assert severities(check_gpus(wanted, lost)) == [ERROR]
+
+
+def test_clusters() -> None:
+    wanted = graph()
+    seen = replace(seen_of(wanted), clusters={"fargate": False, "gpu": Unknown("denied")})
+    assert severities(check_clusters(wanted, seen)) == [ERROR, UNKNOWN]
+    assert severities(check_clusters(wanted, replace(seen, clusters={}))) == [UNKNOWN, UNKNOWN]
+    fine = replace(seen, clusters={"fargate": True, "gpu": True})
+    assert severities(check_clusters(wanted, fine)) == [OK, OK]
+
+
+def test_a_replica_that_fits_on_no_instance() -> None:
+    big = template("p", "host", gpus=8)
+    wanted = replace(graph(), components=(component("p", Role.PREFILL, template=big),))
+    (found,) = check_sizes(wanted, seen_of(wanted, instance()))
+    assert found.severity is ERROR
+    assert "p needs 8 GPUs" in found.evidence
+    assert "g5.xlarge (1, 4096, 15000)" in found.evidence
+    assert severities(check_sizes(wanted, seen_of(wanted, instance(gpus=8)))) == [OK]
+    assert severities(check_sizes(wanted, seen_of(wanted))) == [UNKNOWN]
+    unseen = replace(seen_of(wanted), container_instances={})
+    assert severities(check_sizes(wanted, unseen)) == [UNKNOWN]
+    # A capacity provider's instances may be larger than those that are there.
+    raised = replace(wanted.components[0], capacity_providers=(CapacityProviderItem(name="p"),))
+    other = replace(wanted, components=(raised,))
+    assert severities(check_sizes(other, seen_of(other, instance()))) == [UNKNOWN]
+
+
+def test_a_group_at_zero_tells_the_size_of_its_instances() -> None:
+    big = template("p", "host", gpus=8)
+    groups = (AutoScalingGroupSpec(name="asg", cluster="gpu", max=2),)
+    wanted = replace(
+        graph(),
+        components=(component("p", Role.PREFILL, template=big),),
+        capacity=CapacitySpec(auto_scaling_groups=groups),
+    )
+    size = InstanceSize("p5.48xlarge", 8, 192 * 1024, 2_000_000)
+    seen = seen_of(wanted, groups={"asg": AutoScalingGroup("asg", 0, 0, 2, sizes=(size,))})
+    assert severities(check_sizes(wanted, seen)) == [OK]
+    elsewhere = replace(
+        wanted, capacity=CapacitySpec(auto_scaling_groups=(replace_cluster(groups[0], "other"),))
+    )
+    assert severities(check_sizes(elsewhere, seen)) == [UNKNOWN]
+
+
+def replace_cluster(spec: AutoScalingGroupSpec, cluster: str) -> AutoScalingGroupSpec:
+    return spec.model_copy(update={"cluster": cluster})
+
+
+AMI = "al2023-ami-ecs-gpu-hvm-2023.0.20260901-kernel-6.1-x86_64-ebs"
+NEWEST = (RecommendedImage("ami-new", AMI.replace("0901", "1001"), "1.106.3"),)
+
+
+def host(number: int = 0, image: str = "ami-1") -> Host:
+    return Host(f"i-{number}", image, "g5.xlarge", "subnet-1", "vpc", f"10.0.0.{number}")
+
+
+def instances_of(*instances: ContainerInstance, **changes: Any) -> list[Finding]:
+    wanted = graph()
+    given: dict[str, Any] = {
+        "hosts": {"gpu": (host(),)},
+        "images": {"ami-1": AMI},
+        "recommended": NEWEST,
+    } | changes
+    return list(check_instances(wanted, seen_of(wanted, *instances), **given))
+
+
+def by_check(findings: Iterable[Finding], check: str) -> list[Finding]:
+    return [f for f in findings if f.check == check]
+
+
+def test_amis() -> None:
+    (fine,) = by_check(instances_of(instance()), "ami")
+    assert fine.severity is OK
+    assert NEWEST[0].name in fine.evidence
+    newest = instances_of(
+        instance(), hosts={"gpu": (host(image="ami-new"),)}, images={"ami-new": "x"}
+    )
+    assert severities(by_check(newest, "ami")) == [OK]
+    for images, severity in (
+        ({"ami-1": "my-own"}, WARNING),
+        ({"ami-1": "amzn2-ami-ecs-hvm-2.0"}, WARNING),
+        ({"ami-1": "bottlerocket-aws-ecs-2-nvidia-x86_64-v1.40"}, OK),
+        ({}, UNKNOWN),
+        (Unknown("denied"), UNKNOWN),
+    ):
+        found = by_check(instances_of(instance(), images=images), "ami")
+        assert severities(found) == [severity], images
+    assert severities(by_check(instances_of(instance(), hosts={}), "ami")) == [UNKNOWN]
+    # What AWS recommends is not needed to judge.
+    blind = instances_of(instance(), recommended=Unknown("denied"))
+    assert severities(by_check(blind, "ami")) == [OK]
+
+
+def test_a_gpu_instance_that_registered_no_gpu() -> None:
+    found = by_check(instances_of(instance(gpus=0)), "ami")
+    assert severities(found) == [ERROR]
+    assert "i-0 (g5.xlarge) registered no GPU" in found[0].evidence
+    assert not by_check(instances_of(instance(gpus=0, instance_type="m5.large")), "ami")
+
+
+def test_agents() -> None:
+    (fine,) = by_check(instances_of(instance()), "agents")
+    assert (fine.severity, "1.106.2" in fine.evidence) == (OK, True)
+    lost = instance(1, agent_connected=False)
+    assert severities(by_check(instances_of(instance(), lost), "agents")) == [WARNING]
+    assert severities(by_check(instances_of(lost), "agents")) == [ERROR]
+    old = by_check(instances_of(instance(agent_version="1.9.0")), "agents")
+    assert severities(old) == [ERROR]
+    assert "older than 1.24.0" in old[0].evidence
+    untold = by_check(instances_of(instance(agent_version="")), "agents")
+    assert severities(untold) == [UNKNOWN]
+    assert instances_of() == []
+
+
+G_QUOTA = "Running On-Demand G and VT instances"
+PLENTY = {G_QUOTA: 1000.0, TASKS_A_SERVICE: 5000.0, FARGATE_VCPUS: 100.0}
+
+
+def quotas_of(quotas: Any, *instances: ContainerInstance) -> dict[str, Finding]:
+    wanted = graph(scaling=ScalingSpec(min=1, max=4))
+    found = check_quotas(wanted, seen_of(wanted, *(instances or (instance(),))), quotas)
+    return {f.evidence.split(":")[0]: f for f in found}
+
+
+def test_quotas() -> None:
+    assert {f.severity for f in quotas_of(PLENTY).values()} == {OK}
+    short = quotas_of(PLENTY | {G_QUOTA: 12.0})[G_QUOTA]
+    # Two replicas now and five when scaled out, one GPU and four vCPUs each.
+    assert (short.severity, "needs 8" in short.evidence, "20 when" in short.evidence) == (
+        WARNING,
+        True,
+        True,
+    )
+    assert quotas_of(PLENTY | {G_QUOTA: 0.0})[G_QUOTA].severity is ERROR
+    spot = "All G and VT Spot Instance Requests"
+    assert quotas_of(PLENTY | {G_QUOTA: 0.0, spot: 64.0})[spot].severity is OK
+    assert quotas_of(PLENTY | {TASKS_A_SERVICE: 3.0})[TASKS_A_SERVICE].severity is ERROR
+
+
+def test_quotas_that_are_not_told_are_unknown() -> None:
+    assert {f.severity for f in quotas_of({}).values()} == {UNKNOWN}
+    wanted = graph()
+    assert severities(check_quotas(wanted, seen_of(wanted), Unknown("denied"))) == [UNKNOWN]
+    trn = instance(instance_type="trn1.2xlarge")
+    found = quotas_of(PLENTY, trn)
+    assert [f.severity for t, f in found.items() if "no quota is known" in t] == [UNKNOWN]
+    # Without an instance or a group nobody knows the type: nothing is said of instances.
+    assert G_QUOTA not in quotas_of(PLENTY, instance(gpus=0))

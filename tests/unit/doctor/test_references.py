@@ -1,0 +1,253 @@
+"""What doctor makes of credentials, rights, images, secrets, log groups and roles."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+from ecs_dynamo.model.doctor import Finding, Identity, Severity, Simulated
+from ecs_dynamo.model.graph import Graph, Role
+from ecs_dynamo.model.snapshot import Unknown
+from ecs_dynamo.planning.doctor.base import listed, worst_first
+from ecs_dynamo.planning.doctor.identity import (
+    check_clock,
+    check_identity,
+    check_rights,
+    principal_of,
+    simulations,
+)
+from ecs_dynamo.planning.doctor.references import (
+    check_definitions,
+    check_images,
+    check_log_groups,
+    check_roles,
+    check_secrets,
+    ecr_image,
+    parameter_name,
+    secret_references,
+    trusted,
+)
+from ecs_dynamo.planning.iam import daemon_policy
+from tests.rights.policy import AccessRequest, decide
+from tests.unit.planning.graphs import component, graph, template
+
+OK, WARNING, ERROR, UNKNOWN = Severity.OK, Severity.WARNING, Severity.ERROR, Severity.UNKNOWN
+ACCOUNT = "123456789012"
+ROLE = f"arn:aws:iam::{ACCOUNT}:role/task"
+ME = Identity(f"arn:aws:sts::{ACCOUNT}:assumed-role/admin/me", ACCOUNT, 0.2)
+
+
+def severities(findings: Iterable[Finding]) -> list[Severity]:
+    return [f.severity for f in findings]
+
+
+def with_content(**changes: Any) -> Graph:
+    content = {**template("p", "host"), **changes}
+    return replace(graph(), components=(component("p", Role.PREFILL, template=content),))
+
+
+def with_container(**changes: Any) -> Graph:
+    first = template("p", "host")["containerDefinitions"][0]
+    return with_content(containerDefinitions=[{**first, **changes}])
+
+
+# Credentials, clock, rights ----------------------------------------------------------------------
+
+
+def test_credentials() -> None:
+    wanted = with_content(taskRoleArn=ROLE)
+    assert severities(check_identity(wanted, ME)) == [OK, OK]
+    other = list(check_identity(wanted, replace(ME, account="111122223333")))
+    assert severities(other) == [OK, ERROR, OK]
+    assert ROLE in other[1].evidence
+    assert severities(check_identity(wanted, replace(ME, skew=None))) == [OK, UNKNOWN]
+    assert severities(check_identity(wanted, Unknown("Unreachable"))) == [UNKNOWN]
+    assert severities(check_identity(wanted, Unknown("x: NoCredentials: y"))) == [ERROR]
+
+
+@pytest.mark.parametrize(
+    ("skew", "severity"), [(-1, OK), (59, OK), (-100, WARNING), (100, WARNING), (-1000, ERROR)]
+)
+def test_clock(skew: float, severity: Severity) -> None:
+    found = check_clock(skew)
+    assert found.severity is severity
+    assert ("behind" in found.evidence) is (skew < 0)
+
+
+@pytest.mark.parametrize(
+    ("arn", "expected"),
+    [
+        (f"arn:aws:sts::{ACCOUNT}:assumed-role/admin/me", f"arn:aws:iam::{ACCOUNT}:role/admin"),
+        (f"arn:aws:iam::{ACCOUNT}:user/team/ann", f"arn:aws:iam::{ACCOUNT}:user/team/ann"),
+        (f"arn:aws-cn:sts::{ACCOUNT}:assumed-role/a/b", f"arn:aws-cn:iam::{ACCOUNT}:role/a"),
+        (f"arn:aws:iam::{ACCOUNT}:root", None),
+        (f"arn:aws:sts::{ACCOUNT}:federated-user/bob", None),
+    ],
+)
+def test_whose_policies_are_simulated(arn: str, expected: str | None) -> None:
+    assert principal_of(arn) == expected
+
+
+def test_what_the_simulator_is_asked_is_allowed_by_the_policy_itself() -> None:
+    """Each question holds for a principal that has just the rendered policy."""
+    policy = daemon_policy(with_content(taskRoleArn=ROLE), "us-east-1", ACCOUNT, "leases", "events")
+    asked = simulations(policy)
+    assert len(asked) == len(policy["Statement"])
+    for one in asked:
+        context = {k: list(values) for k, (_, values) in one.context.items()}
+        for action in one.actions:
+            for resource in one.resources:
+                assert "*" not in resource or resource == "*"
+                request = AccessRequest(action, resource, context)
+                assert decide([policy], request).allowed, request
+
+
+def test_rights() -> None:
+    fine = Simulated(ROLE, 12)
+    assert severities(check_rights(fine, named=True)) == [OK]
+    short = replace(fine, denied=(("ecs:UpdateService", "arn:a"), ("ecs:UpdateService", "arn:b")))
+    (found,) = check_rights(short, named=True)
+    assert (found.severity, "may not ecs:UpdateService on arn:a, arn:b" in found.evidence) == (
+        ERROR,
+        True,
+    )
+    # Whoever runs doctor need not be the daemon.
+    (found,) = check_rights(short, named=False)
+    assert (found.severity, "--role" in found.remedy) == (WARNING, True)
+    assert severities(check_rights(Unknown("AccessDenied"), named=True)) == [UNKNOWN]
+
+
+# Images ------------------------------------------------------------------------------------------
+
+DIGEST = "sha256:" + "0" * 64
+REGISTRY = f"{ACCOUNT}.dkr.ecr.us-west-2.amazonaws.com"
+
+
+@pytest.mark.parametrize(
+    ("image", "parts"),
+    [
+        (f"{REGISTRY}/dynamo:1.6", ("dynamo", "1.6", None)),
+        (f"{REGISTRY}/team/dynamo", ("team/dynamo", "latest", None)),
+        (f"{REGISTRY}/team/dynamo@{DIGEST}", ("team/dynamo", None, DIGEST)),
+        (f"{REGISTRY}/dynamo:1.6@{DIGEST}", ("dynamo", None, DIGEST)),
+        (f"{ACCOUNT}.dkr.ecr-fips.us-gov-west-1.amazonaws.com/a:b", ("a", "b", None)),
+        (f"{ACCOUNT}.dkr.ecr.cn-north-1.amazonaws.com.cn/a:b", ("a", "b", None)),
+        ("public.ecr.aws/docker/library/nats:2", None),
+        ("nvcr.io/nvidia/dynamo:1", None),
+        ("nats:2", None),
+    ],
+)
+def test_images_of_ecr_are_taken_apart(image: str, parts: tuple[Any, ...] | None) -> None:
+    found = ecr_image(image)
+    assert (found and (found.repository, found.tag, found.digest)) == parts
+    assert found is None or found.registry == ACCOUNT
+
+
+def test_images() -> None:
+    image = f"{REGISTRY}/dynamo:1.6"
+    wanted = with_container(image=image)
+    for seen, severity in (
+        ({image: True}, OK),
+        ({image: False}, ERROR),
+        ({image: Unknown("denied")}, UNKNOWN),
+        ({}, UNKNOWN),
+    ):
+        assert severities(check_images(wanted, seen)) == [severity]
+    (other,) = check_images(with_container(image="nvcr.io/x:1"), {})
+    assert (other.severity, "not in ECR" in other.evidence) == (UNKNOWN, True)
+
+
+# Secrets, log groups, roles ----------------------------------------------------------------------
+
+
+def test_secrets_are_found_by_kind() -> None:
+    wanted = with_container(
+        secrets=[
+            {"name": "A", "valueFrom": "arn:aws:secretsmanager:r:1:secret:a:key::"},
+            {"name": "B", "valueFrom": "/plain"},
+            {"name": "C", "valueFrom": "arn:aws:ssm:r:1:parameter/deep/name"},
+        ],
+        logConfiguration={
+            "logDriver": "splunk",
+            "secretOptions": [{"name": "t", "valueFrom": "arn:aws:ssm:r:1:parameter/flat"}],
+        },
+        repositoryCredentials={"credentialsParameter": "arn:aws:secretsmanager:r:1:secret:ngc"},
+    )
+    secrets, parameters = secret_references(wanted)
+    assert secrets == [
+        "arn:aws:secretsmanager:r:1:secret:a",
+        "arn:aws:secretsmanager:r:1:secret:ngc",
+    ]
+    assert [parameter_name(p) for p in parameters] == ["/plain", "/deep/name", "flat"]
+
+
+def test_secrets() -> None:
+    found = check_secrets({"a": None, "b": "does not exist", "c": Unknown("denied")})
+    assert severities(found) == [OK, ERROR, UNKNOWN]
+
+
+def test_log_groups() -> None:
+    def logs(**more: str) -> Graph:
+        options = {"awslogs-group": "/g", **more}
+        return with_container(logConfiguration={"logDriver": "awslogs", "options": options})
+
+    created = logs(**{"awslogs-create-group": "true"})
+    assert severities(check_log_groups(logs(), {"/g": True})) == [OK]
+    assert severities(check_log_groups(logs(), {"/g": False})) == [ERROR]
+    assert severities(check_log_groups(created, {"/g": False})) == [OK]
+    assert severities(check_log_groups(logs(), {"/g": Unknown("x")})) == [UNKNOWN]
+    assert severities(check_log_groups(logs(), {})) == [UNKNOWN]
+    elsewhere = logs(**{"awslogs-region": "eu-west-1"})
+    assert severities(check_log_groups(elsewhere, {"/g": True})) == [UNKNOWN]
+    assert list(check_log_groups(with_container(), {})) == []
+
+
+TRUST: dict[str, Any] = {
+    "Statement": [
+        {"Effect": "Allow", "Principal": {"Service": ["ecs-tasks.amazonaws.com", "x"]}},
+        {"Effect": "Deny", "Principal": {"Service": "ec2.amazonaws.com"}},
+        {"Effect": "Allow", "Principal": "*"},
+    ]
+}
+
+
+def test_who_may_take_a_role() -> None:
+    import json
+
+    expected = {"ecs-tasks.amazonaws.com", "x"}
+    assert trusted(TRUST) == expected
+    assert trusted(quote(json.dumps(TRUST))) == expected
+    assert trusted({"Statement": TRUST["Statement"][0]}) == expected
+    junk: Any
+    for junk in ("", "{", None, "[]", {}):
+        assert trusted(junk) == frozenset()
+
+
+def test_roles() -> None:
+    wanted = with_content(taskRoleArn=ROLE)
+    for seen, severity in (
+        ({ROLE: frozenset({"ecs-tasks.amazonaws.com"})}, OK),
+        ({ROLE: frozenset({"ec2.amazonaws.com"})}, ERROR),
+        ({ROLE: None}, ERROR),
+        ({ROLE: Unknown("denied")}, UNKNOWN),
+        ({}, UNKNOWN),
+    ):
+        assert severities(check_roles(wanted, seen)) == [severity]
+
+
+def test_definitions_and_order() -> None:
+    wanted = graph()
+    (fine,) = check_definitions(wanted, [])
+    assert fine.severity is OK
+    warned = check_definitions(wanted, [("a", "b"), ("c", "d")])
+    assert [(f.severity, f.evidence, f.remedy) for f in warned] == [
+        (WARNING, "a", "b"),
+        (WARNING, "c", "d"),
+    ]
+    mixed = [Finding("x", s, "") for s in (OK, UNKNOWN, ERROR, WARNING)]
+    assert severities(worst_first(mixed)) == [ERROR, WARNING, UNKNOWN, OK]
+    assert listed("abc", 2) == "a, b and 1 more"
