@@ -43,6 +43,9 @@ async def test_what_does_not_fit_is_said_raised_and_given_back(stack: Stack) -> 
     """Four one-GPU instances hold prefill and decode; decode x5 needs two more."""
     scaling = Scaling(stack.url)
     await scaling.group("gpu-workers", cluster=GPU_CLUSTER, most=5)
+    # Looked at too, as its instances are no capacity yet; it stays empty.
+    pool = {"AutoScalingGroupName": "gpu-workers", "MinSize": 0}
+    await scaling.do("autoscaling", "put_warm_pool", **pool)
     await stack.converge()
     stack.edit(replicas(5))
     code, out, err = await stack.cli("plan", "-f", str(stack.graph_file))
