@@ -110,15 +110,17 @@ async def test_a_daemon_killed_in_the_middle_of_a_roll_is_taken_over(stack: Stac
     await stack.converge()
     log = stack.folder / "daemon.log"
     first = DemoDaemon(stack.graph_file, stack.environ, log)
-    await first.start()
-    await stack.stop_tasks("etcd-nats")
-    # In the middle: some have the new endpoints, others not yet.
-    await first.until(
-        "a dependant rolls",
-        lambda s: any(len(c["deployments"]) > 1 for c in s.get("components", ())),
-        60,
-    )
-    first.kill()
+    try:
+        await first.start()
+        await stack.stop_tasks("etcd-nats")
+        # In the middle: some have the new endpoints, others not yet.
+        await first.until(
+            "a dependant rolls",
+            lambda s: any(len(c["deployments"]) > 1 for c in s.get("components", ())),
+            60,
+        )
+    finally:
+        first.kill()
     second = DemoDaemon(stack.graph_file, stack.environ, stack.folder / "second.log")
     await second.start()
     try:
