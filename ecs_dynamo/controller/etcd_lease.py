@@ -18,12 +18,9 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import aetcd
-import structlog
 
-from ecs_dynamo.controller.lease import MARGIN
+from ecs_dynamo.controller.lease import Leadership
 from ecs_dynamo.discovery.etcd import open_etcd
-
-_log = structlog.get_logger(__name__)
 
 PREFIX = "ecs-dynamo/leaders/"
 """Where the locks are; a user of etcd's needs read and write rights on it alone."""
@@ -31,8 +28,8 @@ PREFIX = "ecs-dynamo/leaders/"
 OpenEtcd = Callable[[str, float], AbstractAsyncContextManager[Any]]
 
 
-class EtcdLease:
-    """One daemon's side of the lock of one graph. ``clock`` gives monotonic seconds."""
+class EtcdLease(Leadership):
+    """One daemon's side of the lock of one graph."""
 
     def __init__(
         self,
@@ -43,45 +40,21 @@ class EtcdLease:
         clock: Callable[[], float] = time.monotonic,
         connect: OpenEtcd = open_etcd,
     ) -> None:
+        # etcd counts whole seconds.
+        self._whole_seconds = math.ceil(seconds)
+        super().__init__(self._whole_seconds, clock)
         self._urls = urls
         self._key = f"{PREFIX}{graph}".encode()
         self._holder = holder.encode()
-        # etcd counts whole seconds, and the daemon must not count longer than etcd.
-        self._seconds = math.ceil(seconds)
-        self._clock = clock
         self._connect = connect
         self._lease: int | None = None
-        self._until = float("-inf")
-        self.token = 0
 
-    @property
-    def held(self) -> bool:
-        """Whether this daemon may act now."""
-        return self._clock() < self._until
+    async def _claim(self) -> bool:
+        return await self._each(self._lock)
 
-    async def hold(self) -> bool:
-        """Take or renew the lock where that is allowed now; whether it is held. Never raises.
-
-        Called more often than once in a third of the lease.
-        """
-        asked = self._clock()
-        try:
-            won = await self._each(self._claim)
-        except ConnectionError as error:
-            _log.warning("lease not renewed", error=str(error), held=self.held)
-            return self.held
-        self._until = asked + MARGIN * self._seconds if won else float("-inf")
-        return won
-
-    async def release(self) -> None:
-        """Give the lock up, so that another may take it at once. Never raises."""
-        self._until = float("-inf")
-        if self._lease is None:
-            return
-        try:
+    async def _give_up(self) -> None:
+        if self._lease is not None:
             await self._each(self._revoke)
-        except ConnectionError as error:
-            _log.warning("lease not released; it ends by itself", error=str(error))
 
     async def _each(self, call: Callable[[Any], Awaitable[bool]]) -> bool:
         """``call`` at the first server that answers; ConnectionError where none does."""
@@ -95,13 +68,13 @@ class EtcdLease:
                 reasons.append(str(error))
         raise ConnectionError("; ".join(reasons))
 
-    async def _claim(self, client: Any) -> bool:
+    async def _lock(self, client: Any) -> bool:
         if self._lease is not None and (await client.refresh_lease(self._lease)).TTL <= 0:
             self._lease = None
         found = await client.get(self._key)
         if found is None:
             await self._revoke(client)
-            lease = self._lease = (await client.lease(self._seconds)).id
+            lease = self._lease = (await client.lease(self._whole_seconds)).id
             await client.transaction(
                 compare=[client.transactions.create(self._key) == 0],
                 success=[client.transactions.put(self._key, self._holder, lease)],

@@ -15,9 +15,10 @@ before the last renewal that succeeded: earlier than any rival may begin.
 from __future__ import annotations
 
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import structlog
 
@@ -30,24 +31,53 @@ MARGIN = 0.75
 """Share of the lease for which a leader trusts a renewal; the rest is for an action in hand."""
 
 
-class Leadership(Protocol):
-    """What the daemon needs of a lease, whatever store it is kept in."""
+class Leadership(ABC):
+    """A lease, whatever store it is kept in: held for as long as a leader may trust its renewal.
 
-    token: int
-    """Grows with every change of holder: an action decided under another token must not run."""
+    ``clock`` gives monotonic seconds. ``token`` grows with every change of holder: an action
+    decided under another token must not run.
+    """
+
+    def __init__(self, seconds: float, clock: Callable[[], float]) -> None:
+        self._seconds = seconds
+        self._clock = clock
+        self._until = float("-inf")
+        self.token = 0
 
     @property
     def held(self) -> bool:
         """Whether this daemon may act now."""
-        ...
+        return self._clock() < self._until
 
     async def hold(self) -> bool:
-        """Take or renew it where that is allowed now; whether it is held. Never raises."""
-        ...
+        """Take or renew it where that is allowed now; whether it is held. Never raises.
+
+        Called more often than once in a third of the lease.
+        """
+        asked = self._clock()
+        try:
+            won = await self._claim()
+        except (AwsError, ConnectionError) as error:
+            _log.warning("lease not renewed", error=str(error), held=self.held)
+            return self.held
+        self._until = asked + MARGIN * self._seconds if won else float("-inf")
+        return won
 
     async def release(self) -> None:
         """Give it up, so that another may take it at once. Never raises."""
-        ...
+        self._until = float("-inf")
+        try:
+            await self._give_up()
+        except (AwsError, ConnectionError) as error:
+            _log.warning("lease not released; it ends by itself", error=str(error))
+
+    @abstractmethod
+    async def _claim(self) -> bool:
+        """Whether the store gives it to this daemon; may raise."""
+
+    @abstractmethod
+    async def _give_up(self) -> None:
+        """End this daemon's hold in the store, where it has one; may raise."""
 
 
 @dataclass(slots=True)
@@ -59,8 +89,8 @@ class _Seen:
     at: float
 
 
-class DynamoDbLease:
-    """One daemon's side of the lease of one graph. ``clock`` gives monotonic seconds."""
+class DynamoDbLease(Leadership):
+    """One daemon's side of the lease of one graph."""
 
     def __init__(
         self,
@@ -71,40 +101,16 @@ class DynamoDbLease:
         seconds: float,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        super().__init__(seconds, clock)
         self._aws = aws
         self._table = table
         self._graph = graph
         self._holder = holder
-        self._seconds = seconds
-        self._clock = clock
         self._seen: _Seen | None = None
-        self._until = float("-inf")
-        self.token = 0
 
-    @property
-    def held(self) -> bool:
-        """Whether this daemon may act now."""
-        return self._clock() < self._until
-
-    async def hold(self) -> bool:
-        """Take or renew the lease where that is allowed now; whether it is held. Never raises.
-
-        Called more often than once in a third of the lease.
-        """
-        asked = self._clock()
-        try:
-            won = await self._claim(asked)
-        except AwsError as error:
-            _log.warning("lease not renewed", error=str(error), held=self.held)
-            return self.held
-        if won:
-            self._until = asked + MARGIN * self._seconds
-        else:
-            self._until = float("-inf")
-        return won
-
-    async def _claim(self, asked: float) -> bool:
+    async def _claim(self) -> bool:
         """One conditional write: renew what is held; else take what is free or silent."""
+        asked = self._clock()
         renewing = self._until > float("-inf")
         values: dict[str, Any] = {
             ":me": {"S": self._holder},
@@ -149,11 +155,9 @@ class DynamoDbLease:
         if seen is None or (seen.holder, seen.counter) != (holder, counter):
             self._seen = _Seen(holder, counter, asked)
 
-    async def release(self) -> None:
-        """Give the lease up, so that another may take it at once. Never raises."""
-        if self._until == float("-inf"):
+    async def _give_up(self) -> None:
+        if not self.token:
             return
-        self._until = float("-inf")
         try:
             await self._aws.call(
                 "dynamodb",
@@ -165,4 +169,5 @@ class DynamoDbLease:
                 ExpressionAttributeValues={":me": {"S": self._holder}},
             )
         except AwsError as error:
-            _log.warning("lease not released; it ends by itself", error=str(error))
+            if error.code != "ConditionalCheckFailedException":
+                raise
