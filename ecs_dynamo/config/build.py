@@ -14,6 +14,7 @@ from typing import Any, Final
 from ecs_dynamo.config.report import Report
 from ecs_dynamo.config.task_definitions import CONTAINERS, TaskDefinition, set_environment
 from ecs_dynamo.config.variables import SecretReference, VariableError, Variables
+from ecs_dynamo.config.volumes import alone, check_alone, mount_volume
 from ecs_dynamo.config.yaml_lines import Document, FieldPath
 from ecs_dynamo.model.capacity_spec import CapacitySpec
 from ecs_dynamo.model.graph import Component, Graph, Role
@@ -81,23 +82,7 @@ def build_components(
 ) -> list[Built]:
     """Every component whose task definition could be read, infrastructure first."""
     built = [
-        Built(
-            Component(
-                name=name,
-                roles=roles,
-                cluster=spec.clusters.infrastructure,
-                service=f"{spec.name}-{name}",
-                family=f"{spec.name}-{name}",
-                launch_type=spec.infrastructure.launch_type,
-                replicas=1,
-                template=_template(definition, f"{spec.name}-{name}"),
-                network=spec.network,
-                rollout=spec.infrastructure.rollout,
-            ),
-            place,
-            definition,
-            0,
-        )
+        _infrastructure_part(spec, name, roles, definition, place, document, report)
         for name, roles, reference, place in _infrastructure(spec)
         if (definition := definitions.get(reference)) is not None
     ]
@@ -107,6 +92,39 @@ def build_components(
             place = ("components", index)
             built.append(_component(spec, component, found, variables, document, place, report))
     return built
+
+
+def _infrastructure_part(
+    spec: GraphSpec,
+    name: str,
+    roles: frozenset[Role],
+    definition: TaskDefinition,
+    place: FieldPath,
+    document: Document,
+    report: Report,
+) -> Built:
+    infra = spec.infrastructure
+    template = _template(definition, f"{spec.name}-{name}")
+    rollout = infra.rollout
+    for role, part in ((Role.ETCD, infra.etcd), (Role.NATS, infra.nats)):
+        if role in roles and part is not None and part.volume is not None:
+            template = mount_volume(template, role, part.volume, definition, report)
+            why = f"infrastructure.{role}.volume bears one"
+            check_alone(rollout, why, ("infrastructure", "rollout"), document, report)
+            rollout = alone(rollout)
+    made = Component(
+        name=name,
+        roles=roles,
+        cluster=spec.clusters.infrastructure,
+        service=f"{spec.name}-{name}",
+        family=f"{spec.name}-{name}",
+        launch_type=infra.launch_type,
+        replicas=1,
+        template=template,
+        network=spec.network,
+        rollout=rollout,
+    )
+    return Built(made, place, definition, 0)
 
 
 def _template(definition: TaskDefinition, family: str) -> dict[str, Any]:

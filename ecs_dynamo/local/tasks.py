@@ -20,6 +20,7 @@ from ecs_dynamo.local.runtime import (
     TaskProcess,
 )
 from ecs_dynamo.local.state import Cluster, ContainerState, Instance, State, Task, TaskDefinition
+from ecs_dynamo.local.volumes import mounts_of, volume_folders
 
 SecretReader = Callable[[str], Awaitable[str]]
 
@@ -204,10 +205,13 @@ class Tasks:
         """From PENDING until its processes run; their end comes through `_sync`."""
         try:
             await self._forward(task)
+            folders = volume_folders(task, self._directory)
+            for folder in folders.values():
+                await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
             launch = TaskLaunch(
                 task.id,
                 task.address,
-                tuple([await self._launch(task, c) for c in task.definition.containers]),
+                tuple([await self._launch(task, c, folders) for c in task.definition.containers]),
                 self._directory,
             )
             if task.desired_status != "RUNNING":
@@ -245,7 +249,9 @@ class Tasks:
                 await forwarder.start()
                 made.append(forwarder)
 
-    async def _launch(self, task: Task, declared: Json) -> ContainerLaunch:
+    async def _launch(
+        self, task: Task, declared: Json, folders: Mapping[str, Path]
+    ) -> ContainerLaunch:
         over: Mapping[str, Json] = {
             o["name"]: o for o in task.overrides.get("containerOverrides", ())
         }
@@ -278,6 +284,7 @@ class Tasks:
             depends_on=tuple(
                 (d["containerName"], d["condition"]) for d in declared.get("dependsOn", ())
             ),
+            mounts=mounts_of(declared, folders),
         )
 
     def _sync(self, task: Task) -> None:

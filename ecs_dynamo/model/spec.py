@@ -20,6 +20,7 @@ from ecs_dynamo.model.capacity_spec import (
     PlacementSpec,
     check_providers,
 )
+from ecs_dynamo.model.infrastructure_spec import VolumeSpec
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
 Percent = Annotated[int, Field(ge=0, le=200)]
@@ -206,16 +207,22 @@ class ScalingSpec(SpecModel):
 
 
 class InfraServiceSpec(SpecModel):
-    """etcd or NATS: a task definition to run on Fargate, or endpoints that exist already."""
+    """etcd or NATS: a task definition to run on Fargate, or endpoints that exist already.
+
+    ``volume`` keeps its data beyond the life of a task.
+    """
 
     task_definition: str | None = None
     endpoints: tuple[str, ...] = ()
     replicas: Annotated[int, Field(ge=1, le=1)] = 1
+    volume: VolumeSpec | None = None
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
         if (self.task_definition is None) == (not self.endpoints):
             raise ValueError("give exactly one of taskDefinition and endpoints")
+        if self.endpoints and self.volume is not None:
+            raise ValueError("volume is for a taskDefinition; leave it out beside endpoints")
         return self
 
 

@@ -14,6 +14,7 @@ from ecs_dynamo.model.graph import TAG_GRAPH, TAG_ROLLED_BACK, TAG_ROLLED_BACK_F
 from ecs_dynamo.planning.iam_base import Arns, Json, document, statement
 from ecs_dynamo.planning.iam_capacity import capacity_reads, capacity_statements
 from ecs_dynamo.planning.iam_doctor import doctor_statements
+from ecs_dynamo.planning.iam_infrastructure import efs_statements
 from ecs_dynamo.planning.iam_tasks import execution_policies, graph_roles, instance_policy
 
 Documents = Mapping[str, Json]
@@ -252,6 +253,9 @@ def render_iam(
         "trust-ecs-tasks.json": trust("ecs-tasks.amazonaws.com"),
         "trust-ec2.json": trust("ec2.amazonaws.com"),
     }
+    volumes = efs_statements(graph, Arns(region, account))
+    if volumes:
+        made["infrastructure-task-role.json"] = document(volumes)
     if queue is not None:
         made["events-rule-pattern.json"] = event_pattern(graph, region, account)
         made["notices-rule-pattern.json"] = notice_pattern()

@@ -8,6 +8,7 @@ from ecs_dynamo.local.handlers.registry import Context, operation
 from ecs_dynamo.local.protocol import Json, client_error, failure, invalid, page
 from ecs_dynamo.local.shapes import definition_shape
 from ecs_dynamo.local.state import TaskDefinition, tags_of
+from ecs_dynamo.local.volumes import check_volumes
 
 # CPU units -> memory choices in MiB of Fargate tasks (ECS developer guide, task size).
 FARGATE_MEMORY: dict[int, tuple[int, int, int]] = {
@@ -53,6 +54,7 @@ def _check(request: Json) -> None:
     fargate = "FARGATE" in request.get("requiresCompatibilities", ())
     if fargate:
         _check_fargate(request)
+    check_volumes(request)
     for container in containers:
         name = container["name"]
         if not container.get("image"):

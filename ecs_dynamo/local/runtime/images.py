@@ -8,13 +8,15 @@ image as written, without its digest, and without its tag) fits is used. Only ``
         entrypoint: ["{nats}"]           # the image's ENTRYPOINT, before the command
         command: ["etcd"]                # the image's CMD, where the task definition has none
         replace: [["^etcd$", "{etcd}"]]  # [regular expression, replacement], in order
-        args: ["--data-dir={scratch}/etcd"]  # added at the end of the command
+        args: ["--listen-client-urls=http://{ip}:2379"]  # added at the end of the command
+        defaults: ["--data-dir={scratch}/etcd"]  # the same, but for options that it has already
         env: {DYN_HTTP_HOST: "{ip}"}     # beneath the task definition's environment, which wins
         unset: ["ETCD_*"]                # what is left out of the task definition's environment
 
 ``replace`` works on every word of entry point, command and health check and on every value of the
 task definition's environment: in a container ``localhost`` is the container itself, so a table
-turns it into the task's own address.
+turns it into the task's own address. A path that a volume is mounted at stands for the volume's
+folder wherever it is written, and no ``replace`` touches it.
 
 Placeholders: ``{ip}`` the task's address, ``{scratch}`` a folder of its own, ``{here}`` the
 table's folder, ``{python}``, ``{etcd}``, ``{etcdctl}``, ``{nats}`` the programs of the wheels.
@@ -36,6 +38,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ecs_dynamo.local.runtime.launch import ContainerLaunch
+from ecs_dynamo.local.runtime.mounts import Mounts
 
 # Not ``${NAME}``: that is the shell's.
 _PLACE = re.compile(r"(?<!\$)\{([a-z]+)\}")
@@ -59,6 +62,7 @@ class ImageEntry(BaseModel):
     entrypoint: tuple[str, ...] = ()
     command: tuple[str, ...] = ()
     args: tuple[str, ...] = ()
+    defaults: tuple[str, ...] = ()
     replace: tuple[tuple[str, str], ...] = ()
     env: dict[str, str] = Field(default_factory=dict)
     unset: tuple[str, ...] = ()
@@ -108,12 +112,19 @@ def _problems(entry: ImageEntry) -> Iterator[str]:
                 found.expand(new)
         except (re.error, IndexError) as error:
             yield f"replace: {pattern!r}: {error}"
-    texts = (*entry.entrypoint, *entry.command, *entry.args, *entry.env.values())
+    added = (*entry.args, *entry.defaults)
+    texts = (*entry.entrypoint, *entry.command, *added, *entry.env.values())
     for text in (*texts, *(new for _, new in entry.replace)):
         for match in _PLACE.finditer(text):
             if match[1] not in PLACES:
                 known = ", ".join(f"{{{name}}}" for name in sorted(PLACES))
                 yield f"unknown placeholder {match[0]}; known: {known}"
+
+
+def _has_option(words: tuple[str, ...], option: str) -> bool:
+    """Whether the command has ``--name=value``'s name already, in whatever form."""
+    name = option.split("=")[0].lstrip("-")
+    return any(re.search(rf"(?:^|\s)--?{re.escape(name)}(?:[=\s]|$)", word) for word in words)
 
 
 class ImageTable:
@@ -168,10 +179,13 @@ class ImageTable:
         def put(new: str, match: re.Match[str]) -> str:
             return fill(match.expand(new))
 
+        mounts = Mounts(container.mounts)
+
         def rewrite(text: str) -> str:
+            text = mounts.hide(text)
             for pattern, new in entry.replace:
                 text = re.sub(pattern, partial(put, new), text)
-            return text
+            return mounts.show(text)
 
         # As in Docker: an entry point of the task's own also replaces the image's command.
         point = container.entry_point or tuple(map(fill, entry.entrypoint))
@@ -185,8 +199,10 @@ class ImageTable:
             for name, value in (container.environment or {}).items()
             if not any(fnmatch.fnmatchcase(name, pattern) for pattern in entry.unset)
         }
+        given = tuple(rewrite(w) for w in words)
+        missing = [d for d in entry.defaults if not _has_option(given, d)]
         return Command(
-            words=(*(rewrite(w) for w in words), *(fill(w) for w in entry.args)) if words else (),
+            words=(*given, *(fill(w) for w in (*missing, *entry.args))) if words else (),
             environment={**{name: fill(value) for name, value in entry.env.items()}, **own},
             health=tuple(rewrite(word) for word in health),
         )

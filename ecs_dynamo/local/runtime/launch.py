@@ -25,7 +25,8 @@ class HealthCheck:
 class ContainerLaunch:
     """One container. Empty ``entry_point`` and ``command`` mean the image's own.
 
-    ``depends_on`` holds (container name, START | HEALTHY | COMPLETE | SUCCESS).
+    ``depends_on`` holds (container name, START | HEALTHY | COMPLETE | SUCCESS), ``mounts``
+    (path in the container, folder that stands for it).
     """
 
     name: str
@@ -37,6 +38,7 @@ class ContainerLaunch:
     stop_timeout: float = 30.0
     health_check: HealthCheck | None = None
     depends_on: tuple[tuple[str, str], ...] = ()
+    mounts: tuple[tuple[str, Path], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

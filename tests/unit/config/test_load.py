@@ -73,9 +73,48 @@ def infrastructure(**parts: Any) -> Edit:
     return edit
 
 
+def volume(**fields: Any) -> Edit:
+    """NATS apart, with a volume."""
+    parts = {"taskDefinition": "taskdefs/etcd-nats.json"}
+    return infrastructure(etcd=parts, nats={**parts, "volume": {"fileSystemId": FS, **fields}})
+
+
+FS = "fs-0123456789abcdef0"
+
+
 @pytest.mark.parametrize(
     ("edit", "field", "words"),
     [
+        (volume(fileSystemId="efs"), "infrastructure.nats.volume.fileSystemId", "not a valid"),
+        (
+            volume(accessPointId="fsap-01234567", rootDirectory="/x"),
+            "infrastructure.nats.volume",
+            "leave out rootDirectory",
+        ),
+        (volume(transitEncryption=False, iam=True), "infrastructure.nats.volume", "transitEncryption"),
+        (volume(path="/elsewhere"), "containerDefinitions[1].command", "not on the volume"),
+        (
+            lambda d: volume()(d) or d["infrastructure"].update(rollout={"maximumPercent": 150}),
+            "infrastructure.rollout.maximumPercent",
+            "two tasks",
+        ),
+        (
+            infrastructure(
+                etcd={"endpoints": ["http://e:2379"], "volume": {"fileSystemId": FS}},
+            ),
+            "infrastructure.etcd",
+            "beside endpoints",
+        ),
+        (
+            infrastructure(
+                etcd={
+                    "taskDefinition": "taskdefs/etcd-nats.json",
+                    "volume": {"fileSystemId": FS, "path": "/etcd-data"},
+                },
+            ),
+            "containerDefinitions[0].command",
+            "add --data-dir",
+        ),
         (lambda d: d.update(componets=[]), "componets", "components"),
         (lambda d: prefill(d).update(replcias=1), "components[2].replcias", "replicas"),
         (lambda d: prefill(d).update(replicas="many"), "components[2].replicas", "many"),
@@ -317,6 +356,29 @@ def test_warnings_do_not_stop(folder: Path) -> None:
     told = " ".join(str(w) for w in load_graph(path, {}).warnings)
     for words in ("not pinned", "is replaced by the endpoint", "by queue depth alone"):
         assert words in told, told
+
+
+def test_a_volume_is_mounted_where_the_data_is_and_its_task_runs_alone(folder: Path) -> None:
+    graph = load(folder, volume(accessPointId="fsap-01234567", iam=True))
+    nats = graph.component("nats")
+    assert nats.template["volumes"] == [
+        {
+            "name": "ecs-dynamo-data",
+            "efsVolumeConfiguration": {
+                "fileSystemId": FS,
+                "transitEncryption": "ENABLED",
+                "authorizationConfig": {"iam": "ENABLED", "accessPointId": "fsap-01234567"},
+            },
+        }
+    ]
+    etcd, server = nats.template["containerDefinitions"]
+    assert server["mountPoints"] == [
+        {"sourceVolume": "ecs-dynamo-data", "containerPath": "/data", "readOnly": False}
+    ]
+    assert "mountPoints" not in etcd
+    assert (nats.rollout.minimum_healthy_percent, nats.rollout.maximum_percent) == (0, 100)
+    assert "volumes" not in graph.component("etcd").template
+    assert graph.component("etcd").rollout.maximum_percent == 200
 
 
 def test_secrets_become_references_and_variables_are_filled(folder: Path) -> None:

@@ -51,6 +51,28 @@ def test_the_first_match_is_used_and_a_tag_can_be_matched(tmp_path: Path) -> Non
     assert words(images, ContainerLaunch("c", "app:1.9")) == ("old",)
 
 
+def test_a_mounted_path_is_the_volumes_folder_and_no_rule_touches_it(tmp_path: Path) -> None:
+    images = table(
+        tmp_path, r"images: [{match: app, replace: [['/data\b.*', gone]], defaults: [--dir=d]}]"
+    )
+    container = ContainerLaunch(
+        "c",
+        "app",
+        command=("run", "/data/a", "--dir=/data", "/database", "x/data"),
+        environment={"STORE": "/data", "OTHER": "/data2"},
+        mounts=(("/data", Path("/efs/fs-1")),),
+    )
+    command = images.resolve(container, IP, Path("/scratch"))
+    assert command.words == ("run", "/efs/fs-1/a", "--dir=/efs/fs-1", "/database", "xgone")
+    assert command.environment == {"STORE": "/efs/fs-1", "OTHER": "/data2"}
+
+
+def test_defaults_are_added_where_the_command_lacks_them(tmp_path: Path) -> None:
+    images = table(tmp_path, "images: [{match: app, defaults: [--a=1, --b=2]}]")
+    given = ContainerLaunch("c", "app", command=("run", "--b", "9"))
+    assert words(images, given) == ("run", "--b", "9", "--a=1")
+
+
 def test_an_unknown_image_can_not_be_pulled(tmp_path: Path) -> None:
     images = table(tmp_path, "images: [{match: app}]")
     with pytest.raises(CannotPullContainerError, match=r"CannotPullContainerError.*other:1"):

@@ -212,3 +212,24 @@ def test_instances_pull_and_log_for_tasks_without_an_execution_role() -> None:
     assert {"PullImages", "WriteLogs"} <= sids
     # The infrastructure is on Fargate: no instance logs for it.
     assert "/ecs/dynamo/etcd-nats" not in json.dumps(document["instance-role.json"])
+
+
+def test_a_volume_with_iam_has_a_task_role() -> None:
+    graph = load_graph(EXAMPLE, ENVIRON).graph
+    efs = {
+        "fileSystemId": "fs-1",
+        "authorizationConfig": {"iam": "ENABLED", "accessPointId": "fsap-1"},
+    }
+    first, *rest = graph.components
+    template = {**first.template, "volumes": [{"name": "v", "efsVolumeConfiguration": efs}]}
+    graph = replace(graph, components=(replace(first, template=template), *rest))
+    found = render_iam(graph, "us-east-1", ACCOUNT)["infrastructure-task-role.json"]
+    (statement,) = found["Statement"]
+    assert statement["Resource"] == [
+        f"arn:aws:elasticfilesystem:us-east-1:{ACCOUNT}:file-system/fs-1"
+    ]
+    assert statement["Condition"]["StringEquals"] == {
+        "elasticfilesystem:AccessPointArn": (
+            f"arn:aws:elasticfilesystem:us-east-1:{ACCOUNT}:access-point/fsap-1"
+        )
+    }

@@ -1,0 +1,38 @@
+"""The rights that lasting infrastructure needs: only where the graph declares it. Pure.
+
+The Service Authorization Reference of Amazon EFS: a client's rights are bound to the file system,
+and to an access point by the condition key ``elasticfilesystem:AccessPointArn``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ecs_dynamo.model.graph import Graph, JsonObject
+from ecs_dynamo.planning.iam_base import Arns, Json, statement
+
+
+def _efs_volumes(graph: Graph) -> Iterator[JsonObject]:
+    for component in graph.components:
+        for volume in component.template.get("volumes", ()):
+            efs = volume.get("efsVolumeConfiguration")
+            if efs and efs.get("authorizationConfig", {}).get("iam") == "ENABLED":
+                yield efs
+
+
+def efs_statements(graph: Graph, arns: Arns) -> list[Json]:
+    """What the task role of etcd and NATS needs for volumes that grant access by IAM."""
+    made: list[Json] = []
+    for number, volume in enumerate(_efs_volumes(graph)):
+        point = volume["authorizationConfig"].get("accessPointId")
+        arn = arns.of("elasticfilesystem", f"access-point/{point}")
+        bound = {"StringEquals": {"elasticfilesystem:AccessPointArn": arn}} if point else {}
+        made.append(
+            statement(
+                f"MountVolume{number}",
+                ["elasticfilesystem:ClientMount", "elasticfilesystem:ClientWrite"],
+                [arns.of("elasticfilesystem", f"file-system/{volume['fileSystemId']}")],
+                **bound,
+            )
+        )
+    return made
