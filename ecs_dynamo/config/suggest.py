@@ -50,6 +50,10 @@ _REMEDIES: Final = {
     "too_short": "give at least one item",
 }
 _FIELD_REMEDIES: Final = {
+    "fileSystemId": "write the EFS file system's id: fs-0123456789abcdef0",
+    "accessPointId": "write the EFS access point's id: fsap-0123456789abcdef0",
+    "rootDirectory": "write a path that begins with /",
+    "path": "write a path that begins with /",
     "name": "use 1 to 63 lower-case letters, digits and dashes, a letter or digit at both ends",
     "namespace": "use letters, digits, underscores and dashes",
 }

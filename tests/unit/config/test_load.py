@@ -91,7 +91,11 @@ FS = "fs-0123456789abcdef0"
             "infrastructure.nats.volume",
             "leave out rootDirectory",
         ),
-        (volume(transitEncryption=False, iam=True), "infrastructure.nats.volume", "transitEncryption"),
+        (
+            volume(transitEncryption=False, iam=True),
+            "infrastructure.nats.volume",
+            "transitEncryption",
+        ),
         (volume(path="/elsewhere"), "containerDefinitions[1].command", "not on the volume"),
         (
             lambda d: volume()(d) or d["infrastructure"].update(rollout={"maximumPercent": 150}),
