@@ -7,12 +7,13 @@ import json
 import os
 import sys
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import nats
 import pytest
+from aiobotocore.session import AioSession
 from aiohttp import web
 
 from ecs_dynamo.discovery.etcd import open_etcd
@@ -32,7 +33,7 @@ from ecs_dynamo.signals.jetstream import JetStreamAdapter
 from ecs_dynamo.signals.planner import PlannerAdapter, acknowledge
 from ecs_dynamo.signals.prometheus import PrometheusAdapter
 from tests.integration.servers import answers, etcd_process, free_port, program, running
-from tests.integration.stack import until
+from tests.integration.stack import Stack, until
 from tests.unit.planning.graphs import component
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(60)]
@@ -266,3 +267,19 @@ async def test_cloudwatch() -> None:
         await CloudWatchAdapter().read(source, context(cloudwatch=refused))
     with pytest.raises(SignalError, match="no CloudWatch"):
         await CloudWatchAdapter().read(source, context())
+
+
+async def test_cloudwatch_over_the_wire(stack: Stack) -> None:
+    keys: Any = {"region_name": "us-east-1", "aws_access_key_id": "x", "aws_secret_access_key": "x"}
+    async with AioSession().create_client("cloudwatch", endpoint_url=stack.url, **keys) as own:
+        earlier = datetime.now(UTC) - timedelta(seconds=30)
+        point: Any = {"MetricName": "Waiting", "Value": 7.0, "Timestamp": earlier}
+        await own.put_metric_data(Namespace="Batch", MetricData=[point])
+
+    def watch(document: dict[str, Any]) -> None:
+        source = {"source": "cloudwatch", "namespace": "Batch", "metric": "Waiting"}
+        document["components"][2]["scaling"]["signals"] = [source]
+
+    stack.edit(watch)
+    (signal,) = (await stack.look()).snapshot.signals
+    assert (signal.component, signal.value, signal.source) == ("prefill", 7.0, "cloudwatch")
