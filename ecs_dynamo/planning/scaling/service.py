@@ -21,6 +21,8 @@ MAX_WORK_SECONDS = 600.0
 LEARNING = 0.1
 """The step of caution: an hour without late requests takes a quarter of it, ten late looks give
 it back."""
+AIM = 0.5
+"""The share of the declared misses that is aimed at: a look sees a queue, not each request."""
 MAX_CAUTION = 2.0
 PEAK_SECONDS = 86_400.0
 MIN_DONE = 5.0
@@ -76,9 +78,9 @@ def _memory(state: Service, elapsed: float) -> float:
 def _caution(service: Service, given: ScalingInput, depth: float, arrived: float) -> float:
     """The caution after this look: up where arrivals are late, slowly down where they are not.
 
-    Adaptive conformal inference (Gibbs and Candes 2021): with steps of (1 - miss) up and miss down,
-    the long-run share of late requests goes to ``miss`` whatever the traffic. It is an error
-    budget: what was attained above the target is spent, what was missed is made up for.
+    Adaptive conformal inference (Gibbs and Candes 2021): with steps of (1 - m) up and m down,
+    the long-run share of late looks goes to m (`AIM` of ``miss``) whatever the traffic. It is
+    an error budget: what was attained above the target is spent, what was missed is made up for.
     """
     mean = service.counts / service.ticks if service.ticks else 0.0
     each = service_seconds(service)
@@ -87,7 +89,7 @@ def _caution(service: Service, given: ScalingInput, depth: float, arrived: float
     slots = given.ready * given.spec.concurrency
     waiting = max(0.0, depth - slots)
     late = waiting * each > given.spec.target_queue_seconds * slots
-    step = LEARNING * min(arrived / mean, 4.0) * ((1.0 if late else 0.0) - given.spec.miss)
+    step = LEARNING * min(arrived / mean, 4.0) * ((1.0 if late else 0.0) - AIM * given.spec.miss)
     return min(max(service.caution + step, 0.0), MAX_CAUTION)
 
 
