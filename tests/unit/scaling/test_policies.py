@@ -474,7 +474,7 @@ def test_staffing_is_stable_and_monotone(
     assert servers_needed(load, service, wait + 1, miss, 1.0) <= servers
     assert servers_needed(load, service, wait, miss / 2, 1.0) >= servers
     part = staffing(load, service, wait, miss, 1.0)
-    assert load <= part <= servers < part + 1
+    assert load <= part <= servers < part + 1 + 1e-9  # A chance that is just the limit rounds.
     assert staffing(load * 1.001, service, wait, miss, 1.0) >= part - 1e-9
 
 

@@ -1,0 +1,146 @@
+"""Guards that no other test would miss: found by taking each away and seeing the suite pass."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import pytest
+
+from ecs_dynamo.model.plan import DeleteService, Endpoints, HoldService, ProtectTasks
+from ecs_dynamo.model.snapshot import Service, Task
+from ecs_dynamo.planning import down, plan
+from ecs_dynamo.planning.drain import spare_busy
+from ecs_dynamo.planning.handover import PROTECTION_MINUTES, tend_old_side
+from ecs_dynamo.planning.ports import plan_ports
+from ecs_dynamo.planning.retention import surplus
+from ecs_dynamo.planning.scene import Scene
+from ecs_dynamo.planning.wanted import Wanted
+from tests.unit.planning.graphs import graph
+from tests.unit.planning.test_parts import converged
+from tests.unit.planning.test_plan_properties import run_pass
+
+
+@pytest.mark.parametrize("tags", [{}, {"ecs-dynamo:graph": "somebody-elses"}])
+def test_what_lacks_the_graphs_tag_is_no_orphan_of_it(tags: Mapping[str, str]) -> None:
+    wanted = graph()
+    ecs, memory = converged(wanted)
+    ecs.graph = replace(
+        wanted, components=tuple(c for c in wanted.components if c.name != "prefill")
+    )
+    seen = ecs.snapshot()
+    assert isinstance(seen.orphans, tuple)
+    foreign = replace(seen, orphans=tuple(replace(o, tags=tags) for o in seen.orphans))
+    for made in (plan(ecs.graph, foreign, memory, ecs.now), down(ecs.graph, foreign)):
+        deleted = {a.service for a in made.actions if isinstance(a, DeleteService)}
+        assert "g-prefill" not in deleted
+    assert [type(a) for a in plan(ecs.graph, seen, memory, ecs.now).actions] == [DeleteService]
+
+
+def test_a_revision_in_use_or_good_outlives_the_number_that_is_kept() -> None:
+    arns = [f"arn:f:{n}" for n in (10, 9, 2, 1)]
+    assert surplus(arns, 2, {"arn:f:1"}) == ("arn:f:2",)
+    assert surplus(arns, 2, ()) == ("arn:f:1", "arn:f:2")
+    assert surplus(arns, 4, ()) == ()
+
+
+def test_who_becomes_idle_in_a_scale_in_is_released_at_once() -> None:
+    wanted = graph(prefill=2)
+    ecs, _ = converged(wanted)
+    for task in ecs.services["g-prefill"].tasks:
+        task.protected_until = ecs.now + 600
+    busy = ecs.services["g-prefill"].tasks[0].arn
+    ecs.busy = {busy}
+    seen = ecs.snapshot()
+    part = seen.components["prefill"]
+    assert isinstance(part.service, Service)
+    # Asked to be one, and two still run.
+    part = replace(part, service=replace(part.service, desired=1, running=2))
+    one = Wanted(wanted.component("prefill"), part, None, None, desired=1)
+    (freed,) = spare_busy(wanted, one, seen)
+    assert (freed.minutes, len(freed.tasks), busy in freed.tasks) == (None, 1, False)
+
+
+def test_endpoints_that_move_blame_no_revision() -> None:
+    """Going back would mean going back to endpoints that are gone."""
+    wanted = graph()
+    ecs, memory = converged(wanted)
+    ecs.mute_images.add("dynamo:1")  # Whatever starts from here on never registers.
+    ecs.kill("etcd-nats")
+    deadline = wanted.component("decode").rollout.progress_deadline_seconds
+    began = ecs.now
+    while ecs.now < began + 3 * deadline:
+        made = run_pass(ecs, wanted, memory, seconds=30.0)
+        memory = made.memory
+        assert not [a for a in made.actions if isinstance(a, HoldService)]
+    assert not made.converged
+
+
+def moving(old: list[Task], began: float) -> tuple[Wanted, Scene]:
+    """prefill is rolled to other endpoints since ``began``, and ``old`` are its old tasks."""
+    wanted = graph()
+    ecs, _ = converged(wanted)
+    seen = ecs.snapshot()
+    part = seen.components["prefill"]
+    assert isinstance(part.service, Service)
+    assert isinstance(part.tasks, tuple)
+    (own,) = part.tasks
+    (deployment,) = part.service.deployments
+    newer = f"{part.service.task_definition_arn}0"
+    tasks = tuple(replace(t, task_definition_arn=own.task_definition_arn) for t in old)
+    service = replace(
+        part.service,
+        task_definition_arn=newer,
+        deployments=(
+            replace(deployment, task_definition_arn=newer, created_at=seen.observed_at + began),
+        ),
+    )
+    part = replace(part, service=service, tasks=tasks)
+    seen = replace(seen, components={**seen.components, "prefill": part})
+    one = Wanted(wanted.component("prefill"), part, None, None, desired=1)
+    scene = Scene(
+        graph=wanted,
+        snapshot=seen,
+        endpoints=Endpoints(),
+        ports=plan_ports(wanted),
+        now=seen.observed_at,
+        infrastructure=(),
+        dependants=(one,),
+        failures={},
+        reasons={},
+        ready_since={},
+    )
+    return one, scene
+
+
+def prefill_task() -> tuple[Task, float]:
+    """prefill's only task on a converged graph, and the time there."""
+    ecs, _ = converged(graph())
+    seen = ecs.snapshot()
+    tasks = seen.components["prefill"].tasks
+    assert isinstance(tasks, tuple)
+    return tasks[0], seen.observed_at
+
+
+@pytest.mark.parametrize("serving_is_newer", [True, False])
+def test_after_two_moves_in_a_row_what_serves_no_more_makes_room(serving_is_newer: bool) -> None:
+    """Two protected old sides fill ECS's upper limit: without this nothing new would ever start."""
+    serving, now = prefill_task()
+    until = now + 60.0 * PROTECTION_MINUTES
+    serving = replace(
+        serving, protected_until=until, started_at=now - (10 if serving_is_newer else 500)
+    )
+    lost = replace(serving, arn="arn:lost", private_ip="10.9.9.9", started_at=now - 100)
+    one, scene = moving([serving, lost], began=-5.0)
+    (made,) = tend_old_side(scene, [one], over=False)
+    assert (made.tasks, made.minutes) == (("arn:lost",), None)
+
+
+@pytest.mark.parametrize("began", [-100.0, -100_000.0])
+def test_an_old_side_is_kept_no_longer_than_the_progress_deadline(began: float) -> None:
+    task, now = prefill_task()
+    ending = replace(task, protected_until=now + 60.0)
+    one, scene = moving([ending], began)
+    made = tend_old_side(scene, [one], over=False)
+    renewed = [a for a in made if isinstance(a, ProtectTasks) and a.minutes == PROTECTION_MINUTES]
+    assert bool(renewed) == (began == -100.0)
