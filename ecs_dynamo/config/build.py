@@ -191,6 +191,7 @@ def build_graph(spec: GraphSpec, built: list[Built], region: str | None) -> Grap
         external_nats=infra.nats.endpoints if infra.nats else (),
         tags=dict(spec.tags),
         capacity=_capacity(spec),
+        security=infra.security,
     )
 
 

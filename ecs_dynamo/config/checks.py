@@ -115,7 +115,8 @@ def _check_external_endpoints(spec: GraphSpec, document: Document, report: Repor
             path = ("infrastructure", name, "endpoints", index)
             if secret:
                 message = "a password in an endpoint would be readable in every task definition"
-                report.error(document, path, message, "use network rules, or TLS")
+                remedy = f"declare it as a secret in infrastructure.security.{name}"
+                report.error(document, path, message, remedy)
             elif not fine:
                 message = "this is not a URL with host and port"
                 report.error(document, path, message, f"write {schemes[0]}://host:port")

@@ -16,10 +16,11 @@ from pydantic import ValidationError
 from ecs_dynamo.config.build import build_components, build_graph
 from ecs_dynamo.config.checks import check_graph
 from ecs_dynamo.config.report import Report
+from ecs_dynamo.config.security_checks import check_security
 from ecs_dynamo.config.suggest import report_validation
 from ecs_dynamo.config.task_checks import check_tasks
 from ecs_dynamo.config.task_definitions import TaskDefinition, prepare
-from ecs_dynamo.config.variables import VariableError, Variables
+from ecs_dynamo.config.variables import SecretReference, VariableError, Variables
 from ecs_dynamo.config.yaml_lines import Document, FieldPath, read_document
 from ecs_dynamo.model.errors import InputError, Problem
 from ecs_dynamo.model.graph import Graph
@@ -65,6 +66,7 @@ def load_graph(path: Path, environ: Mapping[str, str]) -> LoadedGraph:
     check_graph(spec, document, report)
     built = build_components(spec, definitions, variables, document, report)
     check_tasks(spec, built, document, report)
+    check_security(spec, built, document, report)
     report.raise_errors()
     return LoadedGraph(
         graph=build_graph(spec, built, variables.region),
@@ -124,7 +126,10 @@ def _region(raw: Mapping[str, Any], variables: Variables) -> str | None:
 def _fill(
     value: Any, path: FieldPath, variables: Variables, document: Document, report: Report
 ) -> Any:
-    """Fill variables in, but for those of `variables` and of `env`, which may be secrets."""
+    """Fill variables in, but for those of `variables` and of `env`, which may be secrets.
+
+    In `infrastructure.security` a reference to a secret becomes what ECS takes for it.
+    """
     if path == ("variables",) or _is_env(path):
         return value
     if isinstance(value, dict):
@@ -133,6 +138,11 @@ def _fill(
         return [_fill(v, (*path, i), variables, document, report) for i, v in enumerate(value)]
     if isinstance(value, str):
         try:
+            if path[:2] == ("infrastructure", "security"):
+                found = variables.expand(value)
+                if isinstance(found, SecretReference):
+                    return found.value_from(variables.region, variables.account)
+                return found
             return variables.expand_text(value)
         except VariableError as error:
             report.error(document, path, str(error), error.remedy)

@@ -57,7 +57,7 @@ _FIELD_REMEDIES: Final = {
     "name": "use 1 to 63 lower-case letters, digits and dashes, a letter or digit at both ends",
     "namespace": "use letters, digits, underscores and dashes",
 }
-_PRIVATE: Final = frozenset({"env", "variables"})
+_PRIVATE: Final = frozenset({"env", "variables", "security"})
 """What is found under these is not repeated: it may be a secret."""
 
 

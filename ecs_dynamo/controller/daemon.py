@@ -119,7 +119,7 @@ class GraphLoop:
         self._wake = asyncio.Event()
         self._stopping = False
         self._reload = False
-        self._watches = Watches(file.graph.namespace, self.wake)
+        self._watches = Watches(file.graph.namespace, self.wake, lambda: reconciler.keys.current)
         self._lease = _lease(file.graph, reconciler, settings)
         self.leads = self._lease is None
 
@@ -287,7 +287,13 @@ def _lease(graph: Graph, reconciler: Reconciler, settings: Settings) -> Leadersh
                 f"{PREFIX}LEASE_TABLE",
             )
         )
-    return EtcdLease(graph.external_etcd, graph.name, holder, settings.lease_seconds)
+    return EtcdLease(
+        graph.external_etcd,
+        graph.name,
+        holder,
+        settings.lease_seconds,
+        connect=partial(reconciler.keys.open_etcd, graph.security),
+    )
 
 
 def _load(paths: Sequence[Path], environ: Mapping[str, str]) -> list[GraphFile]:

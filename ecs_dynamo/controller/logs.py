@@ -39,3 +39,5 @@ def configure_logging(settings: Settings, stream: TextIO | None = None) -> None:
     # Libraries log connection losses that the passes report in their own words.
     for name in ("aiobotocore", "botocore", "nats", "aiohttp.access", "grpc", "aetcd"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
+    # It warns of how nats-py closes TLS.
+    logging.getLogger("asyncio").setLevel(logging.ERROR)

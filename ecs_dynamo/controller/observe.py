@@ -13,11 +13,14 @@ from functools import partial
 
 from ecs_dynamo.aws.client import Aws
 from ecs_dynamo.aws.observe import RevisionCache, observe_ecs
+from ecs_dynamo.controller.keys import Keys
 from ecs_dynamo.discovery import probe, probe_all, read_registrations
+from ecs_dynamo.discovery.access import Access
 from ecs_dynamo.model.graph import Graph, Role
 from ecs_dynamo.model.plan import Endpoints
 from ecs_dynamo.model.snapshot import Observed, Probe, Registration, Snapshot, Unknown
 from ecs_dynamo.planning import probe_targets, resolve_endpoints
+from ecs_dynamo.planning.access import infrastructure_probes
 from ecs_dynamo.planning.endpoints import known_tasks, ready_urls
 from ecs_dynamo.planning.readiness import worker_urls
 from ecs_dynamo.signals import Meter
@@ -39,28 +42,35 @@ class Observation:
 class Observer:
     """Looks at one graph. It keeps only caches and the counters that rates are made from."""
 
-    def __init__(self, aws: Aws, cache: RevisionCache, timeout: float) -> None:
+    def __init__(self, aws: Aws, cache: RevisionCache, timeout: float, keys: Keys) -> None:
         self._aws = aws
         self._cache = cache
         self._timeout = timeout
+        self._keys = keys
         self._meter = Meter()
         self._workers = Workers()
 
     async def observe(self, graph: Graph, now: float) -> Observation:
         """Look at everything; what fails is `Unknown` in the snapshot, nothing is raised."""
-        ecs = await observe_ecs(self._aws, graph, now, self._timeout, self._cache)
+        ecs, access = await asyncio.gather(
+            observe_ecs(self._aws, graph, now, self._timeout, self._cache),
+            self._keys.read(graph.security),
+        )
         probed, external = await asyncio.gather(
-            self._probe(graph, ecs), self._probe_external(graph)
+            self._probe(graph, ecs, access), self._probe_external(graph, access)
         )
         seen = replace(probed, external=external)
         endpoints = resolve_endpoints(graph, seen)
-        seen = replace(seen, registrations=await self._registrations(graph, endpoints))
+        if any(p.refused for p in infrastructure_probes(seen)):
+            self._keys.refused()
+        seen = replace(seen, registrations=await self._registrations(graph, endpoints, access))
         urls = worker_urls(graph, seen)
         measured, own = await asyncio.gather(
             self._meter.measure(
                 graph,
                 frontend_urls=ready_urls(graph, seen, Role.FRONTEND),
                 endpoints=endpoints,
+                access=access,
                 cloudwatch=partial(self._aws.call, "cloudwatch", "GetMetricData"),
                 now=now,
                 timeout=PROBE_SECONDS,
@@ -73,12 +83,12 @@ class Observer:
         )
         return Observation(measured_too, measured.problems)
 
-    async def _probe(self, graph: Graph, ecs: Snapshot) -> Snapshot:
+    async def _probe(self, graph: Graph, ecs: Snapshot, access: Access) -> Snapshot:
         targets: dict[tuple[str, Role], str] = {}
         for component in graph.components:
             tasks = known_tasks(ecs.components[component.name])
             targets |= probe_targets(graph, component, tasks)
-        answers = await probe_all(targets, PROBE_SECONDS)
+        answers = await probe_all(targets, PROBE_SECONDS, access)
         components = {
             name: replace(
                 seen,
@@ -92,15 +102,17 @@ class Observer:
         }
         return replace(ecs, components=components)
 
-    async def _probe_external(self, graph: Graph) -> dict[str, Probe]:
+    async def _probe_external(self, graph: Graph, access: Access) -> dict[str, Probe]:
         asked = [(Role.ETCD, url) for url in graph.external_etcd]
         asked += [(Role.NATS, url) for url in graph.external_nats]
-        answers = await asyncio.gather(*(probe(role, url, PROBE_SECONDS) for role, url in asked))
+        answers = await asyncio.gather(
+            *(probe(role, url, PROBE_SECONDS, access) for role, url in asked)
+        )
         return {url: answer for (_, url), answer in zip(asked, answers, strict=True)}
 
     async def _registrations(
-        self, graph: Graph, endpoints: Endpoints
+        self, graph: Graph, endpoints: Endpoints, access: Access
     ) -> Observed[tuple[Registration, ...]]:
         if endpoints.etcd is None:
             return Unknown("no etcd replica answers")
-        return await read_registrations(endpoints.etcd, graph.namespace, PROBE_SECONDS)
+        return await read_registrations(endpoints.etcd, graph.namespace, PROBE_SECONDS, access.etcd)

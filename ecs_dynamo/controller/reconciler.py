@@ -18,12 +18,14 @@ from ecs_dynamo.aws.client import Aws, AwsOptions, open_aws
 from ecs_dynamo.aws.execute import ActionResult, Executor
 from ecs_dynamo.aws.observe import RevisionCache
 from ecs_dynamo.config import Settings
+from ecs_dynamo.controller.keys import Keys
 from ecs_dynamo.controller.observe import Observer
 from ecs_dynamo.controller.task_events import NOTICE_SECONDS
 from ecs_dynamo.model.graph import Graph
 from ecs_dynamo.model.plan import Memory, Plan
 from ecs_dynamo.model.snapshot import Notice, Snapshot, Unknown
 from ecs_dynamo.planning import down, plan
+from ecs_dynamo.planning.credentials import is_secret
 from ecs_dynamo.planning.scaling.planner import planner_reached
 from ecs_dynamo.signals.base import SignalError
 from ecs_dynamo.signals.planner import acknowledge
@@ -84,7 +86,8 @@ class Reconciler:
         self.aws = aws
         self._clock = clock
         cache = RevisionCache()
-        self._observer = Observer(aws, cache, settings.observe_timeout_seconds)
+        self.keys = Keys(aws)
+        self._observer = Observer(aws, cache, settings.observe_timeout_seconds, self.keys)
         self._executor = Executor(aws, graph.name, cache, time.monotonic)
         self._memory = Memory(started_at=clock())
         self._ids = itertools.count(1)
@@ -153,7 +156,9 @@ class Reconciler:
             return
         url = etcd.split(",")[0]
         try:
-            decision = await acknowledge(url, self.graph.namespace, ACKNOWLEDGE_SECONDS)
+            decision = await acknowledge(
+                url, self.graph.namespace, ACKNOWLEDGE_SECONDS, self.keys.current.etcd
+            )
         except SignalError as error:
             _log.warning("planner not told", error=str(error))
             return
@@ -184,11 +189,14 @@ class Reconciler:
 def services_needed(graph: Graph, settings: Settings) -> tuple[str, ...]:
     """The AWS APIs that passes over ``graph`` call."""
     sources = {s.source for c in graph.components if c.scaling for s in c.scaling.signals}
+    secrets = graph.security.references()
     more = [
         name
         for name, used in (
             ("cloudwatch", "cloudwatch" in sources),
             ("dynamodb", settings.lease_table is not None),
+            ("secretsmanager", any(is_secret(r) for r in secrets)),
+            ("ssm", not all(is_secret(r) for r in secrets)),
             ("autoscaling", bool(graph.capacity.auto_scaling_groups)),
         )
         if used

@@ -16,31 +16,48 @@ from urllib.parse import urlsplit
 
 import aetcd
 
+from ecs_dynamo.discovery.access import OPEN, AccessRefusedError, EtcdAccess
+from ecs_dynamo.discovery.etcd_client import make_client
 from ecs_dynamo.model.snapshot import Observed, Registration, Unknown
 
 INSTANCES = "v1/instances"
+REFUSALS = (
+    "authentication failed",
+    "invalid auth token",
+    "user name is empty",
+    "permission denied",
+    "handshake failed",
+    "CERTIFICATE_VERIFY_FAILED",
+    "certificate",
+)
+"""What etcd and gRPC say to those who are not let in, or would not go in."""
 ALIVE_SECONDS = 2.0
 """How often a watch makes sure that its server is still there: a dead one sends nothing."""
 
 
 @asynccontextmanager
-async def open_etcd(url: str, timeout: float) -> AsyncIterator[Any]:
-    """A client of the one server at ``url``. ConnectionError where it can not be reached."""
+async def open_etcd(url: str, timeout: float, access: EtcdAccess = OPEN.etcd) -> AsyncIterator[Any]:
+    """A client of the one server at ``url``.
+
+    ConnectionError where it can not be reached, AccessRefusedError where it lets nobody in who has
+    ``access``.
+    """
     parts = urlsplit(url)
-    client = aetcd.Client(
-        host=parts.hostname or "",
-        port=parts.port or 2379,
-        timeout=max(1, round(timeout)),
-        connect_wait_timeout=max(1, round(timeout)),
-        # Endpoints are private addresses: a proxy from the environment can not reach them.
-        options={"grpc.enable_http_proxy": 0},
+    client = make_client(
+        parts.hostname or "",
+        parts.port or 2379,
+        max(1, round(timeout)),
+        access,
+        secure=parts.scheme == "https",
     )
     try:
         async with asyncio.timeout(timeout):
             await client.connect()
         yield client
     except (aetcd.ClientError, TimeoutError, OSError) as error:
-        raise ConnectionError(f"{url}: {str(error) or type(error).__name__}") from None
+        text = f"{url}: {str(error) or type(error).__name__}"
+        refused = any(word in text for word in REFUSALS)
+        raise (AccessRefusedError if refused else ConnectionError)(text) from None
     finally:
         try:
             async with asyncio.timeout(1.0):
@@ -49,10 +66,17 @@ async def open_etcd(url: str, timeout: float) -> AsyncIterator[Any]:
             pass  # It is given up either way.
 
 
-async def check_etcd(url: str, timeout: float) -> str:
-    """A linearizable read, which needs a quorum, as `etcdctl endpoint health` makes it."""
-    async with open_etcd(url, timeout) as client, asyncio.timeout(timeout):
-        await client.get(b"health")
+async def check_etcd(url: str, timeout: float, access: EtcdAccess = OPEN.etcd) -> str:
+    """A linearizable read, which needs a quorum, as `etcdctl endpoint health` makes it.
+
+    As for that, a user who may not read this key has been answered by a healthy server.
+    """
+    async with open_etcd(url, timeout, access) as client, asyncio.timeout(timeout):
+        try:
+            await client.get(b"health")
+        except aetcd.ClientError as error:
+            if "permission denied" not in str(error):
+                raise
     return "answers a linearizable read"
 
 
@@ -81,14 +105,14 @@ def _address(value: bytes) -> str | None:
 
 
 async def read_registrations(
-    etcd_url: str, namespace: str, timeout: float
+    etcd_url: str, namespace: str, timeout: float, access: EtcdAccess = OPEN.etcd
 ) -> Observed[tuple[Registration, ...]]:
     """The instances registered in ``namespace``; `Unknown` where no server of the list answers."""
     reasons: list[str] = []
     prefix = f"{INSTANCES}/{namespace}/".encode()
     for url in etcd_url.split(","):
         try:
-            async with open_etcd(url, timeout) as client, asyncio.timeout(timeout):
+            async with open_etcd(url, timeout, access) as client, asyncio.timeout(timeout):
                 found = await client.get_prefix(prefix)
         except ConnectionError as error:
             reasons.append(str(error))
@@ -98,13 +122,18 @@ async def read_registrations(
     return Unknown("; ".join(reasons))
 
 
-async def watch_instances(etcd_url: str, namespace: str, on_change: Callable[[], None]) -> None:
+async def watch_instances(
+    etcd_url: str,
+    namespace: str,
+    on_change: Callable[[], None],
+    access: EtcdAccess = OPEN.etcd,
+) -> None:
     """Call ``on_change`` whenever an instance comes or goes, until cancelled.
 
     ConnectionError when the server is gone; the caller re-arms.
     """
     url = etcd_url.split(",")[0]
-    async with open_etcd(url, ALIVE_SECONDS) as client:
+    async with open_etcd(url, ALIVE_SECONDS, access) as client:
         watch = await client.watch_prefix(f"{INSTANCES}/{namespace}/".encode())
 
         async def follow() -> None:

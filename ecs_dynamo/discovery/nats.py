@@ -5,13 +5,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from typing import Any
 
 import nats
-from nats.aio.client import Client
+from nats.aio.client import Client, RawCredentials
 from nats.errors import Error as NatsError
+from nkeys import NkeysError
+
+from ecs_dynamo.discovery.access import OPEN, AccessRefusedError, NatsAccess
 
 CONNECT_SECONDS = 3.0
 CLOSE_SECONDS = 1.0
+REFUSALS = ("authorization violation", "authentication", "certificate", "ssl", "tls")
+"""What NATS and the TLS library say to those who are not let in, or would not go in."""
 
 
 async def _ignore(_: Exception) -> None:
@@ -20,13 +26,29 @@ async def _ignore(_: Exception) -> None:
 
 @asynccontextmanager
 async def open_nats(
-    url: str, timeout: float, on_disconnect: Callable[[], None] = lambda: None
+    url: str,
+    timeout: float,
+    access: NatsAccess = OPEN.nats,
+    on_disconnect: Callable[[], None] = lambda: None,
 ) -> AsyncIterator[Client]:
-    """A connection that is never re-made by itself. ConnectionError where there is none."""
+    """A connection that is never re-made by itself.
+
+    ConnectionError where there is none, AccessRefusedError where the server lets nobody in who has
+    ``access``.
+    """
 
     async def disconnected() -> None:
         on_disconnect()
 
+    options: dict[str, Any] = {
+        "user": access.username,
+        "password": access.password,
+        "token": access.token,
+        "nkeys_seed_str": access.nkey,
+        "user_credentials": access.credentials and RawCredentials(access.credentials),
+    }
+    if url.startswith("tls://"):
+        options["tls"] = access.tls.context()
     try:
         async with asyncio.timeout(timeout):
             client = await nats.connect(
@@ -37,9 +59,16 @@ async def open_nats(
                 error_cb=_ignore,
                 disconnected_cb=disconnected,
                 closed_cb=disconnected,
+                **{name: value for name, value in options.items() if value is not None},
             )
     except (NatsError, TimeoutError, OSError) as error:
-        raise ConnectionError(f"{url}: {str(error) or type(error).__name__}") from None
+        text = f"{url}: {str(error) or type(error).__name__}"
+        refused = any(word in text.lower() for word in REFUSALS)
+        raise (AccessRefusedError if refused else ConnectionError)(text) from None
+    except (NkeysError, ValueError) as error:
+        # Without its text, which may show what was declared.
+        what = f"the declared nkey or credentials can not be used ({type(error).__name__})"
+        raise AccessRefusedError(f"{url}: {what}") from None
     try:
         yield client
     finally:
@@ -48,9 +77,9 @@ async def open_nats(
                 await client.close()
 
 
-async def check_nats(url: str, timeout: float) -> str:
+async def check_nats(url: str, timeout: float, access: NatsAccess = OPEN.nats) -> str:
     """A round trip through the server, and whether JetStream is on."""
-    async with open_nats(url, timeout) as client:
+    async with open_nats(url, timeout, access) as client:
         try:
             async with asyncio.timeout(timeout):
                 await client.flush()
@@ -64,10 +93,12 @@ async def check_nats(url: str, timeout: float) -> str:
         return f"answers; JetStream has {account.streams} streams, {account.consumers} consumers"
 
 
-async def watch_nats(nats_url: str, on_change: Callable[[], None]) -> None:
+async def watch_nats(
+    nats_url: str, on_change: Callable[[], None], access: NatsAccess = OPEN.nats
+) -> None:
     """Keep a connection until cancelled; ConnectionError, and ``on_change``, when it is lost."""
     lost = asyncio.Event()
-    async with open_nats(nats_url, CONNECT_SECONDS, lost.set):
+    async with open_nats(nats_url, CONNECT_SECONDS, access, lost.set):
         await lost.wait()
         on_change()
     raise ConnectionError(f"{nats_url}: connection lost")

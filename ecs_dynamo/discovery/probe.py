@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 import aiohttp
 
+from ecs_dynamo.discovery.access import OPEN, Access, AccessRefusedError
 from ecs_dynamo.discovery.etcd import check_etcd
 from ecs_dynamo.discovery.nats import check_nats
 from ecs_dynamo.model.graph import Role
@@ -29,19 +30,23 @@ async def _check_frontend(url: str, timeout: float) -> tuple[str, ...]:
     return tuple(sorted(str(model["id"]) for model in listed.get("data", ())))
 
 
-async def probe(role: Role, url: str, timeout: float) -> Probe:
+async def probe(role: Role, url: str, timeout: float, access: Access = OPEN) -> Probe:
     """The answer of one replica; never raises for one that does not answer."""
+    if access.problem is not None and role in (Role.ETCD, Role.NATS):
+        return Probe(url, False, access.problem, refused=True)
     try:
         match role:
             case Role.ETCD:
-                return Probe(url, True, await check_etcd(url, timeout))
+                return Probe(url, True, await check_etcd(url, timeout, access.etcd))
             case Role.NATS:
-                return Probe(url, True, await check_nats(url, timeout))
+                return Probe(url, True, await check_nats(url, timeout, access.nats))
             case Role.FRONTEND:
                 models = await _check_frontend(url, timeout)
                 return Probe(url, True, f"serves {', '.join(models) or 'no model'}", models)
             case _:
                 raise ValueError(f"no health check for the role {role}")
+    except AccessRefusedError as error:
+        return Probe(url, False, str(error), refused=True)
     except (ConnectionError, TimeoutError, aiohttp.ClientError, OSError) as error:
         return Probe(url, False, str(error) or type(error).__name__)
     except (KeyError, TypeError, AttributeError) as error:
@@ -49,14 +54,14 @@ async def probe(role: Role, url: str, timeout: float) -> Probe:
 
 
 async def probe_all(
-    targets: Mapping[tuple[str, Role], str], timeout: float
+    targets: Mapping[tuple[str, Role], str], timeout: float, access: Access = OPEN
 ) -> dict[tuple[str, Role], Probe]:
     """Probe every target (task ARN and role -> URL) at once."""
     gate = asyncio.Semaphore(AT_ONCE)
 
     async def one(role: Role, url: str) -> Probe:
         async with gate:
-            return await probe(role, url, timeout)
+            return await probe(role, url, timeout, access)
 
     answers = await asyncio.gather(*(one(role, url) for (_, role), url in targets.items()))
     return dict(zip(targets, answers, strict=True))

@@ -7,6 +7,7 @@ a container instance's private IP gets one that answers.
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 from typing import Any
 
@@ -114,10 +115,12 @@ class Moto:
             if ":secretsmanager:" in reference:
                 # arn:...:secret:name-suffix[:json-key:stage:version]
                 parts = reference.split(":")
+                key, stage, version = [*parts[7:], "", "", ""][:3]
+                asked = {"VersionStage": stage, "VersionId": version}
                 value = self.client("secretsmanager").get_secret_value(
-                    SecretId=":".join(parts[:7])
+                    SecretId=":".join(parts[:7]), **{n: v for n, v in asked.items() if v}
                 )["SecretString"]
-                return str(value)
+                return str(json.loads(value)[key] if key else value)
             name = reference.split(":parameter", 1)[-1] if ":ssm:" in reference else reference
             answer = self.client("ssm").get_parameter(Name=name, WithDecryption=True)
             return str(answer["Parameter"]["Value"])

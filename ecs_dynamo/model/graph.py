@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Any
 
 from ecs_dynamo.model.capacity_spec import CapacityProviderItem, CapacitySpec, PlacementSpec
+from ecs_dynamo.model.security_spec import SecuritySpec
 from ecs_dynamo.model.spec import LaunchType, NetworkSpec, RolloutSpec, RuntimeSpec, ScalingSpec
 
 JsonObject = Mapping[str, Any]
@@ -119,6 +120,8 @@ class Graph:
     tags: Mapping[str, str] = field(default_factory=dict)
     capacity: CapacitySpec = field(default_factory=CapacitySpec)
     """Its Auto Scaling groups have their cluster filled in."""
+    security: SecuritySpec = field(default_factory=SecuritySpec)
+    """How etcd and NATS are reached, by references to secrets."""
 
     def component(self, name: str) -> Component:
         """The component called ``name``; KeyError where there is none."""

@@ -198,12 +198,14 @@ class Probe:
     """The answer of one replica to a health check at ``url``.
 
     For a frontend ``models`` lists what it serves (``/v1/models``); for others it is empty.
+    ``refused``: the server is there, but did not let the daemon in.
     """
 
     url: str
     healthy: bool
     detail: str = ""
     models: tuple[str, ...] = ()
+    refused: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from ecs_dynamo.model.capacity_spec import (
     check_providers,
 )
 from ecs_dynamo.model.infrastructure_spec import VolumeSpec
+from ecs_dynamo.model.security_spec import SecuritySpec
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
 Percent = Annotated[int, Field(ge=0, le=200)]
@@ -234,6 +235,7 @@ class InfrastructureSpec(SpecModel):
     nats: InfraServiceSpec | None = None
     launch_type: LaunchType = LaunchType.FARGATE
     rollout: RolloutSpec = RolloutSpec()
+    security: SecuritySpec = SecuritySpec()
 
     @model_validator(mode="after")
     def _together_or_apart(self) -> Self:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ecs_dynamo.planning import handover, rollout
+from ecs_dynamo.planning.access import infrastructure_probes
 from ecs_dynamo.planning.canary import canary
 from ecs_dynamo.planning.changes import Draft, create_service, update_service
 from ecs_dynamo.planning.endpoints import endpoints_complete, injected_endpoints
@@ -78,9 +79,11 @@ def _wait_for_endpoints(draft: Draft, scene: Scene) -> None:
         )
         if needed and value is None
     ]
+    refused = sorted({p.detail for p in infrastructure_probes(scene.snapshot) if p.refused})
+    why = f" ({'; '.join(refused)})" if refused else ""
     for one in scene.dependants:
         if one.service is None:
-            draft.wait(one.component.name, f"waiting for a ready {' and '.join(missing)}")
+            draft.wait(one.component.name, f"waiting for a ready {' and '.join(missing)}{why}")
 
 
 def _roll(draft: Draft, scene: Scene, one: Wanted, may_roll: bool, moves: bool, why: str) -> None:

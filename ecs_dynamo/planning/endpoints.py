@@ -43,8 +43,8 @@ def address_of(component: Component, task: Task, container_port: int) -> tuple[s
 
 def _url(graph: Graph, component: Component, task: Task, role: Role) -> str | None:
     port, scheme = {
-        Role.ETCD: (ETCD_CLIENT_PORT, "http"),
-        Role.NATS: (NATS_CLIENT_PORT, "nats"),
+        Role.ETCD: (ETCD_CLIENT_PORT, "https" if graph.security.etcd.tls else "http"),
+        Role.NATS: (NATS_CLIENT_PORT, "tls" if graph.security.nats.tls else "nats"),
         Role.FRONTEND: (graph.runtime.frontend_port, "http"),
     }[role]
     address = address_of(component, task, port)

@@ -15,6 +15,7 @@ from ecs_dynamo.planning.iam_base import Arns, Json, document, statement
 from ecs_dynamo.planning.iam_capacity import capacity_reads, capacity_statements
 from ecs_dynamo.planning.iam_doctor import doctor_statements
 from ecs_dynamo.planning.iam_infrastructure import efs_statements
+from ecs_dynamo.planning.iam_security import read_statements
 from ecs_dynamo.planning.iam_tasks import execution_policies, graph_roles, instance_policy
 
 Documents = Mapping[str, Json]
@@ -141,6 +142,7 @@ def daemon_policy(
                 "ReadEvents", ["sqs:DeleteMessage", "sqs:ReceiveMessage"], [arns.of("sqs", queue)]
             )
         )
+    statements += read_statements(graph.security.references(), arns)
     roles = graph_roles(graph)
     if roles:
         statements.append(

@@ -5,12 +5,13 @@ from __future__ import annotations
 from ecs_dynamo.model.graph import Graph
 from ecs_dynamo.planning.capacity import gpus_of
 from ecs_dynamo.planning.iam_base import Arns, Json, statement
+from ecs_dynamo.planning.iam_security import reference_arns
 from ecs_dynamo.planning.iam_tasks import (
     containers_of,
     ecr_repository,
     graph_roles,
     logs_anywhere,
-    secret_arns,
+    task_references,
 )
 
 
@@ -57,7 +58,9 @@ def doctor_statements(graph: Graph, arns: Arns) -> list[Json]:
         made.append(statement("FindImages", ["ecr:DescribeImages"], repositories))
     if logs_anywhere(graph.components):
         made.append(statement("FindLogGroups", ["logs:DescribeLogGroups"], ["*"]))
-    secrets, parameters = secret_arns(graph.components, arns)
+    references = task_references(graph.components, graph.security)
+    references |= set(graph.security.references())
+    secrets, parameters = reference_arns(references, arns)
     if secrets:
         made.append(statement("FindSecrets", ["secretsmanager:DescribeSecret"], secrets))
     if parameters:

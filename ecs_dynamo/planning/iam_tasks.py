@@ -12,7 +12,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ecs_dynamo.model.graph import Component, Graph
+from ecs_dynamo.model.security_spec import SecuritySpec
+from ecs_dynamo.planning.credentials import secret_variables
 from ecs_dynamo.planning.iam_base import Arns, Json, document, statement
+from ecs_dynamo.planning.iam_security import read_statements
 
 _ECR = re.compile(
     r"(?P<account>\d{12})\.dkr[.-]ecr(?:-fips)?\.(?P<region>[a-z0-9-]+)\."
@@ -106,18 +109,13 @@ def logs_anywhere(components: Iterable[Component]) -> bool:
     )
 
 
-def secret_arns(components: Iterable[Component], arns: Arns) -> tuple[list[str], list[str]]:
-    """ARNs (of secrets, of parameters) that ECS reads for the components' tasks."""
-    secrets, parameters = set(), set()
-    for reference in {r for c in components for r in secret_values(c)}:
-        if ":secretsmanager:" in reference:
-            # AWS adds six random characters to a secret's name in its ARN.
-            secrets.add(":".join(reference.split(":")[:7]) + "*")
-        elif reference.startswith("arn:"):
-            parameters.add(reference)
-        else:
-            parameters.add(arns.of("ssm", f"parameter/{reference.lstrip('/')}"))
-    return sorted(secrets), sorted(parameters)
+def task_references(components: Iterable[Component], security: SecuritySpec) -> set[str]:
+    """The references that ECS resolves for the components' tasks, injected ones included."""
+    components = list(components)
+    found = {r for c in components for r in secret_values(c)}
+    if any(not c.is_infrastructure for c in components):
+        found |= set(secret_variables(security).values())
+    return found
 
 
 def _files(components: Iterable[Component]) -> list[Json]:
@@ -136,17 +134,20 @@ def _files(components: Iterable[Component]) -> list[Json]:
     ]
 
 
-def execution_policy(components: Iterable[Component], region: str, account: str) -> Json:
+def execution_policy(
+    components: Iterable[Component], security: SecuritySpec, region: str, account: str
+) -> Json:
     """What ECS needs to start the tasks: the very images, log groups and secrets referred to."""
     arns = Arns(region, account)
     components = list(components)
-    statements = [*_pulling(components, arns), *_logging(components, arns)]
-    secrets, parameters = secret_arns(components, arns)
-    if secrets:
-        statements.append(statement("ReadSecrets", ["secretsmanager:GetSecretValue"], secrets))
-    if parameters:
-        statements.append(statement("ReadParameters", ["ssm:GetParameters"], parameters))
-    return document([*statements, *_files(components)])
+    return document(
+        [
+            *_pulling(components, arns),
+            *_logging(components, arns),
+            *read_statements(task_references(components, security), arns),
+            *_files(components),
+        ]
+    )
 
 
 def execution_policies(graph: Graph, region: str, account: str) -> dict[str, Json]:
@@ -158,9 +159,11 @@ def execution_policies(graph: Graph, region: str, account: str) -> dict[str, Jso
             by_role.setdefault(str(role), []).append(component)
     if len(by_role) < 2:
         users = [component for used in by_role.values() for component in used]
-        return {"execution-role.json": execution_policy(users, region, account)}
+        return {"execution-role.json": execution_policy(users, graph.security, region, account)}
     return {
-        f"execution-role-{role.rsplit('/', 1)[-1]}.json": execution_policy(users, region, account)
+        f"execution-role-{role.rsplit('/', 1)[-1]}.json": execution_policy(
+            users, graph.security, region, account
+        )
         for role, users in sorted(by_role.items())
     }
 

@@ -13,6 +13,7 @@ from ecs_dynamo.model.graph import Component, Graph
 from ecs_dynamo.model.plan import DeleteService, Endpoints, Memory, Plan
 from ecs_dynamo.model.snapshot import Snapshot, Unknown
 from ecs_dynamo.planning import handover
+from ecs_dynamo.planning.access import state_access
 from ecs_dynamo.planning.capacity_plan import plan_capacity
 from ecs_dynamo.planning.changes import Draft
 from ecs_dynamo.planning.conditions import (
@@ -148,6 +149,7 @@ def plan(graph: Graph, snapshot: Snapshot, memory: Memory, now: float) -> Plan:
         book, wanted, replicas, obstacles, given_up, draft.waits, busy, capacity.shortages
     )
     state_endpoints(book, moved, endpoints)
+    state_access(book, graph, snapshot)
     state_signals(book, graph.components, decisions, snapshot.signals, now)
     conditions = book.all()
     return Plan(

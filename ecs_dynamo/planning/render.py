@@ -21,6 +21,7 @@ from ecs_dynamo.model.graph import (
     JsonObject,
 )
 from ecs_dynamo.model.plan import Endpoints
+from ecs_dynamo.planning.credentials import add_secrets, path_variables
 from ecs_dynamo.planning.endpoints import ETCD_VARIABLE, NATS_VARIABLE
 from ecs_dynamo.planning.ports import SYSTEM_PORT_VARIABLE
 
@@ -136,11 +137,15 @@ def render(
     if component.is_infrastructure:
         return content
     needy = needy_containers(content)
-    defaults = runtime_environment(graph, component, system_port)
+    defaults = {
+        **runtime_environment(graph, component, system_port),
+        **path_variables(graph.security),
+    }
     for container in content.get("containerDefinitions", ()):
         if container["name"] not in needy:
             continue
         container["environment"] = _environment(container, endpoints, defaults)
+        add_secrets(container, graph.security)
         for key in ("command", "entryPoint"):
             if key in container:
                 container[key] = [fill_placeholders(word, endpoints) for word in container[key]]

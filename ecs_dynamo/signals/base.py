@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from ecs_dynamo.discovery.access import OPEN, Access
 from ecs_dynamo.model.graph import Component
 from ecs_dynamo.model.plan import Endpoints
 from ecs_dynamo.model.snapshot import Signal
@@ -31,6 +32,7 @@ class SignalContext:
     cloudwatch: CloudWatchCall | None
     now: float
     timeout: float
+    access: Access = OPEN
 
 
 class Adapter(Protocol):

@@ -14,6 +14,7 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from ecs_dynamo.discovery.access import OPEN, EtcdAccess
 from ecs_dynamo.discovery.etcd import open_etcd
 from ecs_dynamo.model.graph import Role
 from ecs_dynamo.model.snapshot import Signal
@@ -44,10 +45,10 @@ class _Keys:
         return self.values.get(DECISION_KEY, -1)
 
 
-async def _read(url: str, namespace: str, timeout: float) -> _Keys:
+async def _read(url: str, namespace: str, timeout: float, access: EtcdAccess) -> _Keys:
     prefix = _prefix(namespace)
     try:
-        async with open_etcd(url, timeout) as client, asyncio.timeout(timeout):
+        async with open_etcd(url, timeout, access) as client, asyncio.timeout(timeout):
             found = await client.get_prefix(prefix.encode())
     except ConnectionError as error:
         raise SignalError(str(error)) from None
@@ -73,7 +74,9 @@ class PlannerAdapter:
         url = context.endpoints.etcd
         if url is None:
             raise SignalError("no etcd replica answers")
-        keys = await _read(url.split(",")[0], context.namespace, context.timeout)
+        keys = await _read(
+            url.split(",")[0], context.namespace, context.timeout, context.access.etcd
+        )
         if keys.decision < 0:
             raise SignalError("Dynamo's planner has published no decision")
         key = next((COUNT_KEYS[r] for r in COUNT_KEYS if r in context.component.roles), None)
@@ -91,15 +94,17 @@ class PlannerAdapter:
         )
 
 
-async def acknowledge(url: str, namespace: str, timeout: float) -> int | None:
+async def acknowledge(
+    url: str, namespace: str, timeout: float, access: EtcdAccess = OPEN.etcd
+) -> int | None:
     """Tell the planner that its newest decision is reached; the id, None where there is none."""
-    keys = await _read(url, namespace, timeout)
+    keys = await _read(url, namespace, timeout, access)
     if keys.decision < 0:
         return None
     if keys.values.get(ACKNOWLEDGED_KEY) == keys.decision:
         return keys.decision
     try:
-        async with open_etcd(url, timeout) as client, asyncio.timeout(timeout):
+        async with open_etcd(url, timeout, access) as client, asyncio.timeout(timeout):
             key = f"{_prefix(namespace)}{ACKNOWLEDGED_KEY}"
             value = str(keys.decision).encode()
             await client.put(key.encode(), value, lease=keys.lease or None)

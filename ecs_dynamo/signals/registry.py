@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
+from ecs_dynamo.discovery.access import OPEN, Access
 from ecs_dynamo.model.graph import Graph
 from ecs_dynamo.model.plan import Endpoints
 from ecs_dynamo.model.snapshot import Observed, Signal, Unknown
@@ -73,6 +74,7 @@ class Meter:
         cloudwatch: CloudWatchCall | None,
         now: float,
         timeout: float,
+        access: Access = OPEN,
     ) -> Measurement:
         """Measure all; ``timeout`` seconds bound each. Never raises for a source."""
         asked = [
@@ -84,7 +86,14 @@ class Meter:
             self._one(
                 source,
                 SignalContext(
-                    component, graph.namespace, frontend_urls, endpoints, cloudwatch, now, timeout
+                    component,
+                    graph.namespace,
+                    frontend_urls,
+                    endpoints,
+                    cloudwatch,
+                    now,
+                    timeout,
+                    access,
                 ),
             )
             for component, _, source in asked

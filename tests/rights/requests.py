@@ -7,6 +7,7 @@ call (``iam:PassRole``, tagging on creation), the IAM pages of the ECS developer
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -201,6 +202,8 @@ def _principal(action: str, parameters: Json, world: World) -> Iterable[AccessRe
 def _secret(action: str, parameters: Json, world: World) -> Iterable[AccessRequest]:
     name = parameters["SecretId"]
     arn = name if name.startswith("arn:") else world.arn("secretsmanager", f"secret:{name}")
+    if not re.search(r"-[A-Za-z0-9]{6}$", arn):
+        arn += "-AbC123"  # The secret's own ARN is checked, which ends so.
     yield AccessRequest(action, arn)
 
 
@@ -244,6 +247,7 @@ BUILDERS: Mapping[str, Builder] = {
     "iam:GetRole": _role,
     "iam:SimulatePrincipalPolicy": _principal,
     "secretsmanager:DescribeSecret": _secret,
+    "secretsmanager:GetSecretValue": _secret,
     "sqs:DeleteMessage": _queue,
     "sqs:ReceiveMessage": _queue,
     "ssm:GetParameters": _parameters,

@@ -11,8 +11,14 @@ from urllib.parse import unquote
 from ecs_dynamo.model.doctor import Finding, Severity
 from ecs_dynamo.model.graph import Graph
 from ecs_dynamo.model.snapshot import Observed, Unknown
+from ecs_dynamo.planning.credentials import is_secret, secret_id
 from ecs_dynamo.planning.doctor.base import listed
-from ecs_dynamo.planning.iam_tasks import containers_of, ecr_repository, graph_roles, secret_values
+from ecs_dynamo.planning.iam_tasks import (
+    containers_of,
+    ecr_repository,
+    graph_roles,
+    task_references,
+)
 
 TASKS = "ecs-tasks.amazonaws.com"
 
@@ -84,13 +90,13 @@ def check_images(graph: Graph, seen: Mapping[str, Observed[bool]]) -> Iterator[F
 
 
 def secret_references(graph: Graph) -> tuple[list[str], list[str]]:
-    """(Secrets Manager ids, Parameter Store names or ARNs) that the graph's tasks refer to."""
+    """(Secrets Manager ids, Parameter Store names or ARNs) that the graph refers to."""
     secrets: set[str] = set()
     parameters: set[str] = set()
-    for reference in {r for c in graph.components for r in secret_values(c)}:
-        if ":secretsmanager:" in reference:
-            # arn:...:secret:name-suffix[:json-key:stage:version]
-            secrets.add(":".join(reference.split(":")[:7]))
+    references = task_references(graph.components, graph.security)
+    for reference in references | set(graph.security.references()):
+        if is_secret(reference):
+            secrets.add(secret_id(reference))
         else:
             parameters.add(reference)
     return sorted(secrets), sorted(parameters)

@@ -14,6 +14,7 @@ from ecs_dynamo.model.capacity_spec import (
     CapacitySpec,
 )
 from ecs_dynamo.model.graph import Graph
+from ecs_dynamo.model.security_spec import SecuritySpec
 from ecs_dynamo.model.spec import CloudWatchSource, ScalingSpec
 from ecs_dynamo.planning.iam import render_iam
 from tests.unit.config.test_load import ENVIRON, ROOT
@@ -66,7 +67,7 @@ def test_writes_are_bound_to_the_graph() -> None:
 
 def test_secrets_are_named_one_by_one(tmp_path: Path) -> None:
     found = statements("execution-role.json")
-    secret = f"arn:aws:secretsmanager:us-east-1:{ACCOUNT}:secret:ngc_nvcr_access*"
+    secret = f"arn:aws:secretsmanager:us-east-1:{ACCOUNT}:secret:ngc_nvcr_access-??????"
     assert found["ReadSecrets"]["Resource"] == [secret]
     assert "ReadParameters" not in found
     assert "logs:PutLogEvents" in found["WriteLogs"]["Action"]
@@ -125,7 +126,15 @@ def widest() -> Graph:
     )
     rest = tuple(c for c in base.components if c.name != "prefill")
     return replace(
-        base, components=(*rest, changed), capacity=CapacitySpec(auto_scaling_groups=groups)
+        base,
+        components=(*rest, changed),
+        capacity=CapacitySpec(auto_scaling_groups=groups),
+        security=SecuritySpec.model_validate(
+            {
+                "etcd": {"username": "/etcd/user", "password": "/etcd/password"},
+                "nats": {"token": f"arn:aws:secretsmanager:us-east-1:{ACCOUNT}:secret:nats"},
+            }
+        ),
     )
 
 
@@ -178,7 +187,8 @@ def test_images_files_and_parameters_are_named_one_by_one() -> None:
     assert found["ReadEnvironmentFiles"]["Resource"] == ["arn:aws:s3:::bucket/a/b.env"]
     assert found["FindBuckets"]["Resource"] == ["arn:aws:s3:::bucket"]
     assert found["ReadParameters"]["Resource"] == [
-        f"arn:aws:ssm:us-east-1:{ACCOUNT}:parameter/plain"
+        f"arn:aws:ssm:us-east-1:{ACCOUNT}:parameter/{name}"
+        for name in ("etcd/password", "etcd/user", "plain")
     ]
 
 

@@ -48,6 +48,7 @@ CALLS: dict[str, Json] = {
     "iam:GetRole": {"RoleName": "task"},
     "iam:SimulatePrincipalPolicy": {"PolicySourceArn": ROLE},
     "secretsmanager:DescribeSecret": {"SecretId": "ngc"},
+    "secretsmanager:GetSecretValue": {"SecretId": "ngc"},
     "ssm:GetParameters": {"Names": ["/aws/service/ecs/x", "/mine/y", "flat"]},
     "sqs:DeleteMessage": {"QueueUrl": "https://sqs/123456789012/events"},
     "sqs:ReceiveMessage": {"QueueUrl": "https://sqs/123456789012/events"},

@@ -1,0 +1,172 @@
+"""The daemon's own keys to etcd and NATS: read from where the graph refers to, when it runs.
+
+Read at the first use, again when a server refused what was read (it was rotated), and now and then.
+Nothing but this module's memory ever holds a value.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import structlog
+
+from ecs_dynamo.aws.client import Aws
+from ecs_dynamo.discovery.access import (
+    OPEN,
+    Access,
+    AccessRefusedError,
+    EtcdAccess,
+    NatsAccess,
+    Tls,
+)
+from ecs_dynamo.discovery.etcd import open_etcd
+from ecs_dynamo.model.errors import AwsError
+from ecs_dynamo.model.security_spec import SecuritySpec
+from ecs_dynamo.planning.credentials import is_secret, secret_id
+
+_log = structlog.get_logger(__name__)
+
+FRESH_SECONDS = 300.0
+AGAIN_SECONDS = 5.0
+"""How soon secrets are read again after a refusal; also after they could not be read."""
+READ_SECONDS = 10.0
+BATCH = 10
+"""Names in one GetParameters (SSM API reference)."""
+
+
+class Keys:
+    """The keys of one graph. ``clock`` gives monotonic seconds."""
+
+    def __init__(self, aws: Aws, clock: Callable[[], float] = time.monotonic) -> None:
+        self._aws = aws
+        self._clock = clock
+        self._lock = asyncio.Lock()
+        self._security = SecuritySpec()
+        self._at = float("-inf")
+        self._doubted = False
+        self.current: Access = OPEN
+        """What was read last."""
+
+    def refused(self) -> None:
+        """A server did not let us in: what was read may have been rotated."""
+        self._doubted = True
+
+    async def read(self, security: SecuritySpec) -> Access:
+        """The keys; from memory while nothing speaks against them. Never raises."""
+        async with self._lock:
+            if not security.references():
+                self._security, self.current = security, OPEN
+                return OPEN
+            limit = AGAIN_SECONDS if self._doubted else FRESH_SECONDS
+            same = security == self._security
+            if same and self._clock() - self._at < limit:
+                return self.current
+            before = self.current if same else OPEN
+            try:
+                async with asyncio.timeout(READ_SECONDS):
+                    values = await read_references(self._aws, security.references())
+                self.current, self._doubted = access_of(security, values), False
+            except (AwsError, LookupError, TimeoutError) as error:
+                told = str(error) or f"no answer within {READ_SECONDS:.0f} s"
+                _log.warning("secrets not read", error=told)
+                self._doubted = True
+                # Those of before may well be good still.
+                known = same and before.problem is None
+                self.current = before if known else Access(problem=f"secrets not read: {told}")
+            self._security, self._at = security, self._clock()
+            return self.current
+
+    @asynccontextmanager
+    async def open_etcd(
+        self, security: SecuritySpec, url: str, timeout: float
+    ) -> AsyncIterator[Any]:
+        """A client of etcd's with the keys of now. ConnectionError."""
+        access = await self.read(security)
+        if access.problem is not None:
+            raise AccessRefusedError(access.problem)
+        try:
+            async with open_etcd(url, timeout, access.etcd) as client:
+                yield client
+        except AccessRefusedError:
+            self.refused()
+            raise
+
+
+async def read_references(aws: Aws, references: Sequence[str]) -> Mapping[str, str]:
+    """The values behind ``references``. AwsError, or LookupError for a part that is not there."""
+    secrets = [r for r in references if is_secret(r)]
+    parameters = [r for r in references if not is_secret(r)]
+    batches = [parameters[i : i + BATCH] for i in range(0, len(parameters), BATCH)]
+    found = await asyncio.gather(
+        *(_secret(aws, reference) for reference in secrets),
+        *(_parameters(aws, batch) for batch in batches),
+    )
+    return {name: value for part in found for name, value in part.items()}
+
+
+async def _secret(aws: Aws, reference: str) -> Mapping[str, str]:
+    # arn:...:secret:name-suffix[:json-key:stage:version] (ECS developer guide, "Pass Secrets
+    # Manager secrets through environment variables")
+    key, stage, version = [*reference.split(":")[7:], "", "", ""][:3]
+    asked = {"VersionStage": stage, "VersionId": version}
+    answer = await aws.call(
+        "secretsmanager",
+        "GetSecretValue",
+        SecretId=secret_id(reference),
+        **{name: value for name, value in asked.items() if value},
+    )
+    text = answer.get("SecretString")
+    if text is None:
+        raise LookupError(f"{secret_id(reference)} is binary; ECS injects texts only")
+    if not key:
+        return {reference: str(text)}
+    try:
+        return {reference: str(json.loads(text)[key])}
+    except (ValueError, KeyError, TypeError):
+        # Without its cause, which would show the text.
+        raise LookupError(f"{secret_id(reference)} has no JSON key {key}") from None
+
+
+async def _parameters(aws: Aws, references: Sequence[str]) -> Mapping[str, str]:
+    names = {r: r.split(":parameter", 1)[-1] if r.startswith("arn:") else r for r in references}
+    answer = await aws.call(
+        "ssm", "GetParameters", Names=sorted(set(names.values())), WithDecryption=True
+    )
+    values = {p["Name"]: str(p["Value"]) for p in answer.get("Parameters", ())}
+    missing = sorted(set(names.values()) - values.keys())
+    if missing:
+        raise LookupError(f"there are no parameters {', '.join(missing)}")
+    return {reference: values[name] for reference, name in names.items()}
+
+
+def access_of(security: SecuritySpec, values: Mapping[str, str]) -> Access:
+    """The keys from what the references stand for."""
+
+    def value(reference: str | None) -> str | None:
+        return None if reference is None else values[reference]
+
+    etcd, nats = security.etcd, security.nats
+    return Access(
+        etcd=EtcdAccess(
+            tls=Tls(value(etcd.tls.ca), value(etcd.tls.client_cert), value(etcd.tls.client_key))
+            if etcd.tls
+            else Tls(),
+            username=value(etcd.username),
+            password=value(etcd.password),
+        ),
+        nats=NatsAccess(
+            tls=Tls(value(nats.tls.ca), value(nats.tls.client_cert), value(nats.tls.client_key))
+            if nats.tls
+            else Tls(),
+            username=value(nats.username),
+            password=value(nats.password),
+            token=value(nats.token),
+            nkey=value(nats.nkey),
+            credentials=value(nats.credentials),
+        ),
+    )

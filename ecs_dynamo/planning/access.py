@@ -1,0 +1,32 @@
+"""Who of etcd and NATS does not let the daemon in, and how that is said."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ecs_dynamo.model.graph import INFRASTRUCTURE_ROLES, Graph
+from ecs_dynamo.model.plan import ConditionType
+from ecs_dynamo.model.snapshot import Probe, Snapshot
+from ecs_dynamo.planning.conditions import ConditionBook
+
+
+def infrastructure_probes(snapshot: Snapshot) -> Iterator[Probe]:
+    """The answers of every etcd and NATS that was asked."""
+    yield from snapshot.external.values()
+    for seen in snapshot.components.values():
+        for (_, role), probe in seen.probes.items():
+            if role in INFRASTRUCTURE_ROLES:
+                yield probe
+
+
+def state_access(book: ConditionBook, graph: Graph, snapshot: Snapshot) -> None:
+    """Degraded for the graph, ``AccessRefused``: where secrets are declared, or one refused."""
+    told = sorted({p.detail for p in infrastructure_probes(snapshot) if p.refused})
+    if not told and not graph.security.references():
+        return
+    book.set(
+        ConditionType.DEGRADED,
+        bool(told),
+        "AccessRefused" if told else "Fine",
+        f"{'; '.join(told)}; see infrastructure.security" if told else "",
+    )

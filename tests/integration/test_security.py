@@ -1,0 +1,274 @@
+"""TLS and credentials of etcd and NATS, with real servers and the real Dynamo."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import nkeys
+import pytest
+from aiobotocore.session import AioSession
+
+from ecs_dynamo.controller import Pass, Reconciler
+from ecs_dynamo.demo.daemon import DemoDaemon
+from ecs_dynamo.discovery import probe
+from ecs_dynamo.discovery.access import OPEN, Access, EtcdAccess, NatsAccess, Tls
+from ecs_dynamo.discovery.etcd import open_etcd
+from ecs_dynamo.local.state import ACCOUNT
+from ecs_dynamo.model.graph import Role
+from ecs_dynamo.model.plan import ConditionType
+from tests.integration.secure_servers import Authority, secure_etcd, secure_nats
+from tests.integration.stack import REGION, Stack, until
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
+
+PASSWORD = "p@ss:w/rd-7f3a91"
+
+
+async def refused(role: Role, url: str, access: Access) -> str:
+    """Why the server did not let in who has ``access``."""
+    answer = await probe(role, url, 3.0, access)
+    assert not answer.healthy
+    assert answer.refused, answer.detail
+    return answer.detail
+
+
+async def test_etcd_with_a_password(tmp_path: Path) -> None:
+    good = Access(EtcdAccess(username="dynamo", password=PASSWORD))
+    async with secure_etcd(tmp_path, None, good) as url:
+        assert (await probe(Role.ETCD, url, 3.0, good)).healthy
+        async with open_etcd(url, 3.0, good.etcd) as client:
+            await client.put(b"v1/x", b"1")
+            assert (await client.get(b"v1/x")).value == b"1"
+        wrong = Access(EtcdAccess(username="dynamo", password="wrong-7f3a91"))
+        assert "wrong-7f3a91" not in await refused(Role.ETCD, url, wrong)
+        await refused(Role.ETCD, url, OPEN)
+
+
+async def test_etcd_with_tls(tmp_path: Path) -> None:
+    authority, other = Authority(tmp_path / "ca"), Authority(tmp_path / "other")
+    mine = authority.issue("dynamo")
+    good = Access(EtcdAccess(Tls(authority.ca, mine.cert, mine.key)))
+    async with secure_etcd(tmp_path, authority, good) as url:
+        assert (await probe(Role.ETCD, url, 3.0, good)).healthy
+        async with open_etcd(url, 3.0, good.etcd) as client:
+            await client.put(b"v1/x", b"1")
+            assert (await client.get(b"v1/x")).value == b"1"
+        await refused(Role.ETCD, url, Access(EtcdAccess(Tls(other.ca, mine.cert, mine.key))))
+        await refused(Role.ETCD, url, Access(EtcdAccess(Tls("no certificate"))))
+        assert not (await probe(Role.ETCD, url, 3.0, Access(EtcdAccess(Tls(authority.ca))))).healthy
+        plain = url.replace("https", "http")
+        assert not (await probe(Role.ETCD, plain, 3.0, good)).healthy
+
+
+def nkey() -> tuple[str, str]:
+    """The seed of a user, and its public key."""
+    seed = bytes(nkeys.encode_seed(bytes(range(32)), nkeys.PREFIX_BYTE_USER))
+    return seed.decode(), nkeys.from_seed(bytearray(seed)).public_key.decode()
+
+
+SEED, PUBLIC = nkey()
+
+
+@pytest.mark.parametrize(
+    ("rights", "access"),
+    [
+        (
+            f"authorization {{ users: [{{ user: dynamo, password: '{PASSWORD}' }}] }}",
+            NatsAccess(username="dynamo", password=PASSWORD),
+        ),
+        (f"authorization {{ token: '{PASSWORD}' }}", NatsAccess(token=PASSWORD)),
+        (f"authorization {{ users: [{{ nkey: {PUBLIC} }}] }}", NatsAccess(nkey=SEED)),
+    ],
+    ids=["password", "token", "nkey"],
+)
+async def test_nats_with_tls_and_credentials(
+    tmp_path: Path, rights: str, access: NatsAccess
+) -> None:
+    authority, other = Authority(tmp_path / "ca"), Authority(tmp_path / "other")
+    mine = authority.issue("dynamo")
+    tls = Tls(authority.ca, mine.cert, mine.key)
+    good = Access(nats=replace(access, tls=tls))
+    async with secure_nats(tmp_path, authority, rights, good, verify=True) as url:
+        await refused(Role.NATS, url, Access(nats=NatsAccess(tls=tls)))
+        await refused(Role.NATS, url, Access(nats=replace(access, tls=replace(tls, ca=other.ca))))
+        await refused(Role.NATS, url, Access(nats=replace(access, tls=replace(tls, key="none"))))
+        if access.password:
+            wrong = Access(nats=replace(good.nats, password="wrong-7f3a91"))
+            assert "wrong-7f3a91" not in await refused(Role.NATS, url, wrong)
+        if access.nkey:
+            broken = Access(nats=replace(good.nats, nkey="SUBROKEN"))
+            assert "SUBROKEN" not in await refused(Role.NATS, url, broken)
+
+
+@asynccontextmanager
+async def client(stack: Stack, service: str) -> AsyncIterator[Any]:
+    """A client of the test's own."""
+    async with AioSession().create_client(
+        service,
+        endpoint_url=stack.url,
+        region_name=REGION,
+        aws_access_key_id="x",
+        aws_secret_access_key="x",
+    ) as made:
+        yield made
+
+
+async def keep(stack: Stack, secrets: dict[str, str], parameters: dict[str, str]) -> dict[str, str]:
+    """Put values into Secrets Manager and SSM; what the graph file says for each name."""
+    said: dict[str, str] = {}
+    async with client(stack, "secretsmanager") as manager, client(stack, "ssm") as ssm:
+        for name, value in secrets.items():
+            said[name] = (await manager.create_secret(Name=name, SecretString=value))["ARN"]
+        for name, value in parameters.items():
+            await ssm.put_parameter(Name=f"/{name}", Value=value, Type="SecureString")
+            said[name] = f"${{ssm:/{name}}}"
+    return said
+
+
+async def test_dynamo_over_tls_and_with_credentials(stack: Stack, tmp_path: Path) -> None:
+    """etcd by client certificate, NATS by TLS and password: converged, served, nothing told."""
+    authority = Authority(tmp_path / "ca")
+    mine = authority.issue("dynamo")
+    user = json.dumps({"user": "dynamo", "password": PASSWORD})
+    said = await keep(
+        stack, {"ca": authority.ca, "nats": user}, {"cert": mine.cert, "key": mine.key}
+    )
+    access = Access(
+        EtcdAccess(Tls(authority.ca, mine.cert, mine.key)),
+        NatsAccess(Tls(authority.ca), "dynamo", PASSWORD),
+    )
+    rights = f"authorization {{ users: [{{ user: dynamo, password: '{PASSWORD}' }}] }}"
+    prefixes = ("v1/", "ecs-dynamo/leaders/")
+    async with (
+        secure_etcd(tmp_path, authority, access, prefixes) as etcd,
+        secure_nats(tmp_path, authority, rights, access) as nats,
+    ):
+
+        def secure(graph: dict[str, Any]) -> None:
+            graph["infrastructure"] = {
+                "etcd": {"endpoints": [etcd]},
+                "nats": {"endpoints": [nats]},
+                "security": {
+                    "etcd": {
+                        "tls": {
+                            "ca": said["ca"],
+                            "clientCert": said["cert"],
+                            "clientKey": said["key"],
+                        }
+                    },
+                    "nats": {
+                        "tls": {"ca": said["ca"], "caPath": str(authority.path("ca.pem"))},
+                        "username": f"{said['nats']}:user::",
+                        "password": f"{said['nats']}:password::",
+                    },
+                },
+            }
+            graph["runtime"] |= {"requestPlane": "nats", "eventPlane": "nats"}
+            for one in graph["components"]:
+                one.pop("scaling", None)
+
+        stack.edit(secure)
+        code, out, err = await stack.cli("validate", "-f", str(stack.graph_file))
+        assert code == 0, err
+        await stack.converge()
+        await stack.chat()
+        assert {r.component for r in stack.last.snapshot.registrations} >= {"backend", "prefill"}  # type: ignore[union-attr]  # converged, so it is known
+
+        log = stack.folder / "daemon.log"
+        environ = stack.environ | {
+            "ECS_DYNAMO_LEASE_ETCD": "true",
+            "ECS_DYNAMO_LOG_LEVEL": "debug",
+        }
+        daemon = DemoDaemon(stack.graph_file, environ, log)
+        await daemon.start()
+        await daemon.until("leads", lambda s: bool(s.get("leads") and s.get("converged")), 40)
+        told = [out, err, log.read_text(), *(await pages(daemon.url))]
+        code, _ = await daemon.stop()
+        assert code == 0
+        account = ("--account", ACCOUNT)
+        for words in (("plan", "--json"), ("status", "--json"), ("iam", "render", *account)):
+            code, out, err = await stack.cli(*words, "-f", str(stack.graph_file))
+            assert code == 0, err
+            told += [out, err]
+        assert f"{said['nats']}-??????" in told[-2]
+        told.append(json.dumps(await everything(stack), default=str))
+        assert f"{said['nats']}:password::" in told[-1]
+        for text in told:
+            for value in (PASSWORD, mine.key.splitlines()[1], mine.cert.splitlines()[3]):
+                assert value not in text
+
+        await rotated(stack, said["nats"])
+
+
+async def pages(url: str) -> list[str]:
+    async with aiohttp.ClientSession() as session:
+        found = []
+        for path in ("/", "/status", "/metrics"):
+            async with session.get(f"{url}{path}") as answer:
+                found.append(await answer.text())
+        return found
+
+
+async def everything(stack: Stack) -> list[Any]:
+    """What ECS tells anyone of the graph's services and task definitions, tags included."""
+    found: list[Any] = []
+    for component in stack.graph.components:
+        services = await stack.aws(
+            "DescribeServices",
+            cluster=component.cluster,
+            services=[component.service],
+            include=["TAGS"],
+        )
+        arn = services["services"][0]["taskDefinition"]
+        found += [
+            services,
+            await stack.aws("DescribeTaskDefinition", taskDefinition=arn, include=["TAGS"]),
+        ]
+    return found
+
+
+async def rotated(stack: Stack, secret: str) -> None:
+    """A wrong password is a condition with its reason; the right one is found by itself."""
+
+    async def put(password: str) -> None:
+        async with client(stack, "secretsmanager") as manager:
+            text = json.dumps({"user": "dynamo", "password": password})
+            await manager.put_secret_value(SecretId=secret, SecretString=text)
+
+    def degraded(done: Pass) -> str:
+        found = [
+            c
+            for c in done.plan.conditions
+            if c.type is ConditionType.DEGRADED and c.component is None
+        ]
+        assert len(found) == 1
+        return found[0].message if found[0].status else ""
+
+    async def told(reconciler: Reconciler, wanted: bool) -> Pass:
+        passes: list[Pass] = []
+
+        async def holds() -> bool:
+            passes.append(await reconciler.run_pass(act=False))
+            await asyncio.sleep(0.2)
+            return bool(degraded(passes[-1])) is wanted
+
+        await until("the condition tells of it", holds, 20)
+        return passes[-1]
+
+    await put("wrong-7f3a91")
+    async with stack.reconciler() as reconciler:
+        done = await told(reconciler, True)
+        message = degraded(done)
+        assert "uthorization" in message
+        assert "infrastructure.security" in message
+        assert "wrong-7f3a91" not in message
+        assert not done.plan.actions  # what runs with the old password is left alone
+        await put(PASSWORD)
+        assert (await told(reconciler, False)).converged

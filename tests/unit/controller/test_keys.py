@@ -1,0 +1,97 @@
+"""The daemon's keys: read once, again when refused, and kept while the store is away."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from ecs_dynamo.controller.keys import AGAIN_SECONDS, FRESH_SECONDS, Keys
+from ecs_dynamo.model.errors import AwsError
+from ecs_dynamo.model.security_spec import SecuritySpec
+
+SM = "arn:aws:secretsmanager:us-west-2:123456789012:secret:nats"
+SECURITY = SecuritySpec.model_validate(
+    {
+        "etcd": {
+            "username": "/user",
+            "password": "arn:aws:ssm:us-west-2:123456789012:parameter/pass",
+        },
+        "nats": {"username": f"{SM}:user::", "password": f"{SM}:password:AWSCURRENT:"},
+    }
+)
+
+
+class Store:
+    """Secrets Manager and SSM."""
+
+    def __init__(self) -> None:
+        self.password = "first-pw"
+        self.calls: list[tuple[str, dict[str, Any]]] = []
+        self.away = False
+
+    async def call(self, service: str, operation: str, /, **asked: Any) -> dict[str, Any]:
+        self.calls.append((operation, asked))
+        if self.away:
+            raise AwsError(operation, "AccessDenied", "not yours")
+        if service == "ssm":
+            values = {"/user": "u", "/pass": "p"}
+            return {"Parameters": [{"Name": n, "Value": values[n]} for n in asked["Names"]]}
+        text = {"user": "dynamo", "password": self.password}
+        return {"SecretString": json.dumps(text)}
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+async def test_they_are_read_again_when_they_were_refused() -> None:
+    store, clock = Store(), Clock()
+    keys = Keys(store, clock)  # type: ignore[arg-type]  # all that is asked of it here
+    found = await keys.read(SECURITY)
+    assert (found.etcd.username, found.etcd.password) == ("u", "p")
+    assert (found.nats.username, found.nats.password) == ("dynamo", "first-pw")
+    assert {"SecretId": SM, "VersionStage": "AWSCURRENT"} in [a for _, a in store.calls]
+    assert "first-pw" not in repr(found)
+    asked = len(store.calls)
+    assert await keys.read(SECURITY) is found
+    assert len(store.calls) == asked
+    store.password = "second-pw"
+    keys.refused()
+    assert (await keys.read(SECURITY)).nats.password == "first-pw"  # not so soon
+    clock.now += AGAIN_SECONDS
+    assert (await keys.read(SECURITY)).nats.password == "second-pw"
+    asked = len(store.calls)
+    clock.now += AGAIN_SECONDS
+    await keys.read(SECURITY)
+    assert len(store.calls) == asked
+    clock.now += FRESH_SECONDS
+    await keys.read(SECURITY)
+    assert len(store.calls) > asked
+
+
+async def test_a_store_that_is_away_is_told_and_asked_again() -> None:
+    store, clock = Store(), Clock()
+    keys = Keys(store, clock)  # type: ignore[arg-type]  # all that is asked of it here
+    store.away = True
+    found = await keys.read(SECURITY)
+    assert found.problem is not None
+    assert "AccessDenied" in found.problem
+    store.away = False
+    clock.now += AGAIN_SECONDS
+    good = await keys.read(SECURITY)
+    assert good.problem is None
+    store.away = True
+    clock.now += FRESH_SECONDS
+    assert await keys.read(SECURITY) is good  # those of before may be good still
+
+
+async def test_a_missing_part_is_named_and_not_shown() -> None:
+    keys = Keys(Store())  # type: ignore[arg-type]  # all that is asked of it here
+    wrong = SecuritySpec.model_validate({"nats": {"token": f"{SM}:token::"}})
+    problem = (await keys.read(wrong)).problem or ""
+    assert "no JSON key token" in problem
+    assert "dynamo" not in problem.replace(SM, "")
+    assert (await keys.read(SecuritySpec())).problem is None
