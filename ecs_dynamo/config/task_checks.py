@@ -15,6 +15,7 @@ from ecs_dynamo.config.report import Report
 from ecs_dynamo.config.task_definitions import CONTAINERS
 from ecs_dynamo.config.yaml_lines import Document, FieldPath
 from ecs_dynamo.model.graph import ETCD_CLIENT_PORT, NATS_CLIENT_PORT, NetworkMode, Role
+from ecs_dynamo.model.secrecy import is_secret_name
 from ecs_dynamo.model.spec import GraphSpec, LaunchType
 
 MAX_STOP_SECONDS: Final = 120
@@ -56,6 +57,7 @@ class _Checker:
         for index, container in enumerate(self.one.containers):
             self._host_ports(index, container)
             self._image(index, container)
+            self._plain_secrets(index, container)
         if self.component.is_infrastructure:
             self._infrastructure_ports()
         else:
@@ -79,6 +81,16 @@ class _Checker:
 
     def _graph_error(self, message: str, remedy: str, path: FieldPath) -> None:
         self.report.error(self.document, path, message, remedy)
+
+    def _plain_secrets(self, index: int, container: Mapping[str, Any]) -> None:
+        for entry in container.get("environment", ()):
+            name = str(entry.get("name", ""))
+            if entry.get("value") and is_secret_name(name):
+                self._warn(
+                    f"{name} is in plain text: whoever may describe the task definition reads it",
+                    f"store it and write {name}: ${{secret:NAME}} under env",
+                    *(CONTAINERS, index, "environment"),
+                )
 
     def _network(self) -> None:
         mode, name = self.component.network_mode, self.component.name

@@ -14,6 +14,7 @@ from pydantic.alias_generators import to_camel
 from ecs_dynamo.controller.reconciler import Pass
 from ecs_dynamo.model.graph import Component, Graph
 from ecs_dynamo.model.plan import Plan
+from ecs_dynamo.model.secrecy import without_secrets
 from ecs_dynamo.model.snapshot import Snapshot, Task, Unknown
 from ecs_dynamo.planning import describe, describe_action
 from ecs_dynamo.planning.endpoints import known_service, known_tasks
@@ -55,7 +56,7 @@ def plan_document(plan: Plan, snapshot: Snapshot | None = None) -> Json:
         "graph": plan.graph,
         "converged": plan.converged,
         "actions": [
-            {"action": type(a).__name__, **document(a), "text": describe_action(a)}
+            {"action": type(a).__name__, **without_secrets(document(a)), "text": describe_action(a)}
             for a in plan.actions
         ],
         "waits": document(plan.waits),

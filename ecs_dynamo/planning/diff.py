@@ -22,6 +22,7 @@ from ecs_dynamo.model.plan import (
     TerminateInstance,
     UpdateService,
 )
+from ecs_dynamo.model.secrecy import without_secrets
 from ecs_dynamo.model.snapshot import Snapshot
 from ecs_dynamo.planning.endpoints import known_service
 
@@ -41,15 +42,17 @@ def _flatten(value: Any, path: str) -> Iterator[tuple[str, str]]:
 def content_diff(old: JsonObject, new: JsonObject) -> list[str]:
     """Leaf by leaf: ``- path: old`` and ``+ path: new``, in path order.
 
-    Only leaves that the new content names are compared: ECS adds defaults of its own.
+    Only leaves that the new content names are compared: ECS adds defaults of its own. What may be
+    a secret is told to differ, and not shown.
     """
     before, after = dict(_flatten(old, "")), dict(_flatten(new, ""))
+    was, now = (dict(_flatten(without_secrets(content), "")) for content in (old, new))
     lines: list[str] = []
     for path in sorted(after):
         if before.get(path) != after[path]:
             if path in before:
-                lines.append(f"- {path}: {before[path]}")
-            lines.append(f"+ {path}: {after[path]}")
+                lines.append(f"- {path}: {was[path]}")
+            lines.append(f"+ {path}: {now[path]}")
     return lines
 
 

@@ -350,7 +350,11 @@ def test_every_problem_is_told_at_once(folder: Path) -> None:
 def test_warnings_do_not_stop(folder: Path) -> None:
     def edit(document: Any) -> None:
         prefill(document)["image"] = "busybox:latest"
-        prefill(document)["env"] = {"ETCD_ENDPOINTS": "http://mine:2379"}
+        prefill(document)["env"] = {
+            "ETCD_ENDPOINTS": "http://mine:2379",
+            "HF_TOKEN": "hf_plain",
+            "TOKENIZERS_PARALLELISM": "false",
+        }
         prefill(document)["scaling"].update(
             policy="slo", min=0, signals=[{"source": "jetstream", "stream": "s", "consumer": "c"}]
         )
@@ -360,6 +364,9 @@ def test_warnings_do_not_stop(folder: Path) -> None:
     told = " ".join(str(w) for w in load_graph(path, {}).warnings)
     for words in ("not pinned", "is replaced by the endpoint", "by queue depth alone"):
         assert words in told, told
+    assert "HF_TOKEN is in plain text" in told
+    assert "hf_plain" not in told
+    assert "TOKENIZERS" not in told
 
 
 def test_a_volume_is_mounted_where_the_data_is_and_its_task_runs_alone(folder: Path) -> None:

@@ -7,16 +7,19 @@ from dataclasses import replace
 
 import pytest
 
-from ecs_dynamo.model.plan import DeleteService, Endpoints, HoldService, ProtectTasks
-from ecs_dynamo.model.snapshot import Service, Task
+from ecs_dynamo.model.plan import DeleteService, Endpoints, HoldService, ProtectTasks, UpdateService
+from ecs_dynamo.model.snapshot import Notice, Revision, Service, Task
 from ecs_dynamo.planning import down, plan
 from ecs_dynamo.planning.drain import spare_busy
+from ecs_dynamo.planning.endpoints import known_tasks
 from ecs_dynamo.planning.handover import PROTECTION_MINUTES, tend_old_side
+from ecs_dynamo.planning.leaving import drain_noticed
 from ecs_dynamo.planning.ports import plan_ports
+from ecs_dynamo.planning.readiness import ready_tasks
 from ecs_dynamo.planning.retention import surplus
 from ecs_dynamo.planning.scene import Scene
-from ecs_dynamo.planning.wanted import Wanted
-from tests.unit.planning.graphs import graph
+from ecs_dynamo.planning.wanted import Wanted, existing_revision
+from tests.unit.planning.graphs import graph, with_image
 from tests.unit.planning.test_parts import converged
 from tests.unit.planning.test_plan_properties import run_pass
 
@@ -144,3 +147,69 @@ def test_an_old_side_is_kept_no_longer_than_the_progress_deadline(began: float) 
     made = tend_old_side(scene, [one], over=False)
     renewed = [a for a in made if isinstance(a, ProtectTasks) and a.minutes == PROTECTION_MINUTES]
     assert bool(renewed) == (began == -100.0)
+
+
+def test_what_is_declared_no_more_waits_for_what_still_rolls() -> None:
+    wanted = graph()
+    ecs, memory = converged(wanted)
+    less = replace(wanted, components=tuple(c for c in wanted.components if c.name != "prefill"))
+    ecs.graph = less = with_image(less, "decode", "dynamo:2")
+    made = run_pass(ecs, less, memory)
+    assert not [a for a in made.actions if isinstance(a, DeleteService)]
+    assert "g-prefill" in ecs.services
+
+
+def test_dependants_do_not_roll_while_the_infrastructure_does() -> None:
+    """They would roll once more when its endpoints have moved."""
+    wanted = graph()
+    ecs, memory = converged(wanted)
+    for name in ("etcd-nats", "decode"):
+        wanted = with_image(wanted, name, "image:2")
+    ecs.graph = wanted
+    made = run_pass(ecs, wanted, memory)
+    rolled = {a.component for a in made.actions if isinstance(a, UpdateService) and a.revision}
+    assert rolled == {"etcd-nats"}
+
+
+def test_workers_of_another_namespace_are_not_ours() -> None:
+    wanted = graph()
+    ecs, _ = converged(wanted)
+    seen = ecs.snapshot()
+    assert isinstance(seen.registrations, tuple)
+    decode = wanted.component("decode")
+    assert len(ready_tasks(wanted, decode, seen)) == 1
+    theirs = tuple(replace(r, namespace="another") for r in seen.registrations)
+    assert ready_tasks(wanted, decode, replace(seen, registrations=theirs)) == ()
+
+
+def test_a_revision_that_was_deregistered_is_registered_anew() -> None:
+    wanted = graph()
+    ecs, _ = converged(wanted)
+    part = ecs.snapshot().components["decode"]
+    assert isinstance(part.revision, Revision)
+    assert part.revision.fingerprint is not None
+    for active in (True, False):
+        known = replace(part.revision, active=active)
+        seen = replace(part, revision=known, revisions={known.arn: known})
+        one = Wanted(wanted.component("decode"), seen, None, known.fingerprint, desired=1)
+        reference = existing_revision(one)
+        assert reference is not None
+        assert (reference.arn == known.arn) == active
+
+
+def test_an_instance_is_put_to_draining_once() -> None:
+    wanted = graph()
+    ecs, _ = converged(wanted)
+    seen = ecs.snapshot()
+    instances = seen.container_instances["gpu"]
+    assert isinstance(instances, tuple)
+    used = {t.container_instance_arn for t in known_tasks(seen.components["decode"])}
+    (mine,) = (i for i in instances if i.arn in used)
+    one = Wanted(wanted.component("decode"), seen.components["decode"], None, None, desired=1)
+    for status, drains in (("ACTIVE", 1), ("DRAINING", 0)):
+        noticed = replace(
+            seen,
+            container_instances={"gpu": (replace(mine, status=status),)},
+            notices={mine.ec2_instance_id: Notice(seen.observed_at, interruption=True)},
+        )
+        assert len(drain_noticed((one,), noticed)) == drains
