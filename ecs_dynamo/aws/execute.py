@@ -8,7 +8,7 @@ creating adopts only what carries the graph's tag, updating and deleting are the
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,6 +33,7 @@ from ecs_dynamo.model.graph import (
 )
 from ecs_dynamo.model.plan import (
     AnyAction,
+    ChangeMembership,
     CreateService,
     DeleteService,
     DrainInstance,
@@ -96,11 +97,20 @@ def _limits(rollout: RolloutSpec) -> dict[str, Any]:
 
 
 class Executor:
-    """Executes plans of one graph. ``clock`` is monotonic seconds, for durations."""
+    """Executes plans of one graph. ``clock`` is monotonic seconds, for durations.
+
+    ``change_membership`` is what reaches etcd, which is no part of AWS; it raises ConnectionError.
+    """
 
     def __init__(
-        self, aws: Aws, graph_name: str, cache: RevisionCache, clock: Callable[[], float]
+        self,
+        aws: Aws,
+        graph_name: str,
+        cache: RevisionCache,
+        clock: Callable[[], float],
+        change_membership: Callable[[ChangeMembership], Awaitable[bool]],
     ) -> None:
+        self._change_membership = change_membership
         self._aws = aws
         self._graph = graph_name
         self._cache = cache
@@ -133,7 +143,7 @@ class Executor:
         log = _log.bind(component=action.component, action=type(action).__name__)
         try:
             changed = await self._do(action)
-        except AwsError as error:
+        except (AwsError, ConnectionError) as error:
             log.error("action failed", reason=action.reason, error=str(error))
             return ActionResult(action, False, False, self._clock() - started, str(error))
         seconds = self._clock() - started
@@ -166,6 +176,8 @@ class Executor:
                 return await set_instances_state(self._aws, action, self._graph)
             case TerminateInstance():
                 return await terminate_instance(self._aws, action)
+            case ChangeMembership():
+                return await self._change_membership(action)
 
     async def _register(self, action: RegisterTaskDefinition) -> bool:
         key = (action.family, action.fingerprint)

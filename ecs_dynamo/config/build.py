@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from ecs_dynamo.config.etcd_cluster import check_member, member_template, spread
 from ecs_dynamo.config.report import Report
 from ecs_dynamo.config.task_definitions import CONTAINERS, TaskDefinition, set_environment
 from ecs_dynamo.config.variables import SecretReference, VariableError, Variables
@@ -21,7 +22,9 @@ from ecs_dynamo.model.graph import Component, Graph, Role
 from ecs_dynamo.model.spec import ComponentSpec, GraphSpec, InfraServiceSpec
 
 ETCD_AND_NATS: Final = "etcd-nats"
-RESERVED_NAMES: Final = frozenset({ETCD_AND_NATS, Role.ETCD.value, Role.NATS.value})
+MEMBERS: Final = tuple(f"{Role.ETCD}-{place}" for place in range(3))
+"""The places of an etcd cluster."""
+RESERVED_NAMES: Final = frozenset({ETCD_AND_NATS, Role.ETCD.value, Role.NATS.value, *MEMBERS})
 """Names of the infrastructure's components, in every way it can be set up."""
 _NEEDED: Final = frozenset({"ETCD_ENDPOINTS", "NATS_SERVER"})
 
@@ -70,7 +73,9 @@ def _infrastructure(
     for role, part in parts:
         if part is not None and part.task_definition is not None:
             place = ("infrastructure", role.value)
-            yield role.value, frozenset({role}), part.task_definition, place
+            names = (role.value,) if part.replicas == 1 else MEMBERS
+            for name in names:
+                yield name, frozenset({role}), part.task_definition, place
 
 
 def build_components(
@@ -105,7 +110,16 @@ def _infrastructure_part(
 ) -> Built:
     infra = spec.infrastructure
     template = _template(definition, f"{spec.name}-{name}")
-    rollout = infra.rollout
+    rollout, network, member = infra.rollout, spec.network, None
+    if name in MEMBERS:
+        member = MEMBERS.index(name)
+        if member == 0:
+            check_member(definition, template, report)
+            why = "a member of an etcd cluster is replaced by stopping it first"
+            check_alone(rollout, why, ("infrastructure", "rollout"), document, report)
+        template, network = member_template(template, name), spread(network, member, len(MEMBERS))
+        # ECS would take it back to a revision that joins as a member that is no more.
+        rollout = alone(rollout).model_copy(update={"circuit_breaker": False})
     for role, part in ((Role.ETCD, infra.etcd), (Role.NATS, infra.nats)):
         if role in roles and part is not None and part.volume is not None:
             template = mount_volume(template, role, part.volume, definition, report)
@@ -121,8 +135,9 @@ def _infrastructure_part(
         launch_type=infra.launch_type,
         replicas=1,
         template=template,
-        network=spec.network,
+        network=network,
         rollout=rollout,
+        member=member,
     )
     return Built(made, place, definition, 0)
 

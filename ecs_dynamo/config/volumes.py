@@ -47,7 +47,7 @@ def serving_container(content: Mapping[str, Any], role: Role) -> int:
 
 def data_directory(container: Mapping[str, Any], role: Role) -> str | None:
     """Where the container's command (or, for etcd, its environment) says that the data is."""
-    found = _OPTIONS[role].search(_command(container))
+    found = _OPTIONS[role].search(command_line(container))
     if found is not None:
         return found[1]
     for entry in container.get("environment", ()):
@@ -56,7 +56,8 @@ def data_directory(container: Mapping[str, Any], role: Role) -> str | None:
     return None
 
 
-def _command(container: Mapping[str, Any]) -> str:
+def command_line(container: Mapping[str, Any]) -> str:
+    """Entry point and command as one text, to look for options in."""
     return " ".join((*container.get("entryPoint", ()), *container.get("command", ())))
 
 
@@ -116,7 +117,11 @@ def _mount_path(
 ) -> str | None:
     where = definition.at(CONTAINERS, index, "command")
     data = data_directory(container, role)
-    if data is None and volume.path is not None and _CONFIG_FILE[role].search(_command(container)):
+    if (
+        data is None
+        and volume.path is not None
+        and _CONFIG_FILE[role].search(command_line(container))
+    ):
         data = volume.path  # Said in a file within the image: it is taken on trust.
     if data is None or not data.startswith("/"):
         found = f"its command has the relative {data}" if data else "its command names none"

@@ -16,13 +16,15 @@ from ecs_dynamo.aws.observe import RevisionCache, observe_ecs
 from ecs_dynamo.controller.keys import Keys
 from ecs_dynamo.discovery import probe, probe_all, read_registrations
 from ecs_dynamo.discovery.access import Access
+from ecs_dynamo.discovery.etcd_members import read_views
 from ecs_dynamo.model.graph import Graph, Role
 from ecs_dynamo.model.plan import Endpoints
-from ecs_dynamo.model.snapshot import Observed, Probe, Registration, Snapshot, Unknown
+from ecs_dynamo.model.snapshot import EtcdView, Observed, Probe, Registration, Snapshot, Unknown
 from ecs_dynamo.planning import probe_targets, resolve_endpoints
 from ecs_dynamo.planning.access import infrastructure_probes
-from ecs_dynamo.planning.endpoints import known_tasks, ready_urls
+from ecs_dynamo.planning.endpoints import ready_urls
 from ecs_dynamo.planning.readiness import worker_urls
+from ecs_dynamo.planning.seen import known_tasks
 from ecs_dynamo.signals import Meter
 from ecs_dynamo.signals.registry import with_own_word
 from ecs_dynamo.signals.worker import Workers
@@ -56,10 +58,12 @@ class Observer:
             observe_ecs(self._aws, graph, now, self._timeout, self._cache),
             self._keys.read(graph.security),
         )
-        probed, external = await asyncio.gather(
-            self._probe(graph, ecs, access), self._probe_external(graph, access)
+        probed, external, views = await asyncio.gather(
+            self._probe(graph, ecs, access),
+            self._probe_external(graph, access),
+            self._views(graph, ecs, access),
         )
-        seen = replace(probed, external=external)
+        seen = replace(probed, external=external, etcd_views=views)
         endpoints = resolve_endpoints(graph, seen)
         if any(p.refused for p in infrastructure_probes(seen)):
             self._keys.refused()
@@ -101,6 +105,16 @@ class Observer:
             for name, seen in ecs.components.items()
         }
         return replace(ecs, components=components)
+
+    async def _views(self, graph: Graph, ecs: Snapshot, access: Access) -> dict[str, EtcdView]:
+        servers = {
+            arn: url
+            for component in graph.etcd_members
+            for (arn, _), url in probe_targets(
+                graph, component, known_tasks(ecs.components[component.name])
+            ).items()
+        }
+        return await read_views(servers, PROBE_SECONDS, access.etcd)
 
     async def _probe_external(self, graph: Graph, access: Access) -> dict[str, Probe]:
         asked = [(Role.ETCD, url) for url in graph.external_etcd]

@@ -21,8 +21,9 @@ from ecs_dynamo.config import Settings
 from ecs_dynamo.controller.keys import Keys
 from ecs_dynamo.controller.observe import Observer
 from ecs_dynamo.controller.task_events import NOTICE_SECONDS
+from ecs_dynamo.discovery.etcd_members import change_membership
 from ecs_dynamo.model.graph import Graph
-from ecs_dynamo.model.plan import Memory, Plan
+from ecs_dynamo.model.plan import ChangeMembership, Memory, Plan
 from ecs_dynamo.model.snapshot import Notice, Snapshot, Unknown
 from ecs_dynamo.planning import down, plan
 from ecs_dynamo.planning.credentials import is_secret
@@ -36,6 +37,7 @@ POLL_SECONDS = 1.0
 """Pause between passes while something is under way; ECS's own states change about this fast."""
 POLL_MAX_SECONDS = 10.0
 ACKNOWLEDGE_SECONDS = 3.0
+MEMBERSHIP_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +90,7 @@ class Reconciler:
         cache = RevisionCache()
         self.keys = Keys(aws)
         self._observer = Observer(aws, cache, settings.observe_timeout_seconds, self.keys)
-        self._executor = Executor(aws, graph.name, cache, time.monotonic)
+        self._executor = Executor(aws, graph.name, cache, time.monotonic, self._change_membership)
         self._memory = Memory(started_at=clock())
         self._ids = itertools.count(1)
         self._notices: Mapping[str, Notice] = {}
@@ -96,6 +98,9 @@ class Reconciler:
     async def execute(self, made: Plan) -> tuple[ActionResult, ...]:
         """Run the actions of a plan that was made elsewhere."""
         return await self._executor.execute(made)
+
+    async def _change_membership(self, action: ChangeMembership) -> bool:
+        return await change_membership(action, MEMBERSHIP_SECONDS, self.keys.current.etcd)
 
     def notice(self, notices: Mapping[str, Notice]) -> None:
         """EC2 told of the end of instances: kept while it matters, by instance id."""
@@ -154,10 +159,9 @@ class Reconciler:
         etcd = made.endpoints.etcd
         if etcd is None or not planner_reached(self.graph, snapshot, made.replicas):
             return
-        url = etcd.split(",")[0]
         try:
             decision = await acknowledge(
-                url, self.graph.namespace, ACKNOWLEDGE_SECONDS, self.keys.current.etcd
+                etcd, self.graph.namespace, ACKNOWLEDGE_SECONDS, self.keys.current.etcd
             )
         except SignalError as error:
             _log.warning("planner not told", error=str(error))

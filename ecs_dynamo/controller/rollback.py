@@ -11,11 +11,11 @@ from ecs_dynamo.model.graph import TAG_ROLLED_BACK, TAG_ROLLED_BACK_FOR
 from ecs_dynamo.model.plan import Plan, RegisterTaskDefinition, RevisionRef, UpdateService
 from ecs_dynamo.model.snapshot import Revision, Service
 from ecs_dynamo.planning.diff import content_diff
-from ecs_dynamo.planning.endpoints import known_service
 from ecs_dynamo.planning.fingerprint import fingerprint
 from ecs_dynamo.planning.held import declared_fingerprint, repoint
 from ecs_dynamo.planning.ports import plan_ports
 from ecs_dynamo.planning.reasons import ROLLED_BACK
+from ecs_dynamo.planning.seen import known_service
 from ecs_dynamo.planning.wanted import obstacle, ownership_tags
 
 LOOK_BACK = 50

@@ -17,8 +17,8 @@ from ecs_dynamo.model.plan import Plan
 from ecs_dynamo.model.secrecy import without_secrets
 from ecs_dynamo.model.snapshot import Snapshot, Task, Unknown
 from ecs_dynamo.planning import describe, describe_action
-from ecs_dynamo.planning.endpoints import known_service, known_tasks
 from ecs_dynamo.planning.readiness import ready_tasks
+from ecs_dynamo.planning.seen import known_service, known_tasks
 from ecs_dynamo.planning.stops import recently_stopped, why_stopped
 
 Json = dict[str, Any]

@@ -66,6 +66,25 @@ async def open_etcd(url: str, timeout: float, access: EtcdAccess = OPEN.etcd) ->
             pass  # It is given up either way.
 
 
+async def pick_server(urls: str, timeout: float, access: EtcdAccess = OPEN.etcd) -> str:
+    """The first of a comma-separated list that answers; one alone is taken as it is.
+
+    ConnectionError where none does.
+    """
+    first, *more = urls.split(",")
+    if not more:
+        return first
+    reasons: list[str] = []
+    for url in (first, *more):
+        try:
+            await check_etcd(url, timeout, access)
+        except ConnectionError as error:
+            reasons.append(str(error))
+        else:
+            return url
+    raise ConnectionError("; ".join(reasons))
+
+
 async def check_etcd(url: str, timeout: float, access: EtcdAccess = OPEN.etcd) -> str:
     """A linearizable read, which needs a quorum, as `etcdctl endpoint health` makes it.
 
@@ -132,7 +151,7 @@ async def watch_instances(
 
     ConnectionError when the server is gone; the caller re-arms.
     """
-    url = etcd_url.split(",")[0]
+    url = await pick_server(etcd_url, ALIVE_SECONDS, access)
     async with open_etcd(url, ALIVE_SECONDS, access) as client:
         watch = await client.watch_prefix(f"{INSTANCES}/{namespace}/".encode())
 

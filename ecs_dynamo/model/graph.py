@@ -32,6 +32,7 @@ TAG_CANARY = "ecs-dynamo:canary"
 """On a service: how far the canary of a revision has come (`planning.canary`)."""
 
 ETCD_CLIENT_PORT = 2379
+ETCD_PEER_PORT = 2380
 NATS_CLIENT_PORT = 4222
 
 
@@ -83,6 +84,8 @@ class Component:
     target_group_arn: str | None = None
     capacity_providers: tuple[CapacityProviderItem, ...] = ()
     placement: PlacementSpec = field(default_factory=PlacementSpec)
+    member: int | None = None
+    """Its place in an etcd cluster, from 0; each member is a service of one replica."""
 
     @property
     def network_mode(self) -> NetworkMode:
@@ -133,6 +136,11 @@ class Graph:
     def with_role(self, role: Role) -> Component | None:
         """The first component that has ``role``."""
         return next((c for c in self.components if role in c.roles), None)
+
+    @property
+    def etcd_members(self) -> tuple[Component, ...]:
+        """The members of the etcd cluster, by place; empty where etcd is a single replica."""
+        return tuple(c for c in self.components if c.member is not None)
 
     @property
     def has_nats(self) -> bool:

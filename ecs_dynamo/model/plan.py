@@ -178,6 +178,30 @@ class TerminateInstance(Action):
     floor: int
 
 
+class MembershipStep(StrEnum):
+    """etcd's membership calls (etcd v3 API, service Cluster)."""
+
+    ADD = "add"
+    PROMOTE = "promote"
+    UPDATE = "update"
+    REMOVE = "remove"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChangeMembership(Action):
+    """Change who is in the etcd cluster, asked of one of ``servers`` (client URLs).
+
+    ``member`` is 0 for ADD, which adds a learner at ``peer_url``; UPDATE sets ``peer_url``.
+    etcd may refuse for a while (members that have yet to connect, a learner that lags): then it is
+    asked again in the next pass.
+    """
+
+    step: MembershipStep
+    servers: tuple[str, ...]
+    member: int = 0
+    peer_url: str = ""
+
+
 AnyAction = (
     RegisterTaskDefinition
     | CreateService
@@ -191,6 +215,7 @@ AnyAction = (
     | SetDesiredCapacity
     | SetInstancesState
     | TerminateInstance
+    | ChangeMembership
 )
 
 

@@ -209,6 +209,25 @@ class Probe:
 
 
 @dataclass(frozen=True, slots=True)
+class EtcdMember:
+    """A member of an etcd cluster, as its servers list it. ``name`` is empty until it started."""
+
+    id: int
+    name: str
+    peer_urls: tuple[str, ...]
+    learner: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class EtcdView:
+    """What one etcd server says of itself and of the cluster that it is in."""
+
+    cluster: int
+    member: int
+    members: tuple[EtcdMember, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Registration:
     """A worker in Dynamo's discovery, ``v1/instances/{ns}/{component}/{endpoint}/{lease}``.
 
@@ -291,6 +310,8 @@ class Snapshot:
     orphans: Observed[tuple[Service, ...]] = ()
     registrations: Observed[tuple[Registration, ...]] = ()
     external: Mapping[str, Probe] = field(default_factory=dict)
+    etcd_views: Mapping[str, EtcdView] = field(default_factory=dict)
+    """Task ARN -> what the server says; for members of an etcd cluster that answered."""
     signals: tuple[Signal, ...] = ()
     busy: Observed[Mapping[int, float]] = Unknown("not measured")
     served: Observed[frozenset[int]] = Unknown("not measured")

@@ -210,12 +210,13 @@ class ScalingSpec(SpecModel):
 class InfraServiceSpec(SpecModel):
     """etcd or NATS: a task definition to run on Fargate, or endpoints that exist already.
 
-    ``volume`` keeps its data beyond the life of a task.
+    ``volume`` keeps its data beyond the life of a task. ``replicas`` 3, for etcd alone, makes a
+    cluster that outlives the loss of any one of them.
     """
 
     task_definition: str | None = None
     endpoints: tuple[str, ...] = ()
-    replicas: Annotated[int, Field(ge=1, le=1)] = 1
+    replicas: Literal[1, 3] = 1
     volume: VolumeSpec | None = None
 
     @model_validator(mode="after")
@@ -224,6 +225,13 @@ class InfraServiceSpec(SpecModel):
             raise ValueError("give exactly one of taskDefinition and endpoints")
         if self.endpoints and self.volume is not None:
             raise ValueError("volume is for a taskDefinition; leave it out beside endpoints")
+        if self.endpoints and self.replicas != 1:
+            raise ValueError("replicas is for a taskDefinition; leave it out beside endpoints")
+        if self.replicas != 1 and self.volume is not None:
+            raise ValueError(
+                "the members of a cluster hold its data together; leave out volume, or set "
+                "replicas to 1"
+            )
         return self
 
 
@@ -243,6 +251,8 @@ class InfrastructureSpec(SpecModel):
             raise ValueError("taskDefinition runs etcd and NATS together; leave out etcd and nats")
         if self.task_definition is None and self.etcd is None:
             raise ValueError("give taskDefinition (etcd and NATS together) or etcd")
+        if self.nats is not None and self.nats.replicas != 1:
+            raise ValueError("nats.replicas must be 1; clusters are for etcd")
         if self.rollout.canary is not None:
             raise ValueError("rollout.canary is for workers; leave it out here")
         return self

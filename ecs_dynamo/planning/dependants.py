@@ -27,8 +27,14 @@ def plan_dependants(draft: Draft, scene: Scene) -> tuple[str, ...]:
     unsettled = [
         w.component.name
         for w in scene.infrastructure
-        if w.rolls
-        or (w.service is not None and not ready_tasks(graph, w.component, snapshot, w.new_tasks))
+        # A cluster of etcd serves without one of its members.
+        if w.component.member is None
+        and (
+            w.rolls
+            or (
+                w.service is not None and not ready_tasks(graph, w.component, snapshot, w.new_tasks)
+            )
+        )
     ]
     allowed: frozenset[str] = frozenset()
     first: str | None = None

@@ -8,6 +8,7 @@ from typing import Any
 from ecs_dynamo.model.graph import JsonObject
 from ecs_dynamo.model.plan import (
     AnyAction,
+    ChangeMembership,
     CreateService,
     DeleteService,
     DrainInstance,
@@ -24,7 +25,7 @@ from ecs_dynamo.model.plan import (
 )
 from ecs_dynamo.model.secrecy import without_secrets
 from ecs_dynamo.model.snapshot import Snapshot
-from ecs_dynamo.planning.endpoints import known_service
+from ecs_dynamo.planning.seen import known_service
 
 
 def _flatten(value: Any, path: str) -> Iterator[tuple[str, str]]:
@@ -84,6 +85,9 @@ def describe_action(action: AnyAction) -> str:
             what = f"set {len(action.instances)} instances to {action.status}"
         case TerminateInstance():
             what = f"give back instance {action.ec2_instance_id}"
+        case ChangeMembership():
+            whom = f" {action.member:x}" if action.member else ""
+            what = f"{action.step.value} etcd member{whom} {action.peer_url}".rstrip()
     return f"{action.component}: {what}: {action.reason}"
 
 

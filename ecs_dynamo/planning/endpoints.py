@@ -14,12 +14,13 @@ from ecs_dynamo.model.graph import (
     NATS_CLIENT_PORT,
     Component,
     Graph,
-    JsonObject,
     NetworkMode,
     Role,
 )
 from ecs_dynamo.model.plan import Endpoints
-from ecs_dynamo.model.snapshot import ComponentSnapshot, Service, Snapshot, Task, Unknown
+from ecs_dynamo.model.snapshot import Snapshot, Task
+from ecs_dynamo.planning.members import member_urls, membership
+from ecs_dynamo.planning.seen import environment_value, known_service, known_tasks
 
 ETCD_VARIABLE = "ETCD_ENDPOINTS"
 NATS_VARIABLE = "NATS_SERVER"
@@ -70,28 +71,6 @@ def probe_targets(
             if url is not None:
                 targets[task.arn, role] = url
     return targets
-
-
-def known_tasks(seen: ComponentSnapshot) -> tuple[Task, ...]:
-    """The component's tasks; empty where they are unknown."""
-    return () if isinstance(seen.tasks, Unknown) else seen.tasks
-
-
-def known_service(seen: ComponentSnapshot) -> Service | None:
-    """The component's live service; None where it is unknown, absent or INACTIVE."""
-    service = seen.service
-    if service is None or isinstance(service, Unknown) or service.status == "INACTIVE":
-        return None
-    return service
-
-
-def environment_value(content: JsonObject, name: str) -> str | None:
-    """The first plain environment value called ``name`` in a task definition."""
-    for container in content.get("containerDefinitions", ()):
-        for entry in container.get("environment", ()):
-            if entry.get("name") == name:
-                return str(entry.get("value", ""))
-    return None
 
 
 def injected_endpoints(graph: Graph, snapshot: Snapshot) -> Mapping[str, Endpoints]:
@@ -152,9 +131,22 @@ def resolve_endpoints(graph: Graph, snapshot: Snapshot) -> Endpoints:
         urls = ready_urls(graph, snapshot, role)
         return urls[0] if urls else None
 
-    return Endpoints(
-        etcd=resolve(Role.ETCD, graph.external_etcd), nats=resolve(Role.NATS, graph.external_nats)
-    )
+    if graph.etcd_members:
+        injected = injected_endpoints(graph, snapshot)
+        etcd = member_urls(
+            membership(graph, snapshot), {name: ends.etcd for name, ends in injected.items()}
+        )
+    else:
+        etcd = resolve(Role.ETCD, graph.external_etcd)
+    return Endpoints(etcd=etcd, nats=resolve(Role.NATS, graph.external_nats))
+
+
+def share_endpoints(one: str | None, other: str | None) -> bool:
+    """Whether who has ``one`` is served at ``other`` too: by two servers, or by its only one."""
+    if one is None or other is None:
+        return one == other
+    mine, theirs = {*one.split(",")}, {*other.split(",")}
+    return len(mine & theirs) >= min(2, len(mine))
 
 
 def endpoints_complete(graph: Graph, endpoints: Endpoints) -> bool:

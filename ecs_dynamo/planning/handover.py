@@ -26,12 +26,13 @@ from ecs_dynamo.planning.drain import MAX_MINUTES, busy_tasks, drain_minutes, is
 from ecs_dynamo.planning.endpoints import (
     ETCD_VARIABLE,
     NATS_VARIABLE,
-    environment_value,
     injected_endpoints,
+    share_endpoints,
 )
 from ecs_dynamo.planning.leaving import leaving_tasks
 from ecs_dynamo.planning.readiness import ready_tasks
 from ecs_dynamo.planning.scene import Scene
+from ecs_dynamo.planning.seen import environment_value
 from ecs_dynamo.planning.wanted import Wanted
 
 PROTECTION_MINUTES = 15
@@ -164,7 +165,9 @@ def relocates(wanted: Wanted) -> bool:
     if current is None:
         return False
     return any(
-        environment_value(current.content, variable) != environment_value(old.content, variable)
+        not share_endpoints(
+            environment_value(old.content, variable), environment_value(current.content, variable)
+        )
         for variable in (ETCD_VARIABLE, NATS_VARIABLE)
         for task in wanted.old_tasks
         if (old := wanted.seen.revisions.get(task.task_definition_arn)) is not None

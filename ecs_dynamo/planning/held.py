@@ -20,7 +20,7 @@ from ecs_dynamo.model.graph import (
 )
 from ecs_dynamo.model.plan import Endpoints, Memory
 from ecs_dynamo.model.snapshot import Task, Unknown
-from ecs_dynamo.planning.endpoints import ETCD_VARIABLE, NATS_VARIABLE, environment_value
+from ecs_dynamo.planning.endpoints import ETCD_VARIABLE, NATS_VARIABLE
 from ecs_dynamo.planning.fingerprint import fingerprint
 from ecs_dynamo.planning.reasons import (
     CANARY_LOST,
@@ -31,6 +31,7 @@ from ecs_dynamo.planning.reasons import (
     reason_of,
 )
 from ecs_dynamo.planning.render import render
+from ecs_dynamo.planning.seen import environment_value
 from ecs_dynamo.planning.stops import last_failure
 from ecs_dynamo.planning.wanted import Wanted
 

@@ -44,7 +44,7 @@ def plan_infrastructure(draft: Draft, scene: Scene) -> None:
     """Create and roll it. Before it rolls, its tasks are kept for those that use them."""
     for one in scene.infrastructure:
         name = one.component.name
-        if one.service is None:
+        if one.service is None:  # Without content, a member of a cluster whose turn comes later.
             create_service(draft, scene.graph, one, scene.placing(one))
             continue
         may_roll = name not in scene.failures or one.former is not None

@@ -188,6 +188,8 @@ def _verdict(
         )
     ):
         former = None  # Just the endpoints differ: the revision is not to blame.
+    if wanted.component.member is not None:
+        former = None  # Its environment counted once, for a member that is no more.
     told = what if reason == NOT_RUNNING else f"{what}: {WORDS[reason]}"
     if reason in (CRASH_LOOP, START_FAILED, HEALTH_CHECK, CANARY_LOST):
         primary = wanted.primary

@@ -29,6 +29,7 @@ from ecs_dynamo.planning.held import declared_fingerprint, find_failures, hold
 from ecs_dynamo.planning.infrastructure import plan_infrastructure
 from ecs_dynamo.planning.judge import failures, judged, mark_good
 from ecs_dynamo.planning.leaving import drain_noticed
+from ecs_dynamo.planning.members import Membership, as_member, membership, plan_members
 from ecs_dynamo.planning.ports import PortPlan, plan_ports
 from ecs_dynamo.planning.readiness import count_replicas, ready_tasks
 from ecs_dynamo.planning.render import render
@@ -44,11 +45,13 @@ def _wanted(
     component: Component,
     snapshot: Snapshot,
     endpoints: Endpoints,
+    cluster: Membership,
     ports: PortPlan,
     desired: int,
     now: float,
 ) -> Wanted:
     ready = component.is_infrastructure or endpoints_complete(graph, endpoints)
+    ready = ready and component.member is None
     port = ports.system_ports.get(component.name, graph.runtime.system_port)
     content = render(graph, component, endpoints, port) if ready else None
     made = Wanted(
@@ -59,6 +62,8 @@ def _wanted(
         desired=desired,
         declared=declared_fingerprint(graph, component, port),
     )
+    if component.member is not None:
+        made = as_member(graph, cluster, made)
     return judged(graph, made, snapshot, endpoints, now)
 
 
@@ -94,11 +99,12 @@ def plan(graph: Graph, snapshot: Snapshot, memory: Memory, now: float) -> Plan:
         for c in graph.components
         if (found := obstacle(graph, c, snapshot)) is not None
     }
-    endpoints = resolve_endpoints(graph, snapshot)
+    endpoints, cluster = resolve_endpoints(graph, snapshot), membership(graph, snapshot)
     counts, decisions, states = decide_counts(graph, snapshot, memory, now, obstacles)
     observed = [c for c in graph.components if c.name in snapshot.components]
     wanted = tuple(
-        _wanted(graph, c, snapshot, endpoints, ports, counts[c.name], now) for c in observed
+        _wanted(graph, c, snapshot, endpoints, cluster, ports, counts[c.name], now)
+        for c in observed
     )
     given_up = find_failures(wanted, memory)
     wanted = tuple(hold(w, endpoints) if w.component.name in given_up.told else w for w in wanted)
@@ -127,6 +133,8 @@ def plan(graph: Graph, snapshot: Snapshot, memory: Memory, now: float) -> Plan:
     )
     draft.actions.extend(drain_noticed(free, snapshot))
     plan_infrastructure(draft, scene)
+    if cluster.places:
+        plan_members(draft, cluster, scene.dependants)
     moved = plan_dependants(draft, scene)
     if not obstacles:
         _tend_moves(draft, scene, moved)

@@ -15,13 +15,9 @@ from collections.abc import Iterable
 from ecs_dynamo.model.graph import Component, Graph, NetworkMode, Role
 from ecs_dynamo.model.plan import ReplicaCounts
 from ecs_dynamo.model.snapshot import ComponentSnapshot, Snapshot, Task, Unknown
-from ecs_dynamo.planning.endpoints import (
-    PROBED_ROLES,
-    environment_value,
-    known_service,
-    known_tasks,
-)
+from ecs_dynamo.planning.endpoints import PROBED_ROLES
 from ecs_dynamo.planning.ports import SYSTEM_PORT_VARIABLE
+from ecs_dynamo.planning.seen import environment_value, known_service, known_tasks
 
 SERVED_ENDPOINT = "generate"
 """The endpoint through which a Dynamo worker takes requests."""

@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from ecs_dynamo.model.graph import Graph, Role
 from ecs_dynamo.model.plan import Endpoints
 from ecs_dynamo.model.snapshot import Snapshot
+from ecs_dynamo.planning.endpoints import share_endpoints
 from ecs_dynamo.planning.readiness import ready_tasks
 from ecs_dynamo.planning.wanted import Wanted
 
@@ -56,8 +57,9 @@ def next_in_order(
 def moved(
     injected: Mapping[str, Endpoints], resolved: Endpoints, dependants: Sequence[Wanted]
 ) -> tuple[str, ...]:
-    """Dependants whose running revision has endpoints other than the resolved ones.
+    """Dependants whose running revision has endpoints that serve it no more.
 
+    A list of several that changed by one member is followed in order, as any other change.
     Dependants whose endpoints come as `secrets` have none here and so never count as moved.
     """
     return tuple(
@@ -66,7 +68,7 @@ def moved(
         if (have := injected.get(w.component.name)) is not None
         and w.rolls
         and (
-            (have.etcd is not None and have.etcd != resolved.etcd)
-            or (have.nats is not None and have.nats != resolved.nats)
+            (have.etcd is not None and not share_endpoints(have.etcd, resolved.etcd))
+            or (have.nats is not None and not share_endpoints(have.nats, resolved.nats))
         )
     )

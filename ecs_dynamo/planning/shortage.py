@@ -14,7 +14,6 @@ from ecs_dynamo.model.capacity import CapacityProvider, InstanceSize
 from ecs_dynamo.model.graph import Component
 from ecs_dynamo.model.snapshot import ContainerInstance, Snapshot, Task, Unknown
 from ecs_dynamo.model.spec import LaunchType
-from ecs_dynamo.planning.endpoints import known_tasks
 from ecs_dynamo.planning.fitting import (
     Need,
     Packing,
@@ -26,6 +25,7 @@ from ecs_dynamo.planning.fitting import (
 )
 from ecs_dynamo.planning.placement import distribute, wanted_constraints
 from ecs_dynamo.planning.ports import PortPlan
+from ecs_dynamo.planning.seen import known_tasks
 from ecs_dynamo.planning.wanted import Wanted
 
 _SHOWN = 12

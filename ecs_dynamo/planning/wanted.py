@@ -26,8 +26,8 @@ from ecs_dynamo.model.snapshot import (
     Unknown,
 )
 from ecs_dynamo.model.spec import NetworkSpec
-from ecs_dynamo.planning.endpoints import known_service, known_tasks
 from ecs_dynamo.planning.placement import providers_differ
+from ecs_dynamo.planning.seen import known_service, known_tasks
 
 
 @dataclass(frozen=True, slots=True)

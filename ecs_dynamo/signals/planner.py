@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ecs_dynamo.discovery.access import OPEN, EtcdAccess
-from ecs_dynamo.discovery.etcd import open_etcd
+from ecs_dynamo.discovery.etcd import open_etcd, pick_server
 from ecs_dynamo.model.graph import Role
 from ecs_dynamo.model.snapshot import Signal
 from ecs_dynamo.signals.base import SignalContext, SignalError
@@ -65,18 +65,24 @@ async def _read(url: str, namespace: str, timeout: float, access: EtcdAccess) ->
     return _Keys(values, lease)
 
 
+async def _server(urls: str, timeout: float, access: EtcdAccess) -> str:
+    try:
+        return await pick_server(urls, timeout, access)
+    except ConnectionError as error:
+        raise SignalError(str(error)) from None
+
+
 class PlannerAdapter:
     """Reads the decision in force."""
 
     async def read(self, source: object, context: SignalContext) -> tuple[Signal, ...]:
         """The wished count of the component, from the planner's newest decision."""
         del source
-        url = context.endpoints.etcd
-        if url is None:
+        urls = context.endpoints.etcd
+        if urls is None:
             raise SignalError("no etcd replica answers")
-        keys = await _read(
-            url.split(",")[0], context.namespace, context.timeout, context.access.etcd
-        )
+        url = await _server(urls, context.timeout, context.access.etcd)
+        keys = await _read(url, context.namespace, context.timeout, context.access.etcd)
         if keys.decision < 0:
             raise SignalError("Dynamo's planner has published no decision")
         key = next((COUNT_KEYS[r] for r in COUNT_KEYS if r in context.component.roles), None)
@@ -95,9 +101,10 @@ class PlannerAdapter:
 
 
 async def acknowledge(
-    url: str, namespace: str, timeout: float, access: EtcdAccess = OPEN.etcd
+    urls: str, namespace: str, timeout: float, access: EtcdAccess = OPEN.etcd
 ) -> int | None:
     """Tell the planner that its newest decision is reached; the id, None where there is none."""
+    url = await _server(urls, timeout, access)
     keys = await _read(url, namespace, timeout, access)
     if keys.decision < 0:
         return None

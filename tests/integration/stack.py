@@ -27,8 +27,9 @@ from ecs_dynamo.local import LocalEcs
 from ecs_dynamo.local.state import ACCOUNT
 from ecs_dynamo.model.errors import EcsDynamoError
 from ecs_dynamo.model.graph import Graph, Role
-from ecs_dynamo.planning.endpoints import known_tasks, ready_urls
+from ecs_dynamo.planning.endpoints import ready_urls
 from ecs_dynamo.planning.iam import render_iam
+from ecs_dynamo.planning.seen import known_tasks
 from tests.rights.record import Documents, Session
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "local"

@@ -14,7 +14,7 @@ from ecs_dynamo.aws.execute import Executor
 from ecs_dynamo.aws.observe import RevisionCache, observe_ecs
 from ecs_dynamo.model.errors import AwsError
 from ecs_dynamo.model.graph import TAG_GRAPH, Graph
-from ecs_dynamo.model.plan import Memory, RegisterTaskDefinition
+from ecs_dynamo.model.plan import ChangeMembership, Memory, RegisterTaskDefinition
 from ecs_dynamo.model.snapshot import Service, Unknown
 from ecs_dynamo.model.spec import NetworkSpec
 from ecs_dynamo.planning import plan
@@ -69,11 +69,15 @@ async def test_a_missing_cluster_is_absent_not_unknown(aws: Aws, declared: Graph
     assert "nowhere does not exist" in made.waits[0].reason
 
 
+async def no_etcd(_: ChangeMembership) -> bool:
+    raise AssertionError("no cluster of etcd is declared here")
+
+
 async def test_infrastructure_is_registered_created_and_then_seen_as_ours(
     aws: Aws, declared: Graph
 ) -> None:
     cache = RevisionCache()
-    executor = Executor(aws, declared.name, cache, time.monotonic)
+    executor = Executor(aws, declared.name, cache, time.monotonic, no_etcd)
     seen = await observe_ecs(aws, declared, time.time(), 10, cache)
     made = plan(declared, seen, Memory(started_at=0), time.time())
     assert {a.component for a in made.actions} == {"etcd-nats"}

@@ -5,6 +5,7 @@ image as written, without its digest, and without its tag) fits is used. Only ``
 
     images:
       - match: "*/etcd"
+        having: ETCD_NAME                # only where the task definition sets this variable
         entrypoint: ["{nats}"]           # the image's ENTRYPOINT, before the command
         command: ["etcd"]                # the image's CMD, where the task definition has none
         replace: [["^etcd$", "{etcd}"]]  # [regular expression, replacement], in order
@@ -59,6 +60,7 @@ class ImageEntry(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     match: str
+    having: str | None = None
     entrypoint: tuple[str, ...] = ()
     command: tuple[str, ...] = ()
     args: tuple[str, ...] = ()
@@ -156,12 +158,15 @@ class ImageTable:
                 raise ImageTableError(f"{path}: images.{number} ({entry.match}): {problem}")
         return cls(table.images, path.parent)
 
-    def _find(self, image: str) -> ImageEntry:
+    def _find(self, container: ContainerLaunch) -> ImageEntry:
         # A tag begins after the last colon that is behind the last slash; a digest after "@".
+        image, variables = container.image, container.environment or {}
         name = image.split("@")[0]
         head, _, tail = name.rpartition("/")
         untagged = f"{head}/{tail.split(':')[0]}" if head else tail.split(":")[0]
         for entry in self._entries:
+            if entry.having is not None and entry.having not in variables:
+                continue
             if any(fnmatch.fnmatchcase(n, entry.match) for n in (image, name, untagged)):
                 return entry
         raise CannotPullContainerError(
@@ -170,7 +175,7 @@ class ImageTable:
 
     def resolve(self, container: ContainerLaunch, address: str, scratch: Path) -> Command:
         """What runs for ``container``. Raises `CannotPullContainerError`."""
-        entry = self._find(container.image)
+        entry = self._find(container)
         places = {**self._fixed, "ip": address, "scratch": str(scratch)}
 
         def fill(text: str) -> str:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from ecs_dynamo.model.doctor import Finding, Host, Rule, SecurityGroup, Severity, Subnet
 from ecs_dynamo.model.graph import (
     ETCD_CLIENT_PORT,
+    ETCD_PEER_PORT,
     NATS_CLIENT_PORT,
     Component,
     Graph,
@@ -128,9 +129,12 @@ def _flows(graph: Graph) -> Iterator[_Flow]:
     dependants = tuple(c for c in graph.components if not c.is_infrastructure)
     talking = tuple(c for c in dependants if c.is_worker or c.is_frontend)
     for role, port in ((Role.ETCD, ETCD_CLIENT_PORT), (Role.NATS, NATS_CLIENT_PORT)):
-        target = graph.with_role(role)
-        if target is not None and dependants:
+        for target in (c for c in graph.components if role in c.roles and dependants):
             yield _Flow(target, dependants, _host_port(target, port), f"{role.value}'s port {port}")
+    for member in graph.etcd_members:
+        others = tuple(m for m in graph.etcd_members if m is not member)
+        ports = (ETCD_PEER_PORT, ETCD_PEER_PORT)
+        yield _Flow(member, others, ports, f"etcd's peer port {ETCD_PEER_PORT}")
     for worker in (c for c in dependants if c.is_worker):
         yield _Flow(worker, talking, CHOSEN_PORTS, "the ports that workers choose")
 

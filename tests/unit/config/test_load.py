@@ -79,6 +79,13 @@ def volume(**fields: Any) -> Edit:
     return infrastructure(etcd=parts, nats={**parts, "volume": {"fileSystemId": FS, **fields}})
 
 
+def cluster(**fields: Any) -> Edit:
+    """An etcd cluster of three."""
+    return infrastructure(
+        etcd={"taskDefinition": "taskdefs/etcd-nats.json", "replicas": 3, **fields}
+    )
+
+
 FS = "fs-0123456789abcdef0"
 
 
@@ -119,6 +126,27 @@ FS = "fs-0123456789abcdef0"
             "containerDefinitions[0].command",
             "add --data-dir",
         ),
+        (cluster(replicas=2), "infrastructure.etcd.replicas", "1 or 3"),
+        (cluster(volume={"fileSystemId": FS}), "infrastructure.etcd", "leave out volume"),
+        (
+            infrastructure(etcd={"endpoints": ["http://e:2379"], "replicas": 3}),
+            "infrastructure.etcd",
+            "beside endpoints",
+        ),
+        (
+            infrastructure(
+                etcd={"endpoints": ["http://e:2379"]},
+                nats={"taskDefinition": "taskdefs/etcd-nats.json", "replicas": 3},
+            ),
+            "infrastructure",
+            "clusters are for etcd",
+        ),
+        (
+            lambda d: cluster()(d) or d["infrastructure"].update(rollout={"maximumPercent": 150}),
+            "infrastructure.rollout.maximumPercent",
+            "stopping it first",
+        ),
+        (lambda d: prefill(d).update(name="etcd-1"), "components[2].name", "kept for"),
         (lambda d: d.update(componets=[]), "componets", "components"),
         (lambda d: prefill(d).update(replcias=1), "components[2].replcias", "replicas"),
         (lambda d: prefill(d).update(replicas="many"), "components[2].replicas", "many"),
@@ -428,13 +456,26 @@ def test_the_examples_are_valid_and_ours_without_a_warning(path: Path) -> None:
         assert loaded.warnings == ()
 
 
-def test_the_task_definitions_of_production_are_valid(tmp_path: Path) -> None:
+APART = {"taskDefinition": "taskdefs/nats.json"}
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        {"taskDefinition": "taskdefs/etcd-nats.json"},
+        {"etcd": {"taskDefinition": "taskdefs/etcd.json", "replicas": 3}, "nats": APART},
+    ],
+    ids=["together", "cluster"],
+)
+def test_the_task_definitions_of_production_are_valid(
+    tmp_path: Path, parts: dict[str, Any]
+) -> None:
     shutil.copytree(ROOT / "taskdefs", tmp_path / "taskdefs")
     graph = {
         "name": "prod",
         "region": "us-east-1",
         "network": {"subnets": ["subnet-1"], "securityGroups": ["sg-1"]},
-        "infrastructure": {"taskDefinition": "taskdefs/etcd-nats.json"},
+        "infrastructure": parts,
         "components": [
             {"name": name, "type": name, "taskDefinition": f"taskdefs/{name}.json"}
             for name in ("frontend", "decode", "prefill")
@@ -516,3 +557,78 @@ def test_settings_name_their_variable_and_flags_win() -> None:
         with pytest.raises(InputError, match=words):
             load_settings(environ, **flags)
     assert load_settings({"ECS_DYNAMO_PROFILE": "", "ECS_DYNAMO_UNRELATED": "x"}).profile is None
+
+
+def production(tmp_path: Path, **etcd: Any) -> Path:
+    """A graph of the shipped task definitions with an etcd cluster."""
+    shutil.copytree(ROOT / "taskdefs", tmp_path / "taskdefs")
+    path = tmp_path / "graph.yaml"
+    graph = {
+        "name": "prod",
+        "region": "us-east-1",
+        "network": {"subnets": ["subnet-a", "subnet-b"], "securityGroups": ["sg-1"]},
+        "infrastructure": {"etcd": {"taskDefinition": "taskdefs/etcd.json", "replicas": 3, **etcd}},
+        "components": [
+            {"name": name, "type": name, "taskDefinition": f"taskdefs/{name}.json"}
+            for name in ("frontend", "decode", "prefill")
+        ],
+    }
+    path.write_text(yaml.safe_dump(graph))
+    return path
+
+
+def test_a_cluster_has_a_service_for_each_member(tmp_path: Path) -> None:
+    path = production(tmp_path)
+    file = tmp_path / "taskdefs" / "etcd.json"
+    document = json.loads(file.read_text())
+    document["containerDefinitions"][0]["command"].append("--peer-auto-tls")
+    file.write_text(json.dumps(document))
+    members = load_graph(path, ENVIRON).graph.etcd_members
+    assert [m.service for m in members] == ["prod-etcd-0", "prod-etcd-1", "prod-etcd-2"]
+    assert [m.network.subnets for m in members] == [("subnet-a",), ("subnet-b",), ("subnet-a",)]
+    assert {
+        (m.replicas, m.rollout.maximum_percent, m.rollout.circuit_breaker) for m in members
+    } == {(1, 100, False)}
+    environment = {
+        e["name"]: e["value"] for e in members[1].template["containerDefinitions"][0]["environment"]
+    }
+    assert environment == {
+        "ETCD_NAME": "etcd-1",
+        "ETCD_LISTEN_PEER_URLS": "https://0.0.0.0:2380",
+    }
+
+
+@pytest.mark.parametrize(
+    ("change", "field", "words"),
+    [
+        (lambda d: d["containerDefinitions"][0]["command"].append("--name=x"), "command", "--name"),
+        (
+            lambda d: d["containerDefinitions"][0].update(
+                command=["sh", "-c", "etcd -discovery x"]
+            ),
+            "command",
+            "--discovery",
+        ),
+        (
+            lambda d: d["containerDefinitions"][0].update(
+                environment=[{"name": "ETCD_INITIAL_CLUSTER", "value": "x"}]
+            ),
+            "environment",
+            "ETCD_INITIAL_CLUSTER",
+        ),
+        (lambda d: d.update(networkMode="host"), "networkMode", "awsvpc"),
+    ],
+)
+def test_what_a_cluster_sets_itself_is_refused(
+    tmp_path: Path, change: Callable[[Any], Any], field: str, words: str
+) -> None:
+    path = production(tmp_path)
+    file = tmp_path / "taskdefs" / "etcd.json"
+    document = json.loads(file.read_text())
+    change(document)
+    file.write_text(json.dumps(document))
+    with pytest.raises(InputError) as caught:
+        load_graph(path, ENVIRON)
+    told = [p for p in caught.value.problems if field in (p.field or "")]
+    assert any(words in f"{p.message} {p.remedy}" for p in told), caught.value.problems
+    assert {p.file for p in told} == {str(file)}

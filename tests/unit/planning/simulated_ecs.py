@@ -50,8 +50,9 @@ from ecs_dynamo.model.snapshot import (
 )
 from ecs_dynamo.model.spec import NetworkSpec
 from ecs_dynamo.planning.capacity import gpus_of
-from ecs_dynamo.planning.endpoints import environment_value, probe_targets, resolve_endpoints
+from ecs_dynamo.planning.endpoints import probe_targets, resolve_endpoints
 from ecs_dynamo.planning.retention import surplus
+from ecs_dynamo.planning.seen import environment_value
 from ecs_dynamo.planning.wanted import good_arn
 
 EXIT_AFTER_LOST_ETCD = 3
@@ -240,7 +241,7 @@ class SimulatedEcs:
         for service in self.services.values():
             for task in list(service.tasks):
                 task.age += 1
-                lost = self._etcd_of(task) not in (*etcds, None)
+                lost = self._store(self._etcd_of(task)) not in (*etcds, None)
                 task.orphaned = task.orphaned + 1 if lost else 0
                 if task.orphaned > EXIT_AFTER_LOST_ETCD or (task.bad and task.age >= 1):
                     service.tasks.remove(task)
@@ -364,6 +365,10 @@ class SimulatedEcs:
             if t.age >= 1
         }
 
+    def _store(self, endpoints: str | None) -> str | None:
+        """Who is reached at ``endpoints``: processes find each other where it is the same."""
+        return endpoints
+
     def _etcd_of(self, task: SimTask) -> str | None:
         return environment_value(self.revisions[task.revision].content, "ETCD_ENDPOINTS")
 
@@ -478,7 +483,7 @@ class SimulatedEcs:
             for component in self.graph.components
             if component.is_worker and (sim := self.services.get(component.service)) is not None
             for task in sim.tasks
-            if self._works(task) and self._etcd_of(task) == etcd
+            if self._works(task) and self._store(self._etcd_of(task)) == self._store(etcd)
             if task.age > task.slow
         )
 
@@ -499,9 +504,9 @@ class SimulatedEcs:
 
     def _routed(self, frontend_arn: str) -> bool:
         frontend = next(t for s in self.services.values() for t in s.tasks if t.arn == frontend_arn)
-        etcd = self._etcd_of(frontend)
+        etcd = self._store(self._etcd_of(frontend))
         return not frontend.mute and any(
-            self._works(t) and self._etcd_of(t) == etcd
+            self._works(t) and self._store(self._etcd_of(t)) == etcd
             for s in self.services.values()
             if s.component in {"prefill", "decode"}
             for t in s.tasks

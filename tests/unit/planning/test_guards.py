@@ -11,13 +11,13 @@ from ecs_dynamo.model.plan import DeleteService, Endpoints, HoldService, Protect
 from ecs_dynamo.model.snapshot import Notice, Revision, Service, Task
 from ecs_dynamo.planning import down, plan
 from ecs_dynamo.planning.drain import spare_busy
-from ecs_dynamo.planning.endpoints import known_tasks
 from ecs_dynamo.planning.handover import PROTECTION_MINUTES, tend_old_side
 from ecs_dynamo.planning.leaving import drain_noticed
 from ecs_dynamo.planning.ports import plan_ports
 from ecs_dynamo.planning.readiness import ready_tasks
 from ecs_dynamo.planning.retention import surplus
 from ecs_dynamo.planning.scene import Scene
+from ecs_dynamo.planning.seen import known_tasks
 from ecs_dynamo.planning.wanted import Wanted, existing_revision
 from tests.unit.planning.graphs import graph, with_image
 from tests.unit.planning.test_parts import converged

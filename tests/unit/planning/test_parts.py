@@ -44,13 +44,14 @@ from ecs_dynamo.planning import describe, describe_action, down, plan, probe_tar
 from ecs_dynamo.planning.capacity import Slots, free_gpus, one_at_a_time, surge_fits
 from ecs_dynamo.planning.diff import content_diff
 from ecs_dynamo.planning.drain import busy_tasks, spare_busy
-from ecs_dynamo.planning.endpoints import environment_value, resolve_endpoints
+from ecs_dynamo.planning.endpoints import resolve_endpoints
 from ecs_dynamo.planning.fingerprint import fingerprint
 from ecs_dynamo.planning.held import declared_fingerprint, repoint
 from ecs_dynamo.planning.ports import plan_ports
 from ecs_dynamo.planning.readiness import count_replicas, ready_tasks
 from ecs_dynamo.planning.render import fill_placeholders, needy_containers, render
 from ecs_dynamo.planning.scaling.planner import planner_reached
+from ecs_dynamo.planning.seen import environment_value
 from ecs_dynamo.planning.wanted import Wanted
 from tests.unit.planning.graphs import component, graph, template, with_image
 from tests.unit.planning.simulated_ecs import SimulatedEcs

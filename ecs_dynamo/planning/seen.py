@@ -1,0 +1,28 @@
+"""Looking things up in what was seen, where a part of it may be unknown."""
+
+from __future__ import annotations
+
+from ecs_dynamo.model.graph import JsonObject
+from ecs_dynamo.model.snapshot import ComponentSnapshot, Service, Task, Unknown
+
+
+def known_tasks(seen: ComponentSnapshot) -> tuple[Task, ...]:
+    """The component's tasks; empty where they are unknown."""
+    return () if isinstance(seen.tasks, Unknown) else seen.tasks
+
+
+def known_service(seen: ComponentSnapshot) -> Service | None:
+    """The component's live service; None where it is unknown, absent or INACTIVE."""
+    service = seen.service
+    if service is None or isinstance(service, Unknown) or service.status == "INACTIVE":
+        return None
+    return service
+
+
+def environment_value(content: JsonObject, name: str) -> str | None:
+    """The first plain environment value called ``name`` in a task definition."""
+    for container in content.get("containerDefinitions", ()):
+        for entry in container.get("environment", ()):
+            if entry.get("name") == name:
+                return str(entry.get("value", ""))
+    return None

@@ -1,0 +1,220 @@
+"""An etcd cluster on ECS: it grows, outlives faults, and never takes a stranger in."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ecs_dynamo.model.graph import Graph, Role
+from ecs_dynamo.model.plan import ChangeMembership, MembershipStep, Memory, UpdateService
+from ecs_dynamo.model.snapshot import Unknown
+from ecs_dynamo.model.spec import RolloutSpec
+from ecs_dynamo.planning import plan
+from ecs_dynamo.planning.members import membership
+from tests.unit.planning.graphs import component, graph, with_image
+from tests.unit.planning.simulated_etcd import SimulatedCluster
+from tests.unit.planning.test_plan_properties import converge, run_pass
+
+PLACES = ("etcd-0", "etcd-1", "etcd-2")
+ALONE = RolloutSpec(minimum_healthy_percent=0, maximum_percent=100, circuit_breaker=False)
+
+
+def clustered() -> Graph:
+    """The graph of the other tests with an etcd cluster of three, and no NATS."""
+    base = graph()
+    members = []
+    for number, name in enumerate(PLACES):
+        one = component(name, Role.ETCD, rollout=ALONE, member=number)
+        (container,) = one.template["containerDefinitions"]
+        container["environment"] = [
+            {"name": "ETCD_NAME", "value": name},
+            {"name": "ETCD_LISTEN_PEER_URLS", "value": "http://0.0.0.0:2380"},
+        ]
+        members.append(one)
+    return replace(base, components=(*members, *base.components[1:]))
+
+
+def grown(wanted: Graph | None = None) -> tuple[SimulatedCluster, Graph, Memory]:
+    """A converged cluster."""
+    declared = wanted or clustered()
+    ecs = SimulatedCluster(declared)
+    return ecs, declared, converge(ecs, declared, Memory(started_at=ecs.now)).memory
+
+
+def stores(ecs: SimulatedCluster) -> set[int]:
+    return {id(s.store) for s in ecs.servers.values()}
+
+
+def test_it_grows_to_three_and_dependants_start_with_all_of_them() -> None:
+    ecs, declared, memory = grown()
+    found = membership(declared, ecs.snapshot())
+    assert found.whole
+    assert (ecs.begun, len(stores(ecs))) == (1, 1)
+    started = {name: etcd for name, etcd, _ in ecs.injected_at_start}
+    assert started == dict.fromkeys(
+        ("g-frontend", "g-prefill", "g-decode"), ",".join(found.servers)
+    )
+    assert run_pass(ecs, declared, memory).converged
+
+
+@given(data=st.data())
+@settings(max_examples=20, deadline=None)
+def test_any_one_lost_member_is_replaced_and_the_data_stays(data: st.DataObject) -> None:
+    ecs, wanted, memory = grown()
+    store = next(iter(ecs.servers.values())).store
+    for number in range(data.draw(st.integers(1, 3))):
+        kind = data.draw(st.sampled_from(["kill", "image"]))
+        name = data.draw(st.sampled_from(PLACES))
+        if kind == "kill":
+            ecs.kill(name)
+        else:
+            for one in PLACES:
+                wanted = with_image(wanted, one, f"etcd:{number}")
+            ecs.graph = wanted
+        for _ in range(data.draw(st.integers(0, 12))):
+            stop = data.draw(st.integers(0, 3))
+            run_pass(ecs, wanted, memory, stop_after=stop)
+            memory = Memory(started_at=ecs.now)
+        memory = converge(ecs, wanted, memory).memory
+        assert ecs.served()
+    assert {s.store for s in ecs.servers.values() if s.member in store.members} == {store}
+    assert len(ecs.servers) == 3
+    assert run_pass(ecs, wanted, Memory(started_at=ecs.now)).converged
+
+
+@given(
+    faults=st.lists(
+        st.one_of(
+            st.tuples(st.just("kill"), st.sampled_from(PLACES)),
+            st.tuples(st.just("image"), st.sampled_from(PLACES)),
+            st.tuples(st.just("crash"), st.integers(0, 4)),
+            st.tuples(st.just("wait"), st.integers(1, 6)),
+        ),
+        max_size=10,
+    )
+)
+@settings(max_examples=80, deadline=None)
+def test_it_is_whole_again_after_any_faults(faults: list[tuple[str, object]]) -> None:
+    wanted = clustered()
+    ecs = SimulatedCluster(wanted)
+    memory = Memory(started_at=ecs.now)
+    for number, (kind, value) in enumerate(faults):
+        match kind, value:
+            case "kill", str():
+                ecs.kill(value)
+            case "image", str():
+                wanted = with_image(wanted, value, f"etcd:{number}")
+                ecs.graph = wanted
+            case "crash", int():
+                run_pass(ecs, wanted, memory, stop_after=value)
+                memory = Memory(started_at=ecs.now)
+            case "wait", int():
+                for _ in range(value):
+                    memory = run_pass(ecs, wanted, memory).memory
+    converge(ecs, wanted, memory)
+    assert membership(wanted, ecs.snapshot()).whole
+    assert len(stores(ecs)) == 1
+    assert ecs.served()
+    before = ecs.writes
+    assert run_pass(ecs, wanted, Memory(started_at=ecs.now)).converged
+    assert ecs.writes == before
+
+
+def test_a_changed_declaration_replaces_one_member_at_a_time() -> None:
+    ecs, wanted, memory = grown()
+    store = next(iter(ecs.servers.values())).store
+    for name in PLACES:
+        wanted = with_image(wanted, name, "etcd:2")
+    ecs.graph = wanted
+    for _ in range(120):
+        made = run_pass(ecs, wanted, memory)
+        memory = made.memory
+        assert ecs.has_quorum(store)
+        assert ecs.served()
+        if made.converged:
+            break
+    images = {ecs.content_of(f"g-{n}")["containerDefinitions"][0]["image"] for n in PLACES}
+    assert images == {"etcd:2"}
+    assert stores(ecs) == {id(store)}
+
+
+def test_dependants_keep_their_endpoints_until_the_cluster_is_whole_and_then_roll_in_order() -> (
+    None
+):
+    ecs, wanted, memory = grown()
+    before = ecs.content_of("g-prefill")
+    ecs.kill("etcd-1")
+    rolled: list[str] = []
+    for _ in range(60):
+        made = run_pass(ecs, wanted, memory)
+        memory = made.memory
+        updates = [a for a in made.actions if isinstance(a, UpdateService) and a.revision]
+        names = [a.component for a in updates if a.component not in PLACES]
+        assert len(names) <= 1, "one component at a time"
+        if names:
+            assert membership(wanted, ecs.snapshot()).whole
+        rolled += names
+        if made.converged:
+            break
+    assert rolled == ["decode", "prefill", "frontend"]
+    assert ecs.content_of("g-prefill") != before
+
+
+def test_two_lost_members_are_the_end_of_the_data_and_another_cluster_begins() -> None:
+    ecs, wanted, memory = grown()
+    for name in ("etcd-1", "etcd-2"):
+        ecs.kill(name)
+    converge(ecs, wanted, memory)
+    assert ecs.begun == 2
+    assert membership(wanted, ecs.snapshot()).whole
+    assert ecs.served()
+
+
+def test_a_first_member_that_begins_anew_is_not_taken_in() -> None:
+    ecs, wanted, memory = grown()
+    store = next(iter(ecs.servers.values())).store
+    ecs.kill("etcd-0")
+    for _ in range(2):
+        ecs.step()
+    stranger = next(s for s in ecs.servers.values() if s.store is not store)
+    assert stranger.store.id == store.id, "etcd gives it the same ids"
+    seen = membership(wanted, ecs.snapshot())
+    assert seen.place("etcd-0").member is None
+    assert stranger.url not in seen.servers
+    converge(ecs, wanted, memory)
+    assert stores(ecs) == {id(store)}
+
+
+@pytest.mark.parametrize("part", ["service", "tasks"])
+def test_what_is_unknown_changes_nothing(part: str) -> None:
+    ecs, wanted, memory = grown()
+    ecs.kill("etcd-2")
+    seen = ecs.snapshot()
+    whole, lost = seen.components["etcd-1"], Unknown("throttled")
+    hidden = replace(whole, service=lost) if part == "service" else replace(whole, tasks=lost)
+    made = plan(
+        wanted,
+        replace(seen, components={**seen.components, "etcd-1": hidden}),
+        memory,
+        ecs.now,
+    )
+    assert not [a for a in made.actions if isinstance(a, ChangeMembership)]
+    assert not [a for a in made.actions if isinstance(a, UpdateService)]
+
+
+def test_an_added_member_that_nobody_needs_any_more_is_removed() -> None:
+    ecs, wanted, memory = grown()
+    changed = with_image(wanted, "etcd-2", "etcd:2")
+    ecs.graph = changed
+    made = plan(changed, ecs.snapshot(), memory, ecs.now)
+    (added,) = (a for a in made.actions if isinstance(a, ChangeMembership))
+    assert (added.component, added.step) == ("etcd-2", MembershipStep.ADD)
+    ecs.apply(added)
+    ecs.graph = wanted
+    made = plan(wanted, ecs.snapshot(), memory, ecs.now)
+    (removed,) = (a for a in made.actions if isinstance(a, ChangeMembership))
+    assert removed.step is MembershipStep.REMOVE
+    converge(ecs, wanted, memory)
