@@ -27,10 +27,9 @@ REFUSALS = (
     "user name is empty",
     "permission denied",
     "handshake failed",
-    "CERTIFICATE_VERIFY_FAILED",
     "certificate",
 )
-"""What etcd and gRPC say to those who are not let in, or would not go in."""
+"""What etcd and gRPC say, in whatever case, to those who are not let in, or would not go in."""
 ALIVE_SECONDS = 2.0
 """How often a watch makes sure that its server is still there: a dead one sends nothing."""
 
@@ -55,9 +54,9 @@ async def open_etcd(url: str, timeout: float, access: EtcdAccess = OPEN.etcd) ->
             await client.connect()
         yield client
     except (aetcd.ClientError, TimeoutError, OSError) as error:
-        text = f"{url}: {str(error) or type(error).__name__}"
-        refused = any(word in text for word in REFUSALS)
-        raise (AccessRefusedError if refused else ConnectionError)(text) from None
+        said = str(error) or type(error).__name__
+        refused = any(word in said.lower() for word in REFUSALS)
+        raise (AccessRefusedError if refused else ConnectionError)(f"{url}: {said}") from None
     finally:
         try:
             async with asyncio.timeout(1.0):

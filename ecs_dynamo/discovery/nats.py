@@ -16,7 +16,7 @@ from ecs_dynamo.discovery.access import OPEN, AccessRefusedError, NatsAccess
 
 CONNECT_SECONDS = 3.0
 CLOSE_SECONDS = 1.0
-REFUSALS = ("authorization violation", "authentication", "certificate", "ssl", "tls")
+REFUSALS = ("authorization", "authentication", "certificate", "ssl", "tls")
 """What NATS and the TLS library say to those who are not let in, or would not go in."""
 
 
@@ -62,10 +62,10 @@ async def open_nats(
                 **{name: value for name, value in options.items() if value is not None},
             )
     except (NatsError, TimeoutError, OSError) as error:
-        text = f"{url}: {str(error) or type(error).__name__}"
-        refused = any(word in text.lower() for word in REFUSALS)
-        raise (AccessRefusedError if refused else ConnectionError)(text) from None
-    except (NkeysError, ValueError) as error:
+        said = str(error) or type(error).__name__
+        refused = any(word in said.lower() for word in REFUSALS)
+        raise (AccessRefusedError if refused else ConnectionError)(f"{url}: {said}") from None
+    except (NkeysError, ValueError, TypeError) as error:
         # Without its text, which may show what was declared.
         what = f"the declared nkey or credentials can not be used ({type(error).__name__})"
         raise AccessRefusedError(f"{url}: {what}") from None
