@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
+from ecs_dynamo.aws.names import to_names
 from ecs_dynamo.model.snapshot import (
     Container,
     ContainerInstance,
@@ -93,6 +94,7 @@ def to_service(raw: Json, cluster: str) -> Service:
             (c.get("type", ""), c.get("expression", ""))
             for c in raw.get("placementConstraints") or ()
         ),
+        names=to_names(raw),
     )
 
 

@@ -23,6 +23,7 @@ from ecs_dynamo.aws.capacity import (
 )
 from ecs_dynamo.aws.client import Aws
 from ecs_dynamo.aws.convert import tags_of, to_revision
+from ecs_dynamo.aws.names import names_request
 from ecs_dynamo.aws.observe import RevisionCache
 from ecs_dynamo.model.errors import AwsError
 from ecs_dynamo.model.graph import (
@@ -247,6 +248,7 @@ class Executor:
         else:
             request["launchType"] = action.launch_type.value
         request |= placement_request(action.strategy or None, action.constraints or None)
+        request |= names_request(action.names)
         if action.target_group_arn and action.container_port:
             name, port = action.container_port
             request["loadBalancers"] = [
@@ -293,6 +295,7 @@ class Executor:
             request["capacityProviderStrategy"] = providers_request(action.capacity_providers)
             request["forceNewDeployment"] = True
         request |= placement_request(action.strategy, action.constraints)
+        request |= names_request(action.names)
         await self._aws.call("ecs", "UpdateService", **request)
         return True
 

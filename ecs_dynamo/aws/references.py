@@ -11,7 +11,13 @@ from collections.abc import Collection, Iterable, Mapping
 from email.utils import parsedate_to_datetime
 
 from ecs_dynamo.aws.client import Aws
-from ecs_dynamo.model.doctor import Identity, RecommendedImage, Simulated, Simulation
+from ecs_dynamo.model.doctor import (
+    CloudMapService,
+    Identity,
+    RecommendedImage,
+    Simulated,
+    Simulation,
+)
 from ecs_dynamo.model.errors import AwsError
 from ecs_dynamo.planning.doctor.references import EcrImage, parameter_name, trusted
 
@@ -154,6 +160,47 @@ async def look_at_ecr(aws: Aws, image: EcrImage) -> bool:
             raise
         return False
     return True
+
+
+async def look_at_registry(aws: Aws, arn: str) -> CloudMapService | None:
+    """A Cloud Map service; None where there is none. Raises `AwsError`."""
+    try:
+        answer = await aws.call("servicediscovery", "GetService", Id=arn.rsplit("/", 1)[-1])
+    except AwsError as error:
+        if error.code != "ServiceNotFound":
+            raise
+        return None
+    service = answer["Service"]
+    space = await aws.call("servicediscovery", "GetNamespace", Id=service["NamespaceId"])
+    records = (service.get("DnsConfig") or {}).get("DnsRecords", ())
+    ttl = next((int(r["TTL"]) for r in records if r["Type"] == "A"), None)
+    return CloudMapService(f"{service['Name']}.{space['Namespace']['Name']}", ttl)
+
+
+async def look_at_namespace(aws: Aws, namespace: str) -> bool:
+    """Whether there is a Cloud Map namespace of this name or ARN. Raises `AwsError`."""
+    if namespace.startswith("arn:"):
+        try:
+            await aws.call("servicediscovery", "GetNamespace", Id=namespace.rsplit("/", 1)[-1])
+        except AwsError as error:
+            if error.code != "NamespaceNotFound":
+                raise
+            return False
+        return True
+    token: str | None = None
+    for _ in range(PAGES):
+        answer = await aws.call(
+            "servicediscovery",
+            "ListNamespaces",
+            Filters=[{"Name": "NAME", "Values": [namespace], "Condition": "EQ"}],
+            **({"NextToken": token} if token else {}),
+        )
+        if any(n.get("Name") == namespace for n in answer.get("Namespaces", ())):
+            return True
+        token = answer.get("NextToken")
+        if not token:
+            break
+    return False
 
 
 async def look_at_recommended(aws: Aws) -> tuple[RecommendedImage, ...]:

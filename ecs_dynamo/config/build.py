@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from ecs_dynamo.config.etcd_cluster import check_member, member_template, spread
+from ecs_dynamo.config.names import client_names, dns_names, server_names
 from ecs_dynamo.config.report import Report
 from ecs_dynamo.config.task_definitions import CONTAINERS, TaskDefinition, set_environment
 from ecs_dynamo.config.variables import SecretReference, VariableError, Variables
@@ -138,6 +139,7 @@ def _infrastructure_part(
         network=network,
         rollout=rollout,
         member=member,
+        names=server_names(spec, roles, template),
     )
     return Built(made, place, definition, 0)
 
@@ -189,6 +191,7 @@ def _component(
         target_group_arn=component.target_group_arn,
         capacity_providers=component.capacity_providers,
         placement=component.placement,
+        names=client_names(spec),
     )
     return Built(made, place, definition, main)
 
@@ -196,6 +199,7 @@ def _component(
 def build_graph(spec: GraphSpec, built: list[Built], region: str | None) -> Graph:
     """The graph; the namespace is the graph's name unless it is given."""
     infra = spec.infrastructure
+    runs = {role for one in built for role in one.component.roles}
     return Graph(
         name=spec.name,
         namespace=spec.namespace or spec.name,
@@ -207,6 +211,7 @@ def build_graph(spec: GraphSpec, built: list[Built], region: str | None) -> Grap
         tags=dict(spec.tags),
         capacity=_capacity(spec),
         security=infra.security,
+        names={role: name for role, name in dns_names(spec).items() if role in runs},
     )
 
 

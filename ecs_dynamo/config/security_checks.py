@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from ecs_dynamo.config.build import Built
+from ecs_dynamo.config.names import dns_names
 from ecs_dynamo.config.report import Report
 from ecs_dynamo.config.task_definitions import CONTAINERS
 from ecs_dynamo.config.yaml_lines import Document
@@ -103,13 +104,13 @@ def _check_server(spec: GraphSpec, one: Built, document: Document, report: Repor
                 "asked without",
                 f"declare infrastructure.security.{role}.tls",
             )
-        if declared:
+        if declared and role not in dns_names(spec):
             report.warn(
                 document,
                 path,
                 f"{role}'s certificate must name the address that it is reached at, which is a "
                 "private IP that changes with each task",
-                "make the certificate when the task starts, or reach the server by a name",
+                "make the certificate when the task starts, or declare infrastructure.names",
             )
 
 

@@ -38,6 +38,7 @@ from ecs_dynamo.controller.watch import Watches
 from ecs_dynamo.model.errors import InputError, Problem
 from ecs_dynamo.model.graph import Graph
 from ecs_dynamo.model.snapshot import Notice
+from ecs_dynamo.planning.endpoints import reachable_endpoints
 
 _log = structlog.get_logger(__name__)
 
@@ -222,7 +223,7 @@ class GraphLoop:
         self._metrics.record(done)
         if self._recorder is not None:
             await asyncio.to_thread(self._recorder.record, done)
-        self._watches.follow(done.plan.endpoints)
+        self._watches.follow(reachable_endpoints(self._reconciler.graph, done.snapshot))
         self.last = done
         whole = not done.failed and not done.unknown
         if whole:

@@ -26,9 +26,11 @@ from ecs_dynamo.aws.references import (
     look_at_ecr,
     look_at_identity,
     look_at_log_group,
+    look_at_namespace,
     look_at_parameters,
     look_at_quotas,
     look_at_recommended,
+    look_at_registry,
     look_at_rights,
     look_at_role,
     look_at_secret,
@@ -52,6 +54,7 @@ from ecs_dynamo.planning.doctor.identity import (
     principal_of,
     simulations,
 )
+from ecs_dynamo.planning.doctor.names import check_names, namespaces_of, registries_of
 from ecs_dynamo.planning.doctor.network import check_routes, check_subnets, own_interfaces
 from ecs_dynamo.planning.doctor.ports import check_security_groups, groups_needed
 from ecs_dynamo.planning.doctor.quotas import SERVICES as QUOTA_SERVICES
@@ -72,7 +75,7 @@ from ecs_dynamo.planning.iam_tasks import graph_roles
 
 SERVICES = (
     *("ecs", "ec2", "sts", "iam", "secretsmanager", "ssm", "autoscaling"),
-    *("ecr", "logs", "service-quotas"),
+    *("ecr", "logs", "service-quotas", "servicediscovery"),
 )
 CHECK_SECONDS = 30.0
 """For one look; the looks run side by side, in at most three steps."""
@@ -111,11 +114,14 @@ async def diagnose(
     ``warnings`` are those of the graph file, ``role`` is the ARN of the daemon's own role.
     """
     parts = await asyncio.gather(
-        _identity(aws, graph, role), _ecs_and_network(aws, graph), _references(aws, graph)
+        _identity(aws, graph, role),
+        _ecs_and_network(aws, graph),
+        _references(aws, graph),
+        _names(aws, graph),
     )
     told = [(_place(w), w.remedy or "") for w in warnings]
     return worst_first(
-        [*parts[0], *parts[1], *check_definitions(graph, told), *parts[2]],
+        [*parts[0], *parts[1], *check_definitions(graph, told), *parts[2], *parts[3]],
     )
 
 
@@ -226,3 +232,11 @@ async def _references(aws: Aws, graph: Graph) -> list[Finding]:
         *check_log_groups(graph, seen_groups),
         *check_roles(graph, roles),
     ]
+
+
+async def _names(aws: Aws, graph: Graph) -> list[Finding]:
+    services, namespaces = await asyncio.gather(
+        _each(registries_of(graph), lambda arn: look_at_registry(aws, arn)),
+        _each(namespaces_of(graph), lambda name: look_at_namespace(aws, name)),
+    )
+    return list(check_names(graph, services, namespaces))

@@ -11,6 +11,7 @@ import json
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from types import MappingProxyType
 from typing import Any
 
 import structlog
@@ -26,7 +27,8 @@ from ecs_dynamo.discovery.access import (
 )
 from ecs_dynamo.discovery.etcd import open_etcd
 from ecs_dynamo.model.errors import AwsError
-from ecs_dynamo.model.security_spec import SecuritySpec
+from ecs_dynamo.model.graph import Role
+from ecs_dynamo.model.security_spec import EtcdTls, NatsTls, SecuritySpec
 from ecs_dynamo.planning.credentials import is_secret, secret_id
 
 _log = structlog.get_logger(__name__)
@@ -47,6 +49,7 @@ class Keys:
         self._clock = clock
         self._lock = asyncio.Lock()
         self._security = SecuritySpec()
+        self._names: Mapping[Role, str] = {}
         self._at = float("-inf")
         self._doubted = False
         self.current: Access = OPEN
@@ -56,21 +59,27 @@ class Keys:
         """A server did not let us in: what was read may have been rotated."""
         self._doubted = True
 
-    async def read(self, security: SecuritySpec) -> Access:
-        """The keys; from memory while nothing speaks against them. Never raises."""
+    async def read(
+        self, security: SecuritySpec, names: Mapping[Role, str] = MappingProxyType({})
+    ) -> Access:
+        """The keys; from memory while nothing speaks against them. Never raises.
+
+        ``names`` are those of the servers, which are reached at their addresses.
+        """
         async with self._lock:
             if not security.references():
-                self._security, self.current = security, OPEN
-                return OPEN
+                self.current = access_of(security, names, {})
+                self._security, self._names = security, names
+                return self.current
             limit = AGAIN_SECONDS if self._doubted else FRESH_SECONDS
-            same = security == self._security
+            same = security == self._security and names == self._names
             if same and self._clock() - self._at < limit:
                 return self.current
             before = self.current if same else OPEN
             try:
                 async with asyncio.timeout(READ_SECONDS):
                     values = await read_references(self._aws, security.references())
-                self.current, self._doubted = access_of(security, values), False
+                self.current, self._doubted = access_of(security, names, values), False
             except (AwsError, LookupError, TimeoutError) as error:
                 told = str(error) or f"no answer within {READ_SECONDS:.0f} s"
                 _log.warning("secrets not read", error=told)
@@ -78,7 +87,7 @@ class Keys:
                 # Those of before may well be good still.
                 known = same and before.problem is None
                 self.current = before if known else Access(problem=f"secrets not read: {told}")
-            self._security, self._at = security, self._clock()
+            self._security, self._names, self._at = security, names, self._clock()
             return self.current
 
     @asynccontextmanager
@@ -86,7 +95,7 @@ class Keys:
         self, security: SecuritySpec, url: str, timeout: float
     ) -> AsyncIterator[Any]:
         """A client of etcd's with the keys of now. ConnectionError."""
-        access = await self.read(security)
+        access = await self.read(security, self._names)
         if access.problem is not None:
             raise AccessRefusedError(access.problem)
         try:
@@ -144,25 +153,29 @@ async def _parameters(aws: Aws, references: Sequence[str]) -> Mapping[str, str]:
     return {reference: values[name] for reference, name in names.items()}
 
 
-def access_of(security: SecuritySpec, values: Mapping[str, str]) -> Access:
+def access_of(
+    security: SecuritySpec, names: Mapping[Role, str], values: Mapping[str, str]
+) -> Access:
     """The keys from what the references stand for."""
 
     def value(reference: str | None) -> str | None:
         return None if reference is None else values[reference]
 
+    def tls(role: Role, declared: EtcdTls | NatsTls | None) -> Tls:
+        if declared is None:
+            return Tls()
+        ca, cert, key = map(value, (declared.ca, declared.client_cert, declared.client_key))
+        return Tls(ca, cert, key, names.get(role))
+
     etcd, nats = security.etcd, security.nats
     return Access(
         etcd=EtcdAccess(
-            tls=Tls(value(etcd.tls.ca), value(etcd.tls.client_cert), value(etcd.tls.client_key))
-            if etcd.tls
-            else Tls(),
+            tls=tls(Role.ETCD, etcd.tls),
             username=value(etcd.username),
             password=value(etcd.password),
         ),
         nats=NatsAccess(
-            tls=Tls(value(nats.tls.ca), value(nats.tls.client_cert), value(nats.tls.client_key))
-            if nats.tls
-            else Tls(),
+            tls=tls(Role.NATS, nats.tls),
             username=value(nats.username),
             password=value(nats.password),
             token=value(nats.token),

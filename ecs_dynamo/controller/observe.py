@@ -20,9 +20,9 @@ from ecs_dynamo.discovery.etcd_members import read_views
 from ecs_dynamo.model.graph import Graph, Role
 from ecs_dynamo.model.plan import Endpoints
 from ecs_dynamo.model.snapshot import EtcdView, Observed, Probe, Registration, Snapshot, Unknown
-from ecs_dynamo.planning import probe_targets, resolve_endpoints
+from ecs_dynamo.planning import probe_targets
 from ecs_dynamo.planning.access import infrastructure_probes
-from ecs_dynamo.planning.endpoints import ready_urls
+from ecs_dynamo.planning.endpoints import reachable_endpoints, ready_urls
 from ecs_dynamo.planning.readiness import worker_urls
 from ecs_dynamo.planning.seen import known_tasks
 from ecs_dynamo.signals import Meter
@@ -56,7 +56,7 @@ class Observer:
         """Look at everything; what fails is `Unknown` in the snapshot, nothing is raised."""
         ecs, access = await asyncio.gather(
             observe_ecs(self._aws, graph, now, self._timeout, self._cache),
-            self._keys.read(graph.security),
+            self._keys.read(graph.security, graph.names),
         )
         probed, external, views = await asyncio.gather(
             self._probe(graph, ecs, access),
@@ -64,7 +64,7 @@ class Observer:
             self._views(graph, ecs, access),
         )
         seen = replace(probed, external=external, etcd_views=views)
-        endpoints = resolve_endpoints(graph, seen)
+        endpoints = reachable_endpoints(graph, seen)
         if any(p.refused for p in infrastructure_probes(seen)):
             self._keys.refused()
         seen = replace(seen, registrations=await self._registrations(graph, endpoints, access))

@@ -27,6 +27,7 @@ from ecs_dynamo.model.plan import ChangeMembership, Memory, Plan
 from ecs_dynamo.model.snapshot import Notice, Snapshot, Unknown
 from ecs_dynamo.planning import down, plan
 from ecs_dynamo.planning.credentials import is_secret
+from ecs_dynamo.planning.endpoints import reachable_endpoints
 from ecs_dynamo.planning.scaling.planner import planner_reached
 from ecs_dynamo.signals.base import SignalError
 from ecs_dynamo.signals.planner import acknowledge
@@ -156,7 +157,7 @@ class Reconciler:
 
     async def _tell_planner(self, made: Plan, snapshot: Snapshot) -> None:
         """Acknowledge a decision of Dynamo's planner that is carried out."""
-        etcd = made.endpoints.etcd
+        etcd = reachable_endpoints(self.graph, snapshot).etcd
         if etcd is None or not planner_reached(self.graph, snapshot, made.replicas):
             return
         try:

@@ -13,11 +13,15 @@ class AccessRefusedError(ConnectionError):
 
 @dataclass(frozen=True, slots=True)
 class Tls:
-    """PEM texts. Without ``ca`` the system's certificate authorities are trusted."""
+    """PEM texts. Without ``ca`` the system's certificate authorities are trusted.
+
+    ``server_name`` is whom the server's certificate must name, where that is not its address.
+    """
 
     ca: str | None = field(default=None, repr=False)
     cert: str | None = field(default=None, repr=False)
     key: str | None = field(default=None, repr=False)
+    server_name: str | None = None
 
     def context(self) -> ssl.SSLContext:
         """For the standard library's TLS. AccessRefusedError for what is no certificate or key."""

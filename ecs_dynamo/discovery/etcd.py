@@ -27,6 +27,7 @@ REFUSALS = (
     "user name is empty",
     "permission denied",
     "handshake failed",
+    "hostname verification check failed",
     "certificate",
 )
 """What etcd and gRPC say, in whatever case, to those who are not let in, or would not go in."""

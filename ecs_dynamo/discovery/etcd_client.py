@@ -62,5 +62,7 @@ def make_client(host: str, port: int, seconds: int, access: EtcdAccess, *, secur
     }
     if secure:
         access.tls.context()  # gRPC does not say what is wrong with a certificate.
-        return _TlsClient(access.tls, **common)
+        name = access.tls.server_name
+        named = {"grpc.ssl_target_name_override": name} if name else {}
+        return _TlsClient(access.tls, **{**common, "options": {**OPTIONS, **named}})
     return aetcd.Client(username=access.username, password=access.password, **common)

@@ -49,6 +49,7 @@ async def open_nats(
     }
     if url.startswith("tls://"):
         options["tls"] = access.tls.context()
+        options["tls_hostname"] = access.tls.server_name
     try:
         async with asyncio.timeout(timeout):
             client = await nats.connect(

@@ -1,7 +1,8 @@
 """Addresses on the loopback network, and forwarders for bridge mode's mapped ports.
 
-127.1.0.0/16 holds EC2 instances, 127.64.0.0/16 the network interfaces of awsvpc tasks, and
-127.128.0.0/16 the containers of bridge tasks. Every one is local without any set-up on Linux.
+127.1.0.0/16 holds EC2 instances, 127.64.0.0/16 the network interfaces of awsvpc tasks,
+127.128.0.0/16 the containers of bridge tasks, and 127.192.0.0/16 what stands for names. Every one
+is local without any set-up on Linux.
 Addresses are given out in turn, so that a replacement never has the address of what it replaces.
 """
 
@@ -10,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 FIRST_DYNAMIC_PORT = 32768
 """Where Docker's dynamic host ports begin (ECS developer guide, bridge mode)."""
@@ -28,6 +29,7 @@ class Addresses:
         self._instances = itertools.cycle(_hosts("127.1"))
         self._interfaces = itertools.cycle(_hosts("127.64"))
         self._containers = itertools.cycle(_hosts("127.128"))
+        self._names = itertools.cycle(_hosts("127.192"))
         self._ports = itertools.cycle(range(FIRST_DYNAMIC_PORT, 60999))
 
     def instance(self) -> str:
@@ -39,16 +41,22 @@ class Addresses:
     def container(self) -> str:
         return next(self._containers)
 
+    def name(self) -> str:
+        return next(self._names)
+
     def port(self) -> int:
         return next(self._ports)
 
 
 class Forwarder:
-    """Carries TCP from a host port to a container's, as Docker's proxy does."""
+    """Carries TCP from a host port to a container's, as Docker's proxy does.
 
-    def __init__(self, host: str, port: int, to_host: str, to_port: int) -> None:
+    ``to`` is asked for each connection; it is closed where there is nowhere to go.
+    """
+
+    def __init__(self, host: str, port: int, to: Callable[[], tuple[str, int] | None]) -> None:
         self._from = (host, port)
-        self._to = (to_host, to_port)
+        self._to = to
         self._server: asyncio.Server | None = None
         self._pumps: set[asyncio.Task[None]] = set()
 
@@ -61,8 +69,11 @@ class Forwarder:
         if task is not None:
             self._pumps.add(task)
             task.add_done_callback(self._pumps.discard)
+        target = self._to()
         try:
-            to_reader, to_writer = await asyncio.open_connection(*self._to)
+            if target is None:
+                raise ConnectionRefusedError
+            to_reader, to_writer = await asyncio.open_connection(*target)
         except OSError:
             writer.close()
             return

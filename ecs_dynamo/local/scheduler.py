@@ -158,6 +158,8 @@ class Scheduler:
                     started_by=deployment.id,
                     rules=_rules(service.request),
                     provider=provider,
+                    registries=deployment.registries,
+                    connect=deployment.connect,
                     tags=service.tags
                     if service.request.get("propagateTags") == "SERVICE"
                     else deployment.definition.tags
@@ -271,6 +273,8 @@ class Scheduler:
             updated_at=now,
             network=service.request.get("networkConfiguration"),
             strategy=service.request.get("capacityProviderStrategy") or [],
+            registries=service.request.get("serviceRegistries") or [],
+            connect=service.request.get("serviceConnectConfiguration"),
         )
         made.rollout_reason = f"ECS deployment {made.id} in progress."
         service.deployments.insert(0, made)

@@ -14,12 +14,14 @@ from urllib.parse import parse_qsl
 
 from aiohttp import web
 
+from ecs_dynamo.local.cloud_map import CloudMap
 from ecs_dynamo.local.event_bus import EventBus
 from ecs_dynamo.local.events import EventSource
 from ecs_dynamo.local.faults import Call, Faults
 from ecs_dynamo.local.groups import Groups
 from ecs_dynamo.local.handlers import OPERATIONS, Context
 from ecs_dynamo.local.moto import Moto
+from ecs_dynamo.local.names import Names
 from ecs_dynamo.local.protocol import TARGET_PREFIX, EcsError, Json, parse, serialise
 from ecs_dynamo.local.runtime import ImageTable
 from ecs_dynamo.local.scheduler import Scheduler
@@ -46,13 +48,20 @@ class LocalEcs:
         self._faults = Faults()
         self._moto = Moto(region)
         self.state = State(region)
+        cloud_map = CloudMap(region)
+        self._names = Names(self.state, cloud_map)
         self._tasks = Tasks(
-            self.state, images, directory.absolute(), self._moto.secret, self._changed
+            self.state,
+            images,
+            directory.absolute(),
+            self._moto.secret,
+            self._names,
+            self._changed,
         )
         self.groups = Groups(self.state, self._moto, self._changed, self._gone)
         self._scheduler = Scheduler(self.state, self._tasks, self._after_round)
         self._events = EventSource(self.state, EventBus(region), self._tasks.room)
-        self._context = Context(self.state, self._tasks, self._scheduler)
+        self._context = Context(self.state, self._tasks, self._scheduler, cloud_map)
         self._running: asyncio.Task[None] | None = None
         self._runner: web.AppRunner | None = None
         self.endpoint_url = ""
@@ -109,6 +118,7 @@ class LocalEcs:
             await asyncio.gather(self._running, return_exceptions=True)
         await self.groups.close()
         await self._tasks.close(CLOSE_SECONDS)
+        await self._names.close()
         if self._runner is not None:
             await self._runner.cleanup()
         await self._moto.stop()

@@ -79,6 +79,7 @@ def _deployment_shape(state: State, service: Service, deployment: Deployment) ->
         "launchType": None if deployment.strategy else service.request.get("launchType", "EC2"),
         "capacityProviderStrategy": deployment.strategy,
         "networkConfiguration": deployment.network,
+        "serviceConnectConfiguration": deployment.connect,
         "rolloutState": deployment.rollout_state,
         "rolloutStateReason": deployment.rollout_reason,
     }

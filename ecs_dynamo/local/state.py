@@ -127,6 +127,8 @@ class Task:
     version: int = 0
     process: TaskProcess | None = None
     provider: str | None = None
+    registries: list[Json] = field(default_factory=list)
+    connect: Json | None = None
     waits: bool = False
     """It waits for its capacity provider to add an instance."""
 
@@ -182,6 +184,8 @@ class Deployment:
     launch_failures: int = 0
     network: Json | None = None
     strategy: list[Json] = field(default_factory=list)
+    registries: list[Json] = field(default_factory=list)
+    connect: Json | None = None
 
 
 @dataclass(slots=True)

@@ -6,8 +6,10 @@ import asyncio
 import signal
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
+from ecs_dynamo.local.names import Names
 from ecs_dynamo.local.network import Forwarder
 from ecs_dynamo.local.placement import NONE, Room, Rules, need_of, place, rules_of
 from ecs_dynamo.local.protocol import Json
@@ -29,6 +31,10 @@ class PlacementError(Exception):
     """No container instance fits; the message is ECS's reason (``RESOURCE:GPU``)."""
 
 
+def _same(target: tuple[str, int]) -> tuple[str, int]:
+    return target
+
+
 class Tasks:
     """Starts and stops tasks. ``on_change`` is called whenever one changes."""
 
@@ -38,12 +44,14 @@ class Tasks:
         images: ImageTable,
         directory: Path,
         secrets: SecretReader,
+        names: Names,
         on_change: Callable[[], None],
     ) -> None:
         self._state = state
         self._images = images
         self._directory = directory
         self._secrets = secrets
+        self._names = names
         self._on_change = on_change
         self._running: dict[str, asyncio.Task[None]] = {}
         self._forwarders: dict[str, list[Forwarder]] = {}
@@ -108,6 +116,8 @@ class Tasks:
         started_by: str | None = None,
         rules: Rules = NONE,
         provider: str | None = None,
+        registries: list[Json] | None = None,
+        connect: Json | None = None,
         overrides: Json | None = None,
         tags: list[Json] | None = None,
     ) -> Task:
@@ -148,6 +158,8 @@ class Tasks:
             instance=instance,
             tags=list(tags or ()),
             provider=provider,
+            registries=list(registries or ()),
+            connect=connect,
             waits=waits,
         )
         state.tasks[identity] = task
@@ -240,11 +252,9 @@ class Tasks:
         made = self._forwarders.setdefault(task.id, [])
         for container in task.containers:
             for binding in container.bindings:
+                target = (task.address, int(binding["containerPort"]))
                 forwarder = Forwarder(
-                    task.instance.address,
-                    binding["hostPort"],
-                    task.address,
-                    binding["containerPort"],
+                    task.instance.address, binding["hostPort"], partial(_same, target)
                 )
                 await forwarder.start()
                 made.append(forwarder)
@@ -262,13 +272,17 @@ class Tasks:
         }
         for secret in declared.get("secrets", ()):
             environment[secret["name"]] = await self._secrets(secret["valueFrom"])
+        known = self._names.known_to(task)
+        for name, value in environment.items():
+            environment[name] = await self._names.rewrite(value, known)
         environment["ECS_LOCAL_TASK_ARN"] = task.arn
+        command = override.get("command") or declared.get("command", ())
         check = declared.get("healthCheck")
         return ContainerLaunch(
             name=declared["name"],
             image=declared["image"],
             entry_point=tuple(declared.get("entryPoint", ())),
-            command=tuple(override.get("command") or declared.get("command", ())),
+            command=tuple([await self._names.rewrite(word, known) for word in command]),
             environment=environment,
             essential=declared.get("essential", True),
             stop_timeout=float(declared.get("stopTimeout", 30)),
@@ -299,6 +313,8 @@ class Tasks:
         if task.last_status in ("PROVISIONING", "PENDING") and statuses == {"RUNNING"}:
             task.last_status = "RUNNING"
             task.started_at = self._state.now()
+            if task.alive:
+                self._names.register(task)
         ended = [
             c
             for c, d in zip(task.containers, task.definition.containers, strict=True)
@@ -316,6 +332,7 @@ class Tasks:
         self._on_change()
 
     async def _finish(self, task: Task) -> None:
+        self._names.deregister(task)
         for forwarder in self._forwarders.pop(task.id, ()):
             await forwarder.stop()
         if task.process is not None:
@@ -331,6 +348,7 @@ class Tasks:
         """Begin to stop ``task``; harmless when it stops already."""
         if task.desired_status == "STOPPED":
             return
+        self._names.deregister(task)
         task.desired_status = "STOPPED"
         task.stop_code, task.stopped_reason = code, reason
         task.stopping_at = self._state.now()

@@ -144,3 +144,11 @@ class RecommendedImage:
     id: str
     name: str
     agent: str
+
+
+@dataclass(frozen=True, slots=True)
+class CloudMapService:
+    """A Cloud Map service; ``a_record_ttl`` in seconds, None where it has no A records."""
+
+    dns_name: str
+    a_record_ttl: int | None

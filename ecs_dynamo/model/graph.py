@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Any
 
 from ecs_dynamo.model.capacity_spec import CapacityProviderItem, CapacitySpec, PlacementSpec
+from ecs_dynamo.model.names import ServiceNames
 from ecs_dynamo.model.security_spec import SecuritySpec
 from ecs_dynamo.model.spec import LaunchType, NetworkSpec, RolloutSpec, RuntimeSpec, ScalingSpec
 
@@ -86,6 +87,7 @@ class Component:
     placement: PlacementSpec = field(default_factory=PlacementSpec)
     member: int | None = None
     """Its place in an etcd cluster, from 0; each member is a service of one replica."""
+    names: ServiceNames = field(default_factory=ServiceNames)
 
     @property
     def network_mode(self) -> NetworkMode:
@@ -125,6 +127,8 @@ class Graph:
     """Its Auto Scaling groups have their cluster filled in."""
     security: SecuritySpec = field(default_factory=SecuritySpec)
     """How etcd and NATS are reached, by references to secrets."""
+    names: Mapping[Role, str] = field(default_factory=dict)
+    """The DNS names that dependants reach etcd and NATS by, instead of a private IP."""
 
     def component(self, name: str) -> Component:
         """The component called ``name``; KeyError where there is none."""

@@ -18,6 +18,7 @@ from ecs_dynamo.model.capacity_spec import (
     PlacementStrategySpec,
 )
 from ecs_dynamo.model.graph import JsonObject
+from ecs_dynamo.model.names import ServiceNames
 from ecs_dynamo.model.scaling import ScalingState
 from ecs_dynamo.model.spec import LaunchType, NetworkSpec, RolloutSpec
 
@@ -64,6 +65,7 @@ class CreateService(Action):
     """Instead of ``launch_type``, where there are any."""
     strategy: tuple[PlacementStrategySpec, ...] = ()
     constraints: tuple[PlacementConstraintSpec, ...] = ()
+    names: ServiceNames = field(default_factory=ServiceNames)
     target_group_arn: str | None = None
     container_port: tuple[str, int] | None = None
     """(container name, port) behind ``target_group_arn``."""
@@ -86,6 +88,8 @@ class UpdateService(Action):
     capacity_providers: tuple[CapacityProviderItem, ...] | None = None
     strategy: tuple[PlacementStrategySpec, ...] | None = None
     constraints: tuple[PlacementConstraintSpec, ...] | None = None
+    names: ServiceNames = field(default_factory=ServiceNames)
+    """Each of them begins a new deployment."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

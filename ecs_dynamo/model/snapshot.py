@@ -13,6 +13,7 @@ from typing import TypeVar, Union
 
 from ecs_dynamo.model.capacity import AutoScalingGroup, CapacityProvider
 from ecs_dynamo.model.graph import TAG_FINGERPRINT, TAG_GRAPH, JsonObject, Role
+from ecs_dynamo.model.names import ServiceNames
 
 T = TypeVar("T")
 
@@ -138,6 +139,7 @@ class Service:
     """(type, field), each as the graph file writes it."""
     placement_constraints: tuple[tuple[str, str], ...] = ()
     """(type, expression)."""
+    names: ServiceNames = field(default_factory=ServiceNames)
 
     def owned_by(self, graph: str) -> bool:
         """Whether the service carries ``graph``'s ownership tag."""

@@ -20,7 +20,7 @@ from ecs_dynamo.model.capacity_spec import (
     PlacementSpec,
     check_providers,
 )
-from ecs_dynamo.model.infrastructure_spec import VolumeSpec
+from ecs_dynamo.model.infrastructure_spec import NamesSpec, VolumeSpec
 from ecs_dynamo.model.security_spec import SecuritySpec
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
@@ -244,6 +244,7 @@ class InfrastructureSpec(SpecModel):
     launch_type: LaunchType = LaunchType.FARGATE
     rollout: RolloutSpec = RolloutSpec()
     security: SecuritySpec = SecuritySpec()
+    names: NamesSpec | None = None
 
     @model_validator(mode="after")
     def _together_or_apart(self) -> Self:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from ecs_dynamo.model.graph import Component, Graph
+from ecs_dynamo.model.names import ServiceNames
 from ecs_dynamo.model.plan import (
     AnyAction,
     CreateService,
@@ -14,6 +15,7 @@ from ecs_dynamo.model.plan import (
 )
 from ecs_dynamo.model.snapshot import Service
 from ecs_dynamo.model.spec import RolloutSpec
+from ecs_dynamo.planning.names import names_missing
 from ecs_dynamo.planning.placement import Placing, providers_differ
 from ecs_dynamo.planning.wanted import (
     Wanted,
@@ -79,6 +81,7 @@ def create_service(draft: Draft, graph: Graph, wanted: Wanted, placing: Placing)
             capacity_providers=component.capacity_providers,
             strategy=placing.strategy or (),
             constraints=placing.constraints or (),
+            names=component.names,
             target_group_arn=component.target_group_arn,
             container_port=target_port,
             tags=ownership_tags(graph, component),
@@ -123,13 +126,16 @@ def update_service(
     if limits is not None and same_limits(service, limits):
         limits = None
     reasons: list[str] = []
-    revision, providers = None, None
+    revision, providers, names = None, None, ServiceNames()
     if wanted.rolls and may_roll:
         revision = existing_revision(wanted)
         _register(draft, graph, wanted)
         if providers_differ(component, service):
             providers = component.capacity_providers
             reasons.append("capacity providers differ")
+        names = names_missing(component, service)
+        if names != ServiceNames():
+            reasons.append("the names of etcd and NATS differ")
         if wanted.current is None or wanted.current.fingerprint != wanted.fingerprint:
             reasons.append(why)
     desired = wanted.desired if service.desired != wanted.desired else None
@@ -160,5 +166,6 @@ def update_service(
             capacity_providers=providers,
             strategy=placing.strategy,
             constraints=placing.constraints,
+            names=names,
         )
     )

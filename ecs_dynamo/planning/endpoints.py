@@ -2,7 +2,8 @@
 
 A RUNNING task is not yet an endpoint: etcd may still elect and NATS may still load its store, so
 an endpoint is only taken from a replica whose health check answered. The price is one probe a
-pass; the gain is that no dependant ever starts against an address that was not there.
+pass; the gain is that no dependant ever starts against an address that was not there. A declared
+name stands for the address in what dependants get, from the same moment on.
 """
 
 from __future__ import annotations
@@ -42,12 +43,16 @@ def address_of(component: Component, task: Task, container_port: int) -> tuple[s
     return None
 
 
-def _url(graph: Graph, component: Component, task: Task, role: Role) -> str | None:
-    port, scheme = {
+def _port_and_scheme(graph: Graph, role: Role) -> tuple[int, str]:
+    return {
         Role.ETCD: (ETCD_CLIENT_PORT, "https" if graph.security.etcd.tls else "http"),
         Role.NATS: (NATS_CLIENT_PORT, "tls" if graph.security.nats.tls else "nats"),
         Role.FRONTEND: (graph.runtime.frontend_port, "http"),
     }[role]
+
+
+def _url(graph: Graph, component: Component, task: Task, role: Role) -> str | None:
+    port, scheme = _port_and_scheme(graph, role)
     address = address_of(component, task, port)
     return f"{scheme}://{address[0]}:{address[1]}" if address else None
 
@@ -119,8 +124,11 @@ def ready_urls(graph: Graph, snapshot: Snapshot, role: Role) -> tuple[str, ...]:
     return tuple(url for _, url in sorted(ranked))
 
 
-def resolve_endpoints(graph: Graph, snapshot: Snapshot) -> Endpoints:
-    """The endpoints that dependants should have now; None for what nothing ready serves."""
+def reachable_endpoints(graph: Graph, snapshot: Snapshot) -> Endpoints:
+    """Where the daemon itself reaches etcd and NATS now; None for what nothing ready serves.
+
+    Always addresses: Service Connect's names are known inside of client tasks alone.
+    """
 
     def resolve(role: Role, external: tuple[str, ...]) -> str | None:
         if external:
@@ -147,6 +155,22 @@ def share_endpoints(one: str | None, other: str | None) -> bool:
         return one == other
     mine, theirs = {*one.split(",")}, {*other.split(",")}
     return len(mine & theirs) >= min(2, len(mine))
+
+
+def resolve_endpoints(graph: Graph, snapshot: Snapshot) -> Endpoints:
+    """The endpoints that dependants should have now; None for what nothing ready serves.
+
+    Where there is a name it is the same for every replica, so that a replaced one moves nothing.
+    """
+    reachable = reachable_endpoints(graph, snapshot)
+
+    def named(role: Role, url: str | None) -> str | None:
+        if url is None or role not in graph.names:
+            return url
+        port, scheme = _port_and_scheme(graph, role)
+        return f"{scheme}://{graph.names[role]}:{port}"
+
+    return Endpoints(named(Role.ETCD, reachable.etcd), named(Role.NATS, reachable.nats))
 
 
 def endpoints_complete(graph: Graph, endpoints: Endpoints) -> bool:

@@ -188,8 +188,11 @@ def new_side_ready(scene: Scene, moved: Collection[str]) -> bool:
 
     ``moved`` are the dependants that have yet to be set to them. One that rolls for another reason
     is not waited for: it may be waiting itself for a rollout that this ends. While a new replica
-    of the infrastructure is not ready, dependants still use the old one.
+    of the infrastructure is not ready, dependants still use the old one; who reaches it by a name
+    does not change, and finds the new one when the old one goes.
     """
+    follow = not moved and not any(relocates(w) for w in scene.dependants)
+    waited = () if scene.graph.names and follow else scene.dependants
     return all(
         w.desired == 0
         or (
@@ -197,7 +200,7 @@ def new_side_ready(scene: Scene, moved: Collection[str]) -> bool:
             and not (w.rolls if w.component.is_infrastructure else w.component.name in moved)
             and bool(fresh_tasks(scene, w))
         )
-        for w in (*scene.infrastructure, *scene.dependants)
+        for w in (*scene.infrastructure, *waited)
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ecs_dynamo.model.graph import Graph
 from ecs_dynamo.planning.capacity import gpus_of
+from ecs_dynamo.planning.doctor.names import namespaces_of, registries_of
 from ecs_dynamo.planning.iam_base import Arns, Json, statement
 from ecs_dynamo.planning.iam_security import reference_arns
 from ecs_dynamo.planning.iam_tasks import (
@@ -65,4 +66,22 @@ def doctor_statements(graph: Graph, arns: Arns) -> list[Json]:
         made.append(statement("FindSecrets", ["secretsmanager:DescribeSecret"], secrets))
     if parameters:
         made.append(statement("FindParameters", ["ssm:DescribeParameters"], ["*"]))
+    return [*made, *_names_statements(graph, arns)]
+
+
+def _names_statements(graph: Graph, arns: Arns) -> list[Json]:
+    """Only doctor reads Cloud Map: ECS registers tasks by its own service-linked role."""
+    registries, namespaces = registries_of(graph), namespaces_of(graph)
+    by_arn = {n for n in namespaces if n.startswith("arn:")}
+    made = []
+    if registries:
+        made.append(statement("ReadCloudMapServices", ["servicediscovery:GetService"], registries))
+    if registries or by_arn:
+        # Which one a service is in, the service alone tells.
+        anywhere = {arns.of("servicediscovery", "namespace/*")} if registries else set()
+        made.append(
+            statement("ReadNamespaces", ["servicediscovery:GetNamespace"], anywhere | by_arn)
+        )
+    if namespaces - by_arn:
+        made.append(statement("FindNamespaces", ["servicediscovery:ListNamespaces"], ["*"]))
     return made

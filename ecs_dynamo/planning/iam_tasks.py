@@ -174,6 +174,8 @@ def instance_policy(graph: Graph, region: str, account: str) -> Json:
     on_instances = [c for c in graph.components if c.launch_type == "EC2"]
     clusters = sorted({c.cluster for c in on_instances})
     without_role = [c for c in on_instances if not c.template.get("executionRoleArn")]
+    # Service Connect's proxies poll for a task set (ECS developer guide, its considerations).
+    connected = sorted({c.cluster for c in on_instances if c.names.connect is not None})
     if not clusters:
         return document([])
     return document(
@@ -197,7 +199,10 @@ def instance_policy(graph: Graph, region: str, account: str) -> Json:
                     "ecs:StartTelemetrySession",
                     "ecs:UpdateContainerInstancesState",
                 ],
-                [arns.within("container-instance", name) for name in clusters],
+                [
+                    *(arns.within("container-instance", name) for name in clusters),
+                    *(arns.within("task-set", name) for name in connected),
+                ],
             ),
             *_pulling(without_role, arns),
             *_logging(without_role, arns),

@@ -26,6 +26,7 @@ from ecs_dynamo.model.snapshot import (
     Unknown,
 )
 from ecs_dynamo.model.spec import NetworkSpec
+from ecs_dynamo.planning.names import names_differ
 from ecs_dynamo.planning.placement import providers_differ
 from ecs_dynamo.planning.seen import known_service, known_tasks
 
@@ -70,7 +71,7 @@ class Wanted:
 
     @property
     def rolls(self) -> bool:
-        """The service exists and must get another revision, or other capacity providers."""
+        """The service exists and must get another revision, other capacity providers or names."""
         return (
             self.service is not None
             and self.fingerprint is not None
@@ -79,6 +80,7 @@ class Wanted:
                 self.current.fingerprint != self.fingerprint
                 # ECS changes it by a new deployment alone.
                 or providers_differ(self.component, self.service)
+                or names_differ(self.component, self.service)
             )
         )
 

@@ -67,15 +67,17 @@ class Authority:
         )
 
     def issue(self, name: str) -> Pem:
-        """A certificate for ``name``, good for servers at `HOST` and for clients."""
+        """A certificate for ``name``, good for clients, and for servers at `HOST` that are called
+        ``name``.dynamo.local."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         address = x509.IPAddress(ipaddress.ip_address(HOST))
+        called = x509.DNSName(f"{name}.dynamo.local")
         usages = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
         certificate = (
             self._begin(subject, key.public_key())
             .issuer_name(self._certificate.subject)
-            .add_extension(x509.SubjectAlternativeName([address]), critical=False)
+            .add_extension(x509.SubjectAlternativeName([address, called]), critical=False)
             .add_extension(x509.ExtendedKeyUsage(usages), critical=False)
             .sign(self._key, hashes.SHA256())
         )

@@ -22,6 +22,7 @@ from ecs_dynamo.model.errors import AwsError
 from ecs_dynamo.planning.iam import trust
 from tests.integration.scaling_groups import Scaling
 from tests.integration.stack import REGION, Stack
+from tests.integration.test_names import cloud_map
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(90)]
 
@@ -287,3 +288,33 @@ async def test_a_denied_look_is_unknown_and_hides_no_other(stack: Stack) -> None
     assert fine == {"credentials", "roles", "task definitions"}
     assert not [f for f in found if f.severity is Severity.ERROR]
     assert any("AccessDenied" in f.evidence for f in found)
+
+
+def name_infrastructure(stack: Stack, names: dict[str, Any]) -> None:
+    stack.edit(lambda d: d["infrastructure"].update(names=names))
+
+
+async def test_names_are_looked_up(stack: Stack) -> None:
+    names = await cloud_map(stack, "etcd")
+    wrong = {**names["etcd"], "registryArn": f"{names['etcd']['registryArn']}x"}
+    for declared, severity, told in (
+        (names["etcd"], "ok", "etcd.dynamo.local (A records, TTL 10 s)"),
+        (wrong, "error", "does not exist"),
+    ):
+        name_infrastructure(stack, {"cloudMap": {"etcd": declared}})
+        found = await examine(stack, 1)
+        assert [told in text for text in found["names"][severity]] == [True]
+
+    for name in ("frontend", "decode", "prefill"):
+        stack.edit_task_definition(name, lambda d: d.update(networkMode="awsvpc"))
+    async with client(stack, "servicediscovery") as maps:
+        (space,) = (await maps.list_namespaces())["Namespaces"]
+    for namespace, severity in (
+        ("dynamo.local", "ok"),
+        ("elsewhere", "error"),
+        (space["Arn"], "ok"),
+        (f"{space['Arn']}x", "error"),
+    ):
+        name_infrastructure(stack, {"serviceConnect": {"namespace": namespace}})
+        found = await examine(stack, 1)
+        assert list(found["names"]) == [severity]

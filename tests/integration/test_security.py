@@ -65,6 +65,13 @@ async def test_etcd_with_tls(tmp_path: Path) -> None:
         assert not (await probe(Role.ETCD, url, 3.0, Access(EtcdAccess(Tls(authority.ca))))).healthy
         plain = url.replace("https", "http")
         assert not (await probe(Role.ETCD, plain, 3.0, good)).healthy
+        # A name that it is declared to have is what its certificate must bear.
+        named = [
+            Access(EtcdAccess(Tls(authority.ca, mine.cert, mine.key, f"{name}.dynamo.local")))
+            for name in ("server", "another")
+        ]
+        assert (await probe(Role.ETCD, url, 3.0, named[0])).healthy
+        await refused(Role.ETCD, url, named[1])
 
 
 def nkey() -> tuple[str, str]:
@@ -99,6 +106,10 @@ async def test_nats_with_tls_and_credentials(
         await refused(Role.NATS, url, Access(nats=NatsAccess(tls=tls)))
         await refused(Role.NATS, url, Access(nats=replace(access, tls=replace(tls, ca=other.ca))))
         await refused(Role.NATS, url, Access(nats=replace(access, tls=replace(tls, key="none"))))
+        called = Access(nats=replace(access, tls=replace(tls, server_name="nats.dynamo.local")))
+        assert (await probe(Role.NATS, url, 3.0, called)).healthy
+        another = replace(tls, server_name="another.dynamo.local")
+        await refused(Role.NATS, url, Access(nats=replace(access, tls=another)))
         if access.password:
             wrong = Access(nats=replace(good.nats, password="wrong-7f3a91"))
             assert "wrong-7f3a91" not in await refused(Role.NATS, url, wrong)

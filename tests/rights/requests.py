@@ -37,6 +37,7 @@ NO_RESOURCE = {
     "ecs:DescribeTaskDefinition",
     "ecs:ListTaskDefinitions",
     "logs:DescribeLogGroups",
+    "servicediscovery:ListNamespaces",
     "servicequotas:ListServiceQuotas",
     "ssm:DescribeParameters",
     "sts:GetCallerIdentity",
@@ -221,6 +222,13 @@ def _repository(action: str, parameters: Json, world: World) -> Iterable[AccessR
     yield AccessRequest(action, f"arn:aws:ecr:{world.region}:{registry}:{name}")
 
 
+def _in_cloud_map(kind: str) -> Builder:
+    def build(action: str, parameters: Json, world: World) -> Iterable[AccessRequest]:
+        yield AccessRequest(action, world.arn("servicediscovery", f"{kind}/{parameters['Id']}"))
+
+    return build
+
+
 BUILDERS: Mapping[str, Builder] = {
     "autoscaling:SetDesiredCapacity": _group,
     "autoscaling:TerminateInstanceInAutoScalingGroup": _group,
@@ -248,6 +256,8 @@ BUILDERS: Mapping[str, Builder] = {
     "iam:SimulatePrincipalPolicy": _principal,
     "secretsmanager:DescribeSecret": _secret,
     "secretsmanager:GetSecretValue": _secret,
+    "servicediscovery:GetNamespace": _in_cloud_map("namespace"),
+    "servicediscovery:GetService": _in_cloud_map("service"),
     "sqs:DeleteMessage": _queue,
     "sqs:ReceiveMessage": _queue,
     "ssm:GetParameters": _parameters,

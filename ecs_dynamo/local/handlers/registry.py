@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from ecs_dynamo.local.cloud_map import CloudMap
 from ecs_dynamo.local.protocol import Json
 from ecs_dynamo.local.scheduler import Scheduler
 from ecs_dynamo.local.state import State
@@ -18,6 +19,7 @@ class Context:
     state: State
     tasks: Tasks
     scheduler: Scheduler
+    cloud_map: CloudMap
 
 
 Handler = Callable[[Context, Json], Json]

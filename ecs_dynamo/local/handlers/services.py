@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ecs_dynamo.local.expressions import matches
+from ecs_dynamo.local.handlers.names import NAMES, check_names, names_change
 from ecs_dynamo.local.handlers.registry import Context, operation
 from ecs_dynamo.local.protocol import EcsError, Json, failure, invalid, page
 from ecs_dynamo.local.providers import FARGATE, check_strategy, whole
@@ -111,6 +112,7 @@ def create_service(context: Context, request: Json) -> Json:
     launch_type = _launch_type(context, cluster, request)
     check_placement(request, launch_type)
     check_network(definition, launch_type, request.get("networkConfiguration"))
+    check_names(state, context.cloud_map, definition, {**request, "cluster": cluster.name})
     _check_limits(request.get("deploymentConfiguration", {}))
     desired = request.get("desiredCount", 0)
     if desired < 0:
@@ -144,7 +146,7 @@ _UPDATABLE = (
     "enableExecuteCommand",
     "propagateTags",
     "loadBalancers",
-    "serviceRegistries",
+    *NAMES,
     "capacityProviderStrategy",
 )
 
@@ -182,7 +184,10 @@ def update_service(context: Context, request: Json) -> Json:
     check_network(definition, launch_type, network)
     check_placement({**service.request, **request}, launch_type)
     _check_limits(request.get("deploymentConfiguration", {}))
+    asked = {**service.request, **request, "cluster": service.cluster, "serviceName": service.name}
+    check_names(state, context.cloud_map, definition, asked)
     moved = network != service.request.get("networkConfiguration")
+    moved = moved or names_change(service, request)
     for key in _UPDATABLE:
         if key in request:
             service.request[key] = request[key]

@@ -7,6 +7,7 @@ from typing import Any
 
 from ecs_dynamo.controller.keys import AGAIN_SECONDS, FRESH_SECONDS, Keys
 from ecs_dynamo.model.errors import AwsError
+from ecs_dynamo.model.graph import Role
 from ecs_dynamo.model.security_spec import SecuritySpec
 
 SM = "arn:aws:secretsmanager:us-west-2:123456789012:secret:nats"
@@ -95,3 +96,19 @@ async def test_a_missing_part_is_named_and_not_shown() -> None:
     assert "no JSON key token" in problem
     assert "dynamo" not in problem.replace(SM, "")
     assert (await keys.read(SecuritySpec())).problem is None
+
+
+async def test_servers_that_have_names_are_known_by_them() -> None:
+    store = Store()
+    keys = Keys(store)  # type: ignore[arg-type]  # all that is asked of it here
+    security = SecuritySpec.model_validate({"nats": {"tls": {}, "token": "/user"}})
+    names = {Role.ETCD: "etcd.dynamo.local", Role.NATS: "nats.dynamo.local"}
+    found = await keys.read(security, names)
+    # etcd has no TLS, and so no certificate with a name.
+    assert (found.nats.tls.server_name, found.etcd.tls.server_name) == ("nats.dynamo.local", None)
+    asked = len(store.calls)
+    assert await keys.read(security, names) is found
+    assert len(store.calls) == asked
+    assert (await keys.read(security, {})).nats.tls.server_name is None
+    public = SecuritySpec.model_validate({"nats": {"tls": {}}})
+    assert (await keys.read(public, names)).nats.tls.server_name == "nats.dynamo.local"

@@ -19,6 +19,7 @@ from ecs_dynamo.model.graph import (
     JsonObject,
     Role,
 )
+from ecs_dynamo.model.names import ServiceNames
 from ecs_dynamo.model.plan import (
     AnyAction,
     CreateService,
@@ -50,7 +51,7 @@ from ecs_dynamo.model.snapshot import (
 )
 from ecs_dynamo.model.spec import NetworkSpec
 from ecs_dynamo.planning.capacity import gpus_of
-from ecs_dynamo.planning.endpoints import probe_targets, resolve_endpoints
+from ecs_dynamo.planning.endpoints import probe_targets, reachable_endpoints
 from ecs_dynamo.planning.retention import surplus
 from ecs_dynamo.planning.seen import environment_value
 from ecs_dynamo.planning.wanted import good_arn
@@ -73,6 +74,8 @@ class SimTask:
     created_at: float = 0.0
     instance: int | None = None
     slow: int = 0
+    etcd: str | None = None
+    """The etcd that a name led it to, once it had found one."""
 
 
 @dataclass
@@ -89,6 +92,7 @@ class SimService:
     network: NetworkSpec | None
     strategy: tuple[PlacementStrategySpec, ...] = ()
     constraints: tuple[PlacementConstraintSpec, ...] = ()
+    names: ServiceNames = field(default_factory=ServiceNames)
     tasks: list[SimTask] = field(default_factory=list)
     previous: str | None = None
     failures: int = 0
@@ -208,6 +212,7 @@ class SimulatedEcs:
             deployed_at=self.now,
             strategy=action.strategy,
             constraints=action.constraints,
+            names=action.names,
         )
 
     def _update(self, action: UpdateService) -> None:
@@ -231,6 +236,10 @@ class SimulatedEcs:
             service.strategy = action.strategy
         if action.constraints is not None:
             service.constraints = action.constraints
+        service.names = ServiceNames(
+            action.names.registry or service.names.registry,
+            action.names.connect or service.names.connect,
+        )
 
     # Time ---------------------------------------------------------------------------------
 
@@ -238,9 +247,12 @@ class SimulatedEcs:
         """Let the service scheduler and Dynamo live for a while."""
         self.now += seconds
         etcds = self._live_etcds()
+        newest = max(etcds, key=self._started, default=None)
         for service in self.services.values():
             for task in list(service.tasks):
                 task.age += 1
+                if task.etcd is None:
+                    task.etcd = newest
                 lost = self._store(self._etcd_of(task)) not in (*etcds, None)
                 task.orphaned = task.orphaned + 1 if lost else 0
                 if task.orphaned > EXIT_AFTER_LOST_ETCD or (task.bad and task.age >= 1):
@@ -335,7 +347,8 @@ class SimulatedEcs:
         service.tasks.append(task)
         etcd = environment_value(content, "ETCD_ENDPOINTS")
         if etcd is not None:
-            self.injected_at_start.append((service.name, etcd, etcd in self.ever_ready))
+            ready = etcd in self.ever_ready if self._is_address(etcd) else bool(self.ever_ready)
+            self.injected_at_start.append((service.name, etcd, ready))
         return task
 
     @property
@@ -369,8 +382,19 @@ class SimulatedEcs:
         """Who is reached at ``endpoints``: processes find each other where it is the same."""
         return endpoints
 
+    @staticmethod
+    def _is_address(url: str) -> bool:
+        return url.startswith("http://10.")
+
+    def _started(self, etcd: str) -> float:
+        tasks = (t for s in self.services.values() for t in s.tasks)
+        return next((t.created_at for t in tasks if f"http://{t.ip}:2379" == etcd), 0.0)
+
     def _etcd_of(self, task: SimTask) -> str | None:
-        return environment_value(self.revisions[task.revision].content, "ETCD_ENDPOINTS")
+        """A name leads to the newest etcd, and to that one for as long as the process lives: what
+        it has registered is in no other."""
+        url = environment_value(self.revisions[task.revision].content, "ETCD_ENDPOINTS")
+        return url if url is None or self._is_address(url) else task.etcd
 
     def _service(self, sim: SimService) -> Service:
         primary = [t for t in sim.tasks if t.revision == sim.revision]
@@ -422,6 +446,7 @@ class SimulatedEcs:
             else (),
             placement_strategy=tuple((p.type, p.field or "") for p in sim.strategy),
             placement_constraints=tuple((c.type, c.expression or "") for c in sim.constraints),
+            names=sim.names,
         )
 
     def snapshot(self) -> Snapshot:
@@ -467,7 +492,7 @@ class SimulatedEcs:
             notices=self.notices,
             served=frozenset(hash(arn) & 0xFFFF for arn in self.served_by),
         )
-        etcd = resolve_endpoints(self.graph, seen_all).etcd
+        etcd = reachable_endpoints(self.graph, seen_all).etcd
         return replace(seen_all, registrations=self._registrations(etcd))
 
     def _registrations(self, etcd: str | None) -> tuple[Registration, ...]:

@@ -13,7 +13,8 @@ from ecs_dynamo.model.capacity_spec import (
     CapacityProviderItem,
     CapacitySpec,
 )
-from ecs_dynamo.model.graph import Graph
+from ecs_dynamo.model.graph import Graph, Role
+from ecs_dynamo.model.names import ServiceConnect, ServiceNames
 from ecs_dynamo.model.security_spec import SecuritySpec
 from ecs_dynamo.model.spec import CloudWatchSource, ScalingSpec
 from ecs_dynamo.planning.iam import render_iam
@@ -102,6 +103,9 @@ def test_capacity_has_rights_only_where_the_graph_declares_it() -> None:
     }
 
 
+REGISTRY = f"arn:aws:servicediscovery:us-east-1:{ACCOUNT}:service/srv-1"
+
+
 def widest() -> Graph:
     """A graph that declares everything that needs rights."""
     base = load_graph(EXAMPLE, ENVIRON).graph
@@ -124,9 +128,15 @@ def widest() -> Graph:
         scaling=scaling,
         capacity_providers=(CapacityProviderItem(name="spot"),),
     )
-    rest = tuple(c for c in base.components if c.name != "prefill")
+    names = ServiceNames(REGISTRY, ServiceConnect("dynamo"))
+    rest = tuple(
+        replace(c, names=names) if c.is_infrastructure else c
+        for c in base.components
+        if c.name != "prefill"
+    )
     return replace(
         base,
+        names={Role.ETCD: "etcd.dynamo.local"},
         components=(*rest, changed),
         capacity=CapacitySpec(auto_scaling_groups=groups),
         security=SecuritySpec.model_validate(
@@ -243,3 +253,24 @@ def test_a_volume_with_iam_has_a_task_role() -> None:
             f"arn:aws:elasticfilesystem:us-east-1:{ACCOUNT}:access-point/fsap-1"
         )
     }
+
+
+def test_names_have_rights_only_where_they_are_read() -> None:
+    made = render_iam(widest(), "us-east-1", ACCOUNT)
+    assert "servicediscovery" not in json.dumps(made["daemon-task-role.json"])
+    found = {s["Sid"]: s["Resource"] for s in made["doctor.json"]["Statement"]}
+    space = f"arn:aws:servicediscovery:us-east-1:{ACCOUNT}:namespace/"
+    assert found["ReadCloudMapServices"] == [REGISTRY]
+    assert found["ReadNamespaces"] == [f"{space}*"]
+    assert found["FindNamespaces"] == ["*"]
+    base = load_graph(EXAMPLE, ENVIRON).graph
+    assert "servicediscovery" not in json.dumps(render_iam(base, "us-east-1", ACCOUNT))
+
+    client = ServiceNames(connect=ServiceConnect(f"{space}ns-1"))
+    components = tuple(replace(c, names=client) for c in base.components)
+    made = render_iam(replace(base, components=components), "us-east-1", ACCOUNT)
+    found = {s["Sid"]: s["Resource"] for s in made["doctor.json"]["Statement"]}
+    assert found["ReadNamespaces"] == [f"{space}ns-1"]
+    assert "FindNamespaces" not in found
+    polled = {s["Sid"]: s["Resource"] for s in made["instance-role.json"]["Statement"]}["Report"]
+    assert f"arn:aws:ecs:us-east-1:{ACCOUNT}:task-set/dynamo-GPU/*" in polled

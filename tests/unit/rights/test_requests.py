@@ -49,6 +49,8 @@ CALLS: dict[str, Json] = {
     "iam:SimulatePrincipalPolicy": {"PolicySourceArn": ROLE},
     "secretsmanager:DescribeSecret": {"SecretId": "ngc"},
     "secretsmanager:GetSecretValue": {"SecretId": "ngc"},
+    "servicediscovery:GetNamespace": {"Id": "ns-1"},
+    "servicediscovery:GetService": {"Id": "srv-1"},
     "ssm:GetParameters": {"Names": ["/aws/service/ecs/x", "/mine/y", "flat"]},
     "sqs:DeleteMessage": {"QueueUrl": "https://sqs/123456789012/events"},
     "sqs:ReceiveMessage": {"QueueUrl": "https://sqs/123456789012/events"},

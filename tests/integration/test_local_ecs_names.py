@@ -1,0 +1,166 @@
+"""Service registries and Service Connect of the local ECS, under boto3 alone."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import boto3
+import pytest
+
+from tests.integration.stack import until
+from tests.integration.test_local_ecs_clients import Client, client, container
+
+__all__ = ["client"]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(90)]
+
+VPC = {"awsvpcConfiguration": {"subnets": ["subnet-1"]}}
+
+
+class CloudMap:
+    """Cloud Map behind the same port, with the namespace app.local."""
+
+    def __init__(self, client: Client) -> None:
+        self.boto = boto3.client(
+            "servicediscovery",
+            endpoint_url=client.local.endpoint_url,
+            region_name="us-east-1",
+            aws_access_key_id="x",
+            aws_secret_access_key="x",
+        )
+
+    async def do(self, operation: str, **parameters: Any) -> Any:
+        return await asyncio.to_thread(getattr(self.boto, operation), **parameters)
+
+    async def service(self, name: str, record: str = "A") -> str:
+        """A service in app.local; its ARN."""
+        spaces = (await self.do("list_namespaces"))["Namespaces"]
+        if not spaces:
+            await self.do("create_private_dns_namespace", Name="app.local", Vpc="vpc-1")
+            spaces = (await self.do("list_namespaces"))["Namespaces"]
+        made = await self.do(
+            "create_service",
+            Name=name,
+            NamespaceId=spaces[0]["Id"],
+            DnsConfig={"DnsRecords": [{"Type": record, "TTL": 10}]},
+        )
+        return str(made["Service"]["Arn"])
+
+    async def instances(self, arn: str) -> list[dict[str, str]]:
+        found = await self.do("list_instances", ServiceId=arn.rsplit("/", 1)[-1])
+        return [i["Attributes"] for i in found["Instances"]]
+
+
+async def register(client: Client, family: str, mode: str, **more: Any) -> None:
+    port = {"containerPort": 6000, "name": "door"}
+    await client.do(
+        "register_task_definition",
+        family=family,
+        networkMode=mode,
+        containerDefinitions=[container(portMappings=[port])],
+        **more,
+    )
+
+
+def service(name: str, **more: Any) -> dict[str, Any]:
+    return {
+        "cluster": "main",
+        "serviceName": name,
+        "taskDefinition": more.pop("definition", name),
+        "desiredCount": 1,
+        **more,
+    }
+
+
+def connect(namespace: str = "app.local", port: str = "door", **alias: Any) -> dict[str, Any]:
+    one = {"portName": port, "clientAliases": [{"dnsName": "door", "port": 6000, **alias}]}
+    return {"enabled": True, "namespace": namespace, "services": [one]}
+
+
+async def test_a_task_is_registered_while_it_runs(client: Client) -> None:
+    maps = CloudMap(client)
+    arn = await maps.service("web")
+    await register(client, "web", "awsvpc")
+    await client.do(
+        "create_service",
+        **service("web", serviceRegistries=[{"registryArn": arn}], networkConfiguration=VPC),
+    )
+    await client.wait("services_stable", cluster="main", services=["web"])
+    (task,) = client.local.state.tasks.values()
+    (found,) = await maps.instances(arn)
+    assert found["AWS_INSTANCE_IPV4"] == task.address
+    assert found["ECS_SERVICE_NAME"] == "web"
+
+    # Another registry begins a deployment: the old task leaves the old one.
+    other = await maps.service("other")
+    registries = [{"registryArn": other}]
+    made = await client.do(
+        "update_service", cluster="main", service="web", serviceRegistries=registries
+    )
+    assert len(made["service"]["deployments"]) == 2
+    assert made["service"]["serviceRegistries"] == registries
+    await client.wait("services_stable", cluster="main", services=["web"])
+    again = await client.do(
+        "update_service", cluster="main", service="web", serviceRegistries=registries
+    )
+    assert len(again["service"]["deployments"]) == 1
+    assert (len(await maps.instances(arn)), len(await maps.instances(other))) == (0, 1)
+
+    await client.do("delete_service", cluster="main", service="web", force=True)
+
+    async def left() -> bool:
+        return not await maps.instances(other)
+
+    await until("the task is taken out", left)
+
+
+async def test_service_connect_is_told_with_the_deployment(client: Client) -> None:
+    await CloudMap(client).service("any")
+    await register(client, "web", "awsvpc", memory="128")
+    wanted = connect()
+    made = await client.do(
+        "create_service",
+        **service("web", serviceConnectConfiguration=wanted, networkConfiguration=VPC),
+    )
+    (deployment,) = made["service"]["deployments"]
+    assert deployment["serviceConnectConfiguration"] == wanted
+    for changed, count in ((wanted, 1), ({"enabled": True, "namespace": "app.local"}, 2)):
+        made = await client.do(
+            "update_service", cluster="main", service="web", serviceConnectConfiguration=changed
+        )
+        assert len(made["service"]["deployments"]) == count
+
+
+async def test_what_aws_refuses_is_refused(client: Client) -> None:
+    maps = CloudMap(client)
+    plain, srv = await maps.service("plain"), await maps.service("srv", "SRV")
+    await register(client, "host", "host", memory="128")
+    await register(client, "vpc", "awsvpc", memory="128")
+    await register(client, "small", "awsvpc")
+    port = {"containerName": "app", "containerPort": 6000}
+    for definition, registries, told in (
+        ("vpc", [{"registryArn": "arn:none"}], "not found"),
+        ("vpc", [{"registryArn": plain}, {"registryArn": srv}], "Multiple service registries"),
+        ("vpc", [{"registryArn": srv}], "'port' must be specified"),
+        ("host", [{"registryArn": srv}], "'containerName' and 'containerPort'"),
+        ("host", [{"registryArn": plain, **port}], "SRV record is the only"),
+    ):
+        more = {"networkConfiguration": VPC} if definition == "vpc" else {}
+        asked = service("s", definition=definition, serviceRegistries=registries, **more)
+        code, message = await client.refused("create_service", **asked)
+        assert code == "InvalidParameterException"
+        assert told in message
+    for definition, configuration, told in (
+        ("host", connect(), "awsvpc and bridge only"),
+        ("small", connect(), "task memory limit"),
+        ("vpc", connect("nowhere"), "Failed to retrieve namespace"),
+        ("vpc", connect(port="window"), "names no port mapping"),
+    ):
+        more = {} if definition == "host" else {"networkConfiguration": VPC}
+        asked = service("s", definition=definition, serviceConnectConfiguration=configuration)
+        _, message = await client.refused("create_service", **asked, **more)
+        assert told in message
+    fine = {"serviceConnectConfiguration": connect(), "networkConfiguration": VPC}
+    await client.do("create_service", **service("one", definition="vpc", **fine))
+    _, message = await client.refused("create_service", **service("two", definition="vpc", **fine))
+    assert "in use in namespace app.local" in message

@@ -1,0 +1,152 @@
+"""etcd and NATS behind names, on real processes: replaced, and nothing is rolled."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from aiobotocore.session import AioSession
+
+from ecs_dynamo.controller import Pass
+from tests.integration.stack import REGION, Stack, until
+from tests.integration.test_infrastructure import VOLUME, apart
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
+
+DEPENDANTS = ("frontend", "decode", "prefill")
+
+
+async def cloud_map(stack: Stack, *names: str) -> dict[str, dict[str, str]]:
+    """Cloud Map services of ``names`` in the namespace dynamo.local, as a graph file takes them."""
+    async with AioSession().create_client(
+        "servicediscovery",
+        endpoint_url=stack.url,
+        region_name=REGION,
+        aws_access_key_id="x",
+        aws_secret_access_key="x",
+    ) as client:
+        await client.create_private_dns_namespace(Name="dynamo.local", Vpc="vpc-1")
+        (namespace,) = (await client.list_namespaces())["Namespaces"]
+        made = {}
+        for name in names:
+            created = await client.create_service(
+                Name=name,
+                NamespaceId=namespace["Id"],
+                DnsConfig={"DnsRecords": [{"Type": "A", "TTL": 10}]},
+                HealthCheckCustomConfig={"FailureThreshold": 1},
+            )
+            arn = created["Service"]["Arn"]
+            made[name] = {"registryArn": arn, "dnsName": f"{name}.dynamo.local"}
+        return made
+
+
+async def registered(stack: Stack, arn: str) -> list[str]:
+    """The addresses that a Cloud Map service has."""
+    async with AioSession().create_client(
+        "servicediscovery",
+        endpoint_url=stack.url,
+        region_name=REGION,
+        aws_access_key_id="x",
+        aws_secret_access_key="x",
+    ) as client:
+        found = await client.list_instances(ServiceId=arn.rsplit("/", 1)[-1])
+        return [i["Attributes"]["AWS_INSTANCE_IPV4"] for i in found["Instances"]]
+
+
+def named(stack: Stack, names: dict[str, Any]) -> None:
+    def edit(document: dict[str, Any]) -> None:
+        document["infrastructure"]["names"] = names
+        for component in document["components"]:
+            component.pop("scaling", None)
+
+    stack.edit(edit)
+
+
+def revisions(done: Pass) -> dict[str, str]:
+    """The dependants' task definition revisions."""
+    found = {}
+    for name in DEPENDANTS:
+        service = done.snapshot.components[name].service
+        found[name] = service.task_definition_arn  # type: ignore[union-attr]
+    return found
+
+
+def task_arns(stack: Stack) -> set[str]:
+    return {task.arn for name in DEPENDANTS for task in stack.tasks(name)}
+
+
+async def replaced(stack: Stack, *components: str) -> Pass:
+    """Stop the tasks of ``components`` and reconcile; they come back at other addresses."""
+    before = {t.private_ip for name in components for t in stack.tasks(name)}
+    for name in components:
+        await stack.stop_tasks(name)
+    done = await stack.converge(120)
+    after = {t.private_ip for name in components for t in stack.tasks(name)}
+    assert not before & after
+    return done
+
+
+async def test_cloud_map_names_outlive_etcd_and_nats(stack: Stack) -> None:
+    """With its data kept, a replaced etcd is not even noticed."""
+    apart(stack, serving=True, etcd={"volume": VOLUME}, nats={"volume": VOLUME})
+    stack.edit_task_definition(
+        "etcd", lambda d: d["containerDefinitions"][0]["command"].append("--data-dir=/etcd-data")
+    )
+    names = await cloud_map(stack, "etcd", "nats")
+    named(stack, {"cloudMap": names})
+    first = await stack.converge(120)
+    assert first.plan.endpoints.etcd == "http://etcd.dynamo.local:2379"
+    assert first.plan.endpoints.nats == "nats://nats.dynamo.local:4222"
+    await stack.chat()
+    (etcd,) = stack.tasks("etcd")
+    assert await registered(stack, names["etcd"]["registryArn"]) == [etcd.private_ip]
+    tasks = task_arns(stack)
+
+    second = await replaced(stack, "etcd", "nats")
+    await stack.chat()
+    assert revisions(second) == revisions(first)
+    assert task_arns(stack) == tasks
+    (etcd,) = stack.tasks("etcd")
+    assert await registered(stack, names["etcd"]["registryArn"]) == [etcd.private_ip]
+
+    # A changed etcd rolls alone, too.
+    stack.edit_task_definition(
+        "etcd", lambda d: d["containerDefinitions"][0].update(image="quay.io/coreos/etcd:v3.5.22")
+    )
+    third = await stack.converge(120)
+    assert stack.tasks("etcd")[0].arn != etcd.arn
+    await stack.chat()
+    assert revisions(third) == revisions(first)
+    assert task_arns(stack) == tasks
+    assert not (await stack.look()).plan.actions
+
+
+async def test_service_connect_names_outlive_etcd_and_nats(stack: Stack) -> None:
+    """Without its data Dynamo's processes exit, and ECS starts them again: no revision is made."""
+    for name in DEPENDANTS:
+        stack.edit_task_definition(name, lambda d: d.update(networkMode="awsvpc"))
+    await cloud_map(stack)
+    named(stack, {})
+    stack.edit(lambda d: d["infrastructure"].pop("names"))
+    await stack.converge(120)
+    await stack.chat()
+    # Who had an address gets the name, by one roll.
+    named(stack, {"serviceConnect": {"namespace": "dynamo.local", "nats": "nats.queue"}})
+    first = await stack.converge(120)
+    assert first.plan.endpoints.etcd == "http://etcd:2379"
+    assert first.plan.endpoints.nats == "nats://nats.queue:4222"
+    await stack.chat()
+    tasks = task_arns(stack)
+
+    stack.edit_task_definition("etcd-nats", lambda d: d.update(memory="3072"))
+    await stack.converge(120)
+
+    async def all_anew() -> bool:
+        await stack.look()
+        return not task_arns(stack) & tasks
+
+    await until("ECS starts Dynamo's processes again", all_anew)
+    second = await stack.converge(120)
+    await stack.chat()
+    assert revisions(second) == revisions(first)
+    assert not (await stack.look()).plan.actions

@@ -1,0 +1,55 @@
+"""What doctor makes of Cloud Map services and namespaces."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from ecs_dynamo.model.doctor import CloudMapService, Severity
+from ecs_dynamo.model.graph import Graph
+from ecs_dynamo.model.names import ServiceNames
+from ecs_dynamo.model.snapshot import Observed, Unknown
+from ecs_dynamo.planning.doctor.names import check_names
+from tests.unit.planning.graphs import graph
+from tests.unit.planning.test_names import ARN, connected
+
+NAME = "infra.dynamo.local"
+
+
+def mapped() -> Graph:
+    base = graph()
+    first, *rest = base.components
+    named = replace(first, names=ServiceNames(registry=ARN))
+    return replace(base, components=(named, *rest), names=dict.fromkeys(first.roles, NAME))
+
+
+@pytest.mark.parametrize(
+    ("seen", "severity", "told"),
+    [
+        (CloudMapService(NAME, 10), Severity.OK, "TTL 10 s"),
+        (CloudMapService(NAME, 60), Severity.WARNING, "for so long"),
+        (CloudMapService(NAME, None), Severity.ERROR, "no A records"),
+        (CloudMapService("nats.dynamo.local", 10), Severity.ERROR, f"not {NAME}"),
+        (None, Severity.ERROR, "does not exist"),
+        (Unknown("denied"), Severity.UNKNOWN, "denied"),
+    ],
+)
+def test_a_service_must_answer_to_its_name(
+    seen: Observed[CloudMapService | None], severity: Severity, told: str
+) -> None:
+    (found,) = check_names(mapped(), {ARN: seen}, {})
+    assert (found.severity, told in found.evidence) == (severity, True)
+
+
+@pytest.mark.parametrize(
+    ("seen", "severity"),
+    [(True, Severity.OK), (False, Severity.ERROR), (Unknown("denied"), Severity.UNKNOWN)],
+)
+def test_a_namespace_must_be_there(seen: Observed[bool], severity: Severity) -> None:
+    (found,) = check_names(connected(graph()), {}, {"dynamo": seen})
+    assert found.severity == severity
+
+
+def test_a_graph_without_names_has_no_findings() -> None:
+    assert not list(check_names(graph(), {}, {}))

@@ -1,0 +1,199 @@
+"""Names of etcd and NATS: what dependants get, what services are given, and that nothing rolls."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ecs_dynamo.model.graph import Graph, Role
+from ecs_dynamo.model.names import Published, ServiceConnect, ServiceNames
+from ecs_dynamo.model.plan import CreateService, Endpoints, Memory, Plan, UpdateService
+from ecs_dynamo.model.security_spec import SecuritySpec
+from ecs_dynamo.model.snapshot import Service
+from ecs_dynamo.planning.endpoints import reachable_endpoints, resolve_endpoints
+from ecs_dynamo.planning.names import names_missing
+from ecs_dynamo.planning.seen import environment_value
+from tests.unit.planning.graphs import graph, with_image
+from tests.unit.planning.simulated_ecs import SimulatedEcs
+from tests.unit.planning.test_parts import converged
+from tests.unit.planning.test_plan_properties import converge, run_pass
+
+ARN = "arn:aws:servicediscovery:us-west-2:123456789012:service/srv-1"
+DNS = {Role.ETCD: "etcd.dynamo.local", Role.NATS: "nats.dynamo.local"}
+DEPENDANTS = ("g-frontend", "g-prefill", "g-decode")
+CLIENT = ServiceConnect("dynamo")
+SERVER = ServiceConnect("dynamo", (Published("etcd", "g-etcd", "etcd", 2379),))
+
+
+def named(base: Graph) -> Graph:
+    """``base`` with the names of Cloud Map."""
+    components = tuple(
+        replace(c, names=ServiceNames(registry=ARN)) if c.is_infrastructure else c
+        for c in base.components
+    )
+    return replace(base, components=components, names=DNS)
+
+
+def connected(base: Graph) -> Graph:
+    """``base`` in a Service Connect namespace."""
+    components = tuple(
+        replace(c, names=ServiceNames(connect=SERVER if c.is_infrastructure else CLIENT))
+        for c in base.components
+    )
+    return replace(base, components=components, names={Role.ETCD: "etcd", Role.NATS: "nats"})
+
+
+def revisions(ecs: SimulatedEcs) -> dict[str, str]:
+    return {name: ecs.services[name].revision for name in DEPENDANTS}
+
+
+def test_dependants_get_the_names_and_the_daemon_the_addresses() -> None:
+    wanted = named(graph())
+    ecs, _ = converged(wanted)
+    seen = ecs.snapshot()
+    (task,) = ecs.services["g-etcd-nats"].tasks
+    assert resolve_endpoints(wanted, seen) == Endpoints(
+        "http://etcd.dynamo.local:2379", "nats://nats.dynamo.local:4222"
+    )
+    assert reachable_endpoints(wanted, seen) == Endpoints(
+        f"http://{task.ip}:2379", f"nats://{task.ip}:4222"
+    )
+    content = ecs.content_of("g-prefill")
+    assert environment_value(content, "ETCD_ENDPOINTS") == "http://etcd.dynamo.local:2379"
+    assert ecs.services["g-etcd-nats"].names == ServiceNames(registry=ARN)
+    secure = replace(
+        wanted,
+        security=SecuritySpec.model_validate(
+            {"etcd": {"tls": {"ca": "/ca", "clientCert": "/cert", "clientKey": "/key"}}}
+        ),
+    )
+    assert resolve_endpoints(secure, seen).etcd == "https://etcd.dynamo.local:2379"
+
+
+def test_what_has_no_name_keeps_its_address() -> None:
+    wanted = replace(named(graph()), names={Role.ETCD: "etcd.dynamo.local"})
+    ecs, _ = converged(wanted)
+    (task,) = ecs.services["g-etcd-nats"].tasks
+    found = resolve_endpoints(wanted, ecs.snapshot())
+    assert found.nats == f"nats://{task.ip}:4222"
+
+
+FAULTS = st.lists(
+    st.sampled_from(["kill etcd-nats", "kill prefill", "kill frontend", "change", "die", "wait"]),
+    max_size=8,
+)
+
+
+@given(faults=FAULTS, kind=st.sampled_from([named, connected]))
+@settings(max_examples=60, deadline=None)
+def test_a_replaced_etcd_rolls_nobody(faults: list[str], kind: object) -> None:
+    wanted = (named if kind is named else connected)(graph())
+    ecs, memory = converged(wanted)
+    first = revisions(ecs)
+    for number, fault in enumerate(faults):
+        match fault.split():
+            case ["kill", component]:
+                ecs.kill(component)
+            case ["change"]:
+                wanted = ecs.graph = with_image(wanted, "etcd-nats", f"image:{number}")
+                memory = run_pass(ecs, wanted, memory).memory
+            case ["die"]:
+                run_pass(ecs, wanted, memory, stop_after=1)
+                memory = Memory(started_at=ecs.now)
+            case _:
+                memory = run_pass(ecs, wanted, memory).memory
+    converge(ecs, wanted, memory)
+    before = ecs.writes
+    assert run_pass(ecs, wanted, Memory(started_at=ecs.now)).converged
+    assert ecs.writes == before
+    assert revisions(ecs) == first
+    assert ecs.served()
+    assert all(ready for _, _, ready in ecs.injected_at_start)
+
+
+def passes_until_the_old_is_gone(wanted: Graph) -> int:
+    """How many passes a changed etcd has its former task beside it."""
+    ecs, memory = converged(wanted)
+    (old,) = ecs.services["g-etcd-nats"].tasks
+    ecs.graph = wanted = with_image(wanted, "etcd-nats", "etcd:2")
+    for number in range(60):
+        memory = run_pass(ecs, wanted, memory).memory
+        if old not in ecs.services["g-etcd-nats"].tasks:
+            return number
+    raise AssertionError("it is never let go")
+
+
+def test_an_old_etcd_goes_as_soon_as_the_new_one_is_ready() -> None:
+    """Whoever has its name finds the new one only then; with addresses all roll before."""
+    by_name, by_address = map(passes_until_the_old_is_gone, (named(graph()), graph()))
+    assert by_name < by_address
+
+
+@pytest.mark.parametrize("kind", [named, connected])
+def test_a_graph_that_gets_names_rolls_once(kind: object) -> None:
+    ecs, memory = converged(graph())
+    before = revisions(ecs)
+    wanted = ecs.graph = (named if kind is named else connected)(graph())
+    sent: list[Plan] = []
+    for _ in range(60):
+        sent.append(run_pass(ecs, wanted, memory))
+        memory = sent[-1].memory
+    assert sent[-1].converged
+    updates = [a for p in sent for a in p.actions if isinstance(a, UpdateService)]
+    told = {a.component for a in updates if a.names != ServiceNames()}
+    assert told == ({"etcd-nats"} if kind is named else {c.name for c in wanted.components})
+    assert all(ecs.services[name].revision != before[name] for name in DEPENDANTS)
+    assert len([r for r in ecs.revisions.values() if r.family == "g-decode"]) == 2
+    assert ecs.served()
+    # etcd first: who asks for a name that is not there yet does not start.
+    order = [a.component for a in updates]
+    assert order[0] == "etcd-nats"
+
+
+def test_a_service_is_created_with_its_names() -> None:
+    wanted = connected(graph())
+    ecs = SimulatedEcs(wanted)
+    memory, made = Memory(started_at=ecs.now), []
+    for _ in range(30):
+        done = run_pass(ecs, wanted, memory)
+        memory = done.memory
+        made += [a for a in done.actions if isinstance(a, CreateService)]
+    assert {a.component: a.names.connect for a in made} == {
+        "etcd-nats": SERVER,
+        **dict.fromkeys(("frontend", "prefill", "decode"), CLIENT),
+    }
+
+
+BY_ARN = ServiceConnect("arn:aws:servicediscovery:us-west-2:123456789012:namespace/ns-1")
+OTHER = ServiceConnect("other")
+NOTHING = ServiceNames()
+
+
+@pytest.mark.parametrize(
+    ("wanted", "have", "missing"),
+    [
+        (ServiceNames(registry=ARN), NOTHING, ServiceNames(registry=ARN)),
+        (ServiceNames(registry=ARN), ServiceNames(registry="arn:b"), ServiceNames(registry=ARN)),
+        (ServiceNames(registry=ARN), ServiceNames(registry=ARN), NOTHING),
+        # What is not declared is left alone.
+        (NOTHING, ServiceNames(registry=ARN, connect=CLIENT), NOTHING),
+        (ServiceNames(connect=CLIENT), ServiceNames(registry=ARN, connect=CLIENT), NOTHING),
+        (ServiceNames(connect=CLIENT), NOTHING, ServiceNames(connect=CLIENT)),
+        (ServiceNames(connect=CLIENT), ServiceNames(connect=OTHER), ServiceNames(connect=CLIENT)),
+        (ServiceNames(connect=SERVER), ServiceNames(connect=CLIENT), ServiceNames(connect=SERVER)),
+        # ECS may answer a name with its ARN.
+        (ServiceNames(connect=CLIENT), ServiceNames(connect=BY_ARN), NOTHING),
+        (ServiceNames(connect=BY_ARN), ServiceNames(connect=CLIENT), NOTHING),
+    ],
+)
+def test_only_what_is_declared_and_differs_is_set(
+    wanted: ServiceNames, have: ServiceNames, missing: ServiceNames
+) -> None:
+    ecs, _ = converged(graph())
+    component = replace(graph().component("etcd-nats"), names=wanted)
+    service = ecs.snapshot().components["etcd-nats"].service
+    assert isinstance(service, Service)
+    assert names_missing(component, replace(service, names=have)) == missing
