@@ -251,7 +251,9 @@ class GraphLoop:
         with suppress(TimeoutError):
             await asyncio.wait_for(self._wake.wait(), delay)
             if not self._stopping:
-                await asyncio.sleep(SETTLE_SECONDS)
+                # Events that keep coming must not make an AWS that refuses be asked without end.
+                settle = settings.backoff_min_seconds if failures else SETTLE_SECONDS
+                await asyncio.sleep(settle)
 
     def status(self) -> dict[str, Any]:
         """The graph's part of `/status`."""
