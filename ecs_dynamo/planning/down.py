@@ -60,7 +60,8 @@ def down(graph: Graph, snapshot: Snapshot) -> Plan:
             waits.append(Wait(component.name, "kept until its dependants have stopped"))
             continue
         dependants_left = dependants_left or not component.is_infrastructure
-        waits.append(Wait(component.name, f"{len(tasks)} tasks still stopping"))
+        what = f"{len(tasks)} tasks still stopping" if tasks else "its service is still draining"
+        waits.append(Wait(component.name, what))
         if service is not None and service.status == "ACTIVE":
             actions.append(_delete(service, component.name))
     return Plan(

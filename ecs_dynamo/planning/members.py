@@ -356,7 +356,8 @@ def plan_members(draft: Draft, found: Membership, dependants: Sequence[Wanted]) 
         draft.actions.append(change)
     for place in found.places:
         name = place.component.name
-        if place.revision is None and place.awaited is None:
+        begins = found.lost and place == found.places[0]
+        if place.revision is None and place.awaited is None and not begins:
             draft.wait(name, "joins the etcd cluster when the members before it are in")
         elif found.members and place.member is None and place.awaited is None:
             draft.wait(name, "its task is not in the etcd cluster; another takes its place")
