@@ -153,6 +153,8 @@ def membership(graph: Graph, snapshot: Snapshot) -> Membership:
     known = max(views, key=lambda v: (len(v.members), v.member), default=None)
     if known is None:
         return Membership(tuple(places), lost=_lost(places))
+    if len(known.members) == 1 and _doubted(places, known):
+        return Membership(tuple(places))
     found = [_with_member(p, known) for p in places]
     kept = {m.id for p in found for m in (p.member, p.awaited) if m is not None}
     servers = (
@@ -186,6 +188,17 @@ def _lost(places: Sequence[Place]) -> bool:
         )
 
     return sum(map(there, voters)) <= len(voters) // 2
+
+
+def _doubted(places: Sequence[Place], alone: EtcdView) -> bool:
+    """Whether the others may be a cluster still, without the server that knows of nobody else.
+
+    It needs nobody to be healthy, while they elect a leader.
+    """
+    others = [p for p in places if p.task is not None and p.view is not alone]
+    if any(p.view is None for p in others):
+        return True
+    return any(p.view is not None and p.view.members for p in others) and not _lost(others)
 
 
 def _with_member(place: Place, known: EtcdView) -> Place:

@@ -22,6 +22,8 @@ class Store:
 
     id: int
     members: dict[int, EtcdMember]
+    leads_at: float = 0.0
+    """Until then it elects a leader: its servers answer, but nothing that needs a quorum."""
 
 
 @dataclass
@@ -60,9 +62,11 @@ class SimulatedCluster(SimulatedEcs):
             if task.age >= 1 and not task.bad and task.arn not in self.servers:
                 self._start(task)
 
-    def kill(self, component: str, index: int = 0) -> None:
+    def kill(self, component: str, index: int = 0, *, electing: float = 0.0) -> None:
         super().kill(component, index)
         self._sweep()
+        for server in self.servers.values():
+            server.store.leads_at = self.now + electing
 
     def _sweep(self) -> None:
         """Servers end with their tasks, and when they were removed."""
@@ -113,7 +117,7 @@ class SimulatedCluster(SimulatedEcs):
 
     def has_quorum(self, store: Store) -> bool:
         voters = [m for m in store.members.values() if not m.learner]
-        return len(self._voting(store)) > len(voters) // 2
+        return len(self._voting(store)) > len(voters) // 2 and self.now >= store.leads_at
 
     def apply(self, action: AnyAction) -> None:
         if not isinstance(action, ChangeMembership):
