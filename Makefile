@@ -1,6 +1,8 @@
 # Every target sets up what it needs: a virtual environment from the lock file. uv is taken from
 # PyPI when it is not on the machine.
 PYTHON ?= python3
+# Tests mostly wait for real processes, so two of them a core would do; two in all fit any machine.
+PARALLEL := -n 2 --dist loadfile
 VENV := .venv
 BIN := $(VENV)/bin
 UV := $(shell command -v uv 2>/dev/null || echo $(VENV)-uv/bin/uv)
@@ -23,13 +25,13 @@ demo: $(STAMP)  ## Run the main job for real on this machine
 	$(BIN)/ecs-dynamo demo
 
 test: $(STAMP)  ## Run every test (unit, property, integration, end to end)
-	$(BIN)/pytest
+	$(BIN)/pytest $(PARALLEL)
 
 test-fast: $(STAMP)  ## Run the unit and property tests
-	$(BIN)/pytest tests/unit
+	$(BIN)/pytest tests/unit $(PARALLEL)
 
 coverage: $(STAMP)  ## Branch coverage of the pure core by the unit tests: at least 95 %
-	$(BIN)/pytest tests/unit --cov=ecs_dynamo.model --cov=ecs_dynamo.planning --cov-branch \
+	$(BIN)/pytest tests/unit $(PARALLEL) --cov=ecs_dynamo.model --cov=ecs_dynamo.planning --cov-branch \
 		--cov-report=term:skip-covered --cov-fail-under=95
 
 lint: $(STAMP)  ## Lint and check the format

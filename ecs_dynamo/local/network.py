@@ -4,33 +4,67 @@
 127.128.0.0/16 the containers of bridge tasks, and 127.192.0.0/16 what stands for names. Every one
 is local without any set-up on Linux.
 Addresses are given out in turn, so that a replacement never has the address of what it replaces.
+Each local ECS has a block of its own of each network, so that several can run at once.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import itertools
+import socket
 from collections.abc import Callable, Iterator
 
 FIRST_DYNAMIC_PORT = 32768
 """Where Docker's dynamic host ports begin (ECS developer guide, bridge mode)."""
 
 
-def _hosts(prefix: str) -> Iterator[str]:
-    for high, low in itertools.product(range(256), range(10, 250)):
-        yield f"{prefix}.{high}.{low}"
+BLOCKS = 16
+BLOCK_SIZE = 256 // BLOCKS
+"""Of the third byte of an address."""
+CLAIM_PORT = 51678
+"""Held open at a block's first address for as long as the block is in use."""
+
+
+def _claim() -> tuple[int, socket.socket]:
+    """A block that no other local ECS of this machine has, and what holds it.
+
+    OSError where all are taken.
+    """
+    for block in range(BLOCKS):
+        held = socket.socket()
+        try:
+            held.bind((f"127.1.{block * BLOCK_SIZE}.1", CLAIM_PORT))
+        except OSError as error:
+            held.close()
+            if error.errno != errno.EADDRINUSE:
+                raise
+        else:
+            return block, held
+    raise OSError(f"{BLOCKS} local ECS run on this machine already: stop one of them")
 
 
 class Addresses:
-    """Gives out addresses and dynamic ports."""
+    """Gives out addresses and dynamic ports, between `open` and `close`."""
 
-    def __init__(self) -> None:
-        self._instances = itertools.cycle(_hosts("127.1"))
-        self._interfaces = itertools.cycle(_hosts("127.64"))
-        self._containers = itertools.cycle(_hosts("127.128"))
-        self._names = itertools.cycle(_hosts("127.192"))
+    def open(self) -> None:
+        """Take a block. OSError where none is free."""
+        self._block, self._held = _claim()
+        self._instances = self._hosts("127.1")
+        self._interfaces = self._hosts("127.64")
+        self._containers = self._hosts("127.128")
+        self._names = self._hosts("127.192")
         self._ports = itertools.cycle(range(FIRST_DYNAMIC_PORT, 60999))
+
+    def _hosts(self, prefix: str) -> Iterator[str]:
+        first = self._block * BLOCK_SIZE
+        numbers = itertools.product(range(first, first + BLOCK_SIZE), range(10, 250))
+        return itertools.cycle(f"{prefix}.{high}.{low}" for high, low in numbers)
+
+    def close(self) -> None:
+        """Let the block go."""
+        self._held.close()
 
     def instance(self) -> str:
         return next(self._instances)

@@ -82,6 +82,7 @@ class LocalEcs:
         self._events.look()
 
     async def __aenter__(self) -> Self:
+        self.state.addresses.open()
         await self._moto.start()
         app = web.Application(client_max_size=8 * 1024 * 1024)
         app.add_routes(
@@ -101,6 +102,7 @@ class LocalEcs:
         except OSError:
             await self._runner.cleanup()
             await self._moto.stop()
+            self.state.addresses.close()
             raise
         address = self._runner.addresses[0]
         self.endpoint_url = f"http://{address[0]}:{address[1]}"
@@ -122,6 +124,7 @@ class LocalEcs:
         if self._runner is not None:
             await self._runner.cleanup()
         await self._moto.stop()
+        self.state.addresses.close()
 
     def create_cluster(self, name: str) -> None:
         """Make a cluster; harmless where it is there."""

@@ -195,7 +195,8 @@ def _doubted(places: Sequence[Place], alone: EtcdView) -> bool:
 
     It needs nobody to be healthy, while they elect a leader.
     """
-    others = [p for p in places if p.task is not None and p.view is not alone]
+    running = [p for p in places if p.task is not None and p.task.is_running]
+    others = [p for p in running if p.view is not alone]
     if any(p.view is None for p in others):
         return True
     return any(p.view is not None and p.view.members for p in others) and not _lost(others)

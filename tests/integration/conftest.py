@@ -5,6 +5,7 @@ Real etcd, NATS and Dynamo (its mock engine) run as the containers of the local 
 
 from __future__ import annotations
 
+import fcntl
 import subprocess
 import sys
 import urllib.request
@@ -15,11 +16,8 @@ import pytest
 
 from ecs_dynamo.local import LocalEcs
 from ecs_dynamo.local.runtime import ImageTable
-from ecs_dynamo.local.state import ACCOUNT
-from ecs_dynamo.planning.iam import render_iam
 from tests.integration.stack import EXAMPLE, RenderedRights, Stack
-from tests.rights.record import Documents, Recorder, Right, Session
-from tests.unit.planning.test_iam import widest
+from tests.rights.record import SESSION, Documents, Recorder
 
 
 def localstack_url() -> str | None:
@@ -37,40 +35,19 @@ def localstack_url() -> str | None:
 
 @pytest.fixture(scope="session")
 def tiny_model() -> Path:
-    """The example's model, built once."""
+    """The example's model, built once: also where several processes run the tests."""
     target = EXAMPLE / "model"
-    subprocess.run(
-        [sys.executable, str(EXAMPLE / "build_model.py"), str(target)],
-        check=True,
-        stdout=subprocess.DEVNULL,
-    )
+    script = EXAMPLE / "build_model.py"
+    with script.open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        built = target / "config.json"
+        if not built.exists() or built.stat().st_mtime < script.stat().st_mtime:
+            subprocess.run(
+                [sys.executable, str(script), str(target)],
+                check=True,
+                stdout=subprocess.DEVNULL,
+            )
     return target
-
-
-WHOLE_SUITE = Path(__file__).parent
-SESSION = Session()
-NEVER_HERE: set[Right] = {
-    # doctor looks as the daemon does: at protection while a service rolls or scales in, and for
-    # revisions where a family has more than are kept.
-    ("doctor.json", "ReadInClusters", "ecs:GetTaskProtection"),
-    ("doctor.json", "ReadWhatHasNoResource", "ecs:ListTaskDefinitions"),
-}
-"""Rights that no test uses, and that are needed all the same."""
-
-
-@pytest.fixture(scope="session", autouse=True)
-def no_right_is_unused(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Over the whole suite, each right of each statement allowed some call: of the tests' graphs,
-    and of one that declares everything that needs rights."""
-    SESSION.grant(render_iam(widest(), "us-east-1", ACCOUNT, "leases", "events"))
-    yield
-    ran = {Path(str(item.fspath)) for item in request.session.items}
-    chosen = any(request.config.getoption(name) for name in ("keyword", "markexpr"))
-    whole = set(WHOLE_SUITE.glob("test_*.py")) <= ran and not chosen
-    if whole and not request.session.testsfailed and localstack_url() is None:
-        unused = set(SESSION.unused) - NEVER_HERE
-        assert not unused, f"allowed by a rendered policy but never used: {sorted(unused)}"
-        assert set(SESSION.unused) >= NEVER_HERE, "NEVER_HERE lists what is used"
 
 
 @pytest.fixture

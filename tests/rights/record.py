@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, TypedDict
 
 from ecs_dynamo.local import LocalEcs
 from ecs_dynamo.local.faults import Call
 from ecs_dynamo.local.state import ACCOUNT, State
+from ecs_dynamo.planning.iam import render_iam
 from tests.rights.policy import AccessRequest, decide
 from tests.rights.requests import NotKnownError, World, requests_of
+from tests.rights.widest import widest
 
 Documents = Mapping[str, Mapping[str, Any]]
 
@@ -24,12 +26,26 @@ ROLES: Mapping[str, tuple[str, ...]] = {
     "rollback": ("daemon-task-role.json", "rollback.json"),
 }
 """Command (none: the daemon and its passes) -> the documents that its identity has."""
-FREE = {"sts:GetCallerIdentity"}
+FREE: set[str] = {"sts:GetCallerIdentity"}
 """What needs no right (STS API reference)."""
 _AGENT = re.compile(r"ecs-dynamo(?:-(\w+))?(?:\s|$)")
 
 Right = tuple[str, str, str]
 """Document, Sid, action."""
+NEVER_HERE: set[Right] = {
+    # doctor looks as the daemon does: at protection while a service rolls or scales in, and for
+    # revisions where a family has more than are kept.
+    ("doctor.json", "ReadInClusters", "ecs:GetTaskProtection"),
+    ("doctor.json", "ReadWhatHasNoResource", "ecs:ListTaskDefinitions"),
+}
+"""Rights that no test uses, and that are needed all the same."""
+
+
+class Rights(TypedDict):
+    """What one process hands over to another: `Right`s as lists."""
+
+    granted: list[list[str]]
+    used: list[list[str]]
 
 
 class Session:
@@ -45,9 +61,32 @@ class Session:
             for statement in documents[name]["Statement"]:
                 self.granted |= {(name, statement["Sid"], a) for a in statement["Action"]}
 
-    @property
-    def unused(self) -> list[Right]:
-        return sorted(self.granted - self.used)
+    def rights(self) -> Rights:
+        """For `merge` in another process."""
+        return {
+            "granted": [list(right) for right in sorted(self.granted)],
+            "used": [list(right) for right in sorted(self.used)],
+        }
+
+    def merge(self, other: Rights) -> None:
+        """Add what another process saw."""
+        self.granted |= {(d, s, a) for d, s, a in other["granted"]}
+        self.used |= {(d, s, a) for d, s, a in other["used"]}
+
+    def problem(self) -> str | None:
+        """Over the whole suite, each right of each statement allowed some call: of the tests'
+        graphs, and of one that declares everything that needs rights. None where it did."""
+        self.grant(render_iam(widest(), "us-east-1", ACCOUNT, "leases", "events"))
+        unused = self.granted - self.used
+        if more := sorted(unused - NEVER_HERE):
+            return f"allowed by a rendered policy but never used: {more}"
+        if used := sorted(NEVER_HERE - unused):
+            return f"NEVER_HERE lists what is used: {used}"
+        return None
+
+
+SESSION = Session()
+"""That of this process."""
 
 
 class Recorder:

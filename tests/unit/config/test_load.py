@@ -18,15 +18,10 @@ from ecs_dynamo.config import load_graph, load_settings
 from ecs_dynamo.config.schema import graph_schema
 from ecs_dynamo.model.errors import InputError
 from ecs_dynamo.model.graph import Graph, Role
+from tests.rights.widest import ENVIRON
 
 ROOT = Path(__file__).parents[3]
 SHIPPED = ROOT / "ecs_dynamo" / "config" / "graph.schema.json"
-ENVIRON = {
-    "AWS_ID": "123456789012",
-    "AWS_REGION": "us-east-1",
-    "SUBNET_ID": "subnet-1",
-    "SECURITY_GROUP_ID": "sg-1",
-}
 Edit = Callable[[Any], object]
 
 
