@@ -383,8 +383,9 @@ def member_urls(found: Membership, injected: Mapping[str, str | None]) -> str | 
     """The client URLs that dependants should have, comma-separated; None while there are none.
 
     All of them once the cluster is whole. Meanwhile what dependants have is kept as long as two of
-    it answer; with one left a client that picks at random has lost the cluster more often than not
-    (measured on Dynamo 1.6.1), so then those that answer do.
+    it answer; with one left a client that picks at random may lose the cluster (Dynamo 1.6.1 did in
+    one of two runs), so then those that answer do. One URL alone is that of a single etcd, which is
+    kept until the cluster is whole.
     """
     if found.whole:
         return ",".join(found.servers)
@@ -395,4 +396,5 @@ def member_urls(found: Membership, injected: Mapping[str, str | None]) -> str | 
         return None
     if len(answering & {*best.split(",")}) >= found.quorum:
         return best
-    return ",".join(found.servers) if len(answering) >= found.quorum else None
+    had_cluster = "," in best
+    return ",".join(found.servers) if had_cluster and len(answering) >= found.quorum else None

@@ -162,12 +162,12 @@ class SimulatedCluster(SimulatedEcs):
         return self.has_quorum(server.store) and not learner
 
     def _live_etcds(self) -> set[str]:
-        return {"cluster"}
+        return {"cluster"} | super()._live_etcds()
 
     def _store(self, endpoints: str | None) -> str | None:
         """A client that picks at random lives where two of its endpoints answer."""
-        if endpoints is None:
-            return None
+        if endpoints is None or endpoints in super()._live_etcds():
+            return endpoints  # That of a single etcd.
         urls = {*endpoints.split(",")}
         answering = [s for s in self.servers.values() if s.url in urls and self._answers(s)]
         return "cluster" if len(answering) >= 2 else f"lost: {endpoints}"

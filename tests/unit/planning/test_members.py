@@ -173,6 +173,25 @@ def test_two_lost_members_are_the_end_of_the_data_and_another_cluster_begins() -
     assert ecs.served()
 
 
+def test_a_single_etcd_gives_way_to_a_cluster_and_back_by_one_roll_each() -> None:
+    single, wanted = graph(), clustered()
+    ecs = SimulatedCluster(single)
+    memory = converge(ecs, single, Memory(started_at=ecs.now)).memory
+    for declared in (wanted, single):
+        ecs.graph = declared
+        rolled: list[str] = []
+        for _ in range(80):
+            made = run_pass(ecs, declared, memory)
+            memory = made.memory
+            assert ecs.served()
+            updates = [a for a in made.actions if isinstance(a, UpdateService) and a.revision]
+            rolled += [a.component for a in updates if a.component in ("frontend", "prefill")]
+            if made.converged:
+                break
+        assert sorted(rolled) == ["frontend", "prefill"]
+        assert set(ecs.services) == {c.service for c in declared.components}
+
+
 def test_a_first_member_that_begins_anew_is_not_taken_in() -> None:
     ecs, wanted, memory = grown()
     store = next(iter(ecs.servers.values())).store
