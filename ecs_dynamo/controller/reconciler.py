@@ -157,8 +157,10 @@ class Reconciler:
 
     async def _tell_planner(self, made: Plan, snapshot: Snapshot) -> None:
         """Acknowledge a decision of Dynamo's planner that is carried out."""
+        if not planner_reached(self.graph, snapshot, made.replicas):
+            return
         etcd = reachable_endpoints(self.graph, snapshot).etcd
-        if etcd is None or not planner_reached(self.graph, snapshot, made.replicas):
+        if etcd is None:
             return
         try:
             decision = await acknowledge(

@@ -121,15 +121,19 @@ class Stack:
             self.last = await reconciler.run_pass(act=False)
         return self.last
 
-    async def aws(self, operation: str, /, **parameters: Any) -> dict[str, Any]:
-        """An ECS call of the test's own, with a client that is not the product's."""
-        async with AioSession().create_client(
-            "ecs",
+    def client(self, service: str) -> Any:
+        """A client that is not the product's, as an async context manager."""
+        return AioSession().create_client(
+            service,
             endpoint_url=self.url,
             region_name=REGION,
             aws_access_key_id="x",
             aws_secret_access_key="x",
-        ) as client:
+        )
+
+    async def aws(self, operation: str, /, **parameters: Any) -> dict[str, Any]:
+        """An ECS call of the test's own."""
+        async with self.client("ecs") as client:
             answer: dict[str, Any] = await getattr(client, xform_name(operation))(**parameters)
             return answer
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from aiobotocore.session import AioSession
 
 from ecs_dynamo.controller import Pass
-from tests.integration.stack import REGION, Stack, until
+from tests.integration.stack import Stack, until
 from tests.integration.test_infrastructure import VOLUME, apart
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
@@ -18,13 +17,7 @@ DEPENDANTS = ("frontend", "decode", "prefill")
 
 async def cloud_map(stack: Stack, *names: str) -> dict[str, dict[str, str]]:
     """Cloud Map services of ``names`` in the namespace dynamo.local, as a graph file takes them."""
-    async with AioSession().create_client(
-        "servicediscovery",
-        endpoint_url=stack.url,
-        region_name=REGION,
-        aws_access_key_id="x",
-        aws_secret_access_key="x",
-    ) as client:
+    async with stack.client("servicediscovery") as client:
         await client.create_private_dns_namespace(Name="dynamo.local", Vpc="vpc-1")
         (namespace,) = (await client.list_namespaces())["Namespaces"]
         made = {}
@@ -42,13 +35,7 @@ async def cloud_map(stack: Stack, *names: str) -> dict[str, dict[str, str]]:
 
 async def registered(stack: Stack, arn: str) -> list[str]:
     """The addresses that a Cloud Map service has."""
-    async with AioSession().create_client(
-        "servicediscovery",
-        endpoint_url=stack.url,
-        region_name=REGION,
-        aws_access_key_id="x",
-        aws_secret_access_key="x",
-    ) as client:
+    async with stack.client("servicediscovery") as client:
         found = await client.list_instances(ServiceId=arn.rsplit("/", 1)[-1])
         return [i["Attributes"]["AWS_INSTANCE_IPV4"] for i in found["Instances"]]
 

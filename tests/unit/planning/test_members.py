@@ -16,7 +16,7 @@ from ecs_dynamo.planning import plan
 from ecs_dynamo.planning.members import membership
 from tests.unit.planning.graphs import component, graph, with_image
 from tests.unit.planning.simulated_etcd import SimulatedCluster
-from tests.unit.planning.test_plan_properties import converge, run_pass
+from tests.unit.planning.test_plan_properties import converge, run_pass, suffer
 
 PLACES = ("etcd-0", "etcd-1", "etcd-2")
 ALONE = RolloutSpec(minimum_healthy_percent=0, maximum_percent=100, circuit_breaker=False)
@@ -100,20 +100,7 @@ def test_any_one_lost_member_is_replaced_and_the_data_stays(data: st.DataObject)
 def test_it_is_whole_again_after_any_faults(faults: list[tuple[str, object]]) -> None:
     wanted = clustered()
     ecs = SimulatedCluster(wanted)
-    memory = Memory(started_at=ecs.now)
-    for number, (kind, value) in enumerate(faults):
-        match kind, value:
-            case "kill", str():
-                ecs.kill(value)
-            case "image", str():
-                wanted = with_image(wanted, value, f"etcd:{number}")
-                ecs.graph = wanted
-            case "crash", int():
-                run_pass(ecs, wanted, memory, stop_after=value)
-                memory = Memory(started_at=ecs.now)
-            case "wait", int():
-                for _ in range(value):
-                    memory = run_pass(ecs, wanted, memory).memory
+    wanted, memory = suffer(ecs, wanted, faults)
     converge(ecs, wanted, memory)
     assert membership(wanted, ecs.snapshot()).whole
     assert len(stores(ecs)) == 1

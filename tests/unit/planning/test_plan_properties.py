@@ -65,19 +65,10 @@ def converge(ecs: SimulatedEcs, wanted: Graph, memory: Memory, passes: int = 120
     raise AssertionError(f"not converged: {made.waits} {made.actions}")
 
 
-@given(
-    faults=FAULTS,
-    prefill=st.integers(0, 3),
-    decode=st.integers(1, 2),
-    frontends=st.integers(1, 2),
-    gpus=st.integers(5, 10),
-)
-@settings(max_examples=60, deadline=None)
-def test_converges_after_finite_faults_and_then_writes_nothing(
-    faults: list[tuple[str, object]], prefill: int, decode: int, frontends: int, gpus: int
-) -> None:
-    wanted = graph(prefill=prefill, decode=decode, frontends=frontends)
-    ecs = SimulatedEcs(wanted, gpu_instances=gpus)
+def suffer(
+    ecs: SimulatedEcs, wanted: Graph, faults: list[tuple[str, object]]
+) -> tuple[Graph, Memory]:
+    """Have ``faults`` happen to a fresh daemon; the graph and the memory at their end."""
     memory = Memory(started_at=ecs.now)
     for number, (kind, value) in enumerate(faults):
         match kind, value:
@@ -92,6 +83,23 @@ def test_converges_after_finite_faults_and_then_writes_nothing(
             case "crash", int():
                 run_pass(ecs, wanted, memory, stop_after=value)
                 memory = Memory(started_at=ecs.now)
+    return wanted, memory
+
+
+@given(
+    faults=FAULTS,
+    prefill=st.integers(0, 3),
+    decode=st.integers(1, 2),
+    frontends=st.integers(1, 2),
+    gpus=st.integers(5, 10),
+)
+@settings(max_examples=60, deadline=None)
+def test_converges_after_finite_faults_and_then_writes_nothing(
+    faults: list[tuple[str, object]], prefill: int, decode: int, frontends: int, gpus: int
+) -> None:
+    wanted = graph(prefill=prefill, decode=decode, frontends=frontends)
+    ecs = SimulatedEcs(wanted, gpu_instances=gpus)
+    wanted, memory = suffer(ecs, wanted, faults)
     converge(ecs, wanted, memory)
     before = ecs.writes
     again = run_pass(ecs, wanted, Memory(started_at=ecs.now))
