@@ -40,6 +40,8 @@ def show_plan(file: Path, settings: Settings, as_json: bool) -> Pass:
         print_json(plan_document(done.plan, done.snapshot))
     elif done.converged:
         say(f"graph {done.plan.graph} is converged: nothing to do")
+        for note in done.plan.notes:
+            plan_line(f"note: {note}")
     else:
         for line in describe(done.plan, done.snapshot):
             plan_line(line)

@@ -11,12 +11,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from ecs_dynamo.config.dynamo_containers import override_containers, settle_containers
 from ecs_dynamo.config.etcd_cluster import check_member, member_template, spread
 from ecs_dynamo.config.names import client_names, dns_names, server_names
 from ecs_dynamo.config.report import Report
-from ecs_dynamo.config.task_definitions import CONTAINERS, TaskDefinition, set_environment
-from ecs_dynamo.config.variables import SecretReference, VariableError, Variables
-from ecs_dynamo.config.volumes import alone, check_alone, mount_volume
+from ecs_dynamo.config.task_definitions import CONTAINERS, TaskDefinition
+from ecs_dynamo.config.variables import Variables
+from ecs_dynamo.config.volumes import alone, check_alone, mount_volume, serving_container
 from ecs_dynamo.config.yaml_lines import Document, FieldPath
 from ecs_dynamo.model.capacity_spec import CapacitySpec
 from ecs_dynamo.model.graph import Component, Graph, Role
@@ -27,7 +28,6 @@ MEMBERS: Final = tuple(f"{Role.ETCD}-{place}" for place in range(3))
 """The places of an etcd cluster."""
 RESERVED_NAMES: Final = frozenset({ETCD_AND_NATS, Role.ETCD.value, Role.NATS.value, *MEMBERS})
 """Names of the infrastructure's components, in every way it can be set up."""
-_NEEDED: Final = frozenset({"ETCD_ENDPOINTS", "NATS_SERVER"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,26 +37,13 @@ class Built:
     component: Component
     path: FieldPath
     definition: TaskDefinition
-    main: int
+    dynamo: tuple[int, ...]
+    """Indexes of the containers that run Dynamo, or of those that serve etcd and NATS."""
 
     @property
     def containers(self) -> list[dict[str, Any]]:
         containers: list[dict[str, Any]] = self.component.template[CONTAINERS]
         return containers
-
-
-def main_container(content: Mapping[str, Any]) -> int:
-    """Index of the container that Dynamo runs in.
-
-    The first that declares an endpoint variable, else the first essential one.
-    """
-    containers = content[CONTAINERS]
-    for index, container in enumerate(containers):
-        entries = [*container.get("environment", ()), *container.get("secrets", ())]
-        if any(entry.get("name") in _NEEDED for entry in entries):
-            return index
-    essential = (i for i, c in enumerate(containers) if c.get("essential", True))
-    return next(essential, 0)
 
 
 def _infrastructure(
@@ -141,7 +128,10 @@ def _infrastructure_part(
         member=member,
         names=server_names(spec, roles, template),
     )
-    return Built(made, place, definition, 0)
+    serving = {
+        serving_container(template, role) for role in (Role.ETCD, Role.NATS) if role in roles
+    }
+    return Built(made, place, definition, tuple(sorted(serving)))
 
 
 def _template(definition: TaskDefinition, family: str) -> dict[str, Any]:
@@ -161,21 +151,8 @@ def _component(
 ) -> Built:
     service = f"{spec.name}-{component.name}"
     template = _template(definition, service)
-    main = main_container(template)
-    container = template[CONTAINERS][main]
-    if component.image is not None:
-        container["image"] = component.image
-    if component.command is not None:
-        container["command"] = list(component.command)
-    for name, text in component.env.items():
-        try:
-            value = variables.expand(text)
-            if isinstance(value, SecretReference):
-                source = value.value_from(variables.region, variables.account)
-                value = SecretReference(value.kind, source)
-            set_environment(container, name, value)
-        except VariableError as error:
-            report.error(document, (*place, "env", name), str(error), error.remedy)
+    dynamo = settle_containers(component, template, document, place, report)
+    override_containers(component, template, dynamo, variables, document, place, report)
     made = Component(
         name=component.name,
         roles=frozenset(Role(kind.value) for kind in (component.type, *component.also_runs)),
@@ -192,8 +169,11 @@ def _component(
         capacity_providers=component.capacity_providers,
         placement=component.placement,
         names=client_names(spec),
+        containers=dynamo.names,
+        containers_why=dynamo.why,
     )
-    return Built(made, place, definition, main)
+    indexes = (i for i, c in enumerate(template[CONTAINERS]) if c["name"] in dynamo.names)
+    return Built(made, place, definition, tuple(indexes))
 
 
 def build_graph(spec: GraphSpec, built: list[Built], region: str | None) -> Graph:

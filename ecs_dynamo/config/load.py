@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from ecs_dynamo.config.build import build_components, build_graph
 from ecs_dynamo.config.checks import check_graph
+from ecs_dynamo.config.endpoint_checks import check_endpoint_variables
 from ecs_dynamo.config.names_checks import check_names
 from ecs_dynamo.config.report import Report
 from ecs_dynamo.config.security_checks import check_security
@@ -67,6 +68,7 @@ def load_graph(path: Path, environ: Mapping[str, str]) -> LoadedGraph:
     check_graph(spec, document, report)
     built = build_components(spec, definitions, variables, document, report)
     check_tasks(spec, built, document, report)
+    check_endpoint_variables(spec, built, report)
     check_security(spec, built, document, report)
     check_names(spec, built, document, report)
     report.raise_errors()

@@ -8,6 +8,7 @@ from ecs_dynamo.config.build import Built
 from ecs_dynamo.config.names import dns_names
 from ecs_dynamo.config.report import Report
 from ecs_dynamo.config.task_definitions import CONTAINERS
+from ecs_dynamo.config.volumes import serving_container
 from ecs_dynamo.config.yaml_lines import Document
 from ecs_dynamo.model.graph import Role
 from ecs_dynamo.model.spec import GraphSpec
@@ -81,12 +82,11 @@ def _check_server(spec: GraphSpec, one: Built, document: Document, report: Repor
         if role not in one.component.roles:
             continue
         declared = _has_tls(spec, role)
-        speaks = any(_speaks_tls(container, role) for container in one.containers)
+        container = one.containers[serving_container(one.component.template, role)]
+        speaks = _speaks_tls(container, role)
         path = ("infrastructure", "security", role.value, "tls")
         configured = role is Role.NATS and any(
-            word in ("-c", "--config", "-config")
-            for container in one.containers
-            for word in container.get("command", ())
+            word in ("-c", "--config", "-config") for word in container.get("command", ())
         )
         if declared and not speaks and not configured:
             flags = "--cert-file" if role is Role.ETCD else "--tlscert"
@@ -124,8 +124,8 @@ def _check_dependant(spec: GraphSpec, one: Built, report: Report) -> None:
             f"{one.component.name} gets secrets, which ECS reads with the task's execution role",
             "add executionRoleArn (see `ecs-dynamo iam render`)",
         )
-    for index, container in enumerate(one.containers):
-        for number, entry in enumerate(container.get("environment", ())):
+    for index in one.dynamo:
+        for number, entry in enumerate(one.containers[index].get("environment", ())):
             if entry.get("name") in names.keys() | path_variables(security).keys():
                 report.warn(
                     one.definition.document,

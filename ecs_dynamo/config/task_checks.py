@@ -61,8 +61,9 @@ class _Checker:
         if self.component.is_infrastructure:
             self._infrastructure_ports()
         else:
-            self._stop_timeout()
-            self._namespace()
+            for index in self.one.dynamo:
+                self._stop_timeout(index)
+                self._namespace(index)
             self._frontend_port()
             self._worker_mode()
         if Role.NATS in self.component.roles:
@@ -86,9 +87,12 @@ class _Checker:
         for entry in container.get("environment", ()):
             name = str(entry.get("name", ""))
             if entry.get("value") and is_secret_name(name):
+                of_env = index in self.one.dynamo and not self.component.is_infrastructure
                 self._warn(
                     f"{name} is in plain text: whoever may describe the task definition reads it",
-                    f"store it and write {name}: ${{secret:NAME}} under env",
+                    f"store it and write {name}: ${{secret:NAME}} under env"
+                    if of_env
+                    else 'store it and write "value": "${secret:NAME}" here',
                     *(CONTAINERS, index, "environment"),
                 )
 
@@ -207,7 +211,7 @@ class _Checker:
         spec_image = self.one.path[0] == "components" and (
             self.spec.components[int(self.one.path[1])].image is not None
         )
-        if spec_image and index == self.one.main:
+        if spec_image and index in self.one.dynamo:
             self.report.warn(self.document, (*self.one.path, "image"), message, remedy)
         else:
             self._warn(message, remedy, CONTAINERS, index, "image")
@@ -235,15 +239,12 @@ class _Checker:
             reason = "bridge networking" if bridge else "targetGroupArn"
             message = f"no container maps the frontend's port {port}, which {reason} needs"
             remedy = f"add containerPort {port} to its portMappings, or set runtime.frontendPort"
-            self._error(message, remedy, CONTAINERS, self.one.main, "portMappings")
+            self._error(message, remedy, CONTAINERS, self.one.dynamo[0], "portMappings")
 
-    def _stop_timeout(self) -> None:
+    def _stop_timeout(self, index: int) -> None:
         drain = self.spec.runtime.drain_seconds
-        container = self.one.containers[self.one.main]
-        timeout = container.get("stopTimeout")
-        if (timeout if timeout is not None else DEFAULT_STOP_SECONDS) >= drain and (
-            timeout is not None
-        ):
+        timeout = self.one.containers[index].get("stopTimeout")
+        if (timeout if timeout is not None else DEFAULT_STOP_SECONDS) >= drain:
             return
         found = f"stopTimeout {timeout}" if timeout is not None else "no stopTimeout (30 s)"
         fargate = self.component.launch_type is LaunchType.FARGATE
@@ -255,18 +256,18 @@ class _Checker:
             f"{self.component.name}: {found}, but runtime.drainSeconds is {drain:g}: requests in "
             "flight may be cut off",
             remedy,
-            *(CONTAINERS, self.one.main, "stopTimeout"),
+            *(CONTAINERS, index, "stopTimeout"),
         )
 
-    def _namespace(self) -> None:
+    def _namespace(self, index: int) -> None:
         wanted = self.spec.namespace or self.spec.name
-        for entry in self.one.containers[self.one.main].get("environment", ()):
+        for entry in self.one.containers[index].get("environment", ()):
             if entry.get("name") == "DYN_NAMESPACE" and entry.get("value") != wanted:
                 self._warn(
                     f"{self.component.name}: DYN_NAMESPACE {entry.get('value')!r} differs from the "
                     f"graph's namespace {wanted!r}: its instances will not be found",
                     "remove it, or set namespace in the graph file",
-                    *(CONTAINERS, self.one.main, "environment"),
+                    *(CONTAINERS, index, "environment"),
                 )
 
     def _worker_mode(self) -> None:

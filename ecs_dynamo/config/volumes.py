@@ -19,6 +19,7 @@ from ecs_dynamo.config.yaml_lines import Document, FieldPath
 from ecs_dynamo.model.graph import ETCD_CLIENT_PORT, NATS_CLIENT_PORT, Role
 from ecs_dynamo.model.infrastructure_spec import VolumeSpec
 from ecs_dynamo.model.spec import RolloutSpec
+from ecs_dynamo.planning.containers import is_log_router
 
 VOLUME_NAME: Final = "ecs-dynamo-data"
 _PORTS: Final = {Role.ETCD: ETCD_CLIENT_PORT, Role.NATS: NATS_CLIENT_PORT}
@@ -26,6 +27,11 @@ _OPTIONS: Final = {
     Role.ETCD: re.compile(r"(?:^|\s)--?data-dir(?:=|\s+)(\S+)"),
     Role.NATS: re.compile(r"(?:^|\s)--?(?:sd|store_dir)(?:=|\s+)(\S+)"),
 }
+_SERVERS: Final = {
+    Role.ETCD: re.compile(r"(?:^|[\s/])etcd(?:$|[\s:@])"),
+    Role.NATS: re.compile(r"(?:^|[\s/])nats(?:-server)?(?:$|[\s:@])"),
+}
+"""How an image or a command names the server."""
 _CONFIG_FILE: Final = {
     Role.ETCD: re.compile(r"(?:^|\s)--?config-file\b"),
     Role.NATS: re.compile(r"(?:^|\s)(?:-c|--config)\b"),
@@ -37,12 +43,21 @@ _REMEDY: Final = {
 
 
 def serving_container(content: Mapping[str, Any], role: Role) -> int:
-    """Index of the container that maps the port of ``role``; the first where none does."""
-    for index, container in enumerate(content[CONTAINERS]):
+    """Index of the container that runs etcd or NATS.
+
+    The one that maps the port of ``role``; where none does, the one whose command or image names
+    the server; else the first that is not a log router.
+    """
+    containers = content[CONTAINERS]
+    for index, container in enumerate(containers):
         ports = {m.get("containerPort") for m in container.get("portMappings", ())}
         if _PORTS[role] in ports:
             return index
-    return 0
+    for index, container in enumerate(containers):
+        text = f"{container.get('image', '')} {command_line(container)}"
+        if _SERVERS[role].search(text) and not is_log_router(container):
+            return index
+    return next((i for i, c in enumerate(containers) if not is_log_router(c)), 0)
 
 
 def data_directory(container: Mapping[str, Any], role: Role) -> str | None:

@@ -10,6 +10,7 @@ from ecs_dynamo.model.errors import AwsError, EcsDynamoError
 from ecs_dynamo.model.graph import TAG_ROLLED_BACK, TAG_ROLLED_BACK_FOR
 from ecs_dynamo.model.plan import Plan, RegisterTaskDefinition, RevisionRef, UpdateService
 from ecs_dynamo.model.snapshot import Revision, Service
+from ecs_dynamo.planning.containers import dynamo_containers
 from ecs_dynamo.planning.diff import content_diff
 from ecs_dynamo.planning.fingerprint import fingerprint
 from ecs_dynamo.planning.held import declared_fingerprint, repoint
@@ -47,7 +48,7 @@ async def _look(reconciler: Reconciler, name: str) -> tuple[Plan, Service, Revis
 
 
 async def _former(
-    reconciler: Reconciler, current: Revision, plan: Plan, number: int | None
+    reconciler: Reconciler, name: str, current: Revision, plan: Plan, number: int | None
 ) -> Revision:
     """The newest revision before the current one that differs in more than its endpoints."""
     numbers = (
@@ -55,6 +56,7 @@ async def _former(
         if number is not None
         else range(current.number - 1, max(0, current.number - 1 - LOOK_BACK), -1)
     )
+    names = dynamo_containers(reconciler.graph.component(name)).names
     for one in numbers:
         try:
             answer = await reconciler.aws.call(
@@ -65,7 +67,7 @@ async def _former(
                 continue
             raise
         found = to_revision(answer["taskDefinition"], ())
-        there, here = (repoint(r.content, plan.endpoints) for r in (found, current))
+        there, here = (repoint(r.content, plan.endpoints, names) for r in (found, current))
         if number is not None or content_diff(here, there) or content_diff(there, here):
             return found
     raise EcsDynamoError(f"{current.family} has no former revision that differs")
@@ -79,10 +81,10 @@ async def roll_back(reconciler: Reconciler, name: str, number: int | None = None
     graph = reconciler.graph
     component = graph.component(name)
     plan, service, current = await _look(reconciler, name)
-    former = await _former(reconciler, current, plan, number)
+    former = await _former(reconciler, name, current, plan, number)
     content = former.content
     if not component.is_infrastructure:
-        content = repoint(content, plan.endpoints)
+        content = repoint(content, plan.endpoints, dynamo_containers(component).names)
     port = plan_ports(graph).system_ports.get(name, graph.runtime.system_port)
     declared = declared_fingerprint(graph, component, port)
     await reconciler.aws.call(

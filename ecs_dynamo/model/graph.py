@@ -88,6 +88,10 @@ class Component:
     member: int | None = None
     """Its place in an etcd cluster, from 0; each member is a service of one replica."""
     names: ServiceNames = field(default_factory=ServiceNames)
+    containers: tuple[str, ...] = ()
+    """Names of the containers that run Dynamo; empty: to be inferred (`planning.containers`)."""
+    containers_why: str = ""
+    """How they are known, as the end of a sentence."""
 
     @property
     def network_mode(self) -> NetworkMode:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from ecs_dynamo.model.base import Seconds, SpecModel
 from ecs_dynamo.model.capacity_spec import (
@@ -24,6 +24,14 @@ from ecs_dynamo.model.infrastructure_spec import NamesSpec, VolumeSpec
 from ecs_dynamo.model.security_spec import SecuritySpec
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
+ContainerNames = Annotated[
+    tuple[Annotated[str, Field(min_length=1)], ...],
+    BeforeValidator(
+        lambda value: (value,) if isinstance(value, str) else value,
+        json_schema_input_type=str | list[str],
+    ),
+]
+"""Names of containers in a task definition; a single one may be written without a list."""
 Percent = Annotated[int, Field(ge=0, le=200)]
 
 
@@ -274,7 +282,10 @@ class RuntimeSpec(SpecModel):
 
 
 class ComponentSpec(SpecModel):
-    """One component: an ECS service that runs ``replicas`` tasks of ``taskDefinition``."""
+    """One component: an ECS service that runs ``replicas`` tasks of ``taskDefinition``.
+
+    ``container``: which of its containers run Dynamo, where that is not to be inferred.
+    """
 
     name: Name
     type: ComponentType
@@ -283,6 +294,7 @@ class ComponentSpec(SpecModel):
     task_definition: str
     cluster: str | None = None
     launch_type: LaunchType = LaunchType.EC2
+    container: ContainerNames = ()
     image: str | None = None
     command: tuple[str, ...] | None = None
     env: dict[str, str] = Field(default_factory=dict)

@@ -20,11 +20,9 @@ from ecs_dynamo.model.graph import (
 )
 from ecs_dynamo.model.plan import Endpoints
 from ecs_dynamo.model.snapshot import Snapshot, Task
+from ecs_dynamo.planning.containers import ETCD_VARIABLE, NATS_VARIABLE, dynamo_containers
 from ecs_dynamo.planning.members import member_urls, membership
 from ecs_dynamo.planning.seen import environment_value, known_service, known_tasks
-
-ETCD_VARIABLE = "ETCD_ENDPOINTS"
-NATS_VARIABLE = "NATS_SERVER"
 
 
 def address_of(component: Component, task: Task, container_port: int) -> tuple[str, int] | None:
@@ -88,9 +86,10 @@ def injected_endpoints(graph: Graph, snapshot: Snapshot) -> Mapping[str, Endpoin
             continue
         revision = seen.revisions.get(service.task_definition_arn)
         if revision is not None:
+            names = dynamo_containers(component).names
             found[component.name] = Endpoints(
-                etcd=environment_value(revision.content, ETCD_VARIABLE),
-                nats=environment_value(revision.content, NATS_VARIABLE),
+                etcd=environment_value(revision.content, ETCD_VARIABLE, names),
+                nats=environment_value(revision.content, NATS_VARIABLE, names),
             )
     return found
 

@@ -22,13 +22,9 @@ from ecs_dynamo.model.plan import ProtectTasks
 from ecs_dynamo.model.snapshot import Snapshot, Task
 from ecs_dynamo.model.spec import RolloutSpec
 from ecs_dynamo.planning.capacity import free_gpus, surge_left
+from ecs_dynamo.planning.containers import ETCD_VARIABLE, NATS_VARIABLE, dynamo_containers
 from ecs_dynamo.planning.drain import MAX_MINUTES, busy_tasks, drain_minutes, is_protected
-from ecs_dynamo.planning.endpoints import (
-    ETCD_VARIABLE,
-    NATS_VARIABLE,
-    injected_endpoints,
-    share_endpoints,
-)
+from ecs_dynamo.planning.endpoints import injected_endpoints, share_endpoints
 from ecs_dynamo.planning.leaving import leaving_tasks
 from ecs_dynamo.planning.readiness import ready_tasks
 from ecs_dynamo.planning.scene import Scene
@@ -164,9 +160,11 @@ def relocates(wanted: Wanted) -> bool:
     current = wanted.current
     if current is None:
         return False
+    names = dynamo_containers(wanted.component).names
     return any(
         not share_endpoints(
-            environment_value(old.content, variable), environment_value(current.content, variable)
+            environment_value(old.content, variable, names),
+            environment_value(current.content, variable, names),
         )
         for variable in (ETCD_VARIABLE, NATS_VARIABLE)
         for task in wanted.old_tasks

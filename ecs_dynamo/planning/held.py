@@ -6,7 +6,7 @@ into the revision that runs, so a held component follows them as any other.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit
@@ -20,7 +20,7 @@ from ecs_dynamo.model.graph import (
 )
 from ecs_dynamo.model.plan import Endpoints, Memory
 from ecs_dynamo.model.snapshot import Task, Unknown
-from ecs_dynamo.planning.endpoints import ETCD_VARIABLE, NATS_VARIABLE
+from ecs_dynamo.planning.containers import ETCD_VARIABLE, NATS_VARIABLE, dynamo_containers
 from ecs_dynamo.planning.fingerprint import fingerprint
 from ecs_dynamo.planning.reasons import (
     CANARY_LOST,
@@ -43,11 +43,16 @@ def declared_fingerprint(graph: Graph, component: Component, system_port: int) -
     return fingerprint(render(graph, component, _NOWHERE, system_port))
 
 
-def repoint(content: JsonObject, endpoints: Endpoints) -> JsonObject:
-    """``content`` with other endpoints, wherever the present ones stand in it."""
+def repoint(
+    content: JsonObject, endpoints: Endpoints, containers: Collection[str] = ()
+) -> JsonObject:
+    """``content`` with other endpoints, wherever the present ones stand in it.
+
+    ``containers``: names of those that run Dynamo, whose variables tell the present ones.
+    """
     swaps: list[tuple[str, str]] = []
     for variable, new in ((ETCD_VARIABLE, endpoints.etcd), (NATS_VARIABLE, endpoints.nats)):
-        old = environment_value(content, variable)
+        old = environment_value(content, variable, containers)
         if old and new and old != new:
             swaps.append((old, new))
             before, after = urlsplit(old.split(",")[0]), urlsplit(new.split(",")[0])
@@ -146,7 +151,8 @@ def hold(one: Wanted, endpoints: Endpoints) -> Wanted:
         return replace(one, content=None, fingerprint=None)
     content = current.content
     if not one.component.is_infrastructure:
-        content = repoint(content, endpoints)
+        names = dynamo_containers(one.component).names
+        content = repoint(content, endpoints, names)
     same = content is current.content and current.fingerprint is not None
     return replace(
         one, content=content, fingerprint=current.fingerprint if same else fingerprint(content)

@@ -15,6 +15,7 @@ from ecs_dynamo.model.graph import TAG_GOOD, Graph, Role
 from ecs_dynamo.model.plan import Endpoints, MarkService
 from ecs_dynamo.model.snapshot import Revision, Service, Snapshot, Task, Unknown
 from ecs_dynamo.planning.canary import WAIT_FOR_WORK, canary
+from ecs_dynamo.planning.containers import dynamo_containers
 from ecs_dynamo.planning.drain import busy_tasks, is_protected
 from ecs_dynamo.planning.held import repoint
 from ecs_dynamo.planning.readiness import ready_tasks
@@ -179,12 +180,14 @@ def _verdict(
         what = f"revision {wanted.fingerprint}"
     former = _last_good(graph, wanted, snapshot)
     current = wanted.current
+    names = dynamo_containers(wanted.component).names
     if (
         former is not None
         and current is not None
         and (
             former.arn == current.arn
-            or repoint(former.content, endpoints) == repoint(current.content, endpoints)
+            or repoint(former.content, endpoints, names)
+            == repoint(current.content, endpoints, names)
         )
     ):
         former = None  # Just the endpoints differ: the revision is not to blame.

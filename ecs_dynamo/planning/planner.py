@@ -22,6 +22,7 @@ from ecs_dynamo.planning.conditions import (
     state_endpoints,
     state_signals,
 )
+from ecs_dynamo.planning.containers import containers_note
 from ecs_dynamo.planning.dependants import plan_dependants
 from ecs_dynamo.planning.endpoints import endpoints_complete, resolve_endpoints
 from ecs_dynamo.planning.fingerprint import fingerprint
@@ -94,6 +95,7 @@ def plan(graph: Graph, snapshot: Snapshot, memory: Memory, now: float) -> Plan:
     draft = Draft()
     ports = plan_ports(graph)
     draft.notes.extend(ports.notes)
+    draft.notes.extend(filter(None, map(containers_note, graph.components)))
     obstacles = {
         c.name: found
         for c in graph.components

@@ -1,8 +1,9 @@
 """Task definitions with the endpoints and Dynamo's runtime settings injected.
 
-The user's own file stays in charge: endpoints replace what is there, since keeping them right is
-our job, but every other setting is only added where the user left it open. What comes as a
-`secrets` reference is never touched.
+Only the containers that run Dynamo are given anything (`planning.containers`). The user's own file
+stays in charge: endpoints replace what is there, since keeping them right is our job, but every
+other setting is only added where the user left it open. What comes as a `secrets` reference is
+never touched. In every container the placeholder of an address is replaced by the address.
 """
 
 from __future__ import annotations
@@ -21,12 +22,14 @@ from ecs_dynamo.model.graph import (
     JsonObject,
 )
 from ecs_dynamo.model.plan import Endpoints
+from ecs_dynamo.planning.containers import (
+    ETCD_VARIABLE,
+    NATS_VARIABLE,
+    PLACEHOLDER,
+    dynamo_containers,
+)
 from ecs_dynamo.planning.credentials import add_secrets, path_variables
-from ecs_dynamo.planning.endpoints import ETCD_VARIABLE, NATS_VARIABLE
 from ecs_dynamo.planning.ports import SYSTEM_PORT_VARIABLE
-
-PLACEHOLDER = "IP_ADDRESS"
-"""The word that Dynamo's public ECS example has where an address must be pasted."""
 
 _PLACEHOLDER = re.compile(rf"{PLACEHOLDER}(?P<port>:\d+)?")
 
@@ -51,34 +54,6 @@ def fill_placeholders(text: str, endpoints: Endpoints, name: str = "") -> str:
         return match[0] if host is None else f"{host}{port}"
 
     return _PLACEHOLDER.sub(fill, text)
-
-
-def _declared(container: Mapping[str, Any]) -> set[str]:
-    return {
-        entry["name"]
-        for key in ("environment", "secrets")
-        for entry in container.get(key, ())
-        if "name" in entry
-    }
-
-
-def _mentions_endpoints(container: Mapping[str, Any]) -> bool:
-    if _declared(container) & {ETCD_VARIABLE, NATS_VARIABLE}:
-        return True
-    texts = [e.get("value", "") for e in container.get("environment", ())]
-    texts += [*container.get("command", ()), *container.get("entryPoint", ())]
-    return any(PLACEHOLDER in text for text in texts)
-
-
-def needy_containers(content: JsonObject) -> frozenset[str]:
-    """Names of the containers that get the endpoints.
-
-    Those that declare the need (an endpoint variable or the placeholder); where none does, every
-    essential one, so that a log router beside Dynamo is left alone but a bare image works.
-    """
-    containers = content.get("containerDefinitions", ())
-    declared = frozenset(c["name"] for c in containers if _mentions_endpoints(c))
-    return declared or frozenset(c["name"] for c in containers if c.get("essential", True))
 
 
 def runtime_environment(graph: Graph, component: Component, system_port: int) -> dict[str, str]:
@@ -125,6 +100,16 @@ def _environment(
     return [{"name": name, "value": values[name]} for name in sorted(values)]
 
 
+def _fill_addresses(container: dict[str, Any], endpoints: Endpoints) -> None:
+    """Replace the placeholder in the environment of a container that does not run Dynamo.
+
+    Nothing else of it changes: neither its variables nor their order.
+    """
+    for entry in container.get("environment", ()):
+        if "value" in entry:
+            entry["value"] = fill_placeholders(entry["value"], endpoints, entry.get("name", ""))
+
+
 def render(
     graph: Graph, component: Component, endpoints: Endpoints, system_port: int
 ) -> JsonObject:
@@ -136,16 +121,17 @@ def render(
     content["family"] = component.family
     if component.is_infrastructure:
         return content
-    needy = needy_containers(content)
+    dynamo = dynamo_containers(component).names
     defaults = {
         **runtime_environment(graph, component, system_port),
         **path_variables(graph.security),
     }
     for container in content.get("containerDefinitions", ()):
-        if container["name"] not in needy:
-            continue
-        container["environment"] = _environment(container, endpoints, defaults)
-        add_secrets(container, graph.security)
+        if container["name"] in dynamo:
+            container["environment"] = _environment(container, endpoints, defaults)
+            add_secrets(container, graph.security)
+        else:
+            _fill_addresses(container, endpoints)
         for key in ("command", "entryPoint"):
             if key in container:
                 container[key] = [fill_placeholders(word, endpoints) for word in container[key]]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from ecs_dynamo.model.graph import JsonObject
 from ecs_dynamo.model.snapshot import ComponentSnapshot, Service, Task, Unknown
 
@@ -19,9 +21,16 @@ def known_service(seen: ComponentSnapshot) -> Service | None:
     return service
 
 
-def environment_value(content: JsonObject, name: str) -> str | None:
-    """The first plain environment value called ``name`` in a task definition."""
-    for container in content.get("containerDefinitions", ()):
+def environment_value(
+    content: JsonObject, name: str, containers: Collection[str] = ()
+) -> str | None:
+    """The first plain environment value called ``name`` in a task definition.
+
+    ``containers``: names of the containers to look in; where the task definition has none of them
+    (it is of before a renaming), or none is given, all of them are.
+    """
+    found = content.get("containerDefinitions", ())
+    for container in [c for c in found if c.get("name") in containers] or found:
         for entry in container.get("environment", ()):
             if entry.get("name") == name:
                 return str(entry.get("value", ""))

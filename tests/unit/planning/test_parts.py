@@ -49,7 +49,7 @@ from ecs_dynamo.planning.fingerprint import fingerprint
 from ecs_dynamo.planning.held import declared_fingerprint, repoint
 from ecs_dynamo.planning.ports import plan_ports
 from ecs_dynamo.planning.readiness import count_replicas, ready_tasks
-from ecs_dynamo.planning.render import fill_placeholders, needy_containers, render
+from ecs_dynamo.planning.render import fill_placeholders, render
 from ecs_dynamo.planning.scaling.planner import planner_reached
 from ecs_dynamo.planning.seen import environment_value
 from ecs_dynamo.planning.wanted import Wanted
@@ -122,16 +122,6 @@ def test_secrets_and_the_users_own_settings_stay() -> None:
 def test_a_graph_without_nats_has_no_address_that_nobody_serves() -> None:
     made = render(graph(), component("prefill", Role.PREFILL), Endpoints(ENDS.etcd), 8081)
     assert "NATS_SERVER" not in environment(made, "prefill")
-
-
-def test_where_nobody_declares_the_need_every_essential_container_has_it() -> None:
-    content = {
-        "containerDefinitions": [
-            {"name": "a", "image": "x"},
-            {"name": "b", "image": "x", "essential": False},
-        ]
-    }
-    assert needy_containers(content) == {"a"}
 
 
 def test_a_fingerprint_is_of_content_not_of_order() -> None:

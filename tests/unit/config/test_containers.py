@@ -1,0 +1,156 @@
+"""`container:`, and what a component's image, command and env are put into."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from ecs_dynamo.config import load_graph
+from ecs_dynamo.config.load import LoadedGraph
+from ecs_dynamo.model.errors import InputError
+from tests.unit.planning.test_containers import AGENT, BARE, ENGINE, EXPORTER, ROUTER, VLLM
+
+
+def load(
+    folder: Path,
+    containers: list[dict[str, Any]],
+    environ: dict[str, str] | None = None,
+    infrastructure: dict[str, Any] | None = None,
+    **component: Any,
+) -> LoadedGraph:
+    """A graph of one component with these containers, whose etcd is there already."""
+    content = {
+        "family": "x",
+        "networkMode": "host",
+        "executionRoleArn": "arn:aws:iam::123456789012:role/exec",
+        "containerDefinitions": [{"memory": 64, "stopTimeout": 5, **c} for c in containers],
+    }
+    document = {
+        "name": "g",
+        "region": "us-east-1",
+        "variables": {"AWS_ID": "123456789012"},
+        "infrastructure": {
+            "etcd": {"endpoints": ["http://127.0.0.1:2379"]},
+            **(infrastructure or {}),
+        },
+        "runtime": {"drainSeconds": 5},
+        "components": [
+            {
+                "name": "app",
+                "type": "frontend",
+                "alsoRuns": ["worker"],
+                "taskDefinition": "app.json",
+                **component,
+            }
+        ],
+    }
+    (folder / "app.json").write_text(json.dumps(content))
+    (folder / "ecs-dynamo.yaml").write_text(yaml.safe_dump(document))
+    return load_graph(folder / "ecs-dynamo.yaml", environ or {})
+
+
+def made(loaded: LoadedGraph) -> dict[str, Any]:
+    template = loaded.graph.components[0].template
+    return {c["name"]: c for c in template["containerDefinitions"]}
+
+
+def problems(folder: Path, containers: list[dict[str, Any]], **component: Any) -> str:
+    with pytest.raises(InputError) as caught:
+        load(folder, containers, **component)
+    return str(caught.value)
+
+
+def test_image_and_env_never_reach_a_log_router(tmp_path: Path) -> None:
+    found = made(load(tmp_path, [ROUTER, BARE], image="dynamo:1", env={"HF_HOME": "/models"}))
+    assert found["log_router"]["image"] == ROUTER["image"]
+    assert "environment" not in found["log_router"]
+    assert found["app"]["image"] == "dynamo:1"
+    assert found["app"]["environment"] == [{"name": "HF_HOME", "value": "/models"}]
+
+
+def test_env_and_image_reach_every_dynamo_container(tmp_path: Path) -> None:
+    second = {**VLLM, "name": "frontend", "command": ["python3", "-m", "dynamo.frontend"]}
+    loaded = load(tmp_path, [VLLM, second, AGENT], image="dynamo:2", env={"A": "1"})
+    assert loaded.graph.components[0].containers == ("vllm", "frontend")
+    found = made(loaded)
+    assert [found[n]["image"] for n in ("vllm", "frontend")] == ["dynamo:2", "dynamo:2"]
+    assert found["frontend"]["environment"] == [{"name": "A", "value": "1"}]
+    assert found["datadog-agent"]["image"] == AGENT["image"]
+
+
+@pytest.mark.parametrize("container", ["app", ["app"]])
+def test_a_declared_container_is_taken(tmp_path: Path, container: Any) -> None:
+    loaded = load(tmp_path, [AGENT, BARE], container=container, env={"A": "1"})
+    assert loaded.graph.components[0].containers == ("app",)
+    assert "environment" not in made(loaded)["datadog-agent"]
+
+
+def test_what_is_doubtful_is_refused_with_the_key_that_settles_it(tmp_path: Path) -> None:
+    text = problems(tmp_path, [BARE, AGENT])
+    assert "which of the containers app, datadog-agent run Dynamo is not clear" in text
+    assert "container: app" in text
+    assert "container: [vllm, etcd-exporter]" in problems(tmp_path, [VLLM, EXPORTER])
+    assert load(tmp_path, [VLLM, EXPORTER], container="vllm").graph.components[0].containers == (
+        "vllm",
+    )
+
+
+def test_wrong_names_are_refused(tmp_path: Path) -> None:
+    text = problems(tmp_path, [BARE, AGENT], container="ap")
+    assert "has no container 'ap'" in text
+    assert "app, datadog-agent" in text
+    assert "it routes logs" in problems(tmp_path, [ROUTER, BARE], container=["log_router"])
+    assert "all of them route logs" in problems(tmp_path, [ROUTER])
+    assert "container" in problems(tmp_path, [BARE], container=5)
+
+
+def test_image_and_command_that_could_mean_several_containers_are_refused(tmp_path: Path) -> None:
+    second = {**VLLM, "name": "frontend", "image": "example.com/frontend:1"}
+    assert "different images of vllm, frontend" in problems(tmp_path, [VLLM, second], image="x:1")
+    text = problems(tmp_path, [VLLM, second], command=["python3", "-m", "dynamo.vllm"])
+    assert "command is for one container" in text
+
+
+def test_a_secret_in_plain_text_of_a_sidecar_has_a_remedy_that_reaches_it(tmp_path: Path) -> None:
+    side = {**AGENT, "environment": [{"name": "DD_API_KEY", "value": "abc"}]}
+    warnings = load(tmp_path, [ENGINE, side]).warnings
+    (found,) = [w for w in warnings if "DD_API_KEY" in w.message]
+    assert found.remedy is not None
+    assert '"value": "${secret:NAME}"' in found.remedy
+
+
+def test_an_address_that_does_not_stay_is_told(tmp_path: Path) -> None:
+    def told(name: str, value: str, **infrastructure: Any) -> list[str]:
+        one = {**BARE, "environment": [{"name": name, "value": value}]}
+        return [w.message for w in load(tmp_path, [one], infrastructure=infrastructure).warnings]
+
+    (removed,) = told("NATS_SERVER", "nats://u:hidden-word@nats.corp.internal:4222")
+    assert "is removed, as the graph declares no NATS" in removed
+    assert "hidden-word" not in removed
+    (replaced,) = told("ETCD_ENDPOINTS", "http://etcd.corp:2379")
+    assert "is replaced by the endpoints of the graph's etcd" in replaced
+    assert told("NATS_SERVER", "nats://IP_ADDRESS:4222") == []
+    assert told("ETCD_ENDPOINTS", "http://127.0.0.1:2379") == []
+    nats = {"endpoints": ["nats://n:4222"]}
+    assert told("NATS_SERVER", "nats://n:4222", nats=nats) == []
+
+
+def test_ecss_own_time_to_stop_suffices_for_a_short_drain(tmp_path: Path) -> None:
+    one = {"stopTimeout": None, **BARE}
+    assert not [w for w in load(tmp_path, [one]).warnings if "stopTimeout" in w.message]
+
+
+def test_the_server_is_looked_for_where_no_container_maps_its_port() -> None:
+    from ecs_dynamo.config.volumes import serving_container
+    from ecs_dynamo.model.graph import Role
+
+    etcd = {"name": "a", "image": "quay.io/coreos/etcd:v3.5.21"}
+    nats = {"name": "b", "image": "nats:2.11-alpine"}
+    content = {"containerDefinitions": [ROUTER, AGENT, nats, etcd]}
+    assert serving_container(content, Role.ETCD) == 3
+    assert serving_container(content, Role.NATS) == 2
+    assert serving_container({"containerDefinitions": [ROUTER, BARE]}, Role.ETCD) == 1
