@@ -16,10 +16,11 @@ from ecs_dynamo.aws.observe import RevisionCache, observe_ecs
 from ecs_dynamo.controller.keys import Keys
 from ecs_dynamo.discovery import probe, probe_all, read_registrations
 from ecs_dynamo.discovery.access import Access
+from ecs_dynamo.discovery.etcd import Discovery
 from ecs_dynamo.discovery.etcd_members import read_views
 from ecs_dynamo.model.graph import Graph, Role
 from ecs_dynamo.model.plan import Endpoints
-from ecs_dynamo.model.snapshot import EtcdView, Observed, Probe, Registration, Snapshot, Unknown
+from ecs_dynamo.model.snapshot import EtcdView, Probe, Snapshot, Unknown
 from ecs_dynamo.planning import probe_targets
 from ecs_dynamo.planning.access import infrastructure_probes
 from ecs_dynamo.planning.endpoints import reachable_endpoints, ready_urls
@@ -31,14 +32,19 @@ from ecs_dynamo.signals.worker import Workers
 
 PROBE_SECONDS = 3.0
 """An endpoint that takes longer than this to answer is not one to start dependants on."""
+MALFORMED_SHOWN = 50
 
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """A snapshot, and which signals could not be measured, by component."""
+    """A snapshot, and which signals could not be measured, by component.
+
+    ``malformed`` are answers of replicas, and keys of etcd, that cannot be used; each names whose.
+    """
 
     snapshot: Snapshot
     problems: Mapping[str, str] = field(default_factory=dict)
+    malformed: tuple[str, ...] = ()
 
 
 class Observer:
@@ -67,7 +73,8 @@ class Observer:
         endpoints = reachable_endpoints(graph, seen)
         if any(p.refused for p in infrastructure_probes(seen)):
             self._keys.refused()
-        seen = replace(seen, registrations=await self._registrations(graph, endpoints, access))
+        discovery = await self._registrations(graph, endpoints, access)
+        seen = replace(seen, registrations=discovery.registrations)
         urls = worker_urls(graph, seen)
         measured, own = await asyncio.gather(
             self._meter.measure(
@@ -85,7 +92,8 @@ class Observer:
         measured_too = replace(
             seen, signals=measured.signals, busy=measured.busy, served=measured.served
         )
-        return Observation(measured_too, measured.problems)
+        malformed = (*discovery.malformed, *own.malformed.values())
+        return Observation(measured_too, measured.problems, malformed[:MALFORMED_SHOWN])
 
     async def _probe(self, graph: Graph, ecs: Snapshot, access: Access) -> Snapshot:
         targets: dict[tuple[str, Role], str] = {}
@@ -124,9 +132,7 @@ class Observer:
         )
         return {url: answer for (_, url), answer in zip(asked, answers, strict=True)}
 
-    async def _registrations(
-        self, graph: Graph, endpoints: Endpoints, access: Access
-    ) -> Observed[tuple[Registration, ...]]:
+    async def _registrations(self, graph: Graph, endpoints: Endpoints, access: Access) -> Discovery:
         if endpoints.etcd is None:
-            return Unknown("no etcd replica answers")
+            return Discovery(Unknown("no etcd replica answers"))
         return await read_registrations(endpoints.etcd, graph.namespace, PROBE_SECONDS, access.etcd)

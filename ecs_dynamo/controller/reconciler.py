@@ -52,6 +52,8 @@ class Pass:
     plan: Plan
     results: tuple[ActionResult, ...] = ()
     problems: Mapping[str, str] | None = None
+    malformed: tuple[str, ...] = ()
+    """Answers of replicas, and keys of etcd, that cannot be used."""
 
     @property
     def failed(self) -> tuple[ActionResult, ...]:
@@ -150,7 +152,16 @@ class Reconciler:
                 waits=[f"{w.component}: {w.reason}" for w in made.waits],
                 seconds=round(seconds, 3),
             )
-        return Pass(name, now, seconds, snapshot, made, results, observation.problems)
+        return Pass(
+            name,
+            now,
+            seconds,
+            snapshot,
+            made,
+            results,
+            observation.problems,
+            observation.malformed,
+        )
 
     def _current_notices(self, now: float) -> Mapping[str, Notice]:
         return {k: n for k, n in self._notices.items() if now - n.at < NOTICE_SECONDS}

@@ -147,6 +147,7 @@ def pass_status(graph: Graph, done: Pass) -> Json:
             for signal in done.snapshot.signals
         ],
         "signalProblems": dict(done.problems or {}),
+        "malformed": list(done.malformed),
         "decisions": document(done.plan.decisions),
         "actions": [
             {

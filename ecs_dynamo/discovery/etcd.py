@@ -8,16 +8,18 @@ with the lease id in hexadecimal; the value is JSON whose ``transport.tcp`` is
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
 import aetcd
+from aetcd import rpc
 
 from ecs_dynamo.discovery.access import OPEN, AccessRefusedError, EtcdAccess
 from ecs_dynamo.discovery.etcd_client import make_client
+from ecs_dynamo.discovery.fetch import parse_json, quoted
 from ecs_dynamo.model.snapshot import Observed, Registration, Unknown
 
 INSTANCES = "v1/instances"
@@ -31,6 +33,10 @@ REFUSALS = (
     "certificate",
 )
 """What etcd and gRPC say, in whatever case, to those who are not let in, or would not go in."""
+PAGE_KEYS = 500
+MAX_VALUE_BYTES = 256 * 1024
+"""An instance of Dynamo 1.6.1 takes some hundred bytes, a model card some ten KiB."""
+MAX_PREFIX_BYTES = 32 * 1024 * 1024
 ALIVE_SECONDS = 2.0
 """How often a watch makes sure that its server is still there: a dead one sends nothing."""
 
@@ -99,8 +105,72 @@ async def check_etcd(url: str, timeout: float, access: EtcdAccess = OPEN.etcd) -
     return "answers a linearizable read"
 
 
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """One key of etcd's, with the lease that it lives on (0 for none)."""
+
+    key: str
+    value: bytes
+    lease: int
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """The usable keys under a prefix, and of each of the others why it is none."""
+
+    pairs: tuple[Pair, ...]
+    malformed: tuple[str, ...] = ()
+
+
+async def read_prefix(client: Any, prefix: str, max_bytes: int = MAX_PREFIX_BYTES) -> Keys:
+    """The keys under ``prefix``, in order, page by page, as they were at one revision.
+
+    Anyone who can reach an etcd can write to it: keys that are not UTF-8, and values larger than
+    `MAX_VALUE_BYTES`, are told of and left out. ConnectionError where all of them together are
+    larger than ``max_bytes``. (etcd's API reference, message RangeRequest.)
+    """
+    key, end = prefix.encode(), aetcd.utils.prefix_range_end(prefix.encode())
+    pairs: list[Pair] = []
+    malformed: list[str] = []
+    size = revision = 0
+    while True:
+        request = rpc.RangeRequest(key=key, range_end=end, limit=PAGE_KEYS, revision=revision)
+        try:
+            page = await client.kvstub.Range(request, metadata=client.metadata)
+        except rpc.AioRpcError as error:
+            raise ConnectionError(error.details() or str(error.code())) from None
+        revision = page.header.revision
+        for kv in page.kvs:
+            size += len(kv.key) + len(kv.value)
+            try:
+                name = kv.key.decode()
+            except UnicodeDecodeError:
+                malformed.append(f"etcd key {quoted(kv.key)}: not UTF-8 text")
+                continue
+            if len(kv.value) > MAX_VALUE_BYTES:
+                malformed.append(f"etcd key {quoted(name)}: larger than {MAX_VALUE_BYTES} bytes")
+                continue
+            pairs.append(Pair(name, kv.value, kv.lease))
+        if size > max_bytes:
+            raise ConnectionError(f"more than {max_bytes} bytes under the etcd prefix {prefix}")
+        if not page.more or not page.kvs:
+            return Keys(tuple(pairs), tuple(malformed))
+        key = page.kvs[-1].key + b"\0"
+
+
+@dataclass(frozen=True, slots=True)
+class Discovery:
+    """What Dynamo's discovery lists, and which of its keys cannot be used, and why."""
+
+    registrations: Observed[tuple[Registration, ...]]
+    malformed: tuple[str, ...] = ()
+
+
 def parse_registration(key: str, value: bytes) -> Registration | None:
-    """One registered instance; None for a key of another shape (it is not an instance)."""
+    """One registered instance; None for a key of another shape (it is not an instance).
+
+    Raises ValueError for an instance whose value cannot be used.
+    """
     parts = key.split("/")
     if len(parts) != 6 or "/".join(parts[:2]) != INSTANCES:
         return None
@@ -114,31 +184,39 @@ def parse_registration(key: str, value: bytes) -> Registration | None:
 
 def _address(value: bytes) -> str | None:
     """The IP that the instance advertises; None on the NATS plane, which needs none."""
-    try:
-        transport = json.loads(value)["transport"]
-        text = transport["tcp"] if isinstance(transport, dict) else ""
-    except (ValueError, KeyError, TypeError):
-        return None
-    host = urlsplit(f"//{text}").hostname if isinstance(text, str) else None
-    return host or None
+    document = parse_json(value)
+    if not isinstance(document, dict) or "transport" not in document:
+        raise ValueError("a registration without a transport")
+    transport = document["transport"]
+    text = transport.get("tcp", "") if isinstance(transport, dict) else ""
+    if not isinstance(text, str):
+        raise ValueError("its tcp transport is no text")
+    return urlsplit(f"//{text}").hostname or None
 
 
 async def read_registrations(
     etcd_url: str, namespace: str, timeout: float, access: EtcdAccess = OPEN.etcd
-) -> Observed[tuple[Registration, ...]]:
+) -> Discovery:
     """The instances registered in ``namespace``; `Unknown` where no server of the list answers."""
     reasons: list[str] = []
-    prefix = f"{INSTANCES}/{namespace}/".encode()
     for url in etcd_url.split(","):
         try:
             async with open_etcd(url, timeout, access) as client, asyncio.timeout(timeout):
-                found = await client.get_prefix(prefix)
+                found = await read_prefix(client, f"{INSTANCES}/{namespace}/")
         except ConnectionError as error:
             reasons.append(str(error))
             continue
-        parsed = (parse_registration(kv.key.decode(), kv.value) for kv in found)
-        return tuple(sorted((p for p in parsed if p is not None), key=lambda p: p.lease_id))
-    return Unknown("; ".join(reasons))
+        parsed: list[Registration] = []
+        malformed = list(found.malformed)
+        for pair in found.pairs:
+            try:
+                one = parse_registration(pair.key, pair.value)
+            except ValueError as error:
+                malformed.append(f"etcd key {pair.key}: {error}")
+            else:
+                parsed += [one] if one is not None else []
+        return Discovery(tuple(sorted(parsed, key=lambda p: p.lease_id)), tuple(malformed))
+    return Discovery(Unknown("; ".join(reasons)))
 
 
 async def watch_instances(

@@ -66,6 +66,8 @@ async def open_nats(
         said = str(error) or type(error).__name__
         refused = any(word in said.lower() for word in REFUSALS)
         raise (AccessRefusedError if refused else ConnectionError)(f"{url}: {said}") from None
+    except UnicodeDecodeError:
+        raise ConnectionError(f"{url}: what answers is no NATS server") from None
     except (NkeysError, ValueError, TypeError) as error:
         # Without its text, which may show what was declared.
         what = f"the declared nkey or credentials can not be used ({type(error).__name__})"

@@ -4,30 +4,41 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from typing import Any
 
-import aiohttp
+import structlog
 
 from ecs_dynamo.discovery.access import OPEN, Access, AccessRefusedError
 from ecs_dynamo.discovery.etcd import check_etcd
+from ecs_dynamo.discovery.fetch import MalformedError, fetch_json, fetch_status, quoted
 from ecs_dynamo.discovery.nats import check_nats
 from ecs_dynamo.model.graph import Role
 from ecs_dynamo.model.snapshot import Probe
 
+_log = structlog.get_logger(__name__)
+
 AT_ONCE = 64
+MODEL_ID_LENGTH = 512
 
 
 async def _check_frontend(url: str, timeout: float) -> tuple[str, ...]:
     """Models served. `/live` alone is not enough: it is fine with no worker at all."""
-    limit = aiohttp.ClientTimeout(total=timeout)
-    async with aiohttp.ClientSession(timeout=limit) as session:
-        async with session.get(f"{url}/live") as answer:
-            if answer.status != 200:
-                raise ConnectionError(f"{url}/live: HTTP {answer.status}")
-        async with session.get(f"{url}/v1/models") as answer:
-            if answer.status != 200:
-                raise ConnectionError(f"{url}/v1/models: HTTP {answer.status}")
-            listed = await answer.json()
-    return tuple(sorted(str(model["id"]) for model in listed.get("data", ())))
+    listing = f"{url}/v1/models"
+    async with asyncio.timeout(timeout):
+        await fetch_status(f"{url}/live", timeout=timeout)
+        listed = await fetch_json(listing, timeout=timeout)
+    try:
+        models = {_model_id(model) for model in listed["data"] or ()}
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise MalformedError(f"{listing}: answered in an unexpected shape: {error}") from None
+    return tuple(sorted(models))
+
+
+def _model_id(model: Any) -> str:
+    name = model["id"]
+    if not isinstance(name, str) or not name.isprintable() or not 0 < len(name) <= MODEL_ID_LENGTH:
+        raise ValueError(f"the model id {quoted(str(name))}")
+    return name
 
 
 async def probe(role: Role, url: str, timeout: float, access: Access = OPEN) -> Probe:
@@ -47,10 +58,12 @@ async def probe(role: Role, url: str, timeout: float, access: Access = OPEN) -> 
                 raise ValueError(f"no health check for the role {role}")
     except AccessRefusedError as error:
         return Probe(url, False, str(error), refused=True)
-    except (ConnectionError, TimeoutError, aiohttp.ClientError, OSError) as error:
-        return Probe(url, False, str(error) or type(error).__name__)
-    except (KeyError, TypeError, AttributeError) as error:
-        return Probe(url, False, f"answered in an unexpected shape: {error}")
+    except (ConnectionError, TimeoutError, OSError) as error:
+        return Probe(url, False, str(error) or f"{url}: no whole answer within {timeout:g} s")
+    except Exception as error:
+        # The clients of etcd and NATS trip over some of what is neither: it costs this replica.
+        _log.debug("probe failed", url=url, exc_info=True)
+        return Probe(url, False, f"{url}: its answer cannot be read ({type(error).__name__})")
 
 
 async def probe_all(

@@ -248,7 +248,8 @@ class Signal:
     """A measured demand for a component, e.g. kind ``queue_depth``, unit ``requests``.
 
     ``max_age`` is the age up to which the source is believed, in seconds, where it is always late
-    by more than the component's own limit.
+    by more than the component's own limit. ``partial``: some of those asked gave no usable answer,
+    so the demand may be larger.
     """
 
     component: str
@@ -258,6 +259,7 @@ class Signal:
     observed_at: float
     source: str = ""
     max_age: float = 0.0
+    partial: bool = False
 
     def age(self, now: float) -> float:
         """Seconds since it was observed."""

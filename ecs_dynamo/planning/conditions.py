@@ -145,12 +145,13 @@ def state_signals(
     scaled = {c.name: c.scaling for c in components if c.scaling is not None}
     fresh: dict[str, set[str]] = {name: set() for name in scaled}
     newest: dict[str, float] = {}
+    partial: dict[str, set[str]] = {name: set() for name in scaled}
     for signal in signals:
         age = signal.age(now)
         newest[signal.component] = min(age, newest.get(signal.component, age))
         scaling = scaled.get(signal.component)
         if scaling and age <= max(scaling.max_signal_age_seconds, signal.max_age):
-            fresh[signal.component].add(signal.source)
+            (partial if signal.partial else fresh)[signal.component].add(signal.source)
     for decision in decisions:
         name = decision.component
         scaling = scaled.get(name)
@@ -161,6 +162,8 @@ def state_signals(
         stale = decision.stale or bool(silent)
         age = newest.get(name, float("inf"))
         told = f"newest signal is {age:.1f} s old" if age != float("inf") else "no signal"
+        if in_part := [source for source in silent if source in partial[name]]:
+            told += f"; {', '.join(in_part)} told only in part"
         book.set(
             ConditionType.SIGNAL_STALE,
             stale,

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from ecs_dynamo.discovery.access import OPEN, Access
+from ecs_dynamo.discovery.exposition import usable_value
+from ecs_dynamo.discovery.fetch import FetchError, fetch_json
 from ecs_dynamo.model.graph import Component
 from ecs_dynamo.model.plan import Endpoints
 from ecs_dynamo.model.snapshot import Signal
@@ -17,8 +19,19 @@ from ecs_dynamo.model.snapshot import Signal
 CloudWatchCall = Callable[..., Awaitable[dict[str, Any]]]
 
 
+ANSWER_BYTES = 4 * 1024 * 1024
+"""NATS's monitoring lists every consumer of every stream in one document."""
+
+
 class SignalError(Exception):
-    """A source could not be measured: a condition of the component, never a crash."""
+    """A source could not be measured: a condition of the component, never a crash.
+
+    ``partial`` are signals of what could be, where that is a lower bound.
+    """
+
+    def __init__(self, message: str, partial: tuple[Signal, ...] = ()) -> None:
+        super().__init__(message)
+        self.partial = partial
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,16 +57,20 @@ class Adapter(Protocol):
 
 
 async def get_json(url: str, timeout: float, **parameters: str) -> Any:
-    """GET a JSON document. Raises `SignalError`."""
-    import aiohttp
-
+    """GET a JSON document of a server that the graph file names. Raises `SignalError`."""
     try:
-        async with (
-            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=timeout)) as session,
-            session.get(url, params=parameters) as answer,
-        ):
-            if answer.status != 200:
-                raise SignalError(f"{url}: HTTP {answer.status}: {(await answer.text())[:200]}")
-            return await answer.json(content_type=None)
-    except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-        raise SignalError(f"{url}: {str(error) or type(error).__name__}") from None
+        return await fetch_json(
+            url, timeout=timeout, max_bytes=ANSWER_BYTES, params=parameters, redirects=True
+        )
+    except (FetchError, TimeoutError) as error:
+        raise SignalError(str(error)) from None
+
+
+def usable(kind: str, value: float) -> float:
+    """``value`` as a demand. Raises `SignalError` for NaN, infinite, negative, absurd values."""
+    if not isinstance(value, int | float):
+        raise SignalError(f"{kind} is no number")
+    try:
+        return usable_value(kind, value)
+    except ValueError as error:
+        raise SignalError(str(error)) from None

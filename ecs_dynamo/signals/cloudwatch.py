@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from ecs_dynamo.model.errors import AwsError
 from ecs_dynamo.model.snapshot import Signal
 from ecs_dynamo.model.spec import CloudWatchSource
-from ecs_dynamo.signals.base import SignalContext, SignalError
+from ecs_dynamo.signals.base import SignalContext, SignalError, usable
 
 PERIODS_BACK = 10
 PERIODS_BELIEVED = 5
@@ -49,19 +49,23 @@ class CloudWatchAdapter:
             )
         except AwsError as error:
             raise SignalError(str(error)) from None
-        results = answer.get("MetricDataResults") or [{}]
-        points = list(
-            zip(results[0].get("Timestamps", ()), results[0].get("Values", ()), strict=True)
-        )
-        if not points:
+        try:
+            results = answer.get("MetricDataResults") or [{}]
+            points = list(
+                zip(results[0].get("Timestamps", ()), results[0].get("Values", ()), strict=True)
+            )
+            at, value = max(points) if points else (None, 0.0)
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
+            raise SignalError(f"CloudWatch: unexpected answer: {error}") from None
+        if at is None:
             raise SignalError(f"{source.namespace} {source.metric}: no data point")
-        at, value = max(points)
+        value = usable(f"{source.namespace} {source.metric}", value)
         rate = source.kind == "arrival_rate"
         return (
             Signal(
                 context.component.name,
                 source.kind,
-                float(value) / period if rate and source.statistic == "Sum" else float(value),
+                value / period if rate and source.statistic == "Sum" else value,
                 "requests/s" if rate else "requests",
                 at.timestamp(),
                 "cloudwatch",

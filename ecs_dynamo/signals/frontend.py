@@ -17,8 +17,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import aiohttp
-from prometheus_client.parser import text_string_to_metric_families
 
+from ecs_dynamo.discovery.exposition import MetricsPage, MetricsReader
+from ecs_dynamo.discovery.fetch import FetchError, fetch_metrics
 from ecs_dynamo.model.graph import Component, Role
 from ecs_dynamo.model.snapshot import Signal
 from ecs_dynamo.signals.base import SignalContext, SignalError
@@ -48,6 +49,7 @@ ANSWERED = (
     "dynamo_frontend_worker_last_input_sequence_tokens",
 )
 """Gauges of a worker's last answer (Dynamo 1.6.1): above zero once it has given one."""
+PREFIX = "dynamo_frontend_"
 _WANTED = frozenset(
     {STAGE, *WORK, *ANSWERED, ROUTER_QUEUE, ACTIVE, QUEUED, *(m for m, _ in RATES.values())}
 )
@@ -79,20 +81,20 @@ class Scrape:
 
 def parse_metrics(url: str, text: str) -> Scrape:
     """The samples we use of a Prometheus text exposition. Raises `SignalError`."""
-    samples: list[tuple[str, Mapping[str, str], float]] = []
+    reader = MetricsReader(_WANTED, PREFIX)
     try:
-        for family in text_string_to_metric_families(text):
-            samples += [
-                (sample.name, dict(sample.labels), float(sample.value))
-                for sample in family.samples
-                if sample.name in _WANTED
-            ]
+        reader.feed(text.encode())
+        page = reader.end()
     except ValueError as error:
-        raise SignalError(f"{url}/metrics: not Prometheus text: {error}") from None
+        raise SignalError(f"{url}/metrics: {error}") from None
+    return _scrape_of(url, page)
+
+
+def _scrape_of(url: str, page: MetricsPage) -> Scrape:
     # A frontend that has had no request yet shows its model but no counter: its queue is empty.
-    if not samples and "dynamo_frontend_" not in text:
+    if not page.known:
         raise SignalError(f"{url}/metrics: has none of Dynamo's frontend metrics")
-    return Scrape(url, tuple(samples))
+    return Scrape(url, page.samples)
 
 
 def queue_depth(component: Component, scrapes: Sequence[Scrape]) -> float:
@@ -163,6 +165,14 @@ class Rates:
         return grown / (now - before.at)
 
 
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What the frontends said, and of each that said nothing usable, why."""
+
+    scrapes: tuple[Scrape, ...]
+    problems: tuple[str, ...] = ()
+
+
 class FrontendAdapter:
     """Scrapes once a pass, whatever number of components asks."""
 
@@ -171,30 +181,45 @@ class FrontendAdapter:
         self.busy: Mapping[int, float] = {}
         self.served: frozenset[int] = frozenset()
         self.busy_at: float | None = None
-        self._scraped: tuple[float, asyncio.Task[tuple[Scrape, ...]]] | None = None
+        self._scraped: tuple[float, asyncio.Task[Look]] | None = None
         self._rate_values: tuple[float, dict[str, float]] | None = None
 
     async def read(self, source: object, context: SignalContext) -> tuple[Signal, ...]:
-        """Queue depth of the component; arrival and completion rate of the graph."""
+        """Queue depth of the component; arrival and completion rate of the graph.
+
+        Where only some of the frontends told, `SignalError` carries what they did: a lower bound.
+        """
         del source
-        scrapes = await self.look(context)
+        look = await self.look(context)
+        scrapes, partial = look.scrapes, bool(look.problems)
         component, now = context.component, context.now
         made = [("queue_depth", queue_depth(component, scrapes), "requests")]
         made.append(("in_flight", sum(s.total(ACTIVE) or 0.0 for s in scrapes), "requests"))
-        made += [(kind, rate, RATES[kind][1]) for kind, rate in self._graph_rates(scrapes, now)]
-        return tuple(
-            Signal(component.name, kind, value, unit, now, "frontend") for kind, value, unit in made
+        if not partial:
+            # Of a part a rate says too little: what is learned from it would be wrong.
+            rates = self._graph_rates(scrapes, now)
+            made += [(kind, rate, RATES[kind][1]) for kind, rate in rates]
+        signals = tuple(
+            Signal(component.name, kind, value, unit, now, "frontend", partial=partial)
+            for kind, value, unit in made
         )
+        if partial:
+            raise SignalError("; ".join(look.problems), signals)
+        return signals
 
-    async def look(self, context: SignalContext) -> tuple[Scrape, ...]:
+    async def look(self, context: SignalContext) -> Look:
         """Scrape, and note who is at work and who has served. Raises `SignalError`."""
         if not context.frontend_urls:
             raise SignalError("no frontend is ready to be asked")
-        scrapes = await self._scrape(context)
-        self.busy = work_by_worker(scrapes)
-        self.served = answered_workers(scrapes)
-        self.busy_at = context.now
-        return scrapes
+        look = await self._scrape(context)
+        if not look.scrapes:
+            raise SignalError("; ".join(look.problems))
+        if not look.problems:
+            # A worker that seems idle to some of the frontends may be at work for another.
+            self.busy = work_by_worker(look.scrapes)
+            self.served = answered_workers(look.scrapes)
+            self.busy_at = context.now
+        return look
 
     def _graph_rates(self, scrapes: Sequence[Scrape], now: float) -> list[tuple[str, float]]:
         if self._rate_values is None or self._rate_values[0] != now:
@@ -207,27 +232,28 @@ class FrontendAdapter:
             self._rate_values = (now, rates)
         return list(self._rate_values[1].items())
 
-    async def _scrape(self, context: SignalContext) -> tuple[Scrape, ...]:
+    async def _scrape(self, context: SignalContext) -> Look:
         if self._scraped is None or self._scraped[0] != context.now:
             task = asyncio.ensure_future(_scrape_all(context.frontend_urls, context.timeout))
             self._scraped = (context.now, task)
         return await asyncio.shield(self._scraped[1])
 
 
-async def _scrape_all(urls: Sequence[str], timeout: float) -> tuple[Scrape, ...]:
-    """Every frontend, or none: a part of the queue taken for all of it would scale down."""
-    limit = aiohttp.ClientTimeout(total=timeout)
-    async with aiohttp.ClientSession(timeout=limit) as session:
+async def _scrape_all(urls: Sequence[str], timeout: float) -> Look:
+    """Every frontend at once; one that gives no usable answer does not silence the others."""
+    async with aiohttp.ClientSession(auto_decompress=False) as session:
 
-        async def one(url: str) -> Scrape:
+        async def one(url: str) -> Scrape | str:
             try:
-                async with session.get(f"{url}/metrics") as answer:
-                    if answer.status != 200:
-                        raise SignalError(f"{url}/metrics: HTTP {answer.status}")
-                    text = await answer.text()
-            except (aiohttp.ClientError, TimeoutError, OSError) as error:
-                reason = str(error) or type(error).__name__
-                raise SignalError(f"{url}/metrics: {reason}") from None
-            return parse_metrics(url, text)
+                page = await fetch_metrics(
+                    f"{url}/metrics", _WANTED, PREFIX, timeout=timeout, session=session
+                )
+                return _scrape_of(url, page)
+            except (FetchError, TimeoutError, SignalError) as error:
+                return str(error)
 
-        return tuple(await asyncio.gather(*(one(url) for url in urls)))
+        answers = await asyncio.gather(*(one(url) for url in urls))
+    return Look(
+        tuple(a for a in answers if isinstance(a, Scrape)),
+        tuple(a for a in answers if isinstance(a, str)),
+    )

@@ -16,7 +16,7 @@ from nats.js.errors import NotFoundError
 from ecs_dynamo.discovery.nats import open_nats
 from ecs_dynamo.model.snapshot import Signal
 from ecs_dynamo.model.spec import JetStreamSource
-from ecs_dynamo.signals.base import SignalContext, SignalError, get_json
+from ecs_dynamo.signals.base import SignalContext, SignalError, get_json, usable
 
 
 class JetStreamAdapter:
@@ -30,7 +30,14 @@ class JetStreamAdapter:
             pending, redelivered = await _from_account(source, context)
         made = (("queue_depth", pending), ("redelivered", redelivered))
         return tuple(
-            Signal(context.component.name, kind, float(value), "messages", context.now, "jetstream")
+            Signal(
+                context.component.name,
+                kind,
+                usable(f"{source.consumer}'s {kind}", value),
+                "messages",
+                context.now,
+                "jetstream",
+            )
             for kind, value in made
         )
 
@@ -54,6 +61,7 @@ async def _from_account(source: JetStreamSource, context: SignalContext) -> tupl
 
 
 def _consumers(document: Any) -> Iterator[dict[str, Any]]:
+    """The consumers of a `/jsz` document; TypeError or AttributeError for another shape."""
     for account in document.get("account_details") or ():
         for stream in account.get("stream_detail") or ():
             yield from stream.get("consumer_detail") or ()
@@ -63,8 +71,11 @@ async def _from_monitoring(source: JetStreamSource, timeout: float) -> tuple[int
     """`/jsz` of nats-server (its monitoring documentation): details of all consumers."""
     url = f"{str(source.monitoring_url).rstrip('/')}/jsz"
     document = await get_json(url, timeout, consumers="true", streams="true", accounts="true")
-    for found in _consumers(document):
-        if (found.get("stream_name"), found.get("name")) == (source.stream, source.consumer):
-            pending = found.get("num_pending", 0) + found.get("num_ack_pending", 0)
-            return pending, found.get("num_redelivered", 0)
+    try:
+        for found in _consumers(document):
+            if (found.get("stream_name"), found.get("name")) == (source.stream, source.consumer):
+                pending = found.get("num_pending", 0) + found.get("num_ack_pending", 0)
+                return pending, found.get("num_redelivered", 0)
+    except (TypeError, AttributeError) as error:
+        raise SignalError(f"{url}: unexpected answer: {error}") from None
     raise SignalError(f"{url}: no consumer {source.consumer} of a stream {source.stream}")

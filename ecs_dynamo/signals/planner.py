@@ -15,7 +15,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ecs_dynamo.discovery.access import OPEN, EtcdAccess
-from ecs_dynamo.discovery.etcd import open_etcd, pick_server
+from ecs_dynamo.discovery.etcd import open_etcd, pick_server, read_prefix
+from ecs_dynamo.discovery.exposition import MAX_VALUE
+from ecs_dynamo.discovery.fetch import quoted
 from ecs_dynamo.model.graph import Role
 from ecs_dynamo.model.snapshot import Signal
 from ecs_dynamo.signals.base import SignalContext, SignalError
@@ -27,6 +29,7 @@ COUNT_KEYS = {
 }
 DECISION_KEY = "decision_id"
 ACKNOWLEDGED_KEY = "scaled_decision_id"
+KEYS = frozenset({*COUNT_KEYS.values(), DECISION_KEY, ACKNOWLEDGED_KEY})
 
 
 def _prefix(namespace: str) -> str:
@@ -49,19 +52,23 @@ async def _read(url: str, namespace: str, timeout: float, access: EtcdAccess) ->
     prefix = _prefix(namespace)
     try:
         async with open_etcd(url, timeout, access) as client, asyncio.timeout(timeout):
-            found = await client.get_prefix(prefix.encode())
+            found = (await read_prefix(client, prefix)).pairs
     except ConnectionError as error:
         raise SignalError(str(error)) from None
     values: dict[str, int] = {}
     lease = 0
     for pair in found:
-        name = pair.key.decode().removeprefix(prefix)
+        name = pair.key.removeprefix(prefix)
+        if name not in KEYS:
+            continue
         if name == DECISION_KEY:
             lease = pair.lease
         try:
             values[name] = int(pair.value)
         except ValueError:
-            raise SignalError(f"{pair.key.decode()}: {pair.value!r} is no integer") from None
+            raise SignalError(f"{pair.key}: {quoted(pair.value)} is no integer") from None
+        if abs(values[name]) > MAX_VALUE:
+            raise SignalError(f"{pair.key}: {quoted(pair.value)} is too large")
     return _Keys(values, lease)
 
 

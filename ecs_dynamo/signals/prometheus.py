@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import math
-
+from ecs_dynamo.discovery.exposition import MAX_VALUE
 from ecs_dynamo.model.snapshot import Signal
 from ecs_dynamo.model.spec import PrometheusSource
 from ecs_dynamo.signals.base import SignalContext, SignalError, get_json
+
+AHEAD_SECONDS = 3600.0
+"""How far the server's clock may be ahead of this one's."""
 
 
 class PrometheusAdapter:
@@ -28,10 +30,15 @@ class PrometheusAdapter:
             else:
                 at, text = data["result"]
             value, observed_at = float(text), float(at)
-        except (KeyError, TypeError, ValueError) as error:
-            raise SignalError(f"{url}: unexpected answer: {error}") from None
-        if not math.isfinite(value) or value < 0:
-            raise SignalError(f"{url}: the query gives {text}; a demand is a number from 0 up")
+            # A time of a year that is none would be an age that never ends, or never begins.
+            if not 0 <= observed_at <= context.now + AHEAD_SECONDS:
+                raise ValueError(f"the time {at}")
+        except (LookupError, TypeError, ValueError, OverflowError) as error:
+            raise SignalError(f"{url}: unexpected answer: {str(error)[:200]}") from None
+        if not 0 <= value <= MAX_VALUE:
+            raise SignalError(
+                f"{url}: the query gives {str(text)[:40]}; a demand is a number from 0 up"
+            )
         unit = "requests/s" if source.kind == "arrival_rate" else "requests"
         return (
             Signal(context.component.name, source.kind, value, unit, observed_at, "prometheus"),

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
+import structlog
+
 from ecs_dynamo.discovery.access import OPEN, Access
 from ecs_dynamo.model.graph import Graph
 from ecs_dynamo.model.plan import Endpoints
@@ -19,6 +21,8 @@ from ecs_dynamo.signals.jetstream import JetStreamAdapter
 from ecs_dynamo.signals.planner import PlannerAdapter
 from ecs_dynamo.signals.prometheus import PrometheusAdapter
 from ecs_dynamo.signals.worker import WorkerWork
+
+_log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,11 +107,11 @@ class Meter:
         signals: list[Signal] = []
         for (component, number, source), answer in zip(asked, answers, strict=True):
             key = (component.name, number)
-            if isinstance(answer, str):
+            if isinstance(answer, SignalError):
                 told = f"{source.source}: {answer}"
                 known = problems.get(component.name)
                 problems[component.name] = f"{known}; {told}" if known else told
-                signals += self._last.get(key, ())
+                signals += (*self._last.get(key, ()), *answer.partial)
             else:
                 self._last[key] = answer
                 signals += answer
@@ -132,12 +136,18 @@ class Meter:
             tuple(signals), problems, dict(self._frontend.busy), self._frontend.served
         )
 
-    async def _one(self, source: SignalSource, context: SignalContext) -> tuple[Signal, ...] | str:
+    async def _one(
+        self, source: SignalSource, context: SignalContext
+    ) -> tuple[Signal, ...] | SignalError:
         try:
             # Adapters may make two calls, each within the timeout.
             async with asyncio.timeout(2 * context.timeout + 1.0):
                 return await self._adapters[source.source].read(source, context)
         except SignalError as error:
-            return str(error)
+            return error
         except TimeoutError:
-            return f"no answer within {2 * context.timeout:.0f} s"
+            return SignalError(f"no answer within {2 * context.timeout:.0f} s")
+        except Exception as error:
+            # A server's answer that some library cannot take costs this signal, not the pass.
+            _log.debug("signal not read", source=source.source, exc_info=True)
+            return SignalError(f"its answer cannot be read ({type(error).__name__})")

@@ -16,10 +16,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import aiohttp
-from prometheus_client.parser import text_string_to_metric_families
+
+from ecs_dynamo.discovery.exposition import MetricsPage, MetricsReader
+from ecs_dynamo.discovery.fetch import FetchError, MalformedError, fetch_metrics
 
 IN_FLIGHT = "dynamo_component_inflight_requests"
 SERVED = "dynamo_component_requests_total"
+WANTED = frozenset({IN_FLIGHT, SERVED})
+PREFIX = "dynamo_component_"
 ENDPOINT = "generate"
 SILENT_SECONDS = 120.0
 """For how long a worker that gave no answer in time is not asked again."""
@@ -28,28 +32,37 @@ AT_ONCE = 50
 
 @dataclass(frozen=True, slots=True)
 class WorkerWork:
-    """By lease id: requests in flight, and whether any was served. ``silent``: did not answer."""
+    """By lease id: requests in flight, and whether any was served. ``silent``: did not answer.
+
+    ``malformed`` tells by task ARN of those that answered what cannot be used; they are silent too.
+    """
 
     busy: Mapping[int, float] = field(default_factory=dict)
     served: frozenset[int] = frozenset()
     silent: int = 0
+    malformed: Mapping[str, str] = field(default_factory=dict)
 
 
 def parse_worker(text: str) -> WorkerWork:
     """A worker's Prometheus text. Raises ValueError where it is none."""
+    reader = MetricsReader(WANTED, PREFIX)
+    reader.feed(text.encode())
+    return _work(reader.end())
+
+
+def _work(page: MetricsPage) -> WorkerWork:
     busy: dict[int, float] = {}
     served: set[int] = set()
-    for family in text_string_to_metric_families(text):
-        for sample in family.samples:
-            if sample.name not in (IN_FLIGHT, SERVED):
-                continue
-            if sample.labels.get("dynamo_endpoint") != ENDPOINT:
-                continue
-            lease = int(sample.labels.get("worker_id", ""), 16)
-            if sample.name == IN_FLIGHT:
-                busy[lease] = busy.get(lease, 0.0) + float(sample.value)
-            elif sample.value > 0:
-                served.add(lease)
+    for name, labels, value in page.samples:
+        if labels.get("dynamo_endpoint") != ENDPOINT:
+            continue
+        lease = int(labels.get("worker_id", ""), 16)
+        if not 0 < lease < 2**63:
+            raise ValueError(f"{name}: the worker_id {labels['worker_id']!r} is no lease of etcd's")
+        if name == IN_FLIGHT:
+            busy[lease] = busy.get(lease, 0.0) + value
+        elif value > 0:
+            served.add(lease)
     return WorkerWork(busy, frozenset(served))
 
 
@@ -65,12 +78,13 @@ class Workers:
         asked = [
             k for k in sorted(urls) if now - self._silent.get(k, -SILENT_SECONDS) >= SILENT_SECONDS
         ]
-        limit = aiohttp.ClientTimeout(total=timeout)
+        gate = asyncio.Semaphore(AT_ONCE)
         connector = aiohttp.TCPConnector(limit=AT_ONCE, force_close=True)
-        async with aiohttp.ClientSession(timeout=limit, connector=connector) as session:
-            answers = await asyncio.gather(*(_one(session, urls[k]) for k in asked))
+        async with aiohttp.ClientSession(connector=connector, auto_decompress=False) as session:
+            answers = await asyncio.gather(*(_one(session, gate, urls[k], timeout) for k in asked))
         busy: dict[int, float] = {}
         served: set[int] = set()
+        malformed: dict[str, str] = {}
         told = 0
         for arn, answer in zip(asked, answers, strict=True):
             self._silent.pop(arn, None)
@@ -80,13 +94,21 @@ class Workers:
                 served |= answer.served
             elif isinstance(answer, TimeoutError):
                 self._silent[arn] = now
-        return WorkerWork(busy, frozenset(served), len(urls) - told)
+            elif isinstance(answer, MalformedError):
+                malformed[arn] = str(answer)
+        return WorkerWork(busy, frozenset(served), len(urls) - told, malformed)
 
 
-async def _one(session: aiohttp.ClientSession, url: str) -> WorkerWork | Exception:
+async def _one(
+    session: aiohttp.ClientSession, gate: asyncio.Semaphore, url: str, timeout: float
+) -> WorkerWork | Exception:
+    page = f"{url}/metrics"
     try:
-        async with session.get(f"{url}/metrics") as answer:
-            answer.raise_for_status()
-            return parse_worker(await answer.text())
-    except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+        async with gate:
+            return _work(
+                await fetch_metrics(page, WANTED, PREFIX, timeout=timeout, session=session)
+            )
+    except (FetchError, TimeoutError) as error:
         return error
+    except ValueError as error:
+        return MalformedError(f"{page}: {error}")

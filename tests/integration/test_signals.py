@@ -16,7 +16,13 @@ import pytest
 from aiobotocore.session import AioSession
 from aiohttp import web
 
-from ecs_dynamo.discovery.etcd import open_etcd
+from ecs_dynamo.discovery.etcd import (
+    MAX_VALUE_BYTES,
+    PAGE_KEYS,
+    open_etcd,
+    read_prefix,
+    read_registrations,
+)
 from ecs_dynamo.model.errors import AwsError
 from ecs_dynamo.model.graph import Role
 from ecs_dynamo.model.plan import Endpoints
@@ -116,6 +122,36 @@ async def test_a_jetstream_backlog_from_the_account_and_from_monitoring(
     with pytest.raises(SignalError, match="127"):
         await JetStreamAdapter().read(joined, context(nats_url=dead))
     await client.close()
+
+
+async def test_keys_of_etcd_that_cannot_be_used_are_told_and_the_rest_is_read(
+    etcd_server: str,
+) -> None:
+    prefix = "v1/instances/ns/backend/generate/"
+    good = b'{"transport": {"tcp": "10.0.0.1:4000/a/b"}}'
+    async with open_etcd(etcd_server, 3.0) as client:
+        for number in range(1, PAGE_KEYS + 20):
+            await client.put(f"{prefix}{number:x}".encode(), good)
+        await client.put(prefix.encode() + b"\xff\xfe", good)
+        await client.put(f"{prefix}aaaa1".encode(), b"not JSON")
+        await client.put(f"{prefix}aaaa2".encode(), b"[" * 100_000)
+        await client.put(f"{prefix}aaaa3".encode(), b"\xff")
+        await client.put(f"{prefix}aaaa4".encode(), b" " * (MAX_VALUE_BYTES + 1))
+        with pytest.raises(ConnectionError, match="more than 1000 bytes"):
+            await read_prefix(client, prefix, 1000)
+    found = await read_registrations(etcd_server, "ns", 3.0)
+    assert isinstance(found.registrations, tuple)
+    assert len(found.registrations) == PAGE_KEYS + 19
+    assert {r.address for r in found.registrations} == {"10.0.0.1"}
+    told = "\n".join(found.malformed)
+    for key, why in (
+        ("\\xff\\xfe", "not UTF-8"),
+        ("aaaa1", "not JSON"),
+        ("aaaa2", "too deeply"),
+        ("aaaa3", "not UTF-8"),
+        ("aaaa4", "larger than"),
+    ):
+        assert any(key in line and why in line for line in found.malformed), told
 
 
 PLANNER = """

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from ecs_dynamo.model.graph import Graph
 from ecs_dynamo.model.plan import ReplicaCounts
 from ecs_dynamo.model.snapshot import Snapshot
+from ecs_dynamo.planning.scaling.demand import is_count
 
 
 def planner_reached(
@@ -27,6 +28,7 @@ def planner_reached(
             for s in snapshot.signals
             if s.component == component.name
             and s.kind == "desired_replicas"
+            and is_count(s)
             and s.age(snapshot.observed_at) <= scaling.max_signal_age_seconds
         ]
         if not wished:

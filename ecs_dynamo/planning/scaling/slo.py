@@ -54,6 +54,10 @@ def slo_policy(given: ScalingInput) -> ScalingOutput:
     demand = read_demand(given)
     if demand.why_not is not None:
         return hold(given, given.state, demand.why_not, stale=True)
+    if demand.partial and demand.queue is not None and given.state.forecast is not None:
+        known = service_seconds(given.state.service)
+        rate = given.state.forecast.level / known if known > 0 else 0.0
+        return _plan(given, demand, demand.queue, rate)
     if demand.queue is None or demand.arrival_rate is None:
         # Without a rate there is nothing to forecast: the depth alone decides.
         raw, text = queue.wish(given, demand)
@@ -64,7 +68,9 @@ def slo_policy(given: ScalingInput) -> ScalingOutput:
 def _plan(given: ScalingInput, demand: Demand, depth: float, rate: float) -> ScalingOutput:
     spec = given.spec
     cold = cold_start_seconds(given.state.cold_starts, spec.cold_start_seconds)
-    state = replace(given.state, service=learn(given.state.service, given, depth, rate))
+    state = given.state
+    if not demand.partial:  # From a part of the requests nothing is to be learned.
+        state = replace(state, service=learn(state.service, given, depth, rate))
     # What was learned up to the last look judges this one: so that, all else equal, more demand
     # never asks for less (a queue that shrinks also looks like a replica that is faster).
     known, judge = given.state.service, given.state.forecast
@@ -77,7 +83,11 @@ def _plan(given: ScalingInput, demand: Demand, depth: float, rate: float) -> Sca
     smoothing = LEVEL_SECONDS
     if judge is not None and judge.level > 0:
         smoothing = min(max(ARRIVALS * each / judge.level, LEVEL_SECONDS), MAX_LEVEL_SECONDS)
-    forecast = follow(judge, rate * each, given.now, cold, smoothing)
+    forecast = (
+        judge
+        if judge is not None and demand.partial
+        else follow(judge, rate * each, given.now, cold, smoothing)
+    )
     state = replace(state, forecast=forecast)
     judge = judge or forecast
     slots, target = spec.concurrency, spec.target_queue_seconds

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
 import pytest
@@ -514,3 +514,94 @@ def test_forecasts_are_never_negative_or_wild(rates: list[float], horizon: float
     assert 0 <= predict(state, horizon) <= 20 * max(rates) + 1
     assert 0 <= spread(state) <= 1
     assert len(state.pending) <= horizon / 30.0 + 2
+
+
+NUMBER = st.one_of(
+    st.sampled_from([math.nan, math.inf, -math.inf, -1.0, 1e300, 0.0]), st.floats(0, 50)
+)
+
+
+def _numbers(value: Any) -> list[float]:
+    """Every number in a frozen state."""
+    if isinstance(value, float):
+        return [value]
+    if isinstance(value, tuple):
+        return [n for item in value for n in _numbers(item)]
+    if is_dataclass(value):
+        return [n for f in fields(value) for n in _numbers(getattr(value, f.name))]
+    return []
+
+
+@given(
+    policy=POLICY,
+    steps=st.lists(
+        st.tuples(
+            st.lists(
+                st.tuples(
+                    st.sampled_from(["queue_depth", "arrival_rate", "desired_replicas"]),
+                    NUMBER,
+                    NUMBER,
+                    st.booleans(),
+                ),
+                max_size=4,
+            ),
+            st.integers(0, 3),
+        ),
+        min_size=1,
+        max_size=12,
+    ),
+)
+def test_what_is_no_number_never_decides_and_is_never_remembered(
+    policy: str,
+    steps: list[tuple[list[tuple[str, float, float, bool]], int]],
+) -> None:
+    scaling, state, current = spec(policy=policy), ScalingState(), 1
+    for tick, (signals, ready) in enumerate(steps):
+        now = 1e6 + tick * TICK
+        made = tuple(
+            Signal("prefill", kind, value, "requests", now - age, "frontend", partial=partial)
+            for kind, value, age, partial in signals
+        )
+        given = given_of(scaling, now, current, state=state, ready=ready)
+        out = decide(replace(given, signals=made))
+        assert scaling.min <= out.decision.desired <= scaling.max
+        assert all(math.isfinite(n) for n in _numbers(out.state))
+        usable = [s for s in made if 0 <= s.value <= 1e15 and math.isfinite(s.observed_at)]
+        if not usable:
+            assert out.decision.desired == current
+        current, state = out.decision.desired, out.state
+
+
+def test_a_part_of_the_demand_raises_the_count_and_never_lowers_it() -> None:
+    for policy in ("queue", "slo"):
+        scaling = spec(policy=policy, scale_down_stabilization_seconds=0.0, target=1.0)
+        part = Signal("prefill", "queue_depth", 0.0, "requests", 1e6, "frontend", partial=True)
+        given = replace(given_of(scaling, 1e6, 5), signals=(part,))
+        assert decide(given).decision.desired == 5
+        more = replace(given, signals=(replace(part, value=50.0),))
+        assert decide(more).decision.desired > 5
+
+
+def test_nothing_is_learned_from_a_part_of_the_demand() -> None:
+    scaling, state, current = spec(policy="slo", concurrency=4), ScalingState(), 3
+    for tick in range(40):
+        now = 1e6 + tick * TICK
+        seen = given_of(
+            scaling,
+            now,
+            current,
+            ("queue_depth", 6.0, 0.0),
+            ("arrival_rate", 2.0, 0.0),
+            state=state,
+        )
+        out = decide(seen)
+        state, current = out.state, out.decision.desired
+    assert state.forecast is not None
+    before, current = state, max(current, 2)
+    for tick in range(40, 60):
+        now = 1e6 + tick * TICK
+        part = Signal("prefill", "queue_depth", 0.0, "requests", now, "frontend", partial=True)
+        out = decide(replace(given_of(scaling, now, current, state=state), signals=(part,)))
+        state = out.state
+        assert out.decision.desired == current
+    assert (state.service, state.forecast) == (before.service, before.forecast)
