@@ -37,6 +37,8 @@ from botocore.exceptions import (
 )
 from botocore.parsers import ResponseParserError
 
+from ecs_dynamo.aws.answers import wrong_type
+from ecs_dynamo.aws.session import BoundedSession
 from ecs_dynamo.model.errors import AwsError, InputError, Problem
 
 _log = structlog.get_logger(__name__)
@@ -109,6 +111,11 @@ class AwsOptions:
     backoff_max: float = 5.0
     command: str = ""
 
+    @property
+    def call_timeout(self) -> float:
+        """Seconds that one attempt may take, whatever dribbles in meanwhile."""
+        return self.connect_timeout + 2 * self.read_timeout
+
 
 def _is_local(endpoint_url: str | None) -> bool:
     host = urlsplit(endpoint_url or "").hostname
@@ -178,7 +185,11 @@ class Aws:
             async with bucket:
                 self.calls[f"{service}:{operation}"] += 1
                 try:
-                    answer: dict[str, Any] = await method(**parameters)
+                    # Each wait for more is bounded by read_timeout; all of them together here.
+                    async with asyncio.timeout(self._options.call_timeout):
+                        answer: dict[str, Any] = await method(**parameters)
+                    if wrong := self._wrong_type(service, operation, answer):
+                        raise _BadAnswerError(f"{wrong} is not what the service declares")
                     return answer
                 except ClientError as error:
                     failure = _from_client_error(operation, error)
@@ -198,6 +209,16 @@ class Aws:
                     ) from None
                 except BotoCoreError as error:
                     raise AwsError(operation, type(error).__name__, str(error)) from None
+                except Exception as error:
+                    # botocore's parsers raise whatever a body makes them trip over: text that is
+                    # not UTF-8, values of another type, times of no year, nesting without end.
+                    said = str(error) if isinstance(error, _BadAnswerError) else ""
+                    failure = AwsError(
+                        operation,
+                        "BadAnswer",
+                        f"the answer cannot be read: {said or type(error).__name__}",
+                    )
+                    again = True
             self.last_error = failure
             if not again or attempt >= self._options.attempts:
                 raise failure from None
@@ -212,6 +233,14 @@ class Aws:
                 elapsed_seconds=round(time.monotonic() - started, 3),
             )
             await asyncio.sleep(pause)
+
+    def _wrong_type(self, service: str, operation: str, answer: dict[str, Any]) -> str | None:
+        model = self._clients[service].meta.service_model.operation_model(operation)
+        return wrong_type(model.output_shape, answer) if model.output_shape is not None else None
+
+
+class _BadAnswerError(Exception):
+    """An answer that botocore has taken and that is still none of the service's."""
 
 
 def _from_client_error(operation: str, error: ClientError) -> AwsError:
@@ -234,6 +263,7 @@ async def open_aws(
         read_timeout=options.read_timeout,
         retries={"total_max_attempts": 1},
         max_pool_connections=32,
+        http_session_cls=BoundedSession,
         user_agent_extra=f"ecs-dynamo-{options.command}" if options.command else "ecs-dynamo",
     )
     keys = _credentials(options, os.environ)
