@@ -4,6 +4,7 @@ COPY --from=ghcr.io/astral-sh/uv:0.9 /uv /usr/local/bin/uv
 WORKDIR /src
 COPY pyproject.toml uv.lock README.md LICENSE ./
 COPY ecs_dynamo ecs_dynamo
+COPY examples/local examples/local
 RUN UV_PROJECT_ENVIRONMENT=/opt/ecs-dynamo uv sync --frozen --no-dev --no-editable
 
 FROM python:3.12-slim

@@ -19,7 +19,8 @@ from ecs_dynamo.model.doctor import (
     Simulation,
 )
 from ecs_dynamo.model.errors import AwsError
-from ecs_dynamo.planning.doctor.references import EcrImage, parameter_name, trusted
+from ecs_dynamo.planning.credentials import parameter_names
+from ecs_dynamo.planning.doctor.references import EcrImage, trusted
 
 PAGES = 50
 PARAMETERS_A_CALL = 50
@@ -105,9 +106,9 @@ async def look_at_secret(aws: Aws, reference: str) -> str | None:
 
 async def look_at_parameters(aws: Aws, references: Collection[str]) -> Mapping[str, str | None]:
     """What is wrong with each parameter; None where nothing is. Raises `AwsError`."""
-    names = {r: parameter_name(r) for r in references}
+    names = {r: parameter_names(r) for r in references}
     known: set[str] = set()
-    wanted = sorted(set(names.values()))
+    wanted = sorted({name for candidates in names.values() for name in candidates})
     for start in range(0, len(wanted), PARAMETERS_A_CALL):
         token: str | None = None
         for _ in range(PAGES):
@@ -127,7 +128,10 @@ async def look_at_parameters(aws: Aws, references: Collection[str]) -> Mapping[s
             token = answer.get("NextToken")
             if not token:
                 break
-    return {r: None if name in known else "does not exist" for r, name in names.items()}
+    return {
+        r: "does not exist" if known.isdisjoint(candidates) else None
+        for r, candidates in names.items()
+    }
 
 
 async def look_at_log_group(aws: Aws, name: str) -> bool:

@@ -21,8 +21,8 @@ clusters:
   workers: dynamo-GPU # EC2 instances with GPUs
 
 network: # of tasks in awsvpc mode; they must reach the GPU instances on all TCP ports
-  subnets: [${{SUBNET_ID}}]
-  securityGroups: [${{SECURITY_GROUP_ID}}]
+  subnets: ["${{SUBNET_ID}}"]
+  securityGroups: ["${{SECURITY_GROUP_ID}}"]
 
 infrastructure:
   taskDefinition: {etcd_nats} # etcd and NATS in one task

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import importlib.util
 import signal
 from contextlib import suppress
@@ -33,10 +34,17 @@ def need_local_extra() -> None:
 
 
 def local(
-    port: Annotated[int, typer.Option("--port", help="Port on 127.0.0.1.")] = DEFAULT_PORT,
+    port: Annotated[
+        int, typer.Option("--port", min=0, max=65535, help="Port on 127.0.0.1.")
+    ] = DEFAULT_PORT,
     images: Annotated[
-        Path, typer.Option("--images", help="Table of images and the commands they run.")
-    ] = Path("examples/local/images.yaml"),
+        Path | None,
+        typer.Option(
+            "--images",
+            help="Table of images and the commands they run; the example's by default.",
+            show_default=False,
+        ),
+    ] = None,
     gpu_instances: Annotated[
         int, typer.Option("--gpu-instances", min=0, help="GPU instances to start with.")
     ] = 4,
@@ -45,11 +53,17 @@ def local(
         Path, typer.Option("--directory", help="Folder for container logs and data.")
     ] = Path("local-ecs"),
 ) -> None:
-    """Serve the ECS API locally until Ctrl-C. The AWS CLI works with --endpoint-url."""
+    """Serve the ECS API locally until Ctrl-C. The AWS CLI works with --endpoint-url.
+
+    Without --images the example's table is copied to the folder, and its model is built there.
+    """
     need_local_extra()
+    from ecs_dynamo.demo.example import unpack_example
     from ecs_dynamo.local import serve
+    from ecs_dynamo.local.runtime import ImageTableError
 
     settings_for()
+    table = unpack_example(directory / "example") / "images.yaml" if images is None else images
 
     def ready(server: LocalEcs) -> None:
         say(f"local ECS: {server.endpoint_url}  (aws --endpoint-url {server.endpoint_url} ecs ...)")
@@ -60,9 +74,29 @@ def local(
             for number in (signal.SIGINT, signal.SIGTERM):
                 asyncio.get_running_loop().add_signal_handler(number, me.cancel)
         with suppress(asyncio.CancelledError):
-            await serve(images, directory, "127.0.0.1", port, gpu_instances, gpus, ready)
+            await serve(table, directory, "127.0.0.1", port, gpu_instances, gpus, ready)
 
-    asyncio.run(until_stopped())
+    try:
+        asyncio.run(until_stopped())
+    except ImageTableError as error:
+        raise InputError(
+            Problem(
+                str(error), field="--images", remedy="correct the table; see examples/local/README"
+            )
+        ) from None
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise InputError(
+                Problem(
+                    f"127.0.0.1:{port} is in use by another program",
+                    field="--port",
+                    remedy="stop it, or give another port",
+                )
+            ) from None
+        where = error.filename or directory
+        raise InputError(
+            Problem(f"{where}: {error.strerror or error}", field="--directory")
+        ) from None
 
 
 def register(app: typer.Typer) -> None:

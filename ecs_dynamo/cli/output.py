@@ -9,6 +9,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from ecs_dynamo.model.errors import Problem
 
@@ -23,7 +24,7 @@ def console(stderr: bool = False) -> Console:
 
 def say(text: str = "", *, style: str | None = None, stderr: bool = False) -> None:
     """One line; markup in ``text`` is not interpreted."""
-    console(stderr).print(text, style=style, markup=False)
+    console(stderr).print(text, style=style, markup=False, emoji=False)
     (sys.stderr if stderr else sys.stdout).flush()
 
 
@@ -40,11 +41,14 @@ def print_warnings(warnings: Iterable[Problem]) -> None:
 
 def print_table(title: str | None, heads: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
     """A table without frame lines, readable piped and on a terminal."""
-    table = Table(title=title, box=None, pad_edge=False, title_justify="left")
+    table = Table(
+        title=None if title is None else Text(title), box=None, pad_edge=False, title_justify="left"
+    )
     for head in heads:
         table.add_column(head, overflow="fold")
     for row in rows:
-        table.add_row(*row)
+        # ARNs and messages are text: ":secret:" is not an emoji, "[prod]" not a style.
+        table.add_row(*(Text(cell) for cell in row))
     console().print(table)
 
 

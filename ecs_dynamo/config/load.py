@@ -6,6 +6,8 @@ one go. What an error already covers is not reported again as something else.
 
 from __future__ import annotations
 
+import itertools
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +30,8 @@ from ecs_dynamo.model.errors import InputError, Problem
 from ecs_dynamo.model.graph import Graph
 from ecs_dynamo.model.spec import GraphSpec
 
+FILES_SCANNED, FILES_LISTED = 1000, 6
+"""How much of a folder is read, and how many of its files an error message lists."""
 _REGION_VARIABLES = ("ECS_DYNAMO_REGION", "AWS_REGION", "AWS_DEFAULT_REGION")
 
 
@@ -166,6 +170,20 @@ def _references(filled: Mapping[str, Any]) -> Iterator[tuple[str, FieldPath]]:
             yield place["taskDefinition"], (*path, "taskDefinition")
 
 
+def _files_beside(file: Path) -> str:
+    """The JSON and YAML files in the folder that ``file`` would be in, as the end of a remedy."""
+    try:
+        with os.scandir(file.parent) as entries:
+            names = [e.name for e in itertools.islice(entries, FILES_SCANNED)]
+    except (OSError, ValueError):
+        return ""
+    found = sorted(n for n in names if n.endswith((".json", ".yaml", ".yml")))
+    if not found:
+        return ""
+    more = ", ..." if len(found) > FILES_LISTED else ""
+    return f"; {file.parent} has {', '.join(found[:FILES_LISTED])}{more}"
+
+
 def _read_definitions(
     filled: Mapping[str, Any],
     graph_file: Path,
@@ -182,7 +200,8 @@ def _read_definitions(
         file = graph_file.parent / reference
         if not reference or not file.exists():
             message = f"the task definition {str(file)!r} does not exist"
-            report.error(document, path, message, "correct the path; it is relative to this file")
+            remedy = f"correct the path; it is relative to this file{_files_beside(file)}"
+            report.error(document, path, message, remedy)
             continue
         try:
             parsed = read_document(file, called="task definition")

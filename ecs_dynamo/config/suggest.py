@@ -122,8 +122,12 @@ def _say(detail: ErrorDetails, path: FieldPath) -> tuple[str, str | None]:
         return (head, remedy) if head else (message, None)
     found = "" if _PRIVATE & set(path) else f", found {_short(detail['input'])}"
     message = f"{detail['msg'][:1].lower()}{detail['msg'][1:]}{found}"
-    if path[:1] == ("infrastructure",) and last == "replicas":
-        return message, "etcd and NATS run as one replica each; use endpoints for a cluster"
+    if path == ("infrastructure", "nats", "replicas"):
+        # The type allows 1 and 3 because etcd shares it; NATS takes only 1.
+        return (
+            f"NATS runs as one replica{found}",
+            "write 1, or use nats.endpoints for a cluster that you run",
+        )
     if kind == "string_pattern_mismatch":
         return f"this is not a valid {last}{found}", _FIELD_REMEDIES.get(str(last))
     if kind in ("enum", "literal_error"):

@@ -63,6 +63,12 @@ def dotted(path: FieldPath) -> str:
 
 def read_document(path: Path, *, called: str = "file") -> Document:
     """Read a YAML or JSON file; InputError says what is wrong with it, and where."""
+    if path.suffix.lower() in (".jsonnet", ".libsonnet"):
+        _refuse(
+            path,
+            f"this {called} is Jsonnet, which is not evaluated here",
+            remedy=f"render it first (jsonnet {path.name} > {path.stem}.json) and name the result",
+        )
     try:
         # One byte more than is allowed tells "too large" without reading what never ends.
         with path.open("rb") as stream:

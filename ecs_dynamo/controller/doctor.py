@@ -220,7 +220,11 @@ async def _references(aws: Aws, graph: Graph) -> list[Finding]:
         _each(here, lambda name: look_at_ecr(aws, here[name])),
         _each(groups, lambda name: look_at_log_group(aws, name)),
     )
-    elsewhere = {n: Unknown(f"in {e.region}") for n, e in images.items() if n not in here}
+    elsewhere = {
+        n: Unknown(f"not checked, in the Region {e.region}")
+        for n, e in images.items()
+        if n not in here
+    }
     all_secrets: dict[str, Observed[str | None]] = dict(seen_secrets)
     if isinstance(seen_parameters, Unknown):
         all_secrets |= dict.fromkeys(parameters, seen_parameters)

@@ -29,7 +29,7 @@ from ecs_dynamo.discovery.etcd import open_etcd
 from ecs_dynamo.model.errors import AwsError
 from ecs_dynamo.model.graph import Role
 from ecs_dynamo.model.security_spec import EtcdTls, NatsTls, SecuritySpec
-from ecs_dynamo.planning.credentials import is_secret, secret_id
+from ecs_dynamo.planning.credentials import is_secret, parameter_names, secret_id
 
 _log = structlog.get_logger(__name__)
 
@@ -109,11 +109,9 @@ class Keys:
 async def read_references(aws: Aws, references: Sequence[str]) -> Mapping[str, str]:
     """The values behind ``references``. AwsError, or LookupError for a part that is not there."""
     secrets = [r for r in references if is_secret(r)]
-    parameters = [r for r in references if not is_secret(r)]
-    batches = [parameters[i : i + BATCH] for i in range(0, len(parameters), BATCH)]
     found = await asyncio.gather(
         *(_secret(aws, reference) for reference in secrets),
-        *(_parameters(aws, batch) for batch in batches),
+        _parameters(aws, [r for r in references if not is_secret(r)]),
     )
     return {name: value for part in found for name, value in part.items()}
 
@@ -142,15 +140,23 @@ async def _secret(aws: Aws, reference: str) -> Mapping[str, str]:
 
 
 async def _parameters(aws: Aws, references: Sequence[str]) -> Mapping[str, str]:
-    names = {r: r.split(":parameter", 1)[-1] if r.startswith("arn:") else r for r in references}
-    answer = await aws.call(
-        "ssm", "GetParameters", Names=sorted(set(names.values())), WithDecryption=True
+    candidates = {r: parameter_names(r) for r in references}
+    names = sorted({name for group in candidates.values() for name in group})
+    answers = await asyncio.gather(
+        *(
+            aws.call("ssm", "GetParameters", Names=names[i : i + BATCH], WithDecryption=True)
+            for i in range(0, len(names), BATCH)
+        )
     )
-    values = {p["Name"]: str(p["Value"]) for p in answer.get("Parameters", ())}
-    missing = sorted(set(names.values()) - values.keys())
+    values = {p["Name"]: str(p["Value"]) for a in answers for p in a.get("Parameters", ())}
+    found = {
+        reference: next((values[name] for name in group if name in values), None)
+        for reference, group in candidates.items()
+    }
+    missing = sorted(reference for reference, value in found.items() if value is None)
     if missing:
         raise LookupError(f"there are no parameters {', '.join(missing)}")
-    return {reference: values[name] for reference, name in names.items()}
+    return {reference: value for reference, value in found.items() if value is not None}
 
 
 def access_of(

@@ -9,8 +9,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -25,12 +23,17 @@ from ecs_dynamo.cli.output import print_table, say
 from ecs_dynamo.config import load_graph, load_settings
 from ecs_dynamo.controller import open_reconciler
 from ecs_dynamo.demo.daemon import DemoDaemon, component, desired, ready
-from ecs_dynamo.demo.example import example_directory
+from ecs_dynamo.demo.example import (
+    build_model,
+    example_directory,
+    is_shipped,
+    unpack_example,
+)
 from ecs_dynamo.demo.timeline import Sample, Step, Timeline
 from ecs_dynamo.demo.traffic import Traffic
 from ecs_dynamo.local import LocalEcs
 from ecs_dynamo.local.runtime import ImageTable
-from ecs_dynamo.model.errors import EcsDynamoError
+from ecs_dynamo.model.errors import EcsDynamoError, InputError, Problem
 
 GPU_INSTANCES = 6
 MODEL = "tiny"
@@ -246,13 +249,16 @@ async def run_demo(output: Path, example: Path | None = None) -> bool:
     Ctrl-C and SIGTERM end it early; no process is left behind either way.
     """
     folder = example_directory(example)
-    await asyncio.to_thread(output.mkdir, parents=True, exist_ok=True)
-    await asyncio.to_thread(
-        subprocess.run,
-        [sys.executable, str(folder / "build_model.py")],
-        check=True,
-        stdout=subprocess.DEVNULL,
-    )
+    try:
+        await asyncio.to_thread(output.mkdir, parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            Problem(f"cannot be made: {error.strerror}", file=str(output), remedy="see --output")
+        ) from None
+    if is_shipped(folder):
+        folder = await asyncio.to_thread(unpack_example, output / "example")
+    else:
+        await asyncio.to_thread(build_model, folder)
     me = asyncio.current_task()
     if me is not None:
         for number in (signal.SIGINT, signal.SIGTERM):

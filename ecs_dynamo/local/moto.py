@@ -121,8 +121,13 @@ class Moto:
                     SecretId=":".join(parts[:7]), **{n: v for n, v in asked.items() if v}
                 )["SecretString"]
                 return str(json.loads(value)[key] if key else value)
-            name = reference.split(":parameter", 1)[-1] if ":ssm:" in reference else reference
-            answer = self.client("ssm").get_parameter(Name=name, WithDecryption=True)
-            return str(answer["Parameter"]["Value"])
+            # The ARN of a top-level parameter does not tell ``key`` from ``/key``.
+            name = reference.split(":parameter/", 1)[-1] if ":ssm:" in reference else reference
+            if name == reference:
+                asked_names = [name]
+            else:
+                asked_names = [f"/{name}"] if "/" in name else [name, f"/{name}"]
+            answer = self.client("ssm").get_parameters(Names=asked_names, WithDecryption=True)
+            return str(answer["Parameters"][0]["Value"])
         except Exception as error:
             raise LookupError(f"unable to pull secrets: {error}") from None

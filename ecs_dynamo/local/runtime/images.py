@@ -108,8 +108,10 @@ def _problems(entry: ImageEntry) -> Iterator[str]:
     """What a type can not say: regular expressions and placeholders that do not exist."""
     for pattern, new in entry.replace:
         try:
-            # An empty match of the pattern's alternative shows a bad group reference as well.
-            found = re.compile(f"(?:{pattern})|").match("")
+            re.compile(pattern)
+            # An empty match of an added alternative shows a bad group reference as well. Without
+            # brackets, since flags such as (?i) stand at the start of the whole expression.
+            found = re.compile(f"{pattern}|").match("")
             if found is not None:
                 found.expand(new)
         except (re.error, IndexError) as error:

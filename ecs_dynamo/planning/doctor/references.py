@@ -81,7 +81,15 @@ def check_images(graph: Graph, seen: Mapping[str, Observed[bool]]) -> Iterator[F
             remedy = "docker manifest inspect, with the credentials that the task has"
             yield Finding("images", Severity.UNKNOWN, f"{text}: not checked, not in ECR", remedy)
         elif isinstance(there, Unknown):
-            yield Finding("images", Severity.UNKNOWN, f"{text}: {there.reason}", "grant the right")
+            ecr = ecr_image(image)
+            remedy = "grant the right"
+            if ecr is not None and graph.region is not None and ecr.region != graph.region:
+                named = f"imageDigest={ecr.digest}" if ecr.digest else f"imageTag={ecr.tag}"
+                remedy = (
+                    f"aws ecr describe-images --region {ecr.region} --registry-id {ecr.registry} "
+                    f"--repository-name {ecr.repository} --image-ids {named}"
+                )
+            yield Finding("images", Severity.UNKNOWN, f"{text}: {there.reason}", remedy)
         elif there:
             yield Finding("images", Severity.OK, text)
         else:
@@ -100,14 +108,6 @@ def secret_references(graph: Graph) -> tuple[list[str], list[str]]:
         else:
             parameters.add(reference)
     return sorted(secrets), sorted(parameters)
-
-
-def parameter_name(reference: str) -> str:
-    """A parameter's name: an ARN has a hierarchy's name without its first slash doubled."""
-    if not reference.startswith("arn:"):
-        return reference
-    name = reference.split(":parameter/", 1)[-1]
-    return f"/{name}" if "/" in name else name
 
 
 def check_secrets(seen: Mapping[str, Observed[str | None]]) -> Iterator[Finding]:

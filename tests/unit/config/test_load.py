@@ -122,6 +122,15 @@ FS = "fs-0123456789abcdef0"
             "add --data-dir",
         ),
         (cluster(replicas=2), "infrastructure.etcd.replicas", "1 or 3"),
+        (cluster(replicas=5), "infrastructure.etcd.replicas", "write one of 1 or 3"),
+        (
+            infrastructure(
+                etcd={"endpoints": ["http://e:2379"]},
+                nats={"taskDefinition": "taskdefs/etcd-nats.json", "replicas": 5},
+            ),
+            "infrastructure.nats.replicas",
+            "write 1, or use nats.endpoints",
+        ),
         (cluster(volume={"fileSystemId": FS}), "infrastructure.etcd", "leave out volume"),
         (
             infrastructure(etcd={"endpoints": ["http://e:2379"], "replicas": 3}),

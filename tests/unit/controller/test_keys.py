@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from ecs_dynamo.controller.keys import AGAIN_SECONDS, FRESH_SECONDS, Keys
+from ecs_dynamo.controller.keys import AGAIN_SECONDS, FRESH_SECONDS, Keys, read_references
 from ecs_dynamo.model.errors import AwsError
 from ecs_dynamo.model.graph import Role
 from ecs_dynamo.model.security_spec import SecuritySpec
@@ -36,7 +36,8 @@ class Store:
             raise AwsError(operation, "AccessDenied", "not yours")
         if service == "ssm":
             values = {"/user": "u", "/pass": "p"}
-            return {"Parameters": [{"Name": n, "Value": values[n]} for n in asked["Names"]]}
+            known = [n for n in asked["Names"] if n in values]
+            return {"Parameters": [{"Name": n, "Value": values[n]} for n in known]}
         text = {"user": "dynamo", "password": self.password}
         return {"SecretString": json.dumps(text)}
 
@@ -112,3 +113,18 @@ async def test_servers_that_have_names_are_known_by_them() -> None:
     assert (await keys.read(security, {})).nats.tls.server_name is None
     public = SecuritySpec.model_validate({"nats": {"tls": {}}})
     assert (await keys.read(public, names)).nats.tls.server_name == "nats.dynamo.local"
+
+
+async def test_the_arn_of_a_top_level_parameter_finds_it_with_and_without_a_slash() -> None:
+    arn = "arn:aws:ssm:us-west-2:123456789012:parameter"
+
+    class Parameters:
+        async def call(self, service: str, operation: str, /, **asked: Any) -> dict[str, Any]:
+            values = {"flat": "f", "/rooted": "r", "/deep/name": "d"}
+            known = [n for n in asked["Names"] if n in values]
+            return {"Parameters": [{"Name": n, "Value": values[n]} for n in known]}
+
+    store: Any = Parameters()
+    references = [f"{arn}/flat", f"{arn}/rooted", f"{arn}/deep/name"]
+    values = await read_references(store, references)
+    assert [values[r] for r in references] == ["f", "r", "d"]

@@ -12,6 +12,7 @@ import pytest
 from ecs_dynamo.model.doctor import Finding, Identity, Severity, Simulated
 from ecs_dynamo.model.graph import Graph, Role
 from ecs_dynamo.model.snapshot import Unknown
+from ecs_dynamo.planning.credentials import parameter_names
 from ecs_dynamo.planning.doctor.base import listed, worst_first
 from ecs_dynamo.planning.doctor.identity import (
     check_clock,
@@ -27,7 +28,6 @@ from ecs_dynamo.planning.doctor.references import (
     check_roles,
     check_secrets,
     ecr_image,
-    parameter_name,
     secret_references,
     trusted,
 )
@@ -182,7 +182,11 @@ def test_secrets_are_found_by_kind() -> None:
         "arn:aws:secretsmanager:r:1:secret:a",
         "arn:aws:secretsmanager:r:1:secret:ngc",
     ]
-    assert [parameter_name(p) for p in parameters] == ["/plain", "/deep/name", "flat"]
+    assert [parameter_names(p) for p in parameters] == [
+        ("/plain",),
+        ("/deep/name",),
+        ("flat", "/flat"),
+    ]
 
 
 def test_secrets() -> None:
