@@ -91,10 +91,13 @@ PAGES = {
 async def test_a_malformed_metrics_page_costs_little_and_names_its_replica(name: str) -> None:
     answer, words = PAGES[name]
     async with hostile_server({"/metrics": answer}) as server, busy_loop() as longest:
+        # Only what never comes waits for the time limit; a slow machine must not turn the bound on
+        # bytes into one on time.
+        limit = 0.5 if name in ("slow", "silent") else 60.0
         started = time.monotonic()
         with pytest.raises((FetchError, TimeoutError), match=words) as caught:
-            await fetch_metrics(f"{server.url}/metrics", WANTED, PREFIX, timeout=0.5)
-        assert time.monotonic() - started < 5.0
+            await fetch_metrics(f"{server.url}/metrics", WANTED, PREFIX, timeout=limit)
+        assert time.monotonic() - started < 30.0
         assert str(caught.value).startswith(server.url)
         assert len(str(caught.value)) < 1000
         assert server.sent["/metrics"] < METRICS_BYTES + 8 * 1024 * 1024
@@ -103,15 +106,18 @@ async def test_a_malformed_metrics_page_costs_little_and_names_its_replica(name:
 
 @asynccontextmanager
 async def busy_loop() -> AsyncIterator[Callable[[], float]]:
-    """Measures how long the event loop was kept from others."""
+    """Measures how long the loop's thread computed at a stretch, in seconds of CPU.
+
+    CPU time, since on a loaded machine the thread may also wait for its turn.
+    """
     longest = 0.0
 
     async def tick() -> None:
         nonlocal longest
         while True:
-            before = time.monotonic()
+            before = time.thread_time()
             await asyncio.sleep(0.005)
-            longest = max(longest, time.monotonic() - before - 0.005)
+            longest = max(longest, time.thread_time() - before)
 
     task = asyncio.create_task(tick())
     try:
@@ -125,7 +131,7 @@ async def test_a_page_of_four_mebibytes_is_read_without_holding_up_the_loop() ->
     other = b'vllm:request_seconds_bucket{engine="0",le="0.5",model="tiny"} 1234\n' * 64
     body = (other * (4 * 1024 * 1024 // len(other))) + GOOD
     async with hostile_server({"/metrics": Answer(body=body)}) as server, busy_loop() as longest:
-        page = await fetch_metrics(f"{server.url}/metrics", WANTED, PREFIX, timeout=5.0)
+        page = await fetch_metrics(f"{server.url}/metrics", WANTED, PREFIX, timeout=60.0)
     assert page.samples == (("dynamo_frontend_active_requests", {}, 3.0),)
     assert longest() < 0.2
 
