@@ -19,7 +19,9 @@ from ecs_dynamo.config.build import build_components, build_graph
 from ecs_dynamo.config.checks import check_graph
 from ecs_dynamo.config.endpoint_checks import check_endpoint_variables
 from ecs_dynamo.config.names_checks import check_names
+from ecs_dynamo.config.regions import check_region
 from ecs_dynamo.config.report import Report
+from ecs_dynamo.config.rule_checks import check_rules
 from ecs_dynamo.config.security_checks import check_security
 from ecs_dynamo.config.suggest import report_validation
 from ecs_dynamo.config.task_checks import check_tasks
@@ -69,8 +71,10 @@ def load_graph(path: Path, environ: Mapping[str, str]) -> LoadedGraph:
     except ValidationError as error:
         report_validation(error, document, report)
         raise InputError(report.errors) from None
+    check_region(variables.region, document, report)
     check_graph(spec, document, report)
     built = build_components(spec, definitions, variables, document, report)
+    check_rules(spec, built, document, report)
     check_tasks(spec, built, document, report)
     check_endpoint_variables(spec, built, report)
     check_security(spec, built, document, report)

@@ -48,6 +48,7 @@ _REMEDIES: Final = {
     "dict_type": "write a mapping: one 'key: value' a line",
     "model_type": "write a mapping: one 'key: value' a line",
     "too_short": "give at least one item",
+    "too_long": "remove some items",
 }
 _FIELD_REMEDIES: Final = {
     "fileSystemId": "write the EFS file system's id: fs-0123456789abcdef0",
@@ -56,6 +57,7 @@ _FIELD_REMEDIES: Final = {
     "path": "write a path that begins with /",
     "name": "use 1 to 63 lower-case letters, digits and dashes, a letter or digit at both ends",
     "namespace": "use letters, digits, underscores and dashes",
+    "targetGroupArn": "write its ARN: arn:aws:elasticloadbalancing:...:targetgroup/<name>/<id>",
 }
 _PRIVATE: Final = frozenset({"env", "variables", "security"})
 """What is found under these is not repeated: it may be a secret."""

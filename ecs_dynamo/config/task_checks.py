@@ -21,16 +21,6 @@ from ecs_dynamo.model.spec import GraphSpec, LaunchType
 MAX_STOP_SECONDS: Final = 120
 """The longest stopTimeout on Fargate."""
 DEFAULT_STOP_SECONDS: Final = 30
-_FARGATE_SIZES: Final = {
-    256: (512, 1024, 2048),
-    512: range(1024, 4096 + 1, 1024),
-    1024: range(2048, 8192 + 1, 1024),
-    2048: range(4096, 16384 + 1, 1024),
-    4096: range(8192, 30720 + 1, 1024),
-    8192: range(16384, 61440 + 1, 4096),
-    16384: range(32768, 122880 + 1, 8192),
-}
-"""Memory (MiB) that Fargate takes for each cpu value (Linux)."""
 _ENGINE: Final = re.compile(r"\bdynamo\.(vllm|sglang|trtllm|mocker)\b")
 _MODE: Final = re.compile(r"--(disaggregation-mode|is-prefill-worker|is-decode-worker)\b")
 _TAG_OR_DIGEST: Final = re.compile(r"(?::(?P<tag>[^/:@]+))?(?P<digest>@.+)?$")
@@ -55,7 +45,6 @@ class _Checker:
         self._network()
         self._launch_type()
         for index, container in enumerate(self.one.containers):
-            self._host_ports(index, container)
             self._image(index, container)
             self._plain_secrets(index, container)
         if self.component.is_infrastructure:
@@ -142,64 +131,6 @@ class _Checker:
                 f"requiresCompatibilities {', '.join(allowed)}"
             )
             self._graph_error(message, "make one of them fit the other", place)
-        if launch is LaunchType.FARGATE:
-            self._fargate()
-        elif "memory" not in self.template:
-            for index, container in enumerate(self.one.containers):
-                if not container.keys() & {"memory", "memoryReservation"}:
-                    message = "ECS needs memory or memoryReservation here, as the task has none"
-                    self._error(message, "add memory (MiB)", CONTAINERS, index, "memory")
-
-    def _fargate(self) -> None:
-        name = self.component.name
-        if self.component.network_mode is not NetworkMode.AWSVPC:
-            message = f"{name} runs on Fargate, which has networkMode awsvpc only"
-            self._error(message, "set networkMode to awsvpc, or launchType to EC2", "networkMode")
-        self._fargate_size()
-        for index, container in enumerate(self.one.containers):
-            at = (CONTAINERS, index)
-            kinds = {need.get("type") for need in container.get("resourceRequirements", ())}
-            if "GPU" in kinds:
-                message = f"{name} runs on Fargate, which has no GPUs"
-                self._error(message, "set launchType to EC2", *at, "resourceRequirements")
-            timeout = container.get("stopTimeout", DEFAULT_STOP_SECONDS)
-            if not 2 <= timeout <= MAX_STOP_SECONDS:
-                message = f"Fargate takes a stopTimeout of 2 to {MAX_STOP_SECONDS}, found {timeout}"
-                self._error(message, f"write at most {MAX_STOP_SECONDS}", *at, "stopTimeout")
-            driver = container.get("logConfiguration", {}).get("logDriver")
-            needs_role = driver == "awslogs" or container.get("secrets")
-            if needs_role and not self.template.get("executionRoleArn"):
-                message = f"{name} needs an execution role on Fargate (for logs or secrets)"
-                self._error(message, "add executionRoleArn (see iam/)", "executionRoleArn")
-
-    def _fargate_size(self) -> None:
-        cpu, memory = self.template.get("cpu"), self.template.get("memory")
-        if cpu is None or memory is None:
-            key = "cpu" if cpu is None else "memory"
-            self._error(f"Fargate needs the task's {key}", f"add {key}", key)
-        elif str(cpu).isascii() and str(cpu).isdigit() and str(memory).isascii():
-            # "1 vCPU" and "3 GB" are valid too; ECS judges those.
-            if int(str(cpu)[:9]) not in _FARGATE_SIZES:
-                sizes = ", ".join(str(size) for size in _FARGATE_SIZES)
-                self._error(f"Fargate has no cpu {cpu}", f"write one of {sizes}", "cpu")
-            elif str(memory).isdigit():
-                fitting = _FARGATE_SIZES[int(cpu)]
-                if int(str(memory)[:9]) not in fitting:
-                    message = f"Fargate has no memory {memory} with cpu {cpu}"
-                    remedy = f"write {fitting[0]} to {fitting[-1]} in steps of ECS's table"
-                    self._error(message, remedy, "memory")
-
-    def _host_ports(self, index: int, container: Mapping[str, Any]) -> None:
-        if self.component.network_mode is NetworkMode.BRIDGE:
-            return
-        for number, mapping in enumerate(container.get("portMappings", ())):
-            host, inner = mapping.get("hostPort"), mapping.get("containerPort")
-            if host not in (None, 0, inner):
-                self._error(
-                    f"hostPort {host} differs from containerPort {inner}, which only bridge can do",
-                    "remove hostPort",
-                    *(CONTAINERS, index, "portMappings", number, "hostPort"),
-                )
 
     def _image(self, index: int, container: Mapping[str, Any]) -> None:
         image = str(container.get("image", ""))

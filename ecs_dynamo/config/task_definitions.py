@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from ecs_dynamo.config.ecs_rules import STRUCTURE, Content, violations
 from ecs_dynamo.config.ecs_shape import conform, output_only_fields, register_shape
 from ecs_dynamo.config.report import Report
 from ecs_dynamo.config.variables import SecretReference, VariableError, Variables
@@ -67,7 +68,8 @@ def prepare(document: Document, variables: Variables, report: Report) -> TaskDef
         lambda path: document.texts.get(definition.at(*path)),
     )
     _check_network_mode(definition, content, report)
-    _check_containers(definition, content, report)
+    if isinstance(content, dict):
+        _check_structure(definition, content, report)
     if len(report.errors) > before:
         return None
     _split_console_commands(definition, content, report)
@@ -170,28 +172,11 @@ def _check_network_mode(definition: TaskDefinition, content: Any, report: Report
         )
 
 
-def _check_containers(definition: TaskDefinition, content: Any, report: Report) -> None:
-    containers = content.get(CONTAINERS)
-    if not isinstance(containers, list):
-        return
-    if not containers:
-        message = "a task definition needs at least one container"
-        report.error(definition.document, definition.at(CONTAINERS), message, "add a container")
-    seen: set[str] = set()
-    for index, container in enumerate(containers):
-        if not isinstance(container, dict):
-            continue
-        for key in ("name", "image"):
-            where = definition.at(CONTAINERS, index, key)
-            if not container.get(key) and not report.has_error_at(definition.document, where):
-                report.error(definition.document, where, f"a container needs its {key}", "add it")
-        name = container.get("name")
-        if isinstance(name, str) and name:
-            if name in seen:
-                where = definition.at(CONTAINERS, index, "name")
-                message = f"two containers are called {name!r}"
-                report.error(definition.document, where, message, "rename one of them")
-            seen.add(name)
+def _check_structure(definition: TaskDefinition, content: Any, report: Report) -> None:
+    for found in violations(STRUCTURE, Content(content)):
+        where = definition.at(*found.path)
+        if not report.has_error_at(definition.document, where):
+            report.error(definition.document, where, found.message, found.remedy)
 
 
 def _split_console_commands(

@@ -33,6 +33,15 @@ ContainerNames = Annotated[
 ]
 """Names of containers in a task definition; a single one may be written without a list."""
 Percent = Annotated[int, Field(ge=0, le=200)]
+TargetGroupArn = Annotated[
+    str,
+    Field(
+        pattern=r"^arn:aws[a-z-]*:elasticloadbalancing:[a-z0-9-]+:[0-9]{12}:targetgroup/[^/]+/[^/]+$"
+    ),
+]
+MAX_COUNT = 2**31 - 1
+"""ECS takes a count as a 32-bit integer (API reference, CreateService.desiredCount)."""
+Count = Annotated[int, Field(ge=0, le=MAX_COUNT)]
 
 
 class ComponentType(StrEnum):
@@ -56,10 +65,13 @@ class LaunchType(StrEnum):
 
 
 class NetworkSpec(SpecModel):
-    """awsvpc placement of tasks; needed by every component whose network mode is awsvpc."""
+    """awsvpc placement of tasks; needed by every component whose network mode is awsvpc.
 
-    subnets: tuple[str, ...] = ()
-    security_groups: tuple[str, ...] = ()
+    At most 16 subnets and 5 security groups (API reference, AwsVpcConfiguration).
+    """
+
+    subnets: Annotated[tuple[str, ...], Field(max_length=16)] = ()
+    security_groups: Annotated[tuple[str, ...], Field(max_length=5)] = ()
     assign_public_ip: bool = False
 
 
@@ -85,7 +97,7 @@ class RolloutSpec(SpecModel):
     ``keep_revisions``: how many task definition revisions are kept; older ones are deleted.
     """
 
-    minimum_healthy_percent: Percent = 100
+    minimum_healthy_percent: Annotated[int, Field(ge=0, le=100)] = 100
     maximum_percent: Percent = 200
     progress_deadline_seconds: Seconds = 1800
     circuit_breaker: bool = True
@@ -164,8 +176,8 @@ class ScheduleSpec(SpecModel):
     cron: str
     hours: Annotated[float, Field(gt=0, le=24 * 31)]
     timezone: str = "UTC"
-    min: Annotated[int, Field(ge=0)] | None = None
-    max: Annotated[int, Field(ge=0)] | None = None
+    min: Count | None = None
+    max: Count | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -188,8 +200,8 @@ class ScalingSpec(SpecModel):
     requests in hand (0: any demand) before it starts again.
     """
 
-    min: Annotated[int, Field(ge=0)] = 1
-    max: Annotated[int, Field(ge=1)]
+    min: Count = 1
+    max: Annotated[int, Field(ge=1, le=MAX_COUNT)]
     policy: Literal["slo", "queue", "static"] = "slo"
     signals: Annotated[tuple[SignalSource, ...], Field(min_length=1)] = (FrontendSource(),)
     target_queue_seconds: Annotated[float, Field(gt=0)] = 2.0
@@ -290,7 +302,7 @@ class ComponentSpec(SpecModel):
     name: Name
     type: ComponentType
     also_runs: tuple[ComponentType, ...] = ()
-    replicas: Annotated[int, Field(ge=0)] = 1
+    replicas: Count = 1
     task_definition: str
     cluster: str | None = None
     launch_type: LaunchType = LaunchType.EC2
@@ -301,7 +313,7 @@ class ComponentSpec(SpecModel):
     rollout: RolloutSpec = RolloutSpec()
     scaling: ScalingSpec | None = None
     network: NetworkSpec | None = None
-    target_group_arn: str | None = None
+    target_group_arn: TargetGroupArn | None = None
     capacity_providers: CapacityProviders = ()
     placement: PlacementSpec = PlacementSpec()
 

@@ -1,0 +1,121 @@
+"""What a rule of the table is, and what rules have in common.
+
+A rule is data: an id, the source of the fact, a message, a remedy, and a check that yields every
+place that breaks it together with the values that complete the message and the remedy.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from ecs_dynamo.config.yaml_lines import FieldPath
+
+CONTAINERS: Final = "containerDefinitions"
+NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,255}")
+"""Names of families, containers and volumes (API reference)."""
+
+API: Final = "ECS API reference, "
+GUIDE: Final = "ECS developer guide, "
+ANSWER: Final = "RegisterTaskDefinition's answer: "
+"""Introduces the words with which ECS itself rejects such a task definition."""
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """A task definition under check. ``fargate``: ECS validates it for Fargate, or it runs there.
+
+    It is well-typed (`ecs_shape.conform`), but for the rules of structure, which take anything.
+    """
+
+    template: Mapping[str, Any]
+    fargate: bool = False
+
+    @property
+    def mode(self) -> str:
+        """The network mode; ECS's default on Linux is bridge."""
+        return str(self.template.get("networkMode") or "bridge")
+
+    def containers(self) -> Iterator[tuple[FieldPath, Mapping[str, Any]]]:
+        """Each container with its path."""
+        found = self.template.get(CONTAINERS)
+        for index, container in enumerate(found if isinstance(found, list) else ()):
+            if isinstance(container, dict):
+                yield (CONTAINERS, index), container
+
+    def entries(self, key: str) -> Iterator[tuple[FieldPath, Mapping[str, Any], Mapping[str, Any]]]:
+        """Path, entry and container of each item in the containers' list ``key``."""
+        for path, container in self.containers():
+            items = container.get(key)
+            for index, entry in enumerate(items if isinstance(items, list) else ()):
+                if isinstance(entry, dict):
+                    yield (*path, key, index), entry, container
+
+    def names(self) -> list[str]:
+        """The names of the containers, in order."""
+        return [str(container.get("name", "")) for _, container in self.containers()]
+
+
+Broken = Iterator[tuple[FieldPath, dict[str, Any]]]
+"""Paths in the task definition, and the values for the rule's message and remedy."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One fact that ECS enforces. ``message`` and ``remedy`` are format strings."""
+
+    id: str
+    source: str
+    message: str
+    remedy: str
+    check: Callable[[Content], Broken]
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """A rule that a task definition breaks, and where."""
+
+    rule: Rule
+    path: FieldPath
+    message: str
+    remedy: str
+
+
+def violations(rules: tuple[Rule, ...], content: Content) -> Iterator[Violation]:
+    """Everything in ``content`` that breaks one of ``rules``."""
+    for rule in rules:
+        for path, values in rule.check(content):
+            yield Violation(rule, path, rule.message.format(**values), rule.remedy.format(**values))
+
+
+def shown(value: object) -> str:
+    """A value as a message repeats it: bounded in length."""
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def within(*keys: str, least: int, most: int | None = None) -> Callable[[Content], Broken]:
+    """A check that the number at ``keys`` of each container is in a range."""
+
+    def check(content: Content) -> Broken:
+        for path, container in content.containers():
+            value: Any = container
+            for key in keys:
+                value = value.get(key) if isinstance(value, Mapping) else None
+            if isinstance(value, int) and (value < least or (most is not None and value > most)):
+                yield (*path, *keys), {"found": shown(value), "least": least, "most": most}
+
+    return check
+
+
+def numeric(id_: str, source: str, *keys: str, least: int, most: int, unit: str = "") -> Rule:
+    """The rule that the number at ``keys`` of each container is from ``least`` to ``most``."""
+    return Rule(
+        id_,
+        API + source,
+        f"ECS takes a {keys[-1]} of {{least}} to {{most}}{unit}, found {{found}}",
+        f"write {least} to {most}",
+        within(*keys, least=least, most=most),
+    )

@@ -1,0 +1,232 @@
+"""Rules of logs, limits and what a container asks of the kernel."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from ecs_dynamo.config.ecs_rules.base import ANSWER, API, Broken, Content, Rule, shown
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+CAPABILITIES: Final = _words(
+    "ALL AUDIT_CONTROL AUDIT_WRITE BLOCK_SUSPEND CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID "
+    "IPC_LOCK IPC_OWNER KILL LEASE LINUX_IMMUTABLE MAC_ADMIN MAC_OVERRIDE MKNOD NET_ADMIN "
+    "NET_BIND_SERVICE NET_BROADCAST NET_RAW SETFCAP SETGID SETPCAP SETUID SYS_ADMIN SYS_BOOT "
+    "SYS_CHROOT SYS_MODULE SYS_NICE SYS_PACCT SYS_PTRACE SYS_RAWIO SYS_RESOURCE SYS_TIME "
+    "SYS_TTY_CONFIG SYSLOG WAKE_ALARM"
+)
+_MOUNT_OPTIONS: Final = _words(
+    "defaults ro rw suid nosuid dev nodev exec noexec sync async dirsync remount mand nomand atime "
+    "noatime diratime nodiratime bind rbind unbindable runbindable private rprivate shared rshared "
+    "slave rslave relatime norelatime strictatime nostrictatime mode uid gid nr_inodes nr_blocks "
+    "mpol"
+)
+_IPC_CONTROLS: Final = _words(
+    "kernel.msgmax kernel.msgmnb kernel.msgmni kernel.sem kernel.shmall kernel.shmmax "
+    "kernel.shmmni kernel.shm_rmid_forced"
+)
+
+
+def _log(container: Mapping[str, Any]) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = container.get("logConfiguration") or {}
+    return found
+
+
+def _awslogs_options(content: Content) -> Broken:
+    for path, container in content.containers():
+        log = _log(container)
+        if log.get("logDriver") != "awslogs":
+            continue
+        missing = [
+            key
+            for key in ("awslogs-group", "awslogs-region")
+            if not (log.get("options") or {}).get(key)
+        ]
+        if missing:
+            yield (*path, "logConfiguration"), {"missing": " and ".join(missing)}
+
+
+def _no_router(content: Content) -> Broken:
+    routers = [c for _, c in content.containers() if c.get("firelensConfiguration")]
+    for path, container in content.containers() if not routers else ():
+        if _log(container).get("logDriver") == "awsfirelens":
+            yield (*path, "logConfiguration", "logDriver"), {}
+
+
+def _many_routers(content: Content) -> Broken:
+    routers = [path for path, c in content.containers() if c.get("firelensConfiguration")]
+    for path in routers[1:]:
+        yield (*path, "firelensConfiguration"), {}
+
+
+def _ulimits(content: Content) -> Broken:
+    for path, limit, _ in content.entries("ulimits"):
+        soft, hard = limit["softLimit"], limit["hardLimit"]
+        # -1 stands for no limit.
+        if hard != -1 and (soft > hard or soft == -1):
+            yield (*path, "softLimit"), {"name": limit["name"], "found": soft, "hard": hard}
+
+
+def _linux(content: Content) -> Any:
+    for path, container in content.containers():
+        linux = container.get("linuxParameters")
+        if linux:
+            yield (*path, "linuxParameters"), linux
+
+
+def _capabilities(content: Content) -> Broken:
+    for path, linux in _linux(content):
+        for key in ("add", "drop"):
+            words = (linux.get("capabilities") or {}).get(key, ())
+            for index, word in enumerate(words):
+                if word not in CAPABILITIES:
+                    yield (*path, "capabilities", key, index), {"found": shown(word)}
+
+
+def _tmpfs(content: Content) -> Broken:
+    for path, linux in _linux(content):
+        for index, one in enumerate(linux.get("tmpfs", ())):
+            where = (*path, "tmpfs", index)
+            if not one["containerPath"].startswith("/"):
+                yield (*where, "containerPath"), {"found": shown(one["containerPath"])}
+            if one["size"] < 1:
+                yield (*where, "size"), {"found": f"size {one['size']}"}
+            for word in one.get("mountOptions", ()):
+                if word.partition("=")[0] not in _MOUNT_OPTIONS:
+                    yield (*where, "mountOptions"), {"found": shown(word)}
+
+
+def _memory_options(content: Content) -> Broken:
+    for path, linux in _linux(content):
+        for key, least in (("sharedMemorySize", 1), ("maxSwap", 0)):
+            value = linux.get(key)
+            if value is not None and value < least:
+                yield (*path, key), {"key": key, "least": least, "found": value}
+
+
+def _devices(content: Content) -> Broken:
+    for path, linux in _linux(content):
+        for index, device in enumerate(linux.get("devices", ())):
+            if not device["hostPath"]:
+                yield (*path, "devices", index, "hostPath"), {}
+
+
+def _system_controls(content: Content) -> Broken:
+    for path, control, _ in content.entries("systemControls"):
+        name = str(control.get("namespace") or "")
+        ipc = name in _IPC_CONTROLS or name.startswith("fs.mqueue.")
+        if not ipc and not name.startswith("net."):
+            yield path, {"found": shown(name)}
+
+
+def _ipc_controls(content: Content) -> Broken:
+    if content.template.get("ipcMode") != "host":
+        return
+    for path, control, _ in content.entries("systemControls"):
+        name = str(control.get("namespace") or "")
+        if name in _IPC_CONTROLS or name.startswith("fs.mqueue."):
+            yield path, {"found": name}
+
+
+def _credential_specs(content: Content) -> Broken:
+    for path, container in content.containers():
+        if len(container.get("credentialSpecs", ())) > 1:
+            yield (*path, "credentialSpecs"), {"found": len(container["credentialSpecs"])}
+
+
+def _accelerators(content: Content) -> Broken:
+    if content.template.get("inferenceAccelerators"):
+        yield ("inferenceAccelerators",), {}
+
+
+RULES: Final = (
+    Rule(
+        "awslogs-options",
+        ANSWER + "Log driver awslogs requires options: awslogs-region, awslogs-group",
+        "the log driver awslogs needs the options {missing}",
+        "add them under options",
+        _awslogs_options,
+    ),
+    Rule(
+        "firelens-router",
+        API + "FirelensConfiguration",
+        "the log driver awsfirelens needs a container with firelensConfiguration in the task",
+        "add the log router, or use another log driver",
+        _no_router,
+    ),
+    Rule(
+        "firelens-one-router",
+        API + "FirelensConfiguration",
+        "a task has one log router, and this is a second one",
+        "remove firelensConfiguration from one of them",
+        _many_routers,
+    ),
+    Rule(
+        "ulimit",
+        ANSWER + "Soft limit exceeds hard limit for ulimit ...",
+        "the soft limit {found} of {name} is above its hard limit {hard}",
+        "lower softLimit, or raise hardLimit",
+        _ulimits,
+    ),
+    Rule(
+        "capability",
+        API + "KernelCapabilities",
+        "ECS knows no Linux capability {found}",
+        "write one such as IPC_LOCK or SYS_PTRACE, without CAP_",
+        _capabilities,
+    ),
+    Rule(
+        "tmpfs",
+        API + "Tmpfs",
+        "a tmpfs has an absolute containerPath, a size of 1 MiB or more, and known mountOptions; "
+        "found {found}",
+        "correct it",
+        _tmpfs,
+    ),
+    Rule(
+        "linux-memory",
+        API + "LinuxParameters",
+        "ECS takes a {key} of {least} MiB or more, found {found}",
+        "correct it, or remove {key}",
+        _memory_options,
+    ),
+    Rule(
+        "device-path",
+        API + "Device.hostPath",
+        "a device needs the path on its host",
+        "add hostPath",
+        _devices,
+    ),
+    Rule(
+        "system-control",
+        API + "SystemControl",
+        "ECS takes kernel parameters of the IPC and network namespaces, found {found}",
+        "write net.*, fs.mqueue.*, or one such as kernel.shmmax",
+        _system_controls,
+    ),
+    Rule(
+        "system-control-ipc",
+        API + "RegisterTaskDefinition.ipcMode",
+        "with ipcMode host the kernel parameter {found} cannot be set",
+        "remove it, or change ipcMode",
+        _ipc_controls,
+    ),
+    Rule(
+        "credential-specs",
+        API + "ContainerDefinition.credentialSpecs: the maximum number of ARNs is 1",
+        "{found} credentialSpecs are more than the one that ECS takes",
+        "keep one",
+        _credential_specs,
+    ),
+    Rule(
+        "inference-accelerators",
+        ANSWER + "Unsupported field 'inferenceAccelerators'",
+        "AWS has ended Elastic Inference, and ECS rejects inferenceAccelerators",
+        "remove it",
+        _accelerators,
+    ),
+)
