@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from ecs_dynamo.aws.names import to_names
+from ecs_dynamo.model.graph import LoadBalancer
 from ecs_dynamo.model.snapshot import (
     Container,
     ContainerInstance,
@@ -78,6 +79,11 @@ def to_service(raw: Json, cluster: str) -> Service:
         minimum_healthy_percent=limits.get("minimumHealthyPercent"),
         maximum_percent=limits.get("maximumPercent"),
         circuit_breaker=limits.get("deploymentCircuitBreaker", {}).get("enable", False),
+        breaker_rolls_back=limits.get("deploymentCircuitBreaker", {}).get("rollback"),
+        launch_type=raw.get("launchType"),
+        load_balancers=_load_balancers(raw.get("loadBalancers")),
+        managed_tags=raw.get("enableECSManagedTags"),
+        propagate_tags=raw.get("propagateTags"),
         subnets=tuple(network.get("subnets", ())),
         security_groups=tuple(network.get("securityGroups", ())),
         assign_public_ip=network.get("assignPublicIp") == "ENABLED",
@@ -95,6 +101,20 @@ def to_service(raw: Json, cluster: str) -> Service:
             for c in raw.get("placementConstraints") or ()
         ),
         names=to_names(raw),
+    )
+
+
+def _load_balancers(items: Iterable[Json] | None) -> tuple[LoadBalancer, ...] | None:
+    if items is None:
+        return None
+    return tuple(
+        LoadBalancer(
+            # A Classic Load Balancer has a name and no target group.
+            one.get("targetGroupArn") or one.get("loadBalancerName", ""),
+            one.get("containerName", ""),
+            one.get("containerPort", 0),
+        )
+        for one in items
     )
 
 

@@ -8,9 +8,9 @@ creating adopts only what carries the graph's tag, updating and deleting are the
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final
 
 import structlog
 
@@ -31,6 +31,7 @@ from ecs_dynamo.model.graph import (
     TAG_GRAPH,
     TAG_ROLLED_BACK,
     TAG_ROLLED_BACK_FOR,
+    LoadBalancer,
 )
 from ecs_dynamo.model.plan import (
     AnyAction,
@@ -47,6 +48,7 @@ from ecs_dynamo.model.plan import (
     RevisionRef,
     SetDesiredCapacity,
     SetInstancesState,
+    TagService,
     TerminateInstance,
     UpdateService,
 )
@@ -56,6 +58,8 @@ _log = structlog.get_logger(__name__)
 
 PROTECT_A_CALL = 10
 """Tasks in one UpdateTaskProtection (ECS API reference)."""
+_TASK_TAGS: Final = {"enableECSManagedTags": True, "propagateTags": "SERVICE"}
+"""The daemon's rights over tasks rest on the tags that they have from their service."""
 DELETE_A_CALL = 10
 """Revisions in one DeleteTaskDefinitions (ECS API reference)."""
 
@@ -84,6 +88,17 @@ def _network(network: NetworkSpec) -> dict[str, Any]:
             "assignPublicIp": "ENABLED" if network.assign_public_ip else "DISABLED",
         }
     }
+
+
+def _load_balancers(items: Iterable[LoadBalancer]) -> list[dict[str, Any]]:
+    return [
+        {
+            "targetGroupArn": one.target_group_arn,
+            "containerName": one.container,
+            "containerPort": one.port,
+        }
+        for one in items
+    ]
 
 
 def _limits(rollout: RolloutSpec) -> dict[str, Any]:
@@ -167,6 +182,8 @@ class Executor:
                 return await self._hold(action)
             case MarkService():
                 return await self._tag(action.cluster, action.service, {action.tag: action.value})
+            case TagService():
+                return await self._retag(action)
             case DrainInstance():
                 return await self._drain(action)
             case RetireRevisions():
@@ -238,8 +255,7 @@ class Executor:
             "clientToken": token,
             "deploymentConfiguration": _limits(action.rollout),
             "tags": _tags(action.tags),
-            "enableECSManagedTags": True,
-            "propagateTags": "SERVICE",
+            **_TASK_TAGS,
         }
         if action.network is not None:
             request["networkConfiguration"] = _network(action.network)
@@ -249,15 +265,8 @@ class Executor:
             request["launchType"] = action.launch_type.value
         request |= placement_request(action.strategy or None, action.constraints or None)
         request |= names_request(action.names)
-        if action.target_group_arn and action.container_port:
-            name, port = action.container_port
-            request["loadBalancers"] = [
-                {
-                    "targetGroupArn": action.target_group_arn,
-                    "containerName": name,
-                    "containerPort": port,
-                }
-            ]
+        if action.load_balancers:
+            request["loadBalancers"] = _load_balancers(action.load_balancers)
         try:
             await self._aws.call("ecs", "CreateService", **request)
         except AwsError as error:
@@ -296,6 +305,10 @@ class Executor:
             request["forceNewDeployment"] = True
         request |= placement_request(action.strategy, action.constraints)
         request |= names_request(action.names)
+        if action.load_balancers is not None:
+            request["loadBalancers"] = _load_balancers(action.load_balancers)
+        if action.propagate_tags:
+            request |= _TASK_TAGS
         await self._aws.call("ecs", "UpdateService", **request)
         return True
 
@@ -327,6 +340,28 @@ class Executor:
         await self._aws.call(
             "ecs", "TagResource", resourceArn=found["serviceArn"], tags=_tags(tags)
         )
+        return True
+
+    async def _retag(self, action: TagService) -> bool:
+        """The revision tells which tags were declared once: it gets a new tag before the service
+        does, and loses an old one after it, so that dying in between forgets none."""
+        found = await self._owned(action.cluster, action.service)
+        if found is None:
+            raise AwsError("TagResource", "ServiceNotFound", action.service)
+        service: str = found["serviceArn"]
+        both = [arn for arn in (action.revision, service) if arn is not None]
+        if action.add:
+            for arn in both:
+                await self._aws.call("ecs", "TagResource", resourceArn=arn, tags=_tags(action.add))
+        if action.remove:
+            for arn in reversed(both):
+                await self._aws.call(
+                    "ecs", "UntagResource", resourceArn=arn, tagKeys=list(action.remove)
+                )
+        known = self._cache.get(action.revision) if action.revision is not None else None
+        if known is not None:
+            kept = {k: v for k, v in known.tags.items() if k not in action.remove}
+            self._cache.put(replace(known, tags={**kept, **action.add}))
         return True
 
     async def _retire(self, action: RetireRevisions) -> bool:

@@ -166,6 +166,7 @@ def _component(
         rollout=component.rollout,
         scaling=component.scaling,
         target_group_arn=component.target_group_arn,
+        frontend_port=spec.runtime.frontend_port,
         capacity_providers=component.capacity_providers,
         placement=component.placement,
         names=client_names(spec),

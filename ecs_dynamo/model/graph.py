@@ -63,6 +63,15 @@ class NetworkMode(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class LoadBalancer:
+    """A target group, and the container and port that it sends requests to."""
+
+    target_group_arn: str
+    container: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
 class Component:
     """A component of the graph: one ECS service.
 
@@ -83,6 +92,8 @@ class Component:
     rollout: RolloutSpec
     scaling: ScalingSpec | None = None
     target_group_arn: str | None = None
+    frontend_port: int = 8000
+    """Port that ``target_group_arn`` sends requests to."""
     capacity_providers: tuple[CapacityProviderItem, ...] = ()
     placement: PlacementSpec = field(default_factory=PlacementSpec)
     member: int | None = None

@@ -17,7 +17,7 @@ from ecs_dynamo.model.capacity_spec import (
     PlacementConstraintSpec,
     PlacementStrategySpec,
 )
-from ecs_dynamo.model.graph import JsonObject
+from ecs_dynamo.model.graph import JsonObject, LoadBalancer
 from ecs_dynamo.model.names import ServiceNames
 from ecs_dynamo.model.scaling import ScalingState
 from ecs_dynamo.model.spec import LaunchType, NetworkSpec, RolloutSpec
@@ -66,9 +66,7 @@ class CreateService(Action):
     strategy: tuple[PlacementStrategySpec, ...] = ()
     constraints: tuple[PlacementConstraintSpec, ...] = ()
     names: ServiceNames = field(default_factory=ServiceNames)
-    target_group_arn: str | None = None
-    container_port: tuple[str, int] | None = None
-    """(container name, port) behind ``target_group_arn``."""
+    load_balancers: tuple[LoadBalancer, ...] = ()
     tags: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -90,6 +88,10 @@ class UpdateService(Action):
     constraints: tuple[PlacementConstraintSpec, ...] | None = None
     names: ServiceNames = field(default_factory=ServiceNames)
     """Each of them begins a new deployment."""
+    load_balancers: tuple[LoadBalancer, ...] | None = None
+    """Begins a new deployment; empty detaches all target groups."""
+    propagate_tags: bool = False
+    """Let the tasks that start from now on have the service's tags."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,6 +135,20 @@ class MarkService(Action):
     service: str
     tag: str
     value: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TagService(Action):
+    """Bring the user's tags of a service, and of the revision that it runs, to what is declared.
+
+    ``revision`` is its ARN; None where its tags are not to be changed.
+    """
+
+    cluster: str
+    service: str
+    revision: str | None
+    add: Mapping[str, str]
+    remove: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -214,6 +230,7 @@ AnyAction = (
     | DeleteService
     | HoldService
     | MarkService
+    | TagService
     | RetireRevisions
     | DrainInstance
     | SetDesiredCapacity

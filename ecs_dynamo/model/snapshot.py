@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar, Union
 
 from ecs_dynamo.model.capacity import AutoScalingGroup, CapacityProvider
-from ecs_dynamo.model.graph import TAG_FINGERPRINT, TAG_GRAPH, JsonObject, Role
+from ecs_dynamo.model.graph import TAG_FINGERPRINT, TAG_GRAPH, JsonObject, LoadBalancer, Role
 from ecs_dynamo.model.names import ServiceNames
 
 T = TypeVar("T")
@@ -127,6 +127,12 @@ class Service:
     minimum_healthy_percent: int | None = None
     maximum_percent: int | None = None
     circuit_breaker: bool = False
+    breaker_rolls_back: bool | None = None
+    """Whether the circuit breaker rolls back. None, here and below: ECS did not tell."""
+    launch_type: str | None = None
+    load_balancers: tuple[LoadBalancer, ...] | None = None
+    managed_tags: bool | None = None
+    propagate_tags: str | None = None
     subnets: tuple[str, ...] = ()
     security_groups: tuple[str, ...] = ()
     assign_public_ip: bool = False

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from ecs_dynamo.model.graph import Component, Graph
+from ecs_dynamo.model.graph import Graph
 from ecs_dynamo.model.names import ServiceNames
 from ecs_dynamo.model.plan import (
     AnyAction,
     CreateService,
     RegisterTaskDefinition,
+    TagService,
     UpdateService,
     Wait,
 )
@@ -17,6 +18,13 @@ from ecs_dynamo.model.snapshot import Service
 from ecs_dynamo.model.spec import RolloutSpec
 from ecs_dynamo.planning.names import names_missing
 from ecs_dynamo.planning.placement import Placing, providers_differ
+from ecs_dynamo.planning.service_settings import (
+    load_balancers,
+    load_balancers_differ,
+    same_limits,
+    tag_change,
+    tags_reach_tasks,
+)
 from ecs_dynamo.planning.wanted import (
     Wanted,
     existing_revision,
@@ -62,11 +70,6 @@ def create_service(draft: Draft, graph: Graph, wanted: Wanted, placing: Placing)
         return
     component = wanted.component
     _register(draft, graph, wanted)
-    target_port = (
-        (_frontend_container(component, graph.runtime.frontend_port), graph.runtime.frontend_port)
-        if component.target_group_arn
-        else None
-    )
     draft.actions.append(
         CreateService(
             component=component.name,
@@ -82,29 +85,11 @@ def create_service(draft: Draft, graph: Graph, wanted: Wanted, placing: Placing)
             strategy=placing.strategy or (),
             constraints=placing.constraints or (),
             names=component.names,
-            target_group_arn=component.target_group_arn,
-            container_port=target_port,
+            load_balancers=load_balancers(component),
             tags=ownership_tags(graph, component),
         )
     )
     draft.wait(component.name, f"service {component.service} is being created")
-
-
-def _frontend_container(component: Component, port: int) -> str:
-    containers = component.template.get("containerDefinitions", ())
-    for container in containers:
-        if any(m.get("containerPort") == port for m in container.get("portMappings", ())):
-            return str(container["name"])
-    return str(containers[0]["name"])
-
-
-def same_limits(service: Service, spec: RolloutSpec) -> bool:
-    """The service has these deployment limits."""
-    return (
-        service.minimum_healthy_percent == spec.minimum_healthy_percent
-        and service.maximum_percent == spec.maximum_percent
-        and service.circuit_breaker == spec.circuit_breaker
-    )
 
 
 def update_service(
@@ -126,18 +111,16 @@ def update_service(
     if limits is not None and same_limits(service, limits):
         limits = None
     reasons: list[str] = []
-    revision, providers, names = None, None, ServiceNames()
+    revision, providers, names, balancers = None, None, ServiceNames(), None
     if wanted.rolls and may_roll:
         revision = existing_revision(wanted)
         _register(draft, graph, wanted)
         if providers_differ(component, service):
             providers = component.capacity_providers
-            reasons.append("capacity providers differ")
         names = names_missing(component, service)
-        if names != ServiceNames():
-            reasons.append("the names of etcd and NATS differ")
-        if wanted.current is None or wanted.current.fingerprint != wanted.fingerprint:
-            reasons.append(why)
+        if load_balancers_differ(component, service):
+            balancers = load_balancers(component)
+        reasons.append(why)
     desired = wanted.desired if service.desired != wanted.desired else None
     if desired is not None:
         reasons.append(f"replicas {service.desired} -> {desired}")
@@ -151,21 +134,48 @@ def update_service(
     placing = placing.missing_in(service)
     if placing != Placing():
         reasons.append("placement differs (for replicas placed from now on)")
-    if not reasons:
+    propagates = tags_reach_tasks(service)
+    if not propagates:
+        reasons.append("tasks do not get the service's tags")
+    if reasons:
+        draft.actions.append(
+            UpdateService(
+                component=component.name,
+                reason="; ".join(reasons),
+                cluster=component.cluster,
+                service=component.service,
+                revision=revision,
+                desired=desired,
+                rollout=limits,
+                network=network,
+                capacity_providers=providers,
+                strategy=placing.strategy,
+                constraints=placing.constraints,
+                names=names,
+                load_balancers=balancers,
+                propagate_tags=not propagates,
+            )
+        )
+    _retag(draft, graph, wanted, service)
+
+
+def _retag(draft: Draft, graph: Graph, wanted: Wanted, service: Service) -> None:
+    """Bring the user's tags to what is declared; running tasks keep theirs."""
+    known = wanted.seen.revisions.values()
+    change = tag_change(graph.tags, service, wanted.current, known)
+    if change is None:
         return
+    words = [f"{key} = {value!r}" for key, value in sorted(change.add.items())]
+    words += [f"without {key}" for key in change.remove]
+    current = wanted.current
     draft.actions.append(
-        UpdateService(
-            component=component.name,
-            reason="; ".join(reasons),
-            cluster=component.cluster,
-            service=component.service,
-            revision=revision,
-            desired=desired,
-            rollout=limits,
-            network=network,
-            capacity_providers=providers,
-            strategy=placing.strategy,
-            constraints=placing.constraints,
-            names=names,
+        TagService(
+            component=wanted.component.name,
+            reason=f"tags differ: {', '.join(words)}",
+            cluster=wanted.component.cluster,
+            service=service.name,
+            revision=current.arn if current is not None and current.fingerprint else None,
+            add=change.add,
+            remove=change.remove,
         )
     )

@@ -61,7 +61,7 @@ def plan_dependants(draft: Draft, scene: Scene) -> tuple[str, ...]:
             elif complete:
                 draft.wait(name, f"waiting for {', '.join(unsettled)} to settle")
             continue
-        why = "task definition changed"
+        why = one.why_it_rolls
         if moved:
             why = f"endpoints moved to {endpoints.etcd} {endpoints.nats or ''}".rstrip()
         elif one.former is not None:

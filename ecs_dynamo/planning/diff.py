@@ -20,6 +20,7 @@ from ecs_dynamo.model.plan import (
     RetireRevisions,
     SetDesiredCapacity,
     SetInstancesState,
+    TagService,
     TerminateInstance,
     UpdateService,
 )
@@ -75,6 +76,8 @@ def describe_action(action: AnyAction) -> str:
             what = f"hold service {action.service}"
         case MarkService():
             what = f"mark service {action.service}: {action.tag.rpartition(':')[2]} {action.value}"
+        case TagService():
+            what = f"tag service {action.service}"
         case DrainInstance():
             what = f"drain container instance {action.instance.rpartition('/')[2]}"
         case RetireRevisions():

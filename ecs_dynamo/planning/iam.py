@@ -108,8 +108,15 @@ def daemon_policy(
         ),
         statement(
             "ChangeOwnServices",
-            ["ecs:UpdateService", "ecs:DeleteService", "ecs:TagResource"],
+            ["ecs:UpdateService", "ecs:DeleteService"],
             services,
+            StringEquals=mine,
+        ),
+        statement(
+            # Declared tags are on services and revisions alike.
+            "ChangeOwnTags",
+            ["ecs:TagResource", "ecs:UntagResource"],
+            [*services, *definitions],
             StringEquals=mine,
         ),
         statement(

@@ -60,7 +60,7 @@ def plan_infrastructure(draft: Draft, scene: Scene) -> None:
             scene.graph,
             one,
             may_roll,
-            "task definition changed" if one.former is None else scene.reasons[name],
+            one.why_it_rolls if one.former is None else scene.reasons[name],
             limits.force if limits.change else None,
             scene.placing(one),
         )

@@ -1,27 +1,32 @@
 """The deployment limits that a service should have now.
 
 They are set when a rollout begins and left alone while ECS replaces tasks, so that they do not flap
-as slots come and go, but for two steps that each happen once: a canary is promoted, and a surge
-that finds no GPU slot any more gives way to replacing one at a time.
+as slots come and go, but for three steps that each happen once: a canary is promoted, a surge that
+finds no GPU slot any more gives way to replacing one at a time, and limits that someone else set
+meanwhile are restored.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ecs_dynamo.model.snapshot import Snapshot
+from ecs_dynamo.model.snapshot import Service, Snapshot
 from ecs_dynamo.model.spec import RolloutSpec
 from ecs_dynamo.planning.canary import Canary, begins_with_canary, one_more
 from ecs_dynamo.planning.capacity import free_gpus, one_at_a_time, surge_fits
-from ecs_dynamo.planning.changes import same_limits
 from ecs_dynamo.planning.drain import is_protected
 from ecs_dynamo.planning.leaving import leaving_limits
 from ecs_dynamo.planning.reasons import lacks_place
+from ecs_dynamo.planning.service_settings import same_limits
 from ecs_dynamo.planning.wanted import Wanted
 
 PATIENCE_SECONDS = 120.0
 """For so long a surge whose old side is kept waits for a place: what rolls beside it, and is not
 kept, gives back as many slots as it takes."""
+
+
+MAX_COUNT = 100
+"""Percentages of one replica among more than these differ from each other by rounding alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +65,29 @@ def _of_service(wanted: Wanted) -> Limits:
     )
 
 
+def _is_ours(wanted: Wanted, service: Service, snapshot: Snapshot) -> bool:
+    """Whether the limits are among those that this module sets for a rollout, for any count.
+
+    The count may have changed since the rollout began, so those of other counts are taken too,
+    as long as ECS can still replace a task with them.
+    """
+    spec = wanted.component.rollout
+    least, most = service.minimum_healthy_percent, service.maximum_percent
+    if least is None or most is None:
+        return True  # Not told: nothing to compare with.
+    counts = range(1, max(wanted.desired, service.desired, MAX_COUNT) + 1)
+    candidates = [spec, *(one_at_a_time(spec, n) for n in counts)]
+    if spec.canary is not None:
+        candidates += [one_more(spec, n) for n in counts]
+    if (leaving := leaving_limits(wanted, snapshot)) is not None:
+        candidates.append(leaving)
+    if not any(same_limits(service, one) for one in candidates):
+        return False
+    desired = service.desired
+    frees, adds = -(-desired * least // 100) < desired, desired * most // 100 > desired
+    return frees or adds or desired == 0 or same_limits(service, spec)
+
+
 def _stuck(wanted: Wanted, snapshot: Snapshot) -> bool:
     """The surge finds no place, and none is to be expected."""
     service, primary, now = wanted.service, wanted.primary, snapshot.observed_at
@@ -87,6 +115,8 @@ def limits_now(
         return found
     if not wanted.rolling:
         return Limits(leaving_limits(wanted, snapshot) or spec, True)
+    if not _is_ours(wanted, service, snapshot):
+        return _fitting(wanted, snapshot)  # Set by someone else, who may have stopped the rollout.
     own = _of_service(wanted)
     if canary is not None and not canary.baking and canary.mark is not None:
         return _fitting(wanted, snapshot)

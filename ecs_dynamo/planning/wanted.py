@@ -26,9 +26,8 @@ from ecs_dynamo.model.snapshot import (
     Unknown,
 )
 from ecs_dynamo.model.spec import NetworkSpec
-from ecs_dynamo.planning.names import names_differ
-from ecs_dynamo.planning.placement import providers_differ
 from ecs_dynamo.planning.seen import known_service, known_tasks
+from ecs_dynamo.planning.service_settings import rejected_difference, rollout_differences
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +70,7 @@ class Wanted:
 
     @property
     def rolls(self) -> bool:
-        """The service exists and must get another revision, other capacity providers or names."""
+        """The service exists, and its revision or what else needs a new deployment differs."""
         return (
             self.service is not None
             and self.fingerprint is not None
@@ -79,10 +78,17 @@ class Wanted:
             and (
                 self.current.fingerprint != self.fingerprint
                 # ECS changes it by a new deployment alone.
-                or providers_differ(self.component, self.service)
-                or names_differ(self.component, self.service)
+                or bool(rollout_differences(self.component, self.service))
             )
         )
+
+    @property
+    def why_it_rolls(self) -> str:
+        """What of the service differs that a new deployment changes, for people."""
+        others = rollout_differences(self.component, self.service) if self.service else ()
+        changed = self.current is None or self.current.fingerprint != self.fingerprint
+        words = ["task definition changed"] if changed or not others else []
+        return "; ".join((*others, *words))
 
     @property
     def good(self) -> int | None:
@@ -244,4 +250,4 @@ def obstacle(graph: Graph, component: Component, snapshot: Snapshot) -> tuple[st
         return "ServiceDraining", f"service {service.name} is still draining"
     if service.task_definition_arn not in seen.revisions:
         return "NotObserved", f"{service.task_definition_arn} could not be read"
-    return None
+    return rejected_difference(component, service)

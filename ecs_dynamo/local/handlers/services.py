@@ -39,6 +39,18 @@ def _check_limits(configuration: Json) -> None:
         )
 
 
+def _check_load_balancers(definition: TaskDefinition, request: Json) -> None:
+    """A load balancer names a container of the task definition and a port that it maps."""
+    containers = {c["name"]: c for c in definition.content.get("containerDefinitions", ())}
+    for one in request.get("loadBalancers") or ():
+        name, port = one.get("containerName"), one.get("containerPort")
+        if name not in containers:
+            raise invalid(f"The container {name} does not exist in the task definition.")
+        ports = {m.get("containerPort") for m in containers[name].get("portMappings", ())}
+        if port not in ports:
+            raise invalid(f"The container {name} did not have a container port {port} defined.")
+
+
 def _live(context: Context, request: Json) -> tuple[Cluster, Service]:
     cluster = context.state.cluster(request.get("cluster"))
     service = context.state.service(cluster, request["service"])
@@ -114,6 +126,7 @@ def create_service(context: Context, request: Json) -> Json:
     check_network(definition, launch_type, request.get("networkConfiguration"))
     check_names(state, context.cloud_map, definition, {**request, "cluster": cluster.name})
     _check_limits(request.get("deploymentConfiguration", {}))
+    _check_load_balancers(definition, request)
     desired = request.get("desiredCount", 0)
     if desired < 0:
         raise invalid("desiredCount can not be negative.")
@@ -188,6 +201,10 @@ def update_service(context: Context, request: Json) -> Json:
     check_names(state, context.cloud_map, definition, asked)
     moved = network != service.request.get("networkConfiguration")
     moved = moved or names_change(service, request)
+    # "This parameter triggers a new service deployment" (UpdateService, loadBalancers).
+    balancers = service.request.get("loadBalancers", [])
+    moved = moved or request.get("loadBalancers", balancers) != balancers
+    _check_load_balancers(definition, asked)
     for key in _UPDATABLE:
         if key in request:
             service.request[key] = request[key]

@@ -7,6 +7,7 @@ their etcd is gone.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from ecs_dynamo.model.capacity_spec import PlacementConstraintSpec, PlacementStrategySpec
@@ -17,6 +18,7 @@ from ecs_dynamo.model.graph import (
     Component,
     Graph,
     JsonObject,
+    LoadBalancer,
     Role,
 )
 from ecs_dynamo.model.names import ServiceNames
@@ -33,6 +35,7 @@ from ecs_dynamo.model.plan import (
     RevisionRef,
     SetDesiredCapacity,
     SetInstancesState,
+    TagService,
     TerminateInstance,
     UpdateService,
 )
@@ -93,6 +96,7 @@ class SimService:
     strategy: tuple[PlacementStrategySpec, ...] = ()
     constraints: tuple[PlacementConstraintSpec, ...] = ()
     names: ServiceNames = field(default_factory=ServiceNames)
+    load_balancers: tuple[LoadBalancer, ...] = ()
     tasks: list[SimTask] = field(default_factory=list)
     previous: str | None = None
     failures: int = 0
@@ -158,6 +162,13 @@ class SimulatedEcs:
             case MarkService():
                 service = self.services[action.service]
                 service.tags = {**service.tags, action.tag: action.value}
+            case TagService():
+                service = self.services[action.service]
+                service.tags = self._retagged(service.tags, action)
+                if action.revision is not None:
+                    known = self.revisions[action.revision]
+                    tags = self._retagged(known.tags, action)
+                    self.revisions[action.revision] = replace(known, tags=tags)
             case DrainInstance():
                 self.drained.add(int(action.instance.rpartition("/")[2]))
             case RetireRevisions():
@@ -166,6 +177,10 @@ class SimulatedEcs:
                 self.services.pop(action.service, None)
             case SetDesiredCapacity() | SetInstancesState() | TerminateInstance():
                 raise AssertionError("no graph here declares an Auto Scaling group")
+
+    @staticmethod
+    def _retagged(tags: Mapping[str, str], action: TagService) -> dict[str, str]:
+        return {k: v for k, v in tags.items() if k not in action.remove} | dict(action.add)
 
     def _register(self, action: RegisterTaskDefinition) -> None:
         same = [r for r in self.revisions.values() if r.family == action.family]
@@ -213,6 +228,7 @@ class SimulatedEcs:
             strategy=action.strategy,
             constraints=action.constraints,
             names=action.names,
+            load_balancers=action.load_balancers,
         )
 
     def _update(self, action: UpdateService) -> None:
@@ -236,6 +252,8 @@ class SimulatedEcs:
             service.strategy = action.strategy
         if action.constraints is not None:
             service.constraints = action.constraints
+        if action.load_balancers is not None:
+            service.load_balancers = action.load_balancers
         service.names = ServiceNames(
             action.names.registry or service.names.registry,
             action.names.connect or service.names.connect,
@@ -447,6 +465,7 @@ class SimulatedEcs:
             placement_strategy=tuple((p.type, p.field or "") for p in sim.strategy),
             placement_constraints=tuple((c.type, c.expression or "") for c in sim.constraints),
             names=sim.names,
+            load_balancers=sim.load_balancers,
         )
 
     def snapshot(self) -> Snapshot:

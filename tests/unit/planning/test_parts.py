@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ecs_dynamo.model.graph import TAG_ROLLED_BACK, Component, Graph, Role
+from ecs_dynamo.model.graph import TAG_ROLLED_BACK, Component, Graph, LoadBalancer, Role
 from ecs_dynamo.model.plan import (
     ConditionType,
     CreateService,
@@ -389,8 +389,7 @@ def test_another_network_is_set_and_a_target_group_is_created() -> None:
         fresh = replace(wanted, components=(wanted.components[0], one))
         found = SimulatedEcs(fresh)
         first = converge_until_create(found, fresh, "frontend")
-        assert first.target_group_arn == "arn:tg"
-        assert first.container_port == ("frontend", 8000)
+        assert first.load_balancers == (LoadBalancer("arn:tg", "frontend", 8000),)
         assert [c.type for c in first.constraints] == ["distinctInstance"]
 
 

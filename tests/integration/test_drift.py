@@ -1,0 +1,97 @@
+"""What the graph file declares later, or someone changes by hand, reaches services that exist."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.integration.stack import Stack
+
+GROUP = "arn:aws:elasticloadbalancing:us-east-1:123456789012:targetgroup/fe/0123456789abcdef"
+
+
+async def described(stack: Stack, name: str = "frontend") -> dict[str, Any]:
+    component = stack.graph.component(name)
+    answer = await stack.aws(
+        "DescribeServices",
+        cluster=component.cluster,
+        services=[component.service],
+        include=["TAGS"],
+    )
+    (found,) = answer["services"]
+    service: dict[str, Any] = found
+    return service
+
+
+def tags(service: dict[str, Any]) -> dict[str, str]:
+    found = {t["key"]: t["value"] for t in service["tags"]}
+    return {k: v for k, v in found.items() if not k.startswith("ecs-dynamo:")}
+
+
+def frontend(document: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = document["components"][0]
+    return found
+
+
+async def test_declarations_of_later_and_changes_by_hand_are_applied(stack: Stack) -> None:
+    short = {"drainSeconds": 2, "leaseSeconds": 3}
+    stack.edit(lambda d: d.update(tags={"team": "llm", "cost": "7"}, runtime=short))
+    await stack.converge()
+    component = stack.graph.component("frontend")
+    before = await described(stack)
+    assert tags(before) == {"team": "llm", "cost": "7"}
+
+    def attach(document: dict[str, Any]) -> None:
+        frontend(document)["targetGroupArn"] = GROUP
+        document["tags"] = {"team": "ml"}
+
+    stack.edit(attach)
+    code, out, _ = await stack.cli("plan", "-f", str(stack.graph_file))
+    assert code == 0
+    assert "target group differs" in out
+    assert "tags differ: team = 'ml', without cost" in out
+    await stack.converge()
+    attached = await described(stack)
+    expected = [{"targetGroupArn": GROUP, "containerName": "frontend", "containerPort": 8000}]
+    assert attached["loadBalancers"] == expected
+    assert attached["deployments"][0]["id"] != before["deployments"][0]["id"]
+    assert tags(attached) == {"team": "ml"}
+
+    # By hand, as a rollout begins: with one replica, nothing could ever be replaced.
+    await stack.aws(
+        "UpdateService",
+        cluster=component.cluster,
+        service=component.service,
+        deploymentConfiguration={"maximumPercent": 150, "minimumHealthyPercent": 50},
+        forceNewDeployment=True,
+        propagateTags="NONE",
+    )
+    await stack.converge()
+    restored = await described(stack)
+    assert restored["loadBalancers"] == expected
+    limits = restored["deploymentConfiguration"]
+    assert (limits["minimumHealthyPercent"], limits["maximumPercent"]) == (100, 200)
+    assert restored["propagateTags"] == "SERVICE"
+    await stack.chat()
+
+
+async def test_another_launch_type_is_refused_with_its_remedy(stack: Stack) -> None:
+    """Nothing starts: the infrastructure's service is compared before anything is created."""
+    await stack.aws("CreateCluster", clusterName="dynamo-fargate")
+    component = stack.graph.component("etcd-nats")
+    template = {k: v for k, v in component.template.items() if k != "requiresCompatibilities"}
+    await stack.aws("RegisterTaskDefinition", **template)
+    await stack.aws(
+        "CreateService",
+        cluster=component.cluster,
+        serviceName=component.service,
+        taskDefinition=component.family,
+        desiredCount=0,
+        launchType="EC2",
+        networkConfiguration={"awsvpcConfiguration": {"subnets": ["subnet-local"]}},
+        tags=[{"key": "ecs-dynamo:graph", "value": "local"}],
+    )
+    done = await stack.look()
+    (wait,) = [w for w in done.plan.waits if w.component == "etcd-nats"]
+    assert "has launch type EC2, FARGATE is declared" in wait.reason
+    assert "declare launchType EC2" in wait.reason
+    assert not [a for a in done.plan.actions if a.component == "etcd-nats"]

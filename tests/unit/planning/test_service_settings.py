@@ -1,0 +1,355 @@
+"""Every member that CreateService is sent is compared in each pass, and changed or refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any, cast
+
+import pytest
+
+from ecs_dynamo.aws.client import Aws
+from ecs_dynamo.aws.convert import to_service
+from ecs_dynamo.aws.execute import Executor
+from ecs_dynamo.aws.observe import RevisionCache
+from ecs_dynamo.model.capacity_spec import (
+    CapacityProviderItem,
+    PlacementConstraintSpec,
+    PlacementStrategySpec,
+)
+from ecs_dynamo.model.graph import Graph, LoadBalancer, Role
+from ecs_dynamo.model.names import Published, ServiceConnect, ServiceNames
+from ecs_dynamo.model.plan import (
+    ChangeMembership,
+    ConditionType,
+    CreateService,
+    Endpoints,
+    Memory,
+    Plan,
+    RegisterTaskDefinition,
+    RevisionRef,
+    TagService,
+    UpdateService,
+)
+from ecs_dynamo.model.snapshot import Deployment, Service, Snapshot
+from ecs_dynamo.model.spec import LaunchType, NetworkSpec, RolloutSpec
+from ecs_dynamo.planning import plan
+from ecs_dynamo.planning.service_settings import TREATMENTS, Treatment
+from tests.unit.planning.graphs import component, graph, template
+from tests.unit.planning.simulated_ecs import SimulatedEcs
+from tests.unit.planning.test_parts import converged
+from tests.unit.planning.test_plan_properties import run_pass
+
+TARGET = LoadBalancer("arn:tg", "frontend", 8000)
+
+
+def declared(**changes: Any) -> Graph:
+    """A graph whose frontend is behind a target group, with tags and names."""
+    content = template("frontend", "awsvpc")
+    content["containerDefinitions"][0]["portMappings"] = [{"containerPort": 8000}]
+    front = component("frontend", Role.FRONTEND, template=content, target_group_arn="arn:tg")
+    base = graph()
+    parts = tuple(replace(front, **changes) if c.name == "frontend" else c for c in base.components)
+    return replace(base, components=parts, tags={"team": "llm"})
+
+
+def planned(
+    wanted: Graph, ecs: SimulatedEcs, memory: Memory, change: Callable[[Service], Service]
+) -> Plan:
+    """The plan where the frontend's service is otherwise than the simulated one."""
+    return plan(wanted, changed(ecs.snapshot(), change), memory, ecs.now)
+
+
+def changed(seen: Snapshot, change: Callable[[Service], Service]) -> Snapshot:
+    part = seen.components["frontend"]
+    assert isinstance(part.service, Service)
+    other = replace(part, service=change(part.service))
+    return replace(seen, components={**seen.components, "frontend": other})
+
+
+def updates(made: Plan) -> list[UpdateService]:
+    return [a for a in made.actions if isinstance(a, UpdateService) and a.component == "frontend"]
+
+
+Check = Callable[[Plan], bool]
+ATTRIBUTES: Mapping[str, tuple[Mapping[str, Any], Check]] = {
+    "desiredCount": ({"desired": 7}, lambda p: updates(p)[0].desired == 1),
+    "launchType": (
+        {"launch_type": "FARGATE"},
+        lambda p: (
+            not updates(p)
+            and any(
+                c.type is ConditionType.DEGRADED
+                and c.reason == "LaunchTypeFixed"
+                and c.status
+                and "declare launchType FARGATE" in c.message
+                for c in p.conditions
+            )
+        ),
+    ),
+    "capacityProviderStrategy": (
+        {"capacity_providers": (("gpu", 1, 0),)},
+        lambda p: updates(p)[0].capacity_providers == () and updates(p)[0].revision is not None,
+    ),
+    "deploymentConfiguration": (
+        {"maximum_percent": 150},
+        lambda p: updates(p)[0].rollout == RolloutSpec(),
+    ),
+    "networkConfiguration": (
+        {"subnets": ("subnet-x",)},
+        lambda p: updates(p)[0].network is not None,
+    ),
+    "placementConstraints": (
+        {"placement_constraints": (("distinctInstance", ""),)},
+        lambda p: updates(p)[0].constraints == (),
+    ),
+    "placementStrategy": (
+        {"placement_strategy": ()},
+        lambda p: updates(p)[0].strategy is not None,
+    ),
+    "loadBalancers": (
+        {"load_balancers": ()},
+        lambda p: updates(p)[0].load_balancers == (TARGET,) and updates(p)[0].revision is not None,
+    ),
+    "enableECSManagedTags": ({"managed_tags": False}, lambda p: updates(p)[0].propagate_tags),
+    "propagateTags": ({"propagate_tags": "NONE"}, lambda p: updates(p)[0].propagate_tags),
+    "tags": (
+        {"tags": {"ecs-dynamo:graph": "g", "team": "other", "by-hand": "stays"}},
+        lambda p: (
+            [(a.add, a.remove) for a in p.actions if isinstance(a, TagService)]
+            == [({"team": "llm"}, ())]
+        ),
+    ),
+}
+"""CreateService's member -> what is observed otherwise, and what the plan does about it."""
+
+OTHERS = {
+    "taskDefinition",  # test_another_revision_is_rolled_out
+    "serviceRegistries",  # tests/unit/planning/test_names.py
+    "serviceConnectConfiguration",
+}
+"""Members whose difference is tested elsewhere."""
+
+
+def test_every_member_of_the_table_has_a_test() -> None:
+    compared = {m for m, t in TREATMENTS.items() if t is not Treatment.IDENTITY}
+    assert compared == ATTRIBUTES.keys() | OTHERS
+
+
+@pytest.mark.parametrize("member", ATTRIBUTES)
+def test_what_was_changed_by_hand_is_changed_back_or_refused(member: str) -> None:
+    wanted = declared()
+    ecs, memory = converged(wanted)
+    assert not planned(wanted, ecs, memory, lambda s: s).actions
+    attributes, check = ATTRIBUTES[member]
+    made = planned(wanted, ecs, memory, lambda s: replace(s, **attributes))
+    assert check(made), made.actions
+
+
+def test_another_revision_is_rolled_out() -> None:
+    wanted = declared()
+    ecs, memory = converged(wanted)
+    content = {**wanted.component("frontend").template, "cpu": "512"}
+    made = plan(declared(template=content), ecs.snapshot(), memory, ecs.now)
+    assert [type(a) for a in made.actions if a.component == "frontend"][-2:] == [
+        RegisterTaskDefinition,
+        UpdateService,
+    ]
+
+
+def test_a_table_member_missing_from_describe_services_is_not_compared() -> None:
+    """What ECS (or an emulation of it) did not tell is unknown, not different."""
+    wanted = declared()
+    ecs, memory = converged(wanted)
+    unknown: dict[str, Any] = {
+        "launch_type": None,
+        "load_balancers": None,
+        "managed_tags": None,
+        "propagate_tags": None,
+        "breaker_rolls_back": None,
+    }
+    assert not planned(wanted, ecs, memory, lambda s: replace(s, **unknown)).actions
+
+
+async def test_the_executor_sends_no_member_that_is_not_compared() -> None:
+    sent: dict[str, Any] = {}
+
+    class Recording:
+        async def call(self, _: str, operation: str, /, **parameters: Any) -> dict[str, Any]:
+            sent[operation] = parameters
+            return {"services": [{"serviceArn": "arn:s", "status": "ACTIVE", "tags": OWNER}]}
+
+    async def never(_: ChangeMembership) -> bool:
+        raise AssertionError
+
+    executor = Executor(cast(Aws, Recording()), "g", RevisionCache(), lambda: 0.0, never)
+    base = CreateService(
+        component="frontend",
+        reason="",
+        cluster="c",
+        service="s",
+        revision=RevisionRef("f", "x", "arn:td:1"),
+        desired=1,
+        launch_type=LaunchType.EC2,
+        rollout=RolloutSpec(),
+        network=NetworkSpec(subnets=("s",), security_groups=("g",)),
+        strategy=(PlacementStrategySpec(type="spread", field="instanceId"),),
+        constraints=(PlacementConstraintSpec(type="distinctInstance"),),
+        names=ServiceNames("arn:r", ServiceConnect("n", (Published("p", "d", "e", 1),))),
+        load_balancers=(TARGET,),
+        tags={"a": "b"},
+    )
+    members: set[str] = set()
+    providers = (CapacityProviderItem(name="gpu"),)
+    for action in (base, replace(base, capacity_providers=providers)):
+        (result,) = await executor.execute(replace(NO_PLAN, actions=(action,)))
+        assert result.ok, result.error
+        members |= sent["CreateService"].keys()
+    assert members == TREATMENTS.keys()
+    (changed_to,) = await executor.execute(
+        replace(
+            NO_PLAN,
+            actions=(
+                UpdateService(
+                    component="frontend",
+                    reason="",
+                    cluster="c",
+                    service="s",
+                    load_balancers=(),
+                    propagate_tags=True,
+                ),
+            ),
+        )
+    )
+    assert changed_to.ok
+    assert sent["UpdateService"] == {
+        "cluster": "c",
+        "service": "s",
+        "loadBalancers": [],
+        "enableECSManagedTags": True,
+        "propagateTags": "SERVICE",
+    }
+
+
+OWNER = [{"key": "ecs-dynamo:graph", "value": "g"}]
+NO_PLAN = Plan("g", (), (), (), Endpoints(), (), {}, (), Memory(0.0))
+
+
+def test_what_describe_services_tells_is_compared() -> None:
+    raw = {
+        "serviceArn": "arn:s",
+        "serviceName": "s",
+        "launchType": "EC2",
+        "loadBalancers": [
+            {"targetGroupArn": "arn:tg", "containerName": "frontend", "containerPort": 8000},
+            {"loadBalancerName": "classic", "containerName": "frontend", "containerPort": 1},
+        ],
+        "enableECSManagedTags": False,
+        "propagateTags": "NONE",
+        "deploymentConfiguration": {
+            "deploymentCircuitBreaker": {"enable": True, "rollback": False}
+        },
+    }
+    found = to_service(raw, "c")
+    assert found.load_balancers == (TARGET, LoadBalancer("classic", "frontend", 1))
+    assert (found.launch_type, found.managed_tags, found.propagate_tags) == ("EC2", False, "NONE")
+    assert (found.circuit_breaker, found.breaker_rolls_back) == (True, False)
+    assert to_service({"serviceArn": "a", "serviceName": "s"}, "c").load_balancers is None
+
+
+@pytest.mark.parametrize("arn", [None, "arn:other"])
+def test_a_target_group_is_changed_in_order_and_removed(arn: str | None) -> None:
+    before = declared()
+    ecs, memory = converged(before)
+    after = declared(target_group_arn=arn)
+    made = run_pass(ecs, after, memory)
+    (update,) = updates(made)
+    assert update.load_balancers == ((replace(TARGET, target_group_arn=arn),) if arn else ())
+    assert "target group differs" in update.reason
+    settled = plan(after, ecs.snapshot(), made.memory, ecs.now)
+    assert not updates(settled)
+
+
+def test_a_target_group_waits_for_what_rolls_before_the_frontend() -> None:
+    before = declared(target_group_arn=None)
+    ecs, memory = converged(before)
+    after = declared()
+    decode = after.component("decode")
+    content = {**decode.template, "cpu": "512"}
+    parts = [replace(c, template=content) if c is decode else c for c in after.components]
+    made = plan(replace(after, components=tuple(parts)), ecs.snapshot(), memory, ecs.now)
+    assert not updates(made)
+    assert [a.component for a in made.actions if isinstance(a, UpdateService)] == ["decode"]
+
+
+def test_target_groups_of_etcd_and_nats_are_left_alone() -> None:
+    wanted = declared()
+    ecs, memory = converged(wanted)
+    seen = ecs.snapshot()
+    part = seen.components["etcd-nats"]
+    assert isinstance(part.service, Service)
+    other = replace(part, service=replace(part.service, load_balancers=(TARGET,)))
+    seen = replace(seen, components={**seen.components, "etcd-nats": other})
+    assert not plan(wanted, seen, memory, ecs.now).actions
+
+
+def test_declared_tags_reach_services_and_leave_them() -> None:
+    ecs, memory = converged(declared())
+    ecs.services["g-frontend"].tags["by-hand"] = "stays"
+    for tags in ({"team": "ml", "cost": "7"}, {"cost": "7"}, {}):
+        wanted = replace(declared(), tags=tags)
+        made = run_pass(ecs, wanted, memory)
+        memory = made.memory
+        assert {type(a) for a in made.actions} == {TagService}
+        assert len(made.actions) == len(wanted.components)
+        for service in ecs.services.values():
+            user = {k: v for k, v in service.tags.items() if not k.startswith("ecs-dynamo:")}
+            assert user.pop("by-hand", "stays") == "stays"
+            assert user == tags
+        assert ecs.services["g-frontend"].tags["by-hand"] == "stays"
+        assert not plan(wanted, ecs.snapshot(), memory, ecs.now).actions
+
+
+# Limits set by hand during a rollout ----------------------------------------------------------
+
+
+def rolling(limits: dict[str, Any]) -> Plan:
+    """The next pass while the frontend rolls, and someone has set these limits."""
+    wanted = declared()
+    ecs, memory = converged(wanted)
+
+    def change(service: Service) -> Service:
+        (first,) = service.deployments
+        old = Deployment("old", "ACTIVE", first.task_definition_arn, 0, 1, 0)
+        new = replace(first, running=0, rollout_state="IN_PROGRESS")
+        return replace(service, deployments=(new, old), **limits)
+
+    return planned(wanted, ecs, memory, change)
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [
+        # A single replica: nothing may be stopped, and nothing may be started beside it.
+        {"minimum_healthy_percent": 50, "maximum_percent": 150},
+        {"minimum_healthy_percent": 100, "maximum_percent": 150},
+        {"minimum_healthy_percent": 0, "maximum_percent": 200},
+        {"circuit_breaker": False},
+        {"breaker_rolls_back": False},
+    ],
+)
+def test_limits_set_by_hand_during_a_rollout_are_restored(limits: dict[str, Any]) -> None:
+    (update,) = updates(rolling(limits))
+    assert update.rollout == RolloutSpec()
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [
+        {},
+        # One at a time, as a rollout without room for a surge has it.
+        {"minimum_healthy_percent": 0, "maximum_percent": 100},
+    ],
+)
+def test_limits_of_a_rollout_are_left_alone(limits: dict[str, Any]) -> None:
+    assert not updates(rolling(limits))
