@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
-from typing import Annotated
+from contextlib import suppress
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -27,6 +29,8 @@ from ecs_dynamo.cli import (
 )
 from ecs_dynamo.cli.output import say
 from ecs_dynamo.model.errors import EcsDynamoError, ExitCode
+
+_NO_OUTPUT = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF)
 
 app = typer.Typer(
     name="ecs-dynamo",
@@ -75,26 +79,54 @@ for _module in (
 
 def main(arguments: list[str] | None = None) -> None:
     """Entry point. Exits with `ExitCode`; a traceback is shown only with ECS_DYNAMO_DEBUG=1."""
+    # Closed by who started us: without a stand-in, the next file opened would be taken for them.
+    if sys.stdout is None:
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 (open until the end)
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115, PTH123
     try:
-        app(args=arguments)
+        try:
+            app(args=arguments)
+        finally:
+            # What is still buffered is written now: at the interpreter's end it would be too late
+            # to tell of a disk that is full.
+            sys.stdout.flush()
     except EcsDynamoError as error:
         for line in str(error).splitlines():
-            say(f"error: {line}", style="red", stderr=True)
-        sys.exit(error.exit_code)
+            _complain(f"error: {line}", style="red")
+        _leave(error.exit_code)
     except KeyboardInterrupt:
-        say("interrupted", stderr=True)
-        sys.exit(130)
+        _complain("interrupted")
+        _leave(130)
     except BrokenPipeError:
         # The reader has left (`| head`): nothing more to say, and nothing to complain about.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(ExitCode.FAILED)
+        _leave(ExitCode.FAILED)
     except Exception as error:
         if os.environ.get("ECS_DYNAMO_DEBUG"):
             raise
-        say(
+        if isinstance(error, OSError) and error.errno in _NO_OUTPUT:
+            _complain(f"error: the output cannot be written: {error.strerror}", style="red")
+            _leave(ExitCode.FAILED)
+        _complain(
             f"error: {type(error).__name__}: {error} (this is a bug in ecs-dynamo: run again with "
             "ECS_DYNAMO_DEBUG=1 and report what it shows)",
             style="red",
-            stderr=True,
         )
-        sys.exit(ExitCode.FAILED)
+        _leave(ExitCode.FAILED)
+
+
+def _complain(text: str, style: str | None = None) -> None:
+    """Tell on standard error, where that can be written to."""
+    with suppress(OSError, ValueError):
+        say(text, style=style, stderr=True)
+
+
+def _leave(code: int) -> NoReturn:
+    """Exit with ``code``, whatever is still buffered for a reader that has left."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            with suppress(OSError, ValueError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    sys.exit(code)

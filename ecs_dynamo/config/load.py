@@ -35,6 +35,8 @@ from ecs_dynamo.model.spec import GraphSpec
 FILES_SCANNED, FILES_LISTED = 1000, 6
 """How much of a folder is read, and how many of its files an error message lists."""
 _REGION_VARIABLES = ("ECS_DYNAMO_REGION", "AWS_REGION", "AWS_DEFAULT_REGION")
+PATH_SHOWN = 400
+"""Of a path, in characters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +190,17 @@ def _files_beside(file: Path) -> str:
     return f"; {file.parent} has {', '.join(found[:FILES_LISTED])}{more}"
 
 
+def _is_missing(file: Path) -> bool:
+    """Whether there is no such file. What cannot be told is left to reading it, which says why."""
+    try:
+        file.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except (OSError, ValueError):
+        return False
+    return False
+
+
 def _read_definitions(
     filled: Mapping[str, Any],
     graph_file: Path,
@@ -202,8 +215,8 @@ def _read_definitions(
             continue
         definitions[reference] = None
         file = graph_file.parent / reference
-        if not reference or not file.exists():
-            message = f"the task definition {str(file)!r} does not exist"
+        if not reference or _is_missing(file):
+            message = f"the task definition {str(file)[:PATH_SHOWN]!r} does not exist"
             remedy = f"correct the path; it is relative to this file{_files_beside(file)}"
             report.error(document, path, message, remedy)
             continue

@@ -8,8 +8,12 @@ text. The price is a second parse of JSON files, for their lines alone.
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import re
+import select
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +30,7 @@ MAX_BYTES: Final = 1024 * 1024
 """Far above any real file (ECS takes task definitions up to 64 KiB)."""
 MAX_VALUES: Final = 50_000
 """Bounds what aliases may expand to ("billion laughs")."""
+PIPE_SECONDS: Final = 5.0
 MAX_DEPTH: Final = 64
 """How deep values may nest; real files stay below ten."""
 
@@ -70,9 +75,7 @@ def read_document(path: Path, *, called: str = "file") -> Document:
             remedy=f"render it first (jsonnet {path.name} > {path.stem}.json) and name the result",
         )
     try:
-        # One byte more than is allowed tells "too large" without reading what never ends.
-        with path.open("rb") as stream:
-            data = stream.read(MAX_BYTES + 1)
+        data = _read(path)
     except FileNotFoundError:
         _refuse(path, f"this {called} does not exist", remedy="check the path, or create it")
     except IsADirectoryError:
@@ -88,6 +91,31 @@ def read_document(path: Path, *, called: str = "file") -> Document:
         line = data.count(b"\n", 0, error.start) + 1
         _refuse(path, "this is not UTF-8 text", line=line, remedy="save the file as UTF-8")
     return parse_document(text, path)
+
+
+def _read(path: Path) -> bytes:
+    """One byte more than is allowed, at most: that tells "too large" of what never ends.
+
+    A pipe (``-f <(...)``) is waited for as long as each of its pieces comes in time: opening one
+    that nobody writes to would otherwise keep a daemon for ever.
+    """
+    data = bytearray()
+    file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        is_pipe = stat.S_ISFIFO(os.fstat(file).st_mode)
+        while len(data) <= MAX_BYTES:
+            if is_pipe and not select.select([file], [], [], PIPE_SECONDS)[0]:
+                raise TimeoutError(errno.ETIMEDOUT, f"nothing is written to it ({PIPE_SECONDS} s)")
+            try:
+                piece = os.read(file, MAX_BYTES + 1 - len(data))
+            except BlockingIOError:
+                raise OSError(errno.EAGAIN, "it is no file that is simply there") from None
+            if not piece:
+                break
+            data += piece
+    finally:
+        os.close(file)
+    return bytes(data)
 
 
 def parse_document(text: str, path: Path) -> Document:

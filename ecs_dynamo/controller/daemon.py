@@ -23,78 +23,37 @@ from typing import Any
 import structlog
 
 from ecs_dynamo.aws.client import AwsOptions
-from ecs_dynamo.config import Settings, load_graph
+from ecs_dynamo.config import Settings
 from ecs_dynamo.config.settings import PREFIX
 from ecs_dynamo.controller.etcd_lease import EtcdLease
 from ecs_dynamo.controller.events import Event, EventRing, events_of
+from ecs_dynamo.controller.graph_file import GraphFile
 from ecs_dynamo.controller.http import serve_http
 from ecs_dynamo.controller.lease import DynamoDbLease, Leadership
 from ecs_dynamo.controller.metrics import Metrics
-from ecs_dynamo.controller.reconciler import POLL_SECONDS, Pass, Reconciler, open_reconciler
+from ecs_dynamo.controller.reconciler import (
+    POLL_SECONDS,
+    Pass,
+    PlanningError,
+    Reconciler,
+    open_reconciler,
+)
 from ecs_dynamo.controller.record import Recorder
 from ecs_dynamo.controller.status import document, pass_status, timestamp
 from ecs_dynamo.controller.task_events import TaskEvents, following
 from ecs_dynamo.controller.watch import Watches
 from ecs_dynamo.model.errors import InputError, Problem
 from ecs_dynamo.model.graph import Graph
+from ecs_dynamo.model.plan import Condition, ConditionType
 from ecs_dynamo.model.snapshot import Notice
 from ecs_dynamo.planning.endpoints import reachable_endpoints
 
 _log = structlog.get_logger(__name__)
 
+MESSAGE_LENGTH = 500
+"""Of an error that is shown; the log has its whole text."""
 SETTLE_SECONDS = 0.3
 """News comes in bursts (a task has many keys): one pass answers them all."""
-
-
-class GraphFile:
-    """A graph file and what it last held that was right."""
-
-    def __init__(self, path: Path, environ: Mapping[str, str]) -> None:
-        self._path = path
-        self._environ = environ
-        self.error: str | None = None
-        self._files: tuple[Path, ...] = (path,)
-        self._stamp = self._look()
-        loaded = load_graph(path, environ)
-        self.graph: Graph = loaded.graph
-        self._files = loaded.files
-        self._stamp = self._look()
-
-    def _look(self) -> tuple[Any, ...]:
-        stamps: list[Any] = []
-        for file in self._files:
-            with suppress(OSError):
-                stat = file.stat()
-                stamps.append((str(file), stat.st_mtime_ns, stat.st_size, stat.st_ino))
-        return tuple(stamps)
-
-    def changed(self) -> bool:
-        """Whether a file it was read from is another than before."""
-        return self._look() != self._stamp
-
-    def reload(self) -> bool:
-        """Read it again; keeps the last good graph where it is wrong now. True: a new graph."""
-        try:
-            loaded = load_graph(self._path, self._environ)
-            if loaded.graph.name != self.graph.name or loaded.graph.region != self.graph.region:
-                raise InputError(
-                    Problem(
-                        "the name or region of a running graph was changed",
-                        file=str(self._path),
-                        remedy="take it down and start the daemon again",
-                    )
-                )
-        except InputError as error:
-            self._stamp = self._look()
-            self.error = str(error)
-            _log.error("graph file refused, the last good one stays", error=self.error)
-            return False
-        self._files, self.error = loaded.files, None
-        self._stamp = self._look()
-        if loaded.graph == self.graph:
-            return False
-        self.graph = loaded.graph
-        return True
 
 
 class GraphLoop:
@@ -111,6 +70,9 @@ class GraphLoop:
         self.file = file
         self.last: Pass | None = None
         self.last_whole_at: float | None = None
+        self.failure: Condition | None = None
+        """Holds from a pass that raised until one ends with the graph file as it is."""
+        self._planned: Graph | None = None
         self._reconciler = reconciler
         self._settings = settings
         self._metrics = metrics
@@ -148,9 +110,11 @@ class GraphLoop:
 
     @property
     def recent(self) -> bool:
-        """Whether the last pass that saw everything is recent."""
+        """Whether the last pass that saw everything is recent, and passes do not fail."""
         if not self.leads:
             return True  # It waits, and is ready to take over.
+        if self.failure is not None:
+            return False
         allowed = 3 * self._settings.resync_seconds + self._settings.observe_timeout_seconds
         return self.last_whole_at is not None and time.time() - self.last_whole_at < allowed
 
@@ -196,39 +160,75 @@ class GraphLoop:
         return self._stopping or (lease is not None and not (lease.held and lease.token == token))
 
     async def _pass(self) -> bool:
-        """One pass; False where it failed or could not see everything."""
-        if self._reload or self.file.changed():
-            self._reload = False
-            if self.file.reload():
+        """One pass; False where it failed or could not see everything. Never raises."""
+        try:
+            # In a thread: a file system that hangs must hold up neither other graphs nor /healthz.
+            if await asyncio.to_thread(self._read_file):
                 self._reconciler.graph = self.file.graph
                 self.note("graph", "the graph file was read again")
-        token = self._lease.token if self._lease is not None else 0
-        try:
+            token = self._lease.token if self._lease is not None else 0
             done = await self._reconciler.run_pass(should_stop=partial(self._must_stop, token))
+            return await self._passed(done)
+        except PlanningError as error:
+            # The first cause tells more to whoever mends it; the traceback has it all.
+            self._fail("PlanningRaised", str(error))
+            good = self._planned
+            if good is not None and good != self.file.graph:
+                self.file.reject(str(error), good)
+                self._reconciler.graph = good
         except Exception as error:
             # The loop owns every failure of its passes: this graph backs off, others go on.
-            _log.exception("pass failed")
-            self._metrics.failed(self.name)
-            self.note("graph", f"pass failed: {error}", warning=True)
+            self._fail("PassRaised", f"{type(error).__name__}: {error}")
+        return False
+
+    def _read_file(self) -> bool:
+        """Whether the file holds another graph now that can be used."""
+        if not self._reload and not self.file.changed():
             return False
-        for event in events_of(self.last, done):
+        self._reload = False
+        return self.file.reload()
+
+    async def _passed(self, done: Pass) -> bool:
+        """Tell of a pass that has ended, and follow what it found."""
+        before, self.last = self.last, done
+        self._planned = self._reconciler.graph
+        for event in events_of(before, done):
             self._events.add(event)
             log = _log.warning if event.warning else _log.info
             log(event.message, kind=event.kind, component=event.component)
         for component, problem in (done.problems or {}).items():
-            if not self.last or (self.last.problems or {}).get(component) != problem:
+            if not before or (before.problems or {}).get(component) != problem:
                 _log.warning("signal not measured", component=component, error=problem)
         for problem in done.unknown:
             _log.warning("not observed", what=problem)
+        for problem in sorted(set(done.malformed) - set(before.malformed if before else ())):
+            _log.warning("answer not usable", what=problem)
         self._metrics.record(done)
         if self._recorder is not None:
             await asyncio.to_thread(self._recorder.record, done)
         self._watches.follow(reachable_endpoints(self._reconciler.graph, done.snapshot))
-        self.last = done
+        if self.failure is not None and not self.file.unplannable:
+            self.failure = None
+            self.note("graph", "passes end again")
+        self._metrics.failing(self.name, self.failure is not None)
         whole = not done.failed and not done.unknown
         if whole:
             self.last_whole_at = done.at + done.seconds
         return whole
+
+    def _fail(self, reason: str, message: str) -> None:
+        """A pass raised: say so, once for each cause."""
+        before = self.failure
+        since = before.since if before is not None else time.time()
+        message = message[:MESSAGE_LENGTH]
+        self.failure = Condition(ConditionType.RECONCILE_FAILED, True, reason, message, since)
+        self._metrics.failed(self.name)
+        self._metrics.failing(self.name, True)
+        if before is None or (before.reason, before.message) != (reason, message):
+            _log.exception("pass failed")
+            self.note("graph", f"pass failed ({reason}): {message}", warning=True)
+        else:
+            _log.error("pass failed again", reason=reason, error=message)
 
     def note(self, kind: str, message: str, warning: bool = False) -> None:
         """Keep an event of this graph."""
@@ -257,11 +257,15 @@ class GraphLoop:
 
     def status(self) -> dict[str, Any]:
         """The graph's part of `/status`."""
-        found = (
+        found: dict[str, Any] = (
             pass_status(self.file.graph, self.last)
             if self.last
             else {"graph": self.name, "converged": False}
         )
+        if (failure := self.failure) is not None:
+            told = {**document(failure), "since": timestamp(failure.since)}
+            found["converged"] = False
+            found["conditions"] = [told, *(found.get("conditions") or [])]
         found["fileError"] = self.file.error
         found["leads"] = self.leads
         found["events"] = [

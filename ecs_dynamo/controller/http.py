@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -11,8 +12,11 @@ from typing import Any
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST
 
+from ecs_dynamo.controller.connections import Connections, raise_file_limit, server_logger
 from ecs_dynamo.model.errors import InputError, Problem
 
+MAX_BODY_BYTES = 1024
+"""Nothing is asked with a body."""
 _PAGE_POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'"
 )
@@ -26,8 +30,11 @@ async def serve_http(
     status: Callable[[], Mapping[str, Any]],
     metrics: Callable[[], bytes],
     ready: Callable[[], Mapping[str, bool]],
+    connections: Connections | None = None,
 ) -> AsyncIterator[str]:
     """Serve until left; gives the URL. ``ready`` says of each graph whether its pass is recent.
+
+    ``connections`` are limited as the open files of this process allow, where they are not given.
 
     Read-only on purpose: whoever reaches the port can see, not change. Raises InputError where
     the address is taken.
@@ -57,7 +64,8 @@ async def serve_http(
             content_type="application/json",
         )
 
-    app = web.Application()
+    connections = connections if connections is not None else Connections(raise_file_limit())
+    app = web.Application(middlewares=[connections.middleware], client_max_size=MAX_BODY_BYTES)
     app.add_routes(
         [
             web.get("/", show_page),
@@ -67,12 +75,21 @@ async def serve_http(
             web.get("/readyz", is_ready),
         ]
     )
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
+    runner = web.AppRunner(
+        app,
+        access_log=None,
+        shutdown_timeout=1.0,
+        keepalive_timeout=connections.idle_seconds,
+        logger=server_logger(),
+    )
     await runner.setup()
+    server: asyncio.Server | None = None
     try:
-        site = web.TCPSite(runner, host, port)
         try:
-            await site.start()
+            # As `web.TCPSite` does it, with a guard before each of its protocols.
+            server = await asyncio.get_running_loop().create_server(
+                connections.guard(_protocols(runner)), host, port
+            )
         except OSError as error:
             raise InputError(
                 Problem(
@@ -81,7 +98,17 @@ async def serve_http(
                     remedy="stop what uses the port, or set another (0: any free one)",
                 )
             ) from None
-        bound = runner.addresses[0]
-        yield f"http://{bound[0]}:{bound[1]}"
+        bound = server.sockets[0].getsockname()
+        name = f"[{bound[0]}]" if ":" in bound[0] else bound[0]
+        yield f"http://{name}:{bound[1]}"
     finally:
+        if server is not None:
+            server.close()
         await runner.cleanup()
+
+
+def _protocols(runner: web.AppRunner) -> Callable[[], asyncio.Protocol]:
+    server = runner.server
+    if server is None:
+        raise RuntimeError("the runner is not set up")
+    return server

@@ -2,20 +2,93 @@
 
 from __future__ import annotations
 
+import io
+import json
 import logging
+import os
+import select
 import sys
+from contextlib import suppress
 from typing import Any, TextIO
 
 import structlog
 
 from ecs_dynamo.config import Settings
 
+PATIENCE_MILLISECONDS = 100
+"""How long a pipe that is full is waited for: a reader that is slow, not one that has stopped."""
+PIECE_BYTES = 4096
+"""A pipe that can be written to takes as much at once (PIPE_BUF of Linux)."""
+
+
+class Log:
+    """Where log lines go. What cannot be written is lost and counted, and never raised.
+
+    A full disk, a reader that has left, and one that has stopped reading are no reason to stop
+    reconciling. Lines are written without a buffer: a buffered stream keeps what it could not
+    write, and fails with it again.
+    """
+
+    def __init__(self, stream: TextIO | None, as_json: bool) -> None:
+        self.lost = 0
+        self._as_json = as_json
+        self._stream = stream
+        self._file: int | None = None
+        if stream is not None:
+            with suppress(OSError, ValueError, io.UnsupportedOperation):
+                self._file = stream.fileno()
+
+    def msg(self, message: str) -> None:
+        """Write one line."""
+        text = message + "\n"
+        if self.lost:
+            told = {"event": "log lines were lost", "count": self.lost, "level": "warning"}
+            line = json.dumps(told) if self._as_json else f"{self.lost} log lines were lost"
+            text = f"{line}\n{text}"
+        try:
+            if self._file is not None:
+                self._write(text.encode(errors="backslashreplace"))
+            elif self._stream is not None:
+                self._stream.write(text)
+                self._stream.flush()
+        except (OSError, ValueError):
+            self.lost += 1
+        else:
+            self.lost = 0
+
+    log = debug = info = warn = warning = error = critical = fatal = failure = exception = err = msg
+
+    def _write(self, data: bytes) -> None:
+        assert self._file is not None  # noqa: S101 (asked before)
+        ready = select.poll()
+        ready.register(self._file, select.POLLOUT)
+        while data:
+            # After a loss nobody waits again until something can be written.
+            if not ready.poll(0 if self.lost else PATIENCE_MILLISECONDS):
+                raise BlockingIOError
+            written = os.write(self._file, data[:PIECE_BYTES])
+            data = data[written:]
+
+
+class _Forward(logging.Handler):
+    """What libraries log, as one line each: their tracebacks are for their authors."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        with suppress(Exception):
+            error = record.exc_info[1] if record.exc_info else None
+            structlog.get_logger(record.name).warning(
+                " ".join(record.getMessage().split())[:500],
+                **({"error": f"{type(error).__name__}: {error}"[:500]} if error else {}),
+            )
+
 
 def configure_logging(settings: Settings, stream: TextIO | None = None) -> None:
     """Log to ``stream`` (standard error) as ``settings`` says; standard output stays the user's."""
-    out = stream if stream is not None else sys.stderr
+    # None where standard error was closed before the start.
+    out: TextIO | None = stream if stream is not None else sys.stderr
     level = getattr(logging, settings.log_level.upper())
-    as_json = settings.log_format == "json" or (settings.log_format == "auto" and not out.isatty())
+    on_terminal = out is not None and out.isatty()
+    as_json = settings.log_format == "json" or (settings.log_format == "auto" and not on_terminal)
     renderer: Any = (
         structlog.processors.JSONRenderer()
         if as_json
@@ -30,10 +103,11 @@ def configure_logging(settings: Settings, stream: TextIO | None = None) -> None:
         # Without local variables: they may hold what must not be logged.
         transform = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
         shared.append(structlog.processors.ExceptionRenderer(transform))
+    log = Log(out, as_json)
     structlog.configure(
         processors=[*shared, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(out),
+        logger_factory=lambda *_: log,
         cache_logger_on_first_use=False,
     )
     # Libraries log connection losses that the passes report in their own words.
@@ -41,3 +115,6 @@ def configure_logging(settings: Settings, stream: TextIO | None = None) -> None:
         logging.getLogger(name).setLevel(logging.CRITICAL)
     # It warns of how nats-py closes TLS.
     logging.getLogger("asyncio").setLevel(logging.ERROR)
+    root = logging.getLogger()
+    others = [handler for handler in root.handlers if not isinstance(handler, _Forward)]
+    root.handlers = [*others, _Forward(logging.WARNING)]

@@ -12,6 +12,7 @@ from prometheus_client.registry import Collector
 from ecs_dynamo.aws.client import Aws
 from ecs_dynamo.controller.reconciler import Pass
 from ecs_dynamo.controller.task_events import KINDS, TaskEvents
+from ecs_dynamo.model.plan import ConditionType
 
 
 class _AwsCalls(Collector):
@@ -127,6 +128,12 @@ class Metrics:
         self._leads = Gauge(
             "ecs_dynamo_leads", "1 where this daemon leads.", graph, registry=registry
         )
+        self._malformed = Gauge(
+            "ecs_dynamo_malformed_answers",
+            "Answers of replicas, and keys of etcd, that the last pass could not use.",
+            graph,
+            registry=registry,
+        )
         self._before: dict[str, Pass] = {}
 
     def lead(self, graph: str, leads: bool) -> None:
@@ -146,12 +153,17 @@ class Metrics:
         """A pass that ended in an error."""
         self._passes.labels(graph, "error").inc()
 
+    def failing(self, graph: str, failing: bool) -> None:
+        """Whether passes fail now, as a condition of the graph."""
+        self._conditions.labels(graph, "", ConditionType.RECONCILE_FAILED.value).set(failing)
+
     def record(self, done: Pass) -> None:
         """Take a pass."""
         graph = done.plan.graph
         whole = not done.unknown and not done.failed
         self._passes.labels(graph, "ok" if whole else "incomplete").inc()
         self._duration.labels(graph).observe(done.seconds)
+        self._malformed.labels(graph).set(len(done.malformed))
         if whole:
             self._last.labels(graph).set(done.at + done.seconds)
         for result in done.results:

@@ -22,6 +22,7 @@ from ecs_dynamo.controller.keys import Keys
 from ecs_dynamo.controller.observe import Observer
 from ecs_dynamo.controller.task_events import NOTICE_SECONDS
 from ecs_dynamo.discovery.etcd_members import change_membership
+from ecs_dynamo.model.errors import EcsDynamoError
 from ecs_dynamo.model.graph import Graph
 from ecs_dynamo.model.plan import ChangeMembership, Memory, Plan
 from ecs_dynamo.model.snapshot import Notice, Snapshot, Unknown
@@ -39,6 +40,16 @@ POLL_SECONDS = 1.0
 POLL_MAX_SECONDS = 10.0
 ACKNOWLEDGE_SECONDS = 3.0
 MEMBERSHIP_SECONDS = 5.0
+
+
+class PlanningError(EcsDynamoError):
+    """Planning raised: nothing was changed. Its cause is a bug, whatever the graph or AWS hold."""
+
+    def __init__(self, cause: Exception) -> None:
+        super().__init__(
+            f"planning failed ({type(cause).__name__}: {str(cause)[:300]}); nothing was changed. "
+            "This is a bug in ecs-dynamo: report it with this text and the graph file"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,11 +137,14 @@ class Reconciler:
         with structlog.contextvars.bound_contextvars(graph=self.graph.name, pass_id=name):
             observation = await self._observer.observe(self.graph, now)
             snapshot = replace(observation.snapshot, notices=self._current_notices(now))
-            made = (
-                down(self.graph, snapshot)
-                if taking_down
-                else plan(self.graph, snapshot, self._memory, now)
-            )
+            try:
+                made = (
+                    down(self.graph, snapshot)
+                    if taking_down
+                    else plan(self.graph, snapshot, self._memory, now)
+                )
+            except Exception as error:
+                raise PlanningError(error) from error
             results: tuple[ActionResult, ...] = ()
             if act:
                 self._memory = made.memory

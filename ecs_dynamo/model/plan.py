@@ -257,6 +257,8 @@ class ConditionType(StrEnum):
     SIGNAL_STALE = "SignalStale"
     CAPACITY_SHORT = "CapacityShort"
     DEGRADED = "Degraded"
+    RECONCILE_FAILED = "ReconcileFailed"
+    """Stated by the daemon itself: a pass raised, so nothing is known of the other conditions."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from ecs_dynamo.controller import daemon
 from ecs_dynamo.controller.daemon import run_daemon
 from ecs_dynamo.controller.etcd_lease import PREFIX, EtcdLease
 from ecs_dynamo.controller.events import EventRing
+from ecs_dynamo.controller.graph_file import GraphFile
 from ecs_dynamo.controller.metrics import Metrics
 from ecs_dynamo.demo.daemon import DemoDaemon
 from ecs_dynamo.discovery.etcd import open_etcd
@@ -214,7 +215,7 @@ async def test_a_pass_begun_under_another_token_does_nothing_more(
             raise ConnectionError("seen enough")
 
     settings = load_settings(made.environ)
-    file = daemon.GraphFile(made.graph_file, made.environ)
+    file = GraphFile(made.graph_file, made.environ)
     loop = daemon.GraphLoop(file, Reconciler(), settings, Metrics(), EventRing())  # type: ignore[arg-type]  # all that is asked of it here
     await asyncio.wait_for(loop.run(), 10)
     assert told == [False, True]

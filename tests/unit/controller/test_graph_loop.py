@@ -1,0 +1,269 @@
+"""A pass that raises, and a file that cannot be read, are no end: the last good file stays.
+
+The reconciler, the planner and the loop are the daemon's own; only the look at AWS is made up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import json
+import os
+import shutil
+from collections.abc import AsyncIterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import structlog
+import yaml
+
+from ecs_dynamo import planning as planning_module
+from ecs_dynamo.config import load_settings
+from ecs_dynamo.controller.daemon import GraphLoop
+from ecs_dynamo.controller.events import EventRing
+from ecs_dynamo.controller.graph_file import GraphFile
+from ecs_dynamo.controller.metrics import Metrics
+from ecs_dynamo.controller.observe import Observation
+from ecs_dynamo.controller.reconciler import Reconciler
+from ecs_dynamo.model.graph import Graph
+from ecs_dynamo.model.snapshot import ComponentSnapshot, Snapshot, Unknown
+
+ROOT = Path(__file__).parents[3]
+SETTINGS = load_settings(
+    {
+        "ECS_DYNAMO_BACKOFF_MIN_SECONDS": "0.01",
+        "ECS_DYNAMO_BACKOFF_MAX_SECONDS": "0.05",
+        "ECS_DYNAMO_RESYNC_SECONDS": "0.05",
+        "ECS_DYNAMO_SIGNAL_SECONDS": "0.05",
+    }
+)
+
+
+class Rig:
+    """A graph loop over a folder; ``broken`` are component counts that planning raises with."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.path = folder / "ecs-dynamo.yaml"
+        self.broken: set[int] = set()
+        self.planned: list[Graph] = []
+        self.metrics = Metrics()
+        file = GraphFile(self.path, {})
+        own = Reconciler(file.graph, SimpleNamespace(calls={}), SETTINGS)  # type: ignore[arg-type] # never asked
+        own._observer = SimpleNamespace(observe=self._observe)  # type: ignore[assignment] # made up
+        plan = planning_module.plan
+
+        def planning(graph: Graph, *rest: Any) -> Any:
+            self.planned.append(graph)
+            if graph.component("prefill").replicas in self.broken:
+                raise ZeroDivisionError("no such luck")
+            return plan(graph, *rest)
+
+        monkeypatch.setattr("ecs_dynamo.controller.reconciler.plan", planning)
+        self.loop = GraphLoop(file, own, SETTINGS, self.metrics, EventRing())
+
+    async def _observe(self, graph: Graph, now: Any, *_: Any) -> Observation:
+        at = now if isinstance(now, float) else now.wall
+        seen = {c.name: ComponentSnapshot(Unknown("made up")) for c in graph.components}
+        return Observation(Snapshot(graph.name, at, seen))
+
+    def edit(self, replicas: int) -> None:
+        document = yaml.safe_load(self.path.read_text())
+        prefill = next(c for c in document["components"] if c["name"] == "prefill")
+        prefill["replicas"] = replicas
+        prefill.pop("scaling", None)
+        self.path.write_text(yaml.safe_dump(document))
+
+    @property
+    def replicas(self) -> int:
+        return self.planned[-1].component("prefill").replicas
+
+    async def passes(self, count: int = 3) -> None:
+        """Let ``count`` more passes begin."""
+        before = len(self.planned)
+        async with asyncio.timeout(10):
+            while len(self.planned) < before + count:
+                assert not self.task.done(), self.task
+                self.loop.wake()
+                await asyncio.sleep(0.01)
+
+    def condition(self) -> dict[str, Any] | None:
+        conditions = self.loop.status().get("conditions", [])
+        json.dumps(self.loop.status())
+        found = [c for c in conditions if c["type"] == "ReconcileFailed"]
+        return found[0] if found else None
+
+    def gauge(self) -> str:
+        lines = self.metrics.text().decode().splitlines()
+        return next(line.rsplit(" ", 1)[1] for line in lines if 'type="ReconcileFailed"' in line)
+
+    async def __aenter__(self) -> Rig:
+        self.task = asyncio.create_task(self.loop.run())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.loop.stop()
+        await asyncio.wait_for(self.task, 10)
+
+
+@pytest.fixture
+async def rig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Rig]:
+    folder = tmp_path / "graph"
+    shutil.copytree(ROOT / "examples" / "local", folder, ignore=shutil.ignore_patterns("model"))
+    monkeypatch.setattr("ecs_dynamo.controller.daemon.SETTLE_SECONDS", 0.0)
+    made = Rig(folder, monkeypatch)
+    made.edit(1)
+    async with made:
+        yield made
+
+
+async def test_a_file_that_planning_fails_with_is_refused_and_the_last_good_one_stays(
+    rig: Rig,
+) -> None:
+    with structlog.testing.capture_logs() as logs:
+        await rig.passes()
+        assert (rig.condition(), rig.loop.failure) == (None, None)
+        rig.broken = {3}
+        rig.edit(3)
+        await rig.passes()
+        # The file before it is in force, and passes end with it; still the daemon is not ready.
+        assert rig.replicas == 1
+        condition = rig.condition()
+        assert condition is not None
+        assert condition["reason"] == "PlanningRaised"
+        assert "ZeroDivisionError: no such luck" in condition["message"]
+        assert "no such luck" in rig.loop.status()["fileError"]
+        assert rig.loop.status()["converged"] is False
+        assert not rig.loop.recent
+        assert rig.gauge() == "1.0"
+        assert sum(g.component("prefill").replicas == 3 for g in rig.planned) == 1
+        # As long as the file stays as it is; looked at again (SIGHUP) it fails again.
+        rig.loop.reload()
+        await rig.passes()
+        assert sum(g.component("prefill").replicas == 3 for g in rig.planned) == 2
+        assert rig.replicas == 1
+        rig.edit(2)
+        await rig.passes()
+        assert rig.replicas == 2
+        assert (rig.condition(), rig.loop.failure) == (None, None)
+        assert rig.gauge() == "0.0"
+        assert rig.loop.status()["fileError"] is None
+    told = [e["message"] for e in rig.loop.status()["events"]]
+    assert any("PlanningRaised" in text for text in told)
+    assert sum("exc_info" in e for e in logs) <= 2
+
+
+async def test_planning_that_always_fails_backs_off_and_is_told_once(rig: Rig) -> None:
+    rig.broken = {1}
+    with structlog.testing.capture_logs() as logs:
+        await rig.passes(6)
+        condition = rig.condition()
+    assert condition is not None
+    assert "no such luck" in condition["message"]
+    assert not rig.loop.recent
+    told = [e["message"] for e in rig.loop.status()["events"] if "pass failed" in e["message"]]
+    assert len(told) == 1
+    assert sum(bool(e.get("exc_info")) for e in logs) == 1
+    rig.broken = set()
+    await rig.passes()
+    assert rig.condition() is None
+
+
+@pytest.mark.parametrize("code", [errno.EACCES, errno.ENAMETOOLONG, errno.EIO, errno.ELOOP])
+async def test_a_file_that_cannot_be_read_is_refused(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    """Tests may run as root, who may read everything: the system's refusals are made up."""
+    await rig.passes()
+    opened, stat = os.open, os.stat
+
+    def refused(path: Any, *rest: Any, **more: Any) -> Any:
+        if str(path).startswith(str(rig.path.parent)):
+            raise OSError(code, os.strerror(code), str(path))
+        return opened(path, *rest, **more)
+
+    def no_stat(path: Any, *rest: Any, **more: Any) -> Any:
+        if str(path).startswith(str(rig.path.parent)):
+            raise OSError(code, os.strerror(code), str(path))
+        return stat(path, *rest, **more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", refused)
+        patch.setattr(os, "stat", no_stat)
+        rig.loop.reload()
+        await rig.passes()
+        assert os.strerror(code) in rig.loop.status()["fileError"]
+        assert rig.replicas == 1
+        assert rig.loop.failure is None
+    rig.edit(2)
+    await rig.passes()
+    assert rig.loop.status()["fileError"] is None
+    assert rig.replicas == 2
+
+
+async def test_whatever_becomes_of_the_folder_the_last_good_file_stays(rig: Rig) -> None:
+    await rig.passes()
+    folder, path = rig.path.parent, rig.path
+    text = path.read_text()
+
+    async def refused(words: str) -> None:
+        rig.loop.reload()
+        await rig.passes()
+        assert words in (rig.loop.status()["fileError"] or "")
+        assert rig.replicas == 1
+
+    path.unlink()
+    await refused("does not exist")
+    path.mkdir()
+    await refused("is a directory")
+    path.rmdir()
+    path.symlink_to(path)
+    await refused("symbolic links")
+    path.unlink()
+    path.write_bytes(b"name: \xff\xfe")
+    await refused("not UTF-8")
+    path.write_text("[" * 100_000)
+    await refused("")
+    assert rig.loop.status()["fileError"]
+    document = yaml.safe_load(text)
+    document["components"][0]["taskDefinition"] = "t" * 5000
+    path.write_text(yaml.safe_dump(document))
+    await refused("File name too long")
+    document["components"][0]["taskDefinition"] = "loop.json"
+    (folder / "loop.json").symlink_to("loop.json")
+    path.write_text(yaml.safe_dump(document))
+    await refused("symbolic links")
+    document["components"][0]["taskDefinition"] = "nul\0.json"
+    path.write_text(yaml.safe_dump(document))
+    await refused("nul")
+    shutil.rmtree(folder)
+    await refused("does not exist")
+    folder.mkdir()
+    path.write_text(text)
+    shutil.copytree(
+        ROOT / "examples" / "local",
+        folder,
+        dirs_exist_ok=True,
+        ignore=shutil.ignore_patterns("model", "ecs-dynamo.yaml"),
+    )
+    await rig.passes()
+    assert rig.loop.status()["fileError"] is None
+
+
+async def test_an_error_in_reading_that_nobody_thought_of_refuses_the_file(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await rig.passes()
+
+    def load(*_: Any) -> Any:
+        raise RecursionError("too deep")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("ecs_dynamo.controller.graph_file.load_graph", load)
+        rig.loop.reload()
+        await rig.passes()
+        assert "RecursionError" in rig.loop.status()["fileError"]
+    rig.loop.reload()
+    await rig.passes()
+    assert rig.loop.status()["fileError"] is None
