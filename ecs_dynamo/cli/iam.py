@@ -14,6 +14,7 @@ from ecs_dynamo.cli.options import DEFAULT_FILE, FileOption, load
 from ecs_dynamo.cli.output import print_json, say
 from ecs_dynamo.model.errors import EcsDynamoError, InputError, Problem
 from ecs_dynamo.planning.iam import render_iam
+from ecs_dynamo.planning.iam_daemon import LOG_GROUP, REPOSITORY
 
 app = typer.Typer(no_args_is_help=True, help="IAM policies for a graph.", rich_markup_mode=None)
 
@@ -33,6 +34,12 @@ def render(
     queue: Annotated[
         str | None, typer.Option("--event-queue", help="SQS queue of ECS's events (its name).")
     ] = None,
+    repository: Annotated[
+        str, typer.Option("--daemon-repository", help="ECR repository of the daemon's image.")
+    ] = REPOSITORY,
+    log_group: Annotated[
+        str, typer.Option("--daemon-log-group", help="Log group of the daemon's own task.")
+    ] = LOG_GROUP,
 ) -> None:
     """Print, or write, the policies of the daemon, the tasks and the instances."""
     graph = load(file).graph
@@ -57,7 +64,7 @@ def render(
         raise InputError(
             Problem("no region", file=str(file), field="region", remedy="set region in the file")
         )
-    documents = render_iam(graph, graph.region, number, lock_table, queue)
+    documents = render_iam(graph, graph.region, number, lock_table, queue, (repository, log_group))
     if output is None:
         print_json(documents)
         return

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 import structlog
 
@@ -19,6 +20,7 @@ _log = structlog.get_logger(__name__)
 
 AT_ONCE = 64
 MODEL_ID_LENGTH = 512
+CONNECT_SECONDS = 1.0
 
 
 async def _check_frontend(url: str, timeout: float) -> tuple[str, ...]:
@@ -41,6 +43,24 @@ def _model_id(model: Any) -> str:
     return name
 
 
+async def _host_answers(url: str) -> bool:
+    """Whether the host accepts or refuses a TCP connection: either way it can be reached.
+
+    Packets that a security group drops, and those to a private IP from outside its VPC, are
+    never answered.
+    """
+    parts = urlsplit(url)
+    try:
+        async with asyncio.timeout(CONNECT_SECONDS):
+            _, writer = await asyncio.open_connection(parts.hostname, parts.port)
+    except ConnectionRefusedError:
+        return True
+    except (OSError, ValueError):  # TimeoutError is an OSError.
+        return False
+    writer.close()
+    return True
+
+
 async def probe(role: Role, url: str, timeout: float, access: Access = OPEN) -> Probe:
     """The answer of one replica; never raises for one that does not answer."""
     if access.problem is not None and role in (Role.ETCD, Role.NATS):
@@ -59,7 +79,8 @@ async def probe(role: Role, url: str, timeout: float, access: Access = OPEN) -> 
     except AccessRefusedError as error:
         return Probe(url, False, str(error), refused=True)
     except (ConnectionError, TimeoutError, OSError) as error:
-        return Probe(url, False, str(error) or f"{url}: no whole answer within {timeout:g} s")
+        detail = str(error) or f"{url}: no whole answer within {timeout:g} s"
+        return Probe(url, False, detail, unreachable=not await _host_answers(url))
     except Exception as error:
         # The clients of etcd and NATS trip over some of what is neither: it costs this replica.
         _log.debug("probe failed", url=url, exc_info=True)

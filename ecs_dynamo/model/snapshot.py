@@ -206,7 +206,8 @@ class Probe:
     """The answer of one replica to a health check at ``url``.
 
     For a frontend ``models`` lists what it serves (``/v1/models``); for others it is empty.
-    ``refused``: the server is there, but did not let the daemon in.
+    ``refused``: the server is there, but did not let the daemon in. ``unreachable``: its host
+    neither accepted nor refused a connection in time.
     """
 
     url: str
@@ -214,6 +215,7 @@ class Probe:
     detail: str = ""
     models: tuple[str, ...] = ()
     refused: bool = False
+    unreachable: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from ecs_dynamo.model.graph import INFRASTRUCTURE_ROLES, Graph
 from ecs_dynamo.model.plan import ConditionType
 from ecs_dynamo.model.snapshot import Probe, Snapshot
 from ecs_dynamo.planning.conditions import ConditionBook
+from ecs_dynamo.planning.reachability import unreachable
 
 
 def infrastructure_probes(snapshot: Snapshot) -> Iterator[Probe]:
@@ -20,7 +21,15 @@ def infrastructure_probes(snapshot: Snapshot) -> Iterator[Probe]:
 
 
 def state_access(book: ConditionBook, graph: Graph, snapshot: Snapshot) -> None:
-    """Degraded for the graph, ``AccessRefused``: where secrets are declared, or one refused."""
+    """Degraded for the graph.
+
+    ``AccessRefused``: where secrets are declared, or one refused. ``Unreachable``: no task can be
+    reached over the network.
+    """
+    cut_off = unreachable(snapshot)
+    if cut_off is not None:
+        book.set(ConditionType.DEGRADED, True, "Unreachable", cut_off)
+        return
     told = sorted({p.detail for p in infrastructure_probes(snapshot) if p.refused})
     if not told and not graph.security.references():
         return

@@ -13,6 +13,9 @@ from ecs_dynamo.planning.readiness import ready_tasks
 from ecs_dynamo.planning.scene import Scene
 from ecs_dynamo.planning.wanted import Wanted
 
+DETAILS = 3
+"""How many failed probes a wait quotes."""
+
 
 def plan_dependants(draft: Draft, scene: Scene) -> tuple[str, ...]:
     """Create, roll and scale what depends on the endpoints; returns what has stale endpoints."""
@@ -85,8 +88,8 @@ def _wait_for_endpoints(draft: Draft, scene: Scene) -> None:
         )
         if needed and value is None
     ]
-    refused = sorted({p.detail for p in infrastructure_probes(scene.snapshot) if p.refused})
-    why = f" ({'; '.join(refused)})" if refused else ""
+    failed = sorted({p.detail for p in infrastructure_probes(scene.snapshot) if not p.healthy})
+    why = f" ({'; '.join(failed[:DETAILS])})" if failed else ""
     for one in scene.dependants:
         if one.service is None:
             draft.wait(one.component.name, f"waiting for a ready {' and '.join(missing)}{why}")

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from ecs_dynamo.model.graph import TAG_GRAPH, TAG_ROLLED_BACK, TAG_ROLLED_BACK_FOR, Graph
 from ecs_dynamo.planning.iam_base import Arns, Json, document, statement
 from ecs_dynamo.planning.iam_capacity import capacity_reads, capacity_statements
+from ecs_dynamo.planning.iam_daemon import LOG_GROUP, REPOSITORY, daemon_execution_policy
 from ecs_dynamo.planning.iam_doctor import doctor_statements
 from ecs_dynamo.planning.iam_infrastructure import efs_statements
 from ecs_dynamo.planning.iam_security import read_statements
@@ -251,10 +252,15 @@ def render_iam(
     account: str,
     lock_table: str | None = None,
     queue: str | None = None,
+    daemon_image: tuple[str, str] = (REPOSITORY, LOG_GROUP),
 ) -> Documents:
-    """Every document for ``graph``, by file name; with ``queue``, the wiring of events too."""
+    """Every document for ``graph``, by file name; with ``queue``, the wiring of events too.
+
+    ``daemon_image``: the daemon's own ECR repository and log group.
+    """
     made = {
         "daemon-task-role.json": daemon_policy(graph, region, account, lock_table, queue),
+        "daemon-execution-role.json": daemon_execution_policy(Arns(region, account), *daemon_image),
         "doctor.json": doctor_policy(graph, region, account),
         "rollback.json": rollback_policy(graph, region, account),
         **execution_policies(graph, region, account),

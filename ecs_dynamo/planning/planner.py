@@ -32,6 +32,7 @@ from ecs_dynamo.planning.judge import failures, judged, mark_good
 from ecs_dynamo.planning.leaving import drain_noticed
 from ecs_dynamo.planning.members import Membership, as_member, membership, plan_members
 from ecs_dynamo.planning.ports import PortPlan, plan_ports
+from ecs_dynamo.planning.reachability import unreachable
 from ecs_dynamo.planning.readiness import count_replicas, ready_tasks
 from ecs_dynamo.planning.render import render
 from ecs_dynamo.planning.retention import retire_revisions
@@ -146,6 +147,9 @@ def plan(graph: Graph, snapshot: Snapshot, memory: Memory, now: float) -> Plan:
         note = mark_good(graph, one, snapshot)
         if note is not None:
             draft.actions.append(note)
+    cut_off = unreachable(snapshot)
+    if cut_off is not None:
+        draft.wait("", cut_off)
     _retire_orphans(draft, snapshot)
     if not draft.actions and not draft.waits:
         draft.actions.extend(retire_revisions(wanted))
@@ -180,7 +184,8 @@ def plan(graph: Graph, snapshot: Snapshot, memory: Memory, now: float) -> Plan:
             capacity=capacity.memory,
         ),
         failures=given_up.told,
-        stuck=bool(given_up.told) and not busy and not any(w.rolling for w in free),
+        stuck=not busy
+        and (cut_off is not None or (bool(given_up.told) and not any(w.rolling for w in free))),
         shortages=tuple(capacity.shortages.values()),
     )
 
