@@ -68,7 +68,7 @@ async def _former(
             raise
         found = to_revision(answer["taskDefinition"], ())
         there, here = (repoint(r.content, plan.endpoints, names) for r in (found, current))
-        if number is not None or content_diff(here, there) or content_diff(there, here):
+        if number is not None or content_diff(here, there):
             return found
     raise EcsDynamoError(f"{current.family} has no former revision that differs")
 

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ecs_dynamo.model.graph import Component, Graph
+from ecs_dynamo.model.graph import Component, Graph, JsonObject
 from ecs_dynamo.model.plan import DeleteService, Endpoints, Memory, Plan
-from ecs_dynamo.model.snapshot import Snapshot, Unknown
+from ecs_dynamo.model.snapshot import ComponentSnapshot, Snapshot, Unknown
 from ecs_dynamo.planning import handover
 from ecs_dynamo.planning.access import state_access
+from ecs_dynamo.planning.canonical import means_the_same
 from ecs_dynamo.planning.capacity_plan import plan_capacity
 from ecs_dynamo.planning.changes import Draft
 from ecs_dynamo.planning.conditions import (
@@ -38,6 +39,7 @@ from ecs_dynamo.planning.render import render
 from ecs_dynamo.planning.retention import retire_revisions
 from ecs_dynamo.planning.scaling.decide import decide_counts
 from ecs_dynamo.planning.scene import Scene
+from ecs_dynamo.planning.seen import known_service
 from ecs_dynamo.planning.stops import RECENT_SECONDS, last_failure
 from ecs_dynamo.planning.wanted import Wanted, obstacle
 
@@ -56,17 +58,34 @@ def _wanted(
     ready = ready and component.member is None
     port = ports.system_ports.get(component.name, graph.runtime.system_port)
     content = render(graph, component, endpoints, port) if ready else None
+    seen = snapshot.components[component.name]
     made = Wanted(
         component=component,
-        seen=snapshot.components[component.name],
+        seen=seen,
         content=content,
-        fingerprint=fingerprint(content) if content is not None else None,
+        fingerprint=_fingerprint(content, seen) if content is not None else None,
         desired=desired,
         declared=declared_fingerprint(graph, component, port),
     )
     if component.member is not None:
         made = as_member(graph, cluster, made)
     return judged(graph, made, snapshot, endpoints, now)
+
+
+def _fingerprint(content: JsonObject, seen: ComponentSnapshot) -> str:
+    """The fingerprint of ``content``, or that of the running revision where both mean the same.
+
+    What is only written differently (``.25 vCPU`` instead of ``256``) must not roll anything.
+    """
+    made, service = fingerprint(content), known_service(seen)
+    current = seen.revisions.get(service.task_definition_arn) if service is not None else None
+    if (
+        current is not None
+        and current.fingerprint not in (None, made)
+        and means_the_same(current.content, content)
+    ):
+        return current.fingerprint or made
+    return made
 
 
 def _progress(draft: Draft, graph: Graph, wanted: Wanted, snapshot: Snapshot) -> None:
