@@ -29,7 +29,7 @@ from ecs_dynamo.aws.convert import (
 from ecs_dynamo.aws.families import Families, old_revisions
 from ecs_dynamo.model.capacity import AutoScalingGroup, CapacityProvider
 from ecs_dynamo.model.errors import AwsError
-from ecs_dynamo.model.graph import TAG_FINGERPRINT, Component, Graph
+from ecs_dynamo.model.graph import TAG_FINGERPRINT, TAG_ROLLED_BACK, Component, Graph
 from ecs_dynamo.model.snapshot import (
     ComponentSnapshot,
     ContainerInstance,
@@ -40,11 +40,14 @@ from ecs_dynamo.model.snapshot import (
     Task,
     Unknown,
 )
+from ecs_dynamo.planning.stops import RECENT_SECONDS
 from ecs_dynamo.planning.wanted import good_arn
 
 SERVICES_A_CALL = 10
 TASKS_A_CALL = 100
 INSTANCES_A_CALL = 100
+STOPPED_SECONDS = 3600.0
+"""For how long ECS tells of a stopped task (ECS API reference, DescribeTasks)."""
 PAGES = 100
 """More pages than any cluster has; a bound on every list loop."""
 
@@ -100,8 +103,11 @@ async def _pages(aws: Aws, operation: str, key: str, **parameters: Any) -> list[
 class _Look:
     """The state of one look: what was asked already in this pass."""
 
-    def __init__(self, aws: Aws, graph: Graph, cache: RevisionCache, timeout: float) -> None:
+    def __init__(
+        self, aws: Aws, graph: Graph, now: float, cache: RevisionCache, timeout: float
+    ) -> None:
         self.aws = aws
+        self.now = now
         self.graph = graph
         self.cache = cache
         self.timeout = timeout
@@ -249,7 +255,7 @@ async def observe_ecs(
     aws: Aws, graph: Graph, now: float, timeout: float, cache: RevisionCache
 ) -> Snapshot:
     """A snapshot of ECS and EC2. ``timeout`` bounds each part, in seconds; it never raises."""
-    look = _Look(aws, graph, cache, timeout)
+    look = _Look(aws, graph, now, cache, timeout)
     clusters = await look.guard("DescribeClusters", look.clusters())
     present: Mapping[str, Observed[bool]] = (
         dict.fromkeys(graph.clusters, clusters) if isinstance(clusters, Unknown) else clusters
@@ -379,9 +385,7 @@ async def _component(
     if isinstance(service, Service):
         arns |= {service.task_definition_arn, *(d.task_definition_arn for d in service.deployments)}
         arns.add(good_arn(service) or "")
-        if service.running < service.desired or any(
-            d.running < d.desired or d.rollout_state == "FAILED" for d in service.deployments
-        ):
+        if _may_have_failed(service, tasks, look.now):
             stopped = await _stopped(look, component)
     latest, revisions = await _revisions(look, component, arns - {""}, service)
     old = await look.guard(
@@ -399,6 +403,24 @@ async def _component(
     )
     surplus = () if isinstance(old, Unknown) else old
     return ComponentSnapshot(service, tasks, stopped, latest, revisions, surplus=surplus)
+
+
+def _may_have_failed(service: Service, tasks: Observed[tuple[Task, ...]], now: float) -> bool:
+    """Whether stopped tasks may tell something: some are missing, a rollout was taken back, by ECS
+    or by this daemon, or a task is young, so that it may stand for one that has ended.
+    """
+    if service.running < service.desired or any(
+        d.running < d.desired or d.rollout_state == "FAILED" for d in service.deployments
+    ):
+        return True
+    taken_back = service.rolled_back_at
+    if TAG_ROLLED_BACK in service.tags or (
+        taken_back is not None and now - taken_back < STOPPED_SECONDS
+    ):
+        return True
+    return isinstance(tasks, Unknown) or any(
+        t.created_at is not None and now - t.created_at < RECENT_SECONDS for t in tasks
+    )
 
 
 def _any_leaves(own: Sequence[Json], seen: Observed[tuple[ContainerInstance, ...]]) -> bool:

@@ -10,14 +10,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ecs_dynamo.controller.reconciler import Pass
+from ecs_dynamo.model.snapshot import Unknown
 from ecs_dynamo.planning import describe_action
+from ecs_dynamo.planning.stops import RECENT_SECONDS, recently_stopped, why_stopped
 
 RING_SIZE = 500
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """``at`` is UTC seconds; ``kind`` one of action, condition, endpoint, scaling, graph."""
+    """``at`` is UTC seconds; ``kind`` one of action, condition, endpoint, exit, scaling, graph."""
 
     at: float
     graph: str
@@ -41,6 +43,7 @@ def events_of(before: Pass | None, after: Pass) -> Iterator[Event]:
                 text if result.ok else f"{text}: {result.error or 'skipped'}",
                 not result.ok,
             )
+    yield from _exits(before, after)
     for decision in after.plan.decisions:
         if decision.desired != decision.current:
             yield Event(at, graph, "scaling", decision.component, decision.reason)
@@ -77,6 +80,26 @@ def events_of(before: Pass | None, after: Pass) -> Iterator[Event]:
                 f"{role}: {was or 'none'} -> {now or 'none'}",
                 now is None,
             )
+
+
+def _exits(before: Pass | None, after: Pass) -> Iterator[Event]:
+    """What replicas ended of since the pass before, at the time that they did."""
+    if before is None:
+        return
+    for name, seen in after.snapshot.components.items():
+        former = before.snapshot.components.get(name)
+        told = former.stopped if former is not None else ()
+        if isinstance(told, Unknown):
+            continue
+        known = {task.arn for task in told}
+        for task in reversed(recently_stopped(seen.stopped)):
+            at = task.stopped_at or after.at
+            if task.arn not in known and after.at - at < RECENT_SECONDS:
+                short, revision = (
+                    a.rsplit("/", 1)[-1] for a in (task.arn, task.task_definition_arn)
+                )
+                text = f"task {short[:8]} ({revision}) ended: {why_stopped(task)}"
+                yield Event(at, after.plan.graph, "exit", name, text, warning=True)
 
 
 class EventRing:

@@ -296,6 +296,15 @@ class Decision:
 
 
 @dataclass(frozen=True, slots=True)
+class Cause:
+    """What the tasks of a declaration failed of: a reason word, and what ECS told of the last."""
+
+    declared: str
+    word: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
 class Memory:
     """What planning remembers between passes; a fresh one (after a restart) is always safe.
 
@@ -306,6 +315,8 @@ class Memory:
     scaling: Mapping[str, ScalingState] = field(default_factory=dict)
     failed: Mapping[str, str] = field(default_factory=dict)
     """Component -> declaration whose rollout ECS failed; not tried again by this daemon."""
+    causes: Mapping[str, Cause] = field(default_factory=dict)
+    """Component -> what the tasks of its declaration failed of, for longer than ECS tells it."""
     conditions: tuple[Condition, ...] = ()
     ready_since: Mapping[str, float] = field(default_factory=dict)
     """Task ARN -> when this daemon first saw it ready, in UTC seconds."""

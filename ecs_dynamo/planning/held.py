@@ -18,7 +18,7 @@ from ecs_dynamo.model.graph import (
     Graph,
     JsonObject,
 )
-from ecs_dynamo.model.plan import Endpoints, Memory
+from ecs_dynamo.model.plan import Cause, Endpoints, Memory
 from ecs_dynamo.model.snapshot import Task, Unknown
 from ecs_dynamo.planning.containers import ETCD_VARIABLE, NATS_VARIABLE, dynamo_containers
 from ecs_dynamo.planning.fingerprint import fingerprint
@@ -82,11 +82,12 @@ def repoint(
 @dataclass(frozen=True, slots=True)
 class Failures:
     """``remembered``: declarations not to be tried again. Of those that are still declared:
-    ``told`` in a sentence, ``reasons`` in a word."""
+    ``told`` in a sentence, ``reasons`` in a word. ``causes``: what their tasks failed of."""
 
     remembered: Mapping[str, str]
     told: Mapping[str, str]
     reasons: Mapping[str, str]
+    causes: Mapping[str, Cause]
 
 
 def _failed_tasks(one: Wanted) -> list[Task]:
@@ -97,16 +98,25 @@ def _failed_tasks(one: Wanted) -> list[Task]:
     return [t for t in stopped if t.task_definition_arn == revision.arn]
 
 
-def _given_up(one: Wanted) -> str:
+def _cause(one: Wanted, memory: Memory) -> Cause | None:
+    """What the tasks of the declared revision failed of, also when ECS has forgotten them."""
+    failed = _failed_tasks(one)
+    word, detail = reason_of(failed), last_failure(failed)
+    if word is not None and detail is not None:
+        return Cause(one.declared, word, detail)
+    known = memory.causes.get(one.component.name)
+    return known if known is not None and known.declared == one.declared else None
+
+
+def _given_up(one: Wanted, cause: Cause | None) -> str:
     """The reason word of a deployment that ECS itself gave up."""
     failed = {
         d.task_definition_arn: d.rollout_reason
         for d in (one.service.deployments if one.service else ())
         if d.rollout_state == "FAILED"
     }
-    word = reason_of(_failed_tasks(one))
-    if word is not None:
-        return word
+    if cause is not None:
+        return cause.word
     if any("health check" in text for text in failed.values()):
         return HEALTH_CHECK
     return ROLLOUT_FAILED
@@ -117,8 +127,12 @@ def find_failures(wanted: tuple[Wanted, ...], memory: Memory) -> Failures:
     remembered = dict(memory.failed)
     told: dict[str, str] = {}
     reasons: dict[str, str] = {}
+    causes: dict[str, Cause] = {}
     for one in wanted:
         name, service, verdict = one.component.name, one.service, one.verdict
+        cause = _cause(one, memory)
+        if cause is not None:
+            causes[name] = cause
         if one.failed or one.former is not None:
             remembered[name] = one.declared
         if service is not None and service.tags.get(TAG_ROLLED_BACK) == one.declared:
@@ -126,6 +140,8 @@ def find_failures(wanted: tuple[Wanted, ...], memory: Memory) -> Failures:
             why = WORDS.get(word, word)
             if word not in (ROLLED_BACK, CANARY_LOST):
                 why = f"it missed its progress deadline: {why}"
+            if word != ROLLED_BACK and cause is not None:
+                why = f"{why}: {cause.detail}"
             reasons[name] = word
             told[name] = (
                 f"rolled back ({why}); "
@@ -134,14 +150,13 @@ def find_failures(wanted: tuple[Wanted, ...], memory: Memory) -> Failures:
         elif verdict is not None and verdict.former is not None:
             told[name], reasons[name] = verdict.message, verdict.reason
         elif remembered.get(name) == one.declared:
-            reasons[name] = word = _given_up(one)
-            detail = last_failure(_failed_tasks(one))
-            why = WORDS.get(word, "its tasks failed") + (f": {detail}" if detail else "")
+            reasons[name] = word = _given_up(one, cause)
+            why = WORDS.get(word, "its tasks failed") + (f": {cause.detail}" if cause else "")
             told[name] = (
                 f"ECS gave up on revision {one.fingerprint} of {one.component.family} "
                 f"({why}); the former one is kept. Fix its task definition"
             )
-    return Failures(remembered, told, reasons)
+    return Failures(remembered, told, reasons, causes)
 
 
 def hold(one: Wanted, endpoints: Endpoints) -> Wanted:

@@ -198,6 +198,7 @@ def plan(graph: Graph, snapshot: Snapshot, memory: Memory, now: float) -> Plan:
             memory,
             scaling=states,
             failed=given_up.remembered,
+            causes=given_up.causes,
             conditions=conditions,
             ready_since=ready_since,
             capacity=capacity.memory,

@@ -16,7 +16,7 @@ from ecs_dynamo.controller.events import events_of
 from ecs_dynamo.controller.reconciler import Pass
 from ecs_dynamo.model.graph import TAG_CANARY, TAG_GOOD, Graph
 from ecs_dynamo.model.plan import ConditionType, HoldService, Memory, Plan, RetireRevisions
-from ecs_dynamo.model.snapshot import Notice, Registration
+from ecs_dynamo.model.snapshot import Container, Notice, Registration, Task
 from ecs_dynamo.model.spec import CanarySpec, RolloutSpec
 from ecs_dynamo.planning import plan
 from tests.unit.planning.graphs import graph, with_image
@@ -206,6 +206,50 @@ def test_each_way_to_fail_has_its_own_word(told: tuple[str, str], word: str, bre
         assert ecs.serving("decode")
     assert degraded(made, "decode") == word
     assert not made.actions
+    # Why is told for as long as it matters: ECS forgets its stopped tasks after an hour.
+    service = ecs.services["g-decode"]
+    assert service.stopped
+    for _ in range(3):
+        message = next(
+            c.message for c in made.conditions if c.type == "Degraded" and c.component == "decode"
+        )
+        assert told[1] in message
+        service.stopped.clear()
+        made = run_pass(ecs, edited, memory)
+        memory = made.memory
+        assert degraded(made, "decode") == word
+
+
+def test_the_exit_of_a_replica_is_an_event_once_at_its_own_time() -> None:
+    wanted, ecs = ready_graph(2, 6)
+    made = fresh_pass(ecs, wanted)
+
+    def look(*stopped: Task) -> Pass:
+        seen = ecs.snapshot()
+        decode = replace(seen.components["decode"], stopped=stopped)
+        components = {**seen.components, "decode": decode}
+        return Pass("p", ecs.now, 0.1, replace(seen, components=components), made)
+
+    def ended(name: str, ago: float) -> Task:
+        (task, *_) = ecs.snapshot().components["decode"].tasks  # type: ignore[misc] # known here
+        return replace(
+            task,
+            arn=f"arn:aws:ecs:r:1:task/c/{name}",
+            last_status="STOPPED",
+            stop_code="EssentialContainerExited",
+            stopped_reason="Essential container in task exited",
+            containers=(Container("decode", "STOPPED", exit_code=3, reason="CUDA error"),),
+            stopped_at=ecs.now - ago,
+        )
+
+    first, second, old = ended("11111111aaaa", 20.0), ended("22222222bbbb", 5.0), ended("3", 9e3)
+    events = [e for e in events_of(look(), look(first, old)) if e.kind == "exit"]
+    assert [(e.component, e.at, e.warning) for e in events] == [("decode", ecs.now - 20.0, True)]
+    assert "task 11111111" in events[0].message
+    assert "container decode exited with code 3: CUDA error" in events[0].message
+    again = [e for e in events_of(look(first, old), look(first, second, old)) if e.kind == "exit"]
+    assert [e.message[:13] for e in again] == ["task 22222222"]
+    assert not [e for e in events_of(None, look(first)) if e.kind == "exit"]
 
 
 def test_a_lack_of_places_is_waited_for_and_told_apart() -> None:
