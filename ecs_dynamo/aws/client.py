@@ -38,6 +38,7 @@ from botocore.exceptions import (
 from botocore.parsers import ResponseParserError
 
 from ecs_dynamo.aws.answers import wrong_type
+from ecs_dynamo.aws.server_clock import ServerClock
 from ecs_dynamo.aws.session import BoundedSession
 from ecs_dynamo.model.errors import AwsError, InputError, Problem
 
@@ -155,6 +156,7 @@ class Aws:
         self._buckets = {
             name: AsyncLimiter(burst, burst / rate) for name, (burst, rate) in BUCKETS.items()
         }
+        self.clock = ServerClock()
         self.calls: Counter[str] = Counter()
         self.last_error: AwsError | None = None
         """The last failed attempt; tells why a look ran out of time."""
@@ -184,12 +186,14 @@ class Aws:
             attempt += 1
             async with bucket:
                 self.calls[f"{service}:{operation}"] += 1
+                asked = self.clock.monotonic()
                 try:
                     # Each wait for more is bounded by read_timeout; all of them together here.
                     async with asyncio.timeout(self._options.call_timeout):
                         answer: dict[str, Any] = await method(**parameters)
                     if wrong := self._wrong_type(service, operation, answer):
                         raise _BadAnswerError(f"{wrong} is not what the service declares")
+                    self.clock.observe(asked, answer)
                     return answer
                 except ClientError as error:
                     failure = _from_client_error(operation, error)

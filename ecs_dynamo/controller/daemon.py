@@ -116,7 +116,7 @@ class GraphLoop:
         if self.failure is not None:
             return False
         allowed = 3 * self._settings.resync_seconds + self._settings.observe_timeout_seconds
-        return self.last_whole_at is not None and time.time() - self.last_whole_at < allowed
+        return self.last_whole_at is not None and time.monotonic() - self.last_whole_at < allowed
 
     async def run(self) -> None:
         """Pass after pass until stopped."""
@@ -213,7 +213,7 @@ class GraphLoop:
         self._metrics.failing(self.name, self.failure is not None)
         whole = not done.failed and not done.unknown
         if whole:
-            self.last_whole_at = done.at + done.seconds
+            self.last_whole_at = done.now.monotonic + done.seconds
         return whole
 
     def _fail(self, reason: str, message: str) -> None:

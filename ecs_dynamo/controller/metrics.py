@@ -185,7 +185,7 @@ class Metrics:
             self._signals.labels(graph, signal.component, signal.kind, signal.source).set(
                 signal.value
             )
-            age = signal.age(done.at)
+            age = signal.age(done.now.monotonic)
             ages[signal.component] = min(age, ages.get(signal.component, age))
         for name, age in ages.items():
             self._signal_age.labels(graph, name).set(age)

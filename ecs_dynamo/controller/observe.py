@@ -18,6 +18,7 @@ from ecs_dynamo.discovery import probe, probe_all, read_registrations
 from ecs_dynamo.discovery.access import Access
 from ecs_dynamo.discovery.etcd import Discovery
 from ecs_dynamo.discovery.etcd_members import read_views
+from ecs_dynamo.model.clock import Now
 from ecs_dynamo.model.graph import Graph, Role
 from ecs_dynamo.model.plan import Endpoints
 from ecs_dynamo.model.snapshot import EtcdView, Probe, Snapshot, Unknown
@@ -58,10 +59,10 @@ class Observer:
         self._meter = Meter()
         self._workers = Workers()
 
-    async def observe(self, graph: Graph, now: float) -> Observation:
+    async def observe(self, graph: Graph, now: Now) -> Observation:
         """Look at everything; what fails is `Unknown` in the snapshot, nothing is raised."""
         ecs, access = await asyncio.gather(
-            observe_ecs(self._aws, graph, now, self._timeout, self._cache),
+            observe_ecs(self._aws, graph, now.wall, self._timeout, self._cache),
             self._keys.read(graph.security, graph.names),
         )
         probed, external, views = await asyncio.gather(
@@ -86,7 +87,7 @@ class Observer:
                 now=now,
                 timeout=PROBE_SECONDS,
             ),
-            self._workers.ask(urls, now, PROBE_SECONDS),
+            self._workers.ask(urls, now.monotonic, PROBE_SECONDS),
         )
         measured = with_own_word(measured, own, asked=len(urls))
         measured_too = replace(

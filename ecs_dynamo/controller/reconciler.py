@@ -22,6 +22,7 @@ from ecs_dynamo.controller.keys import Keys
 from ecs_dynamo.controller.observe import Observer
 from ecs_dynamo.controller.task_events import NOTICE_SECONDS
 from ecs_dynamo.discovery.etcd_members import change_membership
+from ecs_dynamo.model.clock import Now
 from ecs_dynamo.model.errors import EcsDynamoError
 from ecs_dynamo.model.graph import Graph
 from ecs_dynamo.model.plan import ChangeMembership, Memory, Plan
@@ -57,7 +58,7 @@ class Pass:
     """One pass and its outcome. ``problems`` tells of signals that could not be measured."""
 
     id: str
-    at: float
+    now: Now
     seconds: float
     snapshot: Snapshot
     plan: Plan
@@ -65,6 +66,11 @@ class Pass:
     problems: Mapping[str, str] | None = None
     malformed: tuple[str, ...] = ()
     """Answers of replicas, and keys of etcd, that cannot be used."""
+
+    @property
+    def at(self) -> float:
+        """When it began, in UTC seconds."""
+        return self.now.wall
 
     @property
     def failed(self) -> tuple[ActionResult, ...]:
@@ -89,23 +95,23 @@ class Pass:
 
 
 class Reconciler:
-    """Reconciles one graph. ``clock`` gives UTC seconds."""
+    """Reconciles one graph. ``clock`` reads both clocks; by default the wall clock is AWS's."""
 
     def __init__(
         self,
         graph: Graph,
         aws: Aws,
         settings: Settings,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], Now] | None = None,
     ) -> None:
         self.graph = graph
         self.aws = aws
-        self._clock = clock
+        self._clock = clock or aws.clock.now
         cache = RevisionCache()
         self.keys = Keys(aws)
         self._observer = Observer(aws, cache, settings.observe_timeout_seconds, self.keys)
         self._executor = Executor(aws, graph.name, cache, time.monotonic, self._change_membership)
-        self._memory = Memory(started_at=clock())
+        self._memory = Memory(started_at=self._clock().monotonic)
         self._ids = itertools.count(1)
         self._notices: Mapping[str, Notice] = {}
 
@@ -118,11 +124,11 @@ class Reconciler:
 
     def notice(self, notices: Mapping[str, Notice]) -> None:
         """EC2 told of the end of instances: kept while it matters, by instance id."""
-        self._notices = {**self._current_notices(self._clock()), **notices}
+        self._notices = {**self._current_notices(self._clock().wall), **notices}
 
     def forget(self) -> None:
         """Begin anew, as a fresh daemon does: another may have acted meanwhile."""
-        self._memory = Memory(started_at=self._clock())
+        self._memory = Memory(started_at=self._clock().monotonic)
 
     async def run_pass(
         self,
@@ -133,10 +139,10 @@ class Reconciler:
     ) -> Pass:
         """One pass. With ``act`` False nothing is changed, and nothing is remembered."""
         started, now = time.monotonic(), self._clock()
-        name = f"{self.graph.name}-{int(now)}-{next(self._ids)}"
+        name = f"{self.graph.name}-{int(now.wall)}-{next(self._ids)}"
         with structlog.contextvars.bound_contextvars(graph=self.graph.name, pass_id=name):
             observation = await self._observer.observe(self.graph, now)
-            snapshot = replace(observation.snapshot, notices=self._current_notices(now))
+            snapshot = replace(observation.snapshot, notices=self._current_notices(now.wall))
             try:
                 made = (
                     down(self.graph, snapshot)
@@ -147,7 +153,8 @@ class Reconciler:
                 raise PlanningError(error) from error
             results: tuple[ActionResult, ...] = ()
             if act:
-                self._memory = made.memory
+                if not taking_down:
+                    self._memory = made.memory
                 for decision in made.decisions:
                     _log.debug(
                         "scaling decision",

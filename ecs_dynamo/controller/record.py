@@ -24,7 +24,7 @@ class Recorder:
 
     def record(self, done: Pass) -> None:
         """Take a pass: rates of the graph times the seconds since the last one."""
-        graph, now = done.plan.graph, done.at
+        graph, now = done.plan.graph, done.now.monotonic
         rates = {
             s.kind: s.value
             for s in done.snapshot.signals
@@ -44,6 +44,6 @@ class Recorder:
             with path.open("a", encoding="utf-8") as out:
                 if out.tell() == 0:
                     out.write(HEADER)
-                out.write(f"{now:.3f},{seconds:.3f},{totals}\n")
+                out.write(f"{done.at:.3f},{seconds:.3f},{totals}\n")
         except OSError as error:
             _log.warning("demand not recorded", file=str(path), error=str(error))

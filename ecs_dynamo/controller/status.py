@@ -125,12 +125,12 @@ def _component(graph: Graph, component: Component, done: Pass) -> Json:
 
 def pass_status(graph: Graph, done: Pass) -> Json:
     """What is so: the graph's components, endpoints, conditions, signals, decisions and waits."""
-    now = done.at
+    now = done.now
     return {
         "graph": graph.name,
         "namespace": graph.namespace,
         "converged": done.converged,
-        "observedAt": timestamp(now),
+        "observedAt": timestamp(now.wall),
         "passSeconds": round(done.seconds, 3),
         "passId": done.id,
         "endpoints": document(done.plan.endpoints),
@@ -141,8 +141,8 @@ def pass_status(graph: Graph, done: Pass) -> Json:
         "signals": [
             {
                 **document(signal),
-                "observedAt": timestamp(signal.observed_at),
-                "ageSeconds": round(signal.age(now), 1),
+                "observedAt": timestamp(now.wall_of(signal.observed_at)),
+                "ageSeconds": round(signal.age(now.monotonic), 1),
             }
             for signal in done.snapshot.signals
         ],

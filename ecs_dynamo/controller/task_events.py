@@ -15,7 +15,6 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
@@ -119,7 +118,7 @@ Wake = Callable[[set[str] | None, Mapping[str, Notice]], None]
 class TaskEvents:
     """Reads the queue for ever; ``wake`` is given the clusters to look at (None for all), and
     EC2's notices by instance id; ``on_problem`` is told when the queue fails (why), and when it
-    answers again (None). ``clock`` gives UTC seconds."""
+    answers again (None). ``clock`` gives UTC seconds, by default AWS's."""
 
     def __init__(
         self,
@@ -127,9 +126,9 @@ class TaskEvents:
         queue_url: str,
         wake: Wake,
         on_problem: Callable[[str | None], None] = lambda _: None,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] | None = None,
     ) -> None:
-        self._clock = clock
+        self._clock = clock or (lambda: aws.clock.now().wall)
         self.aws = aws
         self._queue_url = queue_url
         self._wake = wake

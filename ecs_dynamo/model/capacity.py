@@ -87,7 +87,7 @@ class Shortage:
 @dataclass(frozen=True, slots=True)
 class CapacityMemory:
     """Since when each instance has been seen empty (by ARN), or in its group and not in the cluster
-    (by EC2 id), in UTC seconds."""
+    (by EC2 id), in monotonic seconds."""
 
     empty_since: Mapping[str, float] = field(default_factory=dict)
     unjoined_since: Mapping[str, float] = field(default_factory=dict)

@@ -308,7 +308,8 @@ class Cause:
 class Memory:
     """What planning remembers between passes; a fresh one (after a restart) is always safe.
 
-    ``started_at`` is when observation began: no scale-down before a full window was observed.
+    ``started_at`` is when observation began, in monotonic seconds: no scale-down before a full
+    window was observed.
     """
 
     started_at: float
@@ -319,7 +320,7 @@ class Memory:
     """Component -> what the tasks of its declaration failed of, for longer than ECS tells it."""
     conditions: tuple[Condition, ...] = ()
     ready_since: Mapping[str, float] = field(default_factory=dict)
-    """Task ARN -> when this daemon first saw it ready, in UTC seconds."""
+    """Task ARN -> when this daemon first saw it ready, in monotonic seconds."""
     capacity: CapacityMemory = field(default_factory=CapacityMemory)
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Recommendation:
-    """A raw wish of a scaling policy at ``at`` (UTC seconds), kept for the windows."""
+    """A raw wish of a scaling policy at ``at`` (monotonic seconds), kept for the windows."""
 
     at: float
     desired: int
@@ -44,7 +44,7 @@ class Season:
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """A rate or a load as it is followed; times are UTC seconds.
+    """A rate or a load as it is followed; times are monotonic seconds.
 
     ``level`` and ``trend`` (per second) are Holt's; ``steady`` is the mean over a longer time,
     ``age`` the seconds that it was followed; ``daily`` and ``weekly`` the seasons. ``pending`` are

@@ -2,7 +2,7 @@
 
 Where a look failed the value is `Unknown`, never an empty one: planning treats unknown as
 "hands off", so that a throttled call can not be mistaken for a service that is gone.
-Times are UTC seconds since the epoch.
+Times are UTC seconds since the epoch, by AWS's clock, unless stated otherwise.
 """
 
 from __future__ import annotations
@@ -254,6 +254,8 @@ class Registration:
 @dataclass(frozen=True, slots=True)
 class Signal:
     """A measured demand for a component, e.g. kind ``queue_depth``, unit ``requests``.
+
+    ``observed_at`` is in monotonic seconds.
 
     ``max_age`` is the age up to which the source is believed, in seconds, where it is always late
     by more than the component's own limit. ``partial``: some of those asked gave no usable answer,

@@ -99,7 +99,7 @@ def _roll(draft: Draft, scene: Scene, one: Wanted, may_roll: bool, moves: bool, 
     """Begin a rollout, lead it on, or set what else differs."""
     graph, snapshot = scene.graph, scene.snapshot
     begins = one.rolls and may_roll
-    step = None if begins or moves else canary(graph, one, snapshot, scene.now)
+    step = None if begins or moves else canary(graph, one, snapshot, scene.now.wall)
     limits = limits_now(one, snapshot, begins=begins, moves=moves, canary=step)
     if limits.note is not None:
         draft.notes.append(limits.note)

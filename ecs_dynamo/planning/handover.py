@@ -177,8 +177,8 @@ def fresh_tasks(scene: Scene, wanted: Wanted) -> tuple[Task, ...]:
     ready = ready_tasks(scene.graph, wanted.component, scene.snapshot, wanted.new_tasks)
     if not wanted.component.is_frontend:
         return ready
-    latest = scene.now - FOUND_SECONDS
-    return tuple(t for t in ready if scene.ready_since.get(t.arn, scene.now) <= latest)
+    latest = scene.now.monotonic - FOUND_SECONDS
+    return tuple(t for t in ready if scene.ready_since.get(t.arn, scene.now.monotonic) <= latest)
 
 
 def new_side_ready(scene: Scene, moved: Collection[str]) -> bool:
@@ -231,7 +231,7 @@ def _in_the_way(scene: Scene, wanted: Wanted, kept: Sequence[Task]) -> list[Task
     upper = service.desired * (service.maximum_percent or 200) // 100
     surplus = len(wanted.old_tasks) + 1 - max(upper, 1)
     serves = _serves(scene, wanted)
-    ranked = sorted(kept, key=lambda t: (t.arn in serves, -(t.started_at or scene.now), t.arn))
+    ranked = sorted(kept, key=lambda t: (t.arn in serves, -(t.started_at or scene.now.wall), t.arn))
     return ranked[: max(0, surplus)]
 
 

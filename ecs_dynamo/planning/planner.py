@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from ecs_dynamo.model.clock import Now
 from ecs_dynamo.model.graph import Component, Graph, JsonObject
 from ecs_dynamo.model.plan import DeleteService, Endpoints, Memory, Plan
 from ecs_dynamo.model.snapshot import ComponentSnapshot, Snapshot, Unknown
@@ -110,7 +111,7 @@ def _progress(draft: Draft, graph: Graph, wanted: Wanted, snapshot: Snapshot) ->
         draft.wait(name, f"{ready} of {wanted.desired} ready, waiting for {what}{why}")
 
 
-def plan(graph: Graph, snapshot: Snapshot, memory: Memory, now: float) -> Plan:
+def plan(graph: Graph, snapshot: Snapshot, memory: Memory, now: Now) -> Plan:
     """The actions to take now. Pure: same arguments, same plan."""
     draft = Draft()
     ports = plan_ports(graph)
@@ -125,7 +126,7 @@ def plan(graph: Graph, snapshot: Snapshot, memory: Memory, now: float) -> Plan:
     counts, decisions, states = decide_counts(graph, snapshot, memory, now, obstacles)
     observed = [c for c in graph.components if c.name in snapshot.components]
     wanted = tuple(
-        _wanted(graph, c, snapshot, endpoints, cluster, ports, counts[c.name], now)
+        _wanted(graph, c, snapshot, endpoints, cluster, ports, counts[c.name], now.wall)
         for c in observed
     )
     given_up = find_failures(wanted, memory)
@@ -137,7 +138,7 @@ def plan(graph: Graph, snapshot: Snapshot, memory: Memory, now: float) -> Plan:
 
     free = tuple(w for w in wanted if w.component.name not in obstacles)
     ready_since = {
-        t.arn: memory.ready_since.get(t.arn, now)
+        t.arn: memory.ready_since.get(t.arn, now.monotonic)
         for w in free
         for t in ready_tasks(graph, w.component, snapshot)
     }
@@ -173,17 +174,17 @@ def plan(graph: Graph, snapshot: Snapshot, memory: Memory, now: float) -> Plan:
     if not draft.actions and not draft.waits:
         draft.actions.extend(retire_revisions(wanted))
 
-    capacity = plan_capacity(graph, snapshot, free, ports, memory.capacity, now)
+    capacity = plan_capacity(graph, snapshot, free, ports, memory.capacity, now.monotonic)
     draft.notes.extend(capacity.notes)
     replicas = {c.name: count_replicas(graph, c, snapshot) for c in graph.components}
-    book = ConditionBook(memory.conditions, now)
+    book = ConditionBook(memory.conditions, now.wall)
     busy = bool(draft.actions)
     state_conditions(
         book, wanted, replicas, obstacles, given_up, draft.waits, busy, capacity.shortages
     )
     state_endpoints(book, moved, endpoints)
     state_access(book, graph, snapshot)
-    state_signals(book, graph.components, decisions, snapshot.signals, now)
+    state_signals(book, graph.components, decisions, snapshot.signals, now.monotonic)
     conditions = book.all()
     return Plan(
         graph=graph.name,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from ecs_dynamo.model.clock import Now
 from ecs_dynamo.model.graph import Graph
 from ecs_dynamo.model.plan import Endpoints
 from ecs_dynamo.model.snapshot import Snapshot
@@ -18,14 +19,14 @@ class Scene:
     """The graph, what was seen, and what is wanted of the components that may be touched.
 
     ``failures`` and ``reasons``: components whose declaration is held back, and why.
-    ``ready_since``: since when each ready task has been so, by ARN.
+    ``ready_since``: since when each ready task has been so, by ARN, on the monotonic clock.
     """
 
     graph: Graph
     snapshot: Snapshot
     endpoints: Endpoints
     ports: PortPlan
-    now: float
+    now: Now
     infrastructure: tuple[Wanted, ...]
     dependants: tuple[Wanted, ...]
     failures: Mapping[str, str]

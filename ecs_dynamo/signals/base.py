@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from ecs_dynamo.discovery.access import OPEN, Access
 from ecs_dynamo.discovery.exposition import usable_value
 from ecs_dynamo.discovery.fetch import FetchError, fetch_json
+from ecs_dynamo.model.clock import Now
 from ecs_dynamo.model.graph import Component
 from ecs_dynamo.model.plan import Endpoints
 from ecs_dynamo.model.snapshot import Signal
@@ -36,14 +37,18 @@ class SignalError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class SignalContext:
-    """What an adapter may need. ``now`` is UTC seconds, ``timeout`` bounds its whole read."""
+    """What an adapter may need. ``timeout`` bounds its whole read, in seconds.
+
+    A signal's ``observed_at`` is on the monotonic clock: timestamps that a source gives are put
+    there with ``now.monotonic_of``.
+    """
 
     component: Component
     namespace: str
     frontend_urls: tuple[str, ...]
     endpoints: Endpoints
     cloudwatch: CloudWatchCall | None
-    now: float
+    now: Now
     timeout: float
     access: Access = OPEN
 

@@ -43,8 +43,8 @@ class CloudWatchAdapter:
         try:
             answer = await context.cloudwatch(
                 MetricDataQueries=[query],
-                StartTime=datetime.fromtimestamp(context.now - PERIODS_BACK * period, UTC),
-                EndTime=datetime.fromtimestamp(context.now, UTC),
+                StartTime=datetime.fromtimestamp(context.now.wall - PERIODS_BACK * period, UTC),
+                EndTime=datetime.fromtimestamp(context.now.wall, UTC),
                 ScanBy="TimestampDescending",
             )
         except AwsError as error:
@@ -67,7 +67,7 @@ class CloudWatchAdapter:
                 source.kind,
                 value / period if rate and source.statistic == "Sum" else value,
                 "requests/s" if rate else "requests",
-                at.timestamp(),
+                context.now.monotonic_of(at.timestamp()),
                 "cloudwatch",
                 max_age=float(PERIODS_BELIEVED * period),
             ),

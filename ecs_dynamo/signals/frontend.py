@@ -192,7 +192,7 @@ class FrontendAdapter:
         del source
         look = await self.look(context)
         scrapes, partial = look.scrapes, bool(look.problems)
-        component, now = context.component, context.now
+        component, now = context.component, context.now.monotonic
         made = [("queue_depth", queue_depth(component, scrapes), "requests")]
         made.append(("in_flight", sum(s.total(ACTIVE) or 0.0 for s in scrapes), "requests"))
         if not partial:
@@ -218,7 +218,7 @@ class FrontendAdapter:
             # A worker that seems idle to some of the frontends may be at work for another.
             self.busy = work_by_worker(look.scrapes)
             self.served = answered_workers(look.scrapes)
-            self.busy_at = context.now
+            self.busy_at = context.now.monotonic
         return look
 
     def _graph_rates(self, scrapes: Sequence[Scrape], now: float) -> list[tuple[str, float]]:
@@ -233,9 +233,9 @@ class FrontendAdapter:
         return list(self._rate_values[1].items())
 
     async def _scrape(self, context: SignalContext) -> Look:
-        if self._scraped is None or self._scraped[0] != context.now:
+        if self._scraped is None or self._scraped[0] != context.now.monotonic:
             task = asyncio.ensure_future(_scrape_all(context.frontend_urls, context.timeout))
-            self._scraped = (context.now, task)
+            self._scraped = (context.now.monotonic, task)
         return await asyncio.shield(self._scraped[1])
 
 

@@ -35,7 +35,7 @@ class JetStreamAdapter:
                 kind,
                 usable(f"{source.consumer}'s {kind}", value),
                 "messages",
-                context.now,
+                context.now.monotonic,
                 "jetstream",
             )
             for kind, value in made

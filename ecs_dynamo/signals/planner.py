@@ -101,7 +101,7 @@ class PlannerAdapter:
                 "desired_replicas",
                 float(keys.values[key]),
                 "replicas",
-                context.now,
+                context.now.monotonic,
                 "planner",
             ),
         )

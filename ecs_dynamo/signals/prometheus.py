@@ -31,7 +31,7 @@ class PrometheusAdapter:
                 at, text = data["result"]
             value, observed_at = float(text), float(at)
             # A time of a year that is none would be an age that never ends, or never begins.
-            if not 0 <= observed_at <= context.now + AHEAD_SECONDS:
+            if not 0 <= observed_at <= context.now.wall + AHEAD_SECONDS:
                 raise ValueError(f"the time {at}")
         except (LookupError, TypeError, ValueError, OverflowError) as error:
             raise SignalError(f"{url}: unexpected answer: {str(error)[:200]}") from None
@@ -41,5 +41,12 @@ class PrometheusAdapter:
             )
         unit = "requests/s" if source.kind == "arrival_rate" else "requests"
         return (
-            Signal(context.component.name, source.kind, value, unit, observed_at, "prometheus"),
+            Signal(
+                context.component.name,
+                source.kind,
+                value,
+                unit,
+                context.now.monotonic_of(observed_at),
+                "prometheus",
+            ),
         )

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 import structlog
 
 from ecs_dynamo.discovery.access import OPEN, Access
+from ecs_dynamo.model.clock import Now
 from ecs_dynamo.model.graph import Graph
 from ecs_dynamo.model.plan import Endpoints
 from ecs_dynamo.model.snapshot import Observed, Signal, Unknown
@@ -76,7 +77,7 @@ class Meter:
         frontend_urls: tuple[str, ...],
         endpoints: Endpoints,
         cloudwatch: CloudWatchCall | None,
-        now: float,
+        now: Now,
         timeout: float,
         access: Access = OPEN,
     ) -> Measurement:
@@ -115,7 +116,7 @@ class Meter:
             else:
                 self._last[key] = answer
                 signals += answer
-        if self._frontend.busy_at != now and any(c.is_worker for c in graph.components):
+        if self._frontend.busy_at != now.monotonic and any(c.is_worker for c in graph.components):
             # No signal asks the frontends, but draining does.
             with suppress(SignalError, TimeoutError):
                 await self._frontend.look(
@@ -129,7 +130,7 @@ class Meter:
                         timeout,
                     )
                 )
-        if self._frontend.busy_at != now:
+        if self._frontend.busy_at != now.monotonic:
             silent = Unknown("no frontend told")
             return Measurement(tuple(signals), problems, silent, silent)
         return Measurement(

@@ -12,6 +12,7 @@ from moto.server import ThreadedMotoServer
 from ecs_dynamo.aws.client import Aws, AwsOptions, open_aws
 from ecs_dynamo.aws.execute import Executor
 from ecs_dynamo.aws.observe import RevisionCache, observe_ecs
+from ecs_dynamo.model.clock import Now
 from ecs_dynamo.model.errors import AwsError
 from ecs_dynamo.model.graph import TAG_GRAPH, Graph
 from ecs_dynamo.model.plan import ChangeMembership, Memory, RegisterTaskDefinition
@@ -64,7 +65,7 @@ async def test_a_missing_cluster_is_absent_not_unknown(aws: Aws, declared: Graph
     )
     seen = await observe_ecs(aws, elsewhere, time.time(), 10, RevisionCache())
     assert seen.clusters == {"nowhere": False}
-    made = plan(elsewhere, seen, Memory(started_at=0), time.time())
+    made = plan(elsewhere, seen, Memory(started_at=0), Now.at(time.time()))
     assert made.actions == ()
     assert "nowhere does not exist" in made.waits[0].reason
 
@@ -79,7 +80,7 @@ async def test_infrastructure_is_registered_created_and_then_seen_as_ours(
     cache = RevisionCache()
     executor = Executor(aws, declared.name, cache, time.monotonic, no_etcd)
     seen = await observe_ecs(aws, declared, time.time(), 10, cache)
-    made = plan(declared, seen, Memory(started_at=0), time.time())
+    made = plan(declared, seen, Memory(started_at=0), Now.at(time.time()))
     assert {a.component for a in made.actions} == {"etcd-nats"}
     results = await executor.execute(made)
     assert all(r.ok and r.changed for r in results), results
@@ -88,7 +89,7 @@ async def test_infrastructure_is_registered_created_and_then_seen_as_ours(
     service = seen.components["etcd-nats"].service
     assert isinstance(service, Service)
     assert service.owned_by(declared.name)
-    again = plan(declared, seen, made.memory, time.time())
+    again = plan(declared, seen, made.memory, Now.at(time.time()))
     assert again.actions == ()
 
     # The same plan again, as after a crash before its result was noted: nothing is doubled.
@@ -114,7 +115,7 @@ async def test_a_foreign_service_is_reported_and_not_adopted(aws: Aws, declared:
         desiredCount=1,
     )
     seen = await observe_ecs(aws, declared, time.time(), 10, RevisionCache())
-    made = plan(declared, seen, Memory(started_at=0), time.time())
+    made = plan(declared, seen, Memory(started_at=0), Now.at(time.time()))
     assert made.actions == ()
     assert any(TAG_GRAPH in w.reason for w in made.waits)
 
@@ -128,4 +129,4 @@ async def test_an_unreachable_endpoint_is_one_clear_error_and_everything_is_unkn
             await aws.call("ecs", "ListClusters")
         seen = await observe_ecs(aws, graph(), time.time(), 10, RevisionCache())
     assert all(isinstance(c.service, Unknown) for c in seen.components.values())
-    assert plan(graph(), seen, Memory(started_at=0), 0.0).actions == ()
+    assert plan(graph(), seen, Memory(started_at=0), Now.at(0.0)).actions == ()

@@ -23,6 +23,7 @@ from ecs_dynamo.discovery.etcd import (
     read_prefix,
     read_registrations,
 )
+from ecs_dynamo.model.clock import Now
 from ecs_dynamo.model.errors import AwsError
 from ecs_dynamo.model.graph import Role
 from ecs_dynamo.model.plan import Endpoints
@@ -77,7 +78,7 @@ def context(
         (),
         Endpoints(etcd, nats_url),
         cloudwatch,
-        1000.0,
+        Now.at(1000.0),
         3.0,
     )
 

@@ -75,7 +75,7 @@ def test_no_plan_shows_it_and_no_action_tags_it() -> None:
     ecs, memory = converged(wanted)
     ecs.graph = wanted = with_secret(graph(), SECRET + "-2")
     seen = ecs.snapshot()
-    made = plan(wanted, seen, memory, ecs.now)
+    made = plan(wanted, seen, memory, ecs.clock)
     registers = [a for a in made.actions if isinstance(a, RegisterTaskDefinition)]
     assert registers
     assert SECRET in json.dumps(registers[0].content)  # ECS is given it.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
+from ecs_dynamo.model.clock import Now
 from ecs_dynamo.model.graph import Component, Graph
 from ecs_dynamo.model.plan import Decision, Memory
 from ecs_dynamo.model.scaling import ScalingState
@@ -19,7 +20,7 @@ from ecs_dynamo.planning.seen import known_service, known_tasks
 
 
 def decide_counts(
-    graph: Graph, snapshot: Snapshot, memory: Memory, now: float, blocked: Mapping[str, object]
+    graph: Graph, snapshot: Snapshot, memory: Memory, now: Now, blocked: Mapping[str, object]
 ) -> tuple[dict[str, int], list[Decision], dict[str, ScalingState]]:
     """Desired count of every component; scaling decides where it is declared."""
     counts: dict[str, int] = {}
@@ -50,25 +51,27 @@ def _decide(
     snapshot: Snapshot,
     state: ScalingState,
     memory: Memory,
-    now: float,
+    now: Now,
 ) -> ScalingOutput:
     tasks = [
         t for t in known_tasks(snapshot.components[component.name]) if t.desired_status == "RUNNING"
     ]
     ready = ready_tasks(graph, component, snapshot)
     arns = {t.arn for t in ready}
-    cold = observe_cold_starts(state.cold_starts, tasks, ready, now)
+    cold = observe_cold_starts(state.cold_starts, tasks, ready, now.wall)
     return POLICIES[scaling.policy](
         ScalingInput(
             component=component.name,
-            spec=scheduled(scaling, now),
+            spec=scheduled(scaling, now.wall),
             current=service.desired,
             signals=tuple(s for s in snapshot.signals if s.component == component.name),
             state=replace(state, cold_starts=cold),
             observing_since=memory.started_at,
-            now=now,
+            now=now.monotonic,
             ready=len(ready),
-            starting=tuple(t.created_at or now for t in tasks if t.arn not in arns),
+            starting=tuple(
+                now.monotonic_of(t.created_at or now.wall) for t in tasks if t.arn not in arns
+            ),
             declared=component.replicas,
         )
     )

@@ -20,6 +20,7 @@ import structlog
 import yaml
 
 from ecs_dynamo import planning as planning_module
+from ecs_dynamo.aws.server_clock import ServerClock
 from ecs_dynamo.config import load_settings
 from ecs_dynamo.controller.daemon import GraphLoop
 from ecs_dynamo.controller.events import EventRing
@@ -50,7 +51,7 @@ class Rig:
         self.planned: list[Graph] = []
         self.metrics = Metrics()
         file = GraphFile(self.path, {})
-        own = Reconciler(file.graph, SimpleNamespace(calls={}), SETTINGS)  # type: ignore[arg-type] # never asked
+        own = Reconciler(file.graph, SimpleNamespace(calls={}, clock=ServerClock()), SETTINGS)  # type: ignore[arg-type] # never asked
         own._observer = SimpleNamespace(observe=self._observe)  # type: ignore[assignment] # made up
         plan = planning_module.plan
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from ecs_dynamo.model.capacity_spec import PlacementConstraintSpec, PlacementStrategySpec
+from ecs_dynamo.model.clock import Now
 from ecs_dynamo.model.graph import (
     TAG_GRAPH,
     TAG_ROLLED_BACK,
@@ -467,6 +468,11 @@ class SimulatedEcs:
             names=sim.names,
             load_balancers=sim.load_balancers,
         )
+
+    @property
+    def clock(self) -> Now:
+        """This moment, which both clocks read alike."""
+        return Now.at(self.now)
 
     def snapshot(self) -> Snapshot:
         """A complete look at the present state."""

@@ -24,6 +24,7 @@ from ecs_dynamo.model.capacity_spec import (
     PlacementConstraintSpec,
     PlacementSpec,
 )
+from ecs_dynamo.model.clock import Now
 from ecs_dynamo.model.graph import TAG_GRAPH, Component, Graph, Role
 from ecs_dynamo.model.plan import (
     AnyAction,
@@ -649,7 +650,7 @@ def test_the_plan_says_what_does_not_fit_before_anything_is_created() -> None:
         clusters={"gpu": True, "fargate": True},
         container_instances={"gpu": (instance(1), instance(2), instance(3))},
     )
-    made = plan(base, seen, Memory(started_at=NOW), NOW)
+    made = plan(base, seen, Memory(started_at=NOW), Now.at(NOW))
     (short,) = made.shortages
     assert short.replicas == 1
     assert f"short: {short.component}: {short.message}" in describe(made)
@@ -676,7 +677,7 @@ def test_ecs_own_words_are_told_apart() -> None:
         container_instances={"gpu": (instance(1, used=1),)},
     )
     # Its revision can not be read, so that it is left alone; ECS's event is told all the same.
-    made = plan(base, seen, Memory(started_at=NOW), NOW)
+    made = plan(base, seen, Memory(started_at=NOW), Now.at(NOW))
     found = {c.component: c for c in made.conditions if c.type is ConditionType.CAPACITY_SHORT}
     assert (found["decode"].reason, found["decode"].message) == ("NoPlace", words)
 
@@ -692,7 +693,7 @@ def test_another_provider_strategy_rolls_with_a_forced_deployment() -> None:
     changed = tuple(
         replace(c, capacity_providers=spot) if c.name == "decode" else c for c in base.components
     )
-    made = plan(replace(base, components=changed), ecs.snapshot(), memory, ecs.now)
+    made = plan(replace(base, components=changed), ecs.snapshot(), memory, ecs.clock)
     (update,) = (a for a in made.actions if isinstance(a, UpdateService))
     assert (update.component, update.capacity_providers) == ("decode", spot)
     assert "capacity providers differ" in update.reason

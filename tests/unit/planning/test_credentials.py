@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from ecs_dynamo.model.clock import Now
 from ecs_dynamo.model.graph import Graph
 from ecs_dynamo.model.plan import ConditionType, Endpoints, Memory
 from ecs_dynamo.model.security_spec import SecuritySpec
@@ -84,7 +85,7 @@ def test_another_reference_is_another_revision() -> None:
 def test_the_graphs_own_servers_are_reached_over_tls() -> None:
     base = secured()
     ecs = SimulatedEcs(base)
-    for action in plan(base, ecs.snapshot(), Memory(started_at=0.0), 0.0).actions:
+    for action in plan(base, ecs.snapshot(), Memory(started_at=0.0), Now.at(0.0)).actions:
         ecs.apply(action)
     for _ in range(5):
         ecs.step()
@@ -100,7 +101,7 @@ def test_a_refusal_is_a_condition_of_the_graph() -> None:
     snapshot = Snapshot(
         graph="g", observed_at=0.0, components={}, external={"https://e:1": refusal}
     )
-    found = plan(base, snapshot, Memory(started_at=0.0), 0.0)
+    found = plan(base, snapshot, Memory(started_at=0.0), Now.at(0.0))
     (told,) = [
         c for c in found.conditions if c.type is ConditionType.DEGRADED and c.component is None
     ]

@@ -222,8 +222,8 @@ def test_another_way_to_write_a_value_rolls_nothing() -> None:
         return replace(wanted, components=parts)
 
     ecs, memory = converged(sized("256"))
-    assert not plan(sized(".25 vCPU"), ecs.snapshot(), memory, ecs.now).actions
-    made = plan(sized(".5 vCPU"), ecs.snapshot(), memory, ecs.now)
+    assert not plan(sized(".25 vCPU"), ecs.snapshot(), memory, ecs.clock).actions
+    made = plan(sized(".5 vCPU"), ecs.snapshot(), memory, ecs.clock)
     assert any(isinstance(a, RegisterTaskDefinition) for a in made.actions)
     lines = describe(made, ecs.snapshot())
     assert "    - cpu: 256" in lines
@@ -248,7 +248,7 @@ def test_a_revision_that_is_there_already_is_shown_too() -> None:
         revisions={**part.revisions, running.arn: running},
     )
     seen = replace(seen, components={**seen.components, "decode": moved})
-    made = plan(wanted, seen, memory, ecs.now)
+    made = plan(wanted, seen, memory, ecs.clock)
     assert not any(isinstance(a, RegisterTaskDefinition) for a in made.actions)
     lines = describe(made, seen)
     assert "    - containerDefinitions[decode].image: dynamo:by-hand" in lines

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from ecs_dynamo.model.clock import Now
 from ecs_dynamo.model.plan import DeleteService, Endpoints, HoldService, ProtectTasks, UpdateService
 from ecs_dynamo.model.snapshot import Notice, Revision, Service, Task
 from ecs_dynamo.planning import down, plan
@@ -34,10 +35,10 @@ def test_what_lacks_the_graphs_tag_is_no_orphan_of_it(tags: Mapping[str, str]) -
     seen = ecs.snapshot()
     assert isinstance(seen.orphans, tuple)
     foreign = replace(seen, orphans=tuple(replace(o, tags=tags) for o in seen.orphans))
-    for made in (plan(ecs.graph, foreign, memory, ecs.now), down(ecs.graph, foreign)):
+    for made in (plan(ecs.graph, foreign, memory, ecs.clock), down(ecs.graph, foreign)):
         deleted = {a.service for a in made.actions if isinstance(a, DeleteService)}
         assert "g-prefill" not in deleted
-    assert [type(a) for a in plan(ecs.graph, seen, memory, ecs.now).actions] == [DeleteService]
+    assert [type(a) for a in plan(ecs.graph, seen, memory, ecs.clock).actions] == [DeleteService]
 
 
 def test_a_revision_in_use_or_good_outlives_the_number_that_is_kept() -> None:
@@ -106,7 +107,7 @@ def moving(old: list[Task], began: float) -> tuple[Wanted, Scene]:
         snapshot=seen,
         endpoints=Endpoints(),
         ports=plan_ports(wanted),
-        now=seen.observed_at,
+        now=Now.at(seen.observed_at),
         infrastructure=(),
         dependants=(one,),
         failures={},

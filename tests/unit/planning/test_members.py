@@ -186,7 +186,7 @@ def test_a_first_member_that_begins_anew_is_not_taken_in() -> None:
     for _ in range(2):
         ecs.step()
     # The others elect a leader, the stranger needs none: its word does not count.
-    made = plan(wanted, ecs.snapshot(), memory, ecs.now)
+    made = plan(wanted, ecs.snapshot(), memory, ecs.clock)
     assert not [a for a in made.actions if isinstance(a, ChangeMembership)]
     ecs.step()
     stranger = next(s for s in ecs.servers.values() if s.store is not store)
@@ -209,7 +209,7 @@ def test_what_is_unknown_changes_nothing(part: str) -> None:
         wanted,
         replace(seen, components={**seen.components, "etcd-1": hidden}),
         memory,
-        ecs.now,
+        ecs.clock,
     )
     assert not [a for a in made.actions if isinstance(a, ChangeMembership)]
     assert not [a for a in made.actions if isinstance(a, UpdateService)]
@@ -219,12 +219,12 @@ def test_an_added_member_that_nobody_needs_any_more_is_removed() -> None:
     ecs, wanted, memory = grown()
     changed = with_image(wanted, "etcd-2", "etcd:2")
     ecs.graph = changed
-    made = plan(changed, ecs.snapshot(), memory, ecs.now)
+    made = plan(changed, ecs.snapshot(), memory, ecs.clock)
     (added,) = (a for a in made.actions if isinstance(a, ChangeMembership))
     assert (added.component, added.step) == ("etcd-2", MembershipStep.ADD)
     ecs.apply(added)
     ecs.graph = wanted
-    made = plan(wanted, ecs.snapshot(), memory, ecs.now)
+    made = plan(wanted, ecs.snapshot(), memory, ecs.clock)
     (removed,) = (a for a in made.actions if isinstance(a, ChangeMembership))
     assert removed.step is MembershipStep.REMOVE
     converge(ecs, wanted, memory)

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ecs_dynamo.model.clock import Now
 from ecs_dynamo.model.graph import TAG_ROLLED_BACK, Component, Graph, LoadBalancer, Role
 from ecs_dynamo.model.plan import (
     ConditionType,
@@ -332,7 +333,7 @@ def test_what_stands_in_the_way_is_said() -> None:
         (changed(seen, "prefill", service=draining(seen)), "still draining"),
     ]
     for look, words in cases:
-        made = plan(wanted, look, memory, ecs.now)
+        made = plan(wanted, look, memory, ecs.clock)
         assert words in " ".join(w.reason for w in made.waits), words
         assert not [a for a in made.actions if a.component == "prefill"]
         reasons = {c.component for c in made.conditions if c.type == "Degraded" and c.status}
@@ -356,7 +357,7 @@ def test_a_lack_of_places_is_a_condition_in_ecss_words() -> None:
     assert isinstance(service, Service)
     event = "(service g-prefill) was unable to place a task because no container instance met all"
     short = replace(service, running=1, events=(event,))
-    made = plan(wanted, changed(seen, "prefill", service=short), memory, ecs.now)
+    made = plan(wanted, changed(seen, "prefill", service=short), memory, ecs.clock)
     (condition,) = (
         c
         for c in made.conditions
@@ -375,7 +376,7 @@ def test_another_network_is_set_and_a_target_group_is_created() -> None:
             replace(c, network=other) if c.name == "decode" else c for c in wanted.components
         ),
     )
-    made = plan(moved, ecs.snapshot(), memory, ecs.now)
+    made = plan(moved, ecs.snapshot(), memory, ecs.clock)
     (update,) = (a for a in made.actions if isinstance(a, UpdateService))
     assert (update.network, update.reason) == (other, "network configuration differs")
 
@@ -409,7 +410,7 @@ def test_a_failure_is_known_to_a_fresh_daemon_by_what_ecs_remembers() -> None:
     wanted = graph()
     ecs, _ = converged(wanted)
     bad = with_image(wanted, "decode", "dynamo:bad")
-    made = plan(bad, ecs.snapshot(), Memory(ecs.now), ecs.now)
+    made = plan(bad, ecs.snapshot(), Memory(ecs.now), ecs.clock)
     (register,) = (a for a in made.actions if isinstance(a, RegisterTaskDefinition))
     ecs.apply(register)
     seen = ecs.snapshot()
@@ -426,13 +427,13 @@ def test_a_failure_is_known_to_a_fresh_daemon_by_what_ecs_remembers() -> None:
         },
         service=service,
     )
-    told = plan(bad, look, Memory(ecs.now), ecs.now)
+    told = plan(bad, look, Memory(ecs.now), ecs.clock)
     assert "gave up" in told.failures["decode"]
     assert told.stuck
     assert not told.actions
     # A rollback from before it was registered is of another revision: it may be tried.
     early = changed(look, "decode", service=replace(service, rolled_back_at=400.0))
-    tried = plan(bad, early, Memory(ecs.now), ecs.now)
+    tried = plan(bad, early, Memory(ecs.now), ecs.clock)
     assert [type(a) for a in tried.actions] == [ProtectTasks, UpdateService]
     assert not tried.stuck
 
@@ -480,7 +481,7 @@ def test_the_planner_is_told_when_every_count_it_asked_for_is_ready() -> None:
 def test_actions_and_plans_read_well() -> None:
     wanted = graph()
     ecs, memory = converged(wanted)
-    made = plan(with_image(wanted, "decode", "dynamo:2"), ecs.snapshot(), memory, ecs.now)
+    made = plan(with_image(wanted, "decode", "dynamo:2"), ecs.snapshot(), memory, ecs.clock)
     lines = describe(made, ecs.snapshot())
     assert any(line.startswith("decode: register task definition g-decode") for line in lines)
     assert "    - containerDefinitions[decode].image: dynamo:1" in lines
@@ -507,7 +508,7 @@ def test_actions_and_plans_read_well() -> None:
 
 def test_a_first_plan_describes_without_a_snapshot() -> None:
     wanted = graph()
-    made = plan(wanted, SimulatedEcs(wanted).snapshot(), Memory(0.0), 0.0)
+    made = plan(wanted, SimulatedEcs(wanted).snapshot(), Memory(0.0), Now.at(0.0))
     lines = describe(made)
     assert any("create service g-etcd-nats" in line for line in lines)
     assert any("wait: frontend: waiting for a ready etcd and NATS" in line for line in lines)
@@ -665,7 +666,7 @@ def test_who_is_busy_may_not_be_known() -> None:
 def stalled(wanted: Graph, ecs: SimulatedEcs, age: float, event: str = "") -> Any:
     """decode rolls to a new revision whose task is not running, the old one still is."""
     edited = with_image(wanted, "decode", "dynamo:2")
-    made = plan(edited, ecs.snapshot(), Memory(ecs.now), ecs.now)
+    made = plan(edited, ecs.snapshot(), Memory(ecs.now), ecs.clock)
     for action in made.actions:
         ecs.apply(action)
     ecs.graph = edited
@@ -689,7 +690,7 @@ def test_a_rollout_that_misses_its_deadline_is_taken_back_and_held() -> None:
     wanted = graph()
     ecs, _ = converged(wanted)
     edited, look = stalled(wanted, ecs, age=1801)
-    made = plan(edited, look, Memory(ecs.now), ecs.now)
+    made = plan(edited, look, Memory(ecs.now), ecs.clock)
     kinds = [type(a) for a in made.actions if a.component == "decode"]
     assert kinds == [HoldService, UpdateService]
     (update,) = (a for a in made.actions if isinstance(a, UpdateService))
@@ -714,6 +715,6 @@ def test_time_left_or_a_lack_of_capacity_is_waited_for(age: float, event: str) -
     wanted = graph()
     ecs, _ = converged(wanted)
     edited, look = stalled(wanted, ecs, age, event)
-    made = plan(edited, look, Memory(ecs.now), ecs.now)
+    made = plan(edited, look, Memory(ecs.now), ecs.clock)
     assert not [a for a in made.actions if isinstance(a, HoldService)]
     assert "decode" not in made.failures

@@ -46,7 +46,7 @@ def run_pass(
     stop_after: int | None = None,
     seconds: float = 10.0,
 ) -> Plan:
-    made = plan(wanted, ecs.snapshot(), memory, ecs.now)
+    made = plan(wanted, ecs.snapshot(), memory, ecs.clock)
     for index, action in enumerate(made.actions):
         if stop_after is not None and index >= stop_after:
             break
@@ -126,7 +126,7 @@ def test_unknown_is_never_taken_for_absent(name: str, data: st.DataObject) -> No
         change: dict[str, Any] = {part: unknown}
         hidden = replace(seen.components[name], **change)
         seen = replace(seen, components={**seen.components, name: hidden})
-    made = plan(with_image(wanted, name, "image:2"), seen, Memory(started_at=ecs.now), ecs.now)
+    made = plan(with_image(wanted, name, "image:2"), seen, Memory(started_at=ecs.now), ecs.clock)
     assert not made.converged
     assert not [a for a in made.actions if isinstance(a, CreateService | DeleteService)]
     if part != "orphans":
@@ -139,7 +139,7 @@ def test_a_foreign_service_of_the_same_name_is_left_alone(name: str) -> None:
     ecs = SimulatedEcs(wanted)
     converge(ecs, wanted, Memory(started_at=ecs.now))
     ecs.services[f"g-{name}"].tags.clear()
-    made = plan(with_image(wanted, name, "image:2"), ecs.snapshot(), Memory(ecs.now), ecs.now)
+    made = plan(with_image(wanted, name, "image:2"), ecs.snapshot(), Memory(ecs.now), ecs.clock)
     assert not [
         a for a in made.actions if a.component == name and not isinstance(a, RegisterTaskDefinition)
     ]
@@ -188,7 +188,7 @@ def test_plan_is_pure() -> None:
     ecs = SimulatedEcs(wanted)
     seen = ecs.snapshot()
     memory = Memory(started_at=ecs.now)
-    assert plan(wanted, seen, memory, ecs.now) == plan(wanted, seen, memory, ecs.now)
+    assert plan(wanted, seen, memory, ecs.clock) == plan(wanted, seen, memory, ecs.clock)
 
 
 def test_moved_etcd_rolls_every_dependant_at_once_and_keeps_the_old_side() -> None:

@@ -6,6 +6,7 @@ import socket
 from dataclasses import replace
 
 from ecs_dynamo.discovery.probe import probe
+from ecs_dynamo.model.clock import Now
 from ecs_dynamo.model.graph import Role
 from ecs_dynamo.model.plan import ConditionType, Memory, Plan
 from ecs_dynamo.model.snapshot import ComponentSnapshot, Probe, Service, Snapshot, Task
@@ -42,7 +43,7 @@ def snapshot(*, started: float, etcd: Probe, nats: Probe) -> Snapshot:
 
 
 def planned(seen: Snapshot) -> Plan:
-    made = plan(graph(), seen, Memory(0.0), NOW)
+    made = plan(graph(), seen, Memory(0.0), Now.at(NOW))
     return replace(made, actions=())
 
 

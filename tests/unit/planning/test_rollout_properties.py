@@ -149,8 +149,8 @@ def test_nobody_is_to_blame_while_etcd_does_not_answer() -> None:
     deaf = replace(infra, probes={k: replace(p, healthy=False) for k, p in infra.probes.items()})
     known: tuple[Registration, ...] = ()
     blind = replace(seen, components={**seen.components, "etcd-nats": deaf}, registrations=known)
-    assert degraded(plan(edited, seen, Memory(ecs.now), ecs.now), "decode") == "NeverRegistered"
-    made = plan(edited, blind, Memory(ecs.now), ecs.now)
+    assert degraded(plan(edited, seen, Memory(ecs.now), ecs.clock), "decode") == "NeverRegistered"
+    made = plan(edited, blind, Memory(ecs.now), ecs.clock)
     assert degraded(made, "decode") is None
     assert not [a for a in made.actions if isinstance(a, HoldService)]
 
@@ -162,8 +162,8 @@ def test_a_changed_reason_is_an_event_of_its_own() -> None:
     before: Pass | None = None
     told: list[str] = []
     for number in range(60):
-        seen, now = ecs.snapshot(), ecs.now
-        after = Pass(str(number), now, 0.0, seen, fresh_pass(ecs, edited))
+        seen = ecs.snapshot()
+        after = Pass(str(number), ecs.clock, 0.0, seen, fresh_pass(ecs, edited))
         told += [e.message for e in events_of(before, after) if e.component == "decode"]
         before = after
     (event,) = (m for m in told if m.startswith("Degraded is True"))
@@ -228,7 +228,7 @@ def test_the_exit_of_a_replica_is_an_event_once_at_its_own_time() -> None:
         seen = ecs.snapshot()
         decode = replace(seen.components["decode"], stopped=stopped)
         components = {**seen.components, "decode": decode}
-        return Pass("p", ecs.now, 0.1, replace(seen, components=components), made)
+        return Pass("p", ecs.clock, 0.1, replace(seen, components=components), made)
 
     def ended(name: str, ago: float) -> Task:
         (task, *_) = ecs.snapshot().components["decode"].tasks  # type: ignore[misc] # known here
@@ -273,7 +273,7 @@ def test_a_lack_of_places_is_waited_for_and_told_apart() -> None:
 def test_slots_that_vanish_in_the_middle_of_a_surge_end_it_one_at_a_time() -> None:
     wanted, ecs = ready_graph(2, 4)
     ecs.graph = edited = with_image(wanted, "decode", "dynamo:2")
-    made = plan(edited, ecs.snapshot(), Memory(ecs.now), ecs.now)
+    made = plan(edited, ecs.snapshot(), Memory(ecs.now), ecs.clock)
     for action in made.actions:
         ecs.apply(action)
     ecs.gpu_instances = 3  # The free instance goes before ECS could place a task on it.

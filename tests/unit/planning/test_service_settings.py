@@ -57,7 +57,7 @@ def planned(
     wanted: Graph, ecs: SimulatedEcs, memory: Memory, change: Callable[[Service], Service]
 ) -> Plan:
     """The plan where the frontend's service is otherwise than the simulated one."""
-    return plan(wanted, changed(ecs.snapshot(), change), memory, ecs.now)
+    return plan(wanted, changed(ecs.snapshot(), change), memory, ecs.clock)
 
 
 def changed(seen: Snapshot, change: Callable[[Service], Service]) -> Snapshot:
@@ -150,7 +150,7 @@ def test_another_revision_is_rolled_out() -> None:
     wanted = declared()
     ecs, memory = converged(wanted)
     content = {**wanted.component("frontend").template, "cpu": "512"}
-    made = plan(declared(template=content), ecs.snapshot(), memory, ecs.now)
+    made = plan(declared(template=content), ecs.snapshot(), memory, ecs.clock)
     assert [type(a) for a in made.actions if a.component == "frontend"][-2:] == [
         RegisterTaskDefinition,
         UpdateService,
@@ -266,7 +266,7 @@ def test_a_target_group_is_changed_in_order_and_removed(arn: str | None) -> None
     (update,) = updates(made)
     assert update.load_balancers == ((replace(TARGET, target_group_arn=arn),) if arn else ())
     assert "target group differs" in update.reason
-    settled = plan(after, ecs.snapshot(), made.memory, ecs.now)
+    settled = plan(after, ecs.snapshot(), made.memory, ecs.clock)
     assert not updates(settled)
 
 
@@ -277,7 +277,7 @@ def test_a_target_group_waits_for_what_rolls_before_the_frontend() -> None:
     decode = after.component("decode")
     content = {**decode.template, "cpu": "512"}
     parts = [replace(c, template=content) if c is decode else c for c in after.components]
-    made = plan(replace(after, components=tuple(parts)), ecs.snapshot(), memory, ecs.now)
+    made = plan(replace(after, components=tuple(parts)), ecs.snapshot(), memory, ecs.clock)
     assert not updates(made)
     assert [a.component for a in made.actions if isinstance(a, UpdateService)] == ["decode"]
 
@@ -290,7 +290,7 @@ def test_target_groups_of_etcd_and_nats_are_left_alone() -> None:
     assert isinstance(part.service, Service)
     other = replace(part, service=replace(part.service, load_balancers=(TARGET,)))
     seen = replace(seen, components={**seen.components, "etcd-nats": other})
-    assert not plan(wanted, seen, memory, ecs.now).actions
+    assert not plan(wanted, seen, memory, ecs.clock).actions
 
 
 def test_declared_tags_reach_services_and_leave_them() -> None:
@@ -307,7 +307,7 @@ def test_declared_tags_reach_services_and_leave_them() -> None:
             assert user.pop("by-hand", "stays") == "stays"
             assert user == tags
         assert ecs.services["g-frontend"].tags["by-hand"] == "stays"
-        assert not plan(wanted, ecs.snapshot(), memory, ecs.now).actions
+        assert not plan(wanted, ecs.snapshot(), memory, ecs.clock).actions
 
 
 # Limits set by hand during a rollout ----------------------------------------------------------

@@ -28,6 +28,7 @@ from ecs_dynamo.discovery.fetch import (
     parse_json,
 )
 from ecs_dynamo.discovery.probe import probe
+from ecs_dynamo.model.clock import Now
 from ecs_dynamo.model.graph import Role
 from ecs_dynamo.model.plan import Endpoints
 from ecs_dynamo.model.spec import FrontendSource, JetStreamSource, PrometheusSource, ScalingSpec
@@ -239,7 +240,9 @@ async def test_what_is_no_nats_and_no_etcd_is_an_unhealthy_replica(role: Role, s
 
 
 def context(urls: tuple[str, ...], now: float = 1000.0) -> SignalContext:
-    return SignalContext(component("f", Role.FRONTEND), "ns", urls, Endpoints(), None, now, 0.5)
+    return SignalContext(
+        component("f", Role.FRONTEND), "ns", urls, Endpoints(), None, Now.at(now), 0.5
+    )
 
 
 async def test_one_frontend_that_answers_nonsense_does_not_silence_the_others() -> None:
@@ -266,7 +269,7 @@ async def test_one_frontend_that_answers_nonsense_does_not_silence_the_others() 
             frontend_urls=(good.url, nonsense.url),
             endpoints=Endpoints(),
             cloudwatch=None,
-            now=1000.0,
+            now=Now.at(1000.0),
             timeout=0.5,
         )
     assert [s.value for s in measured.signals if s.kind == "queue_depth"] == [3.0]

@@ -1,0 +1,80 @@
+"""Windows and cool-downs hold whatever the wall clock is set to meanwhile."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ecs_dynamo.model.clock import Now
+from ecs_dynamo.model.plan import Memory
+from ecs_dynamo.model.snapshot import Signal
+from ecs_dynamo.model.spec import ScalingSpec
+from ecs_dynamo.planning import plan
+from tests.unit.planning.graphs import graph
+from tests.unit.planning.simulated_ecs import SimulatedEcs
+from tests.unit.planning.test_plan_properties import converge
+
+HOUR = 3600.0
+QUEUE = ScalingSpec.model_validate(
+    {
+        "min": 1,
+        "max": 8,
+        "policy": "queue",
+        "scale_up_stabilization_seconds": 20.0,
+        "scale_down_stabilization_seconds": 60.0,
+        "max_signal_age_seconds": 30.0,
+    }
+)
+SLO = QUEUE.model_copy(update={"policy": "slo"})
+STEPS = st.lists(
+    st.tuples(st.floats(0.0, 200.0), st.floats(1.0, 40.0), st.sampled_from([-HOUR, 0.0, HOUR])),
+    min_size=1,
+    max_size=25,
+)
+
+
+def converged(spec: ScalingSpec) -> SimulatedEcs:
+    wanted = graph(prefill=2, scaling=spec)
+    ecs = SimulatedEcs(wanted)
+    converge(ecs, wanted, Memory(started_at=ecs.now))
+    return ecs
+
+
+def wishes(ecs: SimulatedEcs, steps: list[tuple[float, float, float]], jumps: bool) -> list[int]:
+    """Desired counts of prefill over the steps: (queue depth, seconds, jump of the wall clock)."""
+    seen = ecs.snapshot()
+    monotonic, wall = 100.0, seen.observed_at
+    memory = Memory(started_at=monotonic)
+    found = []
+    for depth, seconds, jump in steps:
+        monotonic += seconds
+        wall += seconds + (jump if jumps else 0.0)
+        signal = Signal("prefill", "queue_depth", depth, "requests", monotonic, "frontend")
+        rate = Signal("prefill", "arrival_rate", depth / 10, "requests/s", monotonic, "frontend")
+        look = replace(seen, observed_at=wall, signals=(signal, rate))
+        made = plan(ecs.graph, look, memory, Now(monotonic, wall))
+        memory = made.memory
+        found += [d.desired for d in made.decisions]
+    return found
+
+
+@given(spec=st.sampled_from([QUEUE, SLO]), steps=STEPS)
+def test_a_wall_clock_that_jumps_changes_no_decision(
+    spec: ScalingSpec, steps: list[tuple[float, float, float]]
+) -> None:
+    ecs = converged(spec)
+    steady = wishes(ecs, steps, jumps=False)
+    assert len(steady) == len(steps)
+    assert wishes(ecs, steps, jumps=True) == steady
+
+
+def test_an_hour_back_does_not_hold_up_a_scale_out() -> None:
+    steps = [(150.0, 25.0, 0.0), (150.0, 25.0, -HOUR), (150.0, 25.0, 0.0)]
+    assert wishes(converged(QUEUE), steps, jumps=True)[-1] > 2
+
+
+def test_an_hour_ahead_does_not_skip_the_scale_down_window() -> None:
+    steps = [(8.0, 15.0, 0.0), (8.0, 15.0, 0.0), (0.0, 15.0, HOUR)]
+    assert wishes(converged(QUEUE), steps, jumps=True)[-1] == 2
