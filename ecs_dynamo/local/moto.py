@@ -15,6 +15,8 @@ import aiohttp
 import boto3
 from aiohttp import web
 from moto.ec2.models import ec2_backends
+from moto.iam.aws_managed_policies import aws_managed_policies_data
+from moto.iam.models import AWSManagedPolicy, iam_backends
 from moto.server import ThreadedMotoServer
 
 from ecs_dynamo.local.state import ACCOUNT
@@ -105,6 +107,21 @@ class Moto:
         interface = ec2_backends[ACCOUNT][self._region].get_instance(instance_id).nics[0]
         interface.private_ip_address = address
         interface.private_ip_addresses[0]["PrivateIpAddress"] = address
+
+    def offer_managed_policies(self, operation: str, body: bytes) -> None:
+        """Let IAM have the policies that AWS manages, before a call that may ask for one.
+
+        moto holds them as text that takes a second to read, which most users never need.
+        """
+        iam = iam_backends[ACCOUNT]["aws"]
+        asked = operation == "ListPolicies" or b"aws%3Apolicy" in body or b"aws:policy" in body
+        if not asked or iam.aws_managed_policies:
+            return
+        iam.aws_managed_policies = [
+            AWSManagedPolicy.from_data(name, ACCOUNT, self._region, data)
+            for name, data in json.loads(aws_managed_policies_data).items()
+        ]
+        iam.managed_policies.update({p.arn: p for p in iam.aws_managed_policies})
 
     async def secret(self, reference: str) -> str:
         """The value behind a container's ``valueFrom``. LookupError where there is none."""

@@ -142,4 +142,5 @@ class Names:
             (task.address, int(mapping["containerPort"]))
             for task in newest or running
             if (mapping := mapping_named(task.definition.containers, port_name)) is not None
+            and "containerPort" in mapping
         ]

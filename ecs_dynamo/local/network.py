@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 
 FIRST_DYNAMIC_PORT = 32768
 """Where Docker's dynamic host ports begin (ECS developer guide, bridge mode)."""
+LAST_DYNAMIC_PORT = 60998
 
 
 BLOCKS = 16
@@ -55,7 +56,7 @@ class Addresses:
         self._interfaces = self._hosts("127.64")
         self._containers = self._hosts("127.128")
         self._names = self._hosts("127.192")
-        self._ports = itertools.cycle(range(FIRST_DYNAMIC_PORT, 60999))
+        self._ports = itertools.cycle(range(FIRST_DYNAMIC_PORT, LAST_DYNAMIC_PORT + 1))
 
     def _hosts(self, prefix: str) -> Iterator[str]:
         first = self._block * BLOCK_SIZE
@@ -80,6 +81,18 @@ class Addresses:
 
     def port(self) -> int:
         return next(self._ports)
+
+    def ports(self, count: int) -> range:
+        """``count`` dynamic ports in a row. OSError where there are not so many."""
+        if count > LAST_DYNAMIC_PORT - FIRST_DYNAMIC_PORT:
+            raise OSError(f"there are no {count} dynamic ports in a row")
+        first = self.port()
+        if first + count - 1 > LAST_DYNAMIC_PORT:
+            while first != FIRST_DYNAMIC_PORT:
+                first = self.port()
+        for _ in range(count - 1):
+            self.port()
+        return range(first, first + count)
 
 
 class Forwarder:

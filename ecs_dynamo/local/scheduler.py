@@ -62,14 +62,19 @@ class Scheduler:
     def round(self) -> None:
         """Look at every service once."""
         self._state.forget_old()
+        now = self._state.now()
         for service in list(self._state.services.values()):
             try:
                 self._drain(service)
                 self._service(service)
-            except Exception:
+            except Exception as error:
                 # One service that can not be scheduled must not stop the others.
                 _log.exception("service %s could not be scheduled", service.name)
-        self._after()
+                service.say(f"could not be scheduled (internal error: {error!r}).", now)
+        try:
+            self._after()
+        except Exception:
+            _log.exception("what follows a round has failed")
 
     def _drain(self, service: Service) -> None:
         """Tasks that do not run yet on instances that are DRAINING are stopped at once; those that
@@ -169,6 +174,13 @@ class Scheduler:
             except PlacementError as error:
                 service.say(f"{NO_INSTANCE} Reason: {error}. {TROUBLESHOOTING}", now)
                 deployment.not_before = now + PLACEMENT_RETRY_SECONDS
+                break
+            except Exception as error:
+                _log.exception("service %s could not start a task", service.name)
+                service.say(f"failed to launch a task with (error {error!r}).", now)
+                deployment.launch_failures += 1
+                pause = LAUNCH_BACKOFF_SECONDS * 2 ** min(deployment.launch_failures, 20)
+                deployment.not_before = now + min(pause, LAUNCH_BACKOFF_MAX_SECONDS)
                 break
             started.append(f"(task {task.id})")
         if started:

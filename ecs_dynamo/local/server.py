@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import re
 import uuid
 from collections.abc import Callable
@@ -20,6 +21,7 @@ from ecs_dynamo.local.events import EventSource
 from ecs_dynamo.local.faults import Call, Faults
 from ecs_dynamo.local.groups import Groups
 from ecs_dynamo.local.handlers import OPERATIONS, Context
+from ecs_dynamo.local.interfaces import MotoInterfaces
 from ecs_dynamo.local.moto import Moto
 from ecs_dynamo.local.names import Names
 from ecs_dynamo.local.protocol import TARGET_PREFIX, EcsError, Json, parse, serialise
@@ -27,6 +29,8 @@ from ecs_dynamo.local.runtime import ImageTable
 from ecs_dynamo.local.scheduler import Scheduler
 from ecs_dynamo.local.state import Cluster, Instance, State
 from ecs_dynamo.local.tasks import Tasks
+
+_log = logging.getLogger(__name__)
 
 DEFAULT_REGION = "us-east-1"
 CLOSE_SECONDS = 40.0
@@ -56,6 +60,7 @@ class LocalEcs:
             directory.absolute(),
             self._moto.secret,
             self._names,
+            MotoInterfaces(region),
             self._changed,
         )
         self.groups = Groups(self.state, self._moto, self._changed, self._gone)
@@ -217,6 +222,8 @@ class LocalEcs:
             operation = form[1].decode() if form else target.rpartition(".")[2]
             service = scope[1] if scope else "unknown"
             self._record(service, operation, agent, body)
+            if service == "iam":
+                self._moto.offer_managed_policies(operation, body)
             answer = await self._moto.forward(request, body)
             # What may have added or ended instances: the groups', and those of a terminated one.
             if (service, operation[:8]) != ("autoscaling", "Describe") and (
@@ -236,6 +243,10 @@ class LocalEcs:
             if request.transport is not None:
                 request.transport.abort()
             return web.Response(status=500)
+        except Exception:
+            _log.exception("%s has failed", operation)
+            failed = EcsError("ServerException", f"{operation} has failed.", 500)
+            return _answer(failed.body(), failed.status)
         return _answer(text, 200)
 
     def handle(self, operation: str, body: bytes) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ecs_dynamo.local.placement import Room
 from ecs_dynamo.local.protocol import Json
+from ecs_dynamo.local.registration import compatibilities
 from ecs_dynamo.local.state import (
     Cluster,
     Deployment,
@@ -43,7 +44,6 @@ def cluster_shape(state: State, cluster: Cluster, include: list[str]) -> Json:
 
 def definition_shape(definition: TaskDefinition) -> Json:
     content = {k: v for k, v in definition.content.items() if k != "tags"}
-    compatible = ["EC2"] if definition.network_mode != "awsvpc" else ["EC2", "FARGATE"]
     shape: Json = {
         **content,
         "taskDefinitionArn": definition.arn,
@@ -53,7 +53,7 @@ def definition_shape(definition: TaskDefinition) -> Json:
         "networkMode": definition.network_mode,
         "volumes": content.get("volumes", []),
         "placementConstraints": content.get("placementConstraints", []),
-        "compatibilities": compatible,
+        "compatibilities": compatibilities(content),
         "registeredAt": definition.registered_at,
         "registeredBy": "arn:aws:iam::123456789012:root",
     }

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import signal
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from ecs_dynamo.local.bindings import bindings_of, bound_ports
+from ecs_dynamo.local.interfaces import Interfaces
 from ecs_dynamo.local.names import Names
 from ecs_dynamo.local.network import Forwarder
 from ecs_dynamo.local.placement import NONE, Room, Rules, need_of, place, rules_of
@@ -24,6 +27,10 @@ from ecs_dynamo.local.runtime import (
 from ecs_dynamo.local.state import Cluster, ContainerState, Instance, State, Task, TaskDefinition
 from ecs_dynamo.local.volumes import mounts_of, volume_folders
 
+_log = logging.getLogger(__name__)
+
+MAX_FORWARDED = 1000
+"""Mapped ports of one task: each is a socket of this process."""
 SecretReader = Callable[[str], Awaitable[str]]
 
 
@@ -45,6 +52,7 @@ class Tasks:
         directory: Path,
         secrets: SecretReader,
         names: Names,
+        interfaces: Interfaces,
         on_change: Callable[[], None],
     ) -> None:
         self._state = state
@@ -52,6 +60,7 @@ class Tasks:
         self._directory = directory
         self._secrets = secrets
         self._names = names
+        self._interfaces = interfaces
         self._on_change = on_change
         self._running: dict[str, asyncio.Task[None]] = {}
         self._forwarders: dict[str, list[Forwarder]] = {}
@@ -85,11 +94,12 @@ class Tasks:
         on_it = self._state.on_instance(instance)
         needs = [need_of(t.definition.content, t.definition.network_mode) for t in on_it]
         dynamic = {
-            int(b["hostPort"])
+            host
             for t in on_it
             if t.definition.network_mode == "bridge"
             for c in t.containers
             for b in c.bindings
+            for host, _ in bound_ports(b)
         }
         fixed = (port for need in needs for port in need.ports)
         return Room(
@@ -162,9 +172,10 @@ class Tasks:
             connect=connect,
             waits=waits,
         )
-        state.tasks[identity] = task
         if not waits:
             self._begin(task, network)
+        # Only now: a task that could not be begun would hold its place for ever.
+        state.tasks[identity] = task
         return task
 
     def place_waiting(self, task: Task, rules: Rules, network: Json | None) -> bool:
@@ -174,8 +185,8 @@ class Tasks:
             task.instance = self._place(cluster, task.definition, task.group, rules, task.provider)
         except PlacementError:
             return False
-        task.waits = False
         self._begin(task, network)
+        task.waits = False
         return True
 
     def _begin(self, task: Task, network: Json | None) -> None:
@@ -183,35 +194,24 @@ class Tasks:
         if definition.network_mode == "awsvpc":
             task.address = state.addresses.interface()
             task.eni = f"eni-{state.new_id()[:17]}"
-            subnets = (network or {}).get("awsvpcConfiguration", {}).get("subnets", ())
+            vpc = (network or {}).get("awsvpcConfiguration", {})
+            subnets = vpc.get("subnets", ())
             task.subnet = subnets[len(state.tasks) % len(subnets)] if subnets else "subnet-local"
+            self._interfaces.attach(
+                task.eni,
+                task.address,
+                task.subnet,
+                vpc.get("securityGroups", ()),
+                vpc.get("assignPublicIp") == "ENABLED",
+                state.arn(f"attachment/{task.id}"),
+            )
         elif definition.network_mode == "host" and instance is not None:
             task.address = instance.address
         else:
             task.address = state.addresses.container()
-        self._bind(task)
+        for container, declared in zip(task.containers, definition.containers, strict=True):
+            container.bindings = bindings_of(declared, definition.network_mode, state.addresses)
         self._running[task.id] = asyncio.create_task(self._run(task))
-
-    def _bind(self, task: Task) -> None:
-        """Network bindings: the port itself in host mode, the mapped one in bridge mode."""
-        mode = task.definition.network_mode
-        for container, declared in zip(task.containers, task.definition.containers, strict=True):
-            for mapping in declared.get("portMappings", ()):
-                port = int(mapping["containerPort"])
-                host = int(mapping.get("hostPort") or 0)
-                if mode == "bridge" and host == 0:
-                    host = self._state.addresses.port()
-                elif mode != "bridge":
-                    host = port
-                if mode != "awsvpc":
-                    container.bindings.append(
-                        {
-                            "bindIP": "0.0.0.0",  # noqa: S104 (what ECS reports)
-                            "containerPort": port,
-                            "hostPort": host,
-                            "protocol": mapping.get("protocol", "tcp"),
-                        }
-                    )
 
     async def _run(self, task: Task) -> None:
         """From PENDING until its processes run; their end comes through `_sync`."""
@@ -236,6 +236,9 @@ class Tasks:
             await self._fail(task, str(error))
         except (OSError, LookupError) as error:
             await self._fail(task, f"ResourceInitializationError: {error}")
+        except Exception as error:
+            _log.exception("task %s could not be started", task.id)
+            await self._fail(task, f"InternalError: {error}")
 
     async def _fail(self, task: Task, reason: str) -> None:
         task.stop_code = task.stop_code or "TaskFailedToStart"
@@ -250,14 +253,20 @@ class Tasks:
         if task.definition.network_mode != "bridge" or task.instance is None:
             return
         made = self._forwarders.setdefault(task.id, [])
-        for container in task.containers:
-            for binding in container.bindings:
-                target = (task.address, int(binding["containerPort"]))
-                forwarder = Forwarder(
-                    task.instance.address, binding["hostPort"], partial(_same, target)
-                )
-                await forwarder.start()
-                made.append(forwarder)
+        pairs = [
+            pair
+            for container in task.containers
+            for binding in container.bindings
+            if binding["protocol"] == "tcp"
+            for pair in bound_ports(binding)
+        ]
+        if len(pairs) > MAX_FORWARDED:
+            raise OSError(f"{len(pairs)} mapped ports are more than {MAX_FORWARDED}")
+        for host, port in pairs:
+            target = (task.address, port)
+            forwarder = Forwarder(task.instance.address, host, partial(_same, target))
+            await forwarder.start()
+            made.append(forwarder)
 
     async def _launch(
         self, task: Task, declared: Json, folders: Mapping[str, Path]
@@ -333,6 +342,8 @@ class Tasks:
 
     async def _finish(self, task: Task) -> None:
         self._names.deregister(task)
+        if task.eni is not None:
+            self._interfaces.detach(task.eni)
         for forwarder in self._forwarders.pop(task.id, ()):
             await forwarder.stop()
         if task.process is not None:

@@ -1,8 +1,7 @@
 """Volumes of tasks: which folder of the machine stands for each.
 
-EFS file systems and an instance's own folders outlive tasks; a volume without a source lives as
-long as its task. Checks and messages are those of RegisterTaskDefinition (ECS API reference, Volume
-and EFSVolumeConfiguration).
+EFS file systems and an instance's own folders outlive tasks; a volume without a source, or one that
+is configured at launch, lives as long as its task.
 """
 
 from __future__ import annotations
@@ -10,32 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from ecs_dynamo.local.protocol import Json, client_error
+from ecs_dynamo.local.protocol import Json
 from ecs_dynamo.local.state import Task
-
-
-def check_volumes(request: Json) -> None:
-    """ECS's rules of a task definition's volumes and mount points."""
-    names = [v.get("name") for v in request.get("volumes", ())]
-    if len(set(names)) != len(names):
-        raise client_error("Volume.name should be unique.")
-    for volume in request.get("volumes", ()):
-        efs = volume.get("efsVolumeConfiguration")
-        if efs is None:
-            continue
-        grants = efs.get("authorizationConfig", {})
-        encrypted = efs.get("transitEncryption", "DISABLED") == "ENABLED"
-        point = grants.get("accessPointId")
-        if point and efs.get("rootDirectory", "/") != "/":
-            raise client_error(
-                "The root directory must be omitted or set to / when an access point is specified."
-            )
-        if not encrypted and (point or grants.get("iam") == "ENABLED"):
-            raise client_error("Transit encryption must be enabled with EFS authorization.")
-    for container in request["containerDefinitions"]:
-        for mount in container.get("mountPoints", ()):
-            if mount.get("sourceVolume") not in names:
-                raise client_error(f"Unknown volume '{mount.get('sourceVolume')}'.")
 
 
 def _below(folder: Path, path: str) -> Path:

@@ -24,15 +24,41 @@ def check_network(definition: TaskDefinition, launch_type: str, network: Json | 
         )
     if vpc and not vpc.get("subnets"):
         raise invalid("subnets can not be empty.")
+    if vpc and len(vpc["subnets"]) > 16:
+        raise invalid("subnets can have at most 16 items.")
+    if vpc and len(vpc.get("securityGroups", ())) > 5:
+        raise invalid("securityGroups can have at most 5 items.")
+    if vpc and launch_type != "FARGATE" and vpc.get("assignPublicIp") == "ENABLED":
+        raise invalid("Assign public IP is not supported for this launch type.")
     if launch_type == "FARGATE" and "FARGATE" not in definition.content.get(
         "requiresCompatibilities", ()
     ):
         raise invalid("Task definition does not support launch_type FARGATE.")
 
 
+def check_volumes_at_launch(definition: TaskDefinition, request: Json) -> None:
+    """A volume that is configured at launch has its configuration in the call, and no other has."""
+    needed = {
+        v["name"] for v in definition.content.get("volumes", ()) if v.get("configuredAtLaunch")
+    }
+    given = {one["name"] for one in request.get("volumeConfigurations") or ()}
+    if given - needed:
+        raise invalid(
+            "Volume configuration provided but no matching configuredAtLaunch volume found in task "
+            "definition."
+        )
+    if needed - given:
+        raise invalid(
+            "Volume configuration is required for the configuredAtLaunch volumes "
+            f"{sorted(needed - given)} of the task definition."
+        )
+
+
 def _check_limits(configuration: Json) -> None:
     least = configuration.get("minimumHealthyPercent", 100)
     most = configuration.get("maximumPercent", 200)
+    if least > 100:
+        raise invalid("minimumHealthyPercent must be at most 100.")
     if most < 100 or least > most or (most == 100 and least == 100):
         raise invalid(
             "The specified minimumHealthyPercent and maximumPercent leave no room for a deployment."
@@ -125,6 +151,7 @@ def create_service(context: Context, request: Json) -> Json:
     check_placement(request, launch_type)
     check_network(definition, launch_type, request.get("networkConfiguration"))
     check_names(state, context.cloud_map, definition, {**request, "cluster": cluster.name})
+    check_volumes_at_launch(definition, request)
     _check_limits(request.get("deploymentConfiguration", {}))
     _check_load_balancers(definition, request)
     desired = request.get("desiredCount", 0)
@@ -159,6 +186,7 @@ _UPDATABLE = (
     "enableExecuteCommand",
     "propagateTags",
     "loadBalancers",
+    "volumeConfigurations",
     *NAMES,
     "capacityProviderStrategy",
 )
@@ -199,6 +227,7 @@ def update_service(context: Context, request: Json) -> Json:
     _check_limits(request.get("deploymentConfiguration", {}))
     asked = {**service.request, **request, "cluster": service.cluster, "serviceName": service.name}
     check_names(state, context.cloud_map, definition, asked)
+    check_volumes_at_launch(definition, asked)
     moved = network != service.request.get("networkConfiguration")
     moved = moved or names_change(service, request)
     # "This parameter triggers a new service deployment" (UpdateService, loadBalancers).

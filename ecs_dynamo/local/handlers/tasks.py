@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ecs_dynamo.local.handlers.registry import Context, operation
-from ecs_dynamo.local.handlers.services import check_network
+from ecs_dynamo.local.handlers.services import check_network, check_volumes_at_launch
 from ecs_dynamo.local.placement import rules_of
 from ecs_dynamo.local.protocol import EcsError, Json, failure, invalid, page
 from ecs_dynamo.local.shapes import task_shape
@@ -18,6 +18,7 @@ def run_task(context: Context, request: Json) -> Json:
     definition = state.definition(request["taskDefinition"])
     launch_type = request.get("launchType", "EC2")
     check_network(definition, launch_type, request.get("networkConfiguration"))
+    check_volumes_at_launch(definition, request)
     count = request.get("count", 1)
     if not 1 <= count <= 10:
         raise invalid("count must be between 1 and 10")

@@ -1,0 +1,44 @@
+"""Network bindings of containers: which port of the host leads to which of the container."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ecs_dynamo.local.network import Addresses
+from ecs_dynamo.local.protocol import Json
+from ecs_dynamo.local.registration.network import parse_range
+
+
+def bindings_of(declared: Json, mode: str, addresses: Addresses) -> list[Json]:
+    """A container's bindings: the port itself in host mode, the mapped one in bridge mode.
+
+    Containers in awsvpc mode have none (API reference, Container.networkBindings). OSError where
+    there are not enough dynamic ports.
+    """
+    made: list[Json] = []
+    for mapping in declared.get("portMappings", ()) if mode != "awsvpc" else ():
+        bound: Json = {
+            "bindIP": "0.0.0.0",  # noqa: S104 (what ECS reports)
+            "protocol": mapping.get("protocol", "tcp"),
+        }
+        if "containerPortRange" in mapping:
+            first, last = parse_range(mapping["containerPortRange"])
+            host = addresses.ports(last - first + 1)
+            bound["containerPortRange"] = mapping["containerPortRange"]
+            bound["hostPortRange"] = f"{host[0]}-{host[-1]}"
+        else:
+            port = bound["containerPort"] = int(mapping["containerPort"])
+            asked = int(mapping.get("hostPort") or 0) if mode == "bridge" else port
+            bound["hostPort"] = asked or addresses.port()
+        made.append(bound)
+    return made
+
+
+def bound_ports(binding: Json) -> Iterator[tuple[int, int]]:
+    """(host port, container port) of each port of a binding."""
+    if "hostPort" in binding:
+        yield int(binding["hostPort"]), int(binding["containerPort"])
+        return
+    host, inner = parse_range(binding["hostPortRange"]), parse_range(binding["containerPortRange"])
+    for offset in range(host[1] - host[0] + 1):
+        yield host[0] + offset, inner[0] + offset

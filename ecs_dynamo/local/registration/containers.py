@@ -1,0 +1,177 @@
+"""Containers: their variables, secrets, dependencies, health checks and logs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ecs_dynamo.local.protocol import Json, client_error
+
+_HEALTH = {"interval": (5, 300), "timeout": (2, 60), "retries": (1, 10), "startPeriod": (0, 300)}
+"""API reference, HealthCheck."""
+
+
+def check(request: Json) -> None:
+    """Raises EcsError for what a container may not have."""
+    containers: list[Json] = request["containerDefinitions"]
+    if all(c.get("essential") is False for c in containers):
+        raise client_error("Task definition doesn't have any essential container.")
+    if request.get("inferenceAccelerators"):
+        raise client_error("Unsupported field 'inferenceAccelerators'.")
+    for container in containers:
+        _variables(container)
+        _role_needed(request, container)
+        _health(container)
+        _restarts(container)
+        _logs(container, containers)
+    if sum(1 for c in containers if c.get("firelensConfiguration")) > 1:
+        raise client_error("Only one container can have a 'firelensConfiguration'.")
+    _dependencies(containers)
+    _links(containers)
+    _constraints(request)
+
+
+def _variables(container: Json) -> None:
+    taken: set[str] = set()
+    for variable in container.get("environment", ()):
+        name = variable.get("name") or ""
+        if not name or "=" in name:
+            raise client_error(
+                f"Invalid environment variable name '{name}' of container '{container['name']}'."
+            )
+        taken.add(name)
+    for secret in container.get("secrets", ()):
+        if not secret["name"] or not secret["valueFrom"]:
+            raise client_error("The secret name and its 'valueFrom' should not be empty.")
+        if secret["name"] in taken:
+            raise client_error(
+                "The secret name must be unique and not shared with any new or existing "
+                f"environment variables set on the container, such as '{secret['name']}'."
+            )
+        taken.add(secret["name"])
+    files = container.get("environmentFiles", ())
+    if len(files) > 10:
+        raise client_error(
+            "The maximum number of environment files was exceeded. Specify ten or less and try "
+            "again."
+        )
+    for file in files:
+        arn = file["value"].split(":", 5)
+        bucket, _, key = arn[-1].partition("/")
+        if arn[:1] != ["arn"] or arn[2:5] != ["s3", "", ""] or not bucket:
+            raise client_error("Invalid arn syntax.")
+        if len(key) <= len(".env") or not key.endswith(".env"):
+            raise client_error("An environment file must have a .env file extension.")
+
+
+def _role_needed(request: Json, container: Json) -> None:
+    if request.get("executionRoleArn"):
+        return
+    log = container.get("logConfiguration", {})
+    for what, value in (
+        ("secrets", container.get("secrets") or log.get("secretOptions")),
+        ("repositoryCredentials", container.get("repositoryCredentials")),
+    ):
+        if value:
+            raise client_error(
+                f"When you are specifying container {what}, you must also specify a value for "
+                "'executionRoleArn'."
+            )
+
+
+def _health(container: Json) -> None:
+    health = container.get("healthCheck")
+    if health is None:
+        return
+    if health["command"][:1] not in (["CMD"], ["CMD-SHELL"]) or len(health["command"]) == 1:
+        raise client_error("Health check command must start with CMD or CMD-SHELL.")
+    for key, (least, most) in _HEALTH.items():
+        if not least <= health.get(key, least) <= most:
+            raise client_error(
+                f"Invalid value for healthCheck '{key}' of container '{container['name']}': it "
+                f"must be between {least} and {most}."
+            )
+
+
+def _restarts(container: Json) -> None:
+    policy = container.get("restartPolicy", {})
+    if not 60 <= policy.get("restartAttemptPeriod", 300) <= 1800:
+        raise client_error(
+            f"the 'restartAttemptPeriod' setting for container '{container['name']}' must be "
+            "between 60 and 1800."
+        )
+    if len(policy.get("ignoredExitCodes", ())) > 50:
+        raise client_error("'ignoredExitCodes' can have at most 50 items.")
+
+
+def _logs(container: Json, containers: list[Json]) -> None:
+    log = container.get("logConfiguration", {})
+    options = log.get("options", {})
+    if log.get("logDriver") == "awslogs" and not all(
+        options.get(f"awslogs-{key}") for key in ("region", "group")
+    ):
+        raise client_error("Log driver awslogs requires options: awslogs-region, awslogs-group")
+    if log.get("logDriver") == "awsfirelens" and not any(
+        c.get("firelensConfiguration") for c in containers
+    ):
+        raise client_error(
+            "When a container uses the log driver awsfirelens, another container must have a "
+            "'firelensConfiguration'."
+        )
+
+
+def _dependencies(containers: list[Json]) -> None:
+    known = {c["name"]: c for c in containers}
+    for container in containers:
+        for dependency in container.get("dependsOn", ()):
+            other = known.get(dependency["containerName"])
+            if other is None:
+                raise client_error(
+                    f"Cannot depend on container + '{dependency['containerName']}' because it "
+                    "does not exist"
+                )
+            condition = dependency["condition"]
+            if condition in ("SUCCESS", "COMPLETE") and other.get("essential", True):
+                raise client_error(
+                    "A dependency container with SUCCESS or COMPLETE condition cannot be an "
+                    "essential container"
+                )
+            if condition == "HEALTHY" and "healthCheck" not in other:
+                raise client_error(
+                    "A dependency container with HEALTHY condition must have health check "
+                    "configured"
+                )
+    _no_circle(
+        containers,
+        lambda c: [d["containerName"] for d in c.get("dependsOn", ())],
+        "Container dependencies should not have a cycle",
+    )
+
+
+def _links(containers: list[Json]) -> None:
+    def targets(container: Json) -> list[str]:
+        return [link.split(":")[0] for link in container.get("links", ())]
+
+    names = {c["name"] for c in containers}
+    for target in (t for c in containers for t in targets(c)):
+        if target not in names:
+            raise client_error(f"Invalid 'links' setting. Unknown container: '{target}'")
+    _no_circle(containers, targets, "Container links should not have a cycle")
+
+
+def _no_circle(containers: list[Json], follow: Callable[[Json], list[str]], message: str) -> None:
+    """Take away what leads nowhere until nothing is left; a circle stays."""
+    left = {c["name"]: set(follow(c)) for c in containers}
+    while left:
+        free = [name for name, targets in left.items() if not targets & left.keys()]
+        if not free:
+            raise client_error(message)
+        for name in free:
+            del left[name]
+
+
+def _constraints(request: Json) -> None:
+    constraints = request.get("placementConstraints", ())
+    if len(constraints) > 10:
+        raise client_error("Maximum number of constraints is 10.")
+    if any(not c.get("expression") for c in constraints):
+        raise client_error("Constraint expression should not be empty.")

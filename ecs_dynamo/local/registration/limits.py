@@ -1,0 +1,114 @@
+"""Limits: memory, time, ulimits, and what a container asks of the Linux kernel."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+
+from ecs_dynamo.local.protocol import Json, client_error, service_model
+
+_KERNEL = ("msgmax", "msgmnb", "msgmni", "sem", "shmall", "shmmax", "shmmni", "shm_rmid_forced")
+_TMPFS = """
+defaults ro rw suid nosuid dev nodev exec noexec sync async dirsync remount mand nomand atime
+noatime diratime nodiratime bind rbind unbindable runbindable private rprivate shared rshared slave
+rslave relatime norelatime strictatime nostrictatime mode uid gid nr_inodes nr_blocks mpol
+"""
+
+
+def check(request: Json) -> None:
+    """Raises EcsError for a limit that cannot be kept."""
+    task = int(request.get("memory") or 0)
+    reserved = 0
+    for container in request["containerDefinitions"]:
+        _memory(container, task)
+        reserved += container.get("memoryReservation", 0)
+        _timeouts(container)
+        _ulimits(container)
+        _linux(container.get("linuxParameters", {}))
+        _system_controls(request, container)
+        if len(container.get("credentialSpecs", ())) > 1:
+            raise client_error("'credentialSpecs' can have at most 1 items.")
+    if task and reserved > task:
+        raise client_error(
+            "The sum of all container 'memoryReservation' values cannot be greater than the value "
+            "of the task 'memory'."
+        )
+
+
+def _memory(container: Json, task: int) -> None:
+    name = container["name"]
+    hard, soft = container.get("memory", 0), container.get("memoryReservation", 0)
+    if any(size and size < 4 for size in (hard, soft)):
+        raise client_error(
+            f"Invalid setting for container '{name}'. 'memory' and 'memoryReservation' must be at "
+            "least 4."
+        )
+    if not (hard or soft or task):
+        raise client_error(
+            f"Invalid setting for container '{name}'. At least one of 'memory' or "
+            "'memoryReservation' must be specified."
+        )
+    if hard and soft > hard:
+        raise client_error(
+            f"Invalid setting for container '{name}'. 'memory' must be greater than or equal to "
+            "'memoryReservation'."
+        )
+    if task and hard > task:
+        raise client_error(
+            f"The 'memory' setting for container '{name}' is greater than for the task."
+        )
+
+
+def _timeouts(container: Json) -> None:
+    for key, words in (("startTimeout", "start timeout"), ("stopTimeout", "stop timeout")):
+        if container.get(key, 2) < 2:
+            raise client_error(
+                f"Granular {words} on container '{container['name']}' must be at least 2 seconds."
+            )
+
+
+def _ulimits(container: Json) -> None:
+    for limit in container.get("ulimits", ()):
+        soft, hard = (
+            float("inf") if limit[key] == -1 else limit[key] for key in ("softLimit", "hardLimit")
+        )
+        if soft > hard:
+            raise client_error(f"Soft limit exceeds hard limit for ulimit {limit['name']}")
+
+
+@cache
+def _capability_words() -> frozenset[str]:
+    """From the service model, whose documentation lists them; it has no enumeration for them."""
+    listed: str = service_model().shape_for("KernelCapabilities").members["add"].documentation
+    return frozenset(re.findall(r'"([A-Z_]+)"', listed.replace("&quot;", '"')))
+
+
+def _linux(linux: Json) -> None:
+    capabilities = linux.get("capabilities", {})
+    for word in (*capabilities.get("add", ()), *capabilities.get("drop", ())):
+        if word not in _capability_words():
+            raise client_error(f"Invalid Linux capability: {word}")
+    if linux.get("sharedMemorySize", 1) < 1 or linux.get("maxSwap", 0) < 0:
+        raise client_error("'sharedMemorySize' and 'maxSwap' must be positive.")
+    if not 0 <= linux.get("swappiness", 60) <= 100:
+        raise client_error("'swappiness' must be between 0 and 100.")
+    for device in linux.get("devices", ()):
+        if not device["hostPath"]:
+            raise client_error("Device hostPath should not be empty.")
+    for mount in linux.get("tmpfs", ()):
+        options = (option.split("=")[0] for option in mount.get("mountOptions", ()))
+        path, size = mount["containerPath"], mount["size"]
+        if path[:1] != "/" or size < 1 or not set(options) <= set(_TMPFS.split()):
+            raise client_error(f"Invalid 'tmpfs' setting for '{path}'.")
+
+
+def _system_controls(request: Json, container: Json) -> None:
+    for control in container.get("systemControls", ()):
+        name = control.get("namespace", "")
+        ipc = name.startswith("fs.mqueue.") or name in (f"kernel.{key}" for key in _KERNEL)
+        if not ipc and not name.startswith("net."):
+            raise client_error(f"Invalid namespace for systemControls: {name}")
+        if ipc and request.get("ipcMode") == "host":
+            raise client_error(
+                "IPC namespace related systemControls are not supported with the host IPC mode."
+            )

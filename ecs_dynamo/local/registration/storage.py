@@ -1,0 +1,85 @@
+"""Volumes, mount points and the task's own disk."""
+
+from __future__ import annotations
+
+import re
+
+from ecs_dynamo.local.protocol import Json, client_error
+
+_SOURCES = (
+    "host",
+    "dockerVolumeConfiguration",
+    "efsVolumeConfiguration",
+    "s3filesVolumeConfiguration",
+    "fsxWindowsFileServerVolumeConfiguration",
+)
+
+
+def check(request: Json) -> None:
+    """Raises EcsError for volumes that ECS does not take."""
+    volumes = request.get("volumes", [])
+    names = [v.get("name", "") for v in volumes]
+    if len(set(names)) < len(names):
+        raise client_error("Volume.name should be unique.")
+    for volume in volumes:
+        _volume(volume)
+    _mounts(request, set(names))
+    at_launch = [v["name"] for v in volumes if v.get("configuredAtLaunch")]
+    if len(at_launch) > 1:
+        raise client_error("Only one volume can be configured at launch.")
+    mounted = {
+        m.get("sourceVolume")
+        for c in request["containerDefinitions"]
+        for m in c.get("mountPoints", ())
+    }
+    if unused := [name for name in at_launch if name not in mounted]:
+        raise client_error(
+            f"Volumes [{', '.join(unused)}] are not referenced by any of the containers"
+        )
+    size = request.get("ephemeralStorage", {}).get("sizeInGiB", 21)
+    if size < 21:
+        raise client_error("EphemeralStorage size should be at least 21")
+    if size > 200:
+        raise client_error("EphemeralStorage size should be at most 200")
+
+
+def _volume(volume: Json) -> None:
+    if not re.fullmatch(r"[\w-]{1,255}", volume.get("name", ""), re.ASCII):
+        raise client_error("Volume.name contains invalid characters.")
+    if sum(1 for key in _SOURCES if volume.get(key)) > 1:
+        raise client_error("Only one volume type can be specified.")
+    docker = volume.get("dockerVolumeConfiguration", {})
+    if docker.get("autoprovision") and docker.get("scope", "task") == "task":
+        raise client_error("'autoprovision' is only valid for volumes with the scope shared.")
+    efs = volume.get("efsVolumeConfiguration")
+    if efs is None:
+        return
+    grants = efs.get("authorizationConfig", {})
+    encrypted = efs.get("transitEncryption", "DISABLED") == "ENABLED"
+    point = grants.get("accessPointId")
+    if point and efs.get("rootDirectory", "/") != "/":
+        raise client_error(
+            "When using an EFS access point, the root directory must either be set to "
+            '"/" or be omitted.'
+        )
+    if not encrypted and (point or grants.get("iam") == "ENABLED"):
+        raise client_error("EFS IAM authorization requires TransitEncryption to be enabled.")
+    port = efs.get("transitEncryptionPort")
+    if port is not None and not encrypted:
+        raise client_error("TransitEncryptionPort requires that TransitEncryption is enabled.")
+    if port is not None and not 1 <= port <= 65_535:
+        raise client_error("Invalid 'transitEncryptionPort' setting.")
+
+
+def _mounts(request: Json, names: set[str]) -> None:
+    containers = request["containerDefinitions"]
+    for container in containers:
+        for mount in container.get("mountPoints", ()):
+            if mount.get("sourceVolume") not in names:
+                raise client_error(f"Unknown volume '{mount.get('sourceVolume')}'.")
+            if not mount.get("containerPath", "").startswith("/"):
+                raise client_error("MountPoint.containerPath should be an absolute path.")
+        for source in container.get("volumesFrom", ()):
+            name = source.get("sourceContainer")
+            if name not in {c["name"] for c in containers} - {container["name"]}:
+                raise client_error(f"Invalid 'volumesFrom' setting. Unknown container: '{name}'")

@@ -1,0 +1,218 @@
+"""What ECS rejects, shown with clients that nobody here wrote; and what scripts look around for."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import boto3
+import pytest
+
+from ecs_dynamo.local import LocalEcs
+from ecs_dynamo.local.runtime import ImageTable
+from tests.integration.stack import until
+from tests.integration.test_local_ecs_clients import Client, container
+from tests.unit.definitions.examples import BAD, GOOD
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(90)]
+
+NETWORK = {
+    "awsvpcConfiguration": {
+        "subnets": ["subnet-1"],
+        "securityGroups": ["sg-1"],
+        "assignPublicIp": "ENABLED",
+    }
+}
+RANGE = {"containerPortRange": "18010-18012"}
+POLICY = "arn:aws:iam::aws:policy/service-role/AmazonECSTaskExecutionRolePolicy"
+
+
+@pytest.fixture
+async def client(tmp_path: Path) -> AsyncIterator[Client]:
+    table = tmp_path / "images.yaml"
+    table.write_text('images:\n  - match: "busybox"\n')
+    async with LocalEcs(images=ImageTable.load(table), directory=tmp_path / "ecs") as local:
+        local.create_cluster("main")
+        await local.add_instance("main", gpus=1)
+        yield Client(local)
+
+
+def other(client: Client, service: str) -> Any:
+    return boto3.client(
+        service,
+        endpoint_url=client.local.endpoint_url,
+        region_name="us-east-1",
+        aws_access_key_id="x",
+        aws_secret_access_key="x",
+    )
+
+
+async def test_bad_task_definitions_are_rejected_with_ecs_codes_and_words(client: Client) -> None:
+    for bad in BAD:
+        if bad.rule != "volume-configured-at-launch":
+            code, message = await client.refused("register_task_definition", **bad.definition)
+            assert code == "ClientException", (bad.rule, message)
+    for rule, words in (
+        ("secret-name-unique", "The secret name must be unique and not shared"),
+        ("dependency-essential", "cannot be an essential container"),
+        ("fargate-memory", "No Fargate configuration exists for given values: 1024 CPU, 16384"),
+    ):
+        definition = next(bad.definition for bad in BAD if bad.rule == rule)
+        told = await client.cli(
+            "register-task-definition", "--cli-input-json", json.dumps(definition), ok=False
+        )
+        assert "(ClientException) when calling the RegisterTaskDefinition operation" in told
+        assert words in told
+    for definition in GOOD.values():
+        await client.do("register_task_definition", **definition)
+
+
+async def test_create_service_rejects_what_a_task_cannot_be_started_with(client: Client) -> None:
+    (at_launch,) = (b.definition for b in BAD if b.rule == "volume-configured-at-launch")
+    await client.do("register_task_definition", **{**at_launch, "family": "at-launch"})
+    await client.do(
+        "register_task_definition",
+        family="vpc",
+        networkMode="awsvpc",
+        containerDefinitions=[container()],
+    )
+    service = {"cluster": "main", "serviceName": "s", "desiredCount": 1}
+    vpc: Any = {"subnets": ["subnet-1"]}
+    for family, change, words in (
+        ("at-launch", {}, "configuredAtLaunch"),
+        ("vpc", {"assignPublicIp": "ENABLED"}, "Assign public IP is not supported"),
+        ("vpc", {"subnets": [f"subnet-{n}" for n in range(17)]}, "16"),
+        ("vpc", {"securityGroups": [f"sg-{n}" for n in range(6)]}, "5"),
+    ):
+        code, message = await client.refused(
+            "create_service",
+            **service,
+            taskDefinition=family,
+            networkConfiguration={"awsvpcConfiguration": {**vpc, **change}},
+        )
+        assert (code, words in message) == ("InvalidParameterException", True), message
+    code, message = await client.refused(
+        "create_service",
+        **service,
+        taskDefinition="vpc",
+        networkConfiguration={"awsvpcConfiguration": vpc},
+        deploymentConfiguration={"minimumHealthyPercent": 101},
+    )
+    assert (code, "100" in message) == ("InvalidParameterException", True)
+
+
+async def test_a_script_finds_a_tasks_public_address_and_its_roles_policy(client: Client) -> None:
+    made = await client.do(
+        "register_task_definition",
+        family="web",
+        requiresCompatibilities=["FARGATE"],
+        networkMode="awsvpc",
+        cpu=".25 vCPU",
+        memory="0.5 GB",
+        containerDefinitions=[container(portMappings=[{"containerPort": 18000}, RANGE])],
+    )
+    definition = made["taskDefinition"]
+    assert (definition["cpu"], definition["memory"]) == ("256", "512")
+    assert set(definition["compatibilities"]) >= {"EC2", "FARGATE"}
+    started = await client.do(
+        "run_task",
+        cluster="main",
+        taskDefinition="web",
+        launchType="FARGATE",
+        networkConfiguration=NETWORK,
+    )
+    (task,) = started["tasks"]
+    details = {d["name"]: d["value"] for d in task["attachments"][0]["details"]}
+    eni, ec2 = details["networkInterfaceId"], other(client, "ec2")
+    (found,) = (
+        await asyncio.to_thread(ec2.describe_network_interfaces, NetworkInterfaceIds=[eni])
+    )["NetworkInterfaces"]
+    assert found["PrivateIpAddress"] == details["privateIPv4Address"]
+    assert found["Association"]["PublicIp"].startswith("203.0.113.")
+    assert (found["SubnetId"], found["Status"]) == ("subnet-1", "in-use")
+    assert [g["GroupId"] for g in found["Groups"]] == ["sg-1"]
+    await client.do("stop_task", cluster="main", task=task["taskArn"])
+    await client.wait("tasks_stopped", cluster="main", tasks=[task["taskArn"]])
+    left = await asyncio.to_thread(
+        ec2.describe_network_interfaces,
+        Filters=[{"Name": "network-interface-id", "Values": [eni]}],
+    )
+    assert left["NetworkInterfaces"] == []
+    iam = other(client, "iam")
+    await asyncio.to_thread(lambda: iam.create_role(RoleName="exec", AssumeRolePolicyDocument="{}"))
+    await asyncio.to_thread(lambda: iam.attach_role_policy(RoleName="exec", PolicyArn=POLICY))
+    attached = await asyncio.to_thread(lambda: iam.list_attached_role_policies(RoleName="exec"))
+    assert [p["PolicyArn"] for p in attached["AttachedPolicies"]] == [POLICY]
+
+
+async def test_a_port_range_is_mapped_in_bridge_mode(client: Client) -> None:
+    await client.do(
+        "register_task_definition",
+        family="range",
+        containerDefinitions=[
+            container(
+                command="exec python3 -m http.server 18011 --bind 0.0.0.0",
+                portMappings=[{"containerPort": 18000}, RANGE],
+            )
+        ],
+    )
+    await client.do(
+        "create_service",
+        cluster="main",
+        serviceName="range",
+        taskDefinition="range",
+        desiredCount=1,
+    )
+    await client.wait("services_stable", cluster="main", services=["range"])
+    arns = (await client.do("list_tasks", cluster="main", serviceName="range"))["taskArns"]
+    (task,) = (await client.do("describe_tasks", cluster="main", tasks=arns))["tasks"]
+    single, several = task["containers"][0]["networkBindings"]
+    assert single["containerPort"] == 18000
+    assert several["containerPortRange"] == RANGE["containerPortRange"]
+    first, last = (int(port) for port in several["hostPortRange"].split("-"))
+    assert last - first == 2
+    (instance,) = client.local.state.instances.values()
+
+    async def answers() -> bool:
+        try:
+            async with (
+                aiohttp.ClientSession() as session,
+                session.get(f"http://{instance.address}:{first + 1}/") as answer,
+            ):
+                return answer.status == 200
+        except aiohttp.ClientError:
+            return False
+
+    await until("the second port of the range answers", answers, 20)
+    await client.do("delete_service", cluster="main", service="range", force=True)
+    await client.wait("services_inactive", cluster="main", services=["range"])
+
+
+async def test_a_task_definition_that_cannot_be_started_wedges_nothing(client: Client) -> None:
+    """A fault of the local ECS itself: it is told as an event of the one service it concerns."""
+    for family in ("bad", "good"):
+        await client.do(
+            "register_task_definition", family=family, containerDefinitions=[container()]
+        )
+    definition = client.local.state.definitions["bad"][0]
+    definition.content["containerDefinitions"][0]["portMappings"] = [{"protocol": "tcp"}]
+    for family in ("bad", "good"):
+        await client.do(
+            "create_service",
+            cluster="main",
+            serviceName=family,
+            taskDefinition=family,
+            desiredCount=1,
+        )
+    await client.wait("services_stable", cluster="main", services=["good"])
+    (service,) = (await client.do("describe_services", cluster="main", services=["bad"]))[
+        "services"
+    ]
+    assert "failed to launch a task" in service["events"][0]["message"]
+    assert service["runningCount"] == service["pendingCount"] == 0
+    await client.do("delete_service", cluster="main", service="bad", force=True)
+    await client.wait("services_inactive", cluster="main", services=["bad"])
