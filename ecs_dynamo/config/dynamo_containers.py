@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from ecs_dynamo.config.report import Report
-from ecs_dynamo.config.task_definitions import CONTAINERS, set_environment
+from ecs_dynamo.config.task_definitions import CONTAINERS, expand_word, set_environment
 from ecs_dynamo.config.variables import SecretReference, VariableError, Variables
 from ecs_dynamo.config.yaml_lines import Document, FieldPath
 from ecs_dynamo.model.spec import ComponentSpec
@@ -86,6 +86,10 @@ def override_containers(
             report.error(document, (*place, "command"), message, remedy)
         for container in containers:
             container["command"] = list(component.command)
+            container["command"] = [
+                _word(text, variables, container, document, (*place, "command", index), report)
+                for index, text in enumerate(component.command)
+            ]
     for name, text in component.env.items():
         try:
             value = variables.expand(text)
@@ -96,3 +100,19 @@ def override_containers(
                 set_environment(container, name, value)
         except VariableError as error:
             report.error(document, (*place, "env", name), str(error), error.remedy)
+
+
+def _word(
+    text: str,
+    variables: Variables,
+    container: dict[str, Any],
+    document: Document,
+    where: FieldPath,
+    report: Report,
+) -> str:
+    try:
+        declared = variables.declared_only()
+        return expand_word(text, declared, container, document, where, report)
+    except VariableError as error:
+        report.error(document, where, str(error), error.remedy)
+        return text

@@ -98,6 +98,10 @@ def _is_env(path: FieldPath) -> bool:
     return len(path) == 4 and path[0] == "components" and path[2] == "env"
 
 
+def _is_command(path: FieldPath) -> bool:
+    return len(path) == 3 and path[0] == "components" and path[2] == "command"
+
+
 def _as_written(value: Any, path: FieldPath, document: Document) -> Any:
     """``AWS_ID: 012345678901`` and ``DEBUG: true`` are texts where only texts can be."""
     if isinstance(value, dict):
@@ -140,11 +144,12 @@ def _region(raw: Mapping[str, Any], variables: Variables) -> str | None:
 def _fill(
     value: Any, path: FieldPath, variables: Variables, document: Document, report: Report
 ) -> Any:
-    """Fill variables in, but for those of `variables` and of `env`, which may be secrets.
+    """Fill variables in, but for those of `variables` and of `env`, which may be secrets, and of
+    `command`, which may be the container's own.
 
     In `infrastructure.security` a reference to a secret becomes what ECS takes for it.
     """
-    if path == ("variables",) or _is_env(path):
+    if path == ("variables",) or _is_env(path) or _is_command(path):
         return value
     if isinstance(value, dict):
         return {k: _fill(v, (*path, k), variables, document, report) for k, v in value.items()}

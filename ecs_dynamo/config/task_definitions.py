@@ -23,6 +23,33 @@ from ecs_dynamo.model.graph import NetworkMode
 CONTAINERS: Final = "containerDefinitions"
 _TAKES_REFERENCES: Final = ("valueFrom", "credentialsParameter")
 """Fields whose value is itself the name of a secret, so that nothing is revealed by it."""
+_TEXTS: Final = ("options", "dockerLabels")
+"""Mappings of a container whose keys are the user's own."""
+_SHELL: Final = re.compile(r"^(?:\S*/)?(?:ba|da|a|z|k)?sh$")
+_EVERYWHERE: Final = frozenset(
+    [
+        "HOME",
+        "HOSTNAME",
+        "IFS",
+        "LANG",
+        "LC_ALL",
+        "LOGNAME",
+        "OLDPWD",
+        "PATH",
+        "PPID",
+        "PWD",
+        "RANDOM",
+        "SECONDS",
+        "SHELL",
+        "SHLVL",
+        "TERM",
+        "TMPDIR",
+        "TZ",
+        "UID",
+        "USER",
+    ]
+)
+"""Variables that every shell has: in a command they mean the container's own."""
 _OPTION_LIST: Final = re.compile(r"-[^\s,]+(?:,\s+-[^,]*)+")
 
 
@@ -51,6 +78,7 @@ def prepare(document: Document, variables: Variables, report: Report) -> TaskDef
         return None
     definition = TaskDefinition(document, root, {})
     _warn_of_tags(definition, value, report)
+    _warn_of_nulls(definition, value, (), report)
     ignored = output_only_fields() | {"tags"}
     wanted = {key: item for key, item in value.items() if key not in ignored}
     filled = _Filler(definition, variables, report).fill(wanted, ())
@@ -86,13 +114,36 @@ def _warn_of_tags(definition: TaskDefinition, value: Mapping[str, Any], report: 
         )
 
 
+def _warn_of_nulls(definition: TaskDefinition, value: Any, path: FieldPath, report: Report) -> None:
+    """Warn of nulls where someone meant a value: in mappings of texts, and of variables.
+
+    Elsewhere a null is how consoles export a member that is not given.
+    """
+    items = value.items() if isinstance(value, dict) else enumerate(value)
+    for key, item in items:
+        where = (*path, key)
+        if isinstance(item, dict | list):
+            _warn_of_nulls(definition, item, where, report)
+        elif item is None and len(path) >= 3 and path[0] == CONTAINERS:
+            if path[2] == "environment" and key == "value":
+                message = f"{value.get('name')} has no value: the container gets it empty"
+                remedy = 'write "" if it is to be empty, or remove the entry'
+                report.warn(definition.document, definition.at(*where), message, remedy)
+            elif path[-1] in _TEXTS:
+                message = f"{key} is null, and left out"
+                report.warn(
+                    definition.document, definition.at(*where), message, 'remove it, or write ""'
+                )
+
+
 class _Filler:
     """Fills variables in every text of a task definition, and moves references to `secrets`."""
 
     def __init__(self, definition: TaskDefinition, variables: Variables, report: Report) -> None:
         self.definition = definition
-        self.variables = variables
+        self.variables = variables.declared_only()
         self.report = report
+        self._container: Mapping[str, Any] = {}
 
     def fill(self, value: Any, path: FieldPath) -> Any:
         if isinstance(value, str):
@@ -100,16 +151,34 @@ class _Filler:
         if isinstance(value, list):
             return [self.fill(item, (*path, index)) for index, item in enumerate(value)]
         if isinstance(value, dict):
+            is_container = len(path) == 2 and path[0] == CONTAINERS
+            if is_container:
+                self._container = value
             filled = {key: self.fill(item, (*path, key)) for key, item in value.items()}
-            if len(path) == 2 and path[0] == CONTAINERS:
+            if is_container:
                 _move_references(filled)
             return filled
         return value
 
     def _text(self, text: str, path: FieldPath) -> Any:
         in_environment = len(path) == 5 and path[2] == "environment" and path[4] == "value"
+        where = self.definition.at(*path)
         try:
-            expanded = self.variables.expand(text)
+            if path[0] == CONTAINERS and path[2:3] in (("command",), ("entryPoint",)):
+                expanded: str | SecretReference = expand_word(
+                    text,
+                    self.variables,
+                    self._container,
+                    self.definition.document,
+                    where,
+                    self.report,
+                )
+            elif path[0] == CONTAINERS and path[2:4] == ("healthCheck", "command"):
+                check = self._container["healthCheck"]["command"]
+                shell = isinstance(check, list) and check[:1] != ["CMD"]
+                expanded, _ = self.variables.expand_command(text, shell=shell)
+            else:
+                expanded = self.variables.expand(text)
             if isinstance(expanded, SecretReference):
                 if in_environment or path[-1] in _TAKES_REFERENCES:
                     name = expanded.value_from(self.variables.region, self.variables.account)
@@ -117,9 +186,43 @@ class _Filler:
                 self.variables.expand_text(text)
             return self.variables.fill_seed_words(str(expanded)) if path[-1] != "name" else expanded
         except VariableError as error:
-            where = self.definition.at(*path)
             self.report.error(self.definition.document, where, str(error), error.remedy)
             return text
+
+
+def expand_word(
+    text: str,
+    variables: Variables,
+    container: Mapping[str, Any],
+    document: Document,
+    where: FieldPath,
+    report: Report,
+) -> str:
+    """A word of a container's command with the declared variables filled in.
+
+    A warning tells of a variable that the environment has and nobody declares: it is left to the
+    container. Raises `VariableError`.
+    """
+    words = [*(container.get("entryPoint") or ()), *(container.get("command") or ())]
+    shell = any(isinstance(word, str) and _SHELL.search(word) for word in words)
+    expanded, foreign = variables.expand_command(text, shell=shell)
+    own = {
+        entry.get("name")
+        for key in ("environment", "secrets")
+        for entry in container.get(key) or ()
+        if isinstance(entry, Mapping)
+    }
+    for name in dict.fromkeys(foreign):
+        if name in variables.environ and name not in own and name not in _EVERYWHERE:
+            report.warn(
+                document,
+                where,
+                f"${{{name}}} is left to the container, as {name} is not declared; the environment "
+                "has it too",
+                f"write {name}: ${{{name}}} under variables in the graph file to fill it in here, "
+                f"or $${{{name}}} to say that it is the container's",
+            )
+    return expanded
 
 
 class _Reference(str):

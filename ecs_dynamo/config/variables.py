@@ -5,8 +5,12 @@ environment value it becomes an ECS `secrets` entry, so that the value travels f
 the container alone. Elsewhere it is refused, since it would end up in plain text in a task
 definition that anyone with ecs:Describe may read.
 
-A variable is looked up in the file's ``variables``, then in the environment. A variable that
+A variable is looked up in the graph file's ``variables``, then in the environment. A variable that
 names itself means the environment's, so ``HF_HOME: ${HF_HOME:-/models}`` works.
+
+In a task definition, and in the command of a component, only declared variables are filled in
+(`Variables.declared_only`): ``${HOME}`` there means the container's, and must not come from the
+shell of whoever runs ecs-dynamo.
 """
 
 from __future__ import annotations
@@ -23,6 +27,8 @@ _REFERENCE: Final = re.compile(r"(?P<kind>ssm|secret):(?P<name>[A-Za-z0-9/_+=.@:
 # inside a shell command's `$AWS_REGION` or `AWS_REGION=...`.
 _SEED_WORD: Final = re.compile(r"(?:(?<=^)|(?<=[:./@-]))(?P<word>AWS_REGION|AWS_ID)(?=$|[:./@-])")
 
+AMBIENT: Final = frozenset({"AWS_REGION", "AWS_ID"})
+"""Variables that a task definition has without declaring them: the graph's Region and account."""
 MAX_DEPTH: Final = 20
 """How deep variables and defaults may refer to each other."""
 MAX_LENGTH: Final = 100_000
@@ -97,6 +103,8 @@ class Variables:
     own: Mapping[str, str]
     environ: Mapping[str, str]
     region: str | None = None
+    closed: bool = False
+    """The environment counts for `AMBIENT`, and within ``variables``, alone."""
     _open: tuple[str, ...] = ()
     # Each variable is expanded once: repeated ones would cost exponential time otherwise.
     _known: dict[str, str | SecretReference] = field(default_factory=dict, compare=False)
@@ -113,6 +121,45 @@ class Variables:
         except VariableError:
             return None
         return value if isinstance(value, str) and value else None
+
+    def declared_only(self) -> Variables:
+        """These variables for texts that a container gets."""
+        return Variables(self.own, self.environ, self.region, True, self._open, self._known)
+
+    def declares(self, name: str) -> bool:
+        """Whether ``name`` is filled in where a container gets the text."""
+        return name in self.own or (name in AMBIENT and self._look_up(name) is not None)
+
+    def expand_command(self, text: str, *, shell: bool) -> tuple[str, tuple[str, ...]]:
+        """A word of a container's command with the declared variables filled in, and the names of
+        those that are not declared.
+
+        What is not declared belongs to the container and stays as it is, a shell's own forms such
+        as ``${NAME%/}`` too. Where no ``shell`` reads the word, ``${NAME:-default}`` is its default.
+        """
+        parts: list[str] = []
+        foreign: list[str] = []
+        for is_body, piece in _pieces(text):
+            match = _BODY.fullmatch(piece) if is_body else None
+            if not is_body:
+                parts.append(piece)
+            elif _REFERENCE.fullmatch(piece) or (match and self.declares(match["name"])):
+                parts.append(self.expand_text(f"${{{piece}}}"))
+            elif match is None:
+                parts.append(f"${{{piece}}}")
+            else:
+                foreign.append(match["name"])
+                if match["default"] is None:
+                    parts.append(f"${{{piece}}}")
+                    continue
+                inner, more = self._deeper(f"{match['name']}:-").expand_command(
+                    match["text"], shell=shell
+                )
+                foreign += more
+                parts.append(f"${{{match['name']}:-{inner}}}" if shell else inner)
+        if len(self._open) > MAX_DEPTH:
+            raise VariableError("variables refer to each other too deeply", "flatten them")
+        return "".join(parts), tuple(foreign)
 
     def expand(self, text: str) -> str | SecretReference:
         """``text`` with every variable filled in; a lone reference is returned as such."""
@@ -176,6 +223,12 @@ class Variables:
         value = self._look_up(name)
         if match["default"] is not None and value in (None, ""):
             return self._deeper(f"{name}:-").expand(match["text"])
+        if value is None and self.closed:
+            raise VariableError(
+                f"the variable {name} is not declared, and a task definition gets no others",
+                f"write {name}: ${{{name}}} under variables in the graph file to take it from the "
+                f"environment, ${{{name}:-default}} here, or $${{{name}}} for a literal ${{{name}}}",
+            )
         if value is None:
             raise VariableError(
                 f"the variable {name} is not set",
@@ -188,10 +241,15 @@ class Variables:
         if name not in self.own:
             # The graph file's own region is the better answer than the process's environment.
             own_region = self.region if name == "AWS_REGION" else None
+            if self.closed and name not in AMBIENT:
+                return None
             return own_region or self.environ.get(name)
         if name not in self._open:
             if name not in self._known:
-                self._known[name] = self._deeper(name).expand(self.own[name])
+                opened = Variables(
+                    self.own, self.environ, self.region, False, (*self._open, name), self._known
+                )
+                self._known[name] = opened.expand(self.own[name])
             return self._known[name]
         if self._open[-1] in (name, f"{name}:-"):
             return self.environ.get(name)
@@ -199,4 +257,6 @@ class Variables:
         raise VariableError(f"variables refer to each other: {chain}", "break the circle")
 
     def _deeper(self, name: str) -> Variables:
-        return Variables(self.own, self.environ, self.region, (*self._open, name), self._known)
+        return Variables(
+            self.own, self.environ, self.region, self.closed, (*self._open, name), self._known
+        )

@@ -316,9 +316,33 @@ def _depth_exceeds(value: Any, limit: int) -> bool:
     return bool(level)
 
 
+class _Number(str):
+    """A number of a JSON file as it is written: ``1.10`` is a version, and 1.1 another one."""
+
+    __slots__ = ()
+
+
+def _plain(value: Any, path: FieldPath, texts: dict[FieldPath, str]) -> Any:
+    """``value`` with numbers in the place of their texts, which go to ``texts``."""
+    if isinstance(value, _Number):
+        texts[path] = str(value)
+        return int(value) if value.lstrip("-").isdigit() else float(value)
+    if isinstance(value, dict):
+        return {key: _plain(item, (*path, key), texts) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_plain(item, (*path, index), texts) for index, item in enumerate(value)]
+    return value
+
+
 def _parse_json(text: str, path: Path) -> Document:
     try:
-        value = json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant)
+        value = json.loads(
+            text,
+            object_pairs_hook=_unique,
+            parse_constant=_no_constant,
+            parse_int=_Number,
+            parse_float=_Number,
+        )
     except json.JSONDecodeError as error:
         _refuse(
             path,
@@ -332,9 +356,14 @@ def _parse_json(text: str, path: Path) -> Document:
         _refuse(path, f"this is not valid JSON: {error}", remedy="correct that value")
     if _depth_exceeds(value, MAX_DEPTH):
         _refuse(path, "this is nested too deeply", remedy="flatten it")
+    texts: dict[FieldPath, str] = {}
+    try:
+        value = _plain(value, (), texts)
+    except ValueError as error:
+        _refuse(path, f"this is not valid JSON: {error}", remedy="correct that value")
     try:
         # Valid JSON has tabs between values only; YAML refuses them there.
         lines = _parse_yaml(text.replace("\t", " "), path).lines
     except InputError:
         lines = {}
-    return Document(str(path), value, lines)
+    return Document(str(path), value, lines, texts)
