@@ -162,6 +162,11 @@ class Executor:
         except (AwsError, ConnectionError) as error:
             log.error("action failed", reason=action.reason, error=str(error))
             return ActionResult(action, False, False, self._clock() - started, str(error))
+        except Exception as error:
+            # An answer that lacks what it must hold ends this action, not those of others.
+            log.exception("action failed", reason=action.reason)
+            told = f"it ended in {type(error).__name__}: {str(error)[:200]}"
+            return ActionResult(action, False, False, self._clock() - started, told)
         seconds = self._clock() - started
         log.info("action done", reason=action.reason, changed=changed, seconds=round(seconds, 3))
         return ActionResult(action, True, changed, seconds)

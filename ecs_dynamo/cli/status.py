@@ -61,6 +61,10 @@ def _show(found: dict[str, Any]) -> None:
             say(f"{condition['type']}: {whose}: {condition['message']}", style="yellow")
     for wait in found["waits"]:
         say(f"waiting: {wait['component']}: {wait['reason']}", style="dim")
+    for problem in found["malformed"]:
+        say(f"not usable: {problem}", style="red")
+    for name, problem in found["signalProblems"].items():
+        say(f"signal not measured: {name}: {problem}", style="yellow")
     for signal in found["signals"]:
         say(
             f"signal: {signal['component']} {signal['kind']} {signal['value']:g} {signal['unit']} "

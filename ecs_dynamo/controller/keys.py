@@ -134,7 +134,7 @@ async def _secret(aws: Aws, reference: str) -> Mapping[str, str]:
         return {reference: str(text)}
     try:
         return {reference: str(json.loads(text)[key])}
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, LookupError, TypeError, RecursionError):
         # Without its cause, which would show the text.
         raise LookupError(f"{secret_id(reference)} has no JSON key {key}") from None
 

@@ -206,6 +206,9 @@ async def read_registrations(
         except ConnectionError as error:
             reasons.append(str(error))
             continue
+        except Exception as error:
+            reasons.append(f"{url}: its answer cannot be read ({type(error).__name__})")
+            continue
         parsed: list[Registration] = []
         malformed = list(found.malformed)
         for pair in found.pairs:

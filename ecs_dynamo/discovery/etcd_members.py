@@ -52,8 +52,13 @@ async def read_views(
     gate = asyncio.Semaphore(AT_ONCE)
 
     async def one(url: str) -> EtcdView | None:
-        async with gate:
-            return await read_view(url, timeout, access)
+        try:
+            async with gate:
+                return await read_view(url, timeout, access)
+        except Exception:
+            # An answer that the client cannot take is this server's own fault.
+            _log.debug("etcd's view not read", url=url, exc_info=True)
+            return None
 
     views = await asyncio.gather(*(one(url) for url in servers.values()))
     return {key: view for key, view in zip(servers, views, strict=True) if view is not None}

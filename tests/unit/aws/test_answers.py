@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import time
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 from ecs_dynamo.aws import session
 from ecs_dynamo.aws.client import AwsOptions, open_aws
+from ecs_dynamo.aws.execute import Executor
+from ecs_dynamo.aws.observe import RevisionCache
 from ecs_dynamo.model.errors import AwsError
+from ecs_dynamo.model.plan import RegisterTaskDefinition
 from tests.unit.signals.hostile import Answer, hostile_server
 
 KEYS = {"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x"}
@@ -85,3 +90,23 @@ async def test_a_good_answer_passes(monkeypatch: pytest.MonkeyPatch) -> None:
         async with open_aws(options, ("ecs",)) as aws:
             answer = await aws.call("ecs", "DescribeClusters")
     assert answer["clusters"][0]["runningTasksCount"] == 3
+
+
+async def test_an_answer_without_its_members_ends_its_action_alone() -> None:
+    class Empty:
+        async def call(self, *_: object, **__: object) -> dict[str, object]:
+            return {}
+
+    async def never(_: object) -> bool:
+        raise AssertionError
+
+    executor = Executor(cast(Any, Empty()), "g", RevisionCache(), time.monotonic, never)
+    made = [
+        RegisterTaskDefinition(
+            component=name, reason="r", family=name, content={}, fingerprint="f", tags={}
+        )
+        for name in ("one", "other")
+    ]
+    results = await executor.execute(cast(Any, SimpleNamespace(actions=made)))
+    assert [(r.ok, r.skipped) for r in results] == [(False, False), (False, False)]
+    assert all(r.error for r in results)
