@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from math import inf
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -40,6 +41,7 @@ from botocore.parsers import ResponseParserError
 from ecs_dynamo.aws.answers import wrong_type
 from ecs_dynamo.aws.server_clock import ServerClock
 from ecs_dynamo.aws.session import BoundedSession
+from ecs_dynamo.aws.write_guard import write_seconds_left
 from ecs_dynamo.model.errors import AwsError, InputError, Problem
 
 _log = structlog.get_logger(__name__)
@@ -176,20 +178,30 @@ class Aws:
 
         Retries throttling, server errors and broken connections with jittered, bounded back-off.
         A call that timed out may have taken effect: callers of writes must be able to bear that.
+        A write is attempted only while `write_guard` allows it.
         Raises `AwsError`.
         """
         method = getattr(self._clients[service], xform_name(operation))
         bucket = self._buckets[bucket_of(service, operation)]
         started = time.monotonic()
         attempt = 0
+        failure: AwsError | None = None
         while True:
             attempt += 1
             async with bucket:
+                left = write_seconds_left() if is_write(operation) else inf
+                if left <= 0:
+                    raise AwsError(
+                        operation,
+                        "LeaseLost",
+                        "not sent: this daemon no longer holds the lease on the graph"
+                        + (f" (attempt {attempt - 1}: {failure})" if failure else ""),
+                    )
                 self.calls[f"{service}:{operation}"] += 1
                 asked = self.clock.monotonic()
                 try:
                     # Each wait for more is bounded by read_timeout; all of them together here.
-                    async with asyncio.timeout(self._options.call_timeout):
+                    async with asyncio.timeout(min(self._options.call_timeout, left)):
                         answer: dict[str, Any] = await method(**parameters)
                     if wrong := self._wrong_type(service, operation, answer):
                         raise _BadAnswerError(f"{wrong} is not what the service declares")

@@ -25,6 +25,7 @@ from ecs_dynamo.aws.client import Aws
 from ecs_dynamo.aws.convert import tags_of, to_revision
 from ecs_dynamo.aws.names import names_request
 from ecs_dynamo.aws.observe import RevisionCache
+from ecs_dynamo.aws.write_guard import SecondsLeft, unlimited, writes_guarded
 from ecs_dynamo.model.errors import AwsError
 from ecs_dynamo.model.graph import (
     TAG_FINGERPRINT,
@@ -134,9 +135,15 @@ class Executor:
         self._registered: dict[tuple[str, str], str] = {}
 
     async def execute(
-        self, plan: Plan, should_stop: Callable[[], bool] = lambda: False
+        self,
+        plan: Plan,
+        should_stop: Callable[[], bool] = lambda: False,
+        seconds_left: SecondsLeft = unlimited,
     ) -> tuple[ActionResult, ...]:
         """Run the actions in order; ``should_stop`` is asked before each.
+
+        ``seconds_left`` is asked before each attempt at a write: a retry must not outlive the
+        lease under which the plan was made.
 
         A failure stops the later actions of its component only. Never raises `AwsError`.
         """
@@ -148,7 +155,8 @@ class Executor:
             if action.component in broken:
                 results.append(ActionResult(action, False, False, 0.0, skipped=True))
                 continue
-            result = await self._run(action)
+            with writes_guarded(seconds_left):
+                result = await self._run(action)
             if not result.ok:
                 broken.add(action.component)
             results.append(result)

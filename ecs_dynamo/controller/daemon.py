@@ -17,6 +17,7 @@ import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -156,8 +157,14 @@ class GraphLoop:
 
     def _must_stop(self, token: int) -> bool:
         """Asked before each action of a pass: stopped, or the lead is not the one of its start."""
+        return self._stopping or self._seconds_left(token) <= 0
+
+    def _seconds_left(self, token: int) -> float:
+        """For how long writes that were decided under ``token`` may still be sent."""
         lease = self._lease
-        return self._stopping or (lease is not None and not (lease.held and lease.token == token))
+        if lease is None:
+            return inf
+        return lease.seconds_left if lease.token == token else 0.0
 
     async def _pass(self) -> bool:
         """One pass; False where it failed or could not see everything. Never raises."""
@@ -167,7 +174,10 @@ class GraphLoop:
                 self._reconciler.graph = self.file.graph
                 self.note("graph", "the graph file was read again")
             token = self._lease.token if self._lease is not None else 0
-            done = await self._reconciler.run_pass(should_stop=partial(self._must_stop, token))
+            done = await self._reconciler.run_pass(
+                should_stop=partial(self._must_stop, token),
+                seconds_left=partial(self._seconds_left, token),
+            )
             return await self._passed(done)
         except PlanningError as error:
             # The first cause tells more to whoever mends it; the traceback has it all.

@@ -47,7 +47,12 @@ class Leadership(ABC):
     @property
     def held(self) -> bool:
         """Whether this daemon may act now."""
-        return self._clock() < self._until
+        return self.seconds_left > 0
+
+    @property
+    def seconds_left(self) -> float:
+        """For how long this daemon may still act; 0 or less where it does not hold the lease."""
+        return self._until - self._clock()
 
     async def hold(self) -> bool:
         """Take or renew it where that is allowed now; whether it is held. Never raises.

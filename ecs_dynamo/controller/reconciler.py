@@ -17,6 +17,7 @@ import structlog
 from ecs_dynamo.aws.client import Aws, AwsOptions, open_aws
 from ecs_dynamo.aws.execute import ActionResult, Executor
 from ecs_dynamo.aws.observe import RevisionCache
+from ecs_dynamo.aws.write_guard import SecondsLeft, unlimited
 from ecs_dynamo.config import Settings
 from ecs_dynamo.controller.keys import Keys
 from ecs_dynamo.controller.observe import Observer
@@ -136,6 +137,7 @@ class Reconciler:
         act: bool = True,
         taking_down: bool = False,
         should_stop: Callable[[], bool] = lambda: False,
+        seconds_left: SecondsLeft = unlimited,
     ) -> Pass:
         """One pass. With ``act`` False nothing is changed, and nothing is remembered."""
         started, now = time.monotonic(), self._clock()
@@ -163,7 +165,7 @@ class Reconciler:
                         desired=decision.desired,
                         reason=decision.reason,
                     )
-                results = await self._executor.execute(made, should_stop)
+                results = await self._executor.execute(made, should_stop, seconds_left)
                 await self._tell_planner(made, snapshot)
             seconds = time.monotonic() - started
             _log.debug(

@@ -186,7 +186,7 @@ class Regained:
     """A lease that is held all along, though another daemon had it meanwhile."""
 
     token = 1
-    held = True
+    seconds_left = 60.0
 
     async def hold(self) -> bool:
         return True
@@ -202,15 +202,20 @@ async def test_a_pass_begun_under_another_token_does_nothing_more(
     lease = Regained()
     monkeypatch.setattr(daemon, "_lease", lambda *_: lease)
     told: list[bool] = []
+    left: list[float] = []
 
     class Reconciler:
         def forget(self) -> None:
             pass
 
-        async def run_pass(self, should_stop: Callable[[], bool]) -> None:
+        async def run_pass(
+            self, should_stop: Callable[[], bool], seconds_left: Callable[[], float]
+        ) -> None:
             told.append(should_stop())
+            left.append(seconds_left())
             lease.token = 2
             told.append(should_stop())
+            left.append(seconds_left())
             loop.stop()
             raise ConnectionError("seen enough")
 
@@ -219,3 +224,4 @@ async def test_a_pass_begun_under_another_token_does_nothing_more(
     loop = daemon.GraphLoop(file, Reconciler(), settings, Metrics(), EventRing())  # type: ignore[arg-type]  # all that is asked of it here
     await asyncio.wait_for(loop.run(), 10)
     assert told == [False, True]
+    assert left == [60.0, 0.0]
