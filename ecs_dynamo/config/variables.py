@@ -135,7 +135,8 @@ class Variables:
         those that are not declared.
 
         What is not declared belongs to the container and stays as it is, a shell's own forms such
-        as ``${NAME%/}`` too. Where no ``shell`` reads the word, ``${NAME:-default}`` is its default.
+        as ``${NAME%/}`` too. Where no ``shell`` reads the word, ``${NAME:-default}`` becomes its
+        default. Raises `VariableError`.
         """
         parts: list[str] = []
         foreign: list[str] = []
@@ -226,8 +227,9 @@ class Variables:
         if value is None and self.closed:
             raise VariableError(
                 f"the variable {name} is not declared, and a task definition gets no others",
-                f"write {name}: ${{{name}}} under variables in the graph file to take it from the "
-                f"environment, ${{{name}:-default}} here, or $${{{name}}} for a literal ${{{name}}}",
+                f"write {name}: ${{{name}}} under variables in the graph file to take it from "
+                f"the environment, ${{{name}:-default}} here, or $${{{name}}} for a literal "
+                f"${{{name}}}",
             )
         if value is None:
             raise VariableError(

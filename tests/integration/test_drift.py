@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+from botocore.exceptions import ClientError
+
 from tests.integration.stack import Stack
 
 GROUP = "arn:aws:elasticloadbalancing:us-east-1:123456789012:targetgroup/fe/0123456789abcdef"
@@ -95,3 +98,25 @@ async def test_another_launch_type_is_refused_with_its_remedy(stack: Stack) -> N
     assert "has launch type EC2, FARGATE is declared" in wait.reason
     assert "declare launchType EC2" in wait.reason
     assert not [a for a in done.plan.actions if a.component == "etcd-nats"]
+
+
+async def test_a_load_balancer_needs_a_container_and_a_port_that_are_there(stack: Stack) -> None:
+    await stack.aws("CreateCluster", clusterName="c")
+    container = {"name": "app", "image": "a", "memory": 8, "portMappings": [{"containerPort": 80}]}
+    await stack.aws("RegisterTaskDefinition", family="f", containerDefinitions=[container])
+
+    async def refused(name: str, port: int) -> str:
+        target = {"targetGroupArn": GROUP, "containerName": name, "containerPort": port}
+        service: dict[str, Any] = {"cluster": "c", "serviceName": "s", "taskDefinition": "f"}
+        with pytest.raises(ClientError) as caught:
+            await stack.aws("CreateService", **service, desiredCount=0, loadBalancers=[target])
+        error = caught.value.response["Error"]
+        assert error["Code"] == "InvalidParameterException"
+        return error["Message"]
+
+    assert await refused("other", 80) == (
+        "The container other does not exist in the task definition."
+    )
+    assert await refused("app", 81) == (
+        "The container app did not have a container port 81 defined."
+    )
