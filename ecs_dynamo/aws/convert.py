@@ -17,6 +17,7 @@ from ecs_dynamo.model.snapshot import (
     Service,
     Task,
 )
+from ecs_dynamo.model.spec import NetworkSpec
 
 Json = Mapping[str, Any]
 
@@ -58,13 +59,25 @@ def to_deployment(raw: Json) -> Deployment:
         rollout_reason=raw.get("rolloutStateReason", ""),
         updated_at=epoch(raw.get("updatedAt")),
         created_at=epoch(raw.get("createdAt")),
+        network=_network(raw),
+    )
+
+
+def _network(raw: Json) -> NetworkSpec | None:
+    network = raw.get("networkConfiguration", {}).get("awsvpcConfiguration")
+    if network is None:
+        return None
+    return NetworkSpec(
+        subnets=tuple(network.get("subnets", ())),
+        security_groups=tuple(network.get("securityGroups", ())),
+        assign_public_ip=network.get("assignPublicIp") == "ENABLED",
     )
 
 
 def to_service(raw: Json, cluster: str) -> Service:
     """A DescribeServices entry (with TAGS)."""
     limits = raw.get("deploymentConfiguration", {})
-    network = raw.get("networkConfiguration", {}).get("awsvpcConfiguration", {})
+    network = _network(raw) or NetworkSpec()
     return Service(
         arn=raw["serviceArn"],
         name=raw["serviceName"],
@@ -84,9 +97,9 @@ def to_service(raw: Json, cluster: str) -> Service:
         load_balancers=_load_balancers(raw.get("loadBalancers")),
         managed_tags=raw.get("enableECSManagedTags"),
         propagate_tags=raw.get("propagateTags"),
-        subnets=tuple(network.get("subnets", ())),
-        security_groups=tuple(network.get("securityGroups", ())),
-        assign_public_ip=network.get("assignPublicIp") == "ENABLED",
+        subnets=network.subnets,
+        security_groups=network.security_groups,
+        assign_public_ip=network.assign_public_ip,
         events=tuple(e.get("message", "") for e in raw.get("events", ())[:20]),
         rolled_back_at=_rolled_back_at(raw.get("events", ())),
         capacity_providers=tuple(
@@ -101,6 +114,9 @@ def to_service(raw: Json, cluster: str) -> Service:
             for c in raw.get("placementConstraints") or ()
         ),
         names=to_names(raw),
+        # Of a service that never had a value, ECS treats it as DISABLED (service model).
+        availability_zone_rebalancing=raw.get("availabilityZoneRebalancing") == "ENABLED",
+        health_check_grace_seconds=raw.get("healthCheckGracePeriodSeconds"),
     )
 
 

@@ -25,6 +25,7 @@ from ecs_dynamo.aws.client import Aws
 from ecs_dynamo.aws.convert import tags_of, to_revision
 from ecs_dynamo.aws.names import names_request
 from ecs_dynamo.aws.observe import RevisionCache
+from ecs_dynamo.aws.service_settings import settings_request
 from ecs_dynamo.aws.write_guard import SecondsLeft, unlimited, writes_guarded
 from ecs_dynamo.model.errors import AwsError
 from ecs_dynamo.model.graph import (
@@ -269,6 +270,7 @@ class Executor:
             "deploymentConfiguration": _limits(action.rollout),
             "tags": _tags(action.tags),
             **_TASK_TAGS,
+            **settings_request(action),
         }
         if action.network is not None:
             request["networkConfiguration"] = _network(action.network)
@@ -317,7 +319,7 @@ class Executor:
             request["capacityProviderStrategy"] = providers_request(action.capacity_providers)
             request["forceNewDeployment"] = True
         request |= placement_request(action.strategy, action.constraints)
-        request |= names_request(action.names)
+        request |= names_request(action.names) | settings_request(action)
         if action.load_balancers is not None:
             request["loadBalancers"] = _load_balancers(action.load_balancers)
         if action.propagate_tags:

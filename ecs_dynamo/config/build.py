@@ -172,6 +172,7 @@ def _component(
         names=client_names(spec),
         containers=dynamo.names,
         containers_why=dynamo.why,
+        availability_zone_rebalancing=component.availability_zone_rebalancing,
     )
     indexes = (i for i, c in enumerate(template[CONTAINERS]) if c["name"] in dynamo.names)
     return Built(made, place, definition, tuple(indexes))

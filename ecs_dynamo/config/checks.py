@@ -15,6 +15,7 @@ from cronsim import CronSim, CronSimError
 from pydantic.alias_generators import to_camel
 
 from ecs_dynamo.config.build import RESERVED_NAMES
+from ecs_dynamo.config.rebalancing_checks import check_rebalancing
 from ecs_dynamo.config.report import Report
 from ecs_dynamo.config.yaml_lines import Document, FieldPath
 from ecs_dynamo.model.graph import WORKER_ROLES, Role
@@ -217,6 +218,7 @@ def _check_component(
             )
     if "" in component.env:
         report.error(document, (*path, "env"), "a variable has an empty name", "name it")
+    check_rebalancing(component, path, document, report)
     scaling = component.scaling
     if scaling is None:
         return

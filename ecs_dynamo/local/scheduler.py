@@ -110,7 +110,7 @@ class Scheduler:
                 minimum_percent=self._percent(service, "minimumHealthyPercent", 100),
                 maximum_percent=self._percent(service, "maximumPercent", 200),
                 primary=primary.id,
-                tasks=tuple(self._view(t) for t in tasks if t.alive),
+                tasks=tuple(self._view(t, service) for t in tasks if t.alive),
                 may_start=now >= primary.not_before and primary.rollout_state != "FAILED",
             )
         )
@@ -133,15 +133,19 @@ class Scheduler:
     def _percent(service: Service, key: str, default: int) -> int:
         return int(service.request.get("deploymentConfiguration", {}).get(key, default))
 
-    def _view(self, task: Task) -> TaskView:
-        running = task.last_status == "RUNNING"
+    def _view(self, task: Task, service: Service) -> TaskView:
+        running, now = task.last_status == "RUNNING", self._state.now()
+        # "ignores unhealthy Elastic Load Balancing, VPC Lattice, and container health checks after
+        # a task has first started" (service model, healthCheckGracePeriodSeconds).
+        grace = service.request.get("healthCheckGracePeriodSeconds", 0)
+        spared = task.started_at is not None and now - task.started_at < grace
         return TaskView(
             arn=task.arn,
             deployment=task.deployment or "",
             running=running,
             healthy=running and (task.health == "HEALTHY" or not task.has_health_check),
-            unhealthy=task.health == "UNHEALTHY",
-            protected=task.protected(self._state.now()),
+            unhealthy=task.health == "UNHEALTHY" and not spared,
+            protected=task.protected(now),
             created_at=task.created_at,
             leaving=self._leaves(task),
         )
@@ -214,7 +218,7 @@ class Scheduler:
             deployment = next((d for d in service.deployments if d.id == task.deployment), None)
             if deployment is None:
                 continue
-            if task.alive and self._view(task).healthy and not deployment.succeeded_once:
+            if task.alive and self._view(task, service).healthy and not deployment.succeeded_once:
                 deployment.succeeded_once = True
                 deployment.failed = 0
             failed = task.last_status == "STOPPED" and (

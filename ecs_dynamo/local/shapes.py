@@ -128,7 +128,8 @@ def service_shape(state: State, service: Service, include: list[str]) -> Json:
         "enableECSManagedTags": request.get("enableECSManagedTags", False),
         "propagateTags": request.get("propagateTags", "NONE"),
         "enableExecuteCommand": request.get("enableExecuteCommand", False),
-        "healthCheckGracePeriodSeconds": request.get("healthCheckGracePeriodSeconds"),
+        "healthCheckGracePeriodSeconds": request.get("healthCheckGracePeriodSeconds", 0),
+        "availabilityZoneRebalancing": request.get("availabilityZoneRebalancing", "DISABLED"),
         "tags": service.tags if "TAGS" in include else [],
     }
 

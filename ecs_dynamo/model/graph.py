@@ -6,6 +6,7 @@ and has its variables filled in; only the endpoints are still open, as they are 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -14,7 +15,14 @@ from typing import Any
 from ecs_dynamo.model.capacity_spec import CapacityProviderItem, CapacitySpec, PlacementSpec
 from ecs_dynamo.model.names import ServiceNames
 from ecs_dynamo.model.security_spec import SecuritySpec
-from ecs_dynamo.model.spec import LaunchType, NetworkSpec, RolloutSpec, RuntimeSpec, ScalingSpec
+from ecs_dynamo.model.spec import (
+    MAX_GRACE_SECONDS,
+    LaunchType,
+    NetworkSpec,
+    RolloutSpec,
+    RuntimeSpec,
+    ScalingSpec,
+)
 
 JsonObject = Mapping[str, Any]
 """A parsed JSON object; treated as immutable, like every value of the model."""
@@ -103,6 +111,22 @@ class Component:
     """Names of the containers that run Dynamo; empty: to be inferred (`planning.containers`)."""
     containers_why: str = ""
     """How they are known, as the end of a sentence."""
+    availability_zone_rebalancing: bool = False
+    """ECS may move replicas by itself to even out the zones."""
+
+    @property
+    def health_check_grace_seconds(self) -> int:
+        """For how long ECS ignores failing health checks of a task that has started.
+
+        A model takes its time to load, and the progress deadline judges a rollout anyway. etcd and
+        NATS start at once, and a sick one must be replaced at any time.
+        """
+        declared = self.rollout.health_check_grace_seconds
+        if declared is not None:
+            return declared
+        if self.is_infrastructure:
+            return 0
+        return min(math.ceil(self.rollout.progress_deadline_seconds), MAX_GRACE_SECONDS)
 
     @property
     def network_mode(self) -> NetworkMode:

@@ -67,12 +67,14 @@ class CreateService(Action):
     constraints: tuple[PlacementConstraintSpec, ...] = ()
     names: ServiceNames = field(default_factory=ServiceNames)
     load_balancers: tuple[LoadBalancer, ...] = ()
+    availability_zone_rebalancing: bool = False
+    health_check_grace_seconds: int = 0
     tags: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UpdateService(Action):
-    """Change only what is not None. Rolls the service when ``revision`` is given.
+    """Change only what is not None. Rolls the service when ``revision`` or ``network`` is given.
 
     ``capacity_providers`` comes with a new deployment, as ECS demands; empty: back to launch type.
     """
@@ -92,6 +94,8 @@ class UpdateService(Action):
     """Begins a new deployment; empty detaches all target groups."""
     propagate_tags: bool = False
     """Let the tasks that start from now on have the service's tags."""
+    availability_zone_rebalancing: bool | None = None
+    health_check_grace_seconds: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

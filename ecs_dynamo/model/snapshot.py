@@ -14,6 +14,7 @@ from typing import TypeVar, Union
 from ecs_dynamo.model.capacity import AutoScalingGroup, CapacityProvider
 from ecs_dynamo.model.graph import TAG_FINGERPRINT, TAG_GRAPH, JsonObject, LoadBalancer, Role
 from ecs_dynamo.model.names import ServiceNames
+from ecs_dynamo.model.spec import NetworkSpec
 
 T = TypeVar("T")
 
@@ -108,6 +109,8 @@ class Deployment:
     rollout_reason: str = ""
     updated_at: float | None = None
     created_at: float | None = None
+    network: NetworkSpec | None = None
+    """The awsvpc configuration of its tasks, where they have one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +149,9 @@ class Service:
     placement_constraints: tuple[tuple[str, str], ...] = ()
     """(type, expression)."""
     names: ServiceNames = field(default_factory=ServiceNames)
+    availability_zone_rebalancing: bool = False
+    health_check_grace_seconds: int | None = None
+    """None: not told."""
 
     def owned_by(self, graph: str) -> bool:
         """Whether the service carries ``graph``'s ownership tag."""

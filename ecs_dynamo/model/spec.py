@@ -42,6 +42,8 @@ TargetGroupArn = Annotated[
 MAX_COUNT = 2**31 - 1
 """ECS takes a count as a 32-bit integer (API reference, CreateService.desiredCount)."""
 Count = Annotated[int, Field(ge=0, le=MAX_COUNT)]
+MAX_GRACE_SECONDS = 2_147_483_647
+"""ECS's limit (service model, UpdateService.healthCheckGracePeriodSeconds)."""
 
 
 class ComponentType(StrEnum):
@@ -95,6 +97,9 @@ class RolloutSpec(SpecModel):
     """How a new revision replaces the old one: ECS's own deployment limits, in percent.
 
     ``keep_revisions``: how many task definition revisions are kept; older ones are deleted.
+    ``health_check_grace_seconds``: for so long after a task has started ECS ignores failing health
+    checks (of containers and of a load balancer); None: the progress deadline for what serves
+    models, 0 for etcd and NATS.
     """
 
     minimum_healthy_percent: Annotated[int, Field(ge=0, le=100)] = 100
@@ -103,6 +108,7 @@ class RolloutSpec(SpecModel):
     circuit_breaker: bool = True
     canary: CanarySpec | None = None
     keep_revisions: Annotated[int, Field(ge=1, le=1000)] = 10
+    health_check_grace_seconds: Annotated[int, Field(ge=0, le=MAX_GRACE_SECONDS)] | None = None
 
     @model_validator(mode="after")
     def _room_to_move(self) -> Self:
@@ -316,6 +322,7 @@ class ComponentSpec(SpecModel):
     target_group_arn: TargetGroupArn | None = None
     capacity_providers: CapacityProviders = ()
     placement: PlacementSpec = PlacementSpec()
+    availability_zone_rebalancing: bool = False
 
     @model_validator(mode="after")
     def _one_way_to_capacity(self) -> Self:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from ecs_dynamo.model.graph import Graph
+from ecs_dynamo.model.graph import Component, Graph
 from ecs_dynamo.model.names import ServiceNames
 from ecs_dynamo.model.plan import (
     AnyAction,
@@ -21,16 +21,17 @@ from ecs_dynamo.planning.placement import Placing, providers_differ
 from ecs_dynamo.planning.service_settings import (
     load_balancers,
     load_balancers_differ,
+    may_rebalance,
+    network_differs,
     same_limits,
+    service_network,
     tag_change,
     tags_reach_tasks,
 )
 from ecs_dynamo.planning.wanted import (
     Wanted,
     existing_revision,
-    network_differs,
     ownership_tags,
-    service_network,
 )
 
 
@@ -86,10 +87,29 @@ def create_service(draft: Draft, graph: Graph, wanted: Wanted, placing: Placing)
             constraints=placing.constraints or (),
             names=component.names,
             load_balancers=load_balancers(component),
+            availability_zone_rebalancing=may_rebalance(component, component.rollout),
+            health_check_grace_seconds=component.health_check_grace_seconds,
             tags=ownership_tags(graph, component),
         )
     )
     draft.wait(component.name, f"service {component.service} is being created")
+
+
+def _rebalancing(
+    draft: Draft, component: Component, service: Service, limits: RolloutSpec | None
+) -> bool | None:
+    """What to change of Availability Zone rebalancing with ``limits``; None where it is right."""
+    most = limits.maximum_percent if limits is not None else service.maximum_percent
+    in_force = component.rollout.model_copy(
+        update={"maximum_percent": 200 if most is None else most}
+    )
+    wanted = may_rebalance(component, in_force)
+    if component.availability_zone_rebalancing and not wanted:
+        draft.notes.append(
+            f"{component.name}: Availability Zone rebalancing is off while its replicas are "
+            "replaced within 100 %: ECS does not take both"
+        )
+    return wanted if wanted != service.availability_zone_rebalancing else None
 
 
 def update_service(
@@ -112,6 +132,7 @@ def update_service(
         limits = None
     reasons: list[str] = []
     revision, providers, names, balancers = None, None, ServiceNames(), None
+    network = None
     if wanted.rolls and may_roll:
         revision = existing_revision(wanted)
         _register(draft, graph, wanted)
@@ -120,6 +141,8 @@ def update_service(
         names = names_missing(component, service)
         if load_balancers_differ(component, service):
             balancers = load_balancers(component)
+        if network_differs(component, service):
+            network = component.network
         reasons.append(why)
     desired = wanted.desired if service.desired != wanted.desired else None
     if desired is not None:
@@ -128,9 +151,18 @@ def update_service(
         reasons.append(
             f"deployment limits {limits.minimum_healthy_percent}-{limits.maximum_percent} %"
         )
-    network = component.network if network_differs(component, service) else None
-    if network is not None:
-        reasons.append("network configuration differs")
+    rebalancing = _rebalancing(draft, component, service, limits)
+    if rebalancing is not None:
+        reasons.append(f"Availability Zone rebalancing {'on' if rebalancing else 'off'}")
+    grace: int | None = component.health_check_grace_seconds
+    if service.health_check_grace_seconds is None:
+        grace = grace if revision is not None else None  # Not told: it comes with a rollout.
+    elif grace != service.health_check_grace_seconds:
+        reasons.append(
+            f"health check grace period {service.health_check_grace_seconds} -> {grace} s"
+        )
+    else:
+        grace = None
     placing = placing.missing_in(service)
     if placing != Placing():
         reasons.append("placement differs (for replicas placed from now on)")
@@ -154,6 +186,8 @@ def update_service(
                 names=names,
                 load_balancers=balancers,
                 propagate_tags=not propagates,
+                availability_zone_rebalancing=rebalancing,
+                health_check_grace_seconds=grace,
             )
         )
     _retag(draft, graph, wanted, service)

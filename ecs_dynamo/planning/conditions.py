@@ -9,7 +9,7 @@ from ecs_dynamo.model.graph import Component
 from ecs_dynamo.model.plan import Condition, ConditionType, Decision, Endpoints, ReplicaCounts, Wait
 from ecs_dynamo.model.snapshot import Signal
 from ecs_dynamo.planning.held import Failures
-from ecs_dynamo.planning.reasons import lacks_place
+from ecs_dynamo.planning.reasons import placement_failure
 from ecs_dynamo.planning.wanted import Wanted
 
 
@@ -44,9 +44,7 @@ def placement_shortage(wanted: Wanted) -> str | None:
     service = wanted.service
     if service is None or service.running >= service.desired:
         return None
-    if not lacks_place(service):
-        return None
-    return next(e for e in service.events if "unable to place a task" in e)
+    return placement_failure(service)
 
 
 def _state_capacity(book: ConditionBook, one: Wanted, shortage: Shortage | None) -> None:

@@ -22,7 +22,7 @@ from ecs_dynamo.model.plan import Endpoints
 from ecs_dynamo.model.snapshot import Snapshot, Task
 from ecs_dynamo.planning.containers import ETCD_VARIABLE, NATS_VARIABLE, dynamo_containers
 from ecs_dynamo.planning.members import member_urls, membership
-from ecs_dynamo.planning.seen import environment_value, known_service, known_tasks
+from ecs_dynamo.planning.seen import environment_value, in_force, known_service, known_tasks
 
 
 def address_of(component: Component, task: Task, container_port: int) -> tuple[str, int] | None:
@@ -97,7 +97,7 @@ def injected_endpoints(graph: Graph, snapshot: Snapshot) -> Mapping[str, Endpoin
 def ready_urls(graph: Graph, snapshot: Snapshot, role: Role) -> tuple[str, ...]:
     """URLs of the replicas with ``role`` that answered, the one to prefer first.
 
-    Preferred: a replica of the service's current revision, then the URL that dependants already
+    Preferred: a replica of the service's deployment in force, then the URL that dependants already
     have (so that nothing rolls without need), then the longest running.
     """
     component = graph.with_role(role)
@@ -105,7 +105,6 @@ def ready_urls(graph: Graph, snapshot: Snapshot, role: Role) -> tuple[str, ...]:
     if component is None or seen is None:
         return ()
     service = known_service(seen)
-    current = service.task_definition_arn if service else None
     injected = {
         getattr(endpoints, role.value, None)
         for endpoints in injected_endpoints(graph, snapshot).values()
@@ -117,9 +116,8 @@ def ready_urls(graph: Graph, snapshot: Snapshot, role: Role) -> tuple[str, ...]:
         if url is None or not task.is_running or probe is None or not probe.healthy:
             continue
         started = task.started_at if task.started_at is not None else float("inf")
-        ranked.append(
-            ((task.task_definition_arn != current, url not in injected, started, task.arn), url)
-        )
+        former = service is None or not in_force(service, task)
+        ranked.append(((former, url not in injected, started, task.arn), url))
     return tuple(url for _, url in sorted(ranked))
 
 

@@ -20,6 +20,7 @@ from ecs_dynamo.model.graph import (
 )
 from ecs_dynamo.model.plan import Cause, Endpoints, Memory
 from ecs_dynamo.model.snapshot import Task, Unknown
+from ecs_dynamo.model.spec import NetworkSpec
 from ecs_dynamo.planning.containers import ETCD_VARIABLE, NATS_VARIABLE, dynamo_containers
 from ecs_dynamo.planning.fingerprint import fingerprint
 from ecs_dynamo.planning.reasons import (
@@ -32,6 +33,7 @@ from ecs_dynamo.planning.reasons import (
 )
 from ecs_dynamo.planning.render import render
 from ecs_dynamo.planning.seen import environment_value
+from ecs_dynamo.planning.service_settings import service_network
 from ecs_dynamo.planning.stops import last_failure
 from ecs_dynamo.planning.wanted import Wanted
 
@@ -40,7 +42,11 @@ _NOWHERE = Endpoints("http://etcd.invalid:2379", "nats://nats.invalid:4222")
 
 def declared_fingerprint(graph: Graph, component: Component, system_port: int) -> str:
     """The fingerprint of what is declared, whatever the endpoints are."""
-    return fingerprint(render(graph, component, _NOWHERE, system_port))
+    content = render(graph, component, _NOWHERE, system_port)
+    network = service_network(component)
+    if network is not None:
+        content = {**content, "networkConfiguration": network.model_dump(mode="json")}
+    return fingerprint(content)
 
 
 def repoint(
@@ -161,7 +167,14 @@ def find_failures(wanted: tuple[Wanted, ...], memory: Memory) -> Failures:
 
 def hold(one: Wanted, endpoints: Endpoints) -> Wanted:
     """``one`` with what runs now as what is wanted, at the present endpoints."""
-    current = one.former or one.current
+    current, service = one.former or one.current, one.service
+    if service is not None and service_network(one.component) is not None:
+        network = NetworkSpec(
+            subnets=service.subnets,
+            security_groups=service.security_groups,
+            assign_public_ip=service.assign_public_ip,
+        )
+        one = replace(one, component=replace(one.component, network=network))
     if current is None or one.content is None:
         return replace(one, content=None, fingerprint=None)
     content = current.content

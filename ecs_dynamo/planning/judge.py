@@ -108,6 +108,12 @@ def _blameless(graph: Graph, wanted: Wanted, snapshot: Snapshot) -> bool:
     return not all(ready_tasks(graph, c, snapshot) for c in workers)
 
 
+def _redeployed(wanted: Wanted) -> bool:
+    """The rollout leads to the same revision, with another network or the like."""
+    arn = wanted.service.task_definition_arn if wanted.service is not None else ""
+    return any(t.task_definition_arn == arn for t in wanted.old_tasks)
+
+
 def _last_good(graph: Graph, wanted: Wanted, snapshot: Snapshot) -> Revision | None:
     """The revision that is marked good; without a mark, one whose tasks are ready now."""
     service = wanted.service
@@ -127,7 +133,9 @@ def judge(
     """Why the revision in force will not come up, once its progress deadline is over.
 
     The deadline counts from the last step: the first task that found a place, or the start of the
-    newest replica that became ready. A lack of places is waited for, and told as such.
+    newest replica that became ready. A lack of places is waited for, and told as such. A good
+    revision that is deployed again, on another network, is judged too: there is nothing to go back
+    to then.
     """
     service, current, primary = wanted.service, wanted.current, wanted.primary
     if (
@@ -137,7 +145,7 @@ def judge(
         or primary.created_at is None
         or wanted.rolls
         or wanted.desired == 0
-        or current.number == wanted.good
+        or (current.number == wanted.good and not _redeployed(wanted))
     ):
         return None
     ready = ready_tasks(graph, wanted.component, snapshot, wanted.new_tasks)
@@ -198,6 +206,12 @@ def _verdict(
         primary = wanted.primary
         detail = last_failure(failures(wanted, (primary.created_at if primary else None) or 0.0))
         told = f"{told} ({detail})" if detail else told
+    if current is not None and current.number == wanted.good:
+        return Verdict(
+            reason,
+            f"{told}. The revision was good before: correct its network, names or capacity "
+            "providers. Its former replicas are kept",
+        )
     if former is None:
         return Verdict(reason, f"{told}; there is no former revision that was good")
     return Verdict(

@@ -17,6 +17,7 @@ from ecs_dynamo.planning.capacity import free_gpus, one_at_a_time, surge_fits
 from ecs_dynamo.planning.drain import is_protected
 from ecs_dynamo.planning.leaving import leaving_limits
 from ecs_dynamo.planning.reasons import lacks_place
+from ecs_dynamo.planning.seen import known_tasks
 from ecs_dynamo.planning.service_settings import same_limits
 from ecs_dynamo.planning.wanted import Wanted
 
@@ -40,7 +41,11 @@ class Limits:
 
 def _fitting(wanted: Wanted, snapshot: Snapshot) -> Limits:
     spec = wanted.component.rollout
-    if surge_fits(wanted.component, 1, free_gpus(snapshot)):
+    # Tasks beyond the desired count are stopped first, and give their slots back: a revision that
+    # is taken back must not cost a replica that serves.
+    taken = sum(t.desired_status == "RUNNING" for t in known_tasks(wanted.seen))
+    surplus = taken > wanted.desired
+    if surplus or surge_fits(wanted.component, 1, free_gpus(snapshot)):
         return Limits(spec, True)
     return Limits(
         one_at_a_time(spec, wanted.desired),

@@ -40,6 +40,7 @@ from ecs_dynamo.model.snapshot import (
 from ecs_dynamo.planning.changes import Draft
 from ecs_dynamo.planning.fingerprint import fingerprint
 from ecs_dynamo.planning.seen import environment_value, known_service, known_tasks
+from ecs_dynamo.planning.service_settings import network_differs
 from ecs_dynamo.planning.wanted import Wanted
 
 LISTEN = "ETCD_LISTEN_PEER_URLS"
@@ -283,14 +284,20 @@ def _beginning(graph: Graph, found: Membership, place: Place) -> JsonObject:
 
 
 def is_due(place: Place) -> bool:
-    """Its declaration changed: it is to be replaced by another member, when its turn comes."""
-    frozen, revision = _frozen(place), place.revision
+    """Its declaration changed: it is to be replaced by another member, when its turn comes.
+
+    Another network counts: it moves the task, and a member's address is its identity.
+    """
+    frozen, revision, service = _frozen(place), place.revision, known_service(place.seen)
     return (
         frozen is not None
         and revision is not None
         and place.member is not None
         and place.current
-        and fingerprint(frozen) != revision.fingerprint
+        and service is not None
+        and (
+            fingerprint(frozen) != revision.fingerprint or network_differs(place.component, service)
+        )
     )
 
 

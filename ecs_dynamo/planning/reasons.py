@@ -31,14 +31,27 @@ WORDS: Mapping[str, str] = {
 """What each reason word means, as the end of a sentence."""
 
 
-def lacks_place(service: Service) -> bool:
-    """ECS looks for a place in vain: the latest of its words on placing or starting says so."""
+_REBALANCING = ("unable to place a task in ", "to AZ Rebalance", "AZ balanced")
+"""What marks an event of Availability Zone rebalancing (developer guide, "Amazon ECS Availability
+Zone service rebalancing service event messages"): "is unable to place a task in (zone) because no
+container instance met all of its requirements". It is about a task that is one too many anyway."""
+
+
+def placement_failure(service: Service) -> str | None:
+    """ECS's own words where it looks for a place in vain, by its latest event on placing tasks."""
     for event in service.events:
+        if any(words in event for words in _REBALANCING):
+            continue
         if "unable to place a task" in event:
-            return True
+            return event
         if "has started" in event or "steady state" in event:
-            return False
-    return False
+            return None
+    return None
+
+
+def lacks_place(service: Service) -> bool:
+    """ECS looks for a place in vain."""
+    return placement_failure(service) is not None
 
 
 def reason_of(stopped: Iterable[Task]) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from ecs_dynamo.model.graph import JsonObject
-from ecs_dynamo.model.snapshot import ComponentSnapshot, Service, Task, Unknown
+from ecs_dynamo.model.snapshot import ComponentSnapshot, Deployment, Service, Task, Unknown
 
 
 def known_tasks(seen: ComponentSnapshot) -> tuple[Task, ...]:
@@ -35,3 +35,20 @@ def environment_value(
             if entry.get("name") == name:
                 return str(entry.get("value", ""))
     return None
+
+
+def primary_deployment(service: Service) -> Deployment | None:
+    """The deployment in force."""
+    return next((d for d in service.deployments if d.status == "PRIMARY"), None)
+
+
+def in_force(service: Service, task: Task) -> bool:
+    """Whether the task is one of the deployment in force, and not one that ECS will replace.
+
+    Its revision alone does not tell: a service that was set back to a former revision, or deployed
+    again on another network, runs tasks of two deployments of one revision.
+    """
+    if task.task_definition_arn != service.task_definition_arn:
+        return False
+    primary = primary_deployment(service)
+    return primary is None or task.deployment is None or task.deployment == primary.id

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from ecs_dynamo.model.graph import TAG_FINGERPRINT, Component, LoadBalancer
+from ecs_dynamo.model.graph import TAG_FINGERPRINT, Component, LoadBalancer, NetworkMode
 from ecs_dynamo.model.names import ServiceNames
 from ecs_dynamo.model.snapshot import Revision, Service
-from ecs_dynamo.model.spec import RolloutSpec
+from ecs_dynamo.model.spec import NetworkSpec, RolloutSpec
 from ecs_dynamo.planning.containers import dynamo_containers
 from ecs_dynamo.planning.names import names_missing
 from ecs_dynamo.planning.placement import providers_differ
@@ -50,13 +50,15 @@ TREATMENTS: Final[Mapping[str, Treatment]] = {
     "launchType": Treatment.REJECT,
     "capacityProviderStrategy": Treatment.ROLLOUT,
     "deploymentConfiguration": Treatment.UPDATE,
-    "networkConfiguration": Treatment.UPDATE,
+    "networkConfiguration": Treatment.ROLLOUT,
     "placementConstraints": Treatment.UPDATE,
     "placementStrategy": Treatment.UPDATE,
     "loadBalancers": Treatment.ROLLOUT,
     "serviceRegistries": Treatment.ROLLOUT,
     "serviceConnectConfiguration": Treatment.ROLLOUT,
     "tags": Treatment.TAG,
+    "availabilityZoneRebalancing": Treatment.UPDATE,
+    "healthCheckGracePeriodSeconds": Treatment.UPDATE,
     "enableECSManagedTags": Treatment.UPDATE,
     "propagateTags": Treatment.UPDATE,
 }
@@ -86,6 +88,32 @@ def load_balancers_differ(component: Component, service: Service) -> bool:
     return set(load_balancers(component)) != set(service.load_balancers)
 
 
+def service_network(component: Component) -> NetworkSpec | None:
+    """The awsvpc configuration of the component's service; None in host and bridge mode."""
+    return component.network if component.network_mode is NetworkMode.AWSVPC else None
+
+
+def network_differs(component: Component, of: Service | NetworkSpec) -> bool:
+    """Whether an awsvpc configuration is not the declared one (order is no matter)."""
+    wanted = service_network(component)
+    return wanted is not None and (
+        set(wanted.subnets) != set(of.subnets)
+        or set(wanted.security_groups) != set(of.security_groups)
+        or wanted.assign_public_ip != of.assign_public_ip
+    )
+
+
+def may_rebalance(component: Component, limits: RolloutSpec) -> bool:
+    """Whether ECS may move replicas between zones: where declared, and ECS accepts it.
+
+    With a maximumPercent of 100 it refuses ("Availability Zone Rebalancing does not support
+    maximumPercent <= 100 %"), so it is off while replicas are replaced one at a time. Nothing is
+    lost: ECS rebalances a service in a steady state only (developer guide, "Balancing an Amazon ECS
+    service across Availability Zones").
+    """
+    return component.availability_zone_rebalancing and limits.maximum_percent > 100
+
+
 def rollout_differences(component: Component, service: Service) -> tuple[str, ...]:
     """What differs, beside the task definition, that ECS changes by a new deployment alone."""
     found = []
@@ -95,6 +123,9 @@ def rollout_differences(component: Component, service: Service) -> tuple[str, ..
         found.append("the names of etcd and NATS differ")
     if load_balancers_differ(component, service):
         found.append("target group differs")
+    # A member of an etcd cluster moves by being replaced (`planning.members`).
+    if component.member is None and network_differs(component, service):
+        found.append("network configuration differs")
     return tuple(found)
 
 

@@ -13,7 +13,6 @@ from ecs_dynamo.model.graph import (
     Component,
     Graph,
     JsonObject,
-    NetworkMode,
 )
 from ecs_dynamo.model.plan import RevisionRef
 from ecs_dynamo.model.snapshot import (
@@ -25,9 +24,12 @@ from ecs_dynamo.model.snapshot import (
     Task,
     Unknown,
 )
-from ecs_dynamo.model.spec import NetworkSpec
-from ecs_dynamo.planning.seen import known_service, known_tasks
-from ecs_dynamo.planning.service_settings import rejected_difference, rollout_differences
+from ecs_dynamo.planning.seen import in_force, known_service, known_tasks, primary_deployment
+from ecs_dynamo.planning.service_settings import (
+    network_differs,
+    rejected_difference,
+    rollout_differences,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,17 +100,10 @@ class Wanted:
     @property
     def primary(self) -> Deployment | None:
         """The deployment in force."""
-        service = self.service
-        found = (d for d in service.deployments if d.status == "PRIMARY") if service else iter(())
-        return next(found, None)
+        return primary_deployment(self.service) if self.service is not None else None
 
     def _is_new(self, task: Task) -> bool:
-        service, primary = self.service, self.primary
-        if service is None or task.task_definition_arn != service.task_definition_arn:
-            return False
-        # A service that was set back to the revision of a deployment that still ends runs tasks
-        # of both: just those of the new one stay.
-        return primary is None or task.deployment is None or task.deployment == primary.id
+        return self.service is not None and in_force(self.service, task)
 
     @property
     def old_tasks(self) -> tuple[Task, ...]:
@@ -154,6 +149,8 @@ class Wanted:
             d.rollout_state == "FAILED"
             and (of := self.seen.revisions.get(d.task_definition_arn)) is not None
             and of.fingerprint == self.fingerprint
+            # A good revision may have failed for the network that it was deployed on.
+            and (d.network is None or not network_differs(self.component, d.network))
             for d in service.deployments
         ):
             return True
@@ -197,21 +194,6 @@ def ownership_tags(
     if fingerprint is not None:
         tags[TAG_FINGERPRINT] = fingerprint
     return tags
-
-
-def service_network(component: Component) -> NetworkSpec | None:
-    """The awsvpc configuration of the component's service; None in host and bridge mode."""
-    return component.network if component.network_mode is NetworkMode.AWSVPC else None
-
-
-def network_differs(component: Component, service: Service) -> bool:
-    """Whether the service's awsvpc configuration is not the declared one (order is no matter)."""
-    wanted = service_network(component)
-    return wanted is not None and (
-        set(wanted.subnets) != set(service.subnets)
-        or set(wanted.security_groups) != set(service.security_groups)
-        or wanted.assign_public_ip != service.assign_public_ip
-    )
 
 
 def obstacle(graph: Graph, component: Component, snapshot: Snapshot) -> tuple[str, str] | None:

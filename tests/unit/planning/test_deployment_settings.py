@@ -1,0 +1,247 @@
+"""Availability Zone rebalancing, health check grace, and another network as a rollout."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ecs_dynamo.aws.convert import to_service
+from ecs_dynamo.aws.service_settings import settings_request
+from ecs_dynamo.model.graph import Graph
+from ecs_dynamo.model.plan import ConditionType, CreateService, Memory, Plan, UpdateService
+from ecs_dynamo.model.snapshot import Service
+from ecs_dynamo.model.spec import NetworkSpec, RolloutSpec
+from ecs_dynamo.planning import plan
+from ecs_dynamo.planning.conditions import placement_shortage
+from ecs_dynamo.planning.reasons import lacks_place
+from ecs_dynamo.planning.wanted import Wanted
+from tests.unit.planning.graphs import graph, with_image
+from tests.unit.planning.simulated_ecs import SimulatedEcs
+from tests.unit.planning.test_plan_properties import converge, run_pass
+
+OTHER = NetworkSpec(subnets=("subnet-2",), security_groups=("sg-1",))
+WORDS = (
+    "(service g-decode) is unable to place a task in us-west-2a because no container instance met "
+    "all of its requirements."
+)
+
+
+def changed(base: Graph, *names: str, **changes: Any) -> Graph:
+    """``base`` with other settings of some components; all where none is named."""
+    return replace(
+        base,
+        components=tuple(
+            replace(c, **changes) if c.name in names or not names else c for c in base.components
+        ),
+    )
+
+
+def settled(wanted: Graph, gpus: int = 8) -> tuple[SimulatedEcs, Memory]:
+    ecs = SimulatedEcs(wanted, gpu_instances=gpus)
+    return ecs, converge(ecs, wanted, Memory(started_at=ecs.now)).memory
+
+
+def updates(made: Plan) -> list[UpdateService]:
+    return [a for a in made.actions if isinstance(a, UpdateService)]
+
+
+# Availability Zone rebalancing -----------------------------------------------------------------
+
+
+def test_rebalancing_is_sent_as_disabled_with_every_new_service() -> None:
+    wanted, memory = graph(), Memory(started_at=1000.0)
+    ecs, created = SimulatedEcs(wanted), []
+    for _ in range(12):
+        made = run_pass(ecs, wanted, memory)
+        memory = made.memory
+        created += [a for a in made.actions if isinstance(a, CreateService)]
+    assert len(created) == 4
+    assert {settings_request(a)["availabilityZoneRebalancing"] for a in created} == {"DISABLED"}
+
+
+def test_rebalancing_that_is_on_goes_off_together_with_limits_that_ecs_refuses_with_it() -> None:
+    """A service of ECS's default on a full cluster: both must be in one call."""
+    wanted = graph(decode=2)
+    ecs, memory = settled(wanted, gpus=3)
+    ecs.services["g-decode"].rebalancing = True
+    ecs.graph = edited = with_image(wanted, "decode", "dynamo:2")
+    made = plan(edited, ecs.snapshot(), memory, ecs.clock)
+    (update,) = updates(made)
+    assert update.rollout is not None
+    assert (update.rollout.maximum_percent, update.availability_zone_rebalancing) == (100, False)
+    assert settings_request(update)["availabilityZoneRebalancing"] == "DISABLED"
+    converge(ecs, edited, memory)
+    assert not ecs.services["g-decode"].rebalancing
+
+
+def test_declared_rebalancing_is_off_while_replicas_are_replaced_one_at_a_time() -> None:
+    wanted = changed(graph(decode=2), "decode", availability_zone_rebalancing=True)
+    ecs, memory = settled(wanted, gpus=3)
+    service = ecs.services["g-decode"]
+    assert service.rebalancing
+    ecs.graph = edited = with_image(wanted, "decode", "dynamo:2")
+    told: list[str] = []
+    seen = set()
+    for _ in range(40):
+        made = run_pass(ecs, edited, memory)  # The simulator refuses what ECS refuses.
+        memory = made.memory
+        told += made.notes
+        seen.add((service.maximum, service.rebalancing))
+        if made.converged:
+            break
+    assert made.converged
+    assert seen == {(100, False), (200, True)}
+    assert any("Availability Zone rebalancing is off while" in note for note in told)
+
+
+def test_rebalancing_set_by_hand_is_taken_back_during_a_rollout_too() -> None:
+    wanted = graph(decode=2)
+    ecs, memory = settled(wanted)
+    ecs.graph = edited = with_image(wanted, "decode", "dynamo:2")
+    memory = run_pass(ecs, edited, memory).memory
+    ecs.services["g-decode"].rebalancing = True
+    (update,) = updates(plan(edited, ecs.snapshot(), memory, ecs.clock))
+    assert (update.availability_zone_rebalancing, update.revision) == (False, None)
+
+
+def test_words_of_rebalancing_are_no_lack_of_places() -> None:
+    started = "(service g-decode) has started 1 tasks: (task 1)."
+    lacking = "(service g-decode) was unable to place a task because no container instance met all"
+    rebalanced = "g-decode has started 1 tasks in us-west-2a to AZ Rebalance: (task 2)."
+
+    def service(*events: str) -> Service:
+        raw = {"serviceArn": "a", "serviceName": "g-decode", "desiredCount": 2, "runningCount": 1}
+        return to_service({**raw, "events": [{"message": e} for e in events]}, "gpu")
+
+    assert not lacks_place(service(WORDS))
+    assert not lacks_place(service(WORDS, started))
+    assert lacks_place(service(WORDS, lacking))
+    assert lacks_place(service(rebalanced, lacking))
+    wanted = graph()
+    ecs, _ = settled(wanted)
+    seen = ecs.snapshot().components["decode"]
+    one = Wanted(wanted.component("decode"), seen, None, None, 2)
+    found = replace(one, seen=replace(seen, service=service(WORDS, lacking)))
+    assert placement_shortage(found) == lacking
+
+
+# Health check grace ----------------------------------------------------------------------------
+
+
+def test_the_grace_is_the_progress_deadline_unless_it_is_declared() -> None:
+    spec = RolloutSpec(progress_deadline_seconds=3600)
+    wanted = changed(graph(), rollout=spec)
+    frontend = replace(wanted.component("frontend"), target_group_arn="arn:tg")
+    assert frontend.health_check_grace_seconds == 3600
+    assert wanted.component("etcd-nats").health_check_grace_seconds == 0
+    declared = spec.model_copy(update={"health_check_grace_seconds": 90})
+    for one in changed(wanted, rollout=declared).components:
+        assert one.health_check_grace_seconds == 90
+    ecs, memory = settled(wanted)
+    assert ecs.services["g-decode"].grace == 3600
+    edited = changed(wanted, "decode", rollout=declared)
+    (update,) = updates(plan(edited, ecs.snapshot(), memory, ecs.clock))
+    assert update.reason == "health check grace period 3600 -> 90 s"
+    assert settings_request(update) == {"healthCheckGracePeriodSeconds": 90}
+    ecs.graph = edited
+    converge(ecs, edited, memory)
+    assert ecs.services["g-decode"].grace == 90
+
+
+# Another network -------------------------------------------------------------------------------
+
+
+@given(
+    parts=st.sets(st.sampled_from(["etcd-nats", "prefill", "decode"]), min_size=1),
+    spare=st.booleans(),
+)
+@settings(max_examples=20, deadline=None)
+def test_another_network_rolls_in_order_with_etcd_first_and_nobody_notices(
+    parts: set[str], spare: bool
+) -> None:
+    wanted = graph(prefill=2, decode=2)
+    ecs, memory = settled(wanted, gpus=10 if spare else 5)
+    ecs.graph = edited = changed(wanted, *sorted(parts), network=OTHER)
+    order: list[str] = []
+    for _ in range(120):
+        made = run_pass(ecs, edited, memory)
+        memory = made.memory
+        order += [a.component for a in updates(made) if a.network is not None]
+        assert ecs.served() or not spare
+        if made.converged:
+            break
+    assert made.converged
+    assert sorted(order) == sorted(parts)
+    if "etcd-nats" in parts:
+        assert order[0] == "etcd-nats"
+    elif len(parts) == 2:
+        assert order == ["decode", "prefill"]
+    for component in edited.components:
+        service = ecs.services[component.service]
+        assert {t.deployment for t in service.tasks} == {service.primary.id}
+        if component.name in parts:
+            assert service.network == OTHER
+
+
+def test_a_network_on_which_nothing_comes_up_is_told_and_the_old_side_is_kept() -> None:
+    wanted = changed(
+        graph(), "decode", rollout=RolloutSpec(progress_deadline_seconds=300, circuit_breaker=False)
+    )
+    ecs, memory = settled(wanted)
+    (former,) = ecs.services["g-decode"].tasks
+    ecs.graph = edited = changed(wanted, "decode", network=OTHER)
+    for _ in range(60):
+        made = run_pass(ecs, edited, memory)
+        memory = made.memory
+        for task in ecs.services["g-decode"].tasks:
+            task.mute = task is not former  # Nothing reaches etcd from there.
+        assert ecs.serving("decode") == [former]
+    (told,) = (
+        c
+        for c in made.conditions
+        if c.type is ConditionType.DEGRADED and c.component == "decode" and c.status
+    )
+    assert told.reason == "NeverRegistered"
+    assert "correct its network" in told.message
+    ecs.graph = wanted
+    converge(ecs, wanted, memory)
+    assert ecs.services["g-decode"].network == wanted.component("decode").network
+
+
+def test_a_network_that_ecs_gave_up_is_not_tried_again_until_another_is_declared() -> None:
+    wanted = graph()
+    ecs, memory = settled(wanted)
+    ecs.graph = edited = changed(wanted, "etcd-nats", network=OTHER)
+    service = ecs.services["g-etcd-nats"]
+    (former,) = service.tasks
+    sent = 0
+    for _ in range(30):
+        for task in service.tasks:
+            task.bad = task.deployment != former.deployment and service.network == OTHER
+        made = run_pass(ecs, edited, memory)
+        memory = made.memory
+        sent += sum(a.network is not None for a in updates(made))
+        assert ecs.served()
+    assert sent == 1
+    assert "gave up" in made.failures["etcd-nats"]
+    third = OTHER.model_copy(update={"subnets": ("subnet-3",)})
+    ecs.graph = corrected = changed(wanted, "etcd-nats", network=third)
+    converge(ecs, corrected, memory)
+    assert service.network == third
+
+
+@pytest.mark.parametrize("assign", [True, False])
+def test_a_public_ip_counts_as_another_network(assign: bool) -> None:
+    wanted = graph()
+    ecs, memory = settled(wanted)
+    network = wanted.component("decode").network
+    edited = changed(
+        wanted, "decode", network=network.model_copy(update={"assign_public_ip": assign})
+    )
+    made = plan(edited, ecs.snapshot(), memory, ecs.clock)
+    assert bool(updates(made)) == assign
+    assert made.converged != assign
