@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from prometheus_client.parser import text_string_to_metric_families
 
 MAX_LINE_BYTES = 8192
+MAX_OTHER_LINE_BYTES = 128 * 1024
+"""Engines describe their whole configuration in the labels of one sample."""
 MAX_SAMPLES = 20_000
 MAX_VALUE = 1e15
 """Counters of tokens stay far below; above, a float no longer counts by ones."""
@@ -53,8 +55,9 @@ class MetricsReader:
         """Take the next bytes."""
         *lines, self._rest = (self._rest + piece).split(b"\n")
         self._take(lines)
-        if len(self._rest) > MAX_LINE_BYTES:
-            raise ValueError(f"not Prometheus text: a line is longer than {MAX_LINE_BYTES} bytes")
+        longest = MAX_LINE_BYTES if self._rest.startswith(self._prefix) else MAX_OTHER_LINE_BYTES
+        if len(self._rest) > longest:
+            raise ValueError(f"not Prometheus text: a line is longer than {longest} bytes")
 
     def end(self) -> MetricsPage:
         """The page, which has ended here."""

@@ -34,6 +34,8 @@ _log = logging.getLogger(__name__)
 
 DEFAULT_REGION = "us-east-1"
 CLOSE_SECONDS = 40.0
+IDLE_SECONDS = 75.0
+"""How long a connection without a request is kept; aiohttp's own default is an hour."""
 _SCOPE = re.compile(r"Credential=[^/]+/\d{8}/[^/]+/([^/]+)/")
 
 
@@ -99,7 +101,9 @@ class LocalEcs:
                 web.route("*", "/{path:.*}", self._any),
             ]
         )
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
+        self._runner = web.AppRunner(
+            app, access_log=None, shutdown_timeout=0.5, keepalive_timeout=IDLE_SECONDS
+        )
         await self._runner.setup()
         site = web.TCPSite(self._runner, self._host, self._port)
         try:

@@ -45,3 +45,14 @@ def test_one_silent_source_is_a_condition(ages: dict[str, float], stale: bool, w
         assert condition.status == (stale and policy == "slo")
         if policy == "slo":
             assert words in condition.message
+
+
+def test_a_source_that_told_in_part_is_not_fresh() -> None:
+    scaling = ScalingSpec(max=4, signals=(FrontendSource(),))
+    one = replace(component("prefill", Role.PREFILL), scaling=scaling)
+    signal = Signal("prefill", "queue_depth", 1, "requests", NOW, "frontend", partial=True)
+    book = ConditionBook((), NOW)
+    state_signals(book, [one], [Decision("prefill", 1, 1, "")], [signal], NOW)
+    (condition,) = book.all()
+    assert condition.status
+    assert "frontend told only in part" in condition.message
