@@ -2,7 +2,7 @@
 
 Facts from the API references: DescribeCapacityProviders gives 10 a page, DescribeAutoScalingGroups
 takes 50 names and DescribeInstanceTypes 100, UpdateContainerInstancesState takes 10 instances; an
-instance in a warm pool is listed by DescribeWarmPool alone and is no capacity.
+instance in a warm pool is listed by DescribeWarmPool alone, 50 a page, and is no capacity.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any
 
 from ecs_dynamo.aws.client import Aws
 from ecs_dynamo.aws.convert import tags_of
+from ecs_dynamo.aws.pages import read_all, read_pages
 from ecs_dynamo.model.capacity import (
     AutoScalingGroup,
     CapacityProvider,
@@ -34,7 +35,7 @@ from ecs_dynamo.planning.fitting import AGENT_SHARE
 GROUPS_A_CALL = 50
 PROVIDERS_A_CALL = 100
 STATES_A_CALL = 10
-PAGES = 100
+TASKS_A_CALL = 100
 
 Json = dict[str, Any]
 
@@ -95,21 +96,19 @@ async def look_at_providers(
         names_here = sorted(wanted)
         for start in range(0, len(names_here), PROVIDERS_A_CALL):
             batch = names_here[start : start + PROVIDERS_A_CALL]
-            token: str | None = None
-            for _ in range(PAGES):
-                more = {"nextToken": token} if token else {}
-                answer = await aws.call(
-                    # With the cluster named, Managed Instances' providers are found too.
-                    *("ecs", "DescribeCapacityProviders"),
-                    capacityProviders=batch,
-                    cluster=cluster,
-                    **more,
-                )
-                providers = (to_provider(raw) for raw in answer.get("capacityProviders", []))
+            told: set[str] = set()
+            # With the cluster named, Managed Instances' providers are found too.
+            async for answer in read_pages(
+                *(aws, "ecs", "DescribeCapacityProviders"), capacityProviders=batch, cluster=cluster
+            ):
+                providers = [to_provider(raw) for raw in answer["capacityProviders"]]
+                told |= {p.name for p in providers}
+                told |= {f.get("arn", "").rsplit("/", 1)[-1] for f in answer.get("failures", ())}
                 found |= {p.name: p for p in providers if p.status == "ACTIVE"}
-                token = answer.get("nextToken")
-                if not token:
-                    break
+            untold = [name for name in batch if name.rsplit("/", 1)[-1] not in told]
+            if untold:
+                what = f"the answer tells nothing of {untold[0]}"
+                raise AwsError("DescribeCapacityProviders", "BadAnswer", what)
     return found
 
 
@@ -164,10 +163,11 @@ async def _warm(aws: Aws, raw: Mapping[str, Any]) -> int:
     """Instances in the group's warm pool that are ready to be taken."""
     if not raw.get("WarmPoolConfiguration"):
         return 0
-    answer = await aws.call(
-        "autoscaling", "DescribeWarmPool", AutoScalingGroupName=raw["AutoScalingGroupName"]
+    found = await read_all(
+        *(aws, "autoscaling", "DescribeWarmPool", "Instances"),
+        AutoScalingGroupName=raw["AutoScalingGroupName"],
     )
-    states = [i.get("LifecycleState", "") for i in answer.get("Instances", ())]
+    states = [i.get("LifecycleState", "") for i in found]
     return sum(s.startswith("Warmed:") and "Terminat" not in s for s in states)
 
 
@@ -195,13 +195,12 @@ async def look_at_groups(
     names = [g.name for g in graph.capacity.auto_scaling_groups]
     found: dict[str, AutoScalingGroup] = {}
     for start in range(0, len(names), GROUPS_A_CALL):
-        answer = await aws.call(
-            "autoscaling",
-            "DescribeAutoScalingGroups",
+        groups = await read_all(
+            *(aws, "autoscaling", "DescribeAutoScalingGroups", "AutoScalingGroups"),
             AutoScalingGroupNames=names[start : start + GROUPS_A_CALL],
             MaxRecords=100,
         )
-        for raw in answer.get("AutoScalingGroups", []):
+        for raw in groups:
             if raw.get("Status") is None:  # else it is being deleted
                 group = await _to_group(aws, raw, sizes)
                 found[group.name] = group
@@ -210,22 +209,13 @@ async def look_at_groups(
 
 async def daemon_groups(aws: Aws, cluster: str) -> frozenset[str]:
     """The task groups of the cluster's DAEMON services. Raises `AwsError`."""
-    found: set[str] = set()
-    token: str | None = None
-    for _ in range(PAGES):
-        more = {"nextToken": token} if token else {}
-        answer = await aws.call(
-            *("ecs", "ListServices"),
-            cluster=cluster,
-            schedulingStrategy="DAEMON",
-            maxResults=100,
-            **more,
-        )
-        found |= {f"service:{arn.rsplit('/', 1)[-1]}" for arn in answer.get("serviceArns", [])}
-        token = answer.get("nextToken")
-        if not token:
-            break
-    return frozenset(found)
+    arns = await read_all(
+        *(aws, "ecs", "ListServices", "serviceArns"),
+        cluster=cluster,
+        schedulingStrategy="DAEMON",
+        maxResults=100,
+    )
+    return frozenset(f"service:{arn.rsplit('/', 1)[-1]}" for arn in arns)
 
 
 def count_daemons(
@@ -330,17 +320,17 @@ async def terminate_instance(aws: Aws, action: TerminateInstance) -> bool:
     for raw in await _instances(aws, action.cluster, [action.instance]):
         if raw.get("status") != "DRAINING":
             return False
-    answer = await aws.call(
-        "ecs",
-        "ListTasks",
+    arns = await read_all(
+        *(aws, "ecs", "ListTasks", "taskArns"),
         cluster=action.cluster,
         containerInstance=action.instance,
         desiredStatus="RUNNING",
     )
-    if arns := answer.get("taskArns"):
-        tasks = await aws.call("ecs", "DescribeTasks", cluster=action.cluster, tasks=arns)
-        daemons = await daemon_groups(aws, action.cluster)
-        if any(t.get("group") not in daemons for t in tasks.get("tasks", [])):
+    daemons = await daemon_groups(aws, action.cluster) if arns else frozenset()
+    for start in range(0, len(arns), TASKS_A_CALL):
+        batch = arns[start : start + TASKS_A_CALL]
+        tasks = await aws.call("ecs", "DescribeTasks", cluster=action.cluster, tasks=batch)
+        if any(t.get("group") not in daemons for t in tasks["tasks"]):
             return False
     await aws.call(
         "autoscaling",

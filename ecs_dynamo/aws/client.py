@@ -39,6 +39,7 @@ from botocore.exceptions import (
 from botocore.parsers import ResponseParserError
 
 from ecs_dynamo.aws.answers import wrong_type
+from ecs_dynamo.aws.expected import what_is_missing
 from ecs_dynamo.aws.server_clock import ServerClock
 from ecs_dynamo.aws.session import BoundedSession
 from ecs_dynamo.aws.write_guard import write_seconds_left
@@ -176,7 +177,8 @@ class Aws:
     async def call(self, service: str, operation: str, /, **parameters: Any) -> dict[str, Any]:
         """Make one call, e.g. ``call("ecs", "DescribeServices", cluster=...)``.
 
-        Retries throttling, server errors and broken connections with jittered, bounded back-off.
+        Retries throttling, server errors and broken connections with jittered, bounded back-off,
+        and reads whose answer lacks what it must contain (`aws.expected`).
         A call that timed out may have taken effect: callers of writes must be able to bear that.
         A write is attempted only while `write_guard` allows it.
         Raises `AwsError`.
@@ -205,8 +207,13 @@ class Aws:
                         answer: dict[str, Any] = await method(**parameters)
                     if wrong := self._wrong_type(service, operation, answer):
                         raise _BadAnswerError(f"{wrong} is not what the service declares")
-                    self.clock.observe(asked, answer)
-                    return answer
+                    lacking = what_is_missing(service, operation, parameters, answer)
+                    if lacking is None:
+                        self.clock.observe(asked, answer)
+                        return answer
+                    failure = AwsError(operation, "BadAnswer", lacking)
+                    # A write may have taken effect: the next pass looks before it repeats it.
+                    again = not is_write(operation)
                 except ClientError as error:
                     failure = _from_client_error(operation, error)
                     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)

@@ -8,10 +8,12 @@ they are read for the oldest few at a time.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any
 
 from ecs_dynamo.aws.client import Aws
+from ecs_dynamo.aws.pages import read_pages
 from ecs_dynamo.model.graph import TAG_GRAPH, Component
 from ecs_dynamo.model.snapshot import Observed, Revision, Service, Unknown
 from ecs_dynamo.planning.retention import A_PASS, number_of, surplus
@@ -71,23 +73,22 @@ class Families:
         listing = _Listing(latest=current.number)
         # What was deregistered and not deleted, as a process died between the two, is found too.
         for status in ("ACTIVE", "INACTIVE"):
-            token: str | None = None
-            for _ in range(PAGES_A_LIST):
-                more = {"nextToken": token} if token else {}
-                answer = await aws.call(
-                    "ecs",
-                    "ListTaskDefinitions",
+            pages = 0
+            async with aclosing(
+                read_pages(
+                    *(aws, "ecs", "ListTaskDefinitions"),
                     familyPrefix=current.family,
                     status=status,
                     sort="ASC",
                     maxResults=100,
-                    **more,
                 )
-                listing.arns |= set(answer.get("taskDefinitionArns", ()))
-                token = answer.get("nextToken")
-                if not token:
-                    break
-            listing.whole = listing.whole and token is None
+            ) as answers:
+                async for answer in answers:
+                    pages += 1
+                    listing.arns |= set(answer["taskDefinitionArns"])
+                    if pages == PAGES_A_LIST and answer.get("nextToken"):
+                        listing.whole = False
+                        break
         listing.latest = max(listing.latest, *map(number_of, listing.arns), 0)
         self._known[current.family] = listing
         return listing

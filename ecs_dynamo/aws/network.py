@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import Any
 
 from ecs_dynamo.aws.client import Aws
+from ecs_dynamo.aws.pages import read_all
 from ecs_dynamo.model.doctor import (
     Host,
     Route,
@@ -21,7 +22,6 @@ from ecs_dynamo.model.doctor import (
 
 FILTER_VALUES = 200
 """Values in one filter (EC2 API reference)."""
-PAGES = 50
 Json = Mapping[str, Any]
 
 
@@ -31,15 +31,8 @@ async def _asked(
     wanted = sorted(set(values))
     for start in range(0, len(wanted), FILTER_VALUES):
         filters = [{"Name": name, "Values": wanted[start : start + FILTER_VALUES]}]
-        token: str | None = None
-        for _ in range(PAGES):
-            more = {"NextToken": token} if token else {}
-            answer = await aws.call("ec2", operation, Filters=filters, **more)
-            for raw in answer.get(key, ()):
-                yield raw
-            token = answer.get("NextToken")
-            if not token:
-                break
+        for raw in await read_all(aws, "ec2", operation, key, Filters=filters):
+            yield raw
 
 
 async def look_at_subnets(aws: Aws, ids: Iterable[str]) -> Mapping[str, Subnet]:

@@ -27,6 +27,7 @@ from ecs_dynamo.aws.convert import (
     to_task,
 )
 from ecs_dynamo.aws.families import Families, old_revisions
+from ecs_dynamo.aws.pages import read_all
 from ecs_dynamo.model.capacity import AutoScalingGroup, CapacityProvider
 from ecs_dynamo.model.errors import AwsError
 from ecs_dynamo.model.graph import TAG_FINGERPRINT, TAG_ROLLED_BACK, Component, Graph
@@ -48,8 +49,6 @@ TASKS_A_CALL = 100
 INSTANCES_A_CALL = 100
 STOPPED_SECONDS = 3600.0
 """For how long ECS tells of a stopped task (ECS API reference, DescribeTasks)."""
-PAGES = 100
-"""More pages than any cluster has; a bound on every list loop."""
 
 T = TypeVar("T")
 Json = dict[str, Any]
@@ -84,20 +83,6 @@ class RevisionCache:
 
 def _batches(items: Sequence[str], size: int) -> list[Sequence[str]]:
     return [items[i : i + size] for i in range(0, len(items), size)]
-
-
-async def _pages(aws: Aws, operation: str, key: str, **parameters: Any) -> list[str]:
-    """All items of a List operation. Raises `AwsError`."""
-    found: list[str] = []
-    token: str | None = None
-    for _ in range(PAGES):
-        more = {"nextToken": token} if token else {}
-        answer = await aws.call("ecs", operation, **parameters, **more)
-        found += answer.get(key, [])
-        token = answer.get("nextToken")
-        if not token:
-            return found
-    raise AwsError(operation, "TooManyPages", f"more than {PAGES} pages")
 
 
 class _Look:
@@ -138,8 +123,8 @@ class _Look:
     async def services(self, cluster: str) -> Mapping[str, Service]:
         """Every live service of the cluster by name: the declared and those to look for orphans."""
         declared = {c.service for c in self.graph.components if c.cluster == cluster}
-        arns = await _pages(
-            self.aws, "ListServices", "serviceArns", cluster=cluster, maxResults=100
+        arns = await read_all(
+            self.aws, "ecs", "ListServices", "serviceArns", cluster=cluster, maxResults=100
         )
         prefix = f"{self.graph.name}-"
         names = {arn.rsplit("/", 1)[-1] for arn in arns}
@@ -169,8 +154,9 @@ class _Look:
         return found
 
     async def instances(self, cluster: str) -> tuple[ContainerInstance, ...]:
-        arns = await _pages(
+        arns = await read_all(
             self.aws,
+            "ecs",
             "ListContainerInstances",
             "containerInstanceArns",
             cluster=cluster,
@@ -204,8 +190,9 @@ class _Look:
         )
 
     async def tasks(self, cluster: str, status: str) -> list[Json]:
-        arns = await _pages(
+        arns = await read_all(
             self.aws,
+            "ecs",
             "ListTasks",
             "taskArns",
             cluster=cluster,

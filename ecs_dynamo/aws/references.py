@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterable, Mapping
 from email.utils import parsedate_to_datetime
 
 from ecs_dynamo.aws.client import Aws
+from ecs_dynamo.aws.pages import read_all
 from ecs_dynamo.model.doctor import (
     CloudMapService,
     Identity,
@@ -22,7 +23,6 @@ from ecs_dynamo.model.errors import AwsError
 from ecs_dynamo.planning.credentials import parameter_names
 from ecs_dynamo.planning.doctor.references import EcrImage, trusted
 
-PAGES = 50
 PARAMETERS_A_CALL = 50
 """Values of a filter of DescribeParameters (SSM API reference)."""
 RECOMMENDED = tuple(
@@ -48,37 +48,30 @@ async def look_at_rights(aws: Aws, principal: str, asked: Iterable[Simulation]) 
     denied: set[tuple[str, str]] = set()
     answers = 0
     for one in asked:
-        token: str | None = None
-        for _ in range(PAGES):
-            answer = await aws.call(
-                "iam",
-                "SimulatePrincipalPolicy",
-                PolicySourceArn=principal,
-                ActionNames=list(one.actions),
-                ResourceArns=list(one.resources),
-                ContextEntries=[
-                    {"ContextKeyName": k, "ContextKeyType": kind, "ContextKeyValues": list(values)}
-                    for k, (kind, values) in one.context.items()
-                ],
-                **({"Marker": token} if token else {}),
-            )
-            for result in answer.get("EvaluationResults", ()):
-                # With several resources each has its own decision; the whole is then their sum.
-                parts = result.get("ResourceSpecificResults") or [
-                    {
-                        "EvalResourceName": result.get("EvalResourceName", "*"),
-                        "EvalResourceDecision": result.get("EvalDecision"),
-                    }
-                ]
-                answers += len(parts)
-                denied |= {
-                    (result["EvalActionName"], part["EvalResourceName"])
-                    for part in parts
-                    if part.get("EvalResourceDecision") != "allowed"
+        results = await read_all(
+            *(aws, "iam", "SimulatePrincipalPolicy", "EvaluationResults"),
+            PolicySourceArn=principal,
+            ActionNames=list(one.actions),
+            ResourceArns=list(one.resources),
+            ContextEntries=[
+                {"ContextKeyName": k, "ContextKeyType": kind, "ContextKeyValues": list(values)}
+                for k, (kind, values) in one.context.items()
+            ],
+        )
+        for result in results:
+            # With several resources each has its own decision; the whole is then their sum.
+            parts = result.get("ResourceSpecificResults") or [
+                {
+                    "EvalResourceName": result.get("EvalResourceName", "*"),
+                    "EvalResourceDecision": result.get("EvalDecision"),
                 }
-            token = answer.get("Marker") if answer.get("IsTruncated") else None
-            if not token:
-                break
+            ]
+            answers += len(parts)
+            denied |= {
+                (result["EvalActionName"], part["EvalResourceName"])
+                for part in parts
+                if part.get("EvalResourceDecision") != "allowed"
+            }
     return Simulated(principal, answers, tuple(sorted(denied)))
 
 
@@ -110,24 +103,12 @@ async def look_at_parameters(aws: Aws, references: Collection[str]) -> Mapping[s
     known: set[str] = set()
     wanted = sorted({name for candidates in names.values() for name in candidates})
     for start in range(0, len(wanted), PARAMETERS_A_CALL):
-        token: str | None = None
-        for _ in range(PAGES):
-            answer = await aws.call(
-                "ssm",
-                "DescribeParameters",
-                ParameterFilters=[
-                    {
-                        "Key": "Name",
-                        "Option": "Equals",
-                        "Values": wanted[start : start + PARAMETERS_A_CALL],
-                    }
-                ],
-                **({"NextToken": token} if token else {}),
-            )
-            known |= {p["Name"] for p in answer.get("Parameters", ())}
-            token = answer.get("NextToken")
-            if not token:
-                break
+        batch = wanted[start : start + PARAMETERS_A_CALL]
+        named = [{"Key": "Name", "Option": "Equals", "Values": batch}]
+        found = await read_all(
+            aws, "ssm", "DescribeParameters", "Parameters", ParameterFilters=named
+        )
+        known |= {p["Name"] for p in found}
     return {
         r: "does not exist" if known.isdisjoint(candidates) else None
         for r, candidates in names.items()
@@ -136,16 +117,8 @@ async def look_at_parameters(aws: Aws, references: Collection[str]) -> Mapping[s
 
 async def look_at_log_group(aws: Aws, name: str) -> bool:
     """Whether there is a log group of this name. Raises `AwsError`."""
-    token: str | None = None
-    for _ in range(PAGES):
-        more = {"nextToken": token} if token else {}
-        answer = await aws.call("logs", "DescribeLogGroups", logGroupNamePrefix=name, **more)
-        if any(g.get("logGroupName") == name for g in answer.get("logGroups", ())):
-            return True
-        token = answer.get("nextToken")
-        if not token:
-            break
-    return False
+    found = await read_all(aws, "logs", "DescribeLogGroups", "logGroups", logGroupNamePrefix=name)
+    return any(g.get("logGroupName") == name for g in found)
 
 
 async def look_at_ecr(aws: Aws, image: EcrImage) -> bool:
@@ -191,20 +164,9 @@ async def look_at_namespace(aws: Aws, namespace: str) -> bool:
                 raise
             return False
         return True
-    token: str | None = None
-    for _ in range(PAGES):
-        answer = await aws.call(
-            "servicediscovery",
-            "ListNamespaces",
-            Filters=[{"Name": "NAME", "Values": [namespace], "Condition": "EQ"}],
-            **({"NextToken": token} if token else {}),
-        )
-        if any(n.get("Name") == namespace for n in answer.get("Namespaces", ())):
-            return True
-        token = answer.get("NextToken")
-        if not token:
-            break
-    return False
+    named = [{"Name": "NAME", "Values": [namespace], "Condition": "EQ"}]
+    found = await read_all(aws, "servicediscovery", "ListNamespaces", "Namespaces", Filters=named)
+    return any(n.get("Name") == namespace for n in found)
 
 
 async def look_at_recommended(aws: Aws) -> tuple[RecommendedImage, ...]:
@@ -228,18 +190,12 @@ async def look_at_quotas(
     """The account's values of the quotas called ``names``. Raises `AwsError`."""
     found: dict[str, float] = {}
     for service in services:
-        token: str | None = None
-        for _ in range(PAGES):
-            more = {"NextToken": token} if token else {}
-            answer = await aws.call(
-                "service-quotas", "ListServiceQuotas", ServiceCode=service, **more
-            )
-            found |= {
-                q["QuotaName"]: float(q["Value"])
-                for q in answer.get("Quotas", ())
-                if q.get("QuotaName") in names and "Value" in q
-            }
-            token = answer.get("NextToken")
-            if not token:
-                break
+        quotas = await read_all(
+            aws, "service-quotas", "ListServiceQuotas", "Quotas", ServiceCode=service
+        )
+        found |= {
+            q["QuotaName"]: float(q["Value"])
+            for q in quotas
+            if q.get("QuotaName") in names and "Value" in q
+        }
     return found

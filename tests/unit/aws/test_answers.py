@@ -82,8 +82,9 @@ async def test_a_good_answer_passes(monkeypatch: pytest.MonkeyPatch) -> None:
     for key, value in KEYS.items():
         monkeypatch.setenv(key, value)
     body = (
-        b'{"clusters": [{"status": "ACTIVE", "runningTasksCount": 3, "tags": [], "new": {"a": 1},'
-        b' "statistics": null}], "failures": []}'
+        b'{"clusters": [{"clusterName": "c", "clusterArn": "arn:c", "status": "ACTIVE",'
+        b' "runningTasksCount": 3, "tags": [], "new": {"a": 1}, "statistics": null}],'
+        b' "failures": []}'
     )
     async with hostile_server({"/": Answer(body)}) as server:
         options = AwsOptions(endpoint_url=server.url, region="us-east-1")

@@ -85,7 +85,8 @@ async def test_reads_and_writes_of_no_leader_are_not_guarded() -> None:
 async def test_a_former_leader_does_not_reset_a_count() -> None:
     """The lease is lost while an UpdateService is retried: nothing more is sent."""
     client = Ecs()
-    there = {"serviceArn": "a", "serviceName": "s", "status": "ACTIVE", "desiredCount": 2}
+    counts = {"desiredCount": 2, "runningCount": 2, "pendingCount": 0}
+    there = {"serviceArn": "a", "serviceName": "s", "status": "ACTIVE", **counts}
     there |= {"tags": [{"key": "ecs-dynamo:graph", "value": "g"}]}
 
     async def describe(**_: Any) -> dict[str, Any]:
