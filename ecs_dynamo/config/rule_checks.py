@@ -12,6 +12,7 @@ from ecs_dynamo.config.task_definitions import CONTAINERS
 from ecs_dynamo.config.yaml_lines import Document, FieldPath
 from ecs_dynamo.model.spec import GraphSpec, LaunchType
 
+MAX_CONSTRAINTS: Final = 10
 _VARIABLES: Final = ("environment", "secrets")
 
 
@@ -24,6 +25,22 @@ def check_rules(spec: GraphSpec, built: list[Built], document: Document, report:
         for found in violations(RULES, Content(template, fargate=fargate or needed)):
             file, path = _place(spec, one, document, found.path)
             report.error(file, path, found.message, found.remedy)
+        _check_constraints(one, document, report)
+
+
+def _check_constraints(one: Built, document: Document, report: Report) -> None:
+    """The limit counts those of the task definition and of the service together (API reference,
+    CreateService.placementConstraints)."""
+    own = len(one.component.template.get("placementConstraints", ()))
+    placed = len(one.component.placement.constraints)
+    if placed and own <= MAX_CONSTRAINTS < own + placed:
+        report.error(
+            document,
+            (*one.path, "placement", "constraints"),
+            f"{placed} constraints here and {own} in the task definition are more than the "
+            f"{MAX_CONSTRAINTS} that ECS takes together",
+            "remove some",
+        )
 
 
 def _place(

@@ -95,14 +95,20 @@ async def test_create_service_rejects_what_a_task_cannot_be_started_with(client:
             networkConfiguration={"awsvpcConfiguration": {**vpc, **change}},
         )
         assert (code, words in message) == ("InvalidParameterException", True), message
-    code, message = await client.refused(
-        "create_service",
-        **service,
-        taskDefinition="vpc",
-        networkConfiguration={"awsvpcConfiguration": vpc},
-        deploymentConfiguration={"minimumHealthyPercent": 101},
-    )
-    assert (code, "100" in message) == ("InvalidParameterException", True)
+    constraints = [{"type": "memberOf", "expression": f"attribute:a == {n}"} for n in range(11)]
+    rest: list[tuple[dict[str, Any], str]] = [
+        ({"deploymentConfiguration": {"minimumHealthyPercent": 101}}, "at most 100"),
+        ({"placementConstraints": constraints}, "Maximum number of constraints is 10"),
+    ]
+    for more, words in rest:
+        code, message = await client.refused(
+            "create_service",
+            **service,
+            taskDefinition="vpc",
+            networkConfiguration={"awsvpcConfiguration": vpc},
+            **more,
+        )
+        assert (code, words in message) == ("InvalidParameterException", True), message
 
 
 async def test_a_script_finds_a_tasks_public_address_and_its_roles_policy(client: Client) -> None:

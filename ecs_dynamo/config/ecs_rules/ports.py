@@ -186,6 +186,32 @@ def _links_in_bridge(content: Content) -> Broken:
             yield (*path, "links"), {"mode": content.mode}
 
 
+_PROXY_PROPERTIES: Final = ("AppPorts", "ProxyIngressPort", "ProxyEgressPort")
+
+
+def _proxy_mode(content: Content) -> Broken:
+    if content.template.get("proxyConfiguration") and content.mode != "awsvpc":
+        yield ("proxyConfiguration",), {"mode": content.mode}
+
+
+def _proxy_container(content: Content) -> Broken:
+    name = (content.template.get("proxyConfiguration") or {}).get("containerName")
+    if name is not None and name not in content.names():
+        yield ("proxyConfiguration", "containerName"), {"found": shown(name)}
+
+
+def _proxy_properties(content: Content) -> Broken:
+    proxy = content.template.get("proxyConfiguration")
+    if not proxy:
+        return
+    given = {entry.get("name") for entry in proxy.get("properties", ()) if entry.get("value")}
+    missing = [key for key in _PROXY_PROPERTIES if key not in given]
+    if not given & {"IgnoredUID", "IgnoredGID"}:
+        missing.append("IgnoredUID or IgnoredGID")
+    if missing:
+        yield ("proxyConfiguration",), {"missing": ", ".join(missing)}
+
+
 RULES: Final = (
     Rule(
         "container-port",
@@ -286,6 +312,27 @@ RULES: Final = (
         "links work in bridge mode only, found networkMode {mode}",
         "remove links",
         _links_in_bridge,
+    ),
+    Rule(
+        "proxy-mode",
+        ANSWER + "APPMESH proxy configuration is only supported in networkMode=awsvpc",
+        "proxyConfiguration needs networkMode awsvpc, found {mode}",
+        "set networkMode to awsvpc, or remove proxyConfiguration",
+        _proxy_mode,
+    ),
+    Rule(
+        "proxy-container",
+        ANSWER + "Proxy container [...] does not exist",
+        "there is no container {found} to be the proxy",
+        "write the name of a container",
+        _proxy_container,
+    ),
+    Rule(
+        "proxy-properties",
+        API + "ProxyConfiguration.properties; Ingress port not found",
+        "proxyConfiguration lacks {missing}",
+        "add them to its properties",
+        _proxy_properties,
     ),
     *(_not_in_awsvpc(key, words) for key, words in _NOT_IN_AWSVPC),
 )

@@ -119,6 +119,12 @@ def _ephemeral(content: Content) -> Broken:
         yield ("ephemeralStorage", "sizeInGiB"), {"found": size}
 
 
+def _ephemeral_on_ec2(content: Content) -> Broken:
+    needed = content.template.get("requiresCompatibilities", ())
+    if content.template.get("ephemeralStorage") and "EC2" in needed and not content.fargate:
+        yield ("ephemeralStorage",), {}
+
+
 RULES: Final = (
     Rule(
         "volume-name",
@@ -206,5 +212,12 @@ RULES: Final = (
         "ECS takes an ephemeral storage of 21 to 200 GiB, found {found}",
         "write 21 to 200, or remove ephemeralStorage for the 20 GiB that each task has",
         _ephemeral,
+    ),
+    Rule(
+        "ephemeral-storage-on-ec2",
+        ANSWER + "Tasks using the EC2 launch type do not support EphemeralStorage",
+        "ephemeralStorage is for Fargate",
+        "remove it: on EC2 a task has the instance's disk",
+        _ephemeral_on_ec2,
     ),
 )

@@ -110,14 +110,19 @@ def _launch_type(context: Context, cluster: Cluster, request: Json) -> str:
     return "FARGATE" if first in FARGATE else "EC2"
 
 
-def check_placement(request: Json, launch_type: str) -> None:
-    """ECS's rules of placement strategies and constraints."""
+def check_placement(request: Json, launch_type: str, definition: TaskDefinition) -> None:
+    """ECS's rules of placement strategies and constraints.
+
+    The limit counts the constraints of the task definition too (API reference, CreateService).
+    """
     constraints = request.get("placementConstraints", ())
     strategy = request.get("placementStrategy", ())
     if launch_type == "FARGATE" and (constraints or strategy):
         raise invalid("Placement strategies and constraints are not supported with FARGATE.")
-    if len(constraints) > 10 or len(strategy) > 5:
-        raise invalid("There can be 10 placement constraints and 5 placement strategies at most.")
+    if len(constraints) + len(definition.content.get("placementConstraints", ())) > 10:
+        raise invalid("Maximum number of constraints is 10.")
+    if len(strategy) > 5:
+        raise invalid("Maximum number of strategies is 5.")
     for one in constraints:
         if one.get("type") == "memberOf":
             matches(one.get("expression", ""), {})
@@ -149,7 +154,7 @@ def create_service(context: Context, request: Json) -> Json:
             raise invalid("Unable to Start a service that is still Draining.")
         raise invalid("Creation of service was not idempotent.")
     launch_type = _launch_type(context, cluster, request)
-    check_placement(request, launch_type)
+    check_placement(request, launch_type, definition)
     check_network(definition, launch_type, request.get("networkConfiguration"))
     check_names(state, context.cloud_map, definition, {**request, "cluster": cluster.name})
     check_volumes_at_launch(definition, request)
@@ -227,7 +232,7 @@ def update_service(context: Context, request: Json) -> Json:
     network = request.get("networkConfiguration", service.request.get("networkConfiguration"))
     launch_type = _updated_launch_type(context, service, request)
     check_network(definition, launch_type, network)
-    check_placement({**service.request, **request}, launch_type)
+    check_placement({**service.request, **request}, launch_type, definition)
     _check_limits(request.get("deploymentConfiguration", {}))
     asked = {**service.request, **request, "cluster": service.cluster, "serviceName": service.name}
     check_settings(asked)

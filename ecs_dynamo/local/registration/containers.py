@@ -114,8 +114,8 @@ def _logs(container: Json, containers: list[Json]) -> None:
         c.get("firelensConfiguration") for c in containers
     ):
         raise client_error(
-            "When a container uses the log driver awsfirelens, another container must have a "
-            "'firelensConfiguration'."
+            "When awsfirelens log driver is specified in log configuration, a firelens "
+            "configuration object must be specified"
         )
 
 

@@ -28,6 +28,7 @@ def parse_range(text: str) -> tuple[int, int]:
 def check(request: Json) -> None:
     """Raises EcsError for ports or options that the network mode does not allow."""
     mode = request.get("networkMode", "bridge")
+    _proxy(request, mode)
     names: set[str] = set()
     task_ports: set[tuple[str, int]] = set()
     host_ports: set[tuple[str, int]] = set()
@@ -54,6 +55,26 @@ def check(request: Json) -> None:
                 if (protocol, host) in host_ports:
                     raise client_error("host port is used multiple times in task.")
                 host_ports.add((protocol, host))
+
+
+def _proxy(request: Json, mode: str) -> None:
+    proxy = request.get("proxyConfiguration")
+    if proxy is None:
+        return
+    if mode != "awsvpc":
+        raise client_error("APPMESH proxy configuration is only supported in networkMode=awsvpc")
+    if proxy["containerName"] not in [c["name"] for c in request["containerDefinitions"]]:
+        raise client_error(f"Proxy container [{proxy['containerName']}] does not exist")
+    given = {p["name"]: p.get("value") for p in proxy.get("properties", ()) if "name" in p}
+    for key, words in (
+        ("ProxyIngressPort", "Ingress port"),
+        ("ProxyEgressPort", "Egress port"),
+        ("AppPorts", "App ports"),
+    ):
+        if not given.get(key):
+            raise client_error(f"{words} not found")
+    if not (given.get("IgnoredUID") or given.get("IgnoredGID")):
+        raise client_error("Ignored UID or ignored GID not found")
 
 
 def _single(mapping: Json, mappings: list[Json]) -> bool:

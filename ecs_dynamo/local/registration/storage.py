@@ -36,6 +36,9 @@ def check(request: Json) -> None:
         raise client_error(
             f"Volumes [{', '.join(unused)}] are not referenced by any of the containers"
         )
+    wanted = request.get("requiresCompatibilities", ())
+    if "ephemeralStorage" in request and "EC2" in wanted and "FARGATE" not in wanted:
+        raise client_error("Tasks using the EC2 launch type do not support EphemeralStorage")
     size = request.get("ephemeralStorage", {}).get("sizeInGiB", 21)
     if size < 21:
         raise client_error("EphemeralStorage size should be at least 21")

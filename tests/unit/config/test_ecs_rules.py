@@ -163,6 +163,17 @@ def test_validate_names_the_file_the_field_and_the_line(
     [
         ({"replicas": 99999999999999999999}, "components[0].replicas", "2147483647"),
         ({"replicas": 1, "scaling": {"max": 2**31}}, "components[0].scaling.max", "2147483647"),
+        (
+            {
+                "placement": {
+                    "constraints": [
+                        {"type": "memberOf", "expression": f"attribute:a == {n}"} for n in range(10)
+                    ]
+                }
+            },
+            "components[0].placement.constraints",
+            "together",
+        ),
         ({"targetGroupArn": "my-group"}, "components[0].targetGroupArn", "my-group"),
         (
             {"rollout": {"minimumHealthyPercent": 101}},
@@ -184,7 +195,10 @@ def test_validate_names_the_file_the_field_and_the_line(
 def test_what_create_service_rejects_is_rejected(
     tmp_path: Path, component: dict[str, Any], field: str, words: str
 ) -> None:
-    found = [p for p in problems(graph(tmp_path, ec2(), **component)) if p.field == field]
+    definition = ec2(
+        placementConstraints=[{"type": "memberOf", "expression": "attribute:b == c"}],
+    )
+    found = [p for p in problems(graph(tmp_path, definition, **component)) if p.field == field]
     assert found
     assert words in found[0].message
     assert found[0].remedy

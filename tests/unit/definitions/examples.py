@@ -158,6 +158,16 @@ GOOD: dict[str, Json] = {
 }
 """By what each shows."""
 
+GOOD["app mesh"]["proxyConfiguration"] = {
+    "type": "APPMESH",
+    "containerName": "envoy",
+    "properties": [
+        {"name": "AppPorts", "value": "9080"},
+        {"name": "ProxyIngressPort", "value": "15000"},
+        {"name": "ProxyEgressPort", "value": "15001"},
+        {"name": "IgnoredUID", "value": "1337"},
+    ],
+}
 for _definition in GOOD.values():
     for _container in _definition["containerDefinitions"]:
         if _container.get("memory", 0) is None:
@@ -212,6 +222,16 @@ def _bridge(*containers: Json, **more: Any) -> Json:
 
 def _awsvpc(*containers: Json, **more: Any) -> Json:
     return ec2(*containers, mode="awsvpc", **more)
+
+
+def _proxy(container_name: str = "app", without: str = "") -> Json:
+    given = {"AppPorts": "80", "ProxyIngressPort": "15000", "ProxyEgressPort": "15001"}
+    given |= {"IgnoredUID": "1337", "EgressIgnoredIPs": "169.254.170.2"}
+    return {
+        "type": "APPMESH",
+        "containerName": container_name,
+        "properties": [{"name": k, "value": v} for k, v in given.items() if k != without],
+    }
 
 
 def _without_role(made: Json) -> Json:
@@ -762,5 +782,24 @@ BAD: list[Bad] = [
             "type": "fluentbit",
             "options": {"config-file-type": "s3", "config-file-value": "arn:aws:s3:::b/c.conf"},
         },
+    ),
+    Bad(
+        "ephemeral-storage-on-ec2",
+        _on(ec2(), ephemeralStorage={"sizeInGiB": 30}),
+        "ephemeralStorage",
+    ),
+    Bad("proxy-mode", _on(ec2(), proxyConfiguration=_proxy()), "proxyConfiguration"),
+    Bad(
+        "proxy-container",
+        _on(_awsvpc(), proxyConfiguration=_proxy(container_name="envoy")),
+        "proxyConfiguration.containerName",
+    ),
+    *(
+        Bad(
+            "proxy-properties",
+            _on(_awsvpc(), proxyConfiguration=_proxy(without=key)),
+            "proxyConfiguration",
+        )
+        for key in ("AppPorts", "ProxyIngressPort", "ProxyEgressPort", "IgnoredUID")
     ),
 ]
