@@ -24,8 +24,8 @@ from ecs_dynamo.model.plan import Endpoints
 from ecs_dynamo.model.snapshot import EtcdView, Probe, Snapshot, Unknown
 from ecs_dynamo.planning import probe_targets
 from ecs_dynamo.planning.access import infrastructure_probes
+from ecs_dynamo.planning.attribution import page_urls
 from ecs_dynamo.planning.endpoints import reachable_endpoints, ready_urls
-from ecs_dynamo.planning.readiness import worker_urls
 from ecs_dynamo.planning.seen import known_tasks
 from ecs_dynamo.signals import Meter
 from ecs_dynamo.signals.registry import with_own_word
@@ -49,7 +49,8 @@ class Observation:
 
 
 class Observer:
-    """Looks at one graph. It keeps only caches and the counters that rates are made from."""
+    """Looks at one graph. It keeps only caches, the counters that rates are made from, and what
+    each worker said last."""
 
     def __init__(self, aws: Aws, cache: RevisionCache, timeout: float, keys: Keys) -> None:
         self._aws = aws
@@ -76,7 +77,7 @@ class Observer:
             self._keys.refused()
         discovery = await self._registrations(graph, endpoints, access)
         seen = replace(seen, registrations=discovery.registrations)
-        urls = worker_urls(graph, seen)
+        urls = page_urls(graph, seen)
         measured, own = await asyncio.gather(
             self._meter.measure(
                 graph,
@@ -87,11 +88,16 @@ class Observer:
                 now=now,
                 timeout=PROBE_SECONDS,
             ),
-            self._workers.ask(urls, now.monotonic, PROBE_SECONDS),
+            self._workers.ask(urls, self._aws.clock.now().wall, PROBE_SECONDS),
         )
         measured = with_own_word(measured, own, asked=len(urls))
         measured_too = replace(
-            seen, signals=measured.signals, busy=measured.busy, served=measured.served
+            seen,
+            signals=measured.signals,
+            busy=measured.busy,
+            served=measured.served,
+            routed=measured.routed,
+            pages=own.pages,
         )
         malformed = (*discovery.malformed, *own.malformed.values())
         return Observation(measured_too, measured.problems, malformed[:MALFORMED_SHOWN])

@@ -13,7 +13,7 @@ from ecs_dynamo.model.snapshot import Revision, Service
 from ecs_dynamo.planning.containers import dynamo_containers
 from ecs_dynamo.planning.diff import content_diff
 from ecs_dynamo.planning.fingerprint import fingerprint
-from ecs_dynamo.planning.held import declared_fingerprint, repoint
+from ecs_dynamo.planning.held import comparable, declared_fingerprint, repoint
 from ecs_dynamo.planning.ports import plan_ports
 from ecs_dynamo.planning.reasons import ROLLED_BACK
 from ecs_dynamo.planning.seen import known_service
@@ -67,7 +67,7 @@ async def _former(
                 continue
             raise
         found = to_revision(answer["taskDefinition"], ())
-        there, here = (repoint(r.content, plan.endpoints, names) for r in (found, current))
+        there, here = (comparable(r.content, plan.endpoints, names) for r in (found, current))
         if number is not None or content_diff(here, there):
             return found
     raise EcsDynamoError(f"{current.family} has no former revision that differs")

@@ -2,7 +2,8 @@
 
 Key layout, as Dynamo 1.6.1 writes it: ``v1/instances/{namespace}/{component}/{endpoint}/{lease}``
 with the lease id in hexadecimal; the value is JSON whose ``transport.tcp`` is
-``{ip}:{port}/{lease}/...``. Keys vanish with the worker's lease.
+``{ip}:{port}/{lease}/...``. The worker's model card is beside it (`cards`). Keys vanish with the
+worker's lease.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -18,9 +19,10 @@ import aetcd
 from aetcd import rpc
 
 from ecs_dynamo.discovery.access import OPEN, AccessRefusedError, EtcdAccess
+from ecs_dynamo.discovery.cards import CARDS, parse_card
 from ecs_dynamo.discovery.etcd_client import make_client
 from ecs_dynamo.discovery.fetch import parse_json, quoted
-from ecs_dynamo.model.snapshot import Observed, Registration, Unknown
+from ecs_dynamo.model.snapshot import ModelCard, Observed, Registration, Unknown
 
 INSTANCES = "v1/instances"
 REFUSALS = (
@@ -197,11 +199,16 @@ def _address(value: bytes) -> str | None:
 async def read_registrations(
     etcd_url: str, namespace: str, timeout: float, access: EtcdAccess = OPEN.etcd
 ) -> Discovery:
-    """The instances registered in ``namespace``; `Unknown` where no server of the list answers."""
+    """The instances registered in ``namespace``, each with its model card.
+
+    `Unknown` where no server of the list answers.
+    """
     reasons: list[str] = []
     for url in etcd_url.split(","):
         try:
             async with open_etcd(url, timeout, access) as client, asyncio.timeout(timeout):
+                # Cards first: a worker writes its card before it registers, and loses both at once.
+                beside = await read_prefix(client, f"{CARDS}/{namespace}/")
                 found = await read_prefix(client, f"{INSTANCES}/{namespace}/")
         except ConnectionError as error:
             reasons.append(str(error))
@@ -210,14 +217,24 @@ async def read_registrations(
             reasons.append(f"{url}: its answer cannot be read ({type(error).__name__})")
             continue
         parsed: list[Registration] = []
-        malformed = list(found.malformed)
+        malformed = [*found.malformed, *beside.malformed]
+        cards: dict[tuple[str, str, int], ModelCard] = {}
+        for pair in beside.pairs:
+            try:
+                card = parse_card(pair.key, pair.value)
+            except ValueError as error:
+                malformed.append(f"etcd key {pair.key}: {error}")
+            else:
+                cards |= [card] if card is not None else []
         for pair in found.pairs:
             try:
                 one = parse_registration(pair.key, pair.value)
             except ValueError as error:
                 malformed.append(f"etcd key {pair.key}: {error}")
             else:
-                parsed += [one] if one is not None else []
+                if one is not None:
+                    card_of = cards.get((one.component, one.endpoint, one.lease_id))
+                    parsed.append(replace(one, card=card_of))
         return Discovery(tuple(sorted(parsed, key=lambda p: p.lease_id)), tuple(malformed))
     return Discovery(Unknown("; ".join(reasons)))
 

@@ -244,10 +244,26 @@ class EtcdView:
 
 
 @dataclass(frozen=True, slots=True)
+class ModelCard:
+    """A worker's model card, the value of ``v1/mdc/{ns}/{component}/{endpoint}/{lease}``.
+
+    ``page`` is the address of the worker's system port (``http://ADDRESS:PORT``), which holds the
+    files that the card names; None where the worker has no such page. ``routing_id`` is its
+    ``DYN_STABLE_ROUTING_ID``. ``facts`` are (name, value) of what frontends compare before they
+    route to it, sorted by name.
+    """
+
+    page: str | None = None
+    routing_id: str | None = None
+    facts: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Registration:
     """A worker in Dynamo's discovery, ``v1/instances/{ns}/{component}/{endpoint}/{lease}``.
 
-    ``component`` is Dynamo's (``backend``, ``prefill``), ``address`` the IP that it advertises.
+    ``component`` is Dynamo's (``backend``, ``prefill``), ``address`` the IP that it advertises;
+    None on the nats request plane. ``card`` is what its model card says; None without one.
     """
 
     namespace: str
@@ -255,6 +271,32 @@ class Registration:
     endpoint: str
     lease_id: int
     address: str | None = None
+    card: ModelCard | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerPage:
+    """What a worker's own metrics page says.
+
+    ``lease_ids`` are those of the registrations that the process made. ``started_at`` is when its
+    runtime started, in UTC seconds: the time of the answer less the uptime on the page.
+    """
+
+    lease_ids: frozenset[int]
+    started_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NoAnswer:
+    """A worker's page that could not be read.
+
+    ``seconds``: for how long it has been so. ``last``: what it said before that, where it ever did:
+    a lease id never moves to another process, so what was learned of it stays true.
+    """
+
+    reason: str
+    seconds: float = 0.0
+    last: WorkerPage | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -329,6 +371,11 @@ class Snapshot:
     )
     orphans: Observed[tuple[Service, ...]] = ()
     registrations: Observed[tuple[Registration, ...]] = ()
+    pages: Mapping[str, WorkerPage | NoAnswer] = field(default_factory=dict)
+    """Address of a worker's system port (``http://ADDRESS:PORT``) -> what its page says."""
+    routed: Mapping[str, frozenset[int]] = field(default_factory=dict)
+    """URL of a frontend -> lease ids of the workers that its metrics name; it names none before
+    its first request."""
     external: Mapping[str, Probe] = field(default_factory=dict)
     etcd_views: Mapping[str, EtcdView] = field(default_factory=dict)
     """Task ARN -> what the server says; for members of an etcd cluster that answered."""

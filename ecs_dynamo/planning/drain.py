@@ -1,7 +1,7 @@
 """Scale-in takes idle replicas first: busy ones are protected from being stopped, for a while.
 
-Workers, and Dynamo's frontends, tell the work at each worker by its lease, which its registration
-ties to an address and so to a task. ECS stops what is not protected; the protection ends by itself
+Workers, and Dynamo's frontends, tell the work at each worker by its lease, and its own page which
+task has that lease (`attribution`). ECS stops what is not protected; the protection ends by itself
 after the drain time, so a daemon that dies, or a replica that is never idle, holds nothing up.
 Where nobody knows who is busy, SIGTERM and `stopTimeout` still let requests finish.
 """
@@ -9,13 +9,12 @@ Where nobody knows who is busy, SIGTERM and `stopTimeout` still let requests fin
 from __future__ import annotations
 
 import math
-from collections import Counter
-from collections.abc import Container
+from collections.abc import Container, Sequence
 
 from ecs_dynamo.model.graph import Graph
 from ecs_dynamo.model.plan import ProtectTasks
 from ecs_dynamo.model.snapshot import Snapshot, Task, Unknown
-from ecs_dynamo.planning.readiness import SERVED_ENDPOINT, discovery_components
+from ecs_dynamo.planning.attribution import attribute
 from ecs_dynamo.planning.wanted import Wanted
 
 MIN_MINUTES, MAX_MINUTES = 1, 2880
@@ -25,26 +24,22 @@ MIN_MINUTES, MAX_MINUTES = 1, 2880
 def _of_leases(
     graph: Graph, wanted: Wanted, snapshot: Snapshot, leases: Container[int]
 ) -> frozenset[str] | None:
-    registrations = snapshot.registrations
-    if isinstance(registrations, Unknown):
+    """ARNs of the component's running tasks that may have one of ``leases``; None: not known."""
+    if isinstance(snapshot.registrations, Unknown):
         return None
-    names = discovery_components(wanted.component)
-    addresses = {
-        r.address
-        for r in registrations
-        if r.namespace == graph.namespace
-        and r.endpoint == SERVED_ENDPOINT
-        and r.component in names
-        and r.lease_id in leases
-    }
+    made = attribute(graph, snapshot)
+    arns = {arn for c in made.claims if c.registration.lease_id in leases for arn in c.tasks}
+    if any(r.lease_id in leases for r, _ in made.unattributed):
+        # It may be one of those that never told who they are.
+        arns |= {arn for arn, silent in made.silent.items() if silent.last is None}
     tasks = (*wanted.new_tasks, *wanted.old_tasks)
-    return frozenset(t.arn for t in tasks if t.is_running and t.private_ip in addresses)
+    return frozenset(t.arn for t in tasks if t.is_running and t.arn in arns)
 
 
 def busy_tasks(graph: Graph, wanted: Wanted, snapshot: Snapshot) -> frozenset[str] | None:
     """ARNs of the component's tasks that have work; None where that is not known.
 
-    Tasks that share an address (host mode) can not be told apart: all count as busy.
+    Where a registration may be that of several tasks, all of them count as busy.
     """
     busy = snapshot.busy
     if isinstance(busy, Unknown):
@@ -69,6 +64,14 @@ def drain_minutes(graph: Graph) -> int:
     return min(max(minutes, MIN_MINUTES), MAX_MINUTES)
 
 
+def _told_apart(graph: Graph, snapshot: Snapshot, running: Sequence[Task]) -> bool:
+    """Whether the work at one of the tasks is not taken for work at all of them: else protecting
+    those that are busy tells nothing."""
+    arns = {t.arn for t in running}
+    owners = [arns.intersection(c.tasks) for c in attribute(graph, snapshot).claims]
+    return any(tasks and tasks != arns for tasks in owners)
+
+
 def spare_busy(graph: Graph, wanted: Wanted, snapshot: Snapshot) -> list[ProtectTasks]:
     """Before a scale-in: protect who is busy. While it goes on: release who has become idle."""
     service = wanted.service
@@ -83,12 +86,10 @@ def spare_busy(graph: Graph, wanted: Wanted, snapshot: Snapshot) -> list[Protect
         return []
     now = snapshot.observed_at
     running = [t for t in wanted.new_tasks if t.is_running]
-    # With an address of their own for each, or as many as are left: else protecting tells nothing.
-    crowded = Counter(t.private_ip for t in running)
     keep = [t.arn for t in running if t.arn in busy and not is_protected(t, now)]
     free = [t.arn for t in running if t.arn not in busy and is_protected(t, now)]
     made: list[ProtectTasks] = []
-    if begins and keep and any(crowded[t.private_ip] < len(running) for t in running):
+    if begins and keep and _told_apart(graph, snapshot, running):
         made.append(
             ProtectTasks(
                 component=wanted.component.name,

@@ -2,7 +2,8 @@
 
 ECS takes a task for healthy that merely runs, and stops an old one for it. What serves is known
 here alone, so old tasks are protected for as long as new ones are not *ready*: one is let go for
-each new one that is, idle ones first, and one that still works gets the drain time.
+each new one that has stayed ready for one discovery lease, idle ones first, and one that still
+works gets the drain time.
 
 ECS keeps the expiry of each protection, and that is all the memory there is: a protection that has
 more left than the drain time was given to a task that was needed; when it is needed no more it is
@@ -26,7 +27,7 @@ from ecs_dynamo.planning.containers import ETCD_VARIABLE, NATS_VARIABLE, dynamo_
 from ecs_dynamo.planning.drain import MAX_MINUTES, busy_tasks, drain_minutes, is_protected
 from ecs_dynamo.planning.endpoints import injected_endpoints, share_endpoints
 from ecs_dynamo.planning.leaving import leaving_tasks
-from ecs_dynamo.planning.readiness import ready_tasks
+from ecs_dynamo.planning.readiness import lease_seconds, may_serve, ready_tasks
 from ecs_dynamo.planning.scene import Scene
 from ecs_dynamo.planning.seen import environment_value
 from ecs_dynamo.planning.wanted import Wanted
@@ -96,7 +97,8 @@ def hand_over(
     if not old:
         return []
     rule, now = terms(graph), snapshot.observed_at
-    serving = {t.arn for t in ready_tasks(graph, wanted.component, snapshot, old)}
+    serving = {t.arn for t in may_serve(graph, wanted.component, snapshot, old)}
+    ready = {t.arn for t in ready_tasks(graph, wanted.component, snapshot, old)}
     busy = busy_tasks(graph, wanted, snapshot) or frozenset()
     fresh = 0 if begins or baking else len(fresh_tasks(scene, wanted))
     floor = math.ceil(wanted.desired * limits.minimum_healthy_percent / 100)
@@ -104,7 +106,14 @@ def hand_over(
     drains = {t.arn for t in old if 0 < _left(t, now) <= rule.drain + 1}
     # Those that serve before those that do not, then busy ones, then those not let go before.
     ranked = sorted(
-        old, key=lambda t: (t.arn not in serving, t.arn not in busy, t.arn in drains, t.arn)
+        old,
+        key=lambda t: (
+            t.arn not in ready,
+            t.arn not in serving,
+            t.arn not in busy,
+            t.arn in drains,
+            t.arn,
+        ),
     )
     needed, spare = ranked[:count], ranked[count:]
     keep = [t for t in needed if _left(t, now) < rule.renew]
@@ -172,13 +181,31 @@ def relocates(wanted: Wanted) -> bool:
     )
 
 
+def stay_seconds(scene: Scene, wanted: Wanted, task: Task) -> float:
+    """How long a new replica must stay ready before an old one goes for it.
+
+    Workers and frontends: one discovery lease, so that nothing a former process has left behind
+    counts any more, and a replica that exits soon after its start is no replacement. Clients and
+    load balancers need some time too to find a frontend.
+    """
+    component = wanted.component
+    lease = lease_seconds(scene.graph, component, wanted.seen, task)
+    if component.is_frontend:
+        return max(FOUND_SECONDS, lease)
+    return lease if component.is_worker else 0.0
+
+
 def fresh_tasks(scene: Scene, wanted: Wanted) -> tuple[Task, ...]:
-    """Ready tasks of the new side; of a frontend those that its clients have had time to find."""
-    ready = ready_tasks(scene.graph, wanted.component, scene.snapshot, wanted.new_tasks)
-    if not wanted.component.is_frontend:
-        return ready
-    latest = scene.now.monotonic - FOUND_SECONDS
-    return tuple(t for t in ready if scene.ready_since.get(t.arn, scene.now.monotonic) <= latest)
+    """Tasks of the new side that are proven ready now and have stayed so for long enough."""
+    ready = ready_tasks(
+        scene.graph, wanted.component, scene.snapshot, wanted.new_tasks, proven=True
+    )
+    now = scene.now.monotonic
+    return tuple(
+        t
+        for t in ready
+        if now - scene.ready_since.get(t.arn, now) >= stay_seconds(scene, wanted, t)
+    )
 
 
 def new_side_ready(scene: Scene, moved: Collection[str]) -> bool:
@@ -212,7 +239,7 @@ def _rank(wanted: Wanted) -> int:
 def _serves(scene: Scene, wanted: Wanted) -> frozenset[str]:
     """ARNs of old tasks that are in use: registered, or at an address that dependants have."""
     if not wanted.component.is_infrastructure:
-        tasks = ready_tasks(scene.graph, wanted.component, scene.snapshot, wanted.old_tasks)
+        tasks = may_serve(scene.graph, wanted.component, scene.snapshot, wanted.old_tasks)
         return frozenset(t.arn for t in tasks)
     injected = injected_endpoints(scene.graph, scene.snapshot).values()
     urls = [url for ends in injected for url in (ends.etcd, ends.nats) if url]

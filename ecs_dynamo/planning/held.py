@@ -6,6 +6,7 @@ into the revision that runs, so a held component follows them as any other.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -23,6 +24,7 @@ from ecs_dynamo.model.snapshot import Task, Unknown
 from ecs_dynamo.model.spec import NetworkSpec
 from ecs_dynamo.planning.containers import ETCD_VARIABLE, NATS_VARIABLE, dynamo_containers
 from ecs_dynamo.planning.fingerprint import fingerprint
+from ecs_dynamo.planning.ports import ROUTING_ID_VARIABLE, SYSTEM_PORT_VARIABLE
 from ecs_dynamo.planning.reasons import (
     CANARY_LOST,
     HEALTH_CHECK,
@@ -31,7 +33,7 @@ from ecs_dynamo.planning.reasons import (
     WORDS,
     reason_of,
 )
-from ecs_dynamo.planning.render import render
+from ecs_dynamo.planning.render import identify, render
 from ecs_dynamo.planning.seen import environment_value
 from ecs_dynamo.planning.service_settings import service_network
 from ecs_dynamo.planning.stops import last_failure
@@ -81,7 +83,26 @@ def repoint(
             return [swapped(item) for item in value]
         return value
 
-    made: JsonObject = swapped(content) if swaps else content
+    if not swaps:
+        return content
+    made: dict[str, Any] = swapped(content)
+    identify(made, containers)
+    return made
+
+
+def comparable(
+    content: JsonObject, endpoints: Endpoints, containers: Collection[str] = ()
+) -> JsonObject:
+    """``content`` without what differs between revisions that are otherwise the same: the
+    endpoints, the turn of the system port, and the routing id."""
+    made: dict[str, Any] = copy.deepcopy(dict(repoint(content, endpoints, containers)))
+    for container in made.get("containerDefinitions", ()):
+        if "environment" in container:
+            container["environment"] = [
+                e
+                for e in container["environment"]
+                if e.get("name") not in (SYSTEM_PORT_VARIABLE, ROUTING_ID_VARIABLE)
+            ]
     return made
 
 

@@ -2,13 +2,15 @@
 
 ECS calls a deployment complete when its tasks run and pass their health checks; a worker that
 never registers in Dynamo's discovery, or a frontend that never lists a model, serves nobody. A
-revision is on probation until all of its replicas were seen ready once; then it is marked good on
-its service, and is what later ones are taken back to. A good one is never judged again: if it
-loses its registration, that is an outage and not a bad rollout.
+revision is on probation until all of its replicas have stayed ready together for one discovery
+lease; then it is marked good on its service, and is what later ones are taken back to. A good one
+is never judged again: if it loses its registration, that is an outage and not a bad rollout.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from dataclasses import replace
 
 from ecs_dynamo.model.graph import TAG_GOOD, Graph, Role
@@ -17,8 +19,8 @@ from ecs_dynamo.model.snapshot import Revision, Service, Snapshot, Task, Unknown
 from ecs_dynamo.planning.canary import WAIT_FOR_WORK, canary
 from ecs_dynamo.planning.containers import dynamo_containers
 from ecs_dynamo.planning.drain import busy_tasks, is_protected
-from ecs_dynamo.planning.held import repoint
-from ecs_dynamo.planning.readiness import ready_tasks
+from ecs_dynamo.planning.held import comparable
+from ecs_dynamo.planning.readiness import lease_seconds, ready_tasks
 from ecs_dynamo.planning.reasons import (
     CANARY_LOST,
     CRASH_LOOP,
@@ -163,6 +165,8 @@ def judge(
         t.arn in busy and is_protected(t, snapshot.observed_at) for t in wanted.old_tasks
     ):
         allowed += graph.runtime.drain_seconds
+    if ready:  # Old ones go after these have stayed ready; others find a place then.
+        allowed += max(lease_seconds(graph, wanted.component, wanted.seen, t) for t in ready)
     lost = step is not None and step.lost and bool(failures(wanted, primary.created_at))
     if not lost and now - since <= allowed:
         return None
@@ -194,8 +198,8 @@ def _verdict(
         and current is not None
         and (
             former.arn == current.arn
-            or repoint(former.content, endpoints, names)
-            == repoint(current.content, endpoints, names)
+            or comparable(former.content, endpoints, names)
+            == comparable(current.content, endpoints, names)
         )
     ):
         former = None  # Just the endpoints differ: the revision is not to blame.
@@ -226,10 +230,10 @@ def judged(
     return replace(wanted, verdict=judge(graph, wanted, snapshot, endpoints, now))
 
 
-def mark_good(graph: Graph, wanted: Wanted, snapshot: Snapshot) -> MarkService | None:
-    """The note that all of the service's revision was seen ready; None where it has it."""
+def on_probation(graph: Graph, wanted: Wanted, snapshot: Snapshot) -> bool:
+    """All of the service's revision is in place and ready, and it is not marked good yet."""
     service, current = wanted.service, wanted.current
-    if (
+    return not (
         service is None
         or current is None
         or wanted.rolls
@@ -239,11 +243,34 @@ def mark_good(graph: Graph, wanted: Wanted, snapshot: Snapshot) -> MarkService |
         or current.number == wanted.good
         or isinstance(snapshot.registrations, Unknown)
         or len(ready_tasks(graph, wanted.component, snapshot, wanted.new_tasks)) < wanted.desired
-    ):
+    )
+
+
+def probation_left(
+    graph: Graph,
+    wanted: Wanted,
+    snapshot: Snapshot,
+    ready_since: Mapping[str, float],
+    now: float,
+) -> float:
+    """Seconds until the revision has proven good: until as many replicas as are wanted have stayed
+    ready for one discovery lease. Infinity where too few are proven ready in this pass."""
+    ready = ready_tasks(graph, wanted.component, snapshot, wanted.new_tasks, proven=True)
+    left = sorted(
+        lease_seconds(graph, wanted.component, wanted.seen, t) - (now - ready_since.get(t.arn, now))
+        for t in ready
+    )
+    return left[wanted.desired - 1] if len(left) >= wanted.desired else math.inf
+
+
+def mark_good(wanted: Wanted) -> MarkService | None:
+    """The note that the service's revision is good."""
+    service, current = wanted.service, wanted.current
+    if service is None or current is None:
         return None
     return MarkService(
         component=wanted.component.name,
-        reason=f"all of {current.family}:{current.number} is ready",
+        reason=f"all of {current.family}:{current.number} has stayed ready",
         cluster=wanted.component.cluster,
         service=service.name,
         tag=TAG_GOOD,

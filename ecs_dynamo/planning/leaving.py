@@ -109,7 +109,7 @@ def spare_leaving(graph: Graph, wanted: Wanted, snapshot: Snapshot) -> list[Prot
         return []
     gone = {t.arn for t in leaving}
     stay = [t for t in wanted.new_tasks if t.arn not in gone and t.desired_status == "RUNNING"]
-    ready = {t.arn for t in ready_tasks(graph, wanted.component, snapshot, stay)}
+    ready = {t.arn for t in ready_tasks(graph, wanted.component, snapshot, stay, proven=True)}
     starting = [t.created_at or now for t in stay if t.arn not in ready]
     late = bool(starting) and now - max(starting) > GRACE_SECONDS
     busy = busy_tasks(graph, wanted, snapshot) or frozenset()

@@ -7,6 +7,8 @@ what for, in words a person can act on.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from ecs_dynamo.model.clock import Now
@@ -24,23 +26,29 @@ from ecs_dynamo.planning.conditions import (
     state_endpoints,
     state_signals,
 )
-from ecs_dynamo.planning.containers import containers_note
+from ecs_dynamo.planning.containers import containers_note, dynamo_containers
 from ecs_dynamo.planning.dependants import plan_dependants
 from ecs_dynamo.planning.endpoints import endpoints_complete, resolve_endpoints
 from ecs_dynamo.planning.fingerprint import fingerprint
 from ecs_dynamo.planning.held import declared_fingerprint, find_failures, hold
 from ecs_dynamo.planning.infrastructure import plan_infrastructure
-from ecs_dynamo.planning.judge import failures, judged, mark_good
+from ecs_dynamo.planning.judge import (
+    failures,
+    judged,
+    mark_good,
+    on_probation,
+    probation_left,
+)
 from ecs_dynamo.planning.leaving import drain_noticed
 from ecs_dynamo.planning.members import Membership, as_member, membership, plan_members
-from ecs_dynamo.planning.ports import PortPlan, plan_ports
+from ecs_dynamo.planning.ports import SYSTEM_PORT_VARIABLE, PortPlan, plan_ports
 from ecs_dynamo.planning.reachability import unreachable
 from ecs_dynamo.planning.readiness import count_replicas, ready_tasks
-from ecs_dynamo.planning.render import render
+from ecs_dynamo.planning.render import anonymous, render
 from ecs_dynamo.planning.retention import retire_revisions
 from ecs_dynamo.planning.scaling.decide import decide_counts
 from ecs_dynamo.planning.scene import Scene
-from ecs_dynamo.planning.seen import known_service
+from ecs_dynamo.planning.seen import environment_value, known_service, known_tasks
 from ecs_dynamo.planning.stops import RECENT_SECONDS, last_failure
 from ecs_dynamo.planning.wanted import Wanted, obstacle
 
@@ -58,7 +66,7 @@ def _wanted(
     ready = component.is_infrastructure or endpoints_complete(graph, endpoints)
     ready = ready and component.member is None
     port = ports.system_ports.get(component.name, graph.runtime.system_port)
-    content = render(graph, component, endpoints, port) if ready else None
+    content = _content(graph, component, snapshot, endpoints, ports) if ready else None
     seen = snapshot.components[component.name]
     made = Wanted(
         component=component,
@@ -83,7 +91,7 @@ def _fingerprint(content: JsonObject, seen: ComponentSnapshot) -> str:
     if (
         current is not None
         and current.fingerprint not in (None, made)
-        and means_the_same(current.content, content)
+        and means_the_same(anonymous(current.content), anonymous(content))
     ):
         return current.fingerprint or made
     return made
@@ -109,6 +117,63 @@ def _progress(draft: Draft, graph: Graph, wanted: Wanted, snapshot: Snapshot) ->
             "registration in Dynamo's discovery" if wanted.component.is_worker else "health checks"
         )
         draft.wait(name, f"{ready} of {wanted.desired} ready, waiting for {what}{why}")
+
+
+def _content(
+    graph: Graph, component: Component, snapshot: Snapshot, endpoints: Endpoints, ports: PortPlan
+) -> JsonObject:
+    """The rendered task definition.
+
+    Revisions of a component with several ports take turns: what runs keeps its port, and what is to
+    replace it takes one that no running task has, so that both find a place on one instance.
+    """
+    port = ports.system_ports.get(component.name, graph.runtime.system_port)
+    turns = ports.turns.get(component.name, (port,))
+    seen = snapshot.components[component.name]
+    service = known_service(seen)
+    current = seen.revisions.get(service.task_definition_arn) if service is not None else None
+    names = dynamo_containers(component).names
+
+    def port_of(arn: str) -> str | None:
+        revision = seen.revisions.get(arn)
+        content = revision.content if revision is not None else {}
+        return environment_value(content, SYSTEM_PORT_VARIABLE, names)
+
+    used = {port_of(t.task_definition_arn) for t in known_tasks(seen)}
+    if current is not None:
+        used.add(port_of(current.arn))
+        for port in turns:
+            made = render(graph, component, endpoints, port)
+            if means_the_same(anonymous(current.content), anonymous(made)):
+                return made
+    free = [port for port in turns if str(port) not in used]
+    return render(graph, component, endpoints, (free or turns)[0])
+
+
+def _ready_since(
+    graph: Graph, wanted: Iterable[Wanted], snapshot: Snapshot, memory: Memory, now: float
+) -> Mapping[str, float]:
+    """Since when each ready task has been so. It begins with proof, and does not end while what
+    was proven can just not be seen."""
+    found: dict[str, float] = {}
+    for one in wanted:
+        proven = {t.arn for t in ready_tasks(graph, one.component, snapshot, proven=True)}
+        for task in ready_tasks(graph, one.component, snapshot):
+            if task.arn in proven or task.arn in memory.ready_since:
+                found[task.arn] = memory.ready_since.get(task.arn, now)
+    return found
+
+
+def _probation(draft: Draft, scene: Scene, one: Wanted) -> None:
+    """Mark a revision good that has stayed ready for long enough, or tell how long it has to."""
+    left = probation_left(scene.graph, one, scene.snapshot, scene.ready_since, scene.now.monotonic)
+    note = mark_good(one) if left <= 0 else None
+    if note is not None:
+        draft.actions.append(note)
+    elif left == math.inf:
+        draft.wait(one.component.name, "ready, but not all replicas answered in this pass")
+    else:
+        draft.wait(one.component.name, f"ready; it counts as good after {left:.0f} s more")
 
 
 def plan(graph: Graph, snapshot: Snapshot, memory: Memory, now: Now) -> Plan:
@@ -137,11 +202,7 @@ def plan(graph: Graph, snapshot: Snapshot, memory: Memory, now: Now) -> Plan:
         draft.wait(name, message)
 
     free = tuple(w for w in wanted if w.component.name not in obstacles)
-    ready_since = {
-        t.arn: memory.ready_since.get(t.arn, now.monotonic)
-        for w in free
-        for t in ready_tasks(graph, w.component, snapshot)
-    }
+    ready_since = _ready_since(graph, free, snapshot, memory, now.monotonic)
     scene = Scene(
         graph=graph,
         snapshot=snapshot,
@@ -164,9 +225,8 @@ def plan(graph: Graph, snapshot: Snapshot, memory: Memory, now: Now) -> Plan:
     for one in free:
         if one.component.name not in given_up.told:
             _progress(draft, graph, one, snapshot)
-        note = mark_good(graph, one, snapshot)
-        if note is not None:
-            draft.actions.append(note)
+        if on_probation(graph, one, snapshot):
+            _probation(draft, scene, one)
     cut_off = unreachable(snapshot)
     if cut_off is not None:
         draft.wait("", cut_off)

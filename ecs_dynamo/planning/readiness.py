@@ -1,54 +1,24 @@
 """How many replicas of a component are ready, not merely running.
 
 Infrastructure and frontends are ready when they answered their probe (a frontend also lists a
-model, as `/health` is happy with no worker at all); workers when Dynamo's discovery has their
-instance. In host mode several tasks share an address, so registrations are counted, not matched
-one by one; in bridge mode a worker registers the address that it sees inside its container, so
-registrations with an address that no known task has are counted for it.
+model, as `/health` is happy with no worker at all). A worker is ready by its own evidence alone: it
+answers at its system port, and Dynamo's discovery has the registration that it names there
+(`attribution`). Nobody else's registration counts for it.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable
 
-from ecs_dynamo.model.graph import Component, Graph, NetworkMode, Role
+from ecs_dynamo.model.graph import Component, Graph, Role
 from ecs_dynamo.model.plan import ReplicaCounts
 from ecs_dynamo.model.snapshot import ComponentSnapshot, Snapshot, Task, Unknown
+from ecs_dynamo.planning.attribution import Attribution, attribute, discovery_components
+from ecs_dynamo.planning.containers import dynamo_containers
 from ecs_dynamo.planning.endpoints import PROBED_ROLES
-from ecs_dynamo.planning.ports import SYSTEM_PORT_VARIABLE
 from ecs_dynamo.planning.seen import environment_value, known_service, known_tasks
 
-SERVED_ENDPOINT = "generate"
-"""The endpoint through which a Dynamo worker takes requests."""
-
-
-def discovery_components(component: Component) -> frozenset[str]:
-    """Dynamo's names for what the component registers (Dynamo 1.6.1: `backend`, `prefill`)."""
-    names = set()
-    if Role.PREFILL in component.roles:
-        names.add("prefill")
-    if component.roles & {Role.DECODE, Role.WORKER}:
-        names.add("backend")
-    return frozenset(names)
-
-
-def worker_urls(graph: Graph, snapshot: Snapshot) -> dict[str, str]:
-    """The system port of each running worker, by task ARN, where it is known.
-
-    Dynamic ports (0), as of several workers on one host, and mapped ones (bridge) are not.
-    """
-    found: dict[str, str] = {}
-    for component in graph.components:
-        seen = snapshot.components.get(component.name)
-        if seen is None or not component.is_worker or component.network_mode is NetworkMode.BRIDGE:
-            continue
-        for task in known_tasks(seen):
-            revision = seen.revisions.get(task.task_definition_arn)
-            port = environment_value(revision.content, SYSTEM_PORT_VARIABLE) if revision else None
-            if task.is_running and task.private_ip and port and port.isdecimal() and int(port):
-                found[task.arn] = f"http://{task.private_ip}:{port}"
-    return found
+LEASE_VARIABLE = "ETCD_LEASE_TTL"
 
 
 def _probed(component: Component, seen: ComponentSnapshot, task: Task, needs_model: bool) -> bool:
@@ -67,43 +37,82 @@ def _serves_workers(graph: Graph) -> bool:
     return any(c.is_worker and c.replicas > 0 for c in graph.components)
 
 
-def ready_tasks(
-    graph: Graph, component: Component, snapshot: Snapshot, tasks: Iterable[Task] | None = None
-) -> tuple[Task, ...]:
-    """The ready ones among ``tasks`` (all of the component's by default), in ARN order."""
+def _candidates(
+    graph: Graph, component: Component, snapshot: Snapshot, tasks: Iterable[Task] | None
+) -> list[Task]:
+    """Those that run and answer what their role is probed for, in ARN order."""
     seen = snapshot.components.get(component.name)
     if seen is None:
-        return ()
-    candidates = sorted(
+        return []
+    serves = _serves_workers(graph)
+    return sorted(
         (
             t
             for t in (known_tasks(seen) if tasks is None else tasks)
-            if t.is_running and _probed(component, seen, t, needs_model=_serves_workers(graph))
+            if t.is_running and _probed(component, seen, t, needs_model=serves)
         ),
         key=lambda t: t.arn,
     )
-    if not component.is_worker or isinstance(snapshot.registrations, Unknown):
-        # Registrations that could not be read must not turn a serving worker into a lost one.
+
+
+def ready_tasks(
+    graph: Graph,
+    component: Component,
+    snapshot: Snapshot,
+    tasks: Iterable[Task] | None = None,
+    *,
+    proven: bool = False,
+) -> tuple[Task, ...]:
+    """The ready ones among ``tasks`` (all of the component's by default), in ARN order.
+
+    ``proven``: only those that this very pass has shown to be ready. Without it a worker that was
+    ready and is silent for a moment is still ready, and where discovery could not be read, so is
+    every worker that runs: nothing must be taken for lost because it could not be seen.
+    """
+    candidates = _candidates(graph, component, snapshot, tasks)
+    if not component.is_worker:
         return tuple(candidates)
-    free: Counter[tuple[str, str | None]] = Counter(
-        (r.component, r.address)
-        for r in snapshot.registrations
-        if r.namespace == graph.namespace and r.endpoint == SERVED_ENDPOINT
+    if isinstance(snapshot.registrations, Unknown):
+        return () if proven else tuple(candidates)
+    made = attribute(graph, snapshot)
+    needed = discovery_components(component)
+    return tuple(
+        t
+        for t in candidates
+        if needed <= made.names.get(t.arn, frozenset()) and (not proven or t.arn in made.answered)
     )
-    addresses = {t.private_ip for s in snapshot.components.values() for t in known_tasks(s)}
-    bridged = component.network_mode is NetworkMode.BRIDGE
-    inside = sorted({a for _, a in free if a is not None and a not in addresses}) if bridged else []
-    ready = []
-    for task in candidates:
-        own = (task.private_ip, None, *inside)
-        keys = [
-            next(((name, address) for address in own if free[name, address] > 0), None)
-            for name in sorted(discovery_components(component))
-        ]
-        if all(key is not None for key in keys):
-            free.subtract(key for key in keys if key is not None)
-            ready.append(task)
-    return tuple(ready)
+
+
+def may_serve(
+    graph: Graph, component: Component, snapshot: Snapshot, tasks: Iterable[Task]
+) -> tuple[Task, ...]:
+    """Those of ``tasks`` that are ready, or whose readiness is not known: they must be kept.
+
+    A worker that does not answer may serve all the same (the daemon may be cut off from it) for as
+    long as discovery has a registration that may be its own.
+    """
+    candidates = _candidates(graph, component, snapshot, tasks)
+    if not component.is_worker or isinstance(snapshot.registrations, Unknown):
+        return tuple(candidates)
+    made = attribute(graph, snapshot)
+    ready = {t.arn for t in ready_tasks(graph, component, snapshot, candidates)}
+    return tuple(t for t in candidates if t.arn in ready or _is_unknown(made, t))
+
+
+def _is_unknown(made: Attribution, task: Task) -> bool:
+    silent = made.silent.get(task.arn)
+    if silent is not None and silent.last is None:
+        return True  # It has never told this daemon who it is.
+    return any(task.arn in c.tasks and not c.fresh for c in made.claims)
+
+
+def lease_seconds(graph: Graph, component: Component, seen: ComponentSnapshot, task: Task) -> float:
+    """The discovery lease of the task's Dynamo process: for so long a registration may outlive the
+    process that made it."""
+    revision = seen.revisions.get(task.task_definition_arn)
+    content = revision.content if revision is not None else {}
+    told = environment_value(content, LEASE_VARIABLE, dynamo_containers(component).names) or ""
+    return float(told) if told.isdecimal() and int(told) else float(graph.runtime.lease_seconds)
 
 
 def count_replicas(graph: Graph, component: Component, snapshot: Snapshot) -> ReplicaCounts:

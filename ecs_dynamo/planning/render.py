@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -20,6 +20,7 @@ from ecs_dynamo.model.graph import (
     Component,
     Graph,
     JsonObject,
+    NetworkMode,
 )
 from ecs_dynamo.model.plan import Endpoints
 from ecs_dynamo.planning.containers import (
@@ -29,7 +30,16 @@ from ecs_dynamo.planning.containers import (
     dynamo_containers,
 )
 from ecs_dynamo.planning.credentials import add_secrets, path_variables
-from ecs_dynamo.planning.ports import SYSTEM_PORT_VARIABLE
+from ecs_dynamo.planning.fingerprint import fingerprint
+from ecs_dynamo.planning.ports import (
+    ROUTING_ID_VARIABLE,
+    SYSTEM_PORT_VARIABLE,
+    declare_port,
+    reserved_port,
+)
+
+ROUTING_ID_PREFIX = "ecs-dynamo-"
+"""How the routing ids begin that `identify` gives."""
 
 _PLACEHOLDER = re.compile(rf"{PLACEHOLDER}(?P<port>:\d+)?")
 
@@ -135,4 +145,77 @@ def render(
         for key in ("command", "entryPoint"):
             if key in container:
                 container[key] = [fill_placeholders(word, endpoints) for word in container[key]]
+    for container in content.get("containerDefinitions", ()):
+        if container["name"] in dynamo[:1]:
+            _map_system_port(graph, component, container)
+    if component.network_mode is NetworkMode.HOST:
+        identify(content, dynamo)
     return content
+
+
+def _map_system_port(graph: Graph, component: Component, container: dict[str, Any]) -> None:
+    """Declare the worker's system port to ECS where it has to know it.
+
+    bridge: ECS maps it to a free port of the instance (hostPort 0), as nothing outside the instance
+    reaches the container's own address. host: only a port that the task definition fixes.
+    """
+    port = reserved_port(graph, component)
+    host_port = port
+    if component.is_worker and component.network_mode is NetworkMode.BRIDGE:
+        text = _variable(container, SYSTEM_PORT_VARIABLE) or ""
+        port, host_port = int(text) if text.isdecimal() else None, 0
+    if port and host_port is not None:
+        declare_port(container, port, host_port)
+
+
+def identify(content: dict[str, Any], dynamo: Collection[str]) -> None:
+    """Give a revision whose workers choose their ports a routing id of its own.
+
+    Its workers can share an address with those of other revisions, and each registers as it is
+    found: the id, which is in the model card, then tells the revision. Measured on Dynamo 1.6.1: it
+    is no part of the card's checksum, and only worker selectors that users plug in read it. One
+    that the user has set is left alone. Calling it again for changed content renews it.
+    """
+    ours = [
+        c
+        for c in content.get("containerDefinitions", ())
+        if c["name"] in dynamo and _variable(c, SYSTEM_PORT_VARIABLE) == "0"
+    ]
+    for container in ours:
+        if (_variable(container, ROUTING_ID_VARIABLE) or "").startswith(ROUTING_ID_PREFIX):
+            container["environment"] = [
+                e for e in container["environment"] if e["name"] != ROUTING_ID_VARIABLE
+            ]
+    if not ours:
+        return
+    entry = {"name": ROUTING_ID_VARIABLE, "value": f"{ROUTING_ID_PREFIX}{fingerprint(content)}"}
+    for container in ours:
+        secrets = {e["name"] for e in container.get("secrets", ())}
+        if _variable(container, ROUTING_ID_VARIABLE) is None and entry["name"] not in secrets:
+            container["environment"] = sorted(
+                [*container["environment"], entry], key=lambda e: str(e["name"])
+            )
+
+
+def anonymous(content: JsonObject) -> JsonObject:
+    """``content`` without the routing ids that `identify` gives: they change with anything else,
+    and alone they are no change."""
+
+    def kept(entry: Mapping[str, Any]) -> bool:
+        ours = str(entry.get("value", "")).startswith(ROUTING_ID_PREFIX)
+        return not (entry.get("name") == ROUTING_ID_VARIABLE and ours)
+
+    return {
+        **content,
+        "containerDefinitions": [
+            {**c, "environment": [e for e in c["environment"] if kept(e)]}
+            if "environment" in c
+            else c
+            for c in content.get("containerDefinitions", ())
+        ],
+    }
+
+
+def _variable(container: Mapping[str, Any], name: str) -> str | None:
+    found = (e.get("value", "") for e in container.get("environment", ()) if e["name"] == name)
+    return next(found, None)

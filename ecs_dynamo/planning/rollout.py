@@ -36,7 +36,7 @@ def settled(graph: Graph, wanted: Wanted, snapshot: Snapshot) -> bool:
         and not wanted.rolls
         and not wanted.rolling
         and service.desired == wanted.desired
-        and len(ready_tasks(graph, wanted.component, snapshot)) >= wanted.desired
+        and len(ready_tasks(graph, wanted.component, snapshot, proven=True)) >= wanted.desired
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import structlog
 
@@ -28,13 +28,14 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """What was measured, by component what could not be, and, by lease id, who is at work and
-    who has served."""
+    """What was measured, by component what could not be, and, by lease id, who is at work, who
+    has served, and by frontend whom it routes to."""
 
     signals: tuple[Signal, ...]
     problems: Mapping[str, str]
     busy: Observed[Mapping[int, float]]
     served: Observed[frozenset[int]]
+    routed: Mapping[str, frozenset[int]] = field(default_factory=dict)
 
 
 def with_own_word(measured: Measurement, own: WorkerWork, *, asked: int) -> Measurement:
@@ -130,11 +131,13 @@ class Meter:
                         timeout,
                     )
                 )
-        if self._frontend.busy_at != now.monotonic:
+        at = now.monotonic
+        routed = self._frontend.routed if self._frontend.routed_at == at else {}
+        if self._frontend.busy_at != at:
             silent = Unknown("no frontend told")
-            return Measurement(tuple(signals), problems, silent, silent)
+            return Measurement(tuple(signals), problems, silent, silent, routed)
         return Measurement(
-            tuple(signals), problems, dict(self._frontend.busy), self._frontend.served
+            tuple(signals), problems, dict(self._frontend.busy), self._frontend.served, routed
         )
 
     async def _one(

@@ -44,6 +44,7 @@ from ecs_dynamo.model.snapshot import (
     ComponentSnapshot,
     ContainerInstance,
     Deployment,
+    NoAnswer,
     Notice,
     Probe,
     Registration,
@@ -52,6 +53,7 @@ from ecs_dynamo.model.snapshot import (
     Signal,
     Snapshot,
     Task,
+    WorkerPage,
 )
 from ecs_dynamo.model.spec import NetworkSpec
 from ecs_dynamo.planning.capacity import gpus_of
@@ -62,6 +64,11 @@ from ecs_dynamo.planning.wanted import good_arn
 
 EXIT_AFTER_LOST_ETCD = 3
 """Steps that a process serves on without its etcd (27 s in real life)."""
+
+
+def lease_of(arn: str) -> int:
+    """The lease id with which the worker that is the task registers."""
+    return int(arn.rpartition("/")[2])
 
 
 @dataclass
@@ -159,6 +166,8 @@ class SimulatedEcs:
         """ARNs of tasks that have work."""
         self.served_by: set[str] = set()
         """ARNs of tasks that a frontend has had an answer from."""
+        self.ready_since: dict[str, float] = {}
+        """What the daemon remembers of replicas, where a test has it start anew in each pass."""
         self.writes = 0
         self._next = 0
         self.injected_at_start: list[tuple[str, str | None, bool]] = []
@@ -610,12 +619,30 @@ class SimulatedEcs:
                 if s.name not in declared and s.tags.get(TAG_GRAPH) == self.graph.name
             ),
             signals=self.signals,
-            busy={hash(arn) & 0xFFFF: 5.0 for arn in self.busy},
+            busy={lease_of(arn): 5.0 for arn in self.busy},
             notices=self.notices,
-            served=frozenset(hash(arn) & 0xFFFF for arn in self.served_by),
+            served=frozenset(lease_of(arn) for arn in self.served_by),
         )
         etcd = reachable_endpoints(self.graph, seen_all).etcd
-        return replace(seen_all, registrations=self._registrations(etcd))
+        registered = self._registrations(etcd)
+        return replace(seen_all, registrations=registered, pages=self._pages())
+
+    def _pages(self) -> dict[str, WorkerPage | NoAnswer]:
+        """What each worker that runs answers at its system port; a mute one is none of Dynamo's."""
+        return {
+            f"http://{task.ip}:{self._port(task)}": WorkerPage(
+                frozenset({lease_of(task.arn)}), task.created_at + 10
+            )
+            if self._works(task)
+            else NoAnswer("connection refused")
+            for component in self.graph.components
+            if component.is_worker and (sim := self.services.get(component.service)) is not None
+            for task in sim.tasks
+            if task.age >= 1
+        }
+
+    def _port(self, task: SimTask) -> str | None:
+        return environment_value(self.revisions[task.revision].content, "DYN_SYSTEM_PORT")
 
     def _registrations(self, etcd: str | None) -> tuple[Registration, ...]:
         """What the etcd that answers has; one that moved has nothing of the former."""
@@ -624,7 +651,7 @@ class SimulatedEcs:
                 self.graph.namespace,
                 "prefill" if Role.PREFILL in component.roles else "backend",
                 "generate",
-                hash(task.arn) & 0xFFFF,
+                lease_of(task.arn),
                 task.ip,
             )
             for component in self.graph.components

@@ -27,7 +27,6 @@ from ecs_dynamo.model.snapshot import (
     Container,
     PortBinding,
     Probe,
-    Registration,
     Service,
     Signal,
     Task,
@@ -223,29 +222,18 @@ def test_a_frontend_without_a_model_is_not_ready_unless_nothing_could_serve() ->
     assert ready_tasks(wanted, frontend, replace(seen, components={})) == ()
 
 
-def test_registrations_are_counted_where_addresses_can_not_tell() -> None:
+def test_a_worker_is_not_lost_because_discovery_could_not_be_read() -> None:
     tasks = tuple(
         Task(f"t{i}", "td", "RUNNING", "RUNNING", private_ip="10.9.0.1") for i in range(3)
     )
-    bridged = component("prefill", Role.PREFILL, mode="bridge")
-    wanted = replace(graph(), components=(bridged,))
+    prefill = component("prefill", Role.PREFILL, mode="host")
+    wanted = replace(graph(), components=(prefill,))
     seen = SimulatedEcs(graph()).snapshot()
     part = replace(seen.components["prefill"], tasks=tasks, service=None)
-
-    def ready(*addresses: str | None, name: str = "prefill") -> int:
-        registered = tuple(
-            Registration("ns", name, "generate", i, a) for i, a in enumerate(addresses)
-        )
-        look = replace(seen, components={"prefill": part}, registrations=registered)
-        return len(ready_tasks(wanted, bridged, look))
-
-    assert ready() == 0
-    assert ready("172.17.0.2", "172.17.0.3") == 2
-    assert ready("172.17.0.2", name="backend") == 0
-    assert ready(None, "10.9.0.1") == 2
     unread = replace(seen, components={"prefill": part}, registrations=Unknown("etcd is down"))
-    assert len(ready_tasks(wanted, bridged, unread)) == 3
-    gone = count_replicas(wanted, bridged, replace(unread, components={}))
+    assert len(ready_tasks(wanted, prefill, unread)) == 3
+    assert ready_tasks(wanted, prefill, unread, proven=True) == ()
+    gone = count_replicas(wanted, prefill, replace(unread, components={}))
     assert (gone.desired, gone.running, gone.ready) == (1, 0, 0)
 
 

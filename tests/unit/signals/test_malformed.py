@@ -288,11 +288,11 @@ async def test_a_worker_that_answers_nonsense_is_named_and_the_others_count() ->
     answers = {f"/{name}/metrics": Answer(body=page.encode()) for name, page in pages.items()}
     async with hostile_server(answers) as server:
         urls = {name: f"{server.url}/{name}" for name in pages}
-        work = await Workers().ask(urls, 1000.0, 0.5)
+        work = await Workers().ask(urls.values(), 1000.0, 0.5)
     assert work.busy == {10: 2.0}
     assert work.silent == 4
-    assert set(work.malformed) == {"nan", "lease", "none", "text"}
-    assert all(f"{server.url}/{name}/metrics" in text for name, text in work.malformed.items())
+    assert set(work.malformed) == {urls[name] for name in ("nan", "lease", "none", "text")}
+    assert all(f"{url}/metrics" in text for url, text in work.malformed.items())
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,9 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from ecs_dynamo.model.snapshot import Unknown
+from ecs_dynamo.model.snapshot import NoAnswer, Unknown, WorkerPage
 from ecs_dynamo.signals.registry import Measurement, with_own_word
-from ecs_dynamo.signals.worker import SILENT_SECONDS, Workers, WorkerWork, parse_worker
+from ecs_dynamo.signals.worker import Workers, WorkerWork, parse_worker
 
 LABELS = 'dynamo_component="backend",dynamo_endpoint="{}",dynamo_namespace="ns",worker_id="{}"'
 
@@ -39,13 +39,24 @@ def test_a_workers_own_work_is_told_by_its_lease() -> None:
         parse_worker("<html>")
 
 
-async def test_who_does_not_answer_is_left_alone_for_a_while() -> None:
+def test_a_page_names_its_worker_before_the_first_request() -> None:
+    lease = 0x694DA21A14D04405
+    made = parse_worker(
+        "# TYPE dynamo_component_uptime_seconds gauge\n"
+        f'dynamo_component_uptime_seconds{{worker_id="{lease:x}"}} 11.5\n'
+    )
+    assert (made.lease_ids, made.uptime) == (frozenset({lease}), 11.5)
+
+
+async def test_each_worker_is_asked_in_each_pass_and_its_last_word_is_kept() -> None:
     calls: list[str] = []
+    muted = asyncio.Event()
     released = asyncio.Event()
+    clock = iter([100.0, 101.5, 104.0])
 
     async def metrics(request: web.Request) -> web.Response:
         calls.append(request.path)
-        if request.path.startswith("/mute"):
+        if request.path.startswith("/mute") and muted.is_set():
             await released.wait()
         status = 500 if request.path.startswith("/bad") else 200
         return web.Response(text=text(10, 1, 1), status=status)
@@ -53,19 +64,51 @@ async def test_who_does_not_answer_is_left_alone_for_a_while() -> None:
     app = web.Application()
     app.router.add_get("/{who}/metrics", metrics)
     async with TestServer(app) as server:
-        urls = {name: str(server.make_url(f"/{name}")) for name in ("good", "bad", "mute")}
-        workers = Workers()
-        first = await workers.ask(urls, 1000.0, 0.2)
-        assert (first.busy, first.served, first.silent) == ({10: 1.0}, frozenset({10}), 2)
-        again = await workers.ask(urls, 1001.0, 0.2)
-        assert again.silent == 2
-        # Who refuses is asked again, as that takes no time; who keeps one waiting is not.
-        assert (calls.count("/bad/metrics"), calls.count("/mute/metrics")) == (2, 1)
+        good, bad, mute = (str(server.make_url(f"/{name}")) for name in ("good", "bad", "mute"))
+        workers = Workers(lambda: next(clock))
+        first = await workers.ask({good, bad, mute}, 1000.0, 0.5)
+        assert (first.busy, first.served, first.silent) == ({10: 1.0}, frozenset({10}), 1)
+        page = WorkerPage(frozenset({10}))
+        refused = first.pages[bad]
+        assert first.pages == {good: page, mute: page, bad: refused}
+        assert isinstance(refused, NoAnswer)
+        assert (refused.seconds, refused.last) == (0.0, None)
+        muted.set()
+        again = await workers.ask({good, bad, mute}, 1001.5, 0.2)
+        hung = again.pages[mute]
+        assert isinstance(hung, NoAnswer)
+        assert (hung.seconds, hung.last, again.silent) == (1.5, page, 2)
         released.set()
-        later = await workers.ask(urls, 1000.0 + SILENT_SECONDS, 2.0)
-        assert later.silent == 1
-        assert calls.count("/mute/metrics") == 2
-        assert (await workers.ask({}, 2000.0, 2.0)).silent == 0
+        later = await workers.ask({good, mute}, 1004.0, 2.0)
+        assert later.pages == {good: page, mute: page}
+        assert calls.count("/mute/metrics") == 3
+
+
+async def test_closed_ports_take_no_time_from_those_that_answer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("ecs_dynamo.signals.worker.AT_ONCE", 1)
+    forever = asyncio.Event()
+
+    async def metrics(request: web.Request) -> web.Response:
+        if request.path.startswith("/a"):
+            await forever.wait()
+        return web.Response(text=text(10, 1, 1))
+
+    app = web.Application()
+    app.router.add_get("/{who}/metrics", metrics)
+    async with TestServer(app) as server:
+        closed = [str(server.make_url(f"/a{number}")) for number in range(3)]
+        answers = str(server.make_url("/z"))
+        workers = Workers()
+        first = await workers.ask([*closed, answers], 1000.0, 0.1)
+        assert isinstance(first.pages[answers], NoAnswer)
+        for _ in range(5):
+            again = await workers.ask([*closed, answers], 1001.0, 0.1)
+        assert again.pages[answers] == WorkerPage(frozenset({10}))
+        assert again.silent == len(closed)
+        forever.set()
+        assert (await workers.ask([], 1002.0, 0.1)).silent == 0
 
 
 def test_what_frontends_and_workers_tell_is_put_together() -> None:
