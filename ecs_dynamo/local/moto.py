@@ -18,6 +18,7 @@ from moto.ec2.models import ec2_backends
 from moto.iam.aws_managed_policies import aws_managed_policies_data
 from moto.iam.models import AWSManagedPolicy, iam_backends
 from moto.server import ThreadedMotoServer
+from moto.utilities.utils import get_partition
 
 from ecs_dynamo.local.state import ACCOUNT
 
@@ -113,7 +114,7 @@ class Moto:
 
         moto holds them as text that takes a second to read, which most users never need.
         """
-        iam = iam_backends[ACCOUNT]["aws"]
+        iam = iam_backends[ACCOUNT][get_partition(self._region)]
         asked = operation == "ListPolicies" or b"aws%3Apolicy" in body or b"aws:policy" in body
         if not asked or iam.aws_managed_policies:
             return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -29,6 +30,10 @@ _IPC_CONTROLS: Final = _words(
     "kernel.msgmax kernel.msgmnb kernel.msgmni kernel.sem kernel.shmall kernel.shmmax "
     "kernel.shmmni kernel.shm_rmid_forced"
 )
+
+
+_GPUS: Final = re.compile(r"[1-9][0-9]{0,3}|ALL|0?\.[0-9]{0,5}[1-9][0-9]{0,5}")
+"""A number of GPUs, all of the instance, or a part of one."""
 
 
 def _log(container: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -138,6 +143,12 @@ def _credential_specs(content: Content) -> Broken:
             yield (*path, "credentialSpecs"), {"found": len(container["credentialSpecs"])}
 
 
+def _gpus(content: Content) -> Broken:
+    for path, need, _ in content.entries("resourceRequirements"):
+        if need["type"] == "GPU" and not _GPUS.fullmatch(need["value"]):
+            yield (*path, "value"), {"found": shown(need["value"])}
+
+
 def _accelerators(content: Content) -> Broken:
     if content.template.get("inferenceAccelerators"):
         yield ("inferenceAccelerators",), {}
@@ -221,6 +232,13 @@ RULES: Final = (
         "{found} credentialSpecs are more than the one that ECS takes",
         "keep one",
         _credential_specs,
+    ),
+    Rule(
+        "gpu-value",
+        API + "ResourceRequirement.value; developer guide, specifying GPUs in a task definition",
+        "this is not a number of GPUs: {found}",
+        "write a whole number from 1, ALL, or a part of one GPU such as 0.25",
+        _gpus,
     ),
     Rule(
         "inference-accelerators",

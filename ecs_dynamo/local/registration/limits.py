@@ -24,6 +24,7 @@ def check(request: Json) -> None:
         reserved += container.get("memoryReservation", 0)
         _timeouts(container)
         _ulimits(container)
+        _gpus(container)
         _linux(container.get("linuxParameters", {}))
         _system_controls(request, container)
         if len(container.get("credentialSpecs", ())) > 1:
@@ -74,6 +75,20 @@ def _ulimits(container: Json) -> None:
         )
         if soft > hard:
             raise client_error(f"Soft limit exceeds hard limit for ulimit {limit['name']}")
+
+
+def _gpus(container: Json) -> None:
+    """A whole number, ALL, or a decimal below one (developer guide, specifying GPUs)."""
+    for need in container.get("resourceRequirements", ()):
+        value = need["value"]
+        whole, dot, part = value.partition(".")
+        decimal = dot and whole in ("", "0") and part.isdecimal() and len(part) <= 11 and int(part)
+        number = not dot and value.isdecimal() and len(value) <= 4 and value[0] != "0"
+        if need["type"] == "GPU" and not (value == "ALL" or number or decimal):
+            raise client_error(
+                f"Invalid 'resourceRequirements' setting for container '{container['name']}'. "
+                f"'{value}' is not a valid value of GPU."
+            )
 
 
 @cache

@@ -153,6 +153,8 @@ GOOD: dict[str, Json] = {
         taskRoleArn="dynamo-task",
         memory="2 GB",
     ),
+    "all GPUs": ec2(container(resourceRequirements=[{"type": "GPU", "value": "ALL"}])),
+    "a part of a GPU": ec2(container(resourceRequirements=[{"type": "GPU", "value": "0.25"}])),
     "links": ec2(container(links=["db:database"]), container("db"), mode="bridge"),
     "image by digest": ec2(container(image="example.com/app@sha256:" + "0aF" * 21 + "0")),
 }
@@ -801,5 +803,14 @@ BAD: list[Bad] = [
             "proxyConfiguration",
         )
         for key in ("AppPorts", "ProxyIngressPort", "ProxyEgressPort", "IgnoredUID")
+    ),
+    *(
+        _variant(
+            ec2,
+            "resourceRequirements[0].value",
+            "gpu-value",
+            resourceRequirements=[{"type": "GPU", "value": value}],
+        )
+        for value in ("", "two", "all", "0", "-1", "1.5", "0.0")
     ),
 ]
