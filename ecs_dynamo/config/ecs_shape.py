@@ -12,6 +12,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any, Final
 
+import botocore
 from botocore.loaders import Loader
 from botocore.model import ServiceModel
 
@@ -86,6 +87,10 @@ def conform(
     return _string(value, shape, path, complain, texts)
 
 
+_NEWER: Final = {"sharingStrategy": "1.44.8"}
+"""Members that ECS takes and this project's botocore may be too old to send, with the version."""
+
+
 def _structure(
     value: Any, shape: Any, path: FieldPath, complain: Complain, texts: Callable[..., str | None]
 ) -> Any:
@@ -93,7 +98,14 @@ def _structure(
         return _wrong(value, path, complain, "a mapping")
     made: dict[str, Any] = {}
     for key, item in value.items():
-        if key not in shape.members:
+        if key not in shape.members and key in _NEWER:
+            complain(
+                (*path, key),
+                f"the AWS client in use (botocore {botocore.__version__}) does not know {key!r}, "
+                f"which came with botocore {_NEWER[key]}",
+                "leave it out; give each container GPUs of its own with value",
+            )
+        elif key not in shape.members:
             near = nearest(key, shape.members)
             complain(
                 (*path, key),
@@ -103,7 +115,7 @@ def _structure(
         elif item is not None:
             made[key] = conform(item, shape.members[key], (*path, key), complain, texts)
     for key in shape.required_members:
-        if key not in made:
+        if key not in made and not (key == "value" and "sharingStrategy" in value):
             complain((*path, key), "ECS needs this key, and it is missing", "add it")
     return made
 

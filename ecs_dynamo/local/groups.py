@@ -190,7 +190,7 @@ class Groups:
             if group is None or not needs or joined < group["DesiredCapacity"]:
                 return
             size = await self.size(await asyncio.to_thread(self._launched_type, group))
-            fresh = Room("", size.cpu, size.memory, size.gpus, frozenset())
+            fresh = Room("", size.cpu, size.memory, size.gpus, frozenset(), gpus_in_all=size.gpus)
             spare = group["MaxSize"] - group["DesiredCapacity"]
             more = instances_needed(needs, fresh, spare)
             if more <= 0:

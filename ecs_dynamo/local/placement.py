@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 
 from ecs_dynamo.local.expressions import matches
 
@@ -16,9 +18,16 @@ TROUBLESHOOTING = (
 )
 
 
+EVERY_GPU = 1_000_000
+"""More than any instance has."""
+
+
 @dataclass(frozen=True, slots=True)
 class Need:
-    """What a task takes. ``cpu`` units, ``memory`` MiB, ``gpus`` slots, ``ports`` on the host."""
+    """What a task takes. ``cpu`` units, ``memory`` MiB, ``ports`` on the host.
+
+    ``gpus`` are slots; `EVERY_GPU` for all of the instance.
+    """
 
     cpu: int
     memory: int
@@ -38,6 +47,7 @@ class Room:
     same_group: int = 0
     active: bool = True
     attributes: Mapping[str, str] = field(default_factory=dict)
+    gpus_in_all: int = 0
 
     def named(self, arn: str) -> Room:
         """The same room of another instance."""
@@ -49,7 +59,7 @@ class Room:
             self,
             cpu=self.cpu - need.cpu,
             memory=self.memory - need.memory,
-            gpus=self.gpus - need.gpus,
+            gpus=max(0, self.gpus - need.gpus),
             used_ports=self.used_ports | need.ports,
             same_group=self.same_group + 1,
         )
@@ -76,6 +86,20 @@ def rules_of(
     )
 
 
+def gpu_slots(value: str) -> int:
+    """Slots behind a GPU requirement: a share of a GPU is a device of its own, ``ALL`` every one.
+
+    ValueError for what ECS refuses (developer guide, "Specifying GPUs in an Amazon ECS task
+    definition").
+    """
+    if value == "ALL":
+        return EVERY_GPU
+    number = Decimal(value) if value.replace(".", "", 1).isdecimal() else Decimal(0)
+    if number <= 0:
+        raise ValueError(value)
+    return math.ceil(number)
+
+
 def need_of(content: Mapping[str, object], network_mode: str) -> Need:
     """What a task definition's content asks for."""
     containers = list(_mappings(content.get("containerDefinitions")))
@@ -88,7 +112,7 @@ def need_of(content: Mapping[str, object], network_mode: str) -> Need:
             int(str(c.get("memoryReservation") or c.get("memory") or 0)) for c in containers
         )
     gpus = sum(
-        int(str(r["value"]))
+        gpu_slots(str(r["value"]))
         for c in containers
         for r in _mappings(c.get("resourceRequirements"))
         if r["type"] == "GPU"
@@ -115,7 +139,8 @@ def shortage(need: Need, room: Room, rules: Rules) -> str | None:
         return "distinctInstance placement constraint unsatisfied."
     if not all(matches(text, room.attributes) for text in rules.expressions):
         return "memberOf placement constraint unsatisfied."
-    if need.gpus > room.gpus:
+    every = need.gpus >= EVERY_GPU
+    if (every and not 0 < room.gpus == room.gpus_in_all) or (not every and need.gpus > room.gpus):
         return "RESOURCE:GPU"
     if need.cpu > room.cpu:
         return "RESOURCE:CPU"

@@ -106,11 +106,12 @@ class Tasks:
             instance.arn,
             instance.cpu - sum(n.cpu for n in needs),
             instance.memory - sum(n.memory for n in needs),
-            instance.gpus - sum(n.gpus for n in needs),
+            max(0, instance.gpus - sum(n.gpus for n in needs)),
             frozenset({*fixed, *dynamic}),
             sum(1 for t in on_it if t.group == group),
             instance.status == "ACTIVE" and instance.agent_connected,
             instance.all_attributes,
+            instance.gpus,
         )
 
     def create(

@@ -1,95 +1,114 @@
-"""GPU slots: whether a surge fits, and what a rollout does where it does not.
+"""Whether a rollout can surge, and what it does where it cannot.
 
-ECS waits for ever for a place that a full cluster can not give, so a rollout that may not go below
-100 % healthy would never end. There the limits are lowered to "replace one at a time" for the
-time of the rollout, and restored when it is done.
+ECS waits indefinitely for a place that a full cluster cannot give, so a rollout that may not go
+below 100 % healthy would never end. There the limits are lowered to "replace one at a time" for the
+time of the rollout, and restored when it is done. What is full is told by everything that ECS
+places by: GPUs, CPU, memory, host ports, placement constraints, one replica per instance.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
-from typing import NamedTuple
+from dataclasses import dataclass, field, replace
 
+from ecs_dynamo.model.gpus import gpu_request
 from ecs_dynamo.model.graph import Component
 from ecs_dynamo.model.snapshot import Snapshot, Unknown
-from ecs_dynamo.model.spec import RolloutSpec
+from ecs_dynamo.model.spec import LaunchType, RolloutSpec
+from ecs_dynamo.planning.fitting import Need, Room, need_of, pack, room_of
+from ecs_dynamo.planning.placement import wanted_constraints
+from ecs_dynamo.planning.seen import known_tasks
+from ecs_dynamo.planning.wanted import Wanted
 
 
 def gpus_of(component: Component) -> int:
-    """GPU slots that one replica takes."""
-    return sum(
-        int(requirement.get("value", 0))
-        for container in component.template.get("containerDefinitions", ())
-        for requirement in container.get("resourceRequirements", ())
-        if requirement.get("type") == "GPU"
-    )
+    """GPU slots that one replica takes; of one that takes ``ALL`` of an instance, the least."""
+    return gpu_request(component.template).slots
 
 
-class Slots(NamedTuple):
-    """Free GPU slots of one instance; ``added``: of one that its capacity provider can add."""
+@dataclass(frozen=True, slots=True)
+class FreeRooms:
+    """What active instances have left, by cluster; clusters not observed are left out.
 
-    gpus: int
-    provider: str | None = None
-    added: bool = False
+    ``elastic`` are the capacity providers that add instances themselves.
+    """
 
-
-_PLENTY = 1_000_000
-"""As many as are wanted: how many a provider can add is not known here."""
-
-FreeSlots = Mapping[str, tuple[Slots, ...]]
+    rooms: Mapping[str, tuple[Room, ...]] = field(default_factory=dict)
+    elastic: frozenset[str] = frozenset()
 
 
-def free_gpus(snapshot: Snapshot) -> FreeSlots:
-    """Free GPU slots of each active instance, by cluster; clusters not observed are left out."""
+def free_rooms(snapshot: Snapshot) -> FreeRooms:
+    """What the active instances have left now."""
     providers = {} if isinstance(snapshot.providers, Unknown) else snapshot.providers
-    more = tuple(Slots(_PLENTY, p.name, True) for p in providers.values() if p.raises_itself)
-    return {
-        cluster: (
-            *(
-                Slots(i.gpus_free, i.capacity_provider)
-                for i in instances
-                if i.status == "ACTIVE" and i.agent_connected
-            ),
-            *more,
+    on: dict[str, Counter[str]] = {}
+    for name, seen in snapshot.components.items():
+        for task in known_tasks(seen):
+            if task.container_instance_arn:
+                on.setdefault(task.container_instance_arn, Counter())[name] += 1
+    rooms = {
+        cluster: tuple(
+            room_of(i, on.get(i.arn, Counter()))
+            for i in instances
+            if i.status == "ACTIVE" and i.agent_connected
         )
         for cluster, instances in snapshot.container_instances.items()
         if not isinstance(instances, Unknown)
     }
+    return FreeRooms(rooms, frozenset(p.name for p in providers.values() if p.raises_itself))
 
 
-def surge_fits(component: Component, replicas: int, free: FreeSlots) -> bool:
-    """Whether ``replicas`` more replicas find GPU slots, on instances of their providers.
+def surge_need(wanted: Wanted) -> Need:
+    """What one more replica takes, and on which instances it may run."""
+    component = wanted.component
+    constraints = wanted_constraints(component, wanted.one_per_instance) or ()
+    own = frozenset(p.name for p in component.capacity_providers)
+    return need_of(
+        component.name,
+        wanted.content or component.template,
+        distinct=any(c.type == "distinctInstance" for c in constraints),
+        expressions=[c.expression for c in constraints if c.expression],
+        providers=own or None,
+    )
 
-    A component without GPUs always fits; on a cluster that was not observed nothing is promised.
-    A provider that adds instances gives any number: ECS takes the time and the instances for it.
+
+def surge_left(wanted: Wanted, replicas: int, free: FreeRooms) -> FreeRooms | None:
+    """What is left once ``replicas`` more replicas have their place; None where they do not fit.
+
+    Who surges at the same time must share: what fits for each alone may not fit for all. Fargate
+    gives any number, and so does a provider that adds instances: ECS takes the time for it. On a
+    cluster that was not observed nothing is promised to who needs GPUs.
     """
-    gpus = gpus_of(component)
-    if gpus == 0 or replicas == 0:
-        return True
-    slots = free.get(component.cluster, ())
-    return sum(s.gpus // gpus for s in slots if _may_use(component, s)) >= replicas
-
-
-def _may_use(component: Component, slots: Slots) -> bool:
+    component = wanted.component
     own = {p.name for p in component.capacity_providers}
-    return slots.provider in own if own else not slots.added
-
-
-def surge_left(component: Component, replicas: int, free: FreeSlots) -> FreeSlots | None:
-    """The free slots once ``replicas`` more replicas have taken theirs; None where they do not fit.
-
-    Who surges at the same time must share: what fits for each alone may not fit for all.
-    """
-    if not surge_fits(component, replicas, free):
+    if replicas == 0 or component.launch_type is not LaunchType.EC2 or own & free.elastic:
+        return free
+    rooms = free.rooms.get(component.cluster)
+    if rooms is None:
+        return None if gpus_of(component) else free
+    packing = pack([surge_need(wanted)] * replicas, rooms)
+    if packing.left:
         return None
-    gpus, left = gpus_of(component), replicas
-    slots = list(free.get(component.cluster, ()))
-    for index, have in enumerate(slots):
-        if gpus and _may_use(component, have):
-            taken = min(left, have.gpus // gpus)
-            slots[index] = have._replace(gpus=have.gpus - taken * gpus)
-            left -= taken
-    return {**free, component.cluster: tuple(slots)}
+    return replace(free, rooms={**free.rooms, component.cluster: packing.rooms})
+
+
+def surge_fits(wanted: Wanted, replicas: int, free: FreeRooms) -> bool:
+    """Whether ``replicas`` more replicas find a place beside those that run."""
+    return surge_left(wanted, replicas, free) is not None
+
+
+def why_no_surge(wanted: Wanted, free: FreeRooms) -> str:
+    """What one more replica lacks, in words, where it does not fit."""
+    rooms = free.rooms.get(wanted.component.cluster)
+    if rooms is None:
+        return "its instances could not be observed"
+    need = surge_need(wanted)
+    reasons = Counter(why for room in rooms if (why := room.why_not(need)) is not None)
+    if not reasons:
+        return "the cluster has no active instance"
+    return ", ".join(
+        f"{why} on {count} instance{'s' * (count != 1)}" for why, count in reasons.most_common()
+    )
 
 
 def one_at_a_time(spec: RolloutSpec, replicas: int) -> RolloutSpec:

@@ -28,7 +28,6 @@ from ecs_dynamo.model.plan import (
 from ecs_dynamo.model.snapshot import Snapshot, Unknown
 from ecs_dynamo.planning.fitting import Need, pack, room_of
 from ecs_dynamo.planning.groups import Group, empty, own_groups, returning
-from ecs_dynamo.planning.ports import PortPlan
 from ecs_dynamo.planning.shortage import (
     ClusterNeeds,
     cluster_needs,
@@ -56,7 +55,6 @@ def plan_capacity(
     graph: Graph,
     snapshot: Snapshot,
     wanted: Sequence[Wanted],
-    ports: PortPlan,
     before: CapacityMemory,
     now: float,
 ) -> CapacityPlan:
@@ -65,7 +63,7 @@ def plan_capacity(
     made.notes.extend(_missing_providers(snapshot, wanted))
     empty_since: dict[str, float] = {}
     unjoined: dict[str, float] = {}
-    for cluster in cluster_needs(wanted, snapshot, ports):
+    for cluster in cluster_needs(wanted, snapshot):
         groups = own_groups(graph, snapshot, cluster, made.notes, before, now, unjoined)
         raising, kept = _raise(graph, cluster, groups, made)
         _tell(cluster, groups, wanted, snapshot, raising, made)

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ecs_dynamo.model.capacity import InstanceSize
+from ecs_dynamo.model.gpus import gpu_request
 from ecs_dynamo.model.graph import JsonObject
 from ecs_dynamo.model.snapshot import ContainerInstance
 from ecs_dynamo.planning.expressions import holds
@@ -25,6 +26,8 @@ AGENT_SHARE = 0.94
 class Need:
     """What one replica takes. ``cpu`` units, ``memory`` MiB, ``ports`` of the host.
 
+    ``gpus`` are slots; with ``all_gpus`` it takes every one of its instance, and finds no place
+    where another holds one.
     ``providers`` are the capacity providers whose instances it may use; None: any instance.
     """
 
@@ -36,6 +39,7 @@ class Need:
     distinct: bool = False
     expressions: tuple[str, ...] = ()
     providers: frozenset[str] | None = None
+    all_gpus: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +54,8 @@ class Room:
     components: Mapping[str, int] | None = None
     attributes: Mapping[str, str] | None = None
     provider: str | None = None
+    gpus_in_all: int = 0
+    """GPU slots of the instance, free or taken."""
 
     def why_not(self, need: Need) -> str | None:
         """What keeps a replica from fitting, in words; None where it fits."""
@@ -58,7 +64,7 @@ class Room:
             return "capacity provider"
         if not all(holds(text, attributes) for text in need.expressions):
             return "placement constraint"
-        if need.gpus > self.gpus:
+        if need.gpus > self.gpus or (need.all_gpus and self.gpus < self.gpus_in_all):
             return "GPU"
         if need.cpu > self.cpu:
             return "CPU"
@@ -76,7 +82,7 @@ class Room:
         counts[need.component] += 1
         return replace(
             self,
-            gpus=self.gpus - need.gpus,
+            gpus=0 if need.all_gpus else self.gpus - need.gpus,
             cpu=self.cpu - need.cpu,
             memory=self.memory - need.memory,
             used_ports=self.used_ports | need.ports,
@@ -105,7 +111,6 @@ def need_of(
     containers = content.get("containerDefinitions", ())
     mode = content.get("networkMode", "bridge")
     ports: set[int] = set()
-    gpus = 0
     for container in containers:
         for mapping in container.get("portMappings", ()):
             host = mapping.get("hostPort")
@@ -113,9 +118,7 @@ def need_of(
                 ports.add(int(host or mapping["containerPort"]))
             elif mode == "bridge" and host:
                 ports.add(int(host))
-        for requirement in container.get("resourceRequirements", ()):
-            if requirement.get("type") == "GPU":
-                gpus += int(requirement.get("value", 0))
+    gpus = gpu_request(content)
     own = [
         str(c["expression"])
         for c in content.get("placementConstraints", ())
@@ -123,7 +126,8 @@ def need_of(
     ]
     return Need(
         component=component,
-        gpus=gpus,
+        gpus=gpus.slots,
+        all_gpus=gpus.all,
         cpu=_number(content.get("cpu")) or sum(_number(c.get("cpu")) for c in containers),
         memory=_number(content.get("memory"))
         or sum(_number(c.get("memoryReservation") or c.get("memory")) for c in containers),
@@ -139,6 +143,7 @@ def room_of(instance: ContainerInstance, components: Mapping[str, int]) -> Room:
     return Room(
         name=instance.arn,
         gpus=instance.gpus_free,
+        gpus_in_all=instance.gpus,
         cpu=instance.cpu_free,
         memory=instance.memory_free,
         used_ports=instance.used_ports,
@@ -153,6 +158,7 @@ def empty_room(name: str, size: InstanceSize, attributes: Mapping[str, str]) -> 
     return Room(
         name=name,
         gpus=size.gpus,
+        gpus_in_all=size.gpus,
         cpu=size.cpu,
         memory=size.memory,
         attributes={**attributes, INSTANCE_TYPE: size.instance_type},

@@ -22,7 +22,7 @@ from ecs_dynamo.model.graph import Graph
 from ecs_dynamo.model.plan import ProtectTasks
 from ecs_dynamo.model.snapshot import Snapshot, Task
 from ecs_dynamo.model.spec import RolloutSpec
-from ecs_dynamo.planning.capacity import free_gpus, surge_left
+from ecs_dynamo.planning.capacity import free_rooms, surge_left, why_no_surge
 from ecs_dynamo.planning.containers import ETCD_VARIABLE, NATS_VARIABLE, dynamo_containers
 from ecs_dynamo.planning.drain import MAX_MINUTES, busy_tasks, drain_minutes, is_protected
 from ecs_dynamo.planning.endpoints import injected_endpoints, share_endpoints
@@ -140,7 +140,7 @@ def keep_old_side(
     rolling: Sequence[Wanted], snapshot: Snapshot
 ) -> tuple[list[ProtectTasks], list[str]]:
     """Before endpoints move: protect all of what runs, wherever the new side fits beside it."""
-    free = free_gpus(snapshot)
+    free = free_rooms(snapshot)
     actions: list[ProtectTasks] = []
     notes: list[str] = []
     for wanted in rolling:
@@ -149,11 +149,11 @@ def keep_old_side(
         cramped = wanted.component.rollout.maximum_percent <= 100
         if wanted.service is None or not running or cramped:
             continue
-        left = surge_left(wanted.component, wanted.desired, free)
+        left = surge_left(wanted, wanted.desired, free)
         if left is None:
             notes.append(
-                f"{wanted.component.name}: no free GPU slots for {wanted.desired} more: "
-                "the old replicas can not be kept beside the new ones"
+                f"{wanted.component.name}: {wanted.desired} more replicas do not fit "
+                f"({why_no_surge(wanted, free)}): the old ones cannot be kept beside the new ones"
             )
             continue
         free = left

@@ -22,7 +22,7 @@ from ecs_dynamo.model.graph import Graph
 from ecs_dynamo.model.plan import DrainInstance, ProtectTasks
 from ecs_dynamo.model.snapshot import ContainerInstance, Snapshot, Task, Unknown
 from ecs_dynamo.model.spec import RolloutSpec
-from ecs_dynamo.planning.capacity import free_gpus, surge_fits
+from ecs_dynamo.planning.capacity import free_rooms, surge_fits
 from ecs_dynamo.planning.drain import busy_tasks, is_protected
 from ecs_dynamo.planning.readiness import ready_tasks
 from ecs_dynamo.planning.wanted import Wanted
@@ -91,7 +91,7 @@ def leaving_limits(wanted: Wanted, snapshot: Snapshot) -> RolloutSpec | None:
     if not count or not wanted.desired:
         return None
     spec, desired = wanted.component.rollout, wanted.desired
-    fits = surge_fits(wanted.component, 1, free_gpus(snapshot))
+    fits = surge_fits(wanted, 1, free_rooms(snapshot))
     least = 100 if fits else spec.minimum_healthy_percent
     ending = sum(_interrupted(t, snapshot) is not None for t in leaving)
     if ending:

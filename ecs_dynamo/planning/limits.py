@@ -2,7 +2,7 @@
 
 They are set when a rollout begins and left alone while ECS replaces tasks, so that they do not flap
 as slots come and go, but for three steps that each happen once: a canary is promoted, a surge that
-finds no GPU slot any more gives way to replacing one at a time, and limits that someone else set
+no longer fits gives way to replacing one at a time, and limits that someone else set
 meanwhile are restored.
 """
 
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from ecs_dynamo.model.snapshot import Service, Snapshot
 from ecs_dynamo.model.spec import RolloutSpec
 from ecs_dynamo.planning.canary import Canary, begins_with_canary, one_more
-from ecs_dynamo.planning.capacity import free_gpus, one_at_a_time, surge_fits
+from ecs_dynamo.planning.capacity import free_rooms, one_at_a_time, surge_fits, why_no_surge
 from ecs_dynamo.planning.drain import is_protected
 from ecs_dynamo.planning.leaving import leaving_limits
 from ecs_dynamo.planning.reasons import lacks_place
@@ -41,17 +41,18 @@ class Limits:
 
 def _fitting(wanted: Wanted, snapshot: Snapshot) -> Limits:
     spec = wanted.component.rollout
-    # Tasks beyond the desired count are stopped first, and give their slots back: a revision that
+    # Tasks beyond the desired count are stopped first, and give their places back: a revision that
     # is taken back must not cost a replica that serves.
     taken = sum(t.desired_status == "RUNNING" for t in known_tasks(wanted.seen))
-    surplus = taken > wanted.desired
-    if surplus or surge_fits(wanted.component, 1, free_gpus(snapshot)):
+    free = free_rooms(snapshot)
+    if taken > wanted.desired or surge_fits(wanted, 1, free):
         return Limits(spec, True)
+    gap = "; it does not serve meanwhile" if wanted.desired == 1 else ""
     return Limits(
         one_at_a_time(spec, wanted.desired),
         True,
-        f"{wanted.component.name}: the cluster has no free GPU slot to surge into: "
-        "replicas are replaced one at a time",
+        f"{wanted.component.name}: one more replica does not fit ({why_no_surge(wanted, free)}): "
+        f"replicas are replaced one at a time{gap}",
     )
 
 

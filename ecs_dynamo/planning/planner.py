@@ -75,6 +75,7 @@ def _wanted(
         fingerprint=_fingerprint(content, seen) if content is not None else None,
         desired=desired,
         declared=declared_fingerprint(graph, component, port),
+        one_per_instance=component.name in ports.distinct_instances,
     )
     if component.member is not None:
         made = as_member(graph, cluster, made)
@@ -234,7 +235,7 @@ def plan(graph: Graph, snapshot: Snapshot, memory: Memory, now: Now) -> Plan:
     if not draft.actions and not draft.waits:
         draft.actions.extend(retire_revisions(wanted))
 
-    capacity = plan_capacity(graph, snapshot, free, ports, memory.capacity, now.monotonic)
+    capacity = plan_capacity(graph, snapshot, free, memory.capacity, now.monotonic)
     draft.notes.extend(capacity.notes)
     replicas = {c.name: count_replicas(graph, c, snapshot) for c in graph.components}
     book = ConditionBook(memory.conditions, now.wall)

@@ -14,17 +14,16 @@ from ecs_dynamo.model.capacity import CapacityProvider, InstanceSize
 from ecs_dynamo.model.graph import Component
 from ecs_dynamo.model.snapshot import ContainerInstance, Snapshot, Task, Unknown
 from ecs_dynamo.model.spec import LaunchType
+from ecs_dynamo.planning.capacity import surge_need
 from ecs_dynamo.planning.fitting import (
     Need,
     Packing,
     Room,
     fits_empty,
-    need_of,
     pack,
     room_of,
 )
-from ecs_dynamo.planning.placement import distribute, wanted_constraints
-from ecs_dynamo.planning.ports import PortPlan
+from ecs_dynamo.planning.placement import distribute
 from ecs_dynamo.planning.seen import known_tasks
 from ecs_dynamo.planning.wanted import Wanted
 
@@ -61,30 +60,21 @@ def raised_by_aws(component: Component, snapshot: Snapshot) -> tuple[str, ...]:
     )
 
 
-def basic_need(wanted: Wanted, ports: PortPlan) -> Need:
+def basic_need(wanted: Wanted) -> Need:
     """What one replica of the component takes, on whichever instance."""
-    component = wanted.component
-    constraints = wanted_constraints(component, component.name in ports.distinct_instances) or ()
-    return need_of(
-        component.name,
-        wanted.content or component.template,
-        distinct=any(c.type == "distinctInstance" for c in constraints),
-        expressions=[c.expression for c in constraints if c.expression],
-    )
+    return replace(surge_need(wanted), providers=None)
 
 
 def _alive(wanted: Wanted) -> tuple[Task, ...]:
     return tuple(t for t in known_tasks(wanted.seen) if t.desired_status == "RUNNING")
 
 
-def missing_needs(
-    wanted: Wanted, ports: PortPlan, leaving: frozenset[str] = frozenset()
-) -> list[Need]:
+def missing_needs(wanted: Wanted, leaving: frozenset[str] = frozenset()) -> list[Need]:
     """A need for each replica that is wanted and is on no instance yet, or on one that leaves.
 
     ``leaving`` are the ARNs of instances that are DRAINING: ECS is about to replace what is there.
     """
-    component, need = wanted.component, basic_need(wanted, ports)
+    component, need = wanted.component, basic_need(wanted)
     alive = tuple(t for t in _alive(wanted) if t.container_instance_arn not in leaving)
     waiting = [t for t in alive if t.container_instance_arn is None]
     missing = max(0, wanted.desired - (len(alive) - len(waiting)))
@@ -100,16 +90,14 @@ def missing_needs(
 def _given_back(room: Room, need: Need, count: int) -> Room:
     return replace(
         room,
-        gpus=room.gpus + need.gpus * count,
+        gpus=room.gpus_in_all if need.all_gpus and count else room.gpus + need.gpus * count,
         cpu=room.cpu + need.cpu * count,
         memory=room.memory + need.memory * count,
         used_ports=room.used_ports - need.ports if count else room.used_ports,
     )
 
 
-def _rooms(
-    instances: Iterable[ContainerInstance], wanted: Sequence[Wanted], ports: PortPlan
-) -> list[Room]:
+def _rooms(instances: Iterable[ContainerInstance], wanted: Sequence[Wanted]) -> list[Room]:
     """What each usable instance has left, with what stopping tasks are about to give back."""
     on: dict[str, Counter[str]] = {}
     stopping: dict[str, Counter[str]] = {}
@@ -121,7 +109,7 @@ def _rooms(
         for task in () if isinstance(stopped, Unknown) else stopped:
             if task.container_instance_arn and task.last_status != "STOPPED":
                 stopping.setdefault(task.container_instance_arn, Counter())[one.component.name] += 1
-    needs = {one.component.name: basic_need(one, ports) for one in wanted}
+    needs = {one.component.name: basic_need(one) for one in wanted}
     rooms = []
     for instance in instances:
         if not usable(instance):
@@ -133,9 +121,7 @@ def _rooms(
     return rooms
 
 
-def cluster_needs(
-    wanted: Sequence[Wanted], snapshot: Snapshot, ports: PortPlan
-) -> list[ClusterNeeds]:
+def cluster_needs(wanted: Sequence[Wanted], snapshot: Snapshot) -> list[ClusterNeeds]:
     """Each cluster whose instances were seen, with what is wanted of them."""
     found: list[ClusterNeeds] = []
     for name, instances in snapshot.container_instances.items():
@@ -147,8 +133,8 @@ def cluster_needs(
             if w.component.cluster == name and w.component.launch_type is LaunchType.EC2
         ]
         leaving = frozenset(i.arn for i in instances if i.status == "DRAINING")
-        needs = [n for w in here for n in missing_needs(w, ports, leaving)]
-        packing = pack(needs, _rooms(instances, here, ports))
+        needs = [n for w in here for n in missing_needs(w, leaving)]
+        packing = pack(needs, _rooms(instances, here))
         found.append(ClusterNeeds(name, instances, tuple(needs), packing))
     return found
 
@@ -180,6 +166,8 @@ def why_short(
     """The sentence about a component's replicas that find no place."""
     need = left[0]
     slots = f" ({need.gpus} GPU slot{'s' * (need.gpus != 1)} each)" if need.gpus else ""
+    if need.all_gpus:
+        slots = " (all GPUs of an instance each)"
     text = f"{len(left)} of {desired} replicas do not fit{slots}: "
     if not rooms:
         text += "the cluster has no active instance"

@@ -52,6 +52,8 @@ class Wanted:
     desired: int
     declared: str = ""
     """Fingerprint of the declaration, whatever the endpoints are."""
+    one_per_instance: bool = False
+    """Its replicas must not share an instance: they have the same fixed port."""
     verdict: Verdict | None = None
     """Set where the revision that the service is set to does not come up."""
 

@@ -45,7 +45,7 @@ from ecs_dynamo.model.snapshot import (
     Unknown,
 )
 from ecs_dynamo.planning import describe, down, plan
-from ecs_dynamo.planning.capacity import free_gpus, surge_fits
+from ecs_dynamo.planning.capacity import free_rooms, surge_fits, why_no_surge
 from ecs_dynamo.planning.capacity_plan import CapacityPlan, plan_capacity
 from ecs_dynamo.planning.doctor.capacity import check_capacity
 from ecs_dynamo.planning.expressions import UnknownExpression, holds, parse_expression
@@ -141,7 +141,9 @@ def group(
 def decide(
     base: Graph, seen: Snapshot, *ones: Wanted, before: CapacityMemory | None = None
 ) -> CapacityPlan:
-    return plan_capacity(base, seen, ones, plan_ports(base), before or CapacityMemory(), NOW)
+    apart = plan_ports(base).distinct_instances
+    placed = [replace(w, one_per_instance=w.component.name in apart) for w in ones]
+    return plan_capacity(base, seen, placed, before or CapacityMemory(), NOW)
 
 
 def only(made: CapacityPlan, kind: type[Any]) -> Any:
@@ -192,14 +194,52 @@ def test_what_runs_on_a_draining_instance_needs_another_place() -> None:
 
 def test_a_surge_counts_on_its_own_providers_and_on_what_they_add() -> None:
     spot = worker(capacity_providers=(CapacityProviderItem(name="spot"),))
-    free = free_gpus(snapshot(instance(1), instance(2, capacity_provider="spot")))
-    assert surge_fits(worker(), 2, free)
-    assert surge_fits(spot, 1, free)
-    assert not surge_fits(spot, 2, free)
+    free = free_rooms(snapshot(instance(1), instance(2, capacity_provider="spot")))
+    assert surge_fits(wanted(worker(), 1), 2, free)
+    assert surge_fits(wanted(spot, 1), 1, free)
+    assert not surge_fits(wanted(spot, 1), 2, free)
     adds = {"spot": CapacityProvider("spot", "ACTIVE", "EC2_AUTOSCALING", "g", True)}
-    free = free_gpus(snapshot(instance(1, used=1), providers=adds))
-    assert surge_fits(spot, 5, free)
-    assert not surge_fits(worker(), 1, free)
+    free = free_rooms(snapshot(instance(1, used=1), providers=adds))
+    assert surge_fits(wanted(spot, 1), 5, free)
+    assert not surge_fits(wanted(worker(), 1), 1, free)
+
+
+def test_a_surge_needs_ports_memory_and_an_instance_of_its_own_too() -> None:
+    content = template("frontend", "host")
+    content["containerDefinitions"][0]["portMappings"] = [{"containerPort": 8000}]
+    frontend = replace(graph().component("frontend"), template=content)
+    busy = instance(1, used_ports=frozenset({8000}))
+    free = free_rooms(snapshot(busy))
+    assert not surge_fits(wanted(frontend, 1), 1, free)
+    assert why_no_surge(wanted(frontend, 1), free) == "host port on 1 instance"
+    assert surge_fits(wanted(frontend, 1), 1, free_rooms(snapshot(busy, instance(2))))
+    assert not surge_fits(wanted(frontend, 1), 2, free_rooms(snapshot(busy, instance(2))))
+
+    small = free_rooms(snapshot(instance(1, memory_free=8)))
+    assert why_no_surge(wanted(worker(), 1), small) == "memory on 1 instance"
+
+    alone = replace(wanted(frontend, 1), one_per_instance=True)
+    there = ComponentSnapshot(service=None, tasks=(task("a", "arn:ci/2"),))
+    seen = snapshot(instance(2), components={"frontend": there})
+    assert why_no_surge(alone, free_rooms(seen)) == "one replica an instance on 1 instance"
+
+
+def test_all_gpus_of_an_instance_and_shares_of_one() -> None:
+    def asks(value: str) -> Wanted:
+        content = template("decode", "awsvpc", gpus=1)
+        content["containerDefinitions"][0]["resourceRequirements"][0]["value"] = value
+        return wanted(replace(worker(), template=content), 1)
+
+    whole, taken = instance(1, gpus=4, gpus_free=4), instance(2, gpus=4, gpus_free=3)
+    assert surge_fits(asks("ALL"), 1, free_rooms(snapshot(whole, taken)))
+    assert not surge_fits(asks("ALL"), 2, free_rooms(snapshot(whole, taken)))
+    assert not surge_fits(asks("ALL"), 1, free_rooms(snapshot(instance(3, gpus=0, gpus_free=0))))
+    assert surge_fits(asks("0.25"), 1, free_rooms(snapshot(instance(1))))
+    assert not surge_fits(asks("0.25"), 1, free_rooms(snapshot(instance(1, used=1))))
+    # Of a revision that somebody else registered: never the end of a pass.
+    assert surge_fits(asks("two"), 1, free_rooms(snapshot(instance(1))))
+    made = decide(graph(), snapshot(taken), asks("ALL"))
+    assert "all GPUs of an instance each" in made.shortages["decode"].message
 
 
 @pytest.mark.parametrize(
@@ -251,7 +291,7 @@ def test_a_replica_only_counts_on_instances_of_its_capacity_provider() -> None:
     made = decide(graph(), snapshot(mine, other), wanted(spot, 2))
     assert "capacity provider on 1 instance" in made.shortages["decode"].message
     waiting = task("w", capacity_provider="gone")
-    (need,) = missing_needs(wanted(spot, 1, waiting), plan_ports(graph()))
+    (need,) = missing_needs(wanted(spot, 1, waiting))
     assert need.providers == frozenset({"gone"})
 
 
@@ -514,9 +554,7 @@ class World:
                 self.refresh()
         self.now += 10
         one = wanted(worker(gpus=self.gpus), replicas, *self.tasks.values())
-        made = plan_capacity(
-            self.base, self.snapshot(), (one,), plan_ports(self.base), self.memory, self.now
-        )
+        made = plan_capacity(self.base, self.snapshot(), (one,), self.memory, self.now)
         self.memory = made.memory
         for action in (*made.actions, *made.actions):  # Each twice: nothing is doubled.
             self.apply(action)

@@ -24,6 +24,7 @@ from ecs_dynamo.model.plan import (
     UpdateService,
 )
 from ecs_dynamo.model.snapshot import (
+    ComponentSnapshot,
     Container,
     PortBinding,
     Probe,
@@ -41,11 +42,12 @@ from ecs_dynamo.model.spec import (
     ScalingSpec,
 )
 from ecs_dynamo.planning import describe, describe_action, down, plan, probe_targets
-from ecs_dynamo.planning.capacity import Slots, free_gpus, one_at_a_time, surge_fits
+from ecs_dynamo.planning.capacity import FreeRooms, free_rooms, one_at_a_time, surge_fits
 from ecs_dynamo.planning.diff import content_diff
 from ecs_dynamo.planning.drain import busy_tasks, spare_busy
 from ecs_dynamo.planning.endpoints import resolve_endpoints
 from ecs_dynamo.planning.fingerprint import fingerprint
+from ecs_dynamo.planning.fitting import Room
 from ecs_dynamo.planning.held import declared_fingerprint, repoint
 from ecs_dynamo.planning.ports import plan_ports
 from ecs_dynamo.planning.readiness import count_replicas, ready_tasks
@@ -246,13 +248,19 @@ def test_environment_value_is_the_first_plain_one() -> None:
 
 def test_capacity_counts_slots_an_instance_not_in_total() -> None:
     two = replace(component("big", Role.PREFILL), template=template("big", "host", gpus=2))
-    assert not surge_fits(two, 1, {"gpu": (Slots(1), Slots(1), Slots(1))})
-    assert surge_fits(two, 2, {"gpu": (Slots(2), Slots(3))})
-    assert surge_fits(two, 0, {})
-    assert not surge_fits(two, 1, {})
+    big = Wanted(two, ComponentSnapshot(service=None), None, None, desired=1)
+
+    def rooms(*gpus: int) -> FreeRooms:
+        found = tuple(Room(f"i{n}", have, 4096, 4096) for n, have in enumerate(gpus))
+        return FreeRooms({"gpu": found})
+
+    assert not surge_fits(big, 1, rooms(1, 1, 1))
+    assert surge_fits(big, 2, rooms(2, 3))
+    assert surge_fits(big, 0, FreeRooms())
+    assert not surge_fits(big, 1, FreeRooms())
     ecs, _ = converged(graph())
     seen = ecs.snapshot()
-    assert free_gpus(replace(seen, container_instances={"gpu": Unknown("x")})) == {}
+    assert free_rooms(replace(seen, container_instances={"gpu": Unknown("x")})).rooms == {}
     spec = one_at_a_time(RolloutSpec(), 4)
     assert (spec.minimum_healthy_percent, spec.maximum_percent) == (75, 100)
     assert one_at_a_time(RolloutSpec(), 0).minimum_healthy_percent == 0

@@ -1,0 +1,57 @@
+"""GPU requirements: the forms that ECS takes, and those that it refuses."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ecs_dynamo.local.placement import EVERY_GPU, NONE, Need, Room, gpu_slots, need_of, shortage
+from ecs_dynamo.model.gpus import GpuRequest, gpu_request, parse_gpus
+
+BAD = ["", "two", "all", "0", "-1", "0.0", "1e3", "NaN", "inf", "1.", ".5.", " 1", "None", "²"]
+
+
+def content(*values: object) -> dict[str, Any]:
+    return {
+        "containerDefinitions": [
+            {"name": f"c{n}", "resourceRequirements": [{"type": "GPU", "value": value}]}
+            for n, value in enumerate(values)
+        ]
+    }
+
+
+@pytest.mark.parametrize(
+    ("value", "slots"), [("1", 1), ("8", 8), ("0.25", 1), ("0.5", 1), (".125", 1), (4, 4)]
+)
+def test_numbers_and_shares_are_counted_in_slots(value: object, slots: int) -> None:
+    assert parse_gpus(value) == GpuRequest(slots)
+    assert gpu_slots(str(value)) == slots
+
+
+@pytest.mark.parametrize("value", BAD)
+def test_what_ecs_refuses_is_refused_on_both_sides(value: str) -> None:
+    with pytest.raises(ValueError, match="GPUs"):
+        parse_gpus(value)
+    if value != "1.":  # Python reads it as 1; nobody writes it.
+        with pytest.raises(ValueError):
+            gpu_slots(value)
+
+
+def test_all_takes_every_gpu_of_an_instance() -> None:
+    assert parse_gpus("ALL") == GpuRequest(1, all=True)
+    assert gpu_request(content("ALL", "1")) == GpuRequest(2, all=True)
+    need = need_of(content("ALL"), "host")
+    assert need.gpus == EVERY_GPU
+    whole = Room("a", 4096, 4096, 4, frozenset(), gpus_in_all=4)
+    assert shortage(need, whole, NONE) is None
+    assert whole.take(need).gpus == 0
+    assert shortage(need, whole.take(Need(0, 0, 1, frozenset())), NONE) == "RESOURCE:GPU"
+    assert shortage(need, Room("b", 4096, 4096, 0, frozenset()), NONE) == "RESOURCE:GPU"
+
+
+@given(st.lists(st.one_of(st.text(max_size=6), st.integers(), st.none(), st.floats()), max_size=3))
+def test_no_value_of_a_foreign_revision_raises(values: list[object]) -> None:
+    assert gpu_request(content(*values)).slots >= 0
