@@ -21,7 +21,7 @@ from ecs_dynamo.aws.capacity import (
     set_instances_state,
     terminate_instance,
 )
-from ecs_dynamo.aws.client import Aws
+from ecs_dynamo.aws.client import THROTTLES, TRANSIENT, Aws
 from ecs_dynamo.aws.convert import tags_of, to_revision
 from ecs_dynamo.aws.names import names_request
 from ecs_dynamo.aws.observe import RevisionCache
@@ -62,6 +62,8 @@ PROTECT_A_CALL = 10
 """Tasks in one UpdateTaskProtection (ECS API reference)."""
 _TASK_TAGS: Final = {"enableECSManagedTags": True, "propagateTags": "SERVICE"}
 """The daemon's rights over tasks rest on the tags that they have from their service."""
+NO_REJECTION = THROTTLES | TRANSIENT | {"Unreachable", "BadAnswer", "NoCredentials"}
+"""Codes that tell nothing of the action itself."""
 DELETE_A_CALL = 10
 """Revisions in one DeleteTaskDefinitions (ECS API reference)."""
 
@@ -76,6 +78,8 @@ class ActionResult:
     seconds: float
     error: str | None = None
     skipped: bool = False
+    rejected: bool = False
+    """AWS answered, and does not accept the action as it is."""
 
 
 def _tags(tags: Any) -> list[dict[str, str]]:
@@ -170,7 +174,9 @@ class Executor:
             changed = await self._do(action)
         except (AwsError, ConnectionError) as error:
             log.error("action failed", reason=action.reason, error=str(error))
-            return ActionResult(action, False, False, self._clock() - started, str(error))
+            rejected = isinstance(error, AwsError) and error.code not in NO_REJECTION
+            seconds = self._clock() - started
+            return ActionResult(action, False, False, seconds, str(error), rejected=rejected)
         except Exception as error:
             # An answer that lacks what it must hold ends this action, not those of others.
             log.exception("action failed", reason=action.reason)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 
@@ -28,7 +28,7 @@ from ecs_dynamo.model.errors import EcsDynamoError
 from ecs_dynamo.model.graph import Graph
 from ecs_dynamo.model.plan import ChangeMembership, Memory, Plan
 from ecs_dynamo.model.snapshot import Notice, Snapshot, Unknown
-from ecs_dynamo.planning import down, plan
+from ecs_dynamo.planning import describe_action, down, plan
 from ecs_dynamo.planning.credentials import is_secret
 from ecs_dynamo.planning.endpoints import reachable_endpoints
 from ecs_dynamo.planning.scaling.planner import planner_reached
@@ -93,6 +93,15 @@ class Pass:
     @property
     def converged(self) -> bool:
         return self.plan.converged
+
+
+def rejections(results: Iterable[ActionResult]) -> Mapping[str, str]:
+    """What AWS rejected, by component: the plan of the next pass states it as a condition."""
+    return {
+        r.action.component: f"{describe_action(r.action)}: {r.error}"
+        for r in results
+        if r.rejected and r.action.component
+    }
 
 
 class Reconciler:
@@ -166,6 +175,8 @@ class Reconciler:
                         reason=decision.reason,
                     )
                 results = await self._executor.execute(made, should_stop, seconds_left)
+                if not taking_down:
+                    self._memory = replace(made.memory, rejected=rejections(results))
                 await self._tell_planner(made, snapshot)
             seconds = time.monotonic() - started
             _log.debug(

@@ -5,13 +5,19 @@ tasks are kept, at most ``floor(desired * maximumPercent)`` run or start; protec
 stopped by deployments or scale-in; the circuit breaker fails a deployment after
 ``min(200, max(3, 0.5 * desired))`` failures in a row, unless a task has succeeded before. Tasks
 on a DRAINING container instance are replaced within the same limits.
+
+Since November 2025 "ECS now replaces unhealthy or terminated tasks using the same service revision
+they belong to", and "applies scale-out to both service revisions", within the same limits (AWS's
+notice "Amazon ECS improves Service Availability during Rolling deployments"). That is said of "your
+currently running version": of a deployment that was complete once. AWS does not say which of the
+two finds its place first; here it is the running version, which is harder on the new one.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +37,11 @@ class TaskView:
 
 @dataclass(frozen=True, slots=True)
 class ServiceView:
-    """``primary`` is the id of the deployment in force; tasks of others are the old side."""
+    """``primary`` is the id of the deployment in force; tasks of others are the old side.
+
+    ``keeps``: how many tasks each former deployment that was complete once is to have still;
+    ``pausing``: those of which nothing is started now, after failures.
+    """
 
     desired: int
     minimum_percent: int
@@ -39,15 +49,22 @@ class ServiceView:
     primary: str
     tasks: tuple[TaskView, ...]
     may_start: bool = True
+    keeps: Mapping[str, int] = field(default_factory=dict)
+    pausing: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
 class Moves:
-    """``start`` tasks of the primary deployment; ``stop`` maps task ARN to the reason."""
+    """``start`` tasks of the primary deployment; ``stop`` maps task ARN to the reason.
+
+    ``replace``: tasks to start of former deployments, ``keeps``: what these keep from now on.
+    """
 
     start: int
     stop: tuple[tuple[str, str], ...]
     complete: bool
+    replace: Mapping[str, int] = field(default_factory=dict)
+    keeps: Mapping[str, int] = field(default_factory=dict)
 
 
 def failure_threshold(desired: int) -> int:
@@ -77,10 +94,13 @@ def decide(service: ServiceView) -> Moves:
 
     healthy = sum(1 for t in (*new, *old) if t.healthy)
     done = sum(1 for t in new if t.healthy) >= service.desired
+    keeps = dict.fromkeys(service.keeps, 0) if done else dict(service.keeps)
     for task in _last_first([t for t in old if not t.protected]):
         if not done and task.healthy and healthy <= lower:
             continue
         healthy -= task.healthy
+        if task.deployment in keeps:
+            keeps[task.deployment] = max(0, keeps[task.deployment] - 1)
         stops[task.arn] = (
             "Task stopped by instance draining"
             if task.leaving
@@ -90,7 +110,14 @@ def decide(service: ServiceView) -> Moves:
 
     # Where there is room for no surge, old tasks were stopped above down to the lower limit.
     room = max(0, upper - len(new) - len(old))
+    replace: dict[str, int] = {}
+    for deployment, count in keeps.items():
+        if deployment in service.pausing:
+            continue
+        lost = count - sum(1 for t in old if t.deployment == deployment)
+        replace[deployment] = min(room, max(0, lost))
+        room -= replace[deployment]
     missing = max(0, service.desired - len(new))
     start = min(missing, room) if service.may_start else 0
     complete = done and not old and len(new) == service.desired
-    return Moves(start, tuple(sorted(stops.items())), complete)
+    return Moves(start, tuple(sorted(stops.items())), complete, replace, keeps)

@@ -112,6 +112,12 @@ class Scheduler:
                 primary=primary.id,
                 tasks=tuple(self._view(t, service) for t in tasks if t.alive),
                 may_start=now >= primary.not_before and primary.rollout_state != "FAILED",
+                keeps={
+                    d.id: d.keeps
+                    for d in service.deployments
+                    if d is not primary and d.completed_once and d.keeps
+                },
+                pausing=frozenset(d.id for d in service.deployments if now < d.not_before),
             )
         )
         by_arn = {t.arn: t for t in tasks}
@@ -122,8 +128,13 @@ class Scheduler:
             self._tasks.stop(
                 task, "ServiceSchedulerInitiated", f"{reason} (deployment {primary.id})"
             )
+        for former in service.deployments:
+            former.keeps = moves.keeps.get(former.id, 0)
+            if count := moves.replace.get(former.id, 0):
+                self._start(service, former, count)
         if moves.start:
             self._start(service, primary, moves.start)
+        self._forget_ended(service)
         if moves.complete:
             self._complete(service, primary)
         elif primary.rollout_state == "COMPLETED":
@@ -267,12 +278,36 @@ class Scheduler:
             return self.deploy(service, former)
         for deployment in service.deployments:
             deployment.status = "ACTIVE"
+            deployment.keeps = 0
         service.deployments.remove(kept)
         service.deployments.insert(0, kept)
         kept.status, kept.rollout_state = "PRIMARY", "IN_PROGRESS"
         kept.desired, kept.updated_at = service.desired, self._state.now()
         self.wake()
         return kept
+
+    def _alive(self, service: Service, deployment: Deployment) -> int:
+        tasks = self._state.service_tasks(service)
+        return sum(1 for t in tasks if t.alive and t.deployment == deployment.id)
+
+    def scale_out(self, service: Service, more: int) -> None:
+        """While a deployment is under way "ECS applies scale-out to both service revisions"."""
+        running = next((d for d in service.deployments[1:] if d.completed_once and d.keeps), None)
+        if running is not None:
+            running.keeps += more
+
+    def active(self, service: Service) -> list[Deployment]:
+        """Deployments that are in force, or have tasks that have not ended."""
+        held = {t.deployment for t in self._state.service_tasks(service) if t.holds_resources}
+        return [d for d in service.deployments if d.status == "PRIMARY" or d.id in held or d.keeps]
+
+    def _forget_ended(self, service: Service) -> None:
+        """A deployment "stays ACTIVE until all of its tasks have been stopped". One that failed is
+        listed until the next is complete, as ECS shows the reason for a while."""
+        active = self.active(service)
+        service.deployments = [
+            d for d in service.deployments if d in active or d.rollout_state == "FAILED"
+        ]
 
     def deploy(self, service: Service, definition: TaskDefinition) -> Deployment:
         """A new PRIMARY deployment; the former one becomes ACTIVE until its tasks are gone."""
@@ -281,6 +316,7 @@ class Scheduler:
             if deployment.status == "PRIMARY":
                 deployment.status = "ACTIVE"
                 deployment.updated_at = now
+                deployment.keeps = self._alive(service, deployment)
         made = Deployment(
             id=f"ecs-svc/{int(self._state.new_id()[:15], 16)}",
             definition=definition,
@@ -310,6 +346,7 @@ class Scheduler:
                 deployment.desired = 0
         if len(service.deployments) > 1:
             return
+        primary.completed_once = True
         if primary.rollout_state == "IN_PROGRESS":
             primary.rollout_state = "COMPLETED"
             primary.rollout_reason = f"ECS deployment {primary.id} completed."

@@ -68,7 +68,7 @@ def _deployment_shape(state: State, service: Service, deployment: Deployment) ->
         "id": deployment.id,
         "status": deployment.status,
         "taskDefinition": deployment.definition.arn,
-        "desiredCount": deployment.desired if deployment.status == "PRIMARY" else 0,
+        "desiredCount": deployment.desired if deployment.status == "PRIMARY" else deployment.keeps,
         "runningCount": sum(1 for t in tasks if t.last_status == "RUNNING"),
         "pendingCount": sum(
             1 for t in tasks if t.alive and t.last_status in ("PROVISIONING", "PENDING")

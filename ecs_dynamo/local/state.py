@@ -180,6 +180,9 @@ class Deployment:
     rollout_reason: str = ""
     failed: int = 0
     succeeded_once: bool = False
+    completed_once: bool = False
+    keeps: int = 0
+    """Of a former deployment: how many tasks it is to have still (`local.deployments`)."""
     not_before: float = 0.0
     launch_failures: int = 0
     network: Json | None = None

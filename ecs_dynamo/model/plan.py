@@ -326,6 +326,8 @@ class Memory:
     ready_since: Mapping[str, float] = field(default_factory=dict)
     """Task ARN -> when this daemon first saw it ready, in monotonic seconds."""
     capacity: CapacityMemory = field(default_factory=CapacityMemory)
+    rejected: Mapping[str, str] = field(default_factory=dict)
+    """Component -> what AWS rejected in the pass before, in its own words."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,6 +74,7 @@ def state_conditions(
     waits: Iterable[Wait],
     busy: bool,
     shortages: Mapping[str, Shortage],
+    rejected: Mapping[str, str],
 ) -> None:
     """Ready, Progressing, Degraded and CapacityShort for each component and the graph."""
     waiting = {w.component: w.reason for w in reversed(tuple(waits))}
@@ -99,6 +100,8 @@ def state_conditions(
         elif name in failures.told:
             word, message = failures.reasons[name], failures.told[name]
             book.set(ConditionType.DEGRADED, True, word, message, component=name)
+        elif name in rejected:
+            book.set(ConditionType.DEGRADED, True, "Rejected", rejected[name], component=name)
         elif one.verdict is not None:
             word, message = one.verdict.reason, one.verdict.message
             book.set(ConditionType.DEGRADED, True, word, message, component=name)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from ecs_dynamo.planning import handover, rollout
+from ecs_dynamo.planning import deployments, handover, rollout
 from ecs_dynamo.planning.access import infrastructure_probes
 from ecs_dynamo.planning.canary import canary
 from ecs_dynamo.planning.changes import Draft, create_service, update_service
 from ecs_dynamo.planning.endpoints import endpoints_complete, injected_endpoints
 from ecs_dynamo.planning.infrastructure import hold_back, leave
-from ecs_dynamo.planning.limits import limits_now
+from ecs_dynamo.planning.limits import limits_now, without_old_side
 from ecs_dynamo.planning.readiness import ready_tasks
 from ecs_dynamo.planning.scene import Scene
 from ecs_dynamo.planning.wanted import Wanted
@@ -51,6 +51,12 @@ def plan_dependants(draft: Draft, scene: Scene) -> tuple[str, ...]:
                 allowed, first = frozenset(), None
     # What missed its deadline goes back at once, whatever else is under way.
     allowed |= {w.component.name for w in dependants if w.former is not None}
+    for one in dependants:
+        late = deployments.must_wait(one) if one.component.name in allowed else None
+        if late is not None:
+            allowed -= {one.component.name}
+            draft.wait(one.component.name, late)
+            draft.actions.extend(deployments.let_oldest_end(scene, one))
     if moved and allowed:
         rolling = [w for w in dependants if w.component.name in allowed]
         protections, notes = handover.keep_old_side(rolling, snapshot)
@@ -101,6 +107,8 @@ def _roll(draft: Draft, scene: Scene, one: Wanted, may_roll: bool, moves: bool, 
     begins = one.rolls and may_roll
     step = None if begins or moves else canary(graph, one, snapshot, scene.now.wall)
     limits = limits_now(one, snapshot, begins=begins, moves=moves, canary=step)
+    if limits.note is not None and limits.change and deployments.lost_etcd(scene, one):
+        limits = without_old_side(one)
     if limits.note is not None:
         draft.notes.append(limits.note)
     leads = not moves and not handover.relocates(one)

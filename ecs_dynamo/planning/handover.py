@@ -236,7 +236,7 @@ def _rank(wanted: Wanted) -> int:
     return 0 if wanted.component.is_frontend else 1
 
 
-def _serves(scene: Scene, wanted: Wanted) -> frozenset[str]:
+def in_use(scene: Scene, wanted: Wanted) -> frozenset[str]:
     """ARNs of old tasks that are in use: registered, or at an address that dependants have."""
     if not wanted.component.is_infrastructure:
         tasks = may_serve(scene.graph, wanted.component, scene.snapshot, wanted.old_tasks)
@@ -257,7 +257,7 @@ def _in_the_way(scene: Scene, wanted: Wanted, kept: Sequence[Task]) -> list[Task
         return []
     upper = service.desired * (service.maximum_percent or 200) // 100
     surplus = len(wanted.old_tasks) + 1 - max(upper, 1)
-    serves = _serves(scene, wanted)
+    serves = in_use(scene, wanted)
     ranked = sorted(kept, key=lambda t: (t.arn in serves, -(t.started_at or scene.now.wall), t.arn))
     return ranked[: max(0, surplus)]
 

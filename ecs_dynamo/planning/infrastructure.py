@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ecs_dynamo.model.plan import HoldService
-from ecs_dynamo.planning import handover
+from ecs_dynamo.planning import deployments, handover
 from ecs_dynamo.planning.changes import Draft, create_service, update_service
 from ecs_dynamo.planning.drain import spare_busy
 from ecs_dynamo.planning.leaving import leaving_tasks, spare_leaving
@@ -48,6 +48,11 @@ def plan_infrastructure(draft: Draft, scene: Scene) -> None:
             create_service(draft, scene.graph, one, scene.placing(one))
             continue
         may_roll = name not in scene.failures or one.former is not None
+        late = deployments.must_wait(one) if may_roll else None
+        if late is not None:
+            may_roll = False
+            draft.wait(name, late)
+            draft.actions.extend(deployments.let_oldest_end(scene, one))
         begins = one.rolls and may_roll
         hold_back(draft, scene, one)
         leave(draft, scene, one)

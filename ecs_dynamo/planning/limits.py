@@ -82,7 +82,7 @@ def _is_ours(wanted: Wanted, service: Service, snapshot: Snapshot) -> bool:
     if least is None or most is None:
         return True  # Not told: nothing to compare with.
     counts = range(1, max(wanted.desired, service.desired, MAX_COUNT) + 1)
-    candidates = [spec, *(one_at_a_time(spec, n) for n in counts)]
+    candidates = [spec, without_old_side(wanted).force, *(one_at_a_time(spec, n) for n in counts)]
     if spec.canary is not None:
         candidates += [one_more(spec, n) for n in counts]
     if (leaving := leaving_limits(wanted, snapshot)) is not None:
@@ -102,6 +102,18 @@ def _stuck(wanted: Wanted, snapshot: Snapshot) -> bool:
     begun = primary.created_at if primary.created_at is not None else now
     kept = any(is_protected(t, now) for t in wanted.old_tasks)
     return lacks_place(service) and (not kept or now - begun > PATIENCE_SECONDS)
+
+
+def without_old_side(wanted: Wanted) -> Limits:
+    """Old replicas that serve nobody go first, all of them, where no surge finds a place."""
+    return Limits(
+        wanted.component.rollout.model_copy(
+            update={"minimum_healthy_percent": 0, "maximum_percent": 100}
+        ),
+        True,
+        f"{wanted.component.name}: no place is free for a surge, and the etcd of its old replicas "
+        "is gone: they go first",
+    )
 
 
 def limits_now(

@@ -28,6 +28,7 @@ from ecs_dynamo.planning.conditions import (
 )
 from ecs_dynamo.planning.containers import containers_note, dynamo_containers
 from ecs_dynamo.planning.dependants import plan_dependants
+from ecs_dynamo.planning.deployments import within_both_sides
 from ecs_dynamo.planning.endpoints import endpoints_complete, resolve_endpoints
 from ecs_dynamo.planning.fingerprint import fingerprint
 from ecs_dynamo.planning.held import declared_fingerprint, find_failures, hold
@@ -197,8 +198,13 @@ def plan(graph: Graph, snapshot: Snapshot, memory: Memory, now: Now) -> Plan:
     )
     given_up = find_failures(wanted, memory)
     wanted = tuple(hold(w, endpoints) if w.component.name in given_up.told else w for w in wanted)
+    fitted = [within_both_sides(w, snapshot) for w in wanted]
+    wanted = tuple(one for one, _ in fitted)
     for name, (_, message) in obstacles.items():
         draft.wait(name, message)
+    for one, fewer in fitted:
+        if fewer is not None and one.component.name not in obstacles:
+            draft.wait(one.component.name, fewer)
     for name, message in given_up.told.items():
         draft.wait(name, message)
 
@@ -241,7 +247,15 @@ def plan(graph: Graph, snapshot: Snapshot, memory: Memory, now: Now) -> Plan:
     book = ConditionBook(memory.conditions, now.wall)
     busy = bool(draft.actions)
     state_conditions(
-        book, wanted, replicas, obstacles, given_up, draft.waits, busy, capacity.shortages
+        book,
+        wanted,
+        replicas,
+        obstacles,
+        given_up,
+        draft.waits,
+        busy,
+        capacity.shortages,
+        memory.rejected,
     )
     state_endpoints(book, moved, endpoints)
     state_access(book, graph, snapshot)

@@ -150,3 +150,70 @@ async def test_another_network_begins_a_deployment(client: Client) -> None:
     after = await running(client, "v")
     assert not before.keys() & after.keys()
     assert set(before.values()) == set(after.values())
+
+
+async def test_a_lost_old_task_comes_back_at_the_old_revision_and_counts_rise_on_both_sides(
+    client: Client,
+) -> None:
+    await register(client, "app")
+    never = {"command": ["CMD-SHELL", "exit 1"], "interval": 30, "startPeriod": 300}
+    await register(client, "app", healthCheck=never)
+    await client.cli(
+        *("create-service", "--cluster", "main", "--service-name", "s"),
+        *("--task-definition", "app:1", "--desired-count", "1"),
+    )
+    await client.wait("services_stable", cluster="main", services=["s"])
+    (first,) = await running(client, "s")
+    await client.cli(
+        *("update-service", "--cluster", "main", "--service", "s", "--task-definition", "app:2")
+    )
+    task = client.local.state.tasks[first.rsplit("/", 1)[-1]]
+    assert task.process is not None
+    await task.process.kill(9)
+
+    async def replaced() -> bool:
+        found = await running(client, "s")
+        return first not in found and "app:1" in found.values()
+
+    await until("the old revision is back", replaced, 20)
+    await client.do("update_service", cluster="main", service="s", desiredCount=2)
+
+    async def risen() -> bool:
+        return list((await running(client, "s")).values()).count("app:1") == 2
+
+    await until("the old side has two", risen, 20)
+    former = (await described(client, "s"))["deployments"][-1]
+    assert (former["status"], former["desiredCount"]) == ("ACTIVE", 2)
+
+
+async def test_a_sixth_deployment_is_refused_while_five_have_tasks(client: Client) -> None:
+    await register(client, "app")
+    await client.do(
+        "create_service", cluster="main", serviceName="s", taskDefinition="app", desiredCount=1
+    )
+    force = ("update-service", "--cluster", "main", "--service", "s", "--force-new-deployment")
+    for number in range(5):
+
+        async def fresh(known: int = number + 1) -> bool:
+            return len(set(await running(client, "s"))) >= known
+
+        await client.do(
+            "update_service",
+            cluster="main",
+            service="s",
+            desiredCount=number + 1,
+        )
+        await until("a task of the newest runs", fresh, 20)
+        await client.do(
+            "update_task_protection",
+            cluster="main",
+            tasks=list(await running(client, "s")),
+            protectionEnabled=True,
+            expiresInMinutes=5,
+        )
+        if number < 4:
+            await client.cli(*force)
+    assert len((await described(client, "s"))["deployments"]) == 5
+    said = await client.cli(*force, ok=False)
+    assert "(InvalidParameterException)" in said
+    assert "5 active deployments exist, unable to create new deployment." in said

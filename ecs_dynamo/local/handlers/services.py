@@ -184,6 +184,12 @@ def create_service(context: Context, request: Json) -> Json:
     return {"service": service_shape(state, service, ["TAGS"])}
 
 
+MOST_DEPLOYMENTS = 5
+"""A deployment is active until all of its tasks have ended; "once five deployments are
+simultaneously in a non-completed state, ECS rejects any additional deployment requests" (AWS
+Support, quoted with the message in aws/containers-roadmap#2836). The error's code is not quoted
+there: it is that of CreateTaskSet's like limit ("5 deployments exist on the service")."""
+
 _UPDATABLE = (
     "deploymentConfiguration",
     "networkConfiguration",
@@ -244,16 +250,22 @@ def update_service(context: Context, request: Json) -> Json:
     balancers = service.request.get("loadBalancers", [])
     moved = moved or request.get("loadBalancers", balancers) != balancers
     _check_load_balancers(definition, asked)
+    if request.get("desiredCount", 0) < 0:
+        raise invalid("desiredCount can not be negative.")
+    begins = definition is not service.primary.definition or moved
+    begins = begins or request.get("forceNewDeployment", False)
+    if begins and len(context.scheduler.active(service)) >= MOST_DEPLOYMENTS:
+        raise invalid(
+            f"{MOST_DEPLOYMENTS} active deployments exist, unable to create new deployment."
+        )
     for key in _UPDATABLE:
         if key in request:
             service.request[key] = request[key]
     if "desiredCount" in request:
-        if request["desiredCount"] < 0:
-            raise invalid("desiredCount can not be negative.")
+        context.scheduler.scale_out(service, max(0, request["desiredCount"] - service.desired))
         service.desired = request["desiredCount"]
         service.primary.desired = service.desired
-    other = definition is not service.primary.definition
-    if other or moved or request.get("forceNewDeployment"):
+    if begins:
         context.scheduler.deploy(service, definition)
     context.scheduler.wake()
     return {"service": service_shape(state, service, ["TAGS"])}

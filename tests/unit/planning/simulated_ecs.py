@@ -277,6 +277,7 @@ class SimulatedEcs:
         return SimDeployment(f"d-{self._fresh()}", revision, network, self.now)
 
     def _deploy(self, service: SimService, revision: str, network: NetworkSpec | None) -> None:
+        assert len(service.deployments) < 5, "5 active deployments exist"
         former = service.primary
         former.keeps = len(service.of(former))
         service.failures = 0

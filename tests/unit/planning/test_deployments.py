@@ -1,0 +1,237 @@
+"""Rollouts under what ECS does by itself: old revisions come back, counts rise on both sides."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import cast
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ecs_dynamo.aws.client import Aws
+from ecs_dynamo.aws.execute import Executor
+from ecs_dynamo.aws.observe import RevisionCache
+from ecs_dynamo.controller.reconciler import rejections
+from ecs_dynamo.model.errors import AwsError
+from ecs_dynamo.model.graph import Graph
+from ecs_dynamo.model.plan import ChangeMembership, ConditionType, Memory, Plan, UpdateService
+from ecs_dynamo.model.snapshot import WorkerPage
+from ecs_dynamo.planning import plan
+from tests.unit.planning.graphs import graph, with_image
+from tests.unit.planning.simulated_ecs import SimDeployment, SimTask, SimulatedEcs
+from tests.unit.planning.test_plan_properties import converge, run_pass
+
+
+def settled(wanted: Graph, gpus: int) -> tuple[SimulatedEcs, Memory]:
+    ecs = SimulatedEcs(wanted, gpu_instances=gpus)
+    return ecs, converge(ecs, wanted, Memory(started_at=ecs.now)).memory
+
+
+def replicas(base: Graph, name: str, count: int) -> Graph:
+    return replace(
+        base,
+        components=tuple(
+            replace(c, replicas=count) if c.name == name else c for c in base.components
+        ),
+    )
+
+
+@given(
+    prefill=st.integers(1, 3),
+    decode=st.integers(1, 3),
+    spare=st.integers(0, 3),
+    silence=st.integers(0, 8),
+)
+@settings(max_examples=40, deadline=None)
+def test_old_replicas_that_come_back_without_etcd_do_not_hold_the_new_ones_up(
+    prefill: int, decode: int, spare: int, silence: int
+) -> None:
+    """``silence``: steps without the daemon, in which they exit and take their slots again."""
+    wanted = graph(prefill=prefill, decode=decode)
+    ecs, memory = settled(wanted, prefill + decode + spare)
+    ecs.kill("etcd-nats")
+    for _ in range(silence):
+        ecs.step()
+    for number in range(40):
+        made = run_pass(ecs, wanted, memory)
+        memory = made.memory
+        if ecs.served() and number > 3:
+            break
+    assert ecs.served()
+    assert number <= 16
+    converge(ecs, wanted, memory)
+
+
+def test_where_no_surge_fits_replicas_that_lost_etcd_go_first_all_of_them() -> None:
+    wanted = graph(prefill=1, decode=3)
+    ecs, memory = settled(wanted, 4)
+    ecs.kill("etcd-nats")
+    limits = set()
+    for _ in range(30):
+        made = run_pass(ecs, wanted, memory)
+        memory = made.memory
+        limits |= {
+            (a.rollout.minimum_healthy_percent, a.rollout.maximum_percent)
+            for a in made.actions
+            if isinstance(a, UpdateService) and a.rollout and a.component == "decode"
+        }
+        if made.converged:
+            break
+    assert made.converged
+    assert limits == {(0, 100), (100, 200)}
+
+
+def test_a_replica_that_is_lost_during_a_rollout_is_replaced_by_its_own_revision() -> None:
+    """While the new side has one place of two: ECS does it, and the rollout ends all the same."""
+    wanted = graph(decode=2)
+    ecs, memory = settled(wanted, 4)
+    ecs.graph = edited = with_image(wanted, "decode", "dynamo:2")
+    ecs.slow = 3
+    service = ecs.services["g-decode"]
+    memory = run_pass(ecs, edited, memory).memory
+    service.tasks.remove(next(t for t in service.tasks if ecs._image(t.revision) == "dynamo:1"))
+    ecs.step()
+    images = [ecs._image(t.revision) for t in service.tasks]
+    assert sorted(images) == ["dynamo:1", "dynamo:1", "dynamo:2"]
+    converge(ecs, edited, memory)
+    assert {t.revision for t in service.tasks} == {service.revision}
+
+
+@given(gpus=st.integers(5, 12), more=st.integers(1, 3))
+@settings(max_examples=30, deadline=None)
+def test_a_count_that_rises_during_a_rollout_never_takes_a_slot_from_the_new_side(
+    gpus: int, more: int
+) -> None:
+    wanted = graph(decode=2)
+    ecs, memory = settled(wanted, gpus)
+    edited = with_image(wanted, "decode", "dynamo:2")
+    ecs.graph = edited
+    ecs.slow = 4
+    service = ecs.services["g-decode"]
+    for _ in range(3):
+        memory = run_pass(ecs, edited, memory).memory
+    ecs.graph = grown = replicas(edited, "decode", 2 + more)
+    told: list[str] = []
+    for _ in range(80):
+        before, free = service.desired, gpus - len(ecs._gpus_used())
+        rolling = len(service.deployments) > 1
+        made = run_pass(ecs, grown, memory)
+        memory = made.memory
+        told += [w.reason for w in made.waits if w.component == "decode"]
+        if rolling and service.desired > before:
+            assert 2 * (service.desired - before) <= free
+        if made.converged:
+            break
+    # With fewer slots than replicas it waits for places, at the count that is declared.
+    assert service.desired == 2 + more
+    if gpus >= 3 + more:
+        assert made.converged
+        assert {t.revision for t in service.tasks} == {service.revision}
+    if gpus == 5:
+        assert any("wait for the rollout to end" in reason for reason in told)
+
+
+def crowd(ecs: SimulatedEcs, count: int, protected: bool) -> None:
+    """Give decode's service ``count`` former deployments whose tasks are kept and do not serve."""
+    service = ecs.services["g-decode"]
+    for number in range(count):
+        made = SimDeployment(f"d-old-{number}", service.revision, service.network, 900.0 + number)
+        service.deployments.append(made)
+        until = ecs.now + 600 if protected else 0.0
+        service.tasks.append(
+            SimTask(
+                arn=f"arn:task/{90_000 + number}",
+                revision=service.revision,
+                ip=f"10.9.9.{number}",
+                age=5,
+                mute=True,
+                deployment=made.id,
+                protected_until=until,
+                instance=90 + number,
+            )
+        )
+
+
+@pytest.mark.parametrize("count", [2, 3, 4])
+def test_with_four_deployments_the_next_one_waits_for_the_oldest_to_end(count: int) -> None:
+    wanted = graph()
+    ecs, memory = settled(wanted, 6)
+    crowd(ecs, count, protected=True)
+    ecs.graph = edited = with_image(wanted, "decode", "dynamo:2")
+    seen = ecs.snapshot()
+    # They answer, and what they name is not registered: nobody is sent to them.
+    idle = {f"http://10.9.9.{n}:8081": WorkerPage(frozenset({900 + n}), 1.0) for n in range(count)}
+    seen = replace(seen, pages={**seen.pages, **idle})
+    made = plan(edited, seen, memory, ecs.clock)
+    begun = [a for a in made.actions if isinstance(a, UpdateService) and a.revision is not None]
+    waits = [w.reason for w in made.waits if w.component == "decode"]
+    released = [a for a in made.actions if "oldest deployment must end" in a.reason]
+    if count == 2:
+        assert begun
+        assert not released
+    else:
+        assert not begun
+        assert f"{count + 1} deployments of it have not ended" in waits[0]
+        assert len(released) == 1
+        assert {a.tasks for a in released} == {("arn:task/90000",)}  # type: ignore[union-attr]
+    converge(ecs, edited, memory)  # The simulator refuses a sixth deployment, as ECS does.
+    assert {t.revision for t in ecs.services["g-decode"].tasks} == {
+        ecs.services["g-decode"].revision
+    }
+
+
+def degraded(made: Plan, name: str) -> tuple[str, str] | None:
+    return next(
+        (
+            (c.reason, c.message)
+            for c in made.conditions
+            if c.type is ConditionType.DEGRADED and c.component == name and c.status
+        ),
+        None,
+    )
+
+
+def test_what_aws_rejected_is_stated_until_it_is_accepted() -> None:
+    wanted = graph()
+    ecs, memory = settled(wanted, 6)
+    words = "update service g-decode: 5 active deployments exist"
+    told = replace(memory, rejected={"decode": words})
+    assert degraded(plan(wanted, ecs.snapshot(), told, ecs.clock), "decode") == ("Rejected", words)
+    assert degraded(plan(wanted, ecs.snapshot(), memory, ecs.clock), "decode") is None
+
+
+@pytest.mark.parametrize(
+    ("code", "rejected"),
+    [
+        ("InvalidParameterException", True),
+        ("ClientException", True),
+        ("ThrottlingException", False),
+        ("Unreachable", False),
+    ],
+)
+async def test_a_rejection_is_told_apart_from_what_says_nothing_of_the_action(
+    code: str, rejected: bool
+) -> None:
+    class Refusing:
+        async def call(self, _: str, operation: str, **__: object) -> dict[str, object]:
+            raise AwsError(operation, code, "5 active deployments exist")
+
+    async def never(_: ChangeMembership) -> bool:
+        raise AssertionError
+
+    executor = Executor(cast(Aws, Refusing()), "g", RevisionCache(), lambda: 0.0, never)
+    update = UpdateService(component="decode", reason="", cluster="c", service="g-decode")
+    made = replace(run_pass(*_fresh()), actions=(update,))
+    results = await executor.execute(made)
+    assert [r.rejected for r in results] == [rejected]
+    told = rejections(results)
+    assert ("decode" in told) == rejected
+    if rejected:
+        assert "update service g-decode" in told["decode"]
+        assert "5 active deployments exist" in told["decode"]
+
+
+def _fresh() -> tuple[SimulatedEcs, Graph, Memory]:
+    ecs = SimulatedEcs(graph())
+    return ecs, ecs.graph, Memory(started_at=ecs.now)
