@@ -18,6 +18,7 @@ from pydantic import ValidationError
 from ecs_dynamo.config.build import build_components, build_graph
 from ecs_dynamo.config.checks import check_graph
 from ecs_dynamo.config.endpoint_checks import check_endpoint_variables
+from ecs_dynamo.config.limits_checks import check_limits
 from ecs_dynamo.config.names_checks import check_names
 from ecs_dynamo.config.regions import check_region
 from ecs_dynamo.config.report import Report
@@ -78,6 +79,7 @@ def load_graph(path: Path, environ: Mapping[str, str]) -> LoadedGraph:
     built = build_components(spec, definitions, variables, document, report)
     check_rules(spec, built, document, report)
     check_tasks(spec, built, document, report)
+    check_limits(built, document, report)
     check_endpoint_variables(spec, built, report)
     check_security(spec, built, document, report)
     check_names(spec, built, document, report)

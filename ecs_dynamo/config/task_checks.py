@@ -121,16 +121,39 @@ class _Checker:
         return self.one.path if own else ()
 
     def _launch_type(self) -> None:
-        launch, place = self.component.launch_type, (*self.one.path, "launchType")
+        """What the replicas run on is among what the task definition is made for.
+
+        Instances of a capacity provider are those of an Auto Scaling group (EC2) or Managed
+        Instances (service model, Compatibility); which of them, ECS alone knows.
+        """
         allowed = self.template.get("requiresCompatibilities", ())
-        if self.component.is_infrastructure:
-            place = ("infrastructure", "launchType")
-        if allowed and launch.value not in allowed:
-            message = (
-                f"launchType {launch.value} does not fit the task definition's "
-                f"requiresCompatibilities {', '.join(allowed)}"
-            )
-            self._graph_error(message, "make one of them fit the other", place)
+        launch, providers = self.component.launch_type, self.component.capacity_providers
+        fitting = {launch.value}
+        if providers and launch is LaunchType.EC2:
+            fitting.add("MANAGED_INSTANCES")
+        if not allowed or not fitting.isdisjoint(allowed):
+            return
+        needed = f"the task definition's requiresCompatibilities {', '.join(allowed)}"
+        if providers:
+            place: FieldPath = (*self.one.path, "capacityProviders")
+            runs_on = "Fargate" if launch is LaunchType.FARGATE else "EC2 or Managed Instances"
+            found = f"capacityProviders {', '.join(p.name for p in providers)} run on {runs_on}"
+            remedy = "name other capacityProviders, or change requiresCompatibilities"
+        else:
+            part = ("infrastructure",) if self.component.is_infrastructure else self.one.path
+            written = self._names_launch_type(part)
+            place = (*part, "launchType") if written else part
+            found = f"launchType {launch.value}{'' if written else ' (the default)'}"
+            remedy = "make one of them fit the other"
+            if "MANAGED_INSTANCES" in allowed:
+                remedy = "declare capacityProviders, through which Managed Instances are used"
+        self._graph_error(f"{found}: that does not fit {needed}", remedy, place)
+
+    def _names_launch_type(self, part: FieldPath) -> bool:
+        """The graph file has a launchType there."""
+        if part[0] == "components":
+            return "launch_type" in self.spec.components[int(part[1])].model_fields_set
+        return "launch_type" in self.spec.infrastructure.model_fields_set
 
     def _image(self, index: int, container: Mapping[str, Any]) -> None:
         image = str(container.get("image", ""))

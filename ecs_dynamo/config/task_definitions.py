@@ -18,7 +18,7 @@ from ecs_dynamo.config.ecs_shape import conform, output_only_fields, register_sh
 from ecs_dynamo.config.report import Report
 from ecs_dynamo.config.variables import SecretReference, VariableError, Variables
 from ecs_dynamo.config.yaml_lines import Document, FieldPath
-from ecs_dynamo.model.graph import NetworkMode
+from ecs_dynamo.model.graph import NetworkMode, network_mode_of
 
 CONTAINERS: Final = "containerDefinitions"
 _TAKES_REFERENCES: Final = ("valueFrom", "credentialsParameter")
@@ -264,7 +264,7 @@ def set_environment(container: dict[str, Any], name: str, value: str | SecretRef
 
 
 def _check_network_mode(definition: TaskDefinition, content: Any, report: Report) -> None:
-    mode = content.get("networkMode", "bridge")
+    mode = network_mode_of(content)
     where = definition.at("networkMode")
     if mode not in tuple(NetworkMode) and not report.has_error_at(definition.document, where):
         report.error(

@@ -70,6 +70,18 @@ class NetworkMode(StrEnum):
     BRIDGE = "bridge"
 
 
+def network_mode_of(template: JsonObject) -> str:
+    """The network mode of a task definition, which may leave it out.
+
+    ECS's default is bridge on Linux, and awsvpc for Managed Instances (developer guide, "Amazon ECS
+    task definition parameters for Amazon ECS Managed Instances").
+    """
+    made_for = template.get("requiresCompatibilities")
+    made_for = made_for if isinstance(made_for, list) else ()  # Not checked yet, maybe.
+    managed = "MANAGED_INSTANCES" in made_for and "EC2" not in made_for
+    return str(template.get("networkMode") or ("awsvpc" if managed else "bridge"))
+
+
 @dataclass(frozen=True, slots=True)
 class LoadBalancer:
     """A target group, and the container and port that it sends requests to."""
@@ -130,8 +142,8 @@ class Component:
 
     @property
     def network_mode(self) -> NetworkMode:
-        """The template's network mode; ECS's default on Linux is bridge."""
-        return NetworkMode(self.template.get("networkMode", "bridge"))
+        """The template's network mode, or ECS's default for it."""
+        return NetworkMode(network_mode_of(self.template))
 
     @property
     def is_infrastructure(self) -> bool:

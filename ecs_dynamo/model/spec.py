@@ -7,6 +7,7 @@ only referred to from here. `ecs_dynamo.config` turns a `GraphSpec` into a `Grap
 
 from __future__ import annotations
 
+import math
 from enum import StrEnum
 from typing import Annotated, Literal, Self
 
@@ -120,6 +121,29 @@ class RolloutSpec(SpecModel):
                 "raise the one or lower the other"
             )
         return self
+
+    def can_replace(self, replicas: int) -> bool:
+        """Whether ECS can take a first step of a rollout of ``replicas`` within these limits.
+
+        ECS rounds the number of tasks that must stay healthy up, and the number that may run down
+        (service model, DeploymentConfiguration).
+        """
+        if replicas <= 0:
+            return True
+        must_stay = math.ceil(replicas * self.minimum_healthy_percent / 100)
+        may_run = replicas * self.maximum_percent // 100
+        return must_stay < replicas or may_run > replicas
+
+    def widened(self, replicas: int) -> RolloutSpec:
+        """Limits with which ``replicas`` can be replaced: these, or with room for one more task.
+
+        The maximum is raised, rather than the minimum lowered, so that all replicas serve on.
+        """
+        if self.can_replace(replicas):
+            return self
+        return self.model_copy(
+            update={"maximum_percent": math.ceil((replicas + 1) * 100 / replicas)}
+        )
 
 
 class FrontendSource(SpecModel):

@@ -40,7 +40,7 @@ class Limits:
 
 
 def _fitting(wanted: Wanted, snapshot: Snapshot) -> Limits:
-    spec = wanted.component.rollout
+    spec = wanted.component.rollout.widened(wanted.desired)
     # Tasks beyond the desired count are stopped first, and give their places back: a revision that
     # is taken back must not cost a replica that serves.
     taken = sum(t.desired_status == "RUNNING" for t in known_tasks(wanted.seen))
@@ -82,7 +82,8 @@ def _is_ours(wanted: Wanted, service: Service, snapshot: Snapshot) -> bool:
     if least is None or most is None:
         return True  # Not told: nothing to compare with.
     counts = range(1, max(wanted.desired, service.desired, MAX_COUNT) + 1)
-    candidates = [spec, without_old_side(wanted).force, *(one_at_a_time(spec, n) for n in counts)]
+    candidates = [spec, without_old_side(wanted).force, *(spec.widened(n) for n in counts)]
+    candidates += [one_at_a_time(spec, n) for n in counts]
     if spec.canary is not None:
         candidates += [one_more(spec, n) for n in counts]
     if (leaving := leaving_limits(wanted, snapshot)) is not None:
@@ -91,7 +92,7 @@ def _is_ours(wanted: Wanted, service: Service, snapshot: Snapshot) -> bool:
         return False
     desired = service.desired
     frees, adds = -(-desired * least // 100) < desired, desired * most // 100 > desired
-    return frees or adds or desired == 0 or same_limits(service, spec)
+    return frees or adds or desired == 0
 
 
 def _stuck(wanted: Wanted, snapshot: Snapshot) -> bool:
@@ -113,6 +114,19 @@ def without_old_side(wanted: Wanted) -> Limits:
         True,
         f"{wanted.component.name}: no place is free for a surge, and the etcd of its old replicas "
         "is gone: they go first",
+    )
+
+
+def widening_note(wanted: Wanted) -> str | None:
+    """That a rollout needs wider limits than the declared ones; None where it does not."""
+    spec, desired = wanted.component.rollout, wanted.desired
+    if spec.can_replace(desired) or not (wanted.rolls or wanted.rolling):
+        return None
+    wider = spec.widened(desired)
+    return (
+        f"{wanted.component.name}: {spec.minimum_healthy_percent}-{spec.maximum_percent} % of "
+        f"{desired} leave ECS no replica to stop and none to start: the maximum is "
+        f"{wider.maximum_percent} % while it rolls, if one more fits"
     )
 
 

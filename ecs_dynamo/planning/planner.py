@@ -41,6 +41,7 @@ from ecs_dynamo.planning.judge import (
     probation_left,
 )
 from ecs_dynamo.planning.leaving import drain_noticed
+from ecs_dynamo.planning.limits import widening_note
 from ecs_dynamo.planning.members import Membership, as_member, membership, plan_members
 from ecs_dynamo.planning.ports import SYSTEM_PORT_VARIABLE, PortPlan, plan_ports
 from ecs_dynamo.planning.reachability import unreachable
@@ -222,6 +223,7 @@ def plan(graph: Graph, snapshot: Snapshot, memory: Memory, now: Now) -> Plan:
         reasons=given_up.reasons,
         ready_since=ready_since,
     )
+    draft.notes.extend(filter(None, map(widening_note, free)))
     draft.actions.extend(drain_noticed(free, snapshot))
     plan_infrastructure(draft, scene)
     if cluster.places:

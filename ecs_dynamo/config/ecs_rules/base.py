@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from ecs_dynamo.config.yaml_lines import FieldPath
+from ecs_dynamo.model.graph import network_mode_of
 
 CONTAINERS: Final = "containerDefinitions"
 NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,255}")
@@ -35,8 +36,8 @@ class Content:
 
     @property
     def mode(self) -> str:
-        """The network mode; ECS's default on Linux is bridge."""
-        return str(self.template.get("networkMode") or "bridge")
+        """The network mode, or ECS's default for it."""
+        return network_mode_of(self.template)
 
     def containers(self) -> Iterator[tuple[FieldPath, Mapping[str, Any]]]:
         """Each container with its path."""

@@ -21,6 +21,9 @@ def admit(request: Json) -> Json:
     """The request as ECS keeps it: sizes in units, defaults filled in. Raises EcsError."""
     made = copy.deepcopy(request)
     check_names(made)
+    if _is_managed(made) and "EC2" not in made["requiresCompatibilities"]:
+        # The default for Managed Instances (developer guide, their task definition parameters).
+        made.setdefault("networkMode", "awsvpc")
     _normalise_sizes(made)
     containers.check(made)
     limits.check(made)
@@ -37,7 +40,13 @@ def compatibilities(content: Json) -> list[str]:
     found = ["EC2"]
     if fargate.fits(content):
         found.append("FARGATE")
+    if _is_managed(content):
+        found.append("MANAGED_INSTANCES")
     return found
+
+
+def _is_managed(content: Json) -> bool:
+    return "MANAGED_INSTANCES" in (content.get("requiresCompatibilities") or ())
 
 
 def _normalise_sizes(request: Json) -> None:

@@ -1,0 +1,89 @@
+"""Deployment limits whose rounding leaves ECS no step to take: the rollout widens them."""
+
+from __future__ import annotations
+
+import math
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ecs_dynamo.model.plan import Memory
+from ecs_dynamo.model.spec import RolloutSpec
+from tests.unit.planning.graphs import with_image
+from tests.unit.planning.test_plan_properties import converge
+from tests.unit.planning.test_rollout_properties import degraded, fresh_pass, ready_graph
+
+
+@given(
+    count=st.integers(0, 200),
+    least=st.integers(0, 100),
+    most=st.integers(100, 200),
+)
+@settings(max_examples=300, deadline=None)
+def test_widened_limits_leave_a_step_and_are_no_wider_than_needed(
+    count: int, least: int, most: int
+) -> None:
+    if least == most == 100:
+        least = 99
+    spec = RolloutSpec(minimum_healthy_percent=least, maximum_percent=most)
+    stays, runs = math.ceil(count * least / 100), math.floor(count * most / 100)
+    assert spec.can_replace(count) == (count == 0 or stays < count or runs > count)
+    wider = spec.widened(count)
+    assert wider.can_replace(count)
+    assert wider.minimum_healthy_percent == least
+    assert wider.maximum_percent <= 200
+    if spec.can_replace(count):
+        assert wider == spec
+    else:
+        assert count * wider.maximum_percent // 100 == count + 1
+
+
+@given(
+    decode=st.integers(1, 4),
+    spare=st.integers(0, 2),
+    least=st.sampled_from([50, 80, 100]),
+    most=st.sampled_from([101, 110, 150]),
+    bad=st.booleans(),
+)
+@settings(max_examples=60, deadline=None)
+def test_a_rollout_within_any_limits_ends_and_so_does_the_way_back(
+    decode: int, spare: int, least: int, most: int, bad: bool
+) -> None:
+    wanted, ecs = ready_graph(
+        decode, 1 + decode + spare, minimum_healthy_percent=least, maximum_percent=most
+    )
+    ecs.graph = edited = with_image(wanted, "decode", "dynamo:2")
+    if bad:
+        ecs.mute_images.add("dynamo:2")
+    spec = edited.component("decode").rollout
+    floor = math.ceil(decode * least / 100)
+    if not spare:  # A place must be freed before it can be filled.
+        floor = min(floor, decode - 1)
+    notes: set[str] = set()
+    for _ in range(150):
+        made = fresh_pass(ecs, edited)
+        notes |= {n for n in made.notes if n.startswith("decode: ") and "while it rolls" in n}
+        assert len(ecs.serving("decode")) >= floor
+        if made.stuck or made.converged:
+            break
+    service = ecs.services["g-decode"]
+    assert len(service.deployments) == 1
+    assert ecs.content_of("g-decode")["containerDefinitions"][0]["image"] == (
+        "dynamo:1" if bad else "dynamo:2"
+    )
+    assert degraded(made, "decode") == ("NeverRegistered" if bad else None)
+    assert bool(notes) == (not spec.can_replace(decode))
+    assert (service.minimum, service.maximum) == (least, most)
+
+
+def test_a_rollout_that_is_dead_locked_already_goes_on() -> None:
+    """Limits that an earlier version left as they were, or a count that sank meanwhile."""
+    wanted, ecs = ready_graph(1, 4, minimum_healthy_percent=50, maximum_percent=150)
+    ecs.graph = edited = with_image(wanted, "decode", "dynamo:2")
+    fresh_pass(ecs, edited)
+    service = ecs.services["g-decode"]
+    service.maximum = 150
+    service.tasks[:] = service.tasks[:1]
+    converge(ecs, edited, Memory(started_at=ecs.now))
+    assert ecs.content_of("g-decode")["containerDefinitions"][0]["image"] == "dynamo:2"
+    assert service.maximum == 150
