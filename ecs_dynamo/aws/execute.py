@@ -345,10 +345,37 @@ class Executor:
                 protectionEnabled=action.minutes is not None,
                 **more,
             )
-            for failure in answer.get("failures", []):
-                # A task that has stopped meanwhile needs no protection.
-                _log.info("task not protected", task=failure.get("arn"), why=failure.get("reason"))
+            failures = {str(f.get("arn")): f for f in answer.get("failures", [])}
+            for arn in await self._alive(action.cluster, failures) if failures else ():
+                failure = failures[arn]
+                code, detail = str(failure.get("reason")), failure.get("detail") or ""
+                raise AwsError("UpdateTaskProtection", code, f"{arn}: {detail}".rstrip(": "))
         return True
+
+    async def _alive(self, cluster: str, arns: Iterable[str]) -> list[str]:
+        """Those of ``arns`` that are tasks which run or start.
+
+        UpdateTaskProtection answers with HTTP 200 and ``failures``: MISSING and TASK_NOT_VALID for
+        tasks that have ended meanwhile, which need no protection any more; but also
+        DEPLOYMENT_BLOCKED where the service has more protected tasks than its desired count (ECS
+        developer guide, task scale-in protection; "API failure reasons"). Whether a task has ended
+        is asked, not read from the reason, which may be one that is not known here.
+        """
+        asked = list(arns)
+        answer = await self._aws.call("ecs", "DescribeTasks", cluster=cluster, tasks=asked)
+        ended = {
+            t["taskArn"].rpartition("/")[2]
+            for t in answer["tasks"]
+            if "STOPPED" in (t.get("desiredStatus"), t.get("lastStatus"))
+        }
+        ended |= {
+            str(f.get("arn")).rpartition("/")[2]
+            for f in answer.get("failures", [])
+            if f.get("reason") == "MISSING"
+        }
+        alive = [arn for arn in asked if arn.rpartition("/")[2] not in ended]
+        _log.info("tasks have ended and need no protection", count=len(asked) - len(alive))
+        return alive
 
     async def _hold(self, action: HoldService) -> bool:
         because = {TAG_ROLLED_BACK: action.declared, TAG_ROLLED_BACK_FOR: action.because}

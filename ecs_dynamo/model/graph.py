@@ -39,6 +39,8 @@ TAG_GOOD = "ecs-dynamo:good-revision"
 """On a service: number of the newest revision that was seen ready, all of it."""
 TAG_CANARY = "ecs-dynamo:canary"
 """On a service: how far the canary of a revision has come (`planning.canary`)."""
+TAG_DRAINING = "ecs-dynamo:draining"
+"""On a service: which old tasks may finish their work, and since when (`planning.protection`)."""
 
 ETCD_CLIENT_PORT = 2379
 ETCD_PEER_PORT = 2380

@@ -59,7 +59,7 @@ def plan_dependants(draft: Draft, scene: Scene) -> tuple[str, ...]:
             draft.actions.extend(deployments.let_oldest_end(scene, one))
     if moved and allowed:
         rolling = [w for w in dependants if w.component.name in allowed]
-        protections, notes = handover.keep_old_side(rolling, snapshot)
+        protections, notes = handover.keep_old_side(scene, rolling)
         draft.actions.extend(protections)
         draft.notes.extend(notes)
     for one in sorted(dependants, key=lambda w: (rollout.rollout_rank(w), w.component.name)):

@@ -9,7 +9,7 @@ Where nobody knows who is busy, SIGTERM and `stopTimeout` still let requests fin
 from __future__ import annotations
 
 import math
-from collections.abc import Container, Sequence
+from collections.abc import Collection, Container, Sequence
 
 from ecs_dynamo.model.graph import Graph
 from ecs_dynamo.model.plan import ProtectTasks
@@ -58,6 +58,48 @@ def is_protected(task: Task, now: float) -> bool:
     return task.protected_until is not None and task.protected_until > now
 
 
+def minutes_left(task: Task, now: float) -> float:
+    """Minutes of protection that are left; 0 without."""
+    return max(0.0, (task.protected_until or 0.0) - now) / 60.0
+
+
+def protect(wanted: Wanted, tasks: Sequence[Task], minutes: int | None, why: str) -> ProtectTasks:
+    """The action that protects ``tasks`` for ``minutes``, or releases them."""
+    return ProtectTasks(
+        component=wanted.component.name,
+        reason=why,
+        cluster=wanted.component.cluster,
+        tasks=tuple(sorted(t.arn for t in tasks)),
+        minutes=minutes,
+    )
+
+
+def protectable(wanted: Wanted, now: float, released: Collection[str] = ()) -> int:
+    """How many tasks more can be protected once ``released`` are not; below 0 none, not even anew.
+
+    UpdateTaskProtection answers DEPLOYMENT_BLOCKED where a service has more protected tasks than
+    its desired count (ECS developer guide, task scale-in protection).
+    """
+    service = wanted.service
+    if service is None:
+        return 0
+    tasks = (*wanted.new_tasks, *wanted.old_tasks)
+    held = sum(t.protected_until is not None and t.protected_until > now for t in tasks)
+    freed = sum(minutes_left(t, now) > 0 and t.arn in released for t in tasks)
+    return service.desired - (held - freed)
+
+
+def acceptable(tasks: Sequence[Task], most: int, now: float) -> list[Task]:
+    """Those of ``tasks``, in their order, whose protection ECS accepts with ``most`` to spare."""
+    made: list[Task] = []
+    for task in tasks if most >= 0 else ():
+        anew = minutes_left(task, now) == 0
+        if not anew or most > 0:
+            made.append(task)
+            most -= anew
+    return made
+
+
 def drain_minutes(graph: Graph) -> int:
     """The drain time as a protection: whole minutes, with a margin for what ends meanwhile."""
     minutes = math.ceil(graph.runtime.drain_seconds / 60.0) + 1
@@ -84,29 +126,16 @@ def spare_busy(graph: Graph, wanted: Wanted, snapshot: Snapshot) -> list[Protect
     busy = busy_tasks(graph, wanted, snapshot)
     if busy is None:
         return []
-    now = snapshot.observed_at
+    now, minutes = snapshot.observed_at, drain_minutes(graph)
     running = [t for t in wanted.new_tasks if t.is_running]
-    keep = [t.arn for t in running if t.arn in busy and not is_protected(t, now)]
-    free = [t.arn for t in running if t.arn not in busy and is_protected(t, now)]
+    # A rollout may have left longer protections, also to those that it was taken back to.
+    keep = [t for t in running if t.arn in busy and not 0 < minutes_left(t, now) <= minutes]
+    free = [t for t in running if t.arn not in busy and is_protected(t, now)]
+    keep = acceptable(keep, protectable(wanted, now, {t.arn for t in free}), now)
     made: list[ProtectTasks] = []
+    if free:
+        made.append(protect(wanted, free, None, f"{len(free)} have become idle and may go"))
     if begins and keep and _told_apart(graph, snapshot, running):
-        made.append(
-            ProtectTasks(
-                component=wanted.component.name,
-                reason=f"{len(keep)} still work: idle replicas go first",
-                cluster=wanted.component.cluster,
-                tasks=tuple(sorted(keep)),
-                minutes=drain_minutes(graph),
-            )
-        )
-    if goes_on and free:
-        made.append(
-            ProtectTasks(
-                component=wanted.component.name,
-                reason=f"{len(free)} have become idle and may go",
-                cluster=wanted.component.cluster,
-                tasks=tuple(sorted(free)),
-                minutes=None,
-            )
-        )
+        why = f"{len(keep)} still work: idle replicas go first"
+        made.append(protect(wanted, keep, minutes, why))
     return made

@@ -3,75 +3,50 @@
 ECS takes a task for healthy that merely runs, and stops an old one for it. What serves is known
 here alone, so old tasks are protected for as long as new ones are not *ready*: one is let go for
 each new one that has stayed ready for one discovery lease, idle ones first, and one that still
-works gets the drain time.
-
-ECS keeps the expiry of each protection, and that is all the memory there is: a protection that has
-more left than the drain time was given to a task that was needed; when it is needed no more it is
-shortened to the drain time, once, and not renewed. So the drain deadline holds across restarts,
-and a daemon that does not come back holds nothing up.
+works gets the drain time. `protection` tells for how long, and keeps the record of who drains.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from ecs_dynamo.model.graph import Graph
-from ecs_dynamo.model.plan import ProtectTasks
-from ecs_dynamo.model.snapshot import Snapshot, Task
+from ecs_dynamo.model.plan import MarkService, ProtectTasks
+from ecs_dynamo.model.snapshot import Task
 from ecs_dynamo.model.spec import RolloutSpec
 from ecs_dynamo.planning.capacity import free_rooms, surge_left, why_no_surge
 from ecs_dynamo.planning.containers import ETCD_VARIABLE, NATS_VARIABLE, dynamo_containers
-from ecs_dynamo.planning.drain import MAX_MINUTES, busy_tasks, drain_minutes, is_protected
+from ecs_dynamo.planning.drain import (
+    acceptable,
+    busy_tasks,
+    drain_minutes,
+    is_protected,
+    minutes_left,
+    protect,
+    protectable,
+)
 from ecs_dynamo.planning.endpoints import injected_endpoints, share_endpoints
 from ecs_dynamo.planning.leaving import leaving_tasks
+from ecs_dynamo.planning.protection import (
+    drain_record,
+    draining_since,
+    first_below,
+    keep_minutes,
+    renew_below,
+    rollout_seconds,
+    whole_minutes,
+)
 from ecs_dynamo.planning.readiness import lease_seconds, may_serve, ready_tasks
 from ecs_dynamo.planning.scene import Scene
 from ecs_dynamo.planning.seen import environment_value
 from ecs_dynamo.planning.wanted import Wanted
 
-PROTECTION_MINUTES = 15
-"""Task protection while the new side comes up: it ends by itself where the daemon does not come
-back. Renewed before it ends."""
-RENEW_MINUTES = 5
 FOUND_SECONDS = 5.0
 """What clients and load balancers need to find a new frontend before an old one goes."""
-
-
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """What protections are given for, in minutes. ``drain`` 0: work in hand is not waited for."""
-
-    keep: int
-    renew: int
-    drain: int
-
-
-def terms(graph: Graph) -> Terms:
-    """The graph's terms: needed tasks always have more left than the drain time."""
-    drain = drain_minutes(graph)
-    return Terms(
-        keep=min(max(PROTECTION_MINUTES, drain + 5), MAX_MINUTES),
-        renew=max(RENEW_MINUTES, drain + 2),
-        drain=drain if graph.runtime.drain_seconds > 0 else 0,
-    )
-
-
-def _protect(wanted: Wanted, tasks: Sequence[Task], minutes: int | None, why: str) -> ProtectTasks:
-    return ProtectTasks(
-        component=wanted.component.name,
-        reason=why,
-        cluster=wanted.component.cluster,
-        tasks=tuple(sorted(t.arn for t in tasks)),
-        minutes=minutes,
-    )
-
-
-def _left(task: Task, now: float) -> float:
-    """Minutes of protection that are left; 0 without."""
-    return max(0.0, (task.protected_until or 0.0) - now) / 60.0
+RENEW_SLACK_SECONDS = 60.0
+"""A protection that ends this much before its rollout's deadline is left as it is: ECS counts in
+whole minutes."""
 
 
 def _running(wanted: Wanted) -> list[Task]:
@@ -85,7 +60,7 @@ def hand_over(
     *,
     begins: bool,
     baking: bool = False,
-) -> list[ProtectTasks]:
+) -> list[ProtectTasks | MarkService]:
     """Protections to set and lift before (``begins``) and while a component rolls.
 
     ``limits`` are those in force then; with ``baking`` the new replicas do not count yet.
@@ -96,14 +71,14 @@ def hand_over(
     old = [t for t in side if t not in going]
     if not old:
         return []
-    rule, now = terms(graph), snapshot.observed_at
+    now, drain = snapshot.observed_at, graph.runtime.drain_seconds
     serving = {t.arn for t in may_serve(graph, wanted.component, snapshot, old)}
     ready = {t.arn for t in ready_tasks(graph, wanted.component, snapshot, old)}
     busy = busy_tasks(graph, wanted, snapshot) or frozenset()
     fresh = 0 if begins or baking else len(fresh_tasks(scene, wanted))
     floor = math.ceil(wanted.desired * limits.minimum_healthy_percent / 100)
     count = max(0, min(floor - fresh, len(serving)))
-    drains = {t.arn for t in old if 0 < _left(t, now) <= rule.drain + 1}
+    since = {} if begins else draining_since(wanted)
     # Those that serve before those that do not, then busy ones, then those not let go before.
     ranked = sorted(
         old,
@@ -111,36 +86,54 @@ def hand_over(
             t.arn not in ready,
             t.arn not in serving,
             t.arn not in busy,
-            t.arn in drains,
+            t.arn in since,
             t.arn,
         ),
     )
     needed, spare = ranked[:count], ranked[count:]
-    keep = [t for t in needed if _left(t, now) < rule.renew]
-    worked = [
-        t
-        for t in spare
-        if t.arn in busy and rule.drain and (begins or _left(t, now) > rule.drain + 1)
-    ]
-    free = [t for t in spare if is_protected(t, now) and (t.arn not in busy or not rule.drain)]
-    made: list[ProtectTasks] = []
-    if keep:
-        why = f"keep {len(keep)} serving until the new revision is ready"
-        made.append(_protect(wanted, keep, rule.keep, why))
-    if worked:
-        why = f"{len(worked)} still work: they may finish within the drain time"
-        made.append(_protect(wanted, worked, rule.drain, why))
+    working = [t for t in spare if t.arn in busy and drain > 0]
+    late = [t for t in working if t.arn in since and now - since[t.arn] >= drain]
+    free = [t for t in spare if is_protected(t, now) and (t not in working or t in late)]
+    made: list[ProtectTasks | MarkService] = []
     if free:
-        why = f"{len(free)} are replaced and idle"
-        made.append(_protect(wanted, free, None, why))
+        over = sum(t in late for t in free)
+        why = f"{over} of them still work after the drain time" if over else "idle"
+        made.append(protect(wanted, free, None, f"{len(free)} are replaced, {why}"))
+    keep = keep_minutes(graph, wanted.component)
+    most = protectable(wanted, now, {t.arn for t in free})
+    if begins:
+        # What is needed is asked for in any case: where ECS refuses it, nothing must roll.
+        kept = _ending(needed, first_below(graph, wanted.component), now)
+        most -= sum(not is_protected(t, now) for t in kept)
+        also = _ending(working, first_below(graph, wanted.component), now)
+        kept += acceptable(also, most, now)
+    else:
+        kept = acceptable(_ending(needed, renew_below(graph, wanted.component), now), most, now)
+    if kept:
+        why = f"keep {len(kept)} serving until the new revision is ready"
+        made.append(protect(wanted, kept, keep, why))
+    if begins:
+        return made
+    starting = [t for t in working if t.arn not in since and is_protected(t, now)]
+    stays = {arn: at for arn, at in since.items() if arn not in {t.arn for t in needed}}
+    mark, recorded = drain_record(wanted, stays, starting, math.ceil(now))
+    ending = _ending([t for t in starting if t.arn in recorded], drain / 60.0, now)
+    if longer := acceptable(ending, most, now):
+        why = f"{len(longer)} still work: they may finish within the drain time"
+        made.append(protect(wanted, longer, drain_minutes(graph), why))
+    if mark is not None:
+        made.append(mark)
     return made
 
 
-def keep_old_side(
-    rolling: Sequence[Wanted], snapshot: Snapshot
-) -> tuple[list[ProtectTasks], list[str]]:
+def _ending(tasks: Sequence[Task], minutes: float, now: float) -> list[Task]:
+    """Those with less than ``minutes`` of protection left."""
+    return [t for t in tasks if minutes_left(t, now) < minutes]
+
+
+def keep_old_side(scene: Scene, rolling: Sequence[Wanted]) -> tuple[list[ProtectTasks], list[str]]:
     """Before endpoints move: protect all of what runs, wherever the new side fits beside it."""
-    free = free_rooms(snapshot)
+    free, now = free_rooms(scene.snapshot), scene.snapshot.observed_at
     actions: list[ProtectTasks] = []
     notes: list[str] = []
     for wanted in rolling:
@@ -157,10 +150,12 @@ def keep_old_side(
             )
             continue
         free = left
-        open_tasks = [t for t in running if not is_protected(t, snapshot.observed_at)]
-        if open_tasks:
-            why = f"keep {len(open_tasks)} serving until the new revision is ready"
-            actions.append(_protect(wanted, open_tasks, PROTECTION_MINUTES, why))
+        short = _ending(running, first_below(scene.graph, wanted.component), now)
+        kept = acceptable(short, protectable(wanted, now), now)
+        if kept:
+            why = f"keep {len(kept)} serving until the new revision is ready"
+            minutes = keep_minutes(scene.graph, wanted.component)
+            actions.append(protect(wanted, kept, minutes, why))
     return actions, notes
 
 
@@ -263,11 +258,12 @@ def _in_the_way(scene: Scene, wanted: Wanted, kept: Sequence[Task]) -> list[Task
 
 
 def tend_old_side(scene: Scene, sides: Sequence[Wanted], *, over: bool) -> list[ProtectTasks]:
-    """While endpoints move: renew what protects the old side, and lift it once it is ``over``.
+    """While endpoints move: lift what protects the old side once it is ``over``.
 
     Then the frontends go first, and those that they need once no old frontend is left. What leaves
-    no place beside it is let go at once. Nothing is renewed beyond the progress deadline: then the
-    new side is judged by itself.
+    no place beside it is let go at once. A protection that ends before the rollout's deadline (it
+    was given for another reason) is extended to it, and none beyond: then the new side is judged by
+    itself.
     """
     now = scene.snapshot.observed_at
     actions = []
@@ -277,16 +273,21 @@ def tend_old_side(scene: Scene, sides: Sequence[Wanted], *, over: bool) -> list[
         if not kept:
             continue
         if over and _rank(wanted) <= next_to_go:
-            actions.append(_protect(wanted, kept, None, "the new revision is ready and routed"))
+            actions.append(protect(wanted, kept, None, "the new revision is ready and routed"))
             continue
         crowding = _in_the_way(scene, wanted, kept)
         if crowding:
             why = "the new revision finds no place beside it"
-            actions.append(_protect(wanted, crowding, None, why))
+            actions.append(protect(wanted, crowding, None, why))
         begun = wanted.primary.created_at if wanted.primary is not None else None
-        deadline = wanted.component.rollout.progress_deadline_seconds
-        ending = [t for t in kept if t not in crowding and _left(t, now) < RENEW_MINUTES]
-        if ending and (begun is None or now - begun < deadline):
+        begun = now if begun is None else begun
+        left = begun + rollout_seconds(scene.graph, wanted.component) - now
+        if left <= RENEW_SLACK_SECONDS:
+            continue
+        short = [t for t in kept if t not in crowding]
+        short = _ending(short, (left - RENEW_SLACK_SECONDS) / 60.0, now)
+        most = protectable(wanted, now, {t.arn for t in crowding})
+        if ending := acceptable(short, most, now):
             why = "the new revision is not ready yet"
-            actions.append(_protect(wanted, ending, PROTECTION_MINUTES, why))
+            actions.append(protect(wanted, ending, whole_minutes(left), why))
     return actions

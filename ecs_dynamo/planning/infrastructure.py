@@ -57,7 +57,7 @@ def plan_infrastructure(draft: Draft, scene: Scene) -> None:
         hold_back(draft, scene, one)
         leave(draft, scene, one)
         if begins and any(d.service is not None for d in scene.dependants):
-            protections, _ = handover.keep_old_side([one], scene.snapshot)
+            protections, _ = handover.keep_old_side(scene, [one])
             draft.actions.extend(protections)
         limits = limits_now(one, scene.snapshot, begins=begins, moves=False, canary=None)
         update_service(

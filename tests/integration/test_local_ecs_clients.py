@@ -312,18 +312,21 @@ async def test_a_protected_task_outlives_scale_in(client: Client) -> None:
     )
     await client.wait("services_stable", cluster="main", services=["p"])
     (kept, other) = (await client.do("list_tasks", cluster="main", serviceName="p"))["taskArns"]
-    await client.do(
-        "update_task_protection",
-        cluster="main",
-        tasks=[kept],
-        protectionEnabled=True,
-        expiresInMinutes=5,
-    )
+    on = {"cluster": "main", "protectionEnabled": True, "expiresInMinutes": 5}
+    off = {"cluster": "main", "protectionEnabled": False}
+    both = await client.do("update_task_protection", tasks=[kept, other], **on)
+    assert (len(both["protectedTasks"]), both["failures"]) == (2, [])
     await client.do("update_service", cluster="main", service="p", desiredCount=0)
+    # "more protected tasks than the desired count" (developer guide): HTTP 200, and failures.
+    blocked = await client.do("update_task_protection", tasks=[kept], **on)
+    assert blocked["protectedTasks"] == []
+    (refused,) = blocked["failures"]
+    assert (refused["arn"], refused["reason"]) == (kept, "DEPLOYMENT_BLOCKED")
+    await client.do("update_task_protection", tasks=[other], **off)
     await client.wait("tasks_stopped", cluster="main", tasks=[other])
     (task,) = (await client.do("describe_tasks", cluster="main", tasks=[kept]))["tasks"]
     assert task["lastStatus"] == "RUNNING"
-    await client.do("update_task_protection", cluster="main", tasks=[kept], protectionEnabled=False)
+    await client.do("update_task_protection", tasks=[kept], **off)
     await client.wait("tasks_stopped", cluster="main", tasks=[kept])
 
 

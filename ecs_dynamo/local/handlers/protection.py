@@ -8,6 +8,8 @@ from ecs_dynamo.local.state import Task
 
 DEFAULT_MINUTES = 120
 MOST_MINUTES = 2880
+BLOCKED = "The service has more protected tasks than the desired count of tasks for the service."
+"""After the ECS developer guide's page on task scale-in protection."""
 
 
 def _shape(task: Task, now: float) -> Json:
@@ -42,11 +44,24 @@ def update_protection(context: Context, request: Json) -> Json:
     minutes = request.get("expiresInMinutes", DEFAULT_MINUTES)
     if not 1 <= minutes <= MOST_MINUTES:
         raise invalid(f"expiresInMinutes must be between 1 and {MOST_MINUTES}")
-    now = context.state.now()
+    now, done = context.state.now(), []
     for task in found:
+        if request["protectionEnabled"] and _blocked(context, task, now):
+            failures.append(failure(task.arn, "DEPLOYMENT_BLOCKED", BLOCKED))
+            continue
         task.protected_until = now + 60.0 * minutes if request["protectionEnabled"] else None
+        done.append(task)
     context.scheduler.wake()
-    return {"protectedTasks": [_shape(t, now) for t in found], "failures": failures}
+    return {"protectedTasks": [_shape(t, now) for t in done], "failures": failures}
+
+
+def _blocked(context: Context, task: Task, now: float) -> bool:
+    """With ``task`` more tasks of its service would be protected than are desired."""
+    service = context.state.services.get((task.cluster, task.service or ""))
+    if service is None:
+        return False
+    held = {t.arn for t in context.state.service_tasks(service) if t.alive and t.protected(now)}
+    return len(held | {task.arn}) > service.desired
 
 
 @operation("GetTaskProtection")

@@ -7,7 +7,7 @@ their etcd is gone.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from ecs_dynamo.model.capacity_spec import PlacementConstraintSpec, PlacementStrategySpec
@@ -169,6 +169,8 @@ class SimulatedEcs:
         self.ready_since: dict[str, float] = {}
         """What the daemon remembers of replicas, where a test has it start anew in each pass."""
         self.writes = 0
+        self.refused: list[tuple[AnyAction, str]] = []
+        """Actions that ECS did not carry out, and its reason."""
         self._next = 0
         self.injected_at_start: list[tuple[str, str | None, bool]] = []
 
@@ -189,11 +191,7 @@ class SimulatedEcs:
             case UpdateService():
                 self._update(action)
             case ProtectTasks():
-                for task in self._tasks(action.cluster):
-                    if task.arn in action.tasks:
-                        task.protected_until = (
-                            self.now + action.minutes * 60 if action.minutes else 0.0
-                        )
+                self._protect(action)
             case HoldService():
                 service = self.services[action.service]
                 held = {TAG_ROLLED_BACK: action.declared, TAG_ROLLED_BACK_FOR: action.because}
@@ -216,6 +214,33 @@ class SimulatedEcs:
                 self.services.pop(action.service, None)
             case SetDesiredCapacity() | SetInstancesState() | TerminateInstance():
                 raise AssertionError("no graph here declares an Auto Scaling group")
+
+    def _protect(self, action: ProtectTasks) -> None:
+        """A task that has ended is left out. More protected tasks than the desired count are
+        refused (ECS developer guide, task scale-in protection): in `refused`, with the cause."""
+        for service in self.services.values():
+            for task in service.tasks if service.cluster == action.cluster else ():
+                if task.arn not in action.tasks:
+                    continue
+                held = {t.arn for t in service.tasks if t.protected_until > self.now} | {task.arn}
+                if action.minutes and len(held) > service.desired:
+                    self.refused.append((action, "DEPLOYMENT_BLOCKED"))
+                    continue
+                task.protected_until = self.now + action.minutes * 60 if action.minutes else 0.0
+
+    def execute(self, actions: Iterable[AnyAction], *, twice: bool = True) -> None:
+        """Apply the actions as the executor does: one that is refused ends those of its component.
+
+        ``twice``: as with a call that is retried after it took effect.
+        """
+        broken: set[str] = set()
+        for action in actions:
+            for _ in range(1 + twice):
+                if action.component not in broken:
+                    before = len(self.refused)
+                    self.apply(action)
+                    if len(self.refused) > before:
+                        broken.add(action.component)
 
     @staticmethod
     def _retagged(tags: Mapping[str, str], action: TagService) -> dict[str, str]:

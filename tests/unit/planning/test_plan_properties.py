@@ -47,11 +47,7 @@ def run_pass(
     seconds: float = 10.0,
 ) -> Plan:
     made = plan(wanted, ecs.snapshot(), memory, ecs.clock)
-    for index, action in enumerate(made.actions):
-        if stop_after is not None and index >= stop_after:
-            break
-        ecs.apply(action)
-        ecs.apply(action)  # a retried call must be harmless
+    ecs.execute(made.actions[:stop_after], twice=True)  # A retried call must be harmless.
     ecs.step(seconds)
     return made
 

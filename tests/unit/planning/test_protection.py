@@ -1,0 +1,257 @@
+"""Protection of old tasks: given once for the rollout's deadline, and who drains since when."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ecs_dynamo.model.graph import TAG_DRAINING, Graph
+from ecs_dynamo.model.plan import MarkService, Memory, ProtectTasks, UpdateService
+from ecs_dynamo.model.snapshot import Service
+from ecs_dynamo.planning import plan
+from ecs_dynamo.planning.protection import (
+    MAX_VALUE_LENGTH,
+    drain_record,
+    draining_since,
+    keep_minutes,
+)
+from ecs_dynamo.planning.wanted import Wanted
+from tests.unit.planning.graphs import graph, with_image
+from tests.unit.planning.simulated_ecs import SimulatedEcs
+from tests.unit.planning.test_parts import converged
+from tests.unit.planning.test_plan_properties import run_pass
+from tests.unit.planning.test_rollout_properties import fresh_pass, ready_graph
+
+NOW = 1_800_000_000.0
+
+
+def rolling(count: int, *, tag: str = "", begun: float = NOW - 100) -> Wanted:
+    """decode, whose ``count`` tasks are the old side of a rollout that began at ``begun``."""
+    ecs, _ = converged(graph())
+    part = ecs.snapshot().components["decode"]
+    assert isinstance(part.service, Service)
+    assert isinstance(part.tasks, tuple)
+    (deployment,) = part.service.deployments
+    newer = replace(deployment, id="d-new", task_definition_arn="arn:new:9", created_at=begun)
+    tags = {**part.service.tags, TAG_DRAINING: tag}
+    service = replace(
+        part.service, task_definition_arn="arn:new:9", deployments=(newer,), tags=tags
+    )
+    tasks = tuple(replace(part.tasks[0], arn=f"arn:task/{n:032x}") for n in range(count))
+    part = replace(part, service=service, tasks=tasks)
+    return Wanted(graph().component("decode"), part, None, None, desired=1)
+
+
+@given(
+    count=st.integers(0, 80),
+    steps=st.lists(st.integers(0, 50), max_size=6),
+)
+@settings(max_examples=60, deadline=None)
+def test_the_record_of_who_drains_is_bounded_and_read_back(count: int, steps: list[int]) -> None:
+    known: dict[str, float] = {}
+    one, now = rolling(count), int(NOW)
+    for step in steps:
+        now += 17
+        more = [t for t in one.old_tasks if t.arn not in known][:step]
+        mark, recorded = drain_record(one, known, more, now)
+        assert (mark is None) == (recorded == known.keys())
+        known = {arn: known.get(arn, float(now)) for arn in recorded}
+        if mark is not None:
+            assert len(mark.value) <= MAX_VALUE_LENGTH
+            one = rolling(count, tag=mark.value)
+        assert draining_since(one) == known
+    if count and steps and steps[0]:
+        assert known
+
+
+@pytest.mark.parametrize("tag", ["@", "@- 000001", "000001", "@zzzzzzzzzzzz 000001", "@é 000001"])
+def test_a_record_that_cannot_be_read_tells_nothing(tag: str) -> None:
+    assert draining_since(rolling(3, tag=tag)) == {}
+
+
+def test_what_was_recorded_for_an_earlier_rollout_counts_no_longer() -> None:
+    one = rolling(2)
+    mark, _ = drain_record(one, {}, one.old_tasks, NOW)
+    assert mark is not None
+    assert len(draining_since(rolling(2, tag=mark.value, begun=NOW))) == 2
+    assert draining_since(rolling(2, tag=mark.value, begun=NOW + 1)) == {}
+
+
+@pytest.mark.parametrize(
+    ("deadline", "drain", "minutes"),
+    [(1800, 60, 31), (20, 5, 1), (600, 7200, 130), (10 * 86400, 60, 2880)],
+)
+def test_a_protection_lasts_for_the_deadline_of_the_rollout(
+    deadline: float, drain: float, minutes: int
+) -> None:
+    base = graph()
+    rollout = base.component("decode").rollout
+    rollout = rollout.model_copy(update={"progress_deadline_seconds": deadline})
+    base = replace(base, runtime=base.runtime.model_copy(update={"drain_seconds": drain}))
+    assert keep_minutes(base, replace(base.component("decode"), rollout=rollout)) == minutes
+
+
+def protections(wanted: Graph, ecs: SimulatedEcs, passes: int) -> list[ProtectTasks]:
+    """What passes of fresh daemons protect of decode."""
+    made = [a for _ in range(passes) for a in fresh_pass(ecs, wanted).actions]
+    return [a for a in made if isinstance(a, ProtectTasks) and a.minutes is not None]
+
+
+def test_a_model_that_loads_for_long_costs_one_protection() -> None:
+    """A quarter of an hour used to be given, and renewed again and again."""
+    wanted, ecs = ready_graph(2, 8)
+    slow = replace(
+        wanted,
+        components=tuple(
+            replace(c, rollout=c.rollout.model_copy(update={"progress_deadline_seconds": 3000}))
+            for c in wanted.components
+        ),
+    )
+    ecs.slow = 250  # 2,500 s until the new replicas register.
+    ecs.graph = edited = with_image(slow, "decode", "dynamo:2")
+    (given_once,) = protections(edited, ecs, passes=240)
+    assert given_once.minutes == 51
+    assert len(ecs.serving("decode")) >= 2
+
+
+def test_a_daemon_that_does_not_come_back_holds_nothing_up_beyond_the_deadline() -> None:
+    wanted, ecs = ready_graph(2, 8)
+    ecs.mute_images.add("dynamo:2")
+    ecs.graph = edited = with_image(wanted, "decode", "dynamo:2")
+    began = ecs.now
+    fresh_pass(ecs, edited)
+    until = {t.protected_until for t in ecs.services["g-decode"].tasks if t.protected_until}
+    assert until
+    # 300 s of progress and 60 s of drain, in whole minutes.
+    assert max(until) <= began + 360 + 10
+
+
+def test_who_drains_is_known_to_a_fresh_daemon_by_the_tag_not_by_the_expiry() -> None:
+    wanted, ecs = ready_graph(2, 8)
+    ecs.graph = edited = with_image(wanted, "decode", "dynamo:2")
+    service = ecs.services["g-decode"]
+    old = list(service.tasks)
+    ecs.busy = {t.arn for t in old}
+    marks: list[float] = []
+    for _ in range(60):
+        made = fresh_pass(ecs, edited)
+        marks += [ecs.now for a in made.actions if getattr(a, "tag", "") == TAG_DRAINING]
+        # However long the protection is, the drain time ends it.
+        for task in old:
+            if task.protected_until > ecs.now:
+                task.protected_until = ecs.now + 1500
+        if made.converged:
+            break
+    assert made.converged
+    assert 1 <= len(marks) <= 2
+    assert ecs.now - marks[0] < 60 + 120
+
+
+def test_a_task_that_is_needed_again_gets_its_whole_drain_time_later() -> None:
+    wanted, ecs = ready_graph(1, 4)
+    ecs.graph = edited = with_image(wanted, "decode", "dynamo:2")
+    service = ecs.services["g-decode"]
+    (old,) = service.tasks
+    ecs.busy = {old.arn}
+    for _ in range(30):
+        made = fresh_pass(ecs, edited)
+        if any(isinstance(a, MarkService) and a.tag == TAG_DRAINING for a in made.actions):
+            break
+    (new,) = (t for t in service.tasks if t is not old)
+    new.mute = True
+    forgotten = fresh_pass(ecs, edited)
+    marks = [a for a in forgotten.actions if isinstance(a, MarkService)]
+    assert [(a.tag, a.value) for a in marks] == [(TAG_DRAINING, "")]
+    assert old in service.tasks
+
+
+def test_a_count_that_falls_during_a_rollout_asks_for_no_protection_that_ecs_refuses() -> None:
+    """ECS answers DEPLOYMENT_BLOCKED where more tasks are protected than are desired."""
+    wanted, ecs = ready_graph(4, 10)
+    ecs.slow = 3
+    ecs.graph = edited = with_image(wanted, "decode", "dynamo:2")
+    service = ecs.services["g-decode"]
+    ecs.busy = {t.arn for t in service.tasks}
+    fresh_pass(ecs, edited)
+    fewer = replace(
+        edited,
+        components=tuple(
+            replace(c, replicas=1) if c.name == "decode" else c for c in edited.components
+        ),
+    )
+    ecs.graph = fewer
+    for _ in range(120):
+        made = fresh_pass(ecs, fewer)
+        if made.converged:
+            break
+    assert made.converged
+    assert not ecs.refused
+
+
+def test_no_rollout_begins_where_ecs_refuses_the_protection() -> None:
+    wanted, ecs = ready_graph(2, 8)
+    service = ecs.services["g-decode"]
+    for task in service.tasks:
+        task.protected_until = ecs.now + 90  # By somebody else.
+    ecs.busy = {t.arn for t in service.tasks}
+    fewer = replace(
+        wanted,
+        components=tuple(
+            replace(c, replicas=1) if c.name == "decode" else c for c in wanted.components
+        ),
+    )
+    service.desired = 1
+    ecs.graph = edited = with_image(fewer, "decode", "dynamo:2")
+    made = run_pass(ecs, edited, Memory(started_at=ecs.now))
+    assert any(isinstance(a, UpdateService) and a.revision for a in made.actions)
+    assert ecs.refused
+    assert service.revision.endswith(":1")
+    for _ in range(60):
+        made = fresh_pass(ecs, edited)
+        if made.converged:
+            break
+    assert made.converged
+    assert service.revision.endswith(":2")
+
+
+def test_a_stepwise_scale_in_protects_no_more_than_ecs_takes() -> None:
+    wanted, ecs = ready_graph(4, 8)
+    service = ecs.services["g-decode"]
+    ecs.busy = {t.arn for t in service.tasks[:3]}
+    for count in (3, 2, 1):
+        wanted = replace(
+            wanted,
+            components=tuple(
+                replace(c, replicas=count) if c.name == "decode" else c for c in wanted.components
+            ),
+        )
+        ecs.graph = wanted
+        fresh_pass(ecs, wanted)
+        ecs.busy = {t.arn for t in service.tasks}
+    for _ in range(60):
+        made = fresh_pass(ecs, wanted)
+        if made.converged:
+            break
+    assert made.converged
+    assert not ecs.refused
+
+
+def test_the_plan_of_a_rollout_that_begins_releases_before_it_protects() -> None:
+    wanted, ecs = ready_graph(2, 8)
+    for task in ecs.services["g-decode"].tasks:
+        task.protected_until = ecs.now + 90
+    half = replace(
+        wanted,
+        components=tuple(
+            replace(c, rollout=c.rollout.model_copy(update={"minimum_healthy_percent": 50}))
+            for c in wanted.components
+        ),
+    )
+    ecs.graph = edited = with_image(half, "decode", "dynamo:2")
+    made = plan(edited, ecs.snapshot(), Memory(started_at=ecs.now), ecs.clock)
+    asked = [a for a in made.actions if isinstance(a, ProtectTasks)]
+    assert [a.minutes for a in asked] == [None, 6]
+    assert {len(a.tasks) for a in asked} == {1}
