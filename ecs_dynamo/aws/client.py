@@ -49,8 +49,27 @@ _log = structlog.get_logger(__name__)
 
 READ_PREFIXES = ("Describe", "List", "Get", "Simulate")
 THROTTLES = frozenset(
-    {"ThrottlingException", "Throttling", "TooManyRequestsException", "RequestLimitExceeded"}
+    {
+        "BandwidthLimitExceeded",
+        "EC2ThrottledException",
+        "PriorRequestNotComplete",
+        "ProvisionedThroughputExceededException",  # DynamoDB: the table of the lease.
+        "RequestLimitExceeded",  # EC2, EC2 Auto Scaling.
+        "RequestThrottled",  # SQS.
+        "RequestThrottledException",
+        "SlowDown",
+        "ThrottledException",
+        "Throttling",
+        "ThrottlingException",
+        "TooManyRequestsException",
+    }
 )
+"""Codes with which AWS's services throttle: those that botocore's standard retry mode knows, but
+``LimitExceededException``, which ECS gives for a quota that no retry helps against, and those of
+transactions."""
+CONCURRENT_REVISIONS = "Too many concurrent attempts to create a new revision"
+"""ECS answers RegisterTaskDefinition so, with a ClientException like a refusal for good, while
+another revision of the family is being registered."""
 TRANSIENT = frozenset({"ServerException", "InternalFailure", "InternalError", "ServiceUnavailable"})
 
 # (burst, sustained per second) by API family, after the ECS API reference, "Request throttling":
@@ -217,7 +236,7 @@ class Aws:
                 except ClientError as error:
                     failure = _from_client_error(operation, error)
                     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-                    again = failure.code in THROTTLES | TRANSIENT or status >= 500
+                    again = _passes(failure) or status >= 500
                 except (BotoConnectionError, HTTPClientError, TimeoutError, OSError) as error:
                     where = self._options.endpoint_url or "AWS"
                     failure = AwsError(operation, "Unreachable", f"{where}: {error}")
@@ -264,6 +283,13 @@ class Aws:
 
 class _BadAnswerError(Exception):
     """An answer that botocore has taken and that is still none of the service's."""
+
+
+def _passes(failure: AwsError) -> bool:
+    """Whether the error says that the call may succeed a moment later."""
+    if failure.code in THROTTLES | TRANSIENT:
+        return True
+    return failure.code == "ClientException" and CONCURRENT_REVISIONS in str(failure)
 
 
 def _from_client_error(operation: str, error: ClientError) -> AwsError:

@@ -7,7 +7,6 @@ creating adopts only what carries the graph's tag, updating and deleting are the
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -23,6 +22,7 @@ from ecs_dynamo.aws.capacity import (
 )
 from ecs_dynamo.aws.client import THROTTLES, TRANSIENT, Aws
 from ecs_dynamo.aws.convert import tags_of, to_revision
+from ecs_dynamo.aws.creation_tokens import CreationTokens
 from ecs_dynamo.aws.names import names_request
 from ecs_dynamo.aws.observe import RevisionCache
 from ecs_dynamo.aws.service_settings import settings_request
@@ -138,6 +138,7 @@ class Executor:
         self._cache = cache
         self._clock = clock
         self._registered: dict[tuple[str, str], str] = {}
+        self._tokens = CreationTokens()
 
     async def execute(
         self,
@@ -152,6 +153,7 @@ class Executor:
 
         A failure stops the later actions of its component only. Never raises `AwsError`.
         """
+        self._tokens.begin(plan.actions)
         results: list[ActionResult] = []
         broken: set[str] = set()
         for action in plan.actions:
@@ -264,15 +266,12 @@ class Executor:
 
     async def _create(self, action: CreateService) -> bool:
         arn = self._arn(action.revision)
-        token = hashlib.sha256(
-            f"{self._graph}/{action.service}/{arn}/{action.desired}".encode()
-        ).hexdigest()[:32]
         request: dict[str, Any] = {
             "cluster": action.cluster,
             "serviceName": action.service,
             "taskDefinition": arn,
             "desiredCount": action.desired,
-            "clientToken": token,
+            "clientToken": self._tokens.of(action),
             "deploymentConfiguration": _limits(action.rollout),
             "tags": _tags(action.tags),
             **_TASK_TAGS,
@@ -297,7 +296,9 @@ class Executor:
             found = await self._describe(action.cluster, action.service)
             if found is None or tags_of(found.get("tags", [])).get(TAG_GRAPH) != self._graph:
                 raise
+            self._tokens.done(action)
             return False
+        self._tokens.done(action)
         return True
 
     async def _owned(self, cluster: str, service: str) -> dict[str, Any] | None:

@@ -19,6 +19,7 @@ from ecs_dynamo.model.doctor import (
     Subnet,
     VpcEndpoint,
 )
+from ecs_dynamo.model.partitions import endpoint_service
 
 FILTER_VALUES = 200
 """Values in one filter (EC2 API reference)."""
@@ -93,8 +94,7 @@ async def look_at_endpoints(aws: Aws, vpcs: Iterable[str]) -> tuple[VpcEndpoint,
         [
             VpcEndpoint(
                 raw["VpcId"],
-                # com.amazonaws.<Region>.ecr.dkr
-                raw["ServiceName"].split(".", 3)[-1],
+                endpoint_service(raw["ServiceName"]),
                 frozenset(raw.get("RouteTableIds", ())),
                 raw.get("VpcEndpointType") == "Gateway",
             )

@@ -18,12 +18,12 @@ from ecs_dynamo.config.build import RESERVED_NAMES
 from ecs_dynamo.config.rebalancing_checks import check_rebalancing
 from ecs_dynamo.config.report import Report
 from ecs_dynamo.config.yaml_lines import Document, FieldPath
-from ecs_dynamo.model.graph import WORKER_ROLES, Role
+from ecs_dynamo.model.graph import SERVICE_TAGS, WORKER_ROLES, Role
 from ecs_dynamo.model.spec import ComponentSpec, GraphSpec, LaunchType, ScalingSpec
 
 _RESERVED_TAGS: Final = ("aws:", "ecs-dynamo:")
-_MAX_TAGS: Final = 46
-"""ECS takes 50 tags; the others carry ownership, component and fingerprint."""
+_MAX_TAGS: Final = 50 - len(SERVICE_TAGS)
+"""A resource has at most 50 tags (TagResource in ECS's service model), those of ecs-dynamo too."""
 _SCHEMES: Final = {"etcd": ("http", "https"), "nats": ("nats", "tls")}
 
 
@@ -125,7 +125,10 @@ def _check_external_endpoints(spec: GraphSpec, document: Document, report: Repor
 
 def _check_tags(spec: GraphSpec, document: Document, report: Report) -> None:
     if len(spec.tags) > _MAX_TAGS:
-        message = f"{len(spec.tags)} tags are more than the {_MAX_TAGS} that ECS leaves room for"
+        message = (
+            f"{len(spec.tags)} tags are more than the {_MAX_TAGS} that may be declared: a service "
+            f"has at most 50 tags, and {len(SERVICE_TAGS)} of them are ecs-dynamo's own"
+        )
         report.error(document, ("tags",), message, "remove some")
     for key, value in spec.tags.items():
         path = ("tags", key)

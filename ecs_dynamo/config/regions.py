@@ -8,19 +8,17 @@ from __future__ import annotations
 
 from functools import cache
 
-from botocore.loaders import Loader
-
 from ecs_dynamo.config.report import Report
 from ecs_dynamo.config.yaml_lines import Document
+from ecs_dynamo.model.partitions import partitions
 
 
 @cache
 def known_regions() -> frozenset[str]:
-    """Every Region of every partition (botocore's own ``partitions.json``)."""
-    data = Loader().load_data("partitions")
+    """Every Region of every partition (botocore's own list)."""
     return frozenset(
         region
-        for partition in data["partitions"]
+        for partition in partitions()
         for region in partition["regions"]
         if not region.endswith("-global")
     )

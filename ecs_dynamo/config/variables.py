@@ -20,6 +20,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from ecs_dynamo.model.partitions import partition_of
+
 _BODY: Final = re.compile(r"(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?P<default>:-(?P<text>.*))?", re.S)
 _REFERENCE: Final = re.compile(r"(?P<kind>ssm|secret):(?P<name>[A-Za-z0-9/_+=.@:!-]+)")
 
@@ -63,13 +65,7 @@ class SecretReference:
                 f"the {missing} of ${{secret:{self.name}}} is not known",
                 "set region and variables.AWS_ID, or write ${secret:<full ARN>}",
             )
-        return f"arn:{_partition(region)}:secretsmanager:{region}:{account}:secret:{self.name}"
-
-
-def _partition(region: str) -> str:
-    if region.startswith("cn-"):
-        return "aws-cn"
-    return "aws-us-gov" if region.startswith("us-gov-") else "aws"
+        return f"arn:{partition_of(region)}:secretsmanager:{region}:{account}:secret:{self.name}"
 
 
 def _pieces(text: str) -> Iterator[tuple[bool, str]]:

@@ -41,6 +41,16 @@ TAG_CANARY = "ecs-dynamo:canary"
 """On a service: how far the canary of a revision has come (`planning.canary`)."""
 TAG_DRAINING = "ecs-dynamo:draining"
 """On a service: which old tasks may finish their work, and since when (`planning.protection`)."""
+SERVICE_TAGS = (
+    TAG_GRAPH,
+    TAG_COMPONENT,
+    TAG_ROLLED_BACK,
+    TAG_ROLLED_BACK_FOR,
+    TAG_GOOD,
+    TAG_CANARY,
+    TAG_DRAINING,
+)
+"""All of the above that a service may carry at once, beside the user's own tags."""
 
 ETCD_CLIENT_PORT = 2379
 ETCD_PEER_PORT = 2380

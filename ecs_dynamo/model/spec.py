@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import math
 from enum import StrEnum
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
 
 from ecs_dynamo.model.base import Seconds, SpecModel
 from ecs_dynamo.model.capacity_spec import (
@@ -173,6 +173,21 @@ class PrometheusSource(SpecModel):
     kind: Literal["queue_depth", "in_flight", "arrival_rate"] = "queue_depth"
 
 
+CLOUDWATCH_PERIODS: dict[str, Any] = {
+    "anyOf": [
+        {"enum": [1, 5, 10, 20, 30]},
+        {"minimum": 60, "multipleOf": 60, "type": "integer"},
+    ]
+}
+
+
+def _known_period(seconds: int) -> int:
+    """CloudWatch's periods (MetricStat.Period in its service model); it refuses any other."""
+    if seconds not in (1, 5, 10, 20, 30) and (seconds < 60 or seconds % 60):
+        raise ValueError(f"{seconds} is no period of CloudWatch; give 1, 5, 10, 20, 30 or 60 * n")
+    return seconds
+
+
 class CloudWatchSource(SpecModel):
     """A CloudWatch metric (GetMetricData), such as the length of an SQS queue."""
 
@@ -181,7 +196,9 @@ class CloudWatchSource(SpecModel):
     metric: str
     dimensions: dict[str, str] = Field(default_factory=dict)
     statistic: Literal["Average", "Sum", "Maximum", "Minimum", "SampleCount"] = "Average"
-    period_seconds: Annotated[int, Field(ge=1)] = 60
+    period_seconds: Annotated[
+        int, AfterValidator(_known_period), WithJsonSchema(CLOUDWATCH_PERIODS)
+    ] = 60
     kind: Literal["queue_depth", "in_flight", "arrival_rate"] = "queue_depth"
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from ecs_dynamo.model.partitions import partition_of
+
 Json = dict[str, Any]
 
 
@@ -32,13 +34,7 @@ class Arns:
     """ARNs of one account and Region."""
 
     def __init__(self, region: str, account: str) -> None:
-        self.partition = (
-            "aws-cn"
-            if region.startswith("cn-")
-            else "aws-us-gov"
-            if region.startswith("us-gov-")
-            else "aws"
-        )
+        self.partition = partition_of(region)
         self.region, self.account = region, account
         self.ecs = self.of("ecs", "").removesuffix(":")
 

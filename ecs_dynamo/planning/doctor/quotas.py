@@ -27,8 +27,11 @@ SERVICES = ("ec2", "ecs", "fargate")
 INSTANCE_QUOTAS: Mapping[str, tuple[str, str]] = {
     "g": ("Running On-Demand G and VT instances", "All G and VT Spot Instance Requests"),
     "p": ("Running On-Demand P instances", "All P4, P3 and P2 Spot Instance Requests"),
+    "p5": ("Running On-Demand P instances", "All P5 Spot Instance Requests"),
+    "p6": ("Running On-Demand P instances", "All P6 Spot Instance Requests"),
 }
-"""By an instance type's first letter: the on-demand and the spot quota, in vCPUs."""
+"""By an instance type's first letter, or with its generation where that has a spot quota of its own
+(EC2 user guide, "Spot Instance quotas"): the on-demand and the spot quota, in vCPUs."""
 TASKS_A_SERVICE = "Tasks per service"
 FARGATE_VCPUS = "Fargate On-Demand vCPU resource count"
 
@@ -54,6 +57,12 @@ def _instances_for(gpus: int, size: InstanceSize) -> int:
     return math.ceil(gpus / size.gpus) if size.gpus else 0
 
 
+def _family(instance_type: str) -> str:
+    """The key of the type's quotas in `INSTANCE_QUOTAS`: ``p5`` of p5en.48xlarge."""
+    generation = instance_type[:2]
+    return generation if generation in INSTANCE_QUOTAS else instance_type[:1]
+
+
 def gpu_demand(graph: Graph, snapshot: Snapshot) -> Iterator[Demand]:
     """By cluster and family, from the GPUs that replicas need and the sizes that there are."""
     for cluster in graph.clusters:
@@ -67,7 +76,7 @@ def gpu_demand(graph: Graph, snapshot: Snapshot) -> Iterator[Demand]:
         vcpus = size.cpu // 1024
         yield Demand(
             cluster,
-            size.instance_type[:1],
+            _family(size.instance_type),
             sum(i.cpu // 1024 for i in now),
             _instances_for(sum(gpus_of(c) * c.replicas for c in users), size) * vcpus,
             _instances_for(sum(gpus_of(c) * largest(c) for c in users), size) * vcpus,

@@ -16,12 +16,14 @@ from hypothesis import strategies as st
 
 from ecs_dynamo.config import load_graph, load_settings
 from ecs_dynamo.config.schema import graph_schema
+from ecs_dynamo.model import graph as model_graph
 from ecs_dynamo.model.errors import InputError
 from ecs_dynamo.model.graph import Graph, Role
 from tests.rights.widest import ENVIRON
 
 ROOT = Path(__file__).parents[3]
 SHIPPED = ROOT / "ecs_dynamo" / "config" / "graph.schema.json"
+CLOUDWATCH = {"source": "cloudwatch", "namespace": "n", "metric": "m", "periodSeconds": 90}
 Edit = Callable[[Any], object]
 
 
@@ -278,6 +280,12 @@ FS = "fs-0123456789abcdef0"
         (lambda d: d["components"].pop(1), "components", "no decode"),
         (lambda d: d["network"].update(subnets=[]), "network", "needs subnets"),
         (lambda d: d.update(tags={"aws:x": "y"}), "tags", "reserved"),
+        (lambda d: d.update(tags={f"t{i}": "v" for i in range(45)}), "tags", "at most 50 tags"),
+        (
+            lambda d: prefill(d).update(scaling={"max": 2, "signals": [CLOUDWATCH]}),
+            "periodSeconds",
+            "no period of CloudWatch",
+        ),
         (
             lambda d: prefill(d).update(taskDefinition="taskdefs/none.json"),
             "components[2].taskDefinition",
@@ -636,3 +644,15 @@ def test_what_a_cluster_sets_itself_is_refused(
     told = [p for p in caught.value.problems if field in (p.field or "")]
     assert any(words in f"{p.message} {p.remedy}" for p in told), caught.value.problems
     assert {p.file for p in told} == {str(file)}
+
+
+def test_every_tag_of_a_service_is_counted() -> None:
+    """A service has at most 50 tags: whoever adds one of ours adds it to `SERVICE_TAGS`."""
+    own = {v for k, v in vars(model_graph).items() if k.startswith("TAG_")}
+    assert own - {model_graph.TAG_FINGERPRINT} == set(model_graph.SERVICE_TAGS)
+
+
+def test_as_many_tags_as_ecs_leaves_room_for(folder: Path) -> None:
+    most = 50 - len(model_graph.SERVICE_TAGS)
+    graph = load(folder, lambda d: d.update(tags={f"t{i}": "v" for i in range(most)}))
+    assert len(graph.tags) == most

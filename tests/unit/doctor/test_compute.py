@@ -227,6 +227,17 @@ def test_quotas() -> None:
     assert quotas_of(PLENTY | {TASKS_A_SERVICE: 3.0})[TASKS_A_SERVICE].severity is ERROR
 
 
+def test_a_generation_with_a_spot_quota_of_its_own() -> None:
+    p5 = instance(instance_type="p5.48xlarge")
+    on_demand, spot = "Running On-Demand P instances", "All P5 Spot Instance Requests"
+    older = "All P4, P3 and P2 Spot Instance Requests"
+    told = PLENTY | {on_demand: 0.0, spot: 384.0, older: 0.0}
+    assert quotas_of(told, p5)[spot].severity is OK
+    # The quota of the older generations is of no use to it.
+    short = quotas_of(PLENTY | {on_demand: 0.0, older: 384.0}, p5)
+    assert short[on_demand].severity is ERROR
+
+
 def test_quotas_that_are_not_told_are_unknown() -> None:
     assert {f.severity for f in quotas_of({}).values()} == {UNKNOWN}
     wanted = graph()
