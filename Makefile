@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 UV := $(shell command -v uv 2>/dev/null || echo $(VENV)-uv/bin/uv)
 STAMP := $(VENV)/.synced
 
-.PHONY: demo test test-fast coverage lint check bench format clean help
+.PHONY: demo matrix test test-fast coverage lint check bench format clean help
 
 help:  ## Show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -29,6 +29,10 @@ test: $(STAMP)  ## Run every test (unit, property, integration, end to end)
 
 test-fast: $(STAMP)  ## Run the unit and property tests
 	$(BIN)/pytest tests/unit $(PARALLEL)
+
+matrix: $(STAMP)  ## Run rollouts on a shared instance in all modes, on both planes; writes a page
+	rm -f docs/benchmarks/readiness.md
+	ECS_DYNAMO_MATRIX=docs/benchmarks/readiness.md $(BIN)/pytest tests/integration/test_readiness_matrix.py
 
 coverage: $(STAMP)  ## Branch coverage of the pure core by the unit tests: at least 95 %
 	$(BIN)/pytest tests/unit $(PARALLEL) --cov=ecs_dynamo.model --cov=ecs_dynamo.planning --cov-branch \

@@ -34,6 +34,7 @@ from tests.rights.record import Documents, Session
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "local"
 REGION = "us-east-1"
+LEASE_SECONDS = 5
 
 
 async def until(what: str, holds: Callable[[], Awaitable[bool]], timeout: float = 60.0) -> None:
@@ -64,6 +65,11 @@ class Stack:
     def on(cls, url: str, tmp_path: Path, local: LocalEcs | None = None) -> Stack:
         folder = tmp_path / "graph"
         shutil.copytree(EXAMPLE, folder, ignore=shutil.ignore_patterns("model"))
+        # A revision is good, and a replica replaced, after one lease: that is waited for often.
+        file = folder / "ecs-dynamo.yaml"
+        document = yaml.safe_load(file.read_text())
+        document["runtime"]["leaseSeconds"] = LEASE_SECONDS
+        file.write_text(yaml.safe_dump(document))
         environ = {
             "PATH": os.environ["PATH"],
             "ECS_DYNAMO_ENDPOINT_URL": url,

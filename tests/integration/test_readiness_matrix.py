@@ -1,0 +1,223 @@
+"""Replicas that share one instance, and a rollout that goes wrong: who serves is not let go.
+
+Every network mode, both request planes, two to eight workers on one instance, and three faults in
+a rollout of prefill, under load. All of it takes some minutes and runs by ``make matrix``, which
+writes ``docs/benchmarks/readiness.md``; of it some runs are part of every test run.
+
+With two workers the container health checks of the example stay, so that in host mode system ports
+are fixed; with more they are left out, so that each worker chooses its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ecs_dynamo.controller import Pass
+from ecs_dynamo.local import LocalEcs
+from ecs_dynamo.local.runtime import ImageTable
+from ecs_dynamo.model.graph import TAG_GOOD
+from ecs_dynamo.planning.readiness import ready_tasks
+from tests.integration.conftest import localstack_url
+from tests.integration.stack import EXAMPLE, RenderedRights, Stack
+from tests.rights.record import SESSION
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
+
+REPORT = "ECS_DYNAMO_MATRIX"
+"""Names the file to which the whole matrix writes its table; without it a selection runs."""
+SELECTION = [("host", "nats", 4, "exits"), ("host", "tcp", 2, "loads")]
+MATRIX = [
+    *itertools.product(("host", "awsvpc", "bridge"), ("tcp", "nats"), (2, 8), ("exits", "loads")),
+    *itertools.product(("host", "awsvpc", "bridge"), ("tcp", "nats"), (4,), ("mute",)),
+]
+LEASE = 5
+LOADING = 6
+DEADLINE = {"exits": 8, "mute": 8, "loads": LOADING + 12}
+"""Seconds in which the new revision has to become ready."""
+FAULTS: dict[str, Callable[[str], str]] = {
+    "exits": lambda _: "exit 2",
+    "loads": lambda command: f"sleep {LOADING}; {command}",
+    "mute": lambda _: "exec sleep 600",
+}
+"""What a new revision of prefill does, made from its command."""
+WORDS = {
+    "exits": "exits with code 2",
+    "loads": f"is good, and takes {LOADING} s longer to load",
+    "mute": "runs, and never registers",
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the report."""
+
+    mode: str
+    plane: str
+    workers: int
+    fault: str
+    sent: int
+    failed: int
+    seconds: float
+
+
+@asynccontextmanager
+async def one_instance(tmp_path: Path, judged: Callable[..., None]) -> AsyncIterator[Stack]:
+    """A stack whose GPU cluster has a single, large instance."""
+    table = ImageTable.load(EXAMPLE / "images.yaml")
+    async with LocalEcs(images=table, directory=tmp_path / "ecs") as local:
+        made = Stack.on(local.endpoint_url, tmp_path, local)
+        judged(local, RenderedRights(made, SESSION))
+        for cluster in ("dynamo-fargate", "dynamo-GPU"):
+            local.create_cluster(cluster)
+        await local.add_instance("dynamo-GPU", gpus=16, cpu=65_536, memory=262_144)
+        yield made
+
+
+def component_of(document: dict[str, Any], name: str) -> dict[str, Any]:
+    found: dict[str, Any] = next(c for c in document["components"] if c["name"] == name)
+    return found
+
+
+def configure(stack: Stack, mode: str, plane: str, workers: int, fault: str) -> str:
+    """Set the graph up; the command of its prefill workers."""
+    commands: list[str] = []
+
+    def graph(document: dict[str, Any]) -> None:
+        document["runtime"] |= {
+            "leaseSeconds": LEASE,
+            "drainSeconds": 2,
+            "requestPlane": plane,
+            "eventPlane": "nats" if plane == "nats" else "zmq",
+        }
+        for name in ("decode", "prefill"):
+            one = component_of(document, name)
+            one.pop("scaling", None)
+            one["replicas"] = workers // 2
+            one["rollout"] = {
+                "progressDeadlineSeconds": DEADLINE[fault],
+                "circuitBreaker": False,
+            }
+
+    def workers_of(document: dict[str, Any]) -> None:
+        container = document["containerDefinitions"][0]
+        document["networkMode"] = mode
+        commands.append(container["command"][0])
+        if workers > 2:
+            del container["healthCheck"]
+        else:
+            container["healthCheck"] |= {"interval": 5}
+
+    stack.edit(graph)
+    for name in ("decode", "prefill"):
+        stack.edit_task_definition(name, workers_of)
+    return commands[-1]
+
+
+async def run(stack: Stack, mode: str, plane: str, workers: int, fault: str) -> Row:
+    """Converge, then roll prefill to a revision with the fault, under load."""
+    command = configure(stack, mode, plane, workers, fault)
+    await stack.converge()
+    service = stack.local.state.services["dynamo-GPU", "local-prefill"]
+    before = {t.arn for t in prefill(stack)}
+
+    def edit(document: dict[str, Any]) -> None:
+        component_of(document, "prefill")["command"] = [FAULTS[fault](command)]
+
+    stack.edit(edit)
+    graph = stack.graph
+    served: list[int] = []
+    moments: dict[str, float] = {}
+
+    def look(done: Pass) -> None:
+        now = time.monotonic()
+        good = next((t["value"] for t in service.tags if t["key"] == TAG_GOOD), "")
+        served.append(done.plan.replicas["prefill"].ready)
+        ready = ready_tasks(graph, graph.component("prefill"), done.snapshot)
+        there = {t.arn for t in prefill(stack)}
+        if service.primary.definition.revision == 2 and not before <= there:
+            moments.setdefault("released", now)
+        if len([t for t in ready if t.task_definition_arn.endswith(":2")]) == workers // 2:
+            moments.setdefault("ready", now)
+        if good == "2":
+            moments.setdefault("good", now)
+
+    began = time.monotonic()
+    async with stack.traffic() as traffic, stack.reconciler() as reconciler:
+        async with traffic.background("load", 2, words=20, tokens=4, pause=0.1):
+            done = await reconciler.until_converged(120, look)
+            await asyncio.sleep(1.0)  # What clients notice of the last release.
+        errors = [r.error for r in traffic.done if r.error]
+        sent = len(traffic.done)
+    taken = time.monotonic() - began
+    assert not errors, errors[:3]
+    assert sent > 10
+    assert min(served) >= workers // 2, served
+    definitions = {t.definition.revision for t in prefill(stack)}
+    if fault == "loads":
+        assert done.converged, done.plan.waits
+        assert definitions == {2}
+        for what in ("released", "good"):
+            assert moments[what] - moments["ready"] > LEASE - 1, moments
+    else:
+        assert "prefill" in done.plan.failures, done.plan.waits
+        assert (definitions, moments) == ({1}, {}), "released for, or taken for good, what is bad"
+    return Row(mode, plane, workers, fault, sent, len(errors), taken)
+
+
+def prefill(stack: Stack) -> list[Any]:
+    """The tasks of prefill that run, as the local ECS knows them."""
+    tasks = stack.local.state.tasks.values()
+    return [t for t in tasks if t.alive and t.service == "local-prefill" and t.started_at]
+
+
+@pytest.mark.skipif(localstack_url() is not None, reason="needs the local ECS's own switches")
+@pytest.mark.parametrize(
+    ("mode", "plane", "workers", "fault"), MATRIX if os.environ.get(REPORT) else SELECTION
+)
+async def test_a_serving_replica_stays_until_its_successor_has_proven_itself(
+    tiny_model: Path,
+    tmp_path: Path,
+    judged: Callable[..., None],
+    mode: str,
+    plane: str,
+    workers: int,
+    fault: str,
+) -> None:
+    async with one_instance(tmp_path, judged) as stack:
+        row = await run(stack, mode, plane, workers, fault)
+    if report := os.environ.get(REPORT):
+        note(Path(report), row)
+
+
+HEAD = f"""# Rollouts on a shared instance
+
+Written by `make matrix`: real etcd, NATS and Dynamo 1.6.1 (mock engine) on the local ECS, all
+workers of a graph on one instance, half of them prefill. Under two clients' steady load, prefill is
+rolled to a revision with a fault (lease {LEASE} s). In
+each run the serving replicas stayed until their successors had stayed ready for a lease, and a bad
+revision was taken back and never marked good.
+
+| network mode | request plane | workers | the new revision | sent | failed | seconds |
+| --- | --- | --- | --- | --- | --- | --- |
+"""
+
+
+def note(report: Path, row: Row) -> None:
+    """Add a line to the report."""
+    if not report.exists():
+        report.write_text(HEAD)
+    with report.open("a") as file:
+        file.write(
+            f"| {row.mode} | {row.plane} | {row.workers} | {WORDS[row.fault]} | {row.sent} | "
+            f"{row.failed} | {row.seconds:.0f} |\n"
+        )
