@@ -31,6 +31,14 @@ async def _status(file: Path, settings: Settings) -> dict[str, Any]:
         return pass_status(graph, await reconciler.run_pass(act=False))
 
 
+COUNTS = ("desired", "running", "ready", "registered", "routed")
+
+
+def _count(counts: dict[str, Any], key: str) -> str:
+    value = counts.get(key)
+    return "-" if value is None else str(value)
+
+
 def _show(found: dict[str, Any]) -> None:
     state = "converged" if found["converged"] else "not converged"
     say(f"graph {found['graph']}: {state}", style="green" if found["converged"] else "yellow")
@@ -44,12 +52,13 @@ def _show(found: dict[str, Any]) -> None:
                 one["name"],
                 "+".join(one["roles"]),
                 one["service"] if one["exists"] else ("-" if one["observed"] else "unknown"),
-                *(str(counts.get(key, "-")) for key in ("desired", "running", "ready")),
+                *(_count(counts, key) for key in COUNTS),
                 one["revision"] or "-",
                 ", ".join(t["privateIp"] or "-" for t in one["tasks"]) or "-",
             )
         )
-    heads = ("COMPONENT", "ROLES", "SERVICE", "DESIRED", "RUNNING", "READY", "REVISION", "IPS")
+    counted = (key.upper() for key in COUNTS)
+    heads = ("COMPONENT", "ROLES", "SERVICE", *counted, "REVISION", "IPS")
     print_table(None, heads, rows)
     for one in found["components"]:
         for task in one["stopped"]:
@@ -61,6 +70,8 @@ def _show(found: dict[str, Any]) -> None:
             say(f"{condition['type']}: {whose}: {condition['message']}", style="yellow")
     for wait in found["waits"]:
         say(f"waiting: {wait['component']}: {wait['reason']}", style="dim")
+    for text in found["unattributed"]:
+        say(f"registration of no task: {text}", style="yellow")
     for problem in found["malformed"]:
         say(f"not usable: {problem}", style="red")
     for name, problem in found["signalProblems"].items():

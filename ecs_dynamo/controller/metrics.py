@@ -97,8 +97,15 @@ class Metrics:
         )
         self._replicas = Gauge(
             "ecs_dynamo_replicas",
-            "Replicas by state (desired, running, ready; unplaced: they find no place).",
+            "Replicas by state (desired, running, ready; registered and routed: workers; "
+            "unplaced: they find no place).",
             (*component, "state"),
+            registry=registry,
+        )
+        self._unattributed = Gauge(
+            "ecs_dynamo_registrations_unattributed",
+            "Registrations of workers in Dynamo's discovery that count for no task.",
+            graph,
             registry=registry,
         )
         self._conditions = Gauge(
@@ -172,10 +179,13 @@ class Metrics:
                 graph, result.action.component, type(result.action).__name__, outcome
             ).inc()
         for name, counts in done.plan.replicas.items():
-            for state in ("desired", "running", "ready"):
-                self._replicas.labels(graph, name, state).set(getattr(counts, state))
+            for state in ("desired", "running", "ready", "registered", "routed"):
+                value = getattr(counts, state)
+                if value is not None:
+                    self._replicas.labels(graph, name, state).set(value)
             short = (s.replicas for s in done.plan.shortages if s.component == name)
             self._replicas.labels(graph, name, "unplaced").set(sum(short))
+        self._unattributed.labels(graph).set(len(done.plan.unattributed))
         for condition in done.plan.conditions:
             self._conditions.labels(graph, condition.component or "", condition.type.value).set(
                 condition.status

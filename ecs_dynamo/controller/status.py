@@ -148,6 +148,7 @@ def pass_status(graph: Graph, done: Pass) -> Json:
         ],
         "signalProblems": dict(done.problems or {}),
         "malformed": list(done.malformed),
+        "unattributed": list(done.plan.unattributed),
         "decisions": document(done.plan.decisions),
         "actions": [
             {

@@ -261,6 +261,8 @@ class ConditionType(StrEnum):
     SIGNAL_STALE = "SignalStale"
     CAPACITY_SHORT = "CapacityShort"
     DEGRADED = "Degraded"
+    UNROUTED = "Unrouted"
+    """Workers are registered, and no frontend routes to them."""
     RECONCILE_FAILED = "ReconcileFailed"
     """Stated by the daemon itself: a pass raised, so nothing is known of the other conditions."""
 
@@ -332,11 +334,18 @@ class Memory:
 
 @dataclass(frozen=True, slots=True)
 class ReplicaCounts:
-    """``ready``: RUNNING, healthy, and answering or registered where the role does so."""
+    """``ready``: RUNNING, healthy, and answering or registered where the role does so.
+
+    Of workers: ``registered`` in Dynamo's discovery, and ``routed`` to by some frontend. None for
+    what is no worker, where discovery could not be read, and, of ``routed``, where no frontend has
+    named a worker yet.
+    """
 
     desired: int
     running: int
     ready: int
+    registered: int | None = None
+    routed: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -358,6 +367,8 @@ class Plan:
     """Nothing more will happen by itself: what is left waits for what failed."""
     shortages: tuple[Shortage, ...] = ()
     """Replicas that find no place, known in advance."""
+    unattributed: tuple[str, ...] = ()
+    """Registrations of workers that count for no task, and why."""
 
     @property
     def converged(self) -> bool:

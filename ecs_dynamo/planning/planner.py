@@ -26,7 +26,7 @@ from ecs_dynamo.planning.conditions import (
     state_endpoints,
     state_signals,
 )
-from ecs_dynamo.planning.containers import containers_note, dynamo_containers
+from ecs_dynamo.planning.containers import containers_note
 from ecs_dynamo.planning.dependants import plan_dependants
 from ecs_dynamo.planning.deployments import within_both_sides
 from ecs_dynamo.planning.endpoints import endpoints_complete, resolve_endpoints
@@ -43,15 +43,17 @@ from ecs_dynamo.planning.judge import (
 from ecs_dynamo.planning.leaving import drain_noticed
 from ecs_dynamo.planning.limits import widening_note
 from ecs_dynamo.planning.members import Membership, as_member, membership, plan_members
-from ecs_dynamo.planning.ports import SYSTEM_PORT_VARIABLE, PortPlan, plan_ports
+from ecs_dynamo.planning.ports import PortPlan, plan_ports
 from ecs_dynamo.planning.reachability import unreachable
-from ecs_dynamo.planning.readiness import count_replicas, ready_tasks
-from ecs_dynamo.planning.render import anonymous, render
+from ecs_dynamo.planning.readiness import count_replicas, ready_tasks, why_not_ready
+from ecs_dynamo.planning.render import anonymous
 from ecs_dynamo.planning.retention import retire_revisions
+from ecs_dynamo.planning.routing import routing, state_routing, unattributed, with_routing
 from ecs_dynamo.planning.scaling.decide import decide_counts
 from ecs_dynamo.planning.scene import Scene
-from ecs_dynamo.planning.seen import environment_value, known_service, known_tasks
+from ecs_dynamo.planning.seen import known_service
 from ecs_dynamo.planning.stops import RECENT_SECONDS, last_failure
+from ecs_dynamo.planning.turns import render_in_turn, take_turn
 from ecs_dynamo.planning.wanted import Wanted, obstacle
 
 
@@ -68,17 +70,19 @@ def _wanted(
     ready = component.is_infrastructure or endpoints_complete(graph, endpoints)
     ready = ready and component.member is None
     port = ports.system_ports.get(component.name, graph.runtime.system_port)
-    content = _content(graph, component, snapshot, endpoints, ports) if ready else None
     seen = snapshot.components[component.name]
     made = Wanted(
         component=component,
         seen=seen,
-        content=content,
-        fingerprint=_fingerprint(content, seen) if content is not None else None,
+        content=None,
+        fingerprint=None,
         desired=desired,
         declared=declared_fingerprint(graph, component, port),
         one_per_instance=component.name in ports.distinct_instances,
     )
+    if ready:
+        content = render_in_turn(graph, made, endpoints, ports, snapshot)
+        made = replace(made, content=content, fingerprint=_fingerprint(content, seen))
     if component.member is not None:
         made = as_member(graph, cluster, made)
     return judged(graph, made, snapshot, endpoints, now)
@@ -119,38 +123,18 @@ def _progress(draft: Draft, graph: Graph, wanted: Wanted, snapshot: Snapshot) ->
         what = (
             "registration in Dynamo's discovery" if wanted.component.is_worker else "health checks"
         )
-        draft.wait(name, f"{ready} of {wanted.desired} ready, waiting for {what}{why}")
+        seen = why_not_ready(graph, wanted.component, snapshot)
+        seen = f" ({seen})" if seen else ""
+        draft.wait(name, f"{ready} of {wanted.desired} ready, waiting for {what}{seen}{why}")
 
 
-def _content(
-    graph: Graph, component: Component, snapshot: Snapshot, endpoints: Endpoints, ports: PortPlan
-) -> JsonObject:
-    """The rendered task definition.
-
-    Revisions of a component with several ports take turns: what runs keeps its port, and what is to
-    replace it takes one that no running task has, so that both find a place on one instance.
-    """
-    port = ports.system_ports.get(component.name, graph.runtime.system_port)
-    turns = ports.turns.get(component.name, (port,))
-    seen = snapshot.components[component.name]
-    service = known_service(seen)
-    current = seen.revisions.get(service.task_definition_arn) if service is not None else None
-    names = dynamo_containers(component).names
-
-    def port_of(arn: str) -> str | None:
-        revision = seen.revisions.get(arn)
-        content = revision.content if revision is not None else {}
-        return environment_value(content, SYSTEM_PORT_VARIABLE, names)
-
-    used = {port_of(t.task_definition_arn) for t in known_tasks(seen)}
-    if current is not None:
-        used.add(port_of(current.arn))
-        for port in turns:
-            made = render(graph, component, endpoints, port)
-            if means_the_same(anonymous(current.content), anonymous(made)):
-                return made
-    free = [port for port in turns if str(port) not in used]
-    return render(graph, component, endpoints, (free or turns)[0])
+def _held(one: Wanted, endpoints: Endpoints, ports: PortPlan, snapshot: Snapshot) -> Wanted:
+    """``one`` held back, at a system port at which it can start beside what runs."""
+    held = hold(one, endpoints)
+    content = take_turn(held, ports, snapshot)
+    if content is None or content is held.content:
+        return held
+    return replace(held, content=content, fingerprint=fingerprint(content))
 
 
 def _ready_since(
@@ -198,7 +182,10 @@ def plan(graph: Graph, snapshot: Snapshot, memory: Memory, now: Now) -> Plan:
         for c in observed
     )
     given_up = find_failures(wanted, memory)
-    wanted = tuple(hold(w, endpoints) if w.component.name in given_up.told else w for w in wanted)
+    wanted = tuple(
+        _held(w, endpoints, ports, snapshot) if w.component.name in given_up.told else w
+        for w in wanted
+    )
     fitted = [within_both_sides(w, snapshot) for w in wanted]
     wanted = tuple(one for one, _ in fitted)
     for name, (_, message) in obstacles.items():
@@ -245,7 +232,16 @@ def plan(graph: Graph, snapshot: Snapshot, memory: Memory, now: Now) -> Plan:
 
     capacity = plan_capacity(graph, snapshot, free, memory.capacity, now.monotonic)
     draft.notes.extend(capacity.notes)
-    replicas = {c.name: count_replicas(graph, c, snapshot) for c in graph.components}
+    settled = frozenset(
+        arn
+        for arn, since in ready_since.items()
+        if now.monotonic - since >= graph.runtime.lease_seconds
+    )
+    routes = {c.name: routing(graph, c, snapshot, settled) for c in graph.components}
+    replicas = {
+        c.name: with_routing(count_replicas(graph, c, snapshot), routes[c.name])
+        for c in graph.components
+    }
     book = ConditionBook(memory.conditions, now.wall)
     busy = bool(draft.actions)
     state_conditions(
@@ -261,6 +257,7 @@ def plan(graph: Graph, snapshot: Snapshot, memory: Memory, now: Now) -> Plan:
     )
     state_endpoints(book, moved, endpoints)
     state_access(book, graph, snapshot)
+    state_routing(book, routes)
     state_signals(book, graph.components, decisions, snapshot.signals, now.monotonic)
     conditions = book.all()
     return Plan(
@@ -285,6 +282,7 @@ def plan(graph: Graph, snapshot: Snapshot, memory: Memory, now: Now) -> Plan:
         stuck=not busy
         and (cut_off is not None or (bool(given_up.told) and not any(w.rolling for w in free))),
         shortages=tuple(capacity.shortages.values()),
+        unattributed=unattributed(graph, snapshot),
     )
 
 

@@ -106,6 +106,19 @@ def _is_unknown(made: Attribution, task: Task) -> bool:
     return any(task.arn in c.tasks and not c.fresh for c in made.claims)
 
 
+def why_not_ready(graph: Graph, component: Component, snapshot: Snapshot) -> str | None:
+    """What is known of why a running worker is not ready: its page, or its registration."""
+    if not component.is_worker or isinstance(snapshot.registrations, Unknown):
+        return None
+    made = attribute(graph, snapshot)
+    ready = {t.arn for t in ready_tasks(graph, component, snapshot)}
+    for task in _candidates(graph, component, snapshot, None):
+        if task.arn not in ready and task.arn in made.silent:
+            return made.silent[task.arn].reason
+    names = discovery_components(component)
+    return next((why for r, why in made.unattributed if r.component in names), None)
+
+
 def lease_seconds(graph: Graph, component: Component, seen: ComponentSnapshot, task: Task) -> float:
     """The discovery lease of the task's Dynamo process: for so long a registration may outlive the
     process that made it."""
