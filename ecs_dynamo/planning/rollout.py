@@ -49,7 +49,10 @@ def next_in_order(
         for wanted in group:
             if wanted.rolls:
                 return frozenset({wanted.component.name}), wanted.component.name
-            if wanted.rolling and not settled(graph, wanted, snapshot):
+            # ECS is done as soon as the tasks run; a revision that has not proven itself may still
+            # turn out bad.
+            tried = wanted.current is not None and wanted.current.number != wanted.good
+            if (wanted.rolling or tried) and not settled(graph, wanted, snapshot):
                 return frozenset(), wanted.component.name
     return frozenset(), None
 

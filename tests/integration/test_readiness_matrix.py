@@ -208,9 +208,9 @@ HEAD = f"""# Rollouts on a shared instance
 
 Written by `make matrix`: real etcd, NATS and Dynamo 1.6.1 (mock engine) on the local ECS, all
 workers of a graph on one instance, half of them prefill. Under two clients' steady load, prefill is
-rolled to a revision with a fault (lease {LEASE} s). In
-each run the serving replicas stayed until their successors had stayed ready for a lease, and a bad
-revision was taken back and never marked good.
+rolled to a revision with a fault (lease {LEASE} s). In each run the serving replicas stayed until
+their successors had stayed ready for a lease, and a bad revision was taken back and never marked
+good.
 
 | network mode | request plane | workers | the new revision | sent | failed | seconds |
 | --- | --- | --- | --- | --- | --- | --- |
