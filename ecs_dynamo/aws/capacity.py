@@ -127,7 +127,9 @@ class InstanceSizes:
                 gpus = raw.get("GpuInfo", {}).get("Gpus", ())
                 self._known[raw["InstanceType"]] = InstanceSize(
                     raw["InstanceType"],
-                    sum(int(g.get("Count", 0)) for g in gpus),
+                    # A type with a part of a GPU has one device to give ("Total number of GPU
+                    # devices", EC2's service model); ECS counts devices.
+                    sum(int(g.get("LogicalGpuCount") or g.get("Count", 0)) for g in gpus),
                     int(raw["VCpuInfo"]["DefaultVCpus"]) * 1024,
                     int(int(raw["MemoryInfo"]["SizeInMiB"]) * AGENT_SHARE),
                 )

@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-from ecs_dynamo.model.graph import JsonObject
+from ecs_dynamo.model.graph import JsonObject, network_mode_of
 
 _CPU: Final = re.compile(r"\s*(\d*\.?\d+)\s*v?cpu\s*", re.IGNORECASE)
 _MEMORY: Final = re.compile(r"\s*(\d*\.?\d+)\s*gb\s*", re.IGNORECASE)
@@ -42,7 +42,6 @@ _KEYS: Final[Mapping[str, tuple[str, ...]]] = {
 _SETS: Final = frozenset({"requiresCompatibilities", "add", "drop", "permissions", "mountOptions"})
 """Lists of words whose order means nothing."""
 _DEFAULTS: Final[Mapping[str, Mapping[str, Any]]] = {
-    "": {"networkMode": "bridge"},
     "containerDefinitions": {"essential": True, "cpu": 0, "versionConsistency": "enabled"},
     "portMappings": {"protocol": "tcp", "hostPort": 0},
     "healthCheck": {"interval": 30, "timeout": 5, "retries": 3, "startPeriod": 0},
@@ -59,7 +58,8 @@ class Named(dict[str, Any]):
 def canonical(content: JsonObject) -> dict[str, Any]:
     """``content`` (a RegisterTaskDefinition request or what ECS tells of a revision) in the one
     form. Pure."""
-    made: dict[str, Any] = _structure(dict(content), "", content.get("networkMode") or "bridge")
+    made: dict[str, Any] = _structure(dict(content), "", network_mode_of(content))
+    made.setdefault("networkMode", network_mode_of(content))
     if "cpu" in made:
         made["cpu"] = _size(made["cpu"], _CPU)
     if "memory" in made:

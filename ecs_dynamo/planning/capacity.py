@@ -22,9 +22,11 @@ from ecs_dynamo.planning.seen import known_tasks
 from ecs_dynamo.planning.wanted import Wanted
 
 
-def gpus_of(component: Component) -> int:
-    """GPU slots that one replica takes; of one that takes ``ALL`` of an instance, the least."""
-    return gpu_request(component.template).slots
+def gpus_of(component: Component, per_instance: int = 1) -> int:
+    """GPU slots that one replica takes. One that asks for ``ALL`` takes those of an instance, which
+    has ``per_instance``; by default the least that it may be."""
+    asked = gpu_request(component.template)
+    return max(asked.slots, per_instance) if asked.all else asked.slots
 
 
 @dataclass(frozen=True, slots=True)

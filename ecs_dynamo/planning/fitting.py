@@ -6,16 +6,18 @@ that what is called short is short. ECS may still place worse; then its own even
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ecs_dynamo.model.capacity import InstanceSize
 from ecs_dynamo.model.gpus import gpu_request
-from ecs_dynamo.model.graph import JsonObject
+from ecs_dynamo.model.graph import JsonObject, network_mode_of
 from ecs_dynamo.model.snapshot import ContainerInstance
 from ecs_dynamo.planning.expressions import holds
 
+_NUMBER = re.compile(r"[0-9]{0,9}\.?[0-9]{1,9}")
 INSTANCE_TYPE = "ecs.instance-type"
 ZONE = "ecs.availability-zone"
 AGENT_SHARE = 0.94
@@ -91,12 +93,16 @@ class Room:
 
 
 def _number(value: object) -> int:
-    """CPU or memory as task definitions write them: 1024, "1 vCPU", "2 GB"."""
+    """CPU or memory as task definitions write them: 1024, "1 vCPU", "2 GB"; 0 for what is neither.
+
+    A revision that somebody else registered must not end a pass.
+    """
     text = str(value or 0).strip().lower()
-    for unit, factor in (("vcpu", 1024), ("gb", 1024)):
-        if text.endswith(unit):
-            return int(float(text.removesuffix(unit)) * factor)
-    return int(text) if text.isdigit() else 0
+    unit = next((u for u in ("vcpu", "gb") if text.endswith(u)), "")
+    number = text.removesuffix(unit).strip()
+    if not _NUMBER.fullmatch(number):
+        return 0
+    return int(float(number) * (1024 if unit else 1))
 
 
 def need_of(
@@ -109,7 +115,7 @@ def need_of(
 ) -> Need:
     """What a replica of a task definition takes of an EC2 instance."""
     containers = content.get("containerDefinitions", ())
-    mode = content.get("networkMode", "bridge")
+    mode = network_mode_of(content)
     ports: set[int] = set()
     for container in containers:
         for mapping in container.get("portMappings", ()):

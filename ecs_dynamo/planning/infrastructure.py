@@ -57,9 +57,12 @@ def plan_infrastructure(draft: Draft, scene: Scene) -> None:
         hold_back(draft, scene, one)
         leave(draft, scene, one)
         if begins and any(d.service is not None for d in scene.dependants):
-            protections, _ = handover.keep_old_side(scene, [one])
+            protections, notes = handover.keep_old_side(scene, [one])
             draft.actions.extend(protections)
+            draft.notes.extend(notes)
         limits = limits_now(one, scene.snapshot, begins=begins, moves=False, canary=None)
+        if limits.note is not None:
+            draft.notes.append(limits.note)
         update_service(
             draft,
             scene.graph,

@@ -65,9 +65,10 @@ def _is_raised(graph: Graph, cluster: str) -> bool:
 def _slots(
     cluster: str, users: Sequence[Component], seen: Sequence[ContainerInstance], raised: bool
 ) -> Finding:
-    have = sum(i.gpus for i in seen if i.status == "ACTIVE" and i.agent_connected)
-    least = sum(gpus_of(c) * c.replicas for c in users)
-    most = sum(gpus_of(c) * largest(c) for c in users)
+    slots = [i.gpus for i in seen if i.status == "ACTIVE" and i.agent_connected]
+    have, each = sum(slots), max(slots, default=1)
+    least = sum(gpus_of(c, each) * c.replicas for c in users)
+    most = sum(gpus_of(c, each) * largest(c) for c in users)
     text = f"{cluster}: {have} GPU slots; the graph needs {least}, and {most} when scaled out"
     if have < most and raised:
         return Finding("gpus", Severity.OK, f"{text}; instances are added as they are needed")
@@ -98,7 +99,8 @@ def check_sizes(graph: Graph, snapshot: Snapshot) -> Iterator[Finding]:
     for component in on_instances(graph):
         sizes = known_sizes(graph, snapshot, component.cluster)
         need = need_of(component.name, component.template)
-        wants = f"{need.gpus} GPUs, {need.cpu} CPU units, {need.memory} MiB"
+        gpus = "all" if need.all_gpus else need.gpus
+        wants = f"{gpus} GPUs, {need.cpu} CPU units, {need.memory} MiB"
         text = f"{component.name} needs {wants}"
         if not sizes:
             why = "not seen" if sizes is None else "none yet"

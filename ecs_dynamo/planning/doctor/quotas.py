@@ -78,8 +78,8 @@ def gpu_demand(graph: Graph, snapshot: Snapshot) -> Iterator[Demand]:
             cluster,
             _family(size.instance_type),
             sum(i.cpu // 1024 for i in now),
-            _instances_for(sum(gpus_of(c) * c.replicas for c in users), size) * vcpus,
-            _instances_for(sum(gpus_of(c) * largest(c) for c in users), size) * vcpus,
+            _instances_for(sum(gpus_of(c, size.gpus) * c.replicas for c in users), size) * vcpus,
+            _instances_for(sum(gpus_of(c, size.gpus) * largest(c) for c in users), size) * vcpus,
         )
 
 

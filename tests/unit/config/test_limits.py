@@ -91,3 +91,14 @@ def test_what_does_not_fit_is_reported_at_a_field_that_is_there(
     found = [p for p in caught.value.problems if "requiresCompatibilities" in p.message]
     assert [p.field for p in found] == [field]
     assert words in (found[0].remedy or "")
+
+
+def test_shared_gpus_are_rejected_with_the_reason(tmp_path: Path) -> None:
+    """Case: `sharingStrategy` came with botocore 1.44.8; an older one cannot send it."""
+    sharing = {"nvidiaMps": {"memory": 4096, "maxComputePercent": 50}}
+    needs = [{"type": "GPU", "sharingStrategy": sharing}]
+    with pytest.raises(InputError) as caught:
+        load_graph(graph(tmp_path, ec2(container(resourceRequirements=needs))), {})
+    (found,) = (p for p in caught.value.problems if "sharingStrategy" in (p.field or ""))
+    assert "1.44.8" in found.message
+    assert "value" in (found.remedy or "")

@@ -71,6 +71,26 @@ def test_gpu_slots_against_the_need(gpus: int, severity: Severity, words: str) -
     assert (found.severity, words in found.evidence) == (severity, True)
 
 
+@pytest.mark.parametrize(
+    ("value", "instances", "words"),
+    [("ALL", 3, "12 GPU slots; the graph needs 8"), ("0.25", 2, "8 GPU slots; the graph needs 2")],
+)
+def test_all_gpus_and_shares_in_slots(value: str, instances: int, words: str) -> None:
+    def asks(name: str, role: Role) -> Any:
+        content = template(name, "awsvpc", gpus=1)
+        content["containerDefinitions"][0]["resourceRequirements"][0]["value"] = value
+        return component(name, role, template=content)
+
+    base = graph()
+    workers = (asks("prefill", Role.PREFILL), asks("decode", Role.DECODE))
+    wanted = replace(base, components=(*base.components[:2], *workers))
+    here = [instance(n, gpus=4, gpus_free=4) for n in range(instances)]
+    (found,) = check_gpus(wanted, seen_of(wanted, *here))
+    assert (found.severity, words in found.evidence) == (OK, True)
+    sizes = [f.evidence for f in check_sizes(wanted, seen_of(wanted, *here))]
+    assert any(f"decode needs {'all' if value == 'ALL' else 1} GPUs" in text for text in sizes)
+
+
 def test_gpu_slots_that_somebody_adds_or_nobody_sees() -> None:
     wanted = graph()
     raised = replace(

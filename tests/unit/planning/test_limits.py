@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ecs_dynamo.model.plan import Memory
-from ecs_dynamo.model.spec import RolloutSpec
-from tests.unit.planning.graphs import with_image
+from ecs_dynamo.model.plan import Memory, UpdateService
+from ecs_dynamo.model.spec import LaunchType, RolloutSpec
+from ecs_dynamo.planning import plan
+from ecs_dynamo.planning.seen import known_tasks
+from tests.unit.planning.graphs import graph, template, with_image
+from tests.unit.planning.simulated_ecs import SimulatedEcs
+from tests.unit.planning.test_parts import converged
 from tests.unit.planning.test_plan_properties import converge
 from tests.unit.planning.test_rollout_properties import degraded, fresh_pass, ready_graph
 
@@ -87,3 +93,53 @@ def test_a_rollout_that_is_dead_locked_already_goes_on() -> None:
     converge(ecs, edited, Memory(started_at=ecs.now))
     assert ecs.content_of("g-decode")["containerDefinitions"][0]["image"] == "dynamo:2"
     assert service.maximum == 150
+
+
+@pytest.mark.parametrize("frontends", [1, 2])
+def test_host_mode_frontends_on_all_instances_are_replaced_one_at_a_time(frontends: int) -> None:
+    """Each holds its port, so no new one finds a place beside them: ECS would wait indefinitely."""
+    wanted = graph(frontends=frontends, prefill=frontends - 1)
+    ecs = SimulatedEcs(wanted, gpu_instances=frontends)
+    converge(ecs, wanted, Memory(started_at=ecs.now))
+    ecs.graph = edited = with_image(wanted, "frontend", "dynamo:2")
+    notes: set[str] = set()
+    for _ in range(60):
+        made = fresh_pass(ecs, edited)
+        notes |= {n for n in made.notes if n.startswith("frontend: one more replica")}
+        assert len(ecs.serving("frontend")) >= frontends - 1
+        if made.converged:
+            break
+    assert made.converged
+    assert ecs.content_of("g-frontend")["containerDefinitions"][0]["image"] == "dynamo:2"
+    (note,) = notes
+    assert "(host port on" in note or "(one replica an instance on" in note
+    assert note.endswith("it does not serve meanwhile") == (frontends == 1)
+    service = ecs.services["g-frontend"]
+    assert (service.minimum, service.maximum) == (100, 200)
+
+
+def test_infrastructure_in_host_mode_says_why_it_is_replaced_in_place() -> None:
+    base = graph()
+    content = template("etcd-nats", "host")
+    content["containerDefinitions"][0]["portMappings"] = [{"containerPort": 2379}]
+    etcd = replace(
+        base.component("etcd-nats"), launch_type=LaunchType.EC2, cluster="gpu", template=content
+    )
+    wanted = replace(base, components=(etcd, *base.components[1:]))
+    ecs, memory = converged(wanted)
+    ecs.graph = edited = with_image(wanted, "etcd-nats", "etcd:2")
+    seen = ecs.snapshot()
+    (place,) = (t.container_instance_arn for t in known_tasks(seen.components["etcd-nats"]))
+    instances = seen.container_instances["gpu"]
+    assert isinstance(instances, tuple)
+    here = [i for i in instances if i.arn == place]
+    full = tuple(replace(i, used_ports=frozenset({2379})) for i in here)
+    seen = replace(seen, container_instances={"gpu": full})
+    made = plan(edited, seen, memory, ecs.clock)
+    assert any(
+        n.startswith("etcd-nats: one more replica does not fit (host port on 1 instance)")
+        for n in made.notes
+    )
+    (update,) = (a for a in made.actions if isinstance(a, UpdateService))
+    assert update.rollout is not None
+    assert (update.rollout.minimum_healthy_percent, update.rollout.maximum_percent) == (0, 100)
