@@ -20,13 +20,15 @@ _SCALARS: dict[str, type | tuple[type, ...]] = {
     "double": (int, float),
     "timestamp": datetime,
 }
+_DECODED = frozenset({"policyDocumentType"})
+"""Texts that botocore's own handlers decode to documents (IAM, `json_decode_policies`)."""
 _NUMBERS = ("integer", "long", "float", "double")
 
 
 def wrong_type(shape: Any, value: Any, path: str = "") -> str | None:
     """The path of the first value that is not of its ``shape``'s type; None where all are."""
     kind = shape.type_name
-    if value is None or getattr(shape, "is_document_type", False):
+    if value is None or getattr(shape, "is_document_type", False) or shape.name in _DECODED:
         return None
     if kind == "structure":
         if not isinstance(value, dict):

@@ -7,8 +7,11 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from botocore.loaders import Loader
+from botocore.model import ServiceModel
 
 from ecs_dynamo.aws import session
+from ecs_dynamo.aws.answers import wrong_type
 from ecs_dynamo.aws.client import AwsOptions, open_aws
 from ecs_dynamo.aws.execute import Executor
 from ecs_dynamo.aws.observe import RevisionCache
@@ -111,3 +114,11 @@ async def test_an_answer_without_its_members_ends_its_action_alone() -> None:
     results = await executor.execute(cast(Any, SimpleNamespace(actions=made)))
     assert [(r.ok, r.skipped) for r in results] == [(False, False), (False, False)]
     assert all(r.error for r in results)
+
+
+def test_a_policy_that_botocore_has_decoded_is_no_wrong_type() -> None:
+    model = ServiceModel(Loader().load_service_model("iam", "service-2"))
+    shape = model.operation_model("GetRole").output_shape
+    role = {"RoleName": "r", "AssumeRolePolicyDocument": {"Version": "2012-10-17"}}
+    assert wrong_type(shape, {"Role": role}) is None
+    assert wrong_type(shape, {"Role": {**role, "RoleName": {}}}) == ".Role.RoleName"
