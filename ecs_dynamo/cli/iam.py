@@ -1,4 +1,4 @@
-"""`ecs-dynamo iam render`: the least rights that one graph needs."""
+"""`ecs-dynamo iam render`: the least rights that the graphs of one daemon need."""
 
 from __future__ import annotations
 
@@ -10,18 +10,24 @@ from typing import Annotated
 
 import typer
 
-from ecs_dynamo.cli.options import DEFAULT_FILE, FileOption, load
+from ecs_dynamo.cli.options import DEFAULT_FILE, load
 from ecs_dynamo.cli.output import print_json, say
 from ecs_dynamo.model.errors import EcsDynamoError, InputError, Problem
+from ecs_dynamo.model.graph import Graph
 from ecs_dynamo.planning.iam import render_iam
 from ecs_dynamo.planning.iam_daemon import LOG_GROUP, REPOSITORY
 
-app = typer.Typer(no_args_is_help=True, help="IAM policies for a graph.", rich_markup_mode=None)
+app = typer.Typer(
+    no_args_is_help=True, help="IAM policies for the graphs of a daemon.", rich_markup_mode=None
+)
 
 
 @app.command()
 def render(
-    file: FileOption = DEFAULT_FILE,
+    file: Annotated[
+        list[Path] | None,
+        typer.Option("--file", "-f", help="A graph file; give it again for more graphs."),
+    ] = None,
     account: Annotated[
         str | None, typer.Option("--account", help="AWS account id; AWS_ID by default.")
     ] = None,
@@ -41,8 +47,12 @@ def render(
         str, typer.Option("--daemon-log-group", help="Log group of the daemon's own task.")
     ] = LOG_GROUP,
 ) -> None:
-    """Print, or write, the policies of the daemon, the tasks and the instances."""
-    graph = load(file).graph
+    """Print, or write, the policies of the daemon, the tasks and the instances.
+
+    A policy that is too large for IAM comes as several documents (name.json, name-2.json), which
+    are all attached to the same role.
+    """
+    graphs = [load(one).graph for one in file or [DEFAULT_FILE]]
     number = account or os.environ.get("AWS_ID", "")
     if not re.fullmatch(r"\d{12}", number):
         raise InputError(
@@ -60,11 +70,8 @@ def render(
                 remedy="give the name alone: letters, digits, hyphens, underscores",
             )
         )
-    if graph.region is None:
-        raise InputError(
-            Problem("no region", file=str(file), field="region", remedy="set region in the file")
-        )
-    documents = render_iam(graph, graph.region, number, lock_table, queue, (repository, log_group))
+    region = _region(graphs, file or [DEFAULT_FILE])
+    documents = render_iam(graphs, region, number, lock_table, queue, (repository, log_group))
     if output is None:
         print_json(documents)
         return
@@ -75,6 +82,20 @@ def render(
     except OSError as error:
         raise EcsDynamoError(f"{output}: can not be written: {error.strerror}") from None
     say(f"wrote {len(documents)} documents to {output}")
+
+
+def _region(graphs: list[Graph], files: list[Path]) -> str:
+    """The Region of all the graphs. Raises InputError where there is none, or more than one."""
+    for graph, file in zip(graphs, files, strict=True):
+        found = None
+        if graph.region is None:
+            found = "no region"
+        elif graph.region != graphs[0].region:
+            found = f"{graph.region} is not the Region of {files[0]}, {graphs[0].region}"
+        if found is not None:
+            remedy = "set region in the file; render the graphs of each Region apart"
+            raise InputError(Problem(found, file=str(file), field="region", remedy=remedy))
+    return str(graphs[0].region)
 
 
 def register(parent: typer.Typer) -> None:

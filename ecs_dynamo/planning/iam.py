@@ -1,4 +1,4 @@
-"""The least rights that one graph needs, as IAM policy documents. Pure.
+"""The least rights that the graphs of one daemon need, as IAM policy documents. Pure.
 
 Resource types and condition keys are those of the Service Authorization Reference for Amazon ECS:
 ListServices and ListTasks know no resource and are bound by ``ecs:cluster``, DescribeTaskDefinition
@@ -10,34 +10,57 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
-from ecs_dynamo.model.graph import TAG_GRAPH, TAG_ROLLED_BACK, TAG_ROLLED_BACK_FOR, Graph
-from ecs_dynamo.planning.iam_base import Arns, Json, document, statement
+from ecs_dynamo.model.graph import TAG_ROLLED_BACK, TAG_ROLLED_BACK_FOR
+from ecs_dynamo.model.partitions import ec2_principals
+from ecs_dynamo.planning.iam_base import (
+    Arns,
+    Graphs,
+    Json,
+    Scope,
+    document,
+    scope_of,
+    split,
+    statement,
+)
 from ecs_dynamo.planning.iam_capacity import capacity_reads, capacity_statements
 from ecs_dynamo.planning.iam_daemon import LOG_GROUP, REPOSITORY, daemon_execution_policy
 from ecs_dynamo.planning.iam_doctor import doctor_statements
 from ecs_dynamo.planning.iam_infrastructure import efs_statements
 from ecs_dynamo.planning.iam_security import read_statements
-from ecs_dynamo.planning.iam_tasks import execution_policies, graph_roles, instance_policy
+from ecs_dynamo.planning.iam_tasks import execution_policies, instance_policy, role_arns
 
 Documents = Mapping[str, Json]
 
 
-def trust(service: str) -> Json:
-    """Who may take a role: an AWS service."""
-    return document(
-        [
-            {
-                "Effect": "Allow",
-                "Principal": {"Service": service},
-                "Action": "sts:AssumeRole",
-            }
-        ]
+def trust(*services: str, **conditions: Mapping[str, str]) -> Json:
+    """Who may take a role: an AWS service, by each of its names."""
+    made: Json = {
+        "Effect": "Allow",
+        "Principal": {"Service": services[0] if len(services) == 1 else list(services)},
+        "Action": "sts:AssumeRole",
+    }
+    if conditions:
+        made["Condition"] = conditions
+    return document([made])
+
+
+def task_role_trust(arns: Arns) -> Json:
+    """Who may take a task role: ECS, for tasks of this account and Region alone.
+
+    After the ECS developer guide, "Task IAM role", on the confused deputy. It describes the
+    conditions for task roles, and none for task execution roles.
+    """
+    return trust(
+        "ecs-tasks.amazonaws.com",
+        ArnLike={"aws:SourceArn": arns.of("ecs", "*")},
+        StringEquals={"aws:SourceAccount": arns.account},
     )
 
 
-def observe_statements(graph: Graph, arns: Arns) -> list[Json]:
-    """What looking at the graph takes; shared by all who look."""
-    clusters = [arns.cluster(name) for name in graph.clusters]
+def observe_statements(scope: Scope) -> list[Json]:
+    """What looking at the graphs takes; shared by all who look."""
+    arns = scope.arns
+    clusters = [arns.cluster(name) for name in scope.clusters]
     return [
         statement("ReadClusters", ["ecs:DescribeClusters"], clusters),
         statement(
@@ -57,7 +80,7 @@ def observe_statements(graph: Graph, arns: Arns) -> list[Json]:
             ],
             [
                 arns.within(kind, name)
-                for name in graph.clusters
+                for name in scope.clusters
                 for kind in ("service", "task", "container-instance")
             ],
         ),
@@ -66,41 +89,36 @@ def observe_statements(graph: Graph, arns: Arns) -> list[Json]:
             ["ecs:DescribeTaskDefinition", "ecs:ListTaskDefinitions", "ec2:DescribeInstances"],
             ["*"],
         ),
-        *capacity_reads(graph, arns),
+        *capacity_reads(scope),
     ]
 
 
-def daemon_policy(
-    graph: Graph,
-    region: str,
-    account: str,
-    lock_table: str | None = None,
-    queue: str | None = None,
-) -> Json:
-    """What the daemon's task role needs for ``graph``."""
-    arns = Arns(region, account)
-    services = [arns.within("service", c.cluster, c.service) for c in graph.components]
-    # What was declared once and is no more is still to be retired.
-    services += [arns.within("service", name, f"{graph.name}-*") for name in graph.clusters]
-    definitions = [f"{arns.ecs}:task-definition/{c.family}:*" for c in graph.components]
-    mine = {f"aws:ResourceTag/{TAG_GRAPH}": graph.name}
-    tagged = {f"aws:RequestTag/{TAG_GRAPH}": graph.name}
-    statements = [
-        *observe_statements(graph, arns),
+def _own_statements(scope: Scope) -> list[Json]:
+    """Changing services, revisions and tasks that carry the graphs' tag."""
+    services, definitions = scope.services(), scope.definitions()
+    return [
         statement(
-            "RegisterRevisions", ["ecs:RegisterTaskDefinition"], definitions, StringEquals=tagged
+            "RegisterRevisions",
+            ["ecs:RegisterTaskDefinition"],
+            definitions,
+            **scope.tagged("aws:RequestTag"),
         ),
         # ECS knows no resource or tag for it; whose a revision is, the daemon reads before.
         statement(
             "DeregisterOldRevisions",
             ["ecs:DeregisterTaskDefinition"],
             ["*"],
-            StringEquals={"aws:RequestedRegion": region},
+            StringEquals={"aws:RequestedRegion": scope.arns.region},
         ),
         statement(
-            "DeleteOldRevisions", ["ecs:DeleteTaskDefinitions"], definitions, StringEquals=mine
+            "DeleteOldRevisions",
+            ["ecs:DeleteTaskDefinitions"],
+            definitions,
+            **scope.tagged("aws:ResourceTag"),
         ),
-        statement("CreateServices", ["ecs:CreateService"], services, StringEquals=tagged),
+        statement(
+            "CreateServices", ["ecs:CreateService"], services, **scope.tagged("aws:RequestTag")
+        ),
         statement(
             "TagWhatIsCreated",
             ["ecs:TagResource"],
@@ -111,47 +129,63 @@ def daemon_policy(
             "ChangeOwnServices",
             ["ecs:UpdateService", "ecs:DeleteService"],
             services,
-            StringEquals=mine,
+            **scope.tagged("aws:ResourceTag"),
         ),
         statement(
             # Declared tags are on services and revisions alike.
             "ChangeOwnTags",
             ["ecs:TagResource", "ecs:UntagResource"],
             [*services, *definitions],
-            StringEquals=mine,
+            **scope.tagged("aws:ResourceTag"),
         ),
         statement(
             "ProtectTasks",
             ["ecs:UpdateTaskProtection"],
             # A task's ARN tells no service; its tags are propagated from the service's.
-            [arns.within("task", name) for name in graph.clusters],
-            StringEquals=mine,
+            [scope.arns.within("task", name) for name in scope.clusters],
+            **scope.tagged("aws:ResourceTag"),
         ),
     ]
+
+
+def _lease_statement(scope: Scope, table: str) -> Json:
+    """Renewing the leases: of one graph its own item alone, of several those of the table."""
+    own = {"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": [g.name for g in scope.graphs]}}
+    return statement(
+        "Lease",
+        ["dynamodb:UpdateItem"],
+        [scope.arns.of("dynamodb", f"table/{table}")],
+        **(own if len(scope.graphs) == 1 else {}),
+    )
+
+
+def daemon_policy(
+    graphs: Graphs,
+    region: str,
+    account: str,
+    lock_table: str | None = None,
+    queue: str | None = None,
+) -> Json:
+    """What the daemon's task role needs for ``graphs``, in one document of whatever size."""
+    scope = scope_of(graphs, region, account)
+    arns = scope.arns
+    statements = [*observe_statements(scope), *_own_statements(scope)]
     if queue is not None:
-        instances = [arns.within("container-instance", name) for name in graph.clusters]
+        instances = [arns.within("container-instance", name) for name in scope.clusters]
         statements.append(
             statement("DrainInstances", ["ecs:UpdateContainerInstancesState"], instances)
         )
-    statements += capacity_statements(graph, arns)
+    statements += capacity_statements(scope)
     if lock_table is not None:
-        own_item = {"dynamodb:LeadingKeys": [graph.name]}
-        statements.append(
-            statement(
-                "Lease",
-                ["dynamodb:UpdateItem"],
-                [arns.of("dynamodb", f"table/{lock_table}")],
-                **{"ForAllValues:StringEquals": own_item},
-            )
-        )
+        statements.append(_lease_statement(scope, lock_table))
     if queue is not None:
         statements.append(
             statement(
                 "ReadEvents", ["sqs:DeleteMessage", "sqs:ReceiveMessage"], [arns.of("sqs", queue)]
             )
         )
-    statements += read_statements(graph.security.references(), arns)
-    roles = graph_roles(graph)
+    statements += read_statements(scope.references, arns)
+    roles = role_arns(scope)
     if roles:
         statements.append(
             statement(
@@ -161,33 +195,30 @@ def daemon_policy(
                 StringEquals={"iam:PassedToService": "ecs-tasks.amazonaws.com"},
             )
         )
-    sources = {s.source for c in graph.components if c.scaling for s in c.scaling.signals}
+    sources = {s.source for c in scope.components if c.scaling for s in c.scaling.signals}
     if "cloudwatch" in sources:
         statements.append(statement("ReadMetrics", ["cloudwatch:GetMetricData"], ["*"]))
     return document(statements)
 
 
-def doctor_policy(graph: Graph, region: str, account: str) -> Json:
+def doctor_policy(graphs: Graphs, region: str, account: str) -> Json:
     """What a person, or a pipeline, needs to run `ecs-dynamo doctor`: it only reads."""
-    arns = Arns(region, account)
-    return document([*observe_statements(graph, arns), *doctor_statements(graph, arns)])
+    scope = scope_of(graphs, region, account)
+    return document([*observe_statements(scope), *doctor_statements(scope)])
 
 
-def rollback_policy(graph: Graph, region: str, account: str) -> Json:
+def rollback_policy(graphs: Graphs, region: str, account: str) -> Json:
     """What `ecs-dynamo rollback` needs besides the daemon's rights: to take its own hold off."""
-    arns = Arns(region, account)
+    scope = scope_of(graphs, region, account)
+    own_tags = {"aws:TagKeys": [TAG_ROLLED_BACK, TAG_ROLLED_BACK_FOR]}
     return document(
         [
             statement(
                 "ClearRollback",
                 ["ecs:UntagResource"],
-                [arns.within("service", c.cluster, c.service) for c in graph.components],
-                StringEquals={f"aws:ResourceTag/{TAG_GRAPH}": graph.name},
-                **{
-                    "ForAllValues:StringEquals": {
-                        "aws:TagKeys": [TAG_ROLLED_BACK, TAG_ROLLED_BACK_FOR]
-                    }
-                },
+                scope.services(),
+                **scope.tagged("aws:ResourceTag"),
+                **{"ForAllValues:StringEquals": own_tags},
             )
         ]
     )
@@ -211,19 +242,20 @@ def notice_pattern() -> Json:
     return {"source": ["aws.ec2"], "detail-type": list(NOTICE_TYPES)}
 
 
-def event_pattern(graph: Graph, region: str, account: str) -> Json:
-    """The EventBridge rule's pattern: events of the graph's clusters.
+def event_pattern(graphs: Graphs, region: str, account: str) -> Json:
+    """The EventBridge rule's pattern: events of the graphs' clusters.
 
     A deployment's event has no ``clusterArn``: its cluster is in the service's ARN (ECS developer
     guide, "Amazon ECS service deployment state change events").
     """
-    arns = Arns(region, account)
-    services = [arns.within("service", name, "") for name in graph.clusters]
+    scope = scope_of(graphs, region, account)
+    arns = scope.arns
+    services = [arns.within("service", name, "") for name in scope.clusters]
     return {
         "source": ["aws.ecs"],
         "detail-type": list(DETAIL_TYPES),
         "$or": [
-            {"detail": {"clusterArn": [arns.cluster(name) for name in graph.clusters]}},
+            {"detail": {"clusterArn": [arns.cluster(name) for name in scope.clusters]}},
             {"resources": [{"prefix": prefix} for prefix in services]},
         ],
     }
@@ -247,32 +279,38 @@ def queue_policy(region: str, account: str, queue: str) -> Json:
 
 
 def render_iam(
-    graph: Graph,
+    graphs: Graphs,
     region: str,
     account: str,
     lock_table: str | None = None,
     queue: str | None = None,
     daemon_image: tuple[str, str] = (REPOSITORY, LOG_GROUP),
 ) -> Documents:
-    """Every document for ``graph``, by file name; with ``queue``, the wiring of events too.
+    """Every document for ``graphs``, by file name; with ``queue``, the wiring of events too.
 
-    ``daemon_image``: the daemon's own ECR repository and log group.
+    ``daemon_image``: the daemon's own ECR repository and log group. A role's policy that is larger
+    than a managed policy may be comes as several documents (`iam_base.split`).
     """
-    made = {
-        "daemon-task-role.json": daemon_policy(graph, region, account, lock_table, queue),
-        "daemon-execution-role.json": daemon_execution_policy(Arns(region, account), *daemon_image),
-        "doctor.json": doctor_policy(graph, region, account),
-        "rollback.json": rollback_policy(graph, region, account),
-        **execution_policies(graph, region, account),
-        "instance-role.json": instance_policy(graph, region, account),
-        "trust-ecs-tasks.json": trust("ecs-tasks.amazonaws.com"),
-        "trust-ec2.json": trust("ec2.amazonaws.com"),
+    scope = scope_of(graphs, region, account)
+    policies = {
+        "daemon-task-role.json": daemon_policy(graphs, region, account, lock_table, queue),
+        "daemon-execution-role.json": daemon_execution_policy(scope.arns, *daemon_image),
+        "doctor.json": doctor_policy(graphs, region, account),
+        "rollback.json": rollback_policy(graphs, region, account),
+        **execution_policies(scope),
+        "instance-role.json": instance_policy(scope),
     }
-    volumes = efs_statements(graph, Arns(region, account))
+    volumes = efs_statements(scope)
     if volumes:
-        made["infrastructure-task-role.json"] = document(volumes)
+        policies["infrastructure-task-role.json"] = document(volumes)
+    made: dict[str, Json] = {}
+    for name, policy in policies.items():
+        made |= split(name, policy)
+    made["trust-ecs-tasks.json"] = trust("ecs-tasks.amazonaws.com")
+    made["trust-ecs-task-roles.json"] = task_role_trust(scope.arns)
+    made["trust-ec2.json"] = trust(*ec2_principals(region))
     if queue is not None:
-        made["events-rule-pattern.json"] = event_pattern(graph, region, account)
+        made["events-rule-pattern.json"] = event_pattern(graphs, region, account)
         made["notices-rule-pattern.json"] = notice_pattern()
         policy = queue_policy(region, account, queue)
         made["events-queue-policy.json"] = policy

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
+from ecs_dynamo.model.capacity_spec import AutoScalingGroupSpec
+from ecs_dynamo.model.graph import TAG_GRAPH, Component, Graph
 from ecs_dynamo.model.partitions import partition_of
 
 Json = dict[str, Any]
+Graphs = Graph | Sequence[Graph]
+"""One graph, or all those of one daemon."""
+MANAGED_POLICY_SIZE = 6144
+"""Characters of a managed policy, white space not counted; the inline policies of a role may have
+10,240 together (IAM user guide, "IAM and AWS STS quotas")."""
 
 
 def statement(
@@ -49,3 +59,100 @@ class Arns:
     def within(self, kind: str, cluster: str, name: str = "*") -> str:
         """Of what is in a cluster: ``service``, ``task``, ``container-instance``."""
         return f"{self.ecs}:{kind}/{cluster.rsplit('/', 1)[-1]}/{name}"
+
+    def role(self, name: str) -> str:
+        """A role's, from its ARN or, as ECS takes it in a task definition, its short name."""
+        if name.startswith("arn:"):
+            return name
+        return f"arn:{self.partition}:iam::{self.account}:role/{name.lstrip('/')}"
+
+
+@dataclass(frozen=True)
+class Scope:
+    """The graphs of one daemon, in one Region of one account.
+
+    The rights for one graph are bound to its name. Those for several are bound to their clusters
+    and to the ownership tag, whatever its value: so they stay as large as they are when a graph is
+    added, which needs no new policy where it uses no other cluster, role or secret.
+    """
+
+    graphs: tuple[Graph, ...]
+    arns: Arns
+
+    @cached_property
+    def clusters(self) -> list[str]:
+        return list(dict.fromkeys(name for graph in self.graphs for name in graph.clusters))
+
+    @cached_property
+    def components(self) -> tuple[Component, ...]:
+        return tuple(c for graph in self.graphs for c in graph.components)
+
+    @cached_property
+    def groups(self) -> tuple[AutoScalingGroupSpec, ...]:
+        """The declared Auto Scaling groups."""
+        declared = (g for graph in self.graphs for g in graph.capacity.auto_scaling_groups)
+        return tuple({(g.name, g.cluster): g for g in declared}.values())
+
+    @property
+    def references(self) -> set[str]:
+        """The secrets that the daemon itself reads."""
+        return {r for graph in self.graphs for r in graph.security.references()}
+
+    @property
+    def _prefix(self) -> str:
+        """Services and families are named ``{graph}-{component}``."""
+        return f"{self.graphs[0].name}-*" if len(self.graphs) == 1 else "*"
+
+    def services(self) -> list[str]:
+        """ARNs of the graphs' services, of those too that are declared no more."""
+        return [self.arns.within("service", name, self._prefix) for name in self.clusters]
+
+    def definitions(self) -> list[str]:
+        """ARNs of the graphs' task definitions."""
+        return [f"{self.arns.ecs}:task-definition/{self._prefix}:*"]
+
+    def tagged(self, key: str) -> dict[str, Any]:
+        """The condition that ``key``, such as ``aws:ResourceTag``, has the ownership tag."""
+        key = f"{key}/{TAG_GRAPH}"
+        if len(self.graphs) == 1:
+            return {"StringEquals": {key: self.graphs[0].name}}
+        return {"Null": {key: "false"}}
+
+
+def scope_of(graphs: Graphs, region: str, account: str) -> Scope:
+    """The scope of one graph or several."""
+    every = (graphs,) if isinstance(graphs, Graph) else tuple(graphs)
+    return Scope(every, Arns(region, account))
+
+
+# Sizes -----------------------------------------------------------------------------------------
+
+
+def size_of(policy: Mapping[str, Any]) -> int:
+    """Characters of a policy as IAM counts them: without white space."""
+    return len(json.dumps(policy, separators=(",", ":")))
+
+
+def _within(statement: Json, limit: int) -> list[Json]:
+    """The statement, in parts with some of its resources each where it is too large for one."""
+    resources = statement["Resource"]
+    if size_of(document([statement])) <= limit or len(resources) < 2:
+        return [statement]
+    half = len(resources) // 2
+    parts = (resources[:half], resources[half:])
+    made = [part for some in parts for part in _within({**statement, "Resource": some}, limit)]
+    return [{**part, "Sid": f"{statement['Sid']}{n}"} for n, part in enumerate(made, 1)]
+
+
+def split(name: str, policy: Json, limit: int = MANAGED_POLICY_SIZE) -> dict[str, Json]:
+    """``policy`` by file name, in as few documents as IAM's limit allows: ``x.json``, and then
+    ``x-2.json`` and so on, which are all to be attached to the same role."""
+    parts: list[list[Json]] = [[]]
+    for statement in policy["Statement"]:
+        for one in _within(statement, limit):
+            if parts[-1] and size_of(document([*parts[-1], one])) > limit:
+                parts.append([])
+            parts[-1].append(one)
+    stem = name.removesuffix(".json")
+    names = [name, *(f"{stem}-{number}.json" for number in range(2, len(parts) + 1))]
+    return dict(zip(names, map(document, parts), strict=True))

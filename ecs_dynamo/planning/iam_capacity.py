@@ -7,18 +7,17 @@ identifier within a group's ARN is not known before it exists.
 
 from __future__ import annotations
 
-from ecs_dynamo.model.graph import TAG_GRAPH, Graph
-from ecs_dynamo.planning.iam_base import Arns, Json, statement
+from ecs_dynamo.planning.iam_base import Json, Scope, statement
 
 
-def capacity_reads(graph: Graph, arns: Arns) -> list[Json]:
-    """Looking at the graph's capacity providers and Auto Scaling groups; often nothing."""
+def capacity_reads(scope: Scope) -> list[Json]:
+    """Looking at the graphs' capacity providers and Auto Scaling groups; often nothing."""
     made: list[Json] = []
-    providers = {p.name for c in graph.components for p in c.capacity_providers}
+    providers = {p.name for c in scope.components for p in c.capacity_providers}
     if providers:
-        named = [f"{arns.ecs}:capacity-provider/{name}" for name in providers]
+        named = [f"{scope.arns.ecs}:capacity-provider/{name}" for name in providers]
         made.append(statement("ReadCapacityProviders", ["ecs:DescribeCapacityProviders"], named))
-    if graph.capacity.auto_scaling_groups:
+    if scope.groups:
         made.append(
             statement(
                 "ReadAutoScalingGroups",
@@ -34,9 +33,9 @@ def capacity_reads(graph: Graph, arns: Arns) -> list[Json]:
     return made
 
 
-def capacity_statements(graph: Graph, arns: Arns) -> list[Json]:
-    """Changing the size of the graph's Auto Scaling groups; often nothing."""
-    groups = graph.capacity.auto_scaling_groups
+def capacity_statements(scope: Scope) -> list[Json]:
+    """Changing the size of the graphs' Auto Scaling groups; often nothing."""
+    groups, arns = scope.groups, scope.arns
     if not groups:
         return []
     instances = [arns.within("container-instance", g.cluster or "") for g in groups]
@@ -54,6 +53,6 @@ def capacity_statements(graph: Graph, arns: Arns) -> list[Json]:
             "TagDrainedInstances",
             ["ecs:TagResource"],
             instances,
-            StringEquals={f"aws:RequestTag/{TAG_GRAPH}": graph.name},
+            **scope.tagged("aws:RequestTag"),
         ),
     ]

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from ecs_dynamo.model.graph import Graph
 from ecs_dynamo.planning.capacity import gpus_of
 from ecs_dynamo.planning.doctor.names import namespaces_of, registries_of
-from ecs_dynamo.planning.iam_base import Arns, Json, statement
+from ecs_dynamo.planning.iam_base import Json, Scope, statement
 from ecs_dynamo.planning.iam_security import reference_arns
 from ecs_dynamo.planning.iam_tasks import (
     containers_of,
     ecr_repository,
-    graph_roles,
     logs_anywhere,
-    task_references,
+    role_arns,
+    task_references_of,
 )
 
 
-def doctor_statements(graph: Graph, arns: Arns) -> list[Json]:
+def doctor_statements(scope: Scope) -> list[Json]:
     """Statements for what doctor asks about besides ECS itself."""
+    arns = scope.arns
     made = [
         statement(
             "ReadNetwork",
@@ -37,7 +37,7 @@ def doctor_statements(graph: Graph, arns: Arns) -> list[Json]:
             [f"arn:{arns.partition}:iam::{arns.account}:{kind}/*" for kind in ("role", "user")],
         ),
     ]
-    if any(gpus_of(c) for c in graph.components):
+    if any(gpus_of(c) for c in scope.components):
         made.append(
             statement(
                 "ReadRecommendedImages",
@@ -46,32 +46,33 @@ def doctor_statements(graph: Graph, arns: Arns) -> list[Json]:
                 [f"arn:{arns.partition}:ssm:{arns.region}::parameter/aws/service/ecs/*"],
             )
         )
-    roles = graph_roles(graph)
+    roles = role_arns(scope)
     if roles:
         made.append(statement("ReadRoles", ["iam:GetRole"], roles))
     repositories = {
         f"arn:{arns.partition}:ecr:{arns.region}:{found[0]}:repository/{found[2]}"
-        for component in graph.components
+        for component in scope.components
         for container in containers_of(component)
         if (found := ecr_repository(str(container.get("image", "")))) and found[1] == arns.region
     }
     if repositories:
         made.append(statement("FindImages", ["ecr:DescribeImages"], repositories))
-    if logs_anywhere(graph.components):
+    if logs_anywhere(scope.components):
         made.append(statement("FindLogGroups", ["logs:DescribeLogGroups"], ["*"]))
-    references = task_references(graph.components, graph.security)
-    references |= set(graph.security.references())
+    references = task_references_of(scope) | scope.references
     secrets, parameters = reference_arns(references, arns)
     if secrets:
         made.append(statement("FindSecrets", ["secretsmanager:DescribeSecret"], secrets))
     if parameters:
         made.append(statement("FindParameters", ["ssm:DescribeParameters"], ["*"]))
-    return [*made, *_names_statements(graph, arns)]
+    return [*made, *_names_statements(scope)]
 
 
-def _names_statements(graph: Graph, arns: Arns) -> list[Json]:
+def _names_statements(scope: Scope) -> list[Json]:
     """Only doctor reads Cloud Map: ECS registers tasks by its own service-linked role."""
-    registries, namespaces = registries_of(graph), namespaces_of(graph)
+    arns = scope.arns
+    registries = {arn for graph in scope.graphs for arn in registries_of(graph)}
+    namespaces = {name for graph in scope.graphs for name in namespaces_of(graph)}
     by_arn = {n for n in namespaces if n.startswith("arn:")}
     made = []
     if registries:

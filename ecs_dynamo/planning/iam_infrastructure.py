@@ -8,22 +8,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ecs_dynamo.model.graph import Graph, JsonObject
-from ecs_dynamo.planning.iam_base import Arns, Json, statement
+from ecs_dynamo.model.graph import JsonObject
+from ecs_dynamo.planning.iam_base import Json, Scope, statement
 
 
-def _efs_volumes(graph: Graph) -> Iterator[JsonObject]:
-    for component in graph.components:
+def _efs_volumes(scope: Scope) -> Iterator[JsonObject]:
+    for component in scope.components:
         for volume in component.template.get("volumes", ()):
             efs = volume.get("efsVolumeConfiguration")
             if efs and efs.get("authorizationConfig", {}).get("iam") == "ENABLED":
                 yield efs
 
 
-def efs_statements(graph: Graph, arns: Arns) -> list[Json]:
+def efs_statements(scope: Scope) -> list[Json]:
     """What the task role of etcd and NATS needs for volumes that grant access by IAM."""
     made: list[Json] = []
-    for number, volume in enumerate(_efs_volumes(graph)):
+    arns = scope.arns
+    for number, volume in enumerate(_efs_volumes(scope)):
         point = volume["authorizationConfig"].get("accessPointId")
         arn = arns.of("elasticfilesystem", f"access-point/{point}")
         bound = {"StringEquals": {"elasticfilesystem:AccessPointArn": arn}} if point else {}

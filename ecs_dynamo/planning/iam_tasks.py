@@ -14,7 +14,7 @@ from typing import Any
 from ecs_dynamo.model.graph import Component, Graph
 from ecs_dynamo.model.security_spec import SecuritySpec
 from ecs_dynamo.planning.credentials import secret_variables
-from ecs_dynamo.planning.iam_base import Arns, Json, document, statement
+from ecs_dynamo.planning.iam_base import Arns, Json, Scope, document, statement
 from ecs_dynamo.planning.iam_security import read_statements
 
 _ECR = re.compile(
@@ -23,8 +23,13 @@ _ECR = re.compile(
 )
 
 
+def role_arns(scope: Scope) -> list[str]:
+    """ARNs of the roles that the graphs' tasks run with."""
+    return sorted({scope.arns.role(name) for graph in scope.graphs for name in graph_roles(graph)})
+
+
 def graph_roles(graph: Graph) -> list[str]:
-    """ARNs of the roles that the graph's tasks run with."""
+    """The roles that the graph's tasks run with, as it names them: ARNs or short names."""
     found = {
         str(component.template[key])
         for component in graph.components
@@ -118,6 +123,11 @@ def task_references(components: Iterable[Component], security: SecuritySpec) -> 
     return found
 
 
+def task_references_of(scope: Scope) -> set[str]:
+    """The references that ECS resolves for the tasks of all graphs."""
+    return {r for g in scope.graphs for r in task_references(g.components, g.security)}
+
+
 def _files(components: Iterable[Component]) -> list[Json]:
     """`environmentFiles` are objects in S3."""
     objects = {
@@ -134,44 +144,47 @@ def _files(components: Iterable[Component]) -> list[Json]:
     ]
 
 
-def execution_policy(
-    components: Iterable[Component], security: SecuritySpec, region: str, account: str
-) -> Json:
-    """What ECS needs to start the tasks: the very images, log groups and secrets referred to."""
-    arns = Arns(region, account)
-    components = list(components)
+def execution_policy(users: Iterable[tuple[Component, SecuritySpec]], arns: Arns) -> Json:
+    """What ECS needs to start the tasks: the very images, log groups and secrets referred to.
+
+    ``users`` are components with the security settings of their graph.
+    """
+    users = list(users)
+    components = [component for component, _ in users]
+    references = {r for one, security in users for r in task_references([one], security)}
     return document(
         [
             *_pulling(components, arns),
             *_logging(components, arns),
-            *read_statements(task_references(components, security), arns),
+            *read_statements(references, arns),
             *_files(components),
         ]
     )
 
 
-def execution_policies(graph: Graph, region: str, account: str) -> dict[str, Json]:
-    """The execution roles' documents, by file name: one each where the graph has several."""
-    by_role: dict[str, list[Component]] = {}
-    for component in graph.components:
-        role = component.template.get("executionRoleArn")
-        if role:
-            by_role.setdefault(str(role), []).append(component)
+def execution_policies(scope: Scope) -> dict[str, Json]:
+    """The execution roles' documents, by file name: one each where the graphs have several."""
+    by_role: dict[str, list[tuple[Component, SecuritySpec]]] = {}
+    for graph in scope.graphs:
+        for component in graph.components:
+            role = component.template.get("executionRoleArn")
+            if role:
+                by_role.setdefault(scope.arns.role(str(role)), []).append(
+                    (component, graph.security)
+                )
     if len(by_role) < 2:
-        users = [component for used in by_role.values() for component in used]
-        return {"execution-role.json": execution_policy(users, graph.security, region, account)}
+        users = [one for used in by_role.values() for one in used]
+        return {"execution-role.json": execution_policy(users, scope.arns)}
     return {
-        f"execution-role-{role.rsplit('/', 1)[-1]}.json": execution_policy(
-            users, graph.security, region, account
-        )
+        f"execution-role-{role.rsplit('/', 1)[-1]}.json": execution_policy(users, scope.arns)
         for role, users in sorted(by_role.items())
     }
 
 
-def instance_policy(graph: Graph, region: str, account: str) -> Json:
-    """What the ECS agent on the GPU instances needs, bound to the graph's EC2 clusters."""
-    arns = Arns(region, account)
-    on_instances = [c for c in graph.components if c.launch_type == "EC2"]
+def instance_policy(scope: Scope) -> Json:
+    """What the ECS agent on the GPU instances needs, bound to the graphs' EC2 clusters."""
+    arns = scope.arns
+    on_instances = [c for c in scope.components if c.launch_type == "EC2"]
     clusters = sorted({c.cluster for c in on_instances})
     without_role = [c for c in on_instances if not c.template.get("executionRoleArn")]
     # Service Connect's proxies poll for a task set (ECS developer guide, its considerations).

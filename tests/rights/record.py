@@ -57,9 +57,10 @@ class Session:
 
     def grant(self, documents: Documents) -> None:
         """Every right in ``documents`` that the product itself is to use."""
-        for name in {n for names in ROLES.values() for n in names} & documents.keys():
-            for statement in documents[name]["Statement"]:
-                self.granted |= {(name, statement["Sid"], a) for a in statement["Action"]}
+        for name in {n for names in ROLES.values() for n in names}:
+            for part in _parts(documents, name):
+                for statement in part["Statement"]:
+                    self.granted |= {(name, statement["Sid"], a) for a in statement["Action"]}
 
     def rights(self) -> Rights:
         """For `merge` in another process."""
@@ -149,11 +150,17 @@ class Recorder:
         self, request: AccessRequest, names: tuple[str, ...], documents: Documents
     ) -> bool:
         for name in names:
-            decision = decide([documents[name]], request)
+            decision = decide(_parts(documents, name), request)
             if decision.allowed:
                 self._session.used |= {(name, sid, request.action) for sid in decision.statements}
                 return True
         return False
+
+
+def _parts(documents: Documents, name: str) -> list[Mapping[str, Any]]:
+    """The documents of one role: one, or several where IAM's limit demands it."""
+    parts = re.compile(rf"{re.escape(name.removesuffix('.json'))}(-\d+)?\.json")
+    return [document for other, document in documents.items() if parts.fullmatch(other)]
 
 
 def _plain(tags: Iterable[Mapping[str, str]]) -> dict[str, str]:

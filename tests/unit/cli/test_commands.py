@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
+import re
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -97,3 +99,24 @@ def test_text_of_aws_is_printed_as_it_is() -> None:
         say(text)
     assert printed.getvalue().count(text) == 2
     assert "[b]" in printed.getvalue()
+
+
+def test_iam_render_takes_the_graphs_of_one_daemon(
+    workdir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files: list[Path] = []
+    for name, region in (("a", "us-east-1"), ("b", "us-east-1"), ("c", "eu-west-1")):
+        file = unpack_example(workdir / name) / "ecs-dynamo.yaml"
+        text = re.sub(r"^name: .*$", f"name: {name}", file.read_text(), flags=re.M)
+        file.write_text(re.sub(r"^region: .*$", f"region: {region}", text, flags=re.M))
+        files.append(file)
+    here = [w for file in files[:2] for w in ("-f", str(file))]
+    account = ("--account", "123456789012")
+    code, text = run(capsys, "iam", "render", *here, *account, "-o", "iam")
+    assert (code, "documents" in text) == (0, True)
+    policy = json.loads((workdir / "iam" / "daemon-task-role.json").read_text())
+    (update,) = (s for s in policy["Statement"] if s["Sid"] == "ChangeOwnServices")
+    assert update["Condition"] == {"Null": {"aws:ResourceTag/ecs-dynamo:graph": "false"}}
+    code, text = run(capsys, "iam", "render", *here, "-f", str(files[2]), *account)
+    assert code == 2
+    assert f"eu-west-1 is not the Region of {files[0]}, us-east-1" in " ".join(text.split())

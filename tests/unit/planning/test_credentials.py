@@ -119,8 +119,8 @@ def test_the_rights_name_just_what_is_referred_to() -> None:
     assert found["ReadParameters"]["Resource"] == [parameter]
 
     def tasks(*names: str) -> dict[str, Any]:
-        of = [base.component(name) for name in names]
-        policy = execution_policy(of, base.security, *where)
+        of = [(base.component(name), base.security) for name in names]
+        policy = execution_policy(of, Arns(*where))
         return {s["Sid"]: s for s in policy["Statement"]}
 
     assert tasks("decode")["ReadSecrets"] == found["ReadSecrets"]

@@ -39,10 +39,15 @@ def test_writes_are_bound_to_the_graph() -> None:
     found = statements("daemon-task-role.json")
     tag = {"aws:ResourceTag/ecs-dynamo:graph": "qwen"}
     assert found["ChangeOwnServices"]["Condition"] == {"StringEquals": tag}
-    assert (
-        f"arn:aws:ecs:us-east-1:{ACCOUNT}:service/dynamo-GPU/qwen-frontend"
-        in (found["ChangeOwnServices"]["Resource"])
-    )
+    # Services and families are named {graph}-{component}.
+    services = [
+        f"arn:aws:ecs:us-east-1:{ACCOUNT}:service/{cluster}/qwen-*"
+        for cluster in ("dynamo-GPU", "dynamo-fargate")
+    ]
+    assert found["ChangeOwnServices"]["Resource"] == services
+    assert found["RegisterRevisions"]["Resource"] == [
+        f"arn:aws:ecs:us-east-1:{ACCOUNT}:task-definition/qwen-*:*"
+    ]
     passed = found["PassRolesToTasks"]
     assert passed["Condition"]["StringEquals"]["iam:PassedToService"] == "ecs-tasks.amazonaws.com"
     assert passed["Resource"] == [
