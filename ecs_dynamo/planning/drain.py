@@ -115,9 +115,13 @@ def _told_apart(graph: Graph, snapshot: Snapshot, running: Sequence[Task]) -> bo
 
 
 def spare_busy(graph: Graph, wanted: Wanted, snapshot: Snapshot) -> list[ProtectTasks]:
-    """Before a scale-in: protect who is busy. While it goes on: release who has become idle."""
+    """Before a scale-in: protect who is busy. While it goes on: release who has become idle.
+
+    Of frontends nobody tells work by the task, but a rollout that was taken back may have left them
+    protected: then none could go until that ends.
+    """
     service = wanted.service
-    if service is None or not wanted.component.is_worker or wanted.rolling:
+    if service is None or wanted.component.is_infrastructure or wanted.rolling:
         return []
     begins = wanted.desired < service.desired
     goes_on = service.running > service.desired

@@ -255,3 +255,24 @@ def test_the_plan_of_a_rollout_that_begins_releases_before_it_protects() -> None
     asked = [a for a in made.actions if isinstance(a, ProtectTasks)]
     assert [a.minutes for a in asked] == [None, 6]
     assert {len(a.tasks) for a in asked} == {1}
+
+
+@pytest.mark.parametrize("name", ["frontend", "decode"])
+def test_protections_that_a_rollout_has_left_hold_up_no_scale_in(name: str) -> None:
+    """After a rollback the old side is in force again, and protected for as long as a rollout."""
+    wanted = graph(frontends=2, decode=2)
+    ecs, _ = converged(wanted)
+    for task in ecs.services[f"g-{name}"].tasks:
+        task.protected_until = ecs.now + 1800
+    ecs.graph = fewer = replace(
+        wanted,
+        components=tuple(
+            replace(c, replicas=1) if c.name == name else c for c in wanted.components
+        ),
+    )
+    for _ in range(10):
+        made = fresh_pass(ecs, fewer)
+        if made.converged:
+            break
+    assert made.converged
+    assert len(ecs.services[f"g-{name}"].tasks) == 1
