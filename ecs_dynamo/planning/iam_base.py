@@ -133,15 +133,25 @@ def size_of(policy: Mapping[str, Any]) -> int:
     return len(json.dumps(policy, separators=(",", ":")))
 
 
+SID_DIGITS = 4
+"""Characters that the number of a part may add to the name of its statement."""
+
+
 def _within(statement: Json, limit: int) -> list[Json]:
     """The statement, in parts with some of its resources each where it is too large for one."""
+    if size_of(document([statement])) <= limit or len(statement["Resource"]) < 2:
+        return [statement]
+    made = _halves(statement, limit - SID_DIGITS)
+    return [{**part, "Sid": f"{statement['Sid']}{n}"} for n, part in enumerate(made, 1)]
+
+
+def _halves(statement: Json, limit: int) -> list[Json]:
     resources = statement["Resource"]
     if size_of(document([statement])) <= limit or len(resources) < 2:
         return [statement]
     half = len(resources) // 2
     parts = (resources[:half], resources[half:])
-    made = [part for some in parts for part in _within({**statement, "Resource": some}, limit)]
-    return [{**part, "Sid": f"{statement['Sid']}{n}"} for n, part in enumerate(made, 1)]
+    return [part for some in parts for part in _halves({**statement, "Resource": some}, limit)]
 
 
 def split(name: str, policy: Json, limit: int = MANAGED_POLICY_SIZE) -> dict[str, Json]:

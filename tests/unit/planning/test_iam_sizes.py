@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ecs_dynamo.model.graph import Graph
@@ -137,6 +137,7 @@ def test_one_graph_is_bound_to_its_name() -> None:
 
 
 @given(st.lists(st.integers(1, 60), max_size=12), st.integers(400, 900))
+@example([25], 438)  # A part fits until its statement has its number.
 def test_splitting_loses_nothing(counts: list[int], limit: int) -> None:
     whole = document(
         statement(f"S{n}", ["ecs:X"], [f"arn:aws:ecs:r:a:x/{n}/{i:03}" for i in range(count)])
