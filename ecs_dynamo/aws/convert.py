@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
+from functools import cache
 from typing import Any
+
+from botocore.loaders import Loader
+from botocore.model import ServiceModel
 
 from ecs_dynamo.aws.names import to_names
 from ecs_dynamo.model.graph import LoadBalancer
@@ -12,27 +16,26 @@ from ecs_dynamo.model.snapshot import (
     Container,
     ContainerInstance,
     Deployment,
+    Observed,
     PortBinding,
     Revision,
     Service,
     Task,
+    Unknown,
 )
 from ecs_dynamo.model.spec import NetworkSpec
 
 Json = Mapping[str, Any]
 
-OUTPUT_ONLY = frozenset(
-    {
-        "taskDefinitionArn",
-        "revision",
-        "status",
-        "requiresAttributes",
-        "compatibilities",
-        "registeredAt",
-        "registeredBy",
-        "deregisteredAt",
-    }
-)
+
+@cache
+def output_only() -> frozenset[str]:
+    """The members that ECS adds to a task definition it describes, and does not take: those of its
+    TaskDefinition that are none of RegisterTaskDefinition's (botocore's service model)."""
+    model = ServiceModel(Loader().load_service_model("ecs", "service-2"))
+    described: Any = model.shape_for("TaskDefinition")
+    taken: Any = model.operation_model("RegisterTaskDefinition").input_shape
+    return frozenset(set(described.members) - set(taken.members))
 
 
 def epoch(value: datetime | float | None) -> float | None:
@@ -159,17 +162,26 @@ def eni_address(raw: Json) -> str | None:
     return None
 
 
-def to_task(raw: Json, instance_ips: Mapping[str, str | None], protected: float | None) -> Task:
-    """A DescribeTasks entry; without an ENI its address is its container instance's."""
+def _has_eni(raw: Json) -> bool:
+    """awsvpc: it has, or will have, an address of its own."""
+    kinds = (attachment.get("type") for attachment in raw.get("attachments", ()))
+    return "ElasticNetworkInterface" in kinds
+
+
+def to_task(raw: Json, hosts: Mapping[str, Observed[str | None]], protected: float | None) -> Task:
+    """A DescribeTasks entry; without an ENI its address is its container instance's (``hosts``)."""
     instance = raw.get("containerInstanceArn")
-    address = eni_address(raw) or (instance_ips.get(instance) if instance else None)
+    address: Observed[str | None] = eni_address(raw)
+    if address is None and instance and not _has_eni(raw):
+        address = hosts.get(instance)
     return Task(
         arn=raw["taskArn"],
         task_definition_arn=raw["taskDefinitionArn"],
         last_status=raw.get("lastStatus", ""),
         desired_status=raw.get("desiredStatus", ""),
         health=raw.get("healthStatus", "UNKNOWN"),
-        private_ip=address,
+        private_ip=None if isinstance(address, Unknown) else address,
+        address_unknown=address.reason if isinstance(address, Unknown) else None,
         container_instance_arn=instance,
         containers=tuple(
             Container(
@@ -205,7 +217,7 @@ def to_revision(raw: Json, tags: Iterable[Json]) -> Revision:
         arn=raw["taskDefinitionArn"],
         family=raw["family"],
         number=raw["revision"],
-        content={k: v for k, v in raw.items() if k not in OUTPUT_ONLY},
+        content={k: v for k, v in raw.items() if k not in output_only()},
         tags=tags_of(tags),
         registered_at=epoch(raw.get("registeredAt")),
         active=raw.get("status", "ACTIVE") == "ACTIVE",

@@ -24,7 +24,7 @@ from ecs_dynamo.aws.client import THROTTLES, TRANSIENT, Aws
 from ecs_dynamo.aws.convert import tags_of, to_revision
 from ecs_dynamo.aws.creation_tokens import CreationTokens
 from ecs_dynamo.aws.names import names_request
-from ecs_dynamo.aws.observe import RevisionCache
+from ecs_dynamo.aws.revision_cache import RevisionCache
 from ecs_dynamo.aws.service_settings import settings_request
 from ecs_dynamo.aws.write_guard import SecondsLeft, unlimited, writes_guarded
 from ecs_dynamo.model.errors import AwsError
@@ -175,6 +175,7 @@ class Executor:
         try:
             changed = await self._do(action)
         except (AwsError, ConnectionError) as error:
+            self._doubt_revision(action)
             log.error("action failed", reason=action.reason, error=str(error))
             rejected = isinstance(error, AwsError) and error.code not in NO_REJECTION
             seconds = self._clock() - started
@@ -187,6 +188,14 @@ class Executor:
         seconds = self._clock() - started
         log.info("action done", reason=action.reason, changed=changed, seconds=round(seconds, 3))
         return ActionResult(action, True, changed, seconds)
+
+    def _doubt_revision(self, action: AnyAction) -> None:
+        """A service was refused a revision: somebody may have deregistered or deleted it."""
+        if isinstance(action, CreateService | UpdateService) and action.revision is not None:
+            used = action.revision
+            arn = used.arn or self._registered.pop((used.family, used.fingerprint), None)
+            if arn is not None:
+                self._cache.doubt(arn)
 
     async def _do(self, action: AnyAction) -> bool:
         match action:
@@ -289,6 +298,8 @@ class Executor:
             request["loadBalancers"] = _load_balancers(action.load_balancers)
         try:
             await self._aws.call("ecs", "CreateService", **request)
+            # The next look may not show it yet.
+            self._cache.recall.saw("service", action.cluster, action.service)
         except AwsError as error:
             if error.code != "InvalidParameterException" or "idempotent" not in str(error):
                 raise

@@ -21,7 +21,7 @@ from ecs_dynamo.aws.network import (
     look_at_subnets,
     look_at_tables,
 )
-from ecs_dynamo.aws.observe import RevisionCache, observe_ecs
+from ecs_dynamo.aws.observe import observe_ecs
 from ecs_dynamo.aws.references import (
     look_at_ecr,
     look_at_identity,
@@ -35,6 +35,7 @@ from ecs_dynamo.aws.references import (
     look_at_role,
     look_at_secret,
 )
+from ecs_dynamo.aws.revision_cache import RevisionCache
 from ecs_dynamo.model.doctor import Finding, Host, Identity, Simulated
 from ecs_dynamo.model.errors import AwsError, Problem
 from ecs_dynamo.model.graph import Graph

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from ecs_dynamo.aws.client import Aws
-from ecs_dynamo.aws.observe import RevisionCache, observe_ecs
+from ecs_dynamo.aws.observe import observe_ecs
+from ecs_dynamo.aws.revision_cache import RevisionCache
 from ecs_dynamo.controller.keys import Keys
 from ecs_dynamo.discovery import probe, probe_all, read_registrations
 from ecs_dynamo.discovery.access import Access

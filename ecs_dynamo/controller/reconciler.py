@@ -16,7 +16,7 @@ import structlog
 
 from ecs_dynamo.aws.client import Aws, AwsOptions, open_aws
 from ecs_dynamo.aws.execute import ActionResult, Executor
-from ecs_dynamo.aws.observe import RevisionCache
+from ecs_dynamo.aws.revision_cache import RevisionCache
 from ecs_dynamo.aws.write_guard import SecondsLeft, unlimited
 from ecs_dynamo.config import Settings
 from ecs_dynamo.controller.keys import Keys

@@ -63,9 +63,14 @@ async def _former(
                 "ecs", "DescribeTaskDefinition", taskDefinition=f"{current.family}:{one}"
             )
         except AwsError as error:
-            if error.code == "ClientException" and number is None:
+            if error.code != "ClientException":  # ECS's word for "no such task definition"
+                raise
+            if number is None:
                 continue
-            raise
+            raise EcsDynamoError(
+                f"{current.family}:{one} does not exist, or was deleted; "
+                "`aws ecs list-task-definitions` lists the revisions that exist"
+            ) from None
         found = to_revision(answer["taskDefinition"], ())
         there, here = (comparable(r.content, plan.endpoints, names) for r in (found, current))
         if number is not None or content_diff(here, there):

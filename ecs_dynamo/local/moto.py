@@ -103,6 +103,13 @@ class Moto:
         ec2 = self.client("ec2")
         await asyncio.to_thread(lambda: ec2.terminate_instances(InstanceIds=[instance_id]))
 
+    def forget_instance(self, instance_id: str) -> None:
+        """EC2 knows it no more, as usually an hour after it was terminated (EC2 API reference,
+        DescribeInstances)."""
+        backend = ec2_backends[ACCOUNT][self._region]
+        for reservation in list(backend.reservations.values()):
+            reservation.instances = [i for i in reservation.instances if i.id != instance_id]
+
     def readdress(self, instance_id: str, address: str) -> None:
         """Have EC2 tell another private IP of an instance: moto's own would reach nothing."""
         interface = ec2_backends[ACCOUNT][self._region].get_instance(instance_id).nics[0]

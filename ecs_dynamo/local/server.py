@@ -16,9 +16,10 @@ from urllib.parse import parse_qsl
 from aiohttp import web
 
 from ecs_dynamo.local.cloud_map import CloudMap
+from ecs_dynamo.local.ec2 import cut, refusal_of, refused
 from ecs_dynamo.local.event_bus import EventBus
 from ecs_dynamo.local.events import EventSource
-from ecs_dynamo.local.faults import Call, Faults
+from ecs_dynamo.local.faults import Call, Faults, distorted
 from ecs_dynamo.local.groups import Groups
 from ecs_dynamo.local.handlers import OPERATIONS, Context
 from ecs_dynamo.local.interfaces import MotoInterfaces
@@ -79,6 +80,10 @@ class LocalEcs:
     def calls(self) -> list[Call]:
         """Every call so far, oldest first."""
         return list(self._faults.calls)
+
+    def forget_faults(self) -> None:
+        """No fault is in force any more."""
+        self._faults.pending.clear()
 
     def _changed(self) -> None:
         self._events.look()
@@ -176,6 +181,16 @@ class LocalEcs:
         await self._gone(arn)
         await self._moto.terminate_instance(instance.ec2_id)
 
+    def lose_host(self, arn: str, ec2_id: str | None = None) -> None:
+        """EC2 forgets the instance, and its agent is disconnected: ECS still lists it.
+
+        With ``ec2_id`` given it has been another's all along, such as Systems Manager's ``mi-...``.
+        """
+        instance = self.state.instances[arn.rsplit("/", 1)[-1]]
+        self._moto.forget_instance(instance.ec2_id)
+        instance.ec2_id = ec2_id or instance.ec2_id
+        instance.agent_connected = ec2_id is not None
+
     def warn_of_interruption(self, arn: str) -> None:
         """EC2 tells that it will take the instance back; `remove_instance` is what follows."""
         self._events.interruption(self.state.instances[arn.rsplit("/", 1)[-1]])
@@ -228,7 +243,13 @@ class LocalEcs:
             self._record(service, operation, agent, body)
             if service == "iam":
                 self._moto.offer_managed_policies(operation, body)
-            answer = await self._moto.forward(request, body)
+            fault = self._faults.take(operation, service)
+            refusal = await refusal_of(fault)
+            if refusal is None and service == "ec2":
+                refusal = refused(operation, body)
+            if refusal is not None:
+                return refusal
+            answer = cut(fault, await self._moto.forward(request, body))
             # What may have added or ended instances: the groups', and those of a terminated one.
             if (service, operation[:8]) != ("autoscaling", "Describe") and (
                 service == "autoscaling" or operation == "TerminateInstances"
@@ -239,7 +260,7 @@ class LocalEcs:
         self._record("ecs", operation, agent, body)
         try:
             fault = await self._faults.before(operation)
-            text = self.handle(operation, body)
+            text = distorted(fault, operation, body, self.handle(operation, body))
             await self._faults.after(fault)
         except EcsError as error:
             return _answer(error.body(), error.status)

@@ -74,6 +74,9 @@ class Task:
     deployment: str | None = None
     """Id of the deployment that started it, where ECS tells."""
     capacity_provider: str | None = None
+    address_unknown: str | None = None
+    """Why ``private_ip`` is not known although the task has an address: its container instance, or
+    that instance's address, could not be observed."""
 
     @property
     def awaits_capacity(self) -> bool:
@@ -342,6 +345,8 @@ class ComponentSnapshot:
     probes: Mapping[tuple[str, Role], Probe] = field(default_factory=dict)
     surplus: tuple[str, ...] = ()
     """ARNs of old revisions of the graph's own that are more than are kept, oldest first."""
+    protection_unknown: str | None = None
+    """Why it is not known which of the tasks are protected."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,7 +51,11 @@ def _register(draft: Draft, graph: Graph, wanted: Wanted) -> None:
     revision = existing_revision(wanted)
     if revision is None or revision.arn is not None or wanted.content is None:
         return
-    why = "first revision" if wanted.service is None else "content differs from the running one"
+    current = wanted.current
+    if current is not None and current.fingerprint == revision.fingerprint and not current.active:
+        why = f"{current.family}:{current.number} was deregistered or deleted"
+    else:
+        why = "first revision" if current is None else "content differs from the running one"
     draft.actions.append(
         RegisterTaskDefinition(
             component=wanted.component.name,
@@ -62,6 +66,17 @@ def _register(draft: Draft, graph: Graph, wanted: Wanted) -> None:
             tags=ownership_tags(graph, wanted.component, revision.fingerprint),
         )
     )
+
+
+def register_again(draft: Draft, graph: Graph, wanted: Wanted) -> None:
+    """Register the running revision again where somebody deregistered or deleted it.
+
+    ECS goes on with it, and scales it, but sets no service to it any more (ECS API reference,
+    DeregisterTaskDefinition). The service stays as it is; what comes next has a revision to use.
+    """
+    current = wanted.current
+    if current is not None and not current.active and not wanted.rolls:
+        _register(draft, graph, wanted)
 
 
 def create_service(draft: Draft, graph: Graph, wanted: Wanted, placing: Placing) -> None:

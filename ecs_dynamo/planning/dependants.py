@@ -44,13 +44,14 @@ def plan_dependants(draft: Draft, scene: Scene) -> tuple[str, ...]:
     if complete and not unsettled:
         if moved:
             allowed = frozenset(w.component.name for w in dependants if w.rolls)
-        else:
+        elif not scene.doubts.all:  # Else the order is not known.
             candidates = [w for w in dependants if w.component.name not in scene.failures]
             allowed, first = rollout.next_in_order(graph, candidates, snapshot)
             if scene.failures:
                 allowed, first = frozenset(), None
     # What missed its deadline goes back at once, whatever else is under way.
     allowed |= {w.component.name for w in dependants if w.former is not None}
+    allowed -= scene.doubts.all.keys()
     for one in dependants:
         late = deployments.must_wait(one) if one.component.name in allowed else None
         if late is not None:
@@ -81,7 +82,9 @@ def plan_dependants(draft: Draft, scene: Scene) -> tuple[str, ...]:
         if one.rolls and name in allowed:
             draft.wait(name, why)
         elif one.rolls and name not in scene.failures:
-            draft.wait(name, f"rolls after {first or ', '.join(unsettled) or 'the failed rollout'}")
+            unknown = f"{', '.join(sorted(scene.doubts.all))} is known" if scene.doubts.all else ""
+            after = first or ", ".join(unsettled) or unknown or "the failed rollout"
+            draft.wait(name, f"rolls after {after}")
     return moved
 
 

@@ -196,7 +196,7 @@ def hold(one: Wanted, endpoints: Endpoints) -> Wanted:
             assign_public_ip=service.assign_public_ip,
         )
         one = replace(one, component=replace(one.component, network=network))
-    if current is None or one.content is None:
+    if current is None or one.content is None or not current.content:
         return replace(one, content=None, fingerprint=None)
     content = current.content
     if not one.component.is_infrastructure:

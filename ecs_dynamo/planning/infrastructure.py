@@ -47,7 +47,9 @@ def plan_infrastructure(draft: Draft, scene: Scene) -> None:
         if one.service is None:  # Without content, a member of a cluster whose turn comes later.
             create_service(draft, scene.graph, one, scene.placing(one))
             continue
-        may_roll = name not in scene.failures or one.former is not None
+        # Everything else follows it, so all must be known.
+        may_roll = not scene.doubts.unseen
+        may_roll = may_roll and (name not in scene.failures or one.former is not None)
         late = deployments.must_wait(one) if may_roll else None
         if late is not None:
             may_roll = False

@@ -122,7 +122,7 @@ def _last_good(graph: Graph, wanted: Wanted, snapshot: Snapshot) -> Revision | N
     if service is None:
         return None
     marked = wanted.seen.revisions.get(good_arn(service) or "")
-    if marked is not None:
+    if marked is not None and marked.content:  # Of one that was deleted unread nothing is known.
         return marked
     serving = ready_tasks(graph, wanted.component, snapshot, wanted.old_tasks)
     known = (wanted.seen.revisions.get(t.task_definition_arn) for t in serving)

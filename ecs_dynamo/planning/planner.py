@@ -19,7 +19,8 @@ from ecs_dynamo.planning import handover
 from ecs_dynamo.planning.access import state_access
 from ecs_dynamo.planning.canonical import means_the_same
 from ecs_dynamo.planning.capacity_plan import plan_capacity
-from ecs_dynamo.planning.changes import Draft
+from ecs_dynamo.planning.certainty import find_doubts, without_releases
+from ecs_dynamo.planning.changes import Draft, register_again
 from ecs_dynamo.planning.conditions import (
     ConditionBook,
     state_conditions,
@@ -174,6 +175,9 @@ def plan(graph: Graph, snapshot: Snapshot, memory: Memory, now: Now) -> Plan:
         for c in graph.components
         if (found := obstacle(graph, c, snapshot)) is not None
     }
+    doubts = find_doubts(graph, snapshot, obstacles)
+    for name in sorted(doubts.all.keys() - obstacles.keys()):
+        draft.wait(name, f"{doubts.all[name]}; until it is known nothing is replaced or released")
     endpoints, cluster = resolve_endpoints(graph, snapshot), membership(graph, snapshot)
     counts, decisions, states = decide_counts(graph, snapshot, memory, now, obstacles)
     observed = [c for c in graph.components if c.name in snapshot.components]
@@ -209,6 +213,7 @@ def plan(graph: Graph, snapshot: Snapshot, memory: Memory, now: Now) -> Plan:
         failures=given_up.told,
         reasons=given_up.reasons,
         ready_since=ready_since,
+        doubts=doubts,
     )
     draft.notes.extend(filter(None, map(widening_note, free)))
     draft.actions.extend(drain_noticed(free, snapshot))
@@ -216,13 +221,15 @@ def plan(graph: Graph, snapshot: Snapshot, memory: Memory, now: Now) -> Plan:
     if cluster.places:
         plan_members(draft, cluster, scene.dependants)
     moved = plan_dependants(draft, scene)
-    if not obstacles:
+    if not obstacles and not doubts.all:
         _tend_moves(draft, scene, moved)
     for one in free:
-        if one.component.name not in given_up.told:
+        if one.component.name not in given_up.told.keys() | doubts.all.keys():
             _progress(draft, graph, one, snapshot)
+        register_again(draft, graph, one)
         if on_probation(graph, one, snapshot):
             _probation(draft, scene, one)
+    draft.actions = without_releases(draft.actions, graph, snapshot, doubts.all)
     cut_off = unreachable(snapshot)
     if cut_off is not None:
         draft.wait("", cut_off)

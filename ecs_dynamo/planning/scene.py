@@ -9,6 +9,7 @@ from ecs_dynamo.model.clock import Now
 from ecs_dynamo.model.graph import Graph
 from ecs_dynamo.model.plan import Endpoints
 from ecs_dynamo.model.snapshot import Snapshot
+from ecs_dynamo.planning.certainty import NO_DOUBTS, Doubts
 from ecs_dynamo.planning.placement import Placing, wanted_placing
 from ecs_dynamo.planning.ports import PortPlan
 from ecs_dynamo.planning.wanted import Wanted
@@ -19,6 +20,7 @@ class Scene:
     """The graph, what was seen, and what is wanted of the components that may be touched.
 
     ``failures`` and ``reasons``: components whose declaration is held back, and why.
+    ``doubts``: components that are not known for certain.
     ``ready_since``: since when each ready task has been so, by ARN, on the monotonic clock.
     """
 
@@ -32,6 +34,7 @@ class Scene:
     failures: Mapping[str, str]
     reasons: Mapping[str, str]
     ready_since: Mapping[str, float]
+    doubts: Doubts = NO_DOUBTS
 
     def placing(self, wanted: Wanted) -> Placing:
         """How the component's service should place its tasks."""

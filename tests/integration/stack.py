@@ -172,11 +172,13 @@ class Stack:
         for task in self.tasks(component):
             await self.aws("StopTask", cluster=cluster, task=task.arn, reason="test")
 
-    async def fault(self, operation: str, kind: str, count: int = 1, seconds: float = 1.0) -> None:
+    async def fault(
+        self, operation: str, kind: str, count: int = 1, seconds: float = 1.0, **more: Any
+    ) -> None:
         """Have the local ECS misbehave."""
         url = self.local.endpoint_url
 
-        body = {"operation": operation, "kind": kind, "count": count, "seconds": seconds}
+        body = {"operation": operation, "kind": kind, "count": count, "seconds": seconds, **more}
         async with (
             aiohttp.ClientSession() as session,
             session.post(f"{url}/_local/faults", json=body) as answer,

@@ -11,7 +11,8 @@ from moto.server import ThreadedMotoServer
 
 from ecs_dynamo.aws.client import Aws, AwsOptions, open_aws
 from ecs_dynamo.aws.execute import Executor
-from ecs_dynamo.aws.observe import RevisionCache, observe_ecs
+from ecs_dynamo.aws.observe import observe_ecs
+from ecs_dynamo.aws.revision_cache import RevisionCache
 from ecs_dynamo.model.clock import Now
 from ecs_dynamo.model.errors import AwsError
 from ecs_dynamo.model.graph import TAG_GRAPH, Graph

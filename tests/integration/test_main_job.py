@@ -42,8 +42,9 @@ async def test_cold_start_serves_and_then_has_nothing_to_do(stack: Stack) -> Non
     assert (code, again["writes"]) == (0, 0)
     # DescribeClusters; ListServices, DescribeServices, ListTasks and DescribeTasks of each of two
     # clusters; ListContainerInstances, DescribeContainerInstances and DescribeInstances of one;
-    # one DescribeTaskDefinition for each of four components.
-    assert again["reads"] <= 1 + 2 * 4 + 3 + 4
+    # one DescribeTaskDefinition for each of four components. A young task may stand for a failed
+    # one: ListTasks of the stopped ones of each cluster.
+    assert again["reads"] <= 1 + 2 * 4 + 3 + 4 + 2
 
 
 async def test_etcd_and_nats_at_a_new_address_are_followed(stack: Stack) -> None:

@@ -180,8 +180,9 @@ async def test_old_revisions_are_kept_to_the_declared_number(stack: Stack) -> No
         reads = reconciler.aws.reads
         second = await reconciler.run_pass()
         assert (first.converged, second.converged, reconciler.aws.writes) == (True, True, 0)
-        # The second pass of a process costs nothing for it.
-        assert reconciler.aws.reads - reads <= 1 + 2 * 4 + 3
+        # The second pass of a process costs nothing for it. Young tasks may stand for failed ones:
+        # the stopped ones of each cluster are listed and described.
+        assert reconciler.aws.reads - reads <= 1 + 2 * 4 + 3 + 2 * 2
 
 
 async def test_a_roll_lets_a_busy_worker_finish(stack: Stack) -> None:

@@ -11,7 +11,7 @@ from botocore.retries.standard import ThrottledRetryableChecker
 
 from ecs_dynamo.aws.client import THROTTLES
 from ecs_dynamo.aws.execute import Executor
-from ecs_dynamo.aws.observe import RevisionCache
+from ecs_dynamo.aws.revision_cache import RevisionCache
 from ecs_dynamo.model.errors import AwsError
 from ecs_dynamo.model.plan import CreateService, DeleteService, Endpoints, Memory, Plan, RevisionRef
 from ecs_dynamo.model.spec import LaunchType, RolloutSpec

@@ -248,7 +248,8 @@ class SimulatedEcs:
 
     def _register(self, action: RegisterTaskDefinition) -> None:
         same = [r for r in self.revisions.values() if r.family == action.family]
-        if same and max(same, key=lambda r: r.number).fingerprint == action.fingerprint:
+        latest = max((r for r in same if r.active), key=lambda r: r.number, default=None)
+        if latest is not None and latest.fingerprint == action.fingerprint:
             return
         number = max((r.number for r in same), default=0) + 1
         arn = f"arn:td/{action.family}:{number}"
@@ -268,12 +269,14 @@ class SimulatedEcs:
             del self.revisions[arn]
 
     def _arn(self, ref: RevisionRef) -> str:
+        """The revision that a service is set to; ECS takes ACTIVE ones only."""
         if ref.arn is not None:
+            assert self.revisions[ref.arn].active, f"{ref.arn} is inactive"
             return ref.arn
         return next(
             r.arn
             for r in sorted(self.revisions.values(), key=lambda r: -r.number)
-            if r.family == ref.family and r.fingerprint == ref.fingerprint
+            if r.family == ref.family and r.fingerprint == ref.fingerprint and r.active
         )
 
     def _create(self, action: CreateService) -> None:

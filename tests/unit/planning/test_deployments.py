@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from ecs_dynamo.aws.client import Aws
 from ecs_dynamo.aws.execute import Executor
-from ecs_dynamo.aws.observe import RevisionCache
+from ecs_dynamo.aws.revision_cache import RevisionCache
 from ecs_dynamo.controller.reconciler import rejections
 from ecs_dynamo.model.errors import AwsError
 from ecs_dynamo.model.graph import Graph

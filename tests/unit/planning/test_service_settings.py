@@ -11,7 +11,7 @@ import pytest
 from ecs_dynamo.aws.client import Aws
 from ecs_dynamo.aws.convert import to_service
 from ecs_dynamo.aws.execute import Executor
-from ecs_dynamo.aws.observe import RevisionCache
+from ecs_dynamo.aws.revision_cache import RevisionCache
 from ecs_dynamo.model.capacity_spec import (
     CapacityProviderItem,
     PlacementConstraintSpec,

@@ -1,0 +1,296 @@
+"""While a component is not known for certain nothing of it is replaced or released."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+import pytest
+
+from ecs_dynamo.model.graph import Graph, NetworkMode
+from ecs_dynamo.model.plan import (
+    ChangeMembership,
+    MembershipStep,
+    Memory,
+    Plan,
+    ProtectTasks,
+    RegisterTaskDefinition,
+    UpdateService,
+)
+from ecs_dynamo.model.snapshot import ComponentSnapshot, Service, Snapshot, Unknown
+from ecs_dynamo.planning import plan
+from ecs_dynamo.planning.certainty import without_releases
+from ecs_dynamo.planning.seen import known_tasks
+from tests.unit.planning.graphs import graph, with_image
+from tests.unit.planning.simulated_ecs import SimulatedEcs
+from tests.unit.planning.test_parts import converged
+from tests.unit.planning.test_plan_properties import run_pass
+
+WHY = Unknown("RequestLimitExceeded")
+Blind = Callable[[Snapshot, Graph], Snapshot]
+
+
+def host_mode(prefill: int = 2) -> Graph:
+    """The graph with workers in host mode."""
+    base = graph(prefill=prefill)
+    changed = []
+    for one in base.components:
+        if one.is_worker:
+            one = replace(one, template={**one.template, "networkMode": "host"})
+            assert one.network_mode is NetworkMode.HOST
+        changed.append(one)
+    return replace(base, components=tuple(changed))
+
+
+def change(
+    snapshot: Snapshot, names: set[str], how: Callable[[ComponentSnapshot], ComponentSnapshot]
+) -> Snapshot:
+    components = {
+        name: how(seen) if name in names else seen for name, seen in snapshot.components.items()
+    }
+    return replace(snapshot, components=components)
+
+
+def no_instances(snapshot: Snapshot, wanted: Graph) -> Snapshot:
+    """DescribeContainerInstances fails, and no address is remembered."""
+    snapshot = replace(snapshot, container_instances={"gpu": WHY})
+    return no_addresses(snapshot, wanted)
+
+
+def no_addresses(snapshot: Snapshot, wanted: Graph) -> Snapshot:
+    """EC2 does not answer: tasks of host mode have addresses that nobody knows."""
+    hosted = {c.name for c in wanted.components if c.network_mode is NetworkMode.HOST}
+
+    def blind(seen: ComponentSnapshot) -> ComponentSnapshot:
+        tasks = (replace(t, private_ip=None, address_unknown=WHY.reason) for t in known_tasks(seen))
+        return replace(seen, tasks=tuple(tasks), probes={})
+
+    return change(snapshot, hosted, blind)
+
+
+def no_tasks(snapshot: Snapshot, wanted: Graph) -> Snapshot:
+    """ListTasks shows nothing, and services count running tasks."""
+    names = {c.name for c in wanted.components if c.cluster == "gpu"}
+    return change(snapshot, names, lambda seen: replace(seen, tasks=WHY))
+
+
+def no_protection(snapshot: Snapshot, wanted: Graph) -> Snapshot:
+    """GetTaskProtection fails."""
+
+    def blind(seen: ComponentSnapshot) -> ComponentSnapshot:
+        tasks = (replace(t, protected_until=None) for t in known_tasks(seen))
+        return replace(seen, tasks=tuple(tasks), protection_unknown=WHY.reason)
+
+    return change(snapshot, {c.name for c in wanted.components}, blind)
+
+
+def no_registrations(snapshot: Snapshot, wanted: Graph) -> Snapshot:
+    """etcd is there, and does not let itself be read."""
+    return replace(snapshot, registrations=WHY)
+
+
+BLIND: dict[str, Blind] = {
+    "instances": no_instances,
+    "addresses": no_addresses,
+    "tasks": no_tasks,
+    "protection": no_protection,
+    "registrations": no_registrations,
+}
+
+
+def harmful(made: Plan, snapshot: Snapshot, names: set[str]) -> list[str]:
+    """What of a plan releases or begins to replace replicas of ``names``."""
+    found = []
+    for action in made.actions:
+        if action.component not in names:
+            continue
+        if isinstance(action, ProtectTasks):
+            until = {
+                t.arn: t.protected_until or 0.0
+                for t in known_tasks(snapshot.components[action.component])
+            }
+            end = snapshot.observed_at + (action.minutes or 0) * 60.0
+            if any(end < until.get(arn, 0.0) for arn in action.tasks) or action.minutes is None:
+                found.append(f"releases {action.reason}")
+        if isinstance(action, UpdateService):
+            service = snapshot.components[action.component].service
+            assert isinstance(service, Service)
+            if action.revision is not None or action.rollout is not None:
+                found.append(f"begins {action.reason}")
+            if action.desired is not None and action.desired < service.desired:
+                found.append(f"shrinks {action.reason}")
+    return found
+
+
+@pytest.mark.parametrize("part", sorted(BLIND))
+@pytest.mark.parametrize("changed", ["prefill", "decode", "frontend"])
+def test_a_rollout_neither_begins_nor_lets_go_while_a_part_is_unknown(
+    part: str, changed: str
+) -> None:
+    wanted = host_mode()
+    ecs, memory = converged(wanted, gpus=8)
+    wanted = with_image(wanted, changed, "dynamo:2")
+    ecs.graph = wanted
+    workers = {c.name for c in wanted.components if c.is_worker}
+    unsure = workers if part == "registrations" else workers | {"frontend"}
+    released = 0
+    for _ in range(60):
+        seen = ecs.snapshot()
+        blind = BLIND[part](seen, wanted)
+        looked = plan(wanted, blind, memory, ecs.clock)
+        # What is known of the tasks is compared with what is true: protections as they are.
+        assert harmful(looked, seen, unsure) == []
+        assert not looked.converged
+        whole = run_pass(ecs, wanted, memory)
+        released += len(harmful(whole, seen, {changed}))
+        memory = whole.memory
+        if whole.converged:
+            break
+    assert whole.converged
+    assert released  # Otherwise nothing was held back.
+
+
+@pytest.mark.parametrize("part", ["instances", "tasks", "addresses"])
+def test_etcd_is_not_rolled_while_who_uses_it_is_not_seen(part: str) -> None:
+    """Its old tasks would not be kept for them, and all of them would have to follow."""
+    wanted = host_mode()
+    ecs, memory = converged(wanted)
+    wanted = with_image(wanted, "etcd-nats", "etcd:2")
+    ecs.graph = wanted
+    blind = BLIND[part](ecs.snapshot(), wanted)
+    looked = plan(wanted, blind, memory, ecs.clock)
+    assert [a for a in looked.actions if isinstance(a, UpdateService)] == []
+    whole = plan(wanted, ecs.snapshot(), memory, ecs.clock)
+    assert [a.component for a in whole.actions if isinstance(a, UpdateService)] == ["etcd-nats"]
+
+
+def test_etcd_that_does_not_answer_can_be_repaired() -> None:
+    """Registrations are unknown because of it: that must not keep its new revision back."""
+    wanted = host_mode()
+    ecs, memory = converged(wanted)
+    wanted = with_image(wanted, "etcd-nats", "etcd:2")
+    ecs.graph = wanted
+    seen = ecs.snapshot()
+    dead = change(seen, {"etcd-nats"}, lambda part: replace(part, probes={}))
+    dead = replace(dead, registrations=Unknown("no etcd replica answers"))
+    made = plan(wanted, dead, memory, ecs.clock)
+    assert [a.component for a in made.actions if isinstance(a, UpdateService)] == ["etcd-nats"]
+
+
+def test_the_endpoints_that_move_are_followed_by_who_is_known() -> None:
+    """The old side is gone in half a minute: who can be seen does not wait for who can not."""
+    wanted = host_mode()
+    ecs, memory = converged(wanted)
+    ecs.kill("etcd-nats")
+    moved: set[str] = set()
+    for _ in range(12):
+        ecs.step(10.0)
+        seen = ecs.snapshot()
+        blind = change(seen, {"decode"}, lambda part: replace(part, tasks=WHY))
+        made = plan(wanted, blind, memory, ecs.clock)
+        assert not [a for a in made.actions if a.component == "decode"]
+        moved |= {a.component for a in made.actions if isinstance(a, UpdateService)}
+    assert moved == {"frontend", "prefill"}
+
+
+def test_replicas_are_added_all_the_same() -> None:
+    wanted = host_mode(prefill=1)
+    ecs, memory = converged(wanted)
+    more = host_mode(prefill=2)
+    blind = no_addresses(ecs.snapshot(), more)
+    made = plan(more, blind, memory, ecs.clock)
+    (action,) = (a for a in made.actions if isinstance(a, UpdateService))
+    assert (action.component, action.desired, action.revision) == ("prefill", 2, None)
+    fewer = plan(host_mode(prefill=1), blind, memory, ecs.clock)
+    assert not [a for a in fewer.actions if isinstance(a, UpdateService)]
+
+
+def test_a_wait_says_what_is_not_known() -> None:
+    wanted = host_mode()
+    ecs, memory = converged(wanted)
+    made = plan(wanted, no_addresses(ecs.snapshot(), wanted), memory, ecs.clock)
+    told = {w.component: w.reason for w in made.waits}
+    assert "RequestLimitExceeded; until it is known nothing is replaced" in told["prefill"]
+    assert not made.converged
+
+
+def test_a_member_of_etcd_that_is_not_seen_is_not_removed() -> None:
+    wanted = graph()
+    servers = replace(
+        wanted,
+        components=tuple(
+            replace(c, member=0) if c.name == "etcd-nats" else c for c in wanted.components
+        ),
+    )
+    ecs, _ = converged(wanted)
+    removal = ChangeMembership(
+        component="etcd-nats", reason="gone", step=MembershipStep.REMOVE, servers=()
+    )
+    seen = ecs.snapshot()
+    assert without_releases([removal], servers, seen, {"etcd-nats": "unknown"}) == []
+    assert without_releases([removal], servers, seen, {"prefill": "unknown"}) == [removal]
+
+
+# Revisions that somebody removes ----------------------------------------------------------------
+
+
+def deregister(ecs: SimulatedEcs, family: str) -> str:
+    """Somebody deregisters all revisions of a family."""
+    for arn, revision in ecs.revisions.items():
+        if revision.family == family:
+            ecs.revisions[arn] = replace(revision, active=False)
+    return family
+
+
+def test_a_deregistered_revision_is_registered_again_and_nothing_rolls() -> None:
+    wanted = graph(prefill=2)
+    ecs, memory = converged(wanted)
+    before = ecs.services["g-prefill"].revision
+    deregister(ecs, "g-prefill")
+    made = run_pass(ecs, wanted, memory)
+    (again,) = made.actions
+    assert isinstance(again, RegisterTaskDefinition)
+    assert "was deregistered or deleted" in again.reason
+    assert ecs.services["g-prefill"].revision == before
+    memory = made.memory
+    for _ in range(3):
+        made = run_pass(ecs, wanted, memory)
+        assert made.actions == ()
+        assert made.converged
+
+
+def test_a_rollout_to_a_revision_that_was_deregistered_meanwhile_goes_on() -> None:
+    wanted = graph(prefill=2)
+    ecs, memory = converged(wanted)
+    wanted = with_image(wanted, "prefill", "dynamo:2")
+    ecs.graph = wanted
+    first = plan(wanted, ecs.snapshot(), memory, ecs.clock)
+    for action in first.actions:
+        if isinstance(action, RegisterTaskDefinition):
+            ecs.apply(action)
+    deregister(ecs, "g-prefill")
+    for _ in range(60):
+        made = run_pass(ecs, wanted, memory)
+        memory = made.memory
+        if made.converged:
+            break
+    assert made.converged
+    revision = ecs.revisions[ecs.services["g-prefill"].revision]
+    assert revision.active
+    assert revision.content["containerDefinitions"][0]["image"] == "dynamo:2"
+
+
+def test_a_service_whose_revision_is_gone_unread_gets_the_declared_one() -> None:
+    wanted = graph(prefill=2)
+    ecs, memory = converged(wanted)
+    own = ecs.services["g-prefill"].revision
+    ecs.revisions[own] = replace(ecs.revisions[own], content={}, tags={}, active=False)
+    since: Mapping[str, float] = {}
+    for _ in range(60):
+        # A daemon that starts anew in each pass; what has stayed ready is all that it keeps.
+        made = run_pass(ecs, wanted, Memory(started_at=memory.started_at, ready_since=since))
+        since = made.memory.ready_since
+        if made.converged:
+            break
+    assert made.converged
+    assert ecs.revisions[ecs.services["g-prefill"].revision].active
