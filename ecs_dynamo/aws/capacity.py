@@ -22,6 +22,7 @@ from ecs_dynamo.model.capacity import (
     InstanceSize,
 )
 from ecs_dynamo.model.capacity_spec import (
+    FARGATE_PROVIDERS,
     CapacityProviderItem,
     PlacementConstraintSpec,
     PlacementStrategySpec,
@@ -82,15 +83,30 @@ def to_provider(raw: Mapping[str, Any]) -> CapacityProvider:
     )
 
 
+async def _providers_of(aws: Aws, cluster: str) -> set[str]:
+    """Names of the cluster's capacity providers, but for Fargate's, which have no group."""
+    answer = await aws.call("ecs", "DescribeClusters", clusters=[cluster])
+    names = {name for raw in answer["clusters"] for name in raw.get("capacityProviders", ())}
+    return names - FARGATE_PROVIDERS
+
+
 async def look_at_providers(
     aws: Aws, graph: Graph, clusters: Sequence[str]
 ) -> Mapping[str, CapacityProvider]:
-    """The declared capacity providers that ``clusters`` have, by name. Raises `AwsError`."""
+    """The declared capacity providers that ``clusters`` have, by name. Raises `AwsError`.
+
+    Where an Auto Scaling group is declared, every provider of its cluster: one that no component
+    names may size the group too.
+    """
     by_cluster: dict[str, set[str]] = {}
     for component in graph.components:
         names = {p.name for p in component.capacity_providers}
         if names and component.cluster in clusters:
             by_cluster.setdefault(component.cluster, set()).update(names)
+    for cluster in {g.cluster for g in graph.capacity.auto_scaling_groups if g.cluster in clusters}:
+        others = await _providers_of(aws, str(cluster))
+        if others:
+            by_cluster.setdefault(str(cluster), set()).update(others)
     found: dict[str, CapacityProvider] = {}
     for cluster, wanted in by_cluster.items():
         names_here = sorted(wanted)
@@ -187,6 +203,7 @@ async def _to_group(aws: Aws, raw: Mapping[str, Any], sizes: InstanceSizes) -> A
         warm=await _warm(aws, raw),
         sizes=await sizes.of(aws, await _types(aws, raw)),
         zones=tuple(raw.get("AvailabilityZones", ())),
+        suspended=frozenset(p.get("ProcessName", "") for p in raw.get("SuspendedProcesses", ())),
     )
 
 

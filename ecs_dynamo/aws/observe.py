@@ -117,7 +117,8 @@ async def _complete(
 async def _declared_providers(
     look: Look, live: Sequence[str]
 ) -> Observed[Mapping[str, CapacityProvider]]:
-    if not any(c.capacity_providers for c in look.graph.components):
+    named = any(c.capacity_providers for c in look.graph.components)
+    if not named and not look.graph.capacity.auto_scaling_groups:
         return {}
     found = await look.guard("capacity providers", look_at_providers(look.aws, look.graph, live))
     names = {p.name for c in look.graph.components for p in c.capacity_providers}

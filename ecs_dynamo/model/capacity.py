@@ -67,6 +67,17 @@ class AutoScalingGroup:
     warm: int = 0
     sizes: tuple[InstanceSize, ...] = ()
     zones: tuple[str, ...] = ()
+    suspended: frozenset[str] = frozenset()
+    """Processes that are suspended, by EC2 Auto Scaling's names: ``AZRebalance`` and others."""
+
+    @property
+    def rebalances(self) -> bool:
+        """EC2 Auto Scaling may terminate instances to even out the Availability Zones.
+
+        It does so when an instance that is given back leaves a zone with fewer (model of
+        TerminateInstanceInAutoScalingGroup), unless its process AZRebalance is suspended.
+        """
+        return len(self.zones) > 1 and "AZRebalance" not in self.suspended
 
 
 @dataclass(frozen=True, slots=True)

@@ -390,6 +390,7 @@ class Snapshot:
     notices: Mapping[str, Notice] = field(default_factory=dict)
     """EC2 instance id -> the notice that told of its end."""
     providers: Observed[Mapping[str, CapacityProvider]] = field(default_factory=dict)
-    """Declared capacity providers by name; one that is left out does not exist."""
+    """Declared capacity providers by name, and all those of clusters with declared Auto Scaling
+    groups; one that is left out does not exist."""
     groups: Observed[Mapping[str, AutoScalingGroup]] = field(default_factory=dict)
     """Declared Auto Scaling groups by name; one that is left out does not exist."""

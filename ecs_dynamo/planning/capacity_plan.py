@@ -27,7 +27,13 @@ from ecs_dynamo.model.plan import (
 )
 from ecs_dynamo.model.snapshot import Snapshot, Unknown
 from ecs_dynamo.planning.fitting import Need, pack, room_of
-from ecs_dynamo.planning.groups import Group, empty, own_groups, returning
+from ecs_dynamo.planning.groups import (
+    Group,
+    empty,
+    fullest_zone_first,
+    own_groups,
+    returning,
+)
 from ecs_dynamo.planning.shortage import (
     ClusterNeeds,
     cluster_needs,
@@ -205,7 +211,9 @@ def _return(
     """Give back what is empty: drain after the window, terminate what has been drained."""
     leaving = [m for m in group.members if returning(m, graph) and m.arn not in kept]
     spare = max(0, group.state.desired - group.floor)
-    for instance in sorted(leaving, key=lambda m: m.arn)[:spare]:
+    order = fullest_zone_first(group, sorted(leaving, key=lambda m: m.arn))
+    by_arn = {m.arn: m for m in leaving}
+    for instance in (by_arn[arn] for arn in order[:spare]):
         if empty(instance):
             made.actions.append(
                 TerminateInstance(
@@ -220,14 +228,14 @@ def _return(
             )
         else:
             made.waits.append(Wait(group.name, f"{instance.ec2_instance_id} drains"))
-    stay = sorted(leaving, key=lambda m: m.arn)[spare:]
+    stay = tuple(sorted(order[spare:]))
     if stay:
         made.actions.append(
             SetInstancesState(
                 component=group.name,
                 reason=f"the group is at its minimum {group.floor}",
                 cluster=group.spec.cluster or "",
-                instances=tuple(m.arn for m in stay),
+                instances=stay,
                 status="ACTIVE",
             )
         )
@@ -237,13 +245,12 @@ def _return(
             empty_since[member.arn] = before.empty_since.get(member.arn, now)
     window = graph.capacity.scale_in_seconds
     ripe = sorted(
-        (since, arn)
-        for arn, since in empty_since.items()
-        if any(m.arn == arn for m in group.members) and now - since >= window
+        (m for m in group.members if m.arn in empty_since and now - empty_since[m.arn] >= window),
+        key=lambda m: (empty_since[m.arn], m.arn),
     )
     if not resting or spare <= 0 or not ripe:
         return
-    gone = tuple(arn for _, arn in ripe[:spare])
+    gone = tuple(fullest_zone_first(group, ripe, gone=leaving)[:spare])
     made.actions.append(
         SetInstancesState(
             component=group.name,

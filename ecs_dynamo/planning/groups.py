@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ecs_dynamo.model.capacity import (
@@ -98,6 +99,30 @@ def returning(instance: ContainerInstance, graph: Graph) -> bool:
     return instance.status == "DRAINING" and instance.tags.get(TAG_GRAPH) == graph.name
 
 
+def fullest_zone_first(
+    group: Group,
+    members: Iterable[ContainerInstance],
+    *,
+    gone: Iterable[ContainerInstance] = (),
+) -> list[str]:
+    """ARNs of ``members`` in the order in which to give them back; they come in order of rank.
+
+    Each is taken from the Availability Zone that has most of the group's instances then, without
+    those that are as good as ``gone``: EC2 Auto Scaling evens out the zones of a group, and
+    terminates instances with work to do so.
+    """
+    zones = {i.ec2_instance_id: i.availability_zone for i in group.state.instances}
+    counts = Counter(zones[i.ec2_instance_id] for i in group.state.instances if i.lives)
+    counts.subtract(zones.get(m.ec2_instance_id) for m in gone)
+    left, order = list(members), []
+    while left:
+        fullest = max(left, key=lambda m: counts[zones.get(m.ec2_instance_id)])  # The first of it.
+        left.remove(fullest)
+        counts[zones.get(fullest.ec2_instance_id)] -= 1
+        order.append(fullest.arn)
+    return order
+
+
 def _lost(
     state: AutoScalingGroup,
     members: Sequence[ContainerInstance],
@@ -133,9 +158,13 @@ def own_groups(
     if isinstance(snapshot.groups, Unknown):
         notes.append(f"Auto Scaling groups could not be observed: {snapshot.groups.reason}")
         return []
-    providers: Mapping[str, CapacityProvider] = (
-        {} if isinstance(snapshot.providers, Unknown) else snapshot.providers
-    )
+    if isinstance(snapshot.providers, Unknown):
+        notes.append(
+            "Auto Scaling groups are left alone, as ECS may size them: capacity providers could "
+            f"not be observed: {snapshot.providers.reason}"
+        )
+        return []
+    providers: Mapping[str, CapacityProvider] = snapshot.providers
     found: list[Group] = []
     for spec in declared:
         state = snapshot.groups.get(spec.name)

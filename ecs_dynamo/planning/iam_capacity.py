@@ -14,6 +14,8 @@ def capacity_reads(scope: Scope) -> list[Json]:
     """Looking at the graphs' capacity providers and Auto Scaling groups; often nothing."""
     made: list[Json] = []
     providers = {p.name for c in scope.components for p in c.capacity_providers}
+    if scope.groups:
+        providers = {"*"}  # Which ones the groups' clusters have, the clusters tell.
     if providers:
         named = [f"{scope.arns.ecs}:capacity-provider/{name}" for name in providers]
         made.append(statement("ReadCapacityProviders", ["ecs:DescribeCapacityProviders"], named))

@@ -184,6 +184,12 @@ async def test_providers_of_every_kind_are_recognised(local: LocalEcs, aws: Aws)
         "managed": ("MANAGED_INSTANCES", True, None),
         "FARGATE_SPOT": ("FARGATE_SPOT", False, None),
     }
+    # A declared group may be sized by a provider that no component names.
+    sized = declared("spot-group")
+    assert not any(c.capacity_providers for c in sized.components)
+    found = await look_at_providers(aws, sized, ["gpu"])
+    assert found["spot"].managed_scaling
+    assert found["spot"].group == "spot-group"
     old = to_provider({"name": "x", "managedInstancesProvider": {"infrastructureRoleArn": role}})
     assert old.type == "MANAGED_INSTANCES"
 

@@ -20,6 +20,7 @@ def check_capacity(graph: Graph, snapshot: Snapshot) -> Iterator[Finding]:
         return
     for group in graph.capacity.auto_scaling_groups:
         yield _group(group, snapshot)
+        yield from _zones(group, snapshot)
 
 
 def _providers(graph: Graph, snapshot: Snapshot) -> Iterator[Finding]:
@@ -47,9 +48,23 @@ def _providers(graph: Graph, snapshot: Snapshot) -> Iterator[Finding]:
             yield Finding(_CHECK, Severity.OK, f"capacity provider {name} ({found.type})")
 
 
+def _zones(group: AutoScalingGroupSpec, snapshot: Snapshot) -> Iterator[Finding]:
+    """Whether EC2 Auto Scaling may end instances with work after one was given back."""
+    found = None if isinstance(snapshot.groups, Unknown) else snapshot.groups.get(group.name)
+    if found is not None and found.rebalances:
+        yield Finding(
+            _CHECK,
+            Severity.WARNING,
+            f"Auto Scaling group {group.name} has {len(found.zones)} Availability Zones "
+            f"({', '.join(found.zones)}) and evens them out: when an empty instance is given back, "
+            "it may terminate one that works in another zone, without draining it",
+            "suspend its process AZRebalance (`aws autoscaling suspend-processes`), "
+            "or have a group for each zone",
+        )
+
+
 def _group(group: AutoScalingGroupSpec, snapshot: Snapshot) -> Finding:
     groups = {} if isinstance(snapshot.groups, Unknown) else snapshot.groups
-    providers = {} if isinstance(snapshot.providers, Unknown) else snapshot.providers
     found = groups.get(group.name)
     if found is None:
         return Finding(
@@ -58,7 +73,13 @@ def _group(group: AutoScalingGroupSpec, snapshot: Snapshot) -> Finding:
             f"Auto Scaling group {group.name} does not exist",
             "correct capacity.autoScalingGroups",
         )
-    own = next((p for p in providers.values() if p.group == group.name), None)
+    if isinstance(snapshot.providers, Unknown):
+        return Finding(
+            _CHECK,
+            Severity.UNKNOWN,
+            f"who sizes Auto Scaling group {group.name}: {snapshot.providers.reason}",
+        )
+    own = next((p for p in snapshot.providers.values() if p.group == group.name), None)
     if own is not None and own.managed_scaling:
         return Finding(
             _CHECK,

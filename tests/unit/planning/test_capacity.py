@@ -25,6 +25,7 @@ from ecs_dynamo.model.capacity_spec import (
     PlacementSpec,
 )
 from ecs_dynamo.model.clock import Now
+from ecs_dynamo.model.doctor import Severity
 from ecs_dynamo.model.graph import TAG_GRAPH, Component, Graph, Role
 from ecs_dynamo.model.plan import (
     AnyAction,
@@ -419,6 +420,16 @@ def test_a_group_that_ecs_sizes_is_left_alone() -> None:
     assert only(decide(declared(), seen, wanted(one, 1)), SetDesiredCapacity).desired == 1
 
 
+def test_a_group_is_not_sized_while_it_is_unknown_who_sizes_it() -> None:
+    for seen in (
+        snapshot(groups=group(), providers=Unknown("throttled")),
+        snapshot(instance(1), groups=group(instance(1)), providers=Unknown("throttled")),
+    ):
+        made = decide(declared(least=1), seen, wanted(worker(), 1), before=RIPE)
+        assert not made.actions
+        assert any("ECS may size them" in note and "throttled" in note for note in made.notes)
+
+
 def test_the_minimum_is_kept_and_a_constraint_is_counted_on_only_where_all_members_meet_it() -> (
     None
 ):
@@ -456,6 +467,44 @@ def test_an_empty_instance_is_drained_after_the_window_and_a_busy_one_never() ->
     for other, drained in ((daemon, 1), (stopping, 0)):
         seen = snapshot(other, busy, groups=group(other, busy))
         assert len(decide(declared(), seen, one, before=RIPE).actions) == drained
+
+
+def in_zones(*members: tuple[ContainerInstance, str]) -> Mapping[str, AutoScalingGroup]:
+    """The group with members in Availability Zones."""
+    placed = tuple(GroupInstance(m.ec2_instance_id, "InService", zone) for m, zone in members)
+    return group(*(m for m, _ in members), instances=placed, zones=("a", "b"))
+
+
+def test_instances_go_back_from_the_zone_that_has_most() -> None:
+    one, two, three = (instance(n) for n in (1, 2, 3))
+    ripe = CapacityMemory({f"arn:ci/{n}": NOW - 300 + n for n in (1, 2, 3)})
+    seen = snapshot(one, two, three, groups=in_zones((one, "a"), (two, "b"), (three, "b")))
+    # The first has been empty for longest, but zone b would be left with two to one's none.
+    made = decide(declared(least=2), seen, before=ripe)
+    assert only(made, SetInstancesState).instances == ("arn:ci/2",)
+    made = decide(declared(least=1), seen, before=ripe)
+    assert only(made, SetInstancesState).instances == ("arn:ci/2", "arn:ci/1")
+    # What leaves already is no longer counted.
+    leaving = replace(two, status="DRAINING", tags={TAG_GRAPH: "g"}, tasks=1)
+    seen = snapshot(one, leaving, three, groups=in_zones((one, "a"), (leaving, "b"), (three, "b")))
+    made = decide(declared(least=1), seen, before=ripe)
+    assert only(made, SetInstancesState).instances == ("arn:ci/1",)
+
+
+def test_zones_that_are_evened_out_are_told_by_doctor() -> None:
+    base = declared()
+    wide = group(zones=("a", "b"))
+    (warning,) = (
+        f for f in check_capacity(base, snapshot(groups=wide)) if f.severity is Severity.WARNING
+    )
+    assert "evens them out" in warning.evidence
+    assert "AZRebalance" in (warning.remedy or "")
+    for fine in (
+        group(zones=("a",)),
+        group(zones=("a", "b"), suspended=frozenset({"AZRebalance"})),
+    ):
+        found = check_capacity(base, snapshot(groups=fine))
+        assert {f.severity for f in found} == {Severity.OK}
 
 
 def test_a_drained_instance_is_terminated_only_when_empty_and_above_the_minimum() -> None:

@@ -92,15 +92,19 @@ def test_capacity_has_rights_only_where_the_graph_declares_it() -> None:
     assert found["SizeAutoScalingGroups"]["Resource"] == [
         f"arn:aws:autoscaling:us-east-1:{ACCOUNT}:autoScalingGroup:*:autoScalingGroupName/gpu"
     ]
-    assert found["ReadCapacityProviders"]["Resource"] == [
-        f"arn:aws:ecs:us-east-1:{ACCOUNT}:capacity-provider/spot"
-    ]
+    # One that no component names may size the group too: which there are, the cluster tells.
+    provider = f"arn:aws:ecs:us-east-1:{ACCOUNT}:capacity-provider"
+    assert found["ReadCapacityProviders"]["Resource"] == [f"{provider}/*"]
     assert found["DrainEmptyInstances"]["Resource"] == [
         f"arn:aws:ecs:us-east-1:{ACCOUNT}:container-instance/dynamo-GPU/*"
     ]
     assert found["TagDrainedInstances"]["Condition"] == {
         "StringEquals": {"aws:RequestTag/ecs-dynamo:graph": base.name}
     }
+    unsized = replace(sized, capacity=CapacitySpec())
+    policy = render_iam(unsized, "us-east-1", ACCOUNT)["daemon-task-role.json"]
+    found = {s["Sid"]: s for s in policy["Statement"]}
+    assert found["ReadCapacityProviders"]["Resource"] == [f"{provider}/spot"]
 
 
 def all_statements() -> list[tuple[str, Any]]:
