@@ -19,8 +19,9 @@ from ecs_dynamo.planning.iam_security import read_statements
 
 _ECR = re.compile(
     r"(?P<account>\d{12})\.dkr[.-]ecr(?:-fips)?\.(?P<region>[a-z0-9-]+)\."
-    r"(?:amazonaws\.com(?:\.cn)?|on\.aws)/(?P<repository>[^:@]+)"
+    r"(?:[a-z0-9-]+\.)+[a-z]+/(?P<repository>[^:@]+)"
 )
+"""A private registry, whatever domain its partition has (amazonaws.com, amazonaws.eu, on.aws)."""
 
 
 def role_arns(scope: Scope) -> list[str]:
