@@ -83,20 +83,17 @@ def to_provider(raw: Mapping[str, Any]) -> CapacityProvider:
     )
 
 
-async def _providers_of(aws: Aws, cluster: str) -> set[str]:
-    """Names of the cluster's capacity providers, but for Fargate's, which have no group."""
-    answer = await aws.call("ecs", "DescribeClusters", clusters=[cluster])
-    names = {name for raw in answer["clusters"] for name in raw.get("capacityProviders", ())}
-    return names - FARGATE_PROVIDERS
-
-
 async def look_at_providers(
-    aws: Aws, graph: Graph, clusters: Sequence[str]
+    aws: Aws,
+    graph: Graph,
+    clusters: Sequence[str],
+    attached: Mapping[str, Sequence[str] | None],
 ) -> Mapping[str, CapacityProvider]:
     """The declared capacity providers that ``clusters`` have, by name. Raises `AwsError`.
 
     Where an Auto Scaling group is declared, every provider of its cluster: one that no component
-    names may size the group too.
+    names may size the group too. ``attached`` are the names that DescribeClusters tells of each
+    cluster, None where its answer lacks them, which is no proof that there are none.
     """
     by_cluster: dict[str, set[str]] = {}
     for component in graph.components:
@@ -104,9 +101,12 @@ async def look_at_providers(
         if names and component.cluster in clusters:
             by_cluster.setdefault(component.cluster, set()).update(names)
     for cluster in {g.cluster for g in graph.capacity.auto_scaling_groups if g.cluster in clusters}:
-        others = await _providers_of(aws, str(cluster))
-        if others:
-            by_cluster.setdefault(str(cluster), set()).update(others)
+        others = attached.get(str(cluster))
+        if others is None:
+            what = f"the answer tells no capacityProviders of cluster {cluster}"
+            raise AwsError("DescribeClusters", "BadAnswer", what)
+        # Fargate's own have no group.
+        by_cluster.setdefault(str(cluster), set()).update(set(others) - FARGATE_PROVIDERS)
     found: dict[str, CapacityProvider] = {}
     for cluster, wanted in by_cluster.items():
         names_here = sorted(wanted)

@@ -45,6 +45,8 @@ class Look:
         self.graph = graph
         self.cache = cache
         self.timeout = timeout
+        self.attached: dict[str, Sequence[str] | None] = {}
+        """The names of each cluster's capacity providers; None where the answer lacks them."""
         self._stopped: dict[str, asyncio.Task[list[Json]]] = {}
 
     async def guard(self, what: str, look: Awaitable[T]) -> Observed[T]:
@@ -64,6 +66,11 @@ class Look:
         answer = await self.aws.call("ecs", "DescribeClusters", clusters=names)
         status = {
             word: c["status"]
+            for c in answer["clusters"]
+            for word in (c["clusterName"], c["clusterArn"])
+        }
+        self.attached = {
+            word: c.get("capacityProviders")
             for c in answer["clusters"]
             for word in (c["clusterName"], c["clusterArn"])
         }

@@ -117,12 +117,18 @@ async def _complete(
 async def _declared_providers(
     look: Look, live: Sequence[str]
 ) -> Observed[Mapping[str, CapacityProvider]]:
-    named = any(c.capacity_providers for c in look.graph.components)
-    if not named and not look.graph.capacity.auto_scaling_groups:
-        return {}
-    found = await look.guard("capacity providers", look_at_providers(look.aws, look.graph, live))
     names = {p.name for c in look.graph.components for p in c.capacity_providers}
-    return _none_lost(look, "capacity provider", names, found)
+    if not names and not look.graph.capacity.auto_scaling_groups:
+        return {}
+    asked = look_at_providers(look.aws, look.graph, live, look.attached)
+    kind, recall = "capacity provider", look.cache.recall
+    # One that only its cluster names is missed as well: it may size a group.
+    found = _none_lost(
+        look, kind, names | recall.listed(kind), await look.guard("capacity providers", asked)
+    )
+    if not isinstance(found, Unknown):
+        recall.keep(found, kind)
+    return found
 
 
 async def _declared_groups(look: Look) -> Observed[Mapping[str, AutoScalingGroup]]:

@@ -59,11 +59,11 @@ class Recall:
     # What was in a list ------------------------------------------------------------------------
 
     def listed(self, *key: str) -> frozenset[str]:
-        """The ARNs of `keep`."""
+        """The names or ARNs of `keep`."""
         return self._lists.get(key, frozenset())
 
     def keep(self, arns: Iterable[str], *key: str) -> None:
-        """Look for ``arns`` by name next time, whether a list shows them or not."""
+        """Look for ``arns``, or names, next time, whether a list shows them or not."""
         self._lists[key] = frozenset(arns)
 
     # Addresses of container instances -----------------------------------------------------------

@@ -21,8 +21,11 @@ from ecs_dynamo.aws.capacity import (
     to_provider,
 )
 from ecs_dynamo.aws.client import Aws, AwsOptions, open_aws
+from ecs_dynamo.aws.observe import observe_ecs
+from ecs_dynamo.aws.revision_cache import RevisionCache
 from ecs_dynamo.local import LocalEcs
 from ecs_dynamo.local.runtime import ImageTable
+from ecs_dynamo.model.capacity import CapacityMemory
 from ecs_dynamo.model.capacity_spec import (
     AutoScalingGroupSpec,
     CapacityProviderItem,
@@ -32,6 +35,7 @@ from ecs_dynamo.model.errors import AwsError
 from ecs_dynamo.model.graph import TAG_GRAPH, Graph
 from ecs_dynamo.model.plan import SetDesiredCapacity, SetInstancesState, TerminateInstance
 from ecs_dynamo.model.snapshot import ContainerInstance, Unknown
+from ecs_dynamo.planning.capacity_plan import plan_capacity
 from tests.integration.scaling_groups import Scaling
 from tests.integration.stack import until
 from tests.integration.test_local_ecs_clients import container
@@ -178,20 +182,52 @@ async def test_providers_of_every_kind_are_recognised(local: LocalEcs, aws: Aws)
             replace(c, cluster="gpu", capacity_providers=items) for c in base.components[1:]
         ),
     )
-    found = await look_at_providers(aws, named, ["gpu"])  # Fifteen names: two pages.
+    found = await look_at_providers(aws, named, ["gpu"], {})  # Fifteen names: two pages.
     assert {n: (p.type, p.raises_itself, p.group) for n, p in found.items()} == {
         "spot": ("EC2_AUTOSCALING", True, "spot-group"),
         "managed": ("MANAGED_INSTANCES", True, None),
         "FARGATE_SPOT": ("FARGATE_SPOT", False, None),
     }
-    # A declared group may be sized by a provider that no component names.
-    sized = declared("spot-group")
-    assert not any(c.capacity_providers for c in sized.components)
-    found = await look_at_providers(aws, sized, ["gpu"])
-    assert found["spot"].managed_scaling
-    assert found["spot"].group == "spot-group"
     old = to_provider({"name": "x", "managedInstancesProvider": {"infrastructureRoleArn": role}})
     assert old.type == "MANAGED_INSTANCES"
+
+
+async def test_a_provider_that_no_component_names_keeps_hands_off_its_group(
+    local: LocalEcs, aws: Aws
+) -> None:
+    arn = await Scaling(local.endpoint_url).group("pool", cluster="gpu")
+    provider = {"autoScalingGroupArn": arn, "managedScaling": {"status": "ENABLED"}}
+    await aws.call(
+        *("ecs", "CreateCapacityProvider"), name="theirs", autoScalingGroupProvider=provider
+    )
+    await aws.call(
+        *("ecs", "PutClusterCapacityProviders"),
+        cluster="gpu",
+        capacityProviders=["theirs", "FARGATE"],
+        defaultCapacityProviderStrategy=[],
+    )
+    spec = AutoScalingGroupSpec(name="pool", cluster="gpu", min=1, max=2)
+    base = replace(graph(), capacity=CapacitySpec(auto_scaling_groups=(spec,)))
+    assert not any(c.capacity_providers for c in base.components)
+    cache = RevisionCache()
+    seen = await observe_ecs(aws, base, 0.0, 10.0, cache)
+    assert not isinstance(seen.providers, Unknown)
+    (found,) = seen.providers.values()
+    assert (found.name, found.group, found.managed_scaling) == ("theirs", "pool", True)
+    planned = plan_capacity(base, seen, (), CapacityMemory(), 0.0)
+    assert planned.actions == []
+    assert "is sized by ECS" in planned.notes[0]
+    # A look that shows nothing of a provider that was there is doubted first.
+    local.state.clusters["gpu"].capacity_providers.remove("theirs")
+    seen = await observe_ecs(aws, base, 0.0, 10.0, cache)
+    assert isinstance(seen.providers, Unknown)
+    assert "theirs" in seen.providers.reason
+    assert plan_capacity(base, seen, (), CapacityMemory(), 0.0).actions == []
+
+
+async def test_an_answer_without_the_clusters_providers_tells_nothing(aws: Aws) -> None:
+    with pytest.raises(AwsError, match="capacityProviders of cluster gpu"):
+        await look_at_providers(aws, declared("pool"), ["gpu"], {"gpu": None})
 
 
 async def test_acting_twice_changes_nothing_more_and_tasks_are_safe(
