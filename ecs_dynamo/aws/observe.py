@@ -270,7 +270,9 @@ async def _tasks_of(
     group = f"service:{component.service}"
     if isinstance(running, Unknown):
         return service, running
-    if not isinstance(service, Service) or service.status == "INACTIVE":
+    # Another's service is left alone, whatever its tasks are.
+    ours = isinstance(service, Service) and service.owned_by(look.graph.name)
+    if not isinstance(service, Service) or not ours or service.status == "INACTIVE":
         return service, [t for t in running.tasks if t.get("group") == group]
     found = await look.guard(
         "tasks", agreed(look.aws, service, group, running, look.cache.recall, look.now)

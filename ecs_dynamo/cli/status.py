@@ -34,6 +34,12 @@ async def _status(file: Path, settings: Settings) -> dict[str, Any]:
 COUNTS = ("desired", "running", "ready", "registered", "routed")
 
 
+def _age(unknown: dict[str, Any]) -> str:
+    """Of when the values shown are."""
+    seconds = unknown["ageSeconds"]
+    return "not observed yet" if seconds is None else f"as of {seconds:g} s ago"
+
+
 def _count(counts: dict[str, Any], key: str) -> str:
     value = counts.get(key)
     return "-" if value is None else str(value)
@@ -42,8 +48,10 @@ def _count(counts: dict[str, Any], key: str) -> str:
 def _show(found: dict[str, Any]) -> None:
     state = "converged" if found["converged"] else "not converged"
     say(f"graph {found['graph']}: {state}", style="green" if found["converged"] else "yellow")
-    ends = found["endpoints"]
-    say(f"etcd {ends['etcd'] or 'none ready'}, nats {ends['nats'] or 'none ready'}")
+    ends, unknown = found["endpoints"], found["endpointsUnknown"]
+    none = "none ready" if unknown is None else "unknown"
+    age = f" ({_age(unknown)})" if unknown is not None else ""
+    say(f"etcd {ends['etcd'] or none}, nats {ends['nats'] or none}{age}")
     rows = []
     for one in found["components"]:
         counts = one["replicas"] or {}
@@ -61,6 +69,8 @@ def _show(found: dict[str, Any]) -> None:
     heads = ("COMPONENT", "ROLES", "SERVICE", *counted, "REVISION", "IPS")
     print_table(None, heads, rows)
     for one in found["components"]:
+        if (why := one["unknown"]) is not None:
+            say(f"unknown: {one['name']} ({_age(why)}): {why['reason']}", style="red")
         for task in one["stopped"]:
             at = (task["stoppedAt"] or "")[:19].replace("T", " ")
             say(f"stopped: {one['name']} {task['id'][:8]} at {at} UTC: {task['why']}", style="red")

@@ -268,7 +268,7 @@ class GraphLoop:
     def status(self) -> dict[str, Any]:
         """The graph's part of `/status`."""
         found: dict[str, Any] = (
-            pass_status(self.file.graph, self.last)
+            pass_status(self.file.graph, self.last, self._reconciler.now())
             if self.last
             else {"graph": self.name, "converged": False}
         )

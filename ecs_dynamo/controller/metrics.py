@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Iterable, Iterator, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
@@ -63,13 +64,37 @@ class _Messages(Collector):
         return ()
 
 
+class _Ages(Collector):
+    """The age of what is known of each component, at the time of the scrape."""
+
+    def __init__(self) -> None:
+        self.known: dict[str, Mapping[str, float]] = {}
+        """Graph -> component -> when it was last observed whole, on the monotonic clock."""
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        family = GaugeMetricFamily(
+            "ecs_dynamo_observation_age_seconds",
+            "Seconds since the component was last observed whole.",
+            labels=("graph", "component"),
+        )
+        now = time.monotonic()
+        for graph, components in self.known.items():
+            for name, at in components.items():
+                family.add_metric((graph, name), max(0.0, now - at))
+        yield family
+
+    def describe(self) -> Iterable[GaugeMetricFamily]:
+        return ()
+
+
 class Metrics:
     """One registry for a daemon; `record` takes a pass, `text` gives the exposition."""
 
     def __init__(self) -> None:
         registry = self._registry = CollectorRegistry()
-        self._calls, self._messages = _AwsCalls(), _Messages()
+        self._calls, self._messages, self._ages = _AwsCalls(), _Messages(), _Ages()
         registry.register(self._calls)
+        registry.register(self._ages)
         registry.register(self._messages)
         graph = ("graph",)
         component = ("graph", "component")
@@ -178,7 +203,10 @@ class Metrics:
             self._actions.labels(
                 graph, result.action.component, type(result.action).__name__, outcome
             ).inc()
+        self._ages.known[graph] = {n: k.at.monotonic for n, k in done.known.components.items()}
         for name, counts in done.plan.replicas.items():
+            if name in done.plan.unknown:
+                continue  # The gauges keep the last known values; their age is a metric too.
             for state in ("desired", "running", "ready", "registered", "routed"):
                 value = getattr(counts, state)
                 if value is not None:

@@ -20,6 +20,7 @@ from ecs_dynamo.aws.revision_cache import RevisionCache
 from ecs_dynamo.aws.write_guard import SecondsLeft, unlimited
 from ecs_dynamo.config import Settings
 from ecs_dynamo.controller.keys import Keys
+from ecs_dynamo.controller.last_known import NOTHING_KNOWN, LastKnown
 from ecs_dynamo.controller.observe import Observer
 from ecs_dynamo.controller.task_events import NOTICE_SECONDS
 from ecs_dynamo.discovery.etcd_members import change_membership
@@ -67,6 +68,8 @@ class Pass:
     problems: Mapping[str, str] | None = None
     malformed: tuple[str, ...] = ()
     """Answers of replicas, and keys of etcd, that cannot be used."""
+    known: LastKnown = NOTHING_KNOWN
+    """What is known of the graph, of now or of before."""
 
     @property
     def at(self) -> float:
@@ -122,6 +125,7 @@ class Reconciler:
         self._observer = Observer(aws, cache, settings.observe_timeout_seconds, self.keys)
         self._executor = Executor(aws, graph.name, cache, time.monotonic, self._change_membership)
         self._memory = Memory(started_at=self._clock().monotonic)
+        self._known = NOTHING_KNOWN
         self._ids = itertools.count(1)
         self._notices: Mapping[str, Notice] = {}
 
@@ -131,6 +135,10 @@ class Reconciler:
 
     async def _change_membership(self, action: ChangeMembership) -> bool:
         return await change_membership(action, MEMBERSHIP_SECONDS, self.keys.current.etcd)
+
+    def now(self) -> Now:
+        """The present moment on the clocks of the passes."""
+        return self._clock()
 
     def notice(self, notices: Mapping[str, Notice]) -> None:
         """EC2 told of the end of instances: kept while it matters, by instance id."""
@@ -162,6 +170,7 @@ class Reconciler:
                 )
             except Exception as error:
                 raise PlanningError(error) from error
+            self._known = self._known.after(self.graph, snapshot, made, now)
             results: tuple[ActionResult, ...] = ()
             if act:
                 if not taking_down:
@@ -195,6 +204,7 @@ class Reconciler:
             results,
             observation.problems,
             observation.malformed,
+            self._known,
         )
 
     def _current_notices(self, now: float) -> Mapping[str, Notice]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from enum import Enum
 from typing import Any
@@ -11,11 +12,13 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.alias_generators import to_camel
 
+from ecs_dynamo.controller.last_known import Known, unknown_endpoints
 from ecs_dynamo.controller.reconciler import Pass
+from ecs_dynamo.model.clock import Now
 from ecs_dynamo.model.graph import Component, Graph
 from ecs_dynamo.model.plan import Plan
 from ecs_dynamo.model.secrecy import without_secrets
-from ecs_dynamo.model.snapshot import Snapshot, Task, Unknown
+from ecs_dynamo.model.snapshot import ComponentSnapshot, Snapshot, Task, Unknown
 from ecs_dynamo.planning import describe, describe_action
 from ecs_dynamo.planning.readiness import ready_tasks
 from ecs_dynamo.planning.seen import known_service, known_tasks
@@ -68,13 +71,21 @@ def plan_document(plan: Plan, snapshot: Snapshot | None = None) -> Json:
     }
 
 
-def _task(task: Task, ready: Iterable[Task]) -> Json:
+def _age(at: Now | None, now: Now) -> Json:
+    """Of when a value is that is not known now; nulls where it never was."""
+    return {
+        "lastKnownAt": timestamp(at.wall) if at is not None else None,
+        "ageSeconds": round(now.monotonic - at.monotonic, 1) if at is not None else None,
+    }
+
+
+def _task(task: Task, ready: Collection[str]) -> Json:
     return {
         "arn": task.arn,
         "id": task.arn.rsplit("/", 1)[-1],
         "status": task.last_status,
         "health": task.health,
-        "ready": any(t.arn == task.arn for t in ready),
+        "ready": task.arn in ready,
         "privateIp": task.private_ip,
         "taskDefinition": task.task_definition_arn.rsplit("/", 1)[-1],
         "startedAt": timestamp(task.started_at),
@@ -82,11 +93,20 @@ def _task(task: Task, ready: Iterable[Task]) -> Json:
     }
 
 
-def _component(graph: Graph, component: Component, done: Pass) -> Json:
+def _component(graph: Graph, component: Component, done: Pass, now: Now) -> Json:
     seen = done.snapshot.components[component.name]
-    service = known_service(seen)
-    ready = ready_tasks(graph, component, done.snapshot)
+    observed = not isinstance(seen.service, Unknown)
     counts = done.plan.replicas.get(component.name)
+    known: Known | None = None
+    ready: Collection[str] = {t.arn for t in ready_tasks(graph, component, done.snapshot)}
+    why = done.plan.unknown.get(component.name)
+    if why is not None:
+        known = done.known.components.get(component.name)
+        counts = known.replicas if known is not None else None
+        ready = known.ready if known is not None else frozenset()
+        if known is not None:
+            seen = _filled(seen, known.seen)
+    service = known_service(seen)
     return {
         "name": component.name,
         "roles": sorted(role.value for role in component.roles),
@@ -94,7 +114,8 @@ def _component(graph: Graph, component: Component, done: Pass) -> Json:
         "service": component.service,
         "launchType": component.launch_type.value,
         "networkMode": component.network_mode.value,
-        "observed": not isinstance(seen.service, Unknown),
+        "observed": observed,
+        "unknown": {"reason": why, **_age(known.at if known else None, now)} if why else None,
         "exists": service is not None,
         "revision": service.task_definition_arn.rsplit("/", 1)[-1] if service else None,
         "declared": component.replicas,
@@ -123,8 +144,34 @@ def _component(graph: Graph, component: Component, done: Pass) -> Json:
     }
 
 
-def pass_status(graph: Graph, done: Pass) -> Json:
-    """What is so: the graph's components, endpoints, conditions, signals, decisions and waits."""
+def _filled(seen: ComponentSnapshot, before: ComponentSnapshot) -> ComponentSnapshot:
+    """``seen``, with the parts of ``before`` where it has none."""
+    return replace(
+        seen,
+        service=before.service if isinstance(seen.service, Unknown) else seen.service,
+        tasks=before.tasks if isinstance(seen.tasks, Unknown) else seen.tasks,
+        stopped=before.stopped if isinstance(seen.stopped, Unknown) else seen.stopped,
+    )
+
+
+def _endpoints(graph: Graph, done: Pass, now: Now) -> Json:
+    """The endpoints, and where they are not known those that were."""
+    why = unknown_endpoints(graph, done.plan)
+    if why is None:
+        return {"endpoints": document(done.plan.endpoints), "endpointsUnknown": None}
+    age = _age(done.known.endpoints_at, now)
+    return {
+        "endpoints": document(done.known.endpoints),
+        "endpointsUnknown": {"reason": why, **age},
+    }
+
+
+def pass_status(graph: Graph, done: Pass, asked: Now | None = None) -> Json:
+    """What is so: the graph's components, endpoints, conditions, signals, decisions and waits.
+
+    Ages are those at the moment ``asked``, by default that of the pass. What the pass could not
+    observe is shown as it was last known; ``unknown`` says of when that is, and why.
+    """
     now = done.now
     return {
         "graph": graph.name,
@@ -133,8 +180,8 @@ def pass_status(graph: Graph, done: Pass) -> Json:
         "observedAt": timestamp(now.wall),
         "passSeconds": round(done.seconds, 3),
         "passId": done.id,
-        "endpoints": document(done.plan.endpoints),
-        "components": [_component(graph, c, done) for c in graph.components],
+        **_endpoints(graph, done, asked or now),
+        "components": [_component(graph, c, done, asked or now) for c in graph.components],
         "conditions": [{**document(c), "since": timestamp(c.since)} for c in done.plan.conditions],
         "waits": document(done.plan.waits),
         "notes": list(done.plan.notes),

@@ -369,6 +369,8 @@ class Plan:
     """Replicas that find no place, known in advance."""
     unattributed: tuple[str, ...] = ()
     """Registrations of workers that count for no task, and why."""
+    unknown: Mapping[str, str] = field(default_factory=dict)
+    """Component -> what of it could not be observed. Its ``replicas`` are not to be shown."""
 
     @property
     def converged(self) -> bool:

@@ -8,6 +8,7 @@ from ecs_dynamo.model.capacity import Shortage
 from ecs_dynamo.model.graph import Component
 from ecs_dynamo.model.plan import Condition, ConditionType, Decision, Endpoints, ReplicaCounts, Wait
 from ecs_dynamo.model.snapshot import Signal
+from ecs_dynamo.planning.certainty import NOT_OBSERVED
 from ecs_dynamo.planning.held import Failures
 from ecs_dynamo.planning.reasons import placement_failure
 from ecs_dynamo.planning.wanted import Wanted
@@ -33,6 +34,13 @@ class ConditionBook:
         old = self._before.get((kind, component))
         since = old.since if old is not None and old.status == status else self._now
         self._found[kind, component] = Condition(kind, status, reason, message, since, component)
+
+    def keep(
+        self, kind: ConditionType, reason: str, message: str, component: str | None = None
+    ) -> None:
+        """State that whether ``kind`` holds is not known: it is shown as it was last."""
+        old = self._before.get((kind, component))
+        self.set(kind, old is not None and old.status, reason, message, component)
 
     def all(self) -> tuple[Condition, ...]:
         """What was stated, in a stable order: the graph first, then by component and type."""
@@ -75,8 +83,12 @@ def state_conditions(
     busy: bool,
     shortages: Mapping[str, Shortage],
     rejected: Mapping[str, str],
+    unknown: Mapping[str, str],
 ) -> None:
-    """Ready, Progressing, Degraded and CapacityShort for each component and the graph."""
+    """Ready, Progressing, Degraded and CapacityShort for each component and the graph.
+
+    Of components that are ``unknown`` Ready stays as it was, with the reason NotObserved.
+    """
     waiting = {w.component: w.reason for w in reversed(tuple(waits))}
     all_ready = not waiting and not busy and not obstacles and not failures.told
     for one in wanted:
@@ -84,9 +96,11 @@ def state_conditions(
         counts = replicas[name]
         ready = counts.ready >= one.desired and name not in obstacles
         text = f"{counts.ready} of {one.desired} ready"
-        book.set(
-            ConditionType.READY, ready, "AllReady" if ready else "NotReady", text, component=name
-        )
+        if name in unknown:
+            book.keep(ConditionType.READY, NOT_OBSERVED, unknown[name], component=name)
+        else:
+            word = "AllReady" if ready else "NotReady"
+            book.set(ConditionType.READY, ready, word, text, component=name)
         book.set(
             ConditionType.PROGRESSING,
             name in waiting,

@@ -261,6 +261,7 @@ def plan(graph: Graph, snapshot: Snapshot, memory: Memory, now: Now) -> Plan:
         busy,
         capacity.shortages,
         memory.rejected,
+        doubts.all,
     )
     state_endpoints(book, moved, endpoints)
     state_access(book, graph, snapshot)
@@ -290,6 +291,7 @@ def plan(graph: Graph, snapshot: Snapshot, memory: Memory, now: Now) -> Plan:
         and (cut_off is not None or (bool(given_up.told) and not any(w.rolling for w in free))),
         shortages=tuple(capacity.shortages.values()),
         unattributed=unattributed(graph, snapshot),
+        unknown=doubts.all,
     )
 
 
