@@ -9,16 +9,15 @@ exist, unable to create new deployment.", aws/containers-roadmap#2836).
 from __future__ import annotations
 
 from dataclasses import replace
-from urllib.parse import urlsplit
 
 from ecs_dynamo.model.plan import ProtectTasks
-from ecs_dynamo.model.snapshot import Deployment, Snapshot, Task, Unknown
+from ecs_dynamo.model.snapshot import Deployment, Snapshot, Task
 from ecs_dynamo.planning import handover
 from ecs_dynamo.planning.capacity import free_rooms, surge_fits
-from ecs_dynamo.planning.containers import ETCD_VARIABLE
 from ecs_dynamo.planning.drain import is_protected
+from ecs_dynamo.planning.orphans import without_etcd
 from ecs_dynamo.planning.scene import Scene
-from ecs_dynamo.planning.seen import environment_value, known_tasks
+from ecs_dynamo.planning.seen import known_tasks
 from ecs_dynamo.planning.wanted import Wanted
 
 MOST_DEPLOYMENTS = 5
@@ -55,7 +54,7 @@ def let_oldest_end(scene: Scene, wanted: Wanted) -> list[ProtectTasks]:
     if not former:
         return []
     now = scene.snapshot.observed_at
-    in_use = handover.in_use(scene, wanted)
+    in_use = handover.in_use(scene, wanted, wanted.old_tasks)
     release = [
         t.arn
         for t in known_tasks(wanted.seen)
@@ -74,44 +73,18 @@ def let_oldest_end(scene: Scene, wanted: Wanted) -> list[ProtectTasks]:
     ]
 
 
-def _infrastructure_hosts(scene: Scene) -> frozenset[str] | None:
-    """Addresses of etcd's and NATS's tasks that run; None where not all of them are known."""
-    if len(scene.infrastructure) < sum(c.is_infrastructure for c in scene.graph.components):
-        return None
-    hosts = set()
-    for one in scene.infrastructure:
-        if isinstance(one.seen.tasks, Unknown):
-            return None
-        for task in one.seen.tasks:
-            if task.last_status == "RUNNING":
-                if task.private_ip is None:
-                    return None
-                hosts.add(task.private_ip)
-    return frozenset(hosts)
-
-
 def lost_etcd(scene: Scene, wanted: Wanted) -> bool:
     """Whether all replicas beside those of the wanted revision have an etcd that is gone.
 
     They exit within about 27 s, and come back with the same dead address, in the GPU slots that the
     new revision needs: there is nothing to keep of them.
     """
-    if scene.graph.external_etcd or scene.graph.names:
-        return False
-    hosts = _infrastructure_hosts(scene)
     tasks: tuple[Task, ...] = (
         tuple(t for t in known_tasks(wanted.seen) if t.desired_status == "RUNNING")
         if wanted.rolls
         else wanted.old_tasks
     )
-    if hosts is None or not tasks:
-        return False
-    for task in tasks:
-        revision = wanted.seen.revisions.get(task.task_definition_arn)
-        urls = environment_value(revision.content, ETCD_VARIABLE) if revision else None
-        if urls is None or any(urlsplit(url).hostname in hosts for url in urls.split(",")):
-            return False
-    return True
+    return bool(tasks) and without_etcd(scene, wanted, tasks) == {t.arn for t in tasks}
 
 
 def within_both_sides(wanted: Wanted, snapshot: Snapshot) -> tuple[Wanted, str | None]:

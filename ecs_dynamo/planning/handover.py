@@ -28,6 +28,7 @@ from ecs_dynamo.planning.drain import (
 )
 from ecs_dynamo.planning.endpoints import injected_endpoints, share_endpoints
 from ecs_dynamo.planning.leaving import leaving_tasks
+from ecs_dynamo.planning.orphans import without_etcd
 from ecs_dynamo.planning.protection import (
     drain_record,
     draining_since,
@@ -78,6 +79,9 @@ def hand_over(
     fresh = 0 if begins or baking else len(fresh_tasks(scene, wanted))
     floor = math.ceil(wanted.desired * limits.minimum_healthy_percent / 100)
     count = max(0, min(floor - fresh, len(serving)))
+    if wanted.service is not None:
+        # ECS protects no more than should run now; what a rising count adds is kept once it rose.
+        count = min(count, wanted.service.desired)
     since = {} if begins else draining_since(wanted)
     # Those that serve before those that do not, then busy ones, then those not let go before.
     ranked = sorted(
@@ -94,21 +98,25 @@ def hand_over(
     working = [t for t in spare if t.arn in busy and drain > 0]
     late = [t for t in working if t.arn in since and now - since[t.arn] >= drain]
     free = [t for t in spare if is_protected(t, now) and (t not in working or t in late)]
+    urgent = _ending(needed, renew_below(graph, wanted.component), now)
+    anew = sum(not is_protected(t, now) for t in urgent)
+    most = protectable(wanted, now, {t.arn for t in free})
+    lacking = anew - most if urgent else 0
+    gone = _making_room(wanted, [t for t in working if t not in late], lacking, now)
+    free, most = [*free, *gone], most + len(gone)
+    working = [t for t in working if t not in gone]
     made: list[ProtectTasks | MarkService] = []
     if free:
-        over = sum(t in late for t in free)
-        why = f"{over} of them still work after the drain time" if over else "idle"
+        cut = sum(t in late or t in gone for t in free)
+        why = f"{cut} of them still work, and may do so no longer" if cut else "idle"
         made.append(protect(wanted, free, None, f"{len(free)} are replaced, {why}"))
     keep = keep_minutes(graph, wanted.component)
-    most = protectable(wanted, now, {t.arn for t in free})
+    kept = acceptable(urgent, most, now)
     if begins:
         # What is needed is asked for in any case: where ECS refuses it, nothing must roll.
-        kept = _ending(needed, first_below(graph, wanted.component), now)
-        most -= sum(not is_protected(t, now) for t in kept)
-        also = _ending(working, first_below(graph, wanted.component), now)
-        kept += acceptable(also, most, now)
-    else:
-        kept = acceptable(_ending(needed, renew_below(graph, wanted.component), now), most, now)
+        longer = [t for t in (*needed, *working) if t not in urgent]
+        longer = _ending(longer, first_below(graph, wanted.component), now)
+        kept = [*urgent, *acceptable(longer, most - anew, now)]
     if kept:
         why = f"keep {len(kept)} serving until the new revision is ready"
         made.append(protect(wanted, kept, keep, why))
@@ -126,13 +134,25 @@ def hand_over(
     return made
 
 
+def _making_room(wanted: Wanted, working: Sequence[Task], lacking: int, now: float) -> list[Task]:
+    """Protected tasks that are needed no more and still work, ``lacking`` of them, that go for the
+    sake of those that are needed: ECS takes no more protections. Who drains for longest goes first.
+    """
+    since = draining_since(wanted)
+    held = [t for t in working if is_protected(t, now)]
+    return sorted(held, key=lambda t: (since.get(t.arn, now), t.arn))[: max(0, lacking)]
+
+
 def _ending(tasks: Sequence[Task], minutes: float, now: float) -> list[Task]:
     """Those with less than ``minutes`` of protection left."""
     return [t for t in tasks if minutes_left(t, now) < minutes]
 
 
 def keep_old_side(scene: Scene, rolling: Sequence[Wanted]) -> tuple[list[ProtectTasks], list[str]]:
-    """Before endpoints move: protect all of what runs, wherever the new side fits beside it."""
+    """Before endpoints move: protect all of what runs, wherever the new side fits beside it.
+
+    After two moves in a row more may run than ECS protects (`protectable`): then the most useful.
+    """
     free, now = free_rooms(scene.snapshot), scene.snapshot.observed_at
     actions: list[ProtectTasks] = []
     notes: list[str] = []
@@ -150,8 +170,13 @@ def keep_old_side(scene: Scene, rolling: Sequence[Wanted]) -> tuple[list[Protect
             )
             continue
         free = left
-        short = _ending(running, first_below(scene.graph, wanted.component), now)
-        kept = acceptable(short, protectable(wanted, now), now)
+        ranked = _most_useful_first(scene, wanted, running)
+        count = wanted.service.desired
+        surplus = [t for t in ranked[count:] if is_protected(t, now)]
+        if surplus:
+            why = f"{len(surplus)} of an earlier move make room for what is in use"
+            actions.append(protect(wanted, surplus, None, why))
+        kept = _ending(ranked[:count], first_below(scene.graph, wanted.component), now)
         if kept:
             why = f"keep {len(kept)} serving until the new revision is ready"
             minutes = keep_minutes(scene.graph, wanted.component)
@@ -231,15 +256,25 @@ def _rank(wanted: Wanted) -> int:
     return 0 if wanted.component.is_frontend else 1
 
 
-def in_use(scene: Scene, wanted: Wanted) -> frozenset[str]:
-    """ARNs of old tasks that are in use: registered, or at an address that dependants have."""
+def in_use(scene: Scene, wanted: Wanted, among: Sequence[Task]) -> frozenset[str]:
+    """ARNs of tasks that are in use: registered, or at an address that dependants have."""
     if not wanted.component.is_infrastructure:
-        tasks = may_serve(scene.graph, wanted.component, scene.snapshot, wanted.old_tasks)
+        tasks = may_serve(scene.graph, wanted.component, scene.snapshot, among)
         return frozenset(t.arn for t in tasks)
     injected = injected_endpoints(scene.graph, scene.snapshot).values()
     urls = [url for ends in injected for url in (ends.etcd, ends.nats) if url]
     hosts = {urlsplit(one).hostname for url in urls for one in url.split(",")}
-    return frozenset(t.arn for t in wanted.old_tasks if t.private_ip in hosts)
+    return frozenset(t.arn for t in among if t.private_ip in hosts)
+
+
+def _most_useful_first(scene: Scene, wanted: Wanted, tasks: Sequence[Task]) -> list[Task]:
+    """``tasks``: those whose etcd runs before those that will exit soon; then what is in use; then
+    what has run for longest."""
+    lost = without_etcd(scene, wanted, tasks)
+    used, now = in_use(scene, wanted, tasks), scene.now.wall
+    return sorted(
+        tasks, key=lambda t: (t.arn in lost, t.arn not in used, t.started_at or now, t.arn)
+    )
 
 
 def _in_the_way(scene: Scene, wanted: Wanted, kept: Sequence[Task]) -> list[Task]:
@@ -252,9 +287,8 @@ def _in_the_way(scene: Scene, wanted: Wanted, kept: Sequence[Task]) -> list[Task
         return []
     upper = service.desired * (service.maximum_percent or 200) // 100
     surplus = len(wanted.old_tasks) + 1 - max(upper, 1)
-    serves = in_use(scene, wanted)
-    ranked = sorted(kept, key=lambda t: (t.arn in serves, -(t.started_at or scene.now.wall), t.arn))
-    return ranked[: max(0, surplus)]
+    ranked = _most_useful_first(scene, wanted, kept)
+    return ranked[max(0, len(ranked) - max(0, surplus)) :]
 
 
 def tend_old_side(scene: Scene, sides: Sequence[Wanted], *, over: bool) -> list[ProtectTasks]:

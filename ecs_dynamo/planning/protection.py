@@ -32,10 +32,13 @@ _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 
 
 def rollout_seconds(graph: Graph, component: Component) -> float:
-    """The deadline of one step of a rollout: the new side becomes ready, then old work ends."""
+    """The deadline of one step of a rollout: the new side becomes ready and stays so for one
+    discovery lease, then old work ends."""
     rollout = component.rollout
     bake = WAIT_FOR_WORK * rollout.canary.bake_seconds if rollout.canary is not None else 0.0
-    return rollout.progress_deadline_seconds + bake + graph.runtime.drain_seconds
+    runtime = graph.runtime
+    steps = (rollout.progress_deadline_seconds, runtime.lease_seconds, runtime.drain_seconds)
+    return bake + sum(steps)
 
 
 def whole_minutes(seconds: float) -> int:

@@ -22,7 +22,6 @@ from ecs_dynamo.planning.wanted import Wanted
 from tests.unit.planning.graphs import graph, with_image
 from tests.unit.planning.simulated_ecs import SimulatedEcs
 from tests.unit.planning.test_parts import converged
-from tests.unit.planning.test_plan_properties import run_pass
 from tests.unit.planning.test_rollout_properties import fresh_pass, ready_graph
 
 NOW = 1_800_000_000.0
@@ -82,7 +81,7 @@ def test_what_was_recorded_for_an_earlier_rollout_counts_no_longer() -> None:
 
 @pytest.mark.parametrize(
     ("deadline", "drain", "minutes"),
-    [(1800, 60, 31), (20, 5, 1), (600, 7200, 130), (10 * 86400, 60, 2880)],
+    [(1800, 60, 32), (20, 5, 1), (600, 7200, 131), (10 * 86400, 60, 2880)],
 )
 def test_a_protection_lasts_for_the_deadline_of_the_rollout(
     deadline: float, drain: float, minutes: int
@@ -113,7 +112,7 @@ def test_a_model_that_loads_for_long_costs_one_protection() -> None:
     ecs.slow = 250  # 2,500 s until the new replicas register.
     ecs.graph = edited = with_image(slow, "decode", "dynamo:2")
     (given_once,) = protections(edited, ecs, passes=240)
-    assert given_once.minutes == 51
+    assert given_once.minutes == 52
     assert len(ecs.serving("decode")) >= 2
 
 
@@ -125,8 +124,8 @@ def test_a_daemon_that_does_not_come_back_holds_nothing_up_beyond_the_deadline()
     fresh_pass(ecs, edited)
     until = {t.protected_until for t in ecs.services["g-decode"].tasks if t.protected_until}
     assert until
-    # 300 s of progress and 60 s of drain, in whole minutes.
-    assert max(until) <= began + 360 + 10
+    # 300 s of progress, one lease of 30 s and 60 s of drain, in whole minutes.
+    assert max(until) <= began + 420 + 10
 
 
 def test_who_drains_is_known_to_a_fresh_daemon_by_the_tag_not_by_the_expiry() -> None:
@@ -194,19 +193,11 @@ def test_a_count_that_falls_during_a_rollout_asks_for_no_protection_that_ecs_ref
 def test_no_rollout_begins_where_ecs_refuses_the_protection() -> None:
     wanted, ecs = ready_graph(2, 8)
     service = ecs.services["g-decode"]
-    for task in service.tasks:
-        task.protected_until = ecs.now + 90  # By somebody else.
-    ecs.busy = {t.arn for t in service.tasks}
-    fewer = replace(
-        wanted,
-        components=tuple(
-            replace(c, replicas=1) if c.name == "decode" else c for c in wanted.components
-        ),
-    )
-    service.desired = 1
-    ecs.graph = edited = with_image(fewer, "decode", "dynamo:2")
-    made = run_pass(ecs, edited, Memory(started_at=ecs.now))
+    ecs.graph = edited = with_image(wanted, "decode", "dynamo:2")
+    made = plan(edited, ecs.snapshot(), Memory(started_at=ecs.now), ecs.clock)
     assert any(isinstance(a, UpdateService) and a.revision for a in made.actions)
+    service.desired = 1  # Somebody lowers the count before the plan is executed.
+    ecs.execute(made.actions)
     assert ecs.refused
     assert service.revision.endswith(":1")
     for _ in range(60):
@@ -253,7 +244,7 @@ def test_the_plan_of_a_rollout_that_begins_releases_before_it_protects() -> None
     ecs.graph = edited = with_image(half, "decode", "dynamo:2")
     made = plan(edited, ecs.snapshot(), Memory(started_at=ecs.now), ecs.clock)
     asked = [a for a in made.actions if isinstance(a, ProtectTasks)]
-    assert [a.minutes for a in asked] == [None, 6]
+    assert [a.minutes for a in asked] == [None, 7]
     assert {len(a.tasks) for a in asked} == {1}
 
 
