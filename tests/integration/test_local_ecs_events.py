@@ -179,7 +179,7 @@ async def test_the_shipped_pattern_takes_each_kind_of_its_clusters_events_and_no
 ) -> None:
     def pattern(*clusters: str) -> dict[str, Any]:
         graph: Any = SimpleNamespace(clusters=clusters)
-        return event_pattern(graph, "us-east-1", ACCOUNT)
+        return event_pattern([graph], "us-east-1", ACCOUNT)
 
     mine, others = (Tap(client.local.endpoint_url, name) for name in ("mine", "others"))
     await mine.open(pattern("main", "more"))
