@@ -98,6 +98,9 @@ def decide(service: ServiceView) -> Moves:
     for task in _last_first([t for t in old if not t.protected]):
         if not done and task.healthy and healthy <= lower:
             continue
+        # What has just been started again for the running version is still to become healthy.
+        if not done and not task.healthy and keeps.get(task.deployment, 0) and healthy < lower:
+            continue
         healthy -= task.healthy
         if task.deployment in keeps:
             keeps[task.deployment] = max(0, keeps[task.deployment] - 1)

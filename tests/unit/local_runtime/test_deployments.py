@@ -50,3 +50,17 @@ def test_nothing_of_the_old_side_is_replaced_once_the_new_one_is_complete() -> N
     moves = decide(view(task("a", "new"), task("b", "new"), task("c", "old"), keeps=2))
     assert (moves.replace, moves.keeps) == ({"old": 0}, {"old": 0})
     assert [arn for arn, _ in moves.stop] == ["c"]
+
+
+def test_what_was_started_again_is_not_stopped_before_it_could_become_healthy() -> None:
+    again = task("a", "old", healthy=False)
+    moves = decide(view(again, task("b", "new", healthy=False), keeps=1, desired=1))
+    assert (moves.stop, moves.keeps) == ((), {"old": 1})
+    # Of a revision that was never complete nothing is kept.
+    moves = decide(view(again, task("b", "new", healthy=False), keeps=0, desired=1))
+    assert [arn for arn, _ in moves.stop] == ["a"]
+    # With enough healthy ones it is not waited for.
+    moves = decide(view(again, task("b", "old"), task("c", "new", healthy=False), keeps=2))
+    assert not moves.stop
+    moves = decide(view(again, task("b", "old"), task("c", "new"), keeps=2))
+    assert [arn for arn, _ in moves.stop] == ["a"]
