@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
-from ecs_dynamo.model.graph import TAG_ROLLED_BACK, TAG_ROLLED_BACK_FOR
 from ecs_dynamo.model.partitions import ec2_principals
 from ecs_dynamo.planning.iam_base import (
     Arns,
@@ -207,23 +206,6 @@ def doctor_policy(graphs: Graphs, region: str, account: str) -> Json:
     return document([*observe_statements(scope), *doctor_statements(scope)])
 
 
-def rollback_policy(graphs: Graphs, region: str, account: str) -> Json:
-    """What `ecs-dynamo rollback` needs besides the daemon's rights: to take its own hold off."""
-    scope = scope_of(graphs, region, account)
-    own_tags = {"aws:TagKeys": [TAG_ROLLED_BACK, TAG_ROLLED_BACK_FOR]}
-    return document(
-        [
-            statement(
-                "ClearRollback",
-                ["ecs:UntagResource"],
-                scope.services(),
-                **scope.tagged("aws:ResourceTag"),
-                **{"ForAllValues:StringEquals": own_tags},
-            )
-        ]
-    )
-
-
 DETAIL_TYPES = (
     "ECS Task State Change",
     "ECS Deployment State Change",
@@ -296,7 +278,6 @@ def render_iam(
         "daemon-task-role.json": daemon_policy(graphs, region, account, lock_table, queue),
         "daemon-execution-role.json": daemon_execution_policy(scope.arns, *daemon_image),
         "doctor.json": doctor_policy(graphs, region, account),
-        "rollback.json": rollback_policy(graphs, region, account),
         **execution_policies(scope),
         "instance-role.json": instance_policy(scope),
     }

@@ -23,7 +23,7 @@ Documents = Mapping[str, Mapping[str, Any]]
 ROLES: Mapping[str, tuple[str, ...]] = {
     "": ("daemon-task-role.json",),
     "doctor": ("doctor.json",),
-    "rollback": ("daemon-task-role.json", "rollback.json"),
+    "rollback": ("daemon-task-role.json",),
 }
 """Command (none: the daemon and its passes) -> the documents that its identity has."""
 FREE: set[str] = {"sts:GetCallerIdentity"}

@@ -117,7 +117,7 @@ def all_statements() -> list[tuple[str, Any]]:
     ]
 
 
-ROLE_DOCUMENTS = ("role.json", "doctor.json", "rollback.json")
+ROLE_DOCUMENTS = ("role.json", "doctor.json")
 WHOLE_BY_CHOICE = {
     # Bound by ecs:cluster instead; a resource only where a container instance is asked for.
     "ecs:ListTasks",
