@@ -56,7 +56,7 @@ def of_role(documents: Documents, name: str) -> list[Mapping[str, Any]]:
     return [d for n, d in documents.items() if pattern.fullmatch(n)]
 
 
-ROLES = ("daemon-task-role", "doctor", "execution-role", "instance-role", "rollback")
+ROLES = ("daemon-task-role", "doctor", "execution-role", "instance-role")
 
 
 @pytest.mark.parametrize("graphs", [1, 2, 5])
