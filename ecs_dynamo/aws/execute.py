@@ -26,6 +26,7 @@ from ecs_dynamo.aws.creation_tokens import CreationTokens
 from ecs_dynamo.aws.names import names_request
 from ecs_dynamo.aws.revision_cache import RevisionCache
 from ecs_dynamo.aws.service_settings import settings_request
+from ecs_dynamo.aws.stop import stop_task
 from ecs_dynamo.aws.write_guard import SecondsLeft, unlimited, writes_guarded
 from ecs_dynamo.model.errors import AwsError
 from ecs_dynamo.model.graph import (
@@ -50,6 +51,7 @@ from ecs_dynamo.model.plan import (
     RevisionRef,
     SetDesiredCapacity,
     SetInstancesState,
+    StopTask,
     TagService,
     TerminateInstance,
     UpdateService,
@@ -207,6 +209,8 @@ class Executor:
                 return await self._update(action)
             case ProtectTasks():
                 return await self._protect(action)
+            case StopTask():
+                return await self._stop(action)
             case DeleteService():
                 return await self._delete(action)
             case HoldService():
@@ -388,6 +392,11 @@ class Executor:
         alive = [arn for arn in asked if arn.rpartition("/")[2] not in ended]
         _log.info("tasks have ended and need no protection", count=len(asked) - len(alive))
         return alive
+
+    async def _stop(self, action: StopTask) -> bool:
+        if await self._owned(action.cluster, action.service) is None:
+            return False  # Its tasks end with it.
+        return await stop_task(self._aws, action)
 
     async def _hold(self, action: HoldService) -> bool:
         because = {TAG_ROLLED_BACK: action.declared, TAG_ROLLED_BACK_FOR: action.because}

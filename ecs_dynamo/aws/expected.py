@@ -74,6 +74,7 @@ EXPECTED: Mapping[str, Expected] = {
     "ecs:UpdateService": _entries("service", "serviceArn"),
     "ecs:DeleteService": _entries("service", "serviceArn"),
     "ecs:UpdateTaskProtection": _entries("protectedTasks", "taskArn"),
+    "ecs:StopTask": _entries("task", "taskArn"),
     "ecs:DeleteTaskDefinitions": Expected(("taskDefinitions",)),
     "ecs:DeregisterTaskDefinition": Expected(("taskDefinition",)),
     "ecs:UpdateContainerInstancesState": Expected(("containerInstances",)),

@@ -42,6 +42,7 @@ from ecs_dynamo.controller.reconciler import (
 from ecs_dynamo.controller.record import Recorder
 from ecs_dynamo.controller.status import document, pass_status, timestamp
 from ecs_dynamo.controller.task_events import TaskEvents, following
+from ecs_dynamo.controller.vigil import until_news
 from ecs_dynamo.controller.watch import Watches
 from ecs_dynamo.model.errors import InputError, Problem
 from ecs_dynamo.model.graph import Graph
@@ -258,8 +259,11 @@ class GraphLoop:
             delay = min(settings.signal_seconds, settings.resync_seconds)
         else:
             delay = settings.resync_seconds
+        # While passes fail, or another daemon leads, nothing would come of it.
+        watches = self.leads and not failures
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._wake.wait(), delay)
+            async with asyncio.timeout(delay):
+                await until_news(self._wake, self._reconciler.any_silent if watches else None)
             if not self._stopping:
                 # Events that keep coming must not make an AWS that refuses be asked without end.
                 settle = settings.backoff_min_seconds if failures else SETTLE_SECONDS

@@ -166,6 +166,18 @@ class Metrics:
             graph,
             registry=registry,
         )
+        self._lost = Gauge(
+            "ecs_dynamo_lost_replicas",
+            "Replicas of a good revision that served and hang, are not registered, or are gone.",
+            component,
+            registry=registry,
+        )
+        self._nobody = Gauge(
+            "ecs_dynamo_serves_nobody",
+            "1 where the graph served requests before and can serve none now.",
+            graph,
+            registry=registry,
+        )
         self._before: dict[str, Pass] = {}
 
     def lead(self, graph: str, leads: bool) -> None:
@@ -211,8 +223,10 @@ class Metrics:
                 value = getattr(counts, state)
                 if value is not None:
                     self._replicas.labels(graph, name, state).set(value)
+            self._lost.labels(graph, name).set(done.plan.lost.get(name, 0))
             short = (s.replicas for s in done.plan.shortages if s.component == name)
             self._replicas.labels(graph, name, "unplaced").set(sum(short))
+        self._nobody.labels(graph).set(done.plan.serves_nobody)
         self._unattributed.labels(graph).set(len(done.plan.unattributed))
         for condition in done.plan.conditions:
             self._conditions.labels(graph, condition.component or "", condition.type.value).set(

@@ -60,6 +60,8 @@ class Observer:
         self._keys = keys
         self._meter = Meter()
         self._workers = Workers()
+        self._asked: tuple[str, ...] = ()
+        self._frontends: dict[tuple[str, Role], str] = {}
 
     async def observe(self, graph: Graph, now: Now) -> Observation:
         """Look at everything; what fails is `Unknown` in the snapshot, nothing is raised."""
@@ -78,7 +80,13 @@ class Observer:
             self._keys.refused()
         discovery = await self._registrations(graph, endpoints, access)
         seen = replace(seen, registrations=discovery.registrations)
-        urls = page_urls(graph, seen)
+        urls = self._asked = page_urls(graph, seen)
+        self._frontends = {
+            key: probe.url
+            for one in seen.components.values()
+            for key, probe in one.probes.items()
+            if key[1] is Role.FRONTEND and probe.healthy
+        }
         measured, own = await asyncio.gather(
             self._meter.measure(
                 graph,
@@ -102,6 +110,18 @@ class Observer:
         )
         malformed = (*discovery.malformed, *own.malformed.values())
         return Observation(measured_too, measured.problems, malformed[:MALFORMED_SHOWN])
+
+    async def any_silent(self) -> bool:
+        """Whether some worker, or a frontend that answered in the last pass, does not answer now.
+
+        It asks the replicas alone, nothing of AWS.
+        """
+        wall = self._aws.clock.now().wall
+        own, frontends = await asyncio.gather(
+            self._workers.ask(self._asked, wall, PROBE_SECONDS),
+            probe_all(self._frontends, PROBE_SECONDS),
+        )
+        return own.silent > 0 or not all(p.healthy for p in frontends.values())
 
     async def _probe(self, graph: Graph, ecs: Snapshot, access: Access) -> Snapshot:
         targets: dict[tuple[str, Role], str] = {}

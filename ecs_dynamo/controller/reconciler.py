@@ -140,6 +140,10 @@ class Reconciler:
         """The present moment on the clocks of the passes."""
         return self._clock()
 
+    async def any_silent(self) -> bool:
+        """Whether some replica that answered in the last pass does not now. AWS is not asked."""
+        return await self._observer.any_silent()
+
     def notice(self, notices: Mapping[str, Notice]) -> None:
         """EC2 told of the end of instances: kept while it matters, by instance id."""
         self._notices = {**self._current_notices(self._clock().wall), **notices}

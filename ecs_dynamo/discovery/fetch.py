@@ -35,6 +35,10 @@ class MalformedError(FetchError):
     """There is an answer, and it is not one that the replica should give."""
 
 
+class StatusError(FetchError):
+    """There is an answer, with another status than 200."""
+
+
 def quoted(text: str | bytes) -> str:
     """The beginning of ``text``, safe to show."""
     shown = repr(text[:SHOWN])
@@ -70,7 +74,7 @@ async def _read(
             if answer.status != 200:
                 said = await answer.content.read(4 * SHOWN)
                 text = said.decode(errors="replace").strip()
-                raise FetchError(
+                raise StatusError(
                     f"{url}: HTTP {answer.status}" + (f": {quoted(text)}" if text else "")
                 )
             encoding = answer.headers.get("Content-Encoding", "identity").lower()

@@ -43,7 +43,7 @@ def _model_id(model: Any) -> str:
     return name
 
 
-async def _host_answers(url: str) -> bool:
+async def host_answers(url: str) -> bool:
     """Whether the host accepts or refuses a TCP connection: either way it can be reached.
 
     Packets that a security group drops, and those to a private IP from outside its VPC, are
@@ -80,7 +80,9 @@ async def probe(role: Role, url: str, timeout: float, access: Access = OPEN) -> 
         return Probe(url, False, str(error), refused=True)
     except (ConnectionError, TimeoutError, OSError) as error:
         detail = str(error) or f"{url}: no whole answer within {timeout:g} s"
-        return Probe(url, False, detail, unreachable=not await _host_answers(url))
+        there = await host_answers(url)
+        late = isinstance(error, TimeoutError)
+        return Probe(url, False, detail, unreachable=not there, silent=there and late)
     except Exception as error:
         # The clients of etcd and NATS trip over some of what is neither: it costs this replica.
         _log.debug("probe failed", url=url, exc_info=True)

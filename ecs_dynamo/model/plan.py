@@ -18,6 +18,7 @@ from ecs_dynamo.model.capacity_spec import (
     PlacementStrategySpec,
 )
 from ecs_dynamo.model.graph import JsonObject, LoadBalancer
+from ecs_dynamo.model.health import HealthMemory
 from ecs_dynamo.model.names import ServiceNames
 from ecs_dynamo.model.scaling import ScalingState
 from ecs_dynamo.model.spec import LaunchType, NetworkSpec, RolloutSpec
@@ -108,6 +109,19 @@ class ProtectTasks(Action):
     cluster: str
     tasks: tuple[str, ...]
     minutes: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StopTask(Action):
+    """Stop a task of a service, which ECS then replaces by one of the same revision.
+
+    ``why`` is what ECS keeps of it as the reason.
+    """
+
+    cluster: str
+    service: str
+    task: str
+    why: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -231,6 +245,7 @@ AnyAction = (
     | CreateService
     | UpdateService
     | ProtectTasks
+    | StopTask
     | DeleteService
     | HoldService
     | MarkService
@@ -328,6 +343,7 @@ class Memory:
     ready_since: Mapping[str, float] = field(default_factory=dict)
     """Task ARN -> when this daemon first saw it ready, in monotonic seconds."""
     capacity: CapacityMemory = field(default_factory=CapacityMemory)
+    health: HealthMemory = field(default_factory=HealthMemory)
     rejected: Mapping[str, str] = field(default_factory=dict)
     """Component -> what AWS rejected in the pass before, in its own words."""
 
@@ -371,6 +387,10 @@ class Plan:
     """Registrations of workers that count for no task, and why."""
     unknown: Mapping[str, str] = field(default_factory=dict)
     """Component -> what of it could not be observed. Its ``replicas`` are not to be shown."""
+    lost: Mapping[str, int] = field(default_factory=dict)
+    """Component -> replicas of a good revision that served and do so no more."""
+    serves_nobody: bool = False
+    """No request can be served, and could be before."""
 
     @property
     def converged(self) -> bool:

@@ -216,7 +216,8 @@ class Probe:
 
     For a frontend ``models`` lists what it serves (``/v1/models``); for others it is empty.
     ``refused``: the server is there, but did not let the daemon in. ``unreachable``: its host
-    neither accepted nor refused a connection in time.
+    neither accepted nor refused a connection in time. ``silent``: its host does, and there was no
+    whole answer in time.
     """
 
     url: str
@@ -225,6 +226,7 @@ class Probe:
     models: tuple[str, ...] = ()
     refused: bool = False
     unreachable: bool = False
+    silent: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,12 +296,16 @@ class NoAnswer:
     """A worker's page that could not be read.
 
     ``seconds``: for how long it has been so. ``last``: what it said before that, where it ever did:
-    a lease id never moves to another process, so what was learned of it stays true.
+    a lease id never moves to another process, so what was learned of it stays true. ``spoke``: it
+    did answer, and what it said is of no use. ``reached``: its host accepted or refused a
+    connection, so the network is not what keeps the answer back.
     """
 
     reason: str
     seconds: float = 0.0
     last: WorkerPage | None = None
+    spoke: bool = False
+    reached: bool = False
 
 
 @dataclass(frozen=True, slots=True)

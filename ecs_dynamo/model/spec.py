@@ -330,6 +330,8 @@ class RuntimeSpec(SpecModel):
     """Dynamo runtime settings injected into every component unless its task definition has them.
 
     A JetStream-era or ``nats`` plane needs NATS; with ``tcp`` and ``zmq`` NATS may be left out.
+    ``replace_lost_replicas``: stop replicas of a good revision that hang, or have lost their
+    registration, so that ECS replaces them.
     """
 
     request_plane: Literal["tcp", "nats"] = "tcp"
@@ -338,6 +340,7 @@ class RuntimeSpec(SpecModel):
     frontend_port: Annotated[int, Field(ge=1, le=65535)] = 8000
     drain_seconds: Annotated[float, Field(ge=0, le=7200)] = 60.0
     lease_seconds: Annotated[int, Field(ge=1, le=600)] = 30
+    replace_lost_replicas: bool = True
 
 
 class ComponentSpec(SpecModel):

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ecs_dynamo.model.graph import INFRASTRUCTURE_ROLES, Graph
+from ecs_dynamo.model.graph import INFRASTRUCTURE_ROLES
 from ecs_dynamo.model.plan import ConditionType
 from ecs_dynamo.model.snapshot import Probe, Snapshot
 from ecs_dynamo.planning.conditions import ConditionBook
 from ecs_dynamo.planning.reachability import unreachable
+from ecs_dynamo.planning.serving import SERVES_NOBODY
 
 
 def infrastructure_probes(snapshot: Snapshot) -> Iterator[Probe]:
@@ -20,22 +21,21 @@ def infrastructure_probes(snapshot: Snapshot) -> Iterator[Probe]:
                 yield probe
 
 
-def state_access(book: ConditionBook, graph: Graph, snapshot: Snapshot) -> None:
+def state_access(book: ConditionBook, snapshot: Snapshot, nobody: str | None) -> None:
     """Degraded for the graph.
 
-    ``AccessRefused``: where secrets are declared, or one refused. ``Unreachable``: no task can be
-    reached over the network.
+    ``Unreachable``: no task can be reached over the network. ``AccessRefused``: etcd or NATS does
+    not let the daemon in. ``ServesNobody``: for the reason ``nobody``.
     """
     cut_off = unreachable(snapshot)
     if cut_off is not None:
         book.set(ConditionType.DEGRADED, True, "Unreachable", cut_off)
         return
     told = sorted({p.detail for p in infrastructure_probes(snapshot) if p.refused})
-    if not told and not graph.security.references():
-        return
-    book.set(
-        ConditionType.DEGRADED,
-        bool(told),
-        "AccessRefused" if told else "Fine",
-        f"{'; '.join(told)}; see infrastructure.security" if told else "",
-    )
+    if told:
+        text = f"{'; '.join(told)}; see infrastructure.security"
+        book.set(ConditionType.DEGRADED, True, "AccessRefused", text)
+    elif nobody is not None:
+        book.set(ConditionType.DEGRADED, True, SERVES_NOBODY, f"no request is served: {nobody}")
+    else:
+        book.set(ConditionType.DEGRADED, False, "Fine", "")

@@ -73,7 +73,7 @@ class Attribution:
     ``names``: by task ARN, Dynamo's names by which it is registered and answers. ``answered`` are
     those of it whose page was read in this very pass. ``claims``: each registration with the tasks
     that it may belong to. ``unattributed``: registrations that count for no task, and why.
-    ``silent``: by task ARN, why its own page could not be read.
+    ``silent``: by task ARN, why its own page could not be read; ``said``: what it said.
     """
 
     names: Mapping[str, frozenset[str]] = field(default_factory=dict)
@@ -81,6 +81,7 @@ class Attribution:
     claims: tuple[Claim, ...] = ()
     unattributed: tuple[tuple[Registration, str], ...] = ()
     silent: Mapping[str, NoAnswer] = field(default_factory=dict)
+    said: Mapping[str, WorkerPage] = field(default_factory=dict)
 
     def leases_of(self, arn: str) -> frozenset[int]:
         """Lease ids of the registrations that may be the task's."""
@@ -291,12 +292,18 @@ def attribute(graph: Graph, snapshot: Snapshot) -> Attribution:
         for w in workers
         if w.page is not None and isinstance(answer := snapshot.pages.get(w.page), NoAnswer)
     }
+    told = {
+        w.task.arn: own
+        for w in workers
+        if w.page is not None and isinstance(own := snapshot.pages.get(w.page), WorkerPage)
+    }
     return Attribution(
         names={arn: frozenset(found) for arn, found in names.items()},
         answered=frozenset(answered),
         claims=tuple(claims),
         unattributed=tuple(unattributed),
         silent=silent,
+        said=told,
     )
 
 

@@ -18,6 +18,7 @@ from ecs_dynamo.model.plan import (
     HoldService,
     ProtectTasks,
     RegisterTaskDefinition,
+    StopTask,
     UpdateService,
 )
 from ecs_dynamo.model.snapshot import Snapshot, Unknown
@@ -132,6 +133,8 @@ def without_releases(
             kept += [more] if more is not None else []
         elif isinstance(action, ProtectTasks):
             kept += [] if _shortens(action, snapshot) else [action]
+        elif isinstance(action, StopTask):
+            continue
         elif isinstance(action, RegisterTaskDefinition | HoldService):
             service = known_service(snapshot.components[action.component])
             kept += [action] if service is None else []

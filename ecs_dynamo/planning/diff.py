@@ -22,6 +22,7 @@ from ecs_dynamo.model.plan import (
     RetireRevisions,
     SetDesiredCapacity,
     SetInstancesState,
+    StopTask,
     TagService,
     TerminateInstance,
     UpdateService,
@@ -107,6 +108,8 @@ def describe_action(action: AnyAction) -> str:
         case ProtectTasks():
             verb = "release" if action.minutes is None else "protect"
             what = f"{verb} {len(action.tasks)} tasks"
+        case StopTask():
+            what = f"stop task {action.task.rpartition('/')[2][:8]}"
         case DeleteService():
             what = f"delete service {action.service} in {action.cluster}"
         case HoldService():

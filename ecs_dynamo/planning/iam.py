@@ -95,6 +95,7 @@ def observe_statements(scope: Scope) -> list[Json]:
 def _own_statements(scope: Scope) -> list[Json]:
     """Changing services, revisions and tasks that carry the graphs' tag."""
     services, definitions = scope.services(), scope.definitions()
+    replaces = any(g.runtime.replace_lost_replicas for g in scope.graphs)
     return [
         statement(
             "RegisterRevisions",
@@ -138,8 +139,8 @@ def _own_statements(scope: Scope) -> list[Json]:
             **scope.tagged("aws:ResourceTag"),
         ),
         statement(
-            "ProtectTasks",
-            ["ecs:UpdateTaskProtection"],
+            "ProtectAndStopTasks" if replaces else "ProtectTasks",
+            ["ecs:UpdateTaskProtection", *(["ecs:StopTask"] if replaces else [])],
             # A task's ARN tells no service; its tags are propagated from the service's.
             [scope.arns.within("task", name) for name in scope.clusters],
             **scope.tagged("aws:ResourceTag"),

@@ -32,6 +32,8 @@ from ecs_dynamo.planning.dependants import plan_dependants
 from ecs_dynamo.planning.deployments import within_both_sides
 from ecs_dynamo.planning.endpoints import endpoints_complete, resolve_endpoints
 from ecs_dynamo.planning.fingerprint import fingerprint
+from ecs_dynamo.planning.healing import heal
+from ecs_dynamo.planning.health import look_after
 from ecs_dynamo.planning.held import declared_fingerprint, find_failures, hold
 from ecs_dynamo.planning.infrastructure import plan_infrastructure
 from ecs_dynamo.planning.judge import (
@@ -53,6 +55,7 @@ from ecs_dynamo.planning.routing import routing, state_routing, unattributed, wi
 from ecs_dynamo.planning.scaling.decide import decide_counts
 from ecs_dynamo.planning.scene import Scene
 from ecs_dynamo.planning.seen import known_service
+from ecs_dynamo.planning.serving import look_whether_served
 from ecs_dynamo.planning.stops import RECENT_SECONDS, last_failure
 from ecs_dynamo.planning.turns import render_in_turn, take_turn
 from ecs_dynamo.planning.wanted import Wanted, obstacle
@@ -223,8 +226,17 @@ def plan(graph: Graph, snapshot: Snapshot, memory: Memory, now: Now) -> Plan:
     moved = plan_dependants(draft, scene)
     if not obstacles and not doubts.all:
         _tend_moves(draft, scene, moved)
+    health = look_after(graph, free, snapshot, endpoints, memory, now, doubts.all)
+    healing = heal(scene, health, memory, moved, {a.component for a in draft.actions})
+    draft.actions.extend(healing.stops)
+    for name, text in healing.waits.items():
+        draft.wait(name, text)
+    nobody, remembered = look_whether_served(
+        graph, wanted, snapshot, health, now.monotonic, doubts.unseen
+    )
+    explained = given_up.told.keys() | doubts.all.keys() | healing.waits.keys()
     for one in free:
-        if one.component.name not in given_up.told.keys() | doubts.all.keys():
+        if one.component.name not in explained:
             _progress(draft, graph, one, snapshot)
         register_again(draft, graph, one)
         if on_probation(graph, one, snapshot):
@@ -262,9 +274,10 @@ def plan(graph: Graph, snapshot: Snapshot, memory: Memory, now: Now) -> Plan:
         capacity.shortages,
         memory.rejected,
         doubts.all,
+        health.told,
     )
     state_endpoints(book, moved, endpoints)
-    state_access(book, graph, snapshot)
+    state_access(book, snapshot, nobody)
     state_routing(book, routes)
     state_signals(book, graph.components, decisions, snapshot.signals, now.monotonic)
     conditions = book.all()
@@ -285,6 +298,7 @@ def plan(graph: Graph, snapshot: Snapshot, memory: Memory, now: Now) -> Plan:
             conditions=conditions,
             ready_since=ready_since,
             capacity=capacity.memory,
+            health=replace(remembered, stops=healing.memory.stops),
         ),
         failures=given_up.told,
         stuck=not busy
@@ -292,6 +306,8 @@ def plan(graph: Graph, snapshot: Snapshot, memory: Memory, now: Now) -> Plan:
         shortages=tuple(capacity.shortages.values()),
         unattributed=unattributed(graph, snapshot),
         unknown=doubts.all,
+        lost={name: told.lost for name, told in health.told.items()},
+        serves_nobody=nobody is not None,
     )
 
 

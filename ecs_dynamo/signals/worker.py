@@ -22,7 +22,13 @@ from dataclasses import dataclass, field
 import aiohttp
 
 from ecs_dynamo.discovery.exposition import MetricsPage, MetricsReader
-from ecs_dynamo.discovery.fetch import FetchError, MalformedError, fetch_metrics
+from ecs_dynamo.discovery.fetch import (
+    FetchError,
+    MalformedError,
+    StatusError,
+    fetch_metrics,
+)
+from ecs_dynamo.discovery.probe import host_answers
 from ecs_dynamo.model.snapshot import NoAnswer, WorkerPage
 
 IN_FLIGHT = "dynamo_component_inflight_requests"
@@ -92,6 +98,10 @@ class _NotAskedError(Exception):
     """The pass had no time left for it."""
 
 
+class _UnreachableError(Exception):
+    """Its host neither accepted nor refused a connection in time."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Seen:
     """The last answer of an address, and when it was, or when it was first asked in vain."""
@@ -131,7 +141,7 @@ class Workers:
         answers = {
             url: task.result()
             if not task.cancelled()
-            else TimeoutError(f"{url}: no answer in time")
+            else _UnreachableError(f"{url}: no answer in time")
             if url in begun
             else _NotAskedError(f"{url}: there was no time to ask it")
             for task, url in asking.items()
@@ -156,7 +166,13 @@ class Workers:
             if isinstance(answer, MalformedError):
                 malformed[url] = str(answer)
             before = self._seen.get(url, _Seen(at, None, silent=True))
-            pages[url] = NoAnswer(str(answer), at - before.at, before.page)
+            pages[url] = NoAnswer(
+                str(answer),
+                at - before.at,
+                before.page,
+                spoke=isinstance(answer, MalformedError | StatusError),
+                reached=not isinstance(answer, _UnreachableError | _NotAskedError),
+            )
             # Who was not even asked, for want of time, is not put behind those that were.
             seen[url] = _Seen(before.at, before.page, silent=not isinstance(answer, _NotAskedError))
         self._seen = seen
@@ -182,7 +198,9 @@ async def _one(
             return _answer(
                 await fetch_metrics(page, WANTED, PREFIX, timeout=timeout, session=session)
             )
-    except (FetchError, TimeoutError) as error:
+    except (MalformedError, StatusError) as error:
         return error
+    except (FetchError, TimeoutError) as error:
+        return error if await host_answers(url) else _UnreachableError(str(error))
     except ValueError as error:
         return MalformedError(f"{page}: {error}")

@@ -247,6 +247,7 @@ BUILDERS: Mapping[str, Builder] = {
     "ecs:ListTasks": _list_in_cluster,
     "ecs:RegisterTaskDefinition": _register,
     "ecs:TagResource": _tag,
+    "ecs:StopTask": _in_cluster("task", "task"),
     "ecs:UntagResource": _tag,
     "ecs:UpdateContainerInstancesState": _in_cluster("container-instance", "containerInstances"),
     "ecs:UpdateService": _in_cluster("service", "service"),

@@ -36,6 +36,7 @@ from ecs_dynamo.model.plan import (
     RevisionRef,
     SetDesiredCapacity,
     SetInstancesState,
+    StopTask,
     TagService,
     TerminateInstance,
     UpdateService,
@@ -192,6 +193,9 @@ class SimulatedEcs:
                 self._update(action)
             case ProtectTasks():
                 self._protect(action)
+            case StopTask():
+                service = self.services[action.service]
+                service.tasks = [t for t in service.tasks if t.arn != action.task]
             case HoldService():
                 service = self.services[action.service]
                 held = {TAG_ROLLED_BACK: action.declared, TAG_ROLLED_BACK_FOR: action.because}
