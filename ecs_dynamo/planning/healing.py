@@ -127,15 +127,16 @@ def _waits_for(
     """
     if not is_told(suspect, now, notice):
         return "it is looked at again"
-    certain = 2 * CERTAIN_SECONDS if common else CERTAIN_SECONDS
     lasts, gone = now - suspect.since, suspect.unregistered_since
     if gone is None:
+        certain = 2 * CERTAIN_SECONDS if common else CERTAIN_SECONDS
         if not suspect.reached:
             return "the daemon may be cut off from it"
         still = lasts if suspect.work is None else min(lasts, now - suspect.work_since)
         return f"it may still serve, {certain - still:.0f} s more" if still < certain else None
-    if common and now - gone < certain:
-        return f"all are lost at once: one cause may end, {certain - (now - gone):.0f} s more"
+    if common and now - gone < CERTAIN_SECONDS:
+        left = CERTAIN_SECONDS - (now - gone)
+        return f"all are lost at once, of a cause that may end: {left:.0f} s more"
     if suspect.symptom is Symptom.HANGS:
         return None if now > gone else "it is looked at again"
     if now - gone < 2 * notice:

@@ -106,10 +106,15 @@ def is_good(wanted: Wanted, endpoints: Endpoints) -> bool:
 
 
 def is_settled(wanted: Wanted, endpoints: Endpoints) -> bool:
-    """A good revision is in place, and nothing of it is being replaced by a rollout."""
+    """A good revision is in place, and nothing of it is being replaced by a rollout.
+
+    A single deployment may be IN_PROGRESS for no other reason than that a task is missing.
+    """
+    service = wanted.service
     return (
-        not wanted.rolls
-        and not wanted.rolling
+        service is not None
+        and len(service.deployments) <= 1
+        and not wanted.rolls
         and not wanted.old_tasks
         and is_good(wanted, endpoints)
     )

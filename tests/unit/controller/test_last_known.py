@@ -144,6 +144,20 @@ def test_gauges_keep_their_values_and_tell_their_age(monkeypatch: pytest.MonkeyP
     assert conditions['ecs_dynamo_condition{component="prefill",graph="g",type="Ready"}'] == 1.0
 
 
+def test_lost_replicas_are_gauges() -> None:
+    daemon, metrics = Daemon(), Metrics()
+    done = daemon.run()
+    lost = '{component="prefill",graph="g"}'
+    for count, nobody in ((2, True), (0, False)):
+        made = replace(done.plan, lost={"prefill": count}, serves_nobody=nobody)
+        metrics.record(replace(done, plan=made))
+        found = metrics_of(metrics.text(), "ecs_dynamo_lost_replicas")
+        assert found[f"ecs_dynamo_lost_replicas{lost}"] == count
+        assert found['ecs_dynamo_lost_replicas{component="decode",graph="g"}'] == 0
+        told = metrics_of(metrics.text(), "ecs_dynamo_serves_nobody")
+        assert told == {'ecs_dynamo_serves_nobody{graph="g"}': float(nobody)}
+
+
 def test_a_daemon_that_never_saw_a_component_gives_no_gauge_of_it() -> None:
     daemon, metrics = Daemon(), Metrics()
     metrics.record(daemon.run(frozen=True))

@@ -82,4 +82,11 @@ async def test_a_refused_connection_is_an_answer_of_the_host() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
     found = await probe(Role.FRONTEND, f"http://127.0.0.1:{port}", 1.0)
-    assert (found.healthy, found.unreachable) == (False, False)
+    assert (found.healthy, found.unreachable, found.silent) == (False, False, False)
+
+
+async def test_a_frontend_that_takes_connections_and_does_not_answer_is_silent() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        found = await probe(Role.FRONTEND, url, 0.2)
+    assert (found.healthy, found.unreachable, found.silent) == (False, False, True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from dataclasses import replace
 
 import pytest
@@ -73,15 +74,31 @@ async def test_each_worker_is_asked_in_each_pass_and_its_last_word_is_kept() -> 
         assert first.pages == {good: page, mute: page, bad: refused}
         assert isinstance(refused, NoAnswer)
         assert (refused.seconds, refused.last) == (0.0, None)
+        assert (refused.spoke, refused.reached) == (True, True)
         muted.set()
         again = await workers.ask({good, bad, mute}, 1001.5, 0.2)
         hung = again.pages[mute]
         assert isinstance(hung, NoAnswer)
         assert (hung.seconds, hung.last, again.silent) == (1.5, page, 2)
+        assert (hung.spoke, hung.reached) == (False, True)
         released.set()
         later = await workers.ask({good, mute}, 1004.0, 2.0)
         assert later.pages == {good: page, mute: page}
         assert calls.count("/mute/metrics") == 3
+
+
+async def test_a_host_that_takes_no_connection_is_told_from_a_process_that_hangs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def nowhere(_: str) -> bool:
+        return False
+
+    monkeypatch.setattr("ecs_dynamo.signals.worker.host_answers", nowhere)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        url = f"http://127.0.0.1:{taken.getsockname()[1]}"
+    found = (await Workers().ask([url], 1000.0, 0.5)).pages[url]
+    assert isinstance(found, NoAnswer)
+    assert (found.spoke, found.reached) == (False, False)
 
 
 async def test_closed_ports_take_no_time_from_those_that_answer(

@@ -1,0 +1,146 @@
+"""A simulated graph whose replicas fall ill: they hang, lose their registration, or stay unseen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from ecs_dynamo.model.graph import Graph, Role
+from ecs_dynamo.model.plan import ConditionType, Memory, Plan, StopTask
+from ecs_dynamo.model.snapshot import (
+    NoAnswer,
+    Registration,
+    Snapshot,
+    Task,
+    Unknown,
+    WorkerPage,
+)
+from ecs_dynamo.model.spec import RuntimeSpec
+from ecs_dynamo.planning import plan
+from tests.unit.planning.graphs import graph
+from tests.unit.planning.simulated_ecs import SimTask, SimulatedEcs, lease_of
+
+STEP = 5.0
+
+
+@dataclass
+class Ward:
+    """One graph under a daemon that stays, with ``decode`` workers and what ails them.
+
+    ``hung``: task ARN -> when it last answered. ``dropped``: discovery has nothing of them.
+    ``cut_off``: their hosts take no connection of the daemon's. ``busy``: requests in hand, as
+    frontends tell. ``etcd`` False: discovery cannot be read. ``unseen``: tasks of these components
+    are unknown.
+    """
+
+    decode: int = 2
+    runtime: RuntimeSpec = field(default_factory=RuntimeSpec)
+    spare: int = 2
+    hung: dict[str, float] = field(default_factory=dict)
+    dropped: set[str] = field(default_factory=set)
+    cut_off: set[str] = field(default_factory=set)
+    busy: dict[str, float] = field(default_factory=dict)
+    etcd: bool = True
+    unseen: set[str] = field(default_factory=set)
+    plans: list[Plan] = field(default_factory=list)
+    stopped: list[tuple[float, StopTask]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.graph: Graph = replace(graph(decode=self.decode, frontends=2), runtime=self.runtime)
+        self.ecs = SimulatedEcs(self.graph, gpu_instances=1 + self.decode + self.spare)
+        self.memory = Memory(started_at=self.ecs.now)
+        for _ in range(60):
+            if self.pass_().converged:
+                break
+        else:
+            raise AssertionError(self.plans[-1].waits)
+        self.plans.clear()
+
+    @property
+    def now(self) -> float:
+        return self.ecs.now
+
+    def tasks(self, component: str = "decode") -> list[SimTask]:
+        return next(s for s in self.ecs.services.values() if s.component == component).tasks
+
+    def arn(self, number: int = 0, component: str = "decode") -> str:
+        return self.tasks(component)[number].arn
+
+    def hang(self, number: int = 0, component: str = "decode") -> str:
+        """One answers no more from now on; its arn."""
+        arn = self.arn(number, component)
+        self.hung.setdefault(arn, self.now)
+        return arn
+
+    def look(self) -> Snapshot:
+        """What is observed of it all."""
+        seen = self.ecs.snapshot()
+        by_ip = {t.ip: t.arn for s in self.ecs.services.values() for t in s.tasks}
+        pages: dict[str, WorkerPage | NoAnswer] = {}
+        for url, page in seen.pages.items():
+            arn = by_ip[url.split("/")[2].split(":")[0]]
+            if arn in self.hung and isinstance(page, WorkerPage):
+                seconds = self.now - self.hung[arn]
+                reached = arn not in self.cut_off
+                page = NoAnswer(f"{url}: no answer", seconds, page, reached=reached)
+            pages[url] = page
+        registrations: tuple[Registration, ...] | Unknown = Unknown("etcd does not answer")
+        if self.etcd and not isinstance(seen.registrations, Unknown):
+            lost = {lease_of(arn) for arn in self.dropped}
+            registrations = tuple(r for r in seen.registrations if r.lease_id not in lost)
+        components = dict(seen.components)
+        for name, one in components.items():
+            probes = {}
+            for (arn, role), probe in one.probes.items():
+                if arn in self.hung and role is Role.FRONTEND:
+                    away = arn in self.cut_off
+                    probe = replace(probe, healthy=False, unreachable=away, silent=not away)
+                probes[arn, role] = probe
+            tasks = Unknown("throttled") if name in self.unseen else one.tasks
+            components[name] = replace(one, probes=probes, tasks=tasks)
+        return replace(
+            seen,
+            pages=pages,
+            registrations=registrations,
+            components=components,
+            busy={lease_of(arn): work for arn, work in self.busy.items()},
+        )
+
+    def pass_(self, seconds: float = STEP) -> Plan:
+        """Observe, plan, act, and let time go by."""
+        made = plan(self.graph, self.look(), self.memory, self.ecs.clock)
+        self.memory = made.memory
+        self.plans.append(made)
+        self.stopped += [(self.now, a) for a in made.actions if isinstance(a, StopTask)]
+        self.ecs.execute(made.actions)
+        self.ecs.step(seconds)
+        return made
+
+    def passes(self, seconds: float) -> Plan:
+        """Passes for so long."""
+        end = self.now + seconds
+        while self.now < end:
+            made = self.pass_()
+        return made
+
+    def stops(self) -> list[str]:
+        """ARNs of what was stopped, in order."""
+        return [a.task for _, a in self.stopped]
+
+
+def running(snapshot: Snapshot, component: str) -> tuple[Task, ...]:
+    """The component's tasks that are known to run."""
+    tasks: Any = snapshot.components[component].tasks
+    return () if isinstance(tasks, Unknown) else tuple(t for t in tasks if t.is_running)
+
+
+def degraded(made: Plan, component: str | None) -> str | None:
+    """The reason word of Degraded, where it holds."""
+    return next(
+        (
+            c.reason
+            for c in made.conditions
+            if c.type is ConditionType.DEGRADED and c.component == component and c.status
+        ),
+        None,
+    )
