@@ -233,3 +233,11 @@ def test_names_have_rights_only_where_they_are_read() -> None:
     assert "FindNamespaces" not in found
     polled = {s["Sid"]: s["Resource"] for s in made["instance-role.json"]["Statement"]}["Report"]
     assert f"arn:aws:ecs:us-east-1:{ACCOUNT}:task-set/dynamo-GPU/*" in polled
+
+
+def test_a_daemon_that_replaces_no_lost_replica_has_no_right_to_stop_tasks() -> None:
+    graph = load_graph(EXAMPLE, ENVIRON).graph
+    off = replace(graph, runtime=graph.runtime.model_copy(update={"replace_lost_replicas": False}))
+    for graphs, allowed in (([graph], True), ([off], False), ([off, graph], True)):
+        text = json.dumps(render_iam(graphs, "us-east-1", ACCOUNT))
+        assert ("ecs:StopTask" in text) == allowed

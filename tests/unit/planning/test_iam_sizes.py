@@ -108,6 +108,7 @@ def test_several_graphs_are_bound_to_their_clusters_and_to_the_ownership_tag() -
             asked("TagResource", f"service/dynamo-GPU/{name}-decode", **{tag: name}),
             asked("RegisterTaskDefinition", f"task-definition/{name}-decode:*", **{asks: name}),
             asked("UpdateTaskProtection", "task/dynamo-GPU/1", **{tag: name}),
+            asked("StopTask", "task/dynamo-GPU/1", **{tag: name}),
         ):
             assert decide(own, request).allowed, request
         item = AccessRequest(
@@ -122,6 +123,8 @@ def test_several_graphs_are_bound_to_their_clusters_and_to_the_ownership_tag() -
         asked("CreateService", "service/dynamo-GPU/a-decode"),
         asked("UpdateService", "service/other/a-decode", **{tag: "a"}),
         asked("UpdateTaskProtection", "task/dynamo-GPU/1"),
+        asked("StopTask", "task/dynamo-GPU/1"),
+        asked("StopTask", "task/other/1", **{tag: "a"}),
     ):
         assert not decide(own, request).allowed, request
 

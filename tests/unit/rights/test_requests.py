@@ -43,6 +43,7 @@ CALLS: dict[str, Json] = {
     },
     "ecs:UpdateContainerInstancesState": {"cluster": "gpu", "containerInstances": ["1a"]},
     "ecs:UpdateService": {"cluster": "gpu", "service": "qwen-decode"},
+    "ecs:StopTask": {"cluster": "gpu", "task": "1a"},
     "ecs:UpdateTaskProtection": {"cluster": "gpu", "tasks": ["1a"]},
     "ecr:DescribeImages": {"repositoryName": "team/dynamo"},
     "iam:GetRole": {"RoleName": "task"},
