@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 UV := $(shell command -v uv 2>/dev/null || echo $(VENV)-uv/bin/uv)
 STAMP := $(VENV)/.synced
 
-.PHONY: demo matrix test test-fast coverage lint check bench format clean help
+.PHONY: demo matrix chaos test test-fast coverage lint check bench format clean help
 
 help:  ## Show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -33,6 +33,11 @@ test-fast: $(STAMP)  ## Run the unit and property tests
 matrix: $(STAMP)  ## Run rollouts on a shared instance in all modes, on both planes; writes a page
 	rm -f docs/benchmarks/readiness.md
 	ECS_DYNAMO_MATRIX=docs/benchmarks/readiness.md $(BIN)/pytest tests/integration/test_readiness_matrix.py
+
+# At most half an hour; SEED=7 gives another order, other victims and other moments.
+SEED ?= 1
+chaos: $(STAMP)  ## Make every fault under steady load, one after another; writes a page
+	$(BIN)/python -m benchmarks.chaos --seed $(SEED) --page docs/benchmarks/chaos.md
 
 coverage: $(STAMP)  ## Branch coverage of the pure core by the unit tests: at least 95 %
 	$(BIN)/pytest tests/unit $(PARALLEL) --cov=ecs_dynamo.model --cov=ecs_dynamo.planning --cov-branch \
