@@ -16,7 +16,6 @@ from benchmarks.chaos.graph import COMPONENTS, EXTRA, MOST_PREFILL, REPLICAS, se
 from benchmarks.chaos.invariants import Rules
 from benchmarks.chaos.load import Load
 from benchmarks.chaos.stage import Stage, StageError, keep_logs, settle, staged
-from ecs_dynamo.model.errors import EcsDynamoError
 
 SUCCESSES = 10
 """Requests in a row that have to be served before a fault counts as over."""
@@ -90,8 +89,8 @@ async def run_fault(stage: Stage, fault: Fault, rng: Random) -> Row:
                 recovery = await _recovered(stage, load) - stage.hit
         except TimeoutError:
             problem = await stage.unsettled() or "requests still failed, or writes went on"
-        except (StageError, EcsDynamoError) as error:
-            problem = str(error)
+        except Exception as error:  # Whatever it is, the faults that follow are still to be made.
+            problem = f"{type(error).__name__}: {error}"
         ended = time.monotonic()
     if (foreign := stage.foreign_change()) is not None:
         stage.watch.violate(foreign)

@@ -125,9 +125,10 @@ def _many() -> list[Fault]:
         ),
         Fault(
             "GPU shortage",
-            "amid a rollout EC2 takes back every instance with no serving replica",
+            "amid a rollout EC2 takes back every instance with no serving replica; the daemon hopes "
+            "for room for 120 s, then replaces one at a time",
             levers.gpu_shortage,
-            deadline=150.0,
+            deadline=240.0,
             floors={"decode": 1, "prefill": 1},
         ),
         Fault(

@@ -208,7 +208,7 @@ async def gpu_shortage(stage: Stage, rng: Random) -> None:
         new = [t for t in tasks if stage.watch.ready(t) and stage.mark_of_task(t) == mark]
         return len(new) == len(tasks) == REPLICAS[component]
 
-    await until("it has rolled one at a time", rolled, 110)
+    await until("it has rolled one at a time", rolled, 220)
 
 
 async def lose_instance(stage: Stage, rng: Random) -> None:
@@ -225,9 +225,15 @@ async def forget_instance(stage: Stage, rng: Random) -> None:
     stage.local.lose_host(instance.arn)
     await asyncio.sleep(WRONG_SECONDS)
     hit = stage.hit
-    stage.victims |= {t.id for t in stage.local.state.on_instance(instance)}
-    await stage.local.remove_instance(instance.arn)
+    for task in stage.local.state.on_instance(instance):
+        await stage.signal(task, SIGKILL)
     stage.hit = hit
+    await stage.aws(
+        *("ecs", "DeregisterContainerInstance"),
+        cluster=GPU,
+        containerInstance=instance.arn,
+        force=True,
+    )
     await stage.local.add_instance(GPU)
 
 

@@ -27,7 +27,7 @@ PERIOD = 1.0
 """Seconds between two requests of one client."""
 ANSWER_SECONDS = 30.0
 """A request without a whole answer by then has failed."""
-STREAM_TOKENS = 32
+STREAM_TOKENS = 80
 PLAIN_TOKENS = 8
 WORDS = 20
 

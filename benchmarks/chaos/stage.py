@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import os
 import shutil
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import datetime
 from pathlib import Path
 from signal import SIGHUP, SIGKILL
 from typing import Any
@@ -78,6 +80,7 @@ class Stage:
         self._starts = self._marks = 0
         self._marked: dict[str, str] = {}
         self._foreign: str = ""
+        self._seen_settled = math.inf
 
     # The daemon.
 
@@ -241,14 +244,18 @@ class Stage:
     async def unsettled(self) -> str | None:
         """Why the graph is not as declared, by what is seen from outside and by the daemon's own
         word; None where it is."""
-        for name in COMPONENTS:
-            if (why := self._unsettled(name)) is not None:
-                return why
-        if any(t.service == service_of(EXTRA) for t in self.watch.tasks(alive=True)):
-            return f"{EXTRA} runs"
+        why = next(filter(None, map(self._unsettled, COMPONENTS)), None)
+        if why is None and self.watch.tasks(EXTRA, alive=True):
+            why = f"{EXTRA} runs"
+        if why is not None:
+            self._seen_settled = math.inf
+            return why
+        self._seen_settled = min(self._seen_settled, time.time())
         status = await self.status()
         if not status:
             return "the daemon does not answer"
+        if datetime.fromisoformat(status["observedAt"]).timestamp() < self._seen_settled:
+            return "the daemon has not looked since"
         if not status.get("converged"):
             waits = "; ".join(f"{w['component']}: {w['reason']}" for w in status.get("waits", ()))
             return f"the daemon has more to do: {waits or 'no wait told'}"

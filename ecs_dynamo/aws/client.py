@@ -70,6 +70,11 @@ transactions."""
 CONCURRENT_REVISIONS = "Too many concurrent attempts to create a new revision"
 """ECS answers RegisterTaskDefinition so, with a ClientException like a refusal for good, while
 another revision of the family is being registered."""
+ONCE = frozenset({"RegisterTaskDefinition"})
+"""Has no client token and makes something new each time: a call of which nothing is heard is not
+repeated here, as it may have taken effect. Who made it looks first."""
+UNHEARD = frozenset({"Unreachable", "BadAnswer"})
+"""Codes of `AwsError` that leave open whether a call has taken effect."""
 TRANSIENT = frozenset({"ServerException", "InternalFailure", "InternalError", "ServiceUnavailable"})
 
 # (burst, sustained per second) by API family, after the ECS API reference, "Request throttling":
@@ -240,11 +245,11 @@ class Aws:
                 except (BotoConnectionError, HTTPClientError, TimeoutError, OSError) as error:
                     where = self._options.endpoint_url or "AWS"
                     failure = AwsError(operation, "Unreachable", f"{where}: {error}")
-                    again = True
+                    again = operation not in ONCE
                 except ResponseParserError:
                     # What stands between (a proxy, a load balancer) answered in its own words.
                     failure = AwsError(operation, "BadAnswer", "the answer is not AWS's")
-                    again = True
+                    again = operation not in ONCE
                 except (NoCredentialsError, PartialCredentialsError) as error:
                     raise AwsError(
                         operation, "NoCredentials", f"{error}; configure them as for the AWS CLI"
@@ -260,7 +265,7 @@ class Aws:
                         "BadAnswer",
                         f"the answer cannot be read: {said or type(error).__name__}",
                     )
-                    again = True
+                    again = operation not in ONCE
             self.last_error = failure
             if not again or attempt >= self._options.attempts:
                 raise failure from None

@@ -20,7 +20,7 @@ from ecs_dynamo.aws.capacity import (
     set_instances_state,
     terminate_instance,
 )
-from ecs_dynamo.aws.client import THROTTLES, TRANSIENT, Aws
+from ecs_dynamo.aws.client import THROTTLES, TRANSIENT, UNHEARD, Aws
 from ecs_dynamo.aws.convert import tags_of, to_revision
 from ecs_dynamo.aws.creation_tokens import CreationTokens
 from ecs_dynamo.aws.names import names_request
@@ -60,11 +60,13 @@ from ecs_dynamo.model.spec import NetworkSpec, RolloutSpec
 
 _log = structlog.get_logger(__name__)
 
+REGISTER_ATTEMPTS = 3
+"""At one revision, each after a look, where no answer comes."""
 PROTECT_A_CALL = 10
 """Tasks in one UpdateTaskProtection (ECS API reference)."""
 _TASK_TAGS: Final = {"enableECSManagedTags": True, "propagateTags": "SERVICE"}
 """The daemon's rights over tasks rest on the tags that they have from their service."""
-NO_REJECTION = THROTTLES | TRANSIENT | {"Unreachable", "BadAnswer", "NoCredentials"}
+NO_REJECTION = THROTTLES | TRANSIENT | UNHEARD | {"NoCredentials"}
 """Codes that tell nothing of the action itself."""
 DELETE_A_CALL = 10
 """Revisions in one DeleteTaskDefinitions (ECS API reference)."""
@@ -233,14 +235,22 @@ class Executor:
                 return await self._change_membership(action)
 
     async def _register(self, action: RegisterTaskDefinition) -> bool:
+        """Register unless the latest revision is as wanted; looked at again where no answer came,
+        as what was not heard of may be there."""
         key = (action.family, action.fingerprint)
-        latest = await self._latest(action.family)
-        if latest is not None and latest[1] == action.fingerprint:
-            self._registered[key] = latest[0]
-            return False
-        answer = await self._aws.call(
-            "ecs", "RegisterTaskDefinition", **action.content, tags=_tags(action.tags)
-        )
+        for attempt in range(REGISTER_ATTEMPTS):
+            latest = await self._latest(action.family)
+            if latest is not None and latest[1] == action.fingerprint:
+                self._registered[key] = latest[0]
+                return attempt > 0
+            try:
+                answer = await self._aws.call(
+                    "ecs", "RegisterTaskDefinition", **action.content, tags=_tags(action.tags)
+                )
+                break
+            except AwsError as error:
+                if error.code not in UNHEARD or attempt + 1 == REGISTER_ATTEMPTS:
+                    raise
         revision = to_revision(answer["taskDefinition"], _tags(action.tags))
         self._cache.put(revision)
         self._registered[key] = revision.arn

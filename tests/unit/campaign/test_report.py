@@ -86,6 +86,6 @@ def test_faults_are_chosen_by_name_or_pattern() -> None:
 def test_each_fault_that_costs_requests_says_why_and_all_end_in_time() -> None:
     assert HEAD.read_text().startswith("# ")
     assert all(fault.name == name and fault.what for name, fault in FAULTS.items())
-    assert all(fault.deadline <= 150 for fault in FAULTS.values())
+    assert all(fault.deadline <= 240 for fault in FAULTS.values())
     costly = {name for name, fault in FAULTS.items() if not fault.survivable}
     assert costly == {"frontend killed", "decode hung", "prefill hung"}
