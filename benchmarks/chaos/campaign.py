@@ -143,11 +143,17 @@ async def run_campaign(
     result = Result(seed)
     waiting = list(faults)
     Random(seed).shuffle(waiting)
+    waiting.sort(key=lambda fault: fault.lease_seconds)
     while waiting and time.monotonic() - started < seconds:
         with tempfile.TemporaryDirectory(prefix="chaos-") as scratch:
             wrong = False
-            async with staged(example, Path(scratch)) as stage:
-                while waiting and time.monotonic() - started < seconds:
+            lease = waiting[0].lease_seconds
+            async with staged(example, Path(scratch), lease_seconds=lease) as stage:
+                while (
+                    waiting
+                    and waiting[0].lease_seconds == lease
+                    and time.monotonic() - started < seconds
+                ):
                     fault = waiting.pop(0)
                     # Its own choices do not depend on which faults came before.
                     row = await run_fault(stage, fault, Random(f"{seed} {fault.name}"))

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from random import Random
 
 from benchmarks.chaos import levers
+from benchmarks.chaos.graph import LEASE_SECONDS
 from benchmarks.chaos.stage import Stage
 
 Inject = Callable[[Stage, Random], Awaitable[None]]
@@ -22,6 +23,7 @@ class Fault:
 
     ``why``: for a fault that costs requests, what they are lost with. ``floors``: components that
     may have fewer ready replicas than declared while it is repaired, and how many they keep.
+    ``lease_seconds``: of the stage that it needs.
     """
 
     name: str
@@ -31,6 +33,7 @@ class Fault:
     deadline: float = 90.0
     revisions: int = 2
     floors: Mapping[str, int] = field(default_factory=dict)
+    lease_seconds: int = LEASE_SECONDS
 
     @property
     def survivable(self) -> bool:
@@ -38,6 +41,8 @@ class Fault:
         return not self.why
 
 
+DYNAMO_LEASE = 30
+"""Dynamo's own: a process whose etcd is lost serves on for some 27 s."""
 READS = ("ListTasks", "DescribeTasks", "DescribeServices")
 WRONG = {
     "empty": "lists nothing",
@@ -103,9 +108,21 @@ def _many() -> list[Fault]:
         Fault("frontend killed", "SIGKILL to a frontend", levers.kill_one("frontend"), STREAMS_END),
         Fault("decode hung", "SIGSTOP to a decode worker", levers.hang("decode"), HUNG),
         Fault("prefill hung", "SIGSTOP to a prefill worker", levers.hang("prefill"), HUNG),
-        Fault("etcd replaced", "etcd dies and comes back at another IP", levers.kill_one("etcd")),
+        Fault(
+            "etcd replaced",
+            "etcd dies and comes back at another IP, empty",
+            levers.kill_one("etcd"),
+            deadline=120.0,
+            lease_seconds=DYNAMO_LEASE,
+        ),
         Fault("NATS replaced", "NATS dies and comes back at another IP", levers.kill_one("nats")),
-        Fault("etcd and NATS replaced", "both die at once", levers.kill_servers),
+        Fault(
+            "etcd and NATS replaced",
+            "both die at once",
+            levers.kill_servers,
+            deadline=120.0,
+            lease_seconds=DYNAMO_LEASE,
+        ),
         Fault(
             "bad revision: exits",
             "a new revision of a worker exits with code 2; the good one is declared again",
@@ -125,8 +142,8 @@ def _many() -> list[Fault]:
         ),
         Fault(
             "GPU shortage",
-            "amid a rollout EC2 takes back every instance with no serving replica; the daemon hopes "
-            "for room for 120 s, then replaces one at a time",
+            "amid a rollout EC2 takes back every instance without a serving replica; for 120 s the "
+            "daemon waits for places, then replaces one at a time",
             levers.gpu_shortage,
             deadline=240.0,
             floors={"decode": 1, "prefill": 1},

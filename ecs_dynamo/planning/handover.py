@@ -215,17 +215,34 @@ def stay_seconds(scene: Scene, wanted: Wanted, task: Task) -> float:
     return lease if component.is_worker else 0.0
 
 
-def fresh_tasks(scene: Scene, wanted: Wanted) -> tuple[Task, ...]:
-    """Tasks of the new side that are proven ready now and have stayed so for long enough."""
+def _proven(scene: Scene, wanted: Wanted) -> tuple[tuple[Task, float], ...]:
+    """Tasks of the new side that are proven ready now, and for how many seconds."""
     ready = ready_tasks(
         scene.graph, wanted.component, scene.snapshot, wanted.new_tasks, proven=True
     )
     now = scene.now.monotonic
-    return tuple(
-        t
-        for t in ready
-        if now - scene.ready_since.get(t.arn, now) >= stay_seconds(scene, wanted, t)
-    )
+    return tuple((t, now - scene.ready_since.get(t.arn, now)) for t in ready)
+
+
+def fresh_tasks(scene: Scene, wanted: Wanted) -> tuple[Task, ...]:
+    """Tasks of the new side that are proven ready now and have stayed so for long enough."""
+    proven = _proven(scene, wanted)
+    return tuple(t for t, held in proven if held >= stay_seconds(scene, wanted, t))
+
+
+def _old_side_ends(scene: Scene) -> bool:
+    """All that is left of the old side has lost its etcd, and will exit within a lease of it.
+
+    Its frontends list the model even when its last worker has gone, and answer with errors then.
+    """
+    left = [(w, t) for w in scene.dependants for t in w.old_tasks if t.is_running]
+    return bool(left) and all(without_etcd(scene, w, [t]) for w, t in left)
+
+
+def _takes_over(scene: Scene, wanted: Wanted) -> bool:
+    """All replicas of the new side are ready, and clients have had the time to find them."""
+    found = FOUND_SECONDS if wanted.component.is_frontend else 0.0
+    return sum(held >= found for _, held in _proven(scene, wanted)) >= wanted.desired
 
 
 def new_side_ready(scene: Scene, moved: Collection[str]) -> bool:
@@ -234,8 +251,10 @@ def new_side_ready(scene: Scene, moved: Collection[str]) -> bool:
     ``moved`` are the dependants that have yet to be set to them. One that rolls for another reason
     is not waited for: it may be waiting itself for a rollout that this ends. While a new replica
     of the infrastructure is not ready, dependants still use the old one; who reaches it by a name
-    does not change, and finds the new one when the old one goes.
+    does not change, and finds the new one when the old one goes. An old side that is about to end
+    by itself gives way as soon as the new one is whole.
     """
+    ends = _old_side_ends(scene)
     follow = not moved and not any(relocates(w) for w in scene.dependants)
     waited = () if scene.graph.names and follow else scene.dependants
     return all(
@@ -243,7 +262,7 @@ def new_side_ready(scene: Scene, moved: Collection[str]) -> bool:
         or (
             w.service is not None
             and not (w.rolls if w.component.is_infrastructure else w.component.name in moved)
-            and bool(fresh_tasks(scene, w))
+            and (bool(fresh_tasks(scene, w)) or (ends and _takes_over(scene, w)))
         )
         for w in (*scene.infrastructure, *waited)
     )

@@ -32,7 +32,7 @@ async def test_faults_under_load_cost_no_request_and_break_no_invariant(
         judged(local, RenderedRights(stack, SESSION))
 
     async with staged(EXAMPLE, tmp_path / "chaos", judge, LEASE_SECONDS) as stage:
-        for name in ("daemon killed", "decode killed"):
+        for name in ("decode killed", "CreateService unheard"):
             row = await run_fault(stage, FAULTS[name], Random(SEED))
             assert row.fine, (row.problem, row.violations, row.account)
             assert row.account.sent > 30

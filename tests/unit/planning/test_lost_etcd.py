@@ -1,0 +1,60 @@
+"""When etcd is lost, the old side gives way before it ends by itself."""
+
+from __future__ import annotations
+
+import pytest
+
+from ecs_dynamo.model.graph import Graph
+from ecs_dynamo.model.plan import Memory, ProtectTasks
+from ecs_dynamo.planning.handover import FOUND_SECONDS
+from tests.unit.planning import simulated_ecs
+from tests.unit.planning.graphs import graph, with_image
+from tests.unit.planning.simulated_ecs import SimulatedEcs
+from tests.unit.planning.test_plan_properties import converge, run_pass
+
+LEASE = 30.0
+"""Dynamo's own: an orphan exits some 27 s after its etcd."""
+
+
+def seconds_until_frontends_go(ecs: SimulatedEcs, wanted: Graph, memory: Memory) -> float:
+    """From the first moment in which every new replica is ready to that in which the old
+    frontends are let go."""
+    whole: float | None = None
+    for _ in range(120):
+        made = run_pass(ecs, wanted, memory, seconds=1.0)
+        memory = made.memory
+        services = [s for s in ecs.services.values() if s.name != "g-etcd-nats"]
+        new = [t for s in services for t in ecs.serving(s.name.removeprefix("g-"))]
+        new = [t for t in new if t.revision.endswith(":2")]
+        if whole is None and len(new) == sum(s.desired for s in services):
+            whole = ecs.now
+        if any(
+            isinstance(a, ProtectTasks) and a.component == "frontend" and a.minutes is None
+            for a in made.actions
+        ):
+            assert whole is not None, "let go before the new side was whole"
+            return ecs.now - whole
+    raise AssertionError("the old frontends were never let go")
+
+
+@pytest.mark.parametrize("dies", [True, False])
+def test_old_frontends_go_before_their_workers_end(
+    monkeypatch: pytest.MonkeyPatch, dies: bool
+) -> None:
+    """Of an etcd that is replaced while the old one runs, the old side lives on: there a new
+    replica has to prove itself for a lease."""
+    monkeypatch.setattr(simulated_ecs, "EXIT_AFTER_LOST_ETCD", 27)  # Of one second each.
+    wanted = graph(prefill=2, decode=2)
+    ecs = SimulatedEcs(wanted, gpu_instances=8)
+    memory = converge(ecs, wanted, Memory(started_at=ecs.now)).memory
+    if dies:
+        ecs.kill("etcd-nats")
+    else:
+        wanted = with_image(wanted, "etcd-nats", "etcd:2")
+        ecs.graph = wanted
+    taken = seconds_until_frontends_go(ecs, wanted, memory)
+    if dies:
+        assert FOUND_SECONDS - 1 <= taken <= FOUND_SECONDS + 3
+    else:
+        assert taken >= LEASE - 2
+    converge(ecs, wanted, memory)
