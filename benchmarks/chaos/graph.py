@@ -30,6 +30,8 @@ MARK = "CHAOS_MARK"
 """The environment variable whose value tells a component's changes apart."""
 SYSTEM_PORT, HTTP_PORT = 8081, 8000
 BAD_DEADLINE_SECONDS = 15
+HEALTH_SECONDS = 5
+"""Between two container health checks; the least that ECS takes."""
 
 
 def service_of(component: str) -> str:
@@ -53,6 +55,9 @@ class GraphFiles:
         whole = self._read("etcd-nats")
         for name in ("etcd", "nats"):
             own = [c for c in whole["containerDefinitions"] if c["name"] == name]
+            for container in own:
+                if "healthCheck" in container:
+                    container["healthCheck"]["interval"] = HEALTH_SECONDS
             self._write(name, {**whole, "family": name, "containerDefinitions": own})
         for name in ROLLED:
             document = self._read(name)
@@ -60,7 +65,7 @@ class GraphFiles:
             for container in document["containerDefinitions"]:
                 for mapping in container.get("portMappings", ()):
                     mapping.pop("hostPort", None)
-                container["healthCheck"] |= {"interval": 5}
+                container["healthCheck"]["interval"] = HEALTH_SECONDS
             if name == "frontend":
                 document["requiresCompatibilities"] = ["FARGATE"]
             self._write(name, document)
