@@ -9,10 +9,11 @@ from __future__ import annotations
 import argparse
 import asyncio
 import fnmatch
+import signal
 import sys
 from pathlib import Path
 
-from benchmarks.chaos.campaign import Row, run_campaign
+from benchmarks.chaos.campaign import Result, Row, run_campaign
 from benchmarks.chaos.faults import FAULTS
 from benchmarks.chaos.report import heading, page, terminal_line
 from ecs_dynamo.demo.example import build_model, example_directory
@@ -57,9 +58,21 @@ def main() -> int:
     def tell(row: Row) -> None:
         print(terminal_line(row), flush=True)
 
-    result = asyncio.run(
-        run_campaign(given.chosen, given.seed, given.minutes * 60, example, given.logs, tell)
-    )
+    async def campaign() -> Result:
+        """Ctrl-C and SIGTERM end it early; no process is left behind either way."""
+        me = asyncio.current_task()
+        if me is not None:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                asyncio.get_running_loop().add_signal_handler(number, me.cancel)
+        return await run_campaign(
+            given.chosen, given.seed, given.minutes * 60, example, given.logs, tell
+        )
+
+    try:
+        result = asyncio.run(campaign())
+    except asyncio.CancelledError:
+        print("interrupted; everything that was started is stopped")
+        return 130
     for fault in result.left_out:
         print(f"not run, for lack of time: {fault.name}")
     if given.page is not None:

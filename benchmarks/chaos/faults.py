@@ -64,9 +64,10 @@ STREAMS_END = (
     "begun again by a client. What has no answer yet is sent again, and the other frontend serves."
 )
 HUNG = (
-    "A frozen process keeps its connections, and Dynamo has no time limit on a request that a "
-    "worker has accepted: it gets new requests until its lease is over, and holds them until it is "
-    "killed. What outlasts the client's patience fails."
+    "A frozen process keeps its connections. It is given requests until its lease is over, and "
+    "Dynamo 1.6.1 moves a request to another worker when the connection to its own breaks, which "
+    "it does when the process is killed: after SIGTERM and stopTimeout (30 s here), as ECS kills "
+    "nothing sooner. By then a client's 30 s are over. All other requests are served meanwhile."
 )
 
 
