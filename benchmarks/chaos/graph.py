@@ -25,7 +25,7 @@ REPLICAS = {"etcd": 1, "nats": 1, "frontend": 2, "decode": 2, "prefill": 2}
 MOST_PREFILL = 3
 EXTRA = "decode-extra"
 """A component that a fault adds and takes out again."""
-LEASE_SECONDS = 10
+LEASE_SECONDS = 5
 MARK = "CHAOS_MARK"
 """The environment variable whose value tells a component's changes apart."""
 SYSTEM_PORT, HTTP_PORT = 8081, 8000

@@ -13,7 +13,8 @@ import pytest
 from benchmarks.chaos import campaign
 from benchmarks.chaos.account import Account
 from benchmarks.chaos.campaign import Row, rules_of, run_campaign
-from benchmarks.chaos.faults import FAULTS, Fault
+from benchmarks.chaos.faults import DYNAMO_LEASE, FAULTS, Fault
+from benchmarks.chaos.graph import LEASE_SECONDS
 from benchmarks.chaos.stage import StageError
 
 SERVED = Account(sent=10, failed=0, retried=0, streamed=5, gap=0.3, slowest=1.0)
@@ -92,7 +93,7 @@ async def test_a_seed_gives_the_order_and_the_luck_of_each_fault(world: World) -
 
 async def test_each_lease_has_a_stage_of_its_own(world: World) -> None:
     await run(world)
-    assert [stage.lease for stage in world.stages] == [10, 30]
+    assert [stage.lease for stage in world.stages] == [LEASE_SECONDS, DYNAMO_LEASE]
     assert world.stages[1].faults == ["etcd replaced"]
 
 
@@ -117,7 +118,7 @@ async def test_what_there_is_no_time_for_is_told(world: World) -> None:
 
 
 def test_a_fault_is_held_against_what_is_declared() -> None:
-    stage: Any = Stage(10, settles=True)
+    stage: Any = Stage(LEASE_SECONDS, settles=True)
     rules = rules_of(stage, FAULTS["none"])
     assert rules.floors == {"local-frontend": 2, "local-decode": 2, "local-prefill": 2}
     assert rules.counts["local-decode"] == (2, 2)
