@@ -46,6 +46,15 @@ def notice_seconds(lease: float) -> float:
     return min(max(1.5 * lease, 5.0), 15.0)
 
 
+def quick_notice_seconds(lease: float) -> float:
+    """The same for frontends, and for a graph that serves nobody: 8 s at most.
+
+    Since when is known of these by passes alone, and one in which whole hosts do not answer takes
+    some 8 s itself.
+    """
+    return min(notice_seconds(lease), 8.0)
+
+
 @dataclass(frozen=True, slots=True)
 class Told:
     """What is wrong with a component: a reason word, a sentence, and how many replicas are lost."""
@@ -80,13 +89,17 @@ def is_told(suspect: Suspect, now: float, notice: float) -> bool:
 
 
 def longest_notice(graph: Graph, wanted: Wanted, arns: Collection[str]) -> float:
-    """`notice_seconds` by the longest discovery lease of the component's tasks ``arns``."""
+    """`notice_seconds` by the longest discovery lease of the component's tasks ``arns``.
+
+    Of a frontend `quick_notice_seconds`.
+    """
     leases = [
         lease_seconds(graph, wanted.component, wanted.seen, t)
         for t in wanted.new_tasks
         if t.arn in arns
     ]
-    return notice_seconds(max(leases, default=float(graph.runtime.lease_seconds)))
+    lease = max(leases, default=float(graph.runtime.lease_seconds))
+    return notice_seconds(lease) if wanted.component.is_worker else quick_notice_seconds(lease)
 
 
 def is_good(wanted: Wanted, endpoints: Endpoints) -> bool:

@@ -14,7 +14,7 @@ from ecs_dynamo.model.graph import Graph
 from ecs_dynamo.model.health import HealthMemory
 from ecs_dynamo.model.snapshot import Snapshot
 from ecs_dynamo.planning.attribution import discovery_components
-from ecs_dynamo.planning.health import Health, is_told, longest_notice, notice_seconds
+from ecs_dynamo.planning.health import Health, is_told, longest_notice, quick_notice_seconds
 from ecs_dynamo.planning.readiness import ready_tasks
 from ecs_dynamo.planning.wanted import Wanted, good_number
 
@@ -74,7 +74,7 @@ def look_whether_served(
     needed = [w for w in wanted if _is_needed(w, memory)]
     if not any(w.component.is_frontend for w in needed):
         return None, replace(memory, nobody_since=None)
-    notice, since = notice_seconds(graph.runtime.lease_seconds), memory.nobody_since
+    notice, since = quick_notice_seconds(graph.runtime.lease_seconds), memory.nobody_since
     if any(w.component.name in unseen for w in needed):
         lasts = since is not None and now - since >= notice
         return ("it did not, when it was observed last" if lasts else None), memory

@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import Awaitable, Callable
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import structlog
 
+from ecs_dynamo.aws.server_clock import ServerClock
+from ecs_dynamo.config import load_settings
+from ecs_dynamo.controller.daemon import GraphLoop
+from ecs_dynamo.controller.events import EventRing
+from ecs_dynamo.controller.graph_file import GraphFile
+from ecs_dynamo.controller.metrics import Metrics
+from ecs_dynamo.controller.reconciler import Pass, Reconciler
 from ecs_dynamo.controller.vigil import until_news
+from tests.unit.controller.test_graph_loop import ROOT
+from tests.unit.controller.test_last_known import Daemon
 
 
 class Rounds:
@@ -69,3 +82,37 @@ async def test_a_wait_that_is_cut_off_leaves_nothing_behind() -> None:
         async with asyncio.timeout(0.05):
             await until_news(asyncio.Event(), Rounds(1_000_000), 0.001)
     assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+async def test_a_loop_begins_a_pass_when_a_replica_is_silent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An hour from one pass to the next, and nothing else that wakes the loop."""
+    seen = Daemon()
+    done = seen.run()
+    folder = tmp_path / "graph"
+    shutil.copytree(ROOT / "examples" / "local", folder, ignore=shutil.ignore_patterns("model"))
+    file = GraphFile(folder / "ecs-dynamo.yaml", {})
+    hour = {"ECS_DYNAMO_RESYNC_SECONDS": "3600", "ECS_DYNAMO_SIGNAL_SECONDS": "3600"}
+    rounds, passes = Rounds(2), asyncio.Semaphore(0)
+
+    async def run_pass(**_: object) -> Pass:
+        passes.release()
+        return done
+
+    async def close() -> None:
+        return None
+
+    own = Reconciler(seen.graph, SimpleNamespace(calls={}, clock=ServerClock()), load_settings({}))  # type: ignore[arg-type] # never asked
+    monkeypatch.setattr(own, "run_pass", run_pass)
+    monkeypatch.setattr(own, "any_silent", rounds)
+    monkeypatch.setattr("ecs_dynamo.controller.daemon.until_news", partial(until_news, pause=0.001))
+    loop = GraphLoop(file, own, load_settings(hour), Metrics(), EventRing())
+    loop._watches = SimpleNamespace(follow=lambda _: None, close=close)  # type: ignore[assignment] # made up
+    running = asyncio.create_task(loop.run())
+    async with asyncio.timeout(10):
+        await passes.acquire()
+        await passes.acquire()
+        assert rounds.asked >= 3
+        loop.stop()
+        await running

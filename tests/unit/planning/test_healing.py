@@ -17,7 +17,7 @@ from ecs_dynamo.model.snapshot import ContainerInstance, ModelCard, NoAnswer, Un
 from ecs_dynamo.model.spec import RuntimeSpec
 from ecs_dynamo.planning import plan
 from ecs_dynamo.planning.healing import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS
-from ecs_dynamo.planning.health import notice_seconds
+from ecs_dynamo.planning.health import notice_seconds, quick_notice_seconds
 from tests.unit.planning.graphs import with_image
 from tests.unit.planning.sick import STEP, Ward, degraded, running
 from tests.unit.planning.simulated_ecs import lease_of
@@ -28,6 +28,7 @@ def test_the_time_until_something_is_told_follows_from_the_lease(
     lease: float, seconds: float
 ) -> None:
     assert notice_seconds(lease) == seconds
+    assert quick_notice_seconds(lease) == min(seconds, 8)
 
 
 def first(ward: Ward, reason: str, component: str | None, within: float) -> float:
@@ -142,7 +143,7 @@ def test_a_frontend_that_hangs_is_replaced_after_a_minute() -> None:
     ward = Ward()
     hung = ward.hang(0, "frontend")
     began = ward.now
-    assert first(ward, "ReplicaHangs", "frontend", 30) >= 15
+    assert first(ward, "ReplicaHangs", "frontend", 15) >= 8
     ward.passes(60)
     assert ward.stops() == [hung]
     assert 60 <= ward.stopped[0][0] - began <= 75
@@ -260,12 +261,12 @@ def test_a_graph_that_never_served_is_not_told_of_and_one_that_did_is_for_any_re
     ward.ecs.gpu_instances = 0  # All instances of the workers are gone, with what ran on them.
     for name in ("prefill", "decode"):
         ward.tasks(name).clear()
-    assert first(ward, "ServesNobody", None, 30) >= 15
+    assert first(ward, "ServesNobody", None, 15) >= 8
     condition = next(c for c in ward.plans[-1].conditions if c.reason == "ServesNobody")
     assert "no replica of decode is ready" in condition.message
     # The next daemon knows from the marks on the services that it served.
     ward.memory = Memory(started_at=ward.now)
-    assert first(ward, "ServesNobody", None, 30) >= 15
+    assert first(ward, "ServesNobody", None, 15) >= 8
     # What cannot be observed is as it was last.
     ward.unseen.add("decode")
     assert degraded(ward.passes(60), None) == "ServesNobody"
