@@ -1,12 +1,19 @@
-"""Network bindings of containers: which port of the host leads to which of the container."""
+"""Network bindings of containers: which port of the host leads to which of the container; and the
+bridge containers that a task reaches without one."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
+from functools import cache
 
 from ecs_dynamo.local.network import Addresses
 from ecs_dynamo.local.protocol import Json
 from ecs_dynamo.local.registration.network import parse_range
+from ecs_dynamo.local.runtime import fence
+from ecs_dynamo.local.state import Task
+
+_log = logging.getLogger(__name__)
 
 
 def bindings_of(declared: Json, mode: str, addresses: Addresses) -> list[Json]:
@@ -42,3 +49,27 @@ def bound_ports(binding: Json) -> Iterator[tuple[int, int]]:
     host, inner = parse_range(binding["hostPortRange"]), parse_range(binding["containerPortRange"])
     for offset in range(host[1] - host[0] + 1):
         yield host[0] + offset, inner[0] + offset
+
+
+@cache
+def _fenced() -> bool:
+    made = fence.available()
+    if not made:
+        _log.warning(
+            "this kernel lets no process refuse connections for another (seccomp user "
+            "notification): bridge containers are reached from everywhere, unlike on AWS"
+        )
+    return made
+
+
+def reached_network(task: Task, addresses: Addresses) -> str:
+    """The bridge containers that the task's own reach at their own addresses, as `fence` takes it.
+
+    Those of its instance; none from an ENI of its own (awsvpc, Fargate): Docker's network is behind
+    the instance's address. Empty, for all, where nothing can be refused.
+    """
+    if not _fenced():
+        return ""
+    if task.definition.network_mode == "awsvpc" or task.instance is None:
+        return fence.NOWHERE
+    return addresses.network(task.instance.address)

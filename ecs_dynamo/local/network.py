@@ -1,8 +1,9 @@
 """Addresses on the loopback network, and forwarders for bridge mode's mapped ports.
 
-127.1.0.0/16 holds EC2 instances, 127.64.0.0/16 the network interfaces of awsvpc tasks,
-127.128.0.0/16 the containers of bridge tasks, and 127.192.0.0/16 what stands for names. Every one
-is local without any set-up on Linux.
+127.1.0.0/16 holds EC2 instances, 127.64.0.0/16 the network interfaces of awsvpc tasks, and
+127.192.0.0/16 what stands for names. Each instance has a network of its own for the containers of
+bridge tasks, 24 bits of 127.128.0.0/10, and tasks elsewhere are refused there (`runtime.fence`).
+Every address is local without any set-up on Linux.
 Addresses are given out in turn, so that a replacement never has the address of what it replaces.
 Each local ECS has a block of its own of each network, so that several can run at once.
 """
@@ -15,6 +16,8 @@ import errno
 import itertools
 import socket
 from collections.abc import Callable, Iterator
+
+from ecs_dynamo.local.runtime.fence import BRIDGES
 
 FIRST_DYNAMIC_PORT = 32768
 """Where Docker's dynamic host ports begin (ECS developer guide, bridge mode)."""
@@ -54,7 +57,8 @@ class Addresses:
         self._block, self._held = _claim()
         self._instances = self._hosts("127.1")
         self._interfaces = self._hosts("127.64")
-        self._containers = self._hosts("127.128")
+        self._networks = self._bridge_networks()
+        self._bridges: dict[str, tuple[str, Iterator[str]]] = {}
         self._names = self._hosts("127.192")
         self._ports = itertools.cycle(range(FIRST_DYNAMIC_PORT, LAST_DYNAMIC_PORT + 1))
 
@@ -62,6 +66,19 @@ class Addresses:
         first = self._block * BLOCK_SIZE
         numbers = itertools.product(range(first, first + BLOCK_SIZE), range(10, 250))
         return itertools.cycle(f"{prefix}.{high}.{low}" for high, low in numbers)
+
+    def _bridge_networks(self) -> Iterator[str]:
+        first, (head, seconds) = self._block * BLOCK_SIZE, BRIDGES
+        thirds = range(first, first + BLOCK_SIZE)
+        pairs = itertools.product(seconds, thirds)
+        return itertools.cycle(f"{head}.{second}.{third}" for second, third in pairs)
+
+    def _bridge(self, instance: str) -> tuple[str, Iterator[str]]:
+        if instance not in self._bridges:
+            network = next(self._networks)
+            hosts = itertools.cycle(f"{network}.{low}" for low in range(10, 250))
+            self._bridges[instance] = network, hosts
+        return self._bridges[instance]
 
     def close(self) -> None:
         """Let the block go."""
@@ -73,8 +90,12 @@ class Addresses:
     def interface(self) -> str:
         return next(self._interfaces)
 
-    def container(self) -> str:
-        return next(self._containers)
+    def network(self, instance: str) -> str:
+        """The first three bytes of the addresses of bridge containers on that instance."""
+        return self._bridge(instance)[0]
+
+    def container(self, instance: str) -> str:
+        return next(self._bridge(instance)[1])
 
     def name(self) -> str:
         return next(self._names)

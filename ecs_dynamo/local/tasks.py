@@ -10,7 +10,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from ecs_dynamo.local.bindings import bindings_of, bound_ports
+from ecs_dynamo.local.bindings import bindings_of, bound_ports, reached_network
 from ecs_dynamo.local.interfaces import Interfaces
 from ecs_dynamo.local.names import Names
 from ecs_dynamo.local.network import Forwarder
@@ -209,13 +209,14 @@ class Tasks:
         elif definition.network_mode == "host" and instance is not None:
             task.address = instance.address
         else:
-            task.address = state.addresses.container()
+            task.address = state.addresses.container(instance.address if instance else "")
         for container, declared in zip(task.containers, definition.containers, strict=True):
             container.bindings = bindings_of(declared, definition.network_mode, state.addresses)
         self._running[task.id] = asyncio.create_task(self._run(task))
 
     async def _run(self, task: Task) -> None:
         """From PENDING until its processes run; their end comes through `_sync`."""
+        state = self._state
         try:
             await self._forward(task)
             folders = volume_folders(task, self._directory)
@@ -226,6 +227,7 @@ class Tasks:
                 task.address,
                 tuple([await self._launch(task, c, folders) for c in task.definition.containers]),
                 self._directory,
+                reached_network(task, state.addresses),
             )
             if task.desired_status != "RUNNING":
                 await self._finish(task)

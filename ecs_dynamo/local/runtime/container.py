@@ -50,6 +50,7 @@ class ContainerProcess:
         launch: ContainerLaunch,
         command: Command,
         directory: Path,
+        network: str,
         on_change: Callable[[], None],
     ) -> None:
         self.launch = launch
@@ -57,6 +58,7 @@ class ContainerProcess:
         self.stopped = asyncio.Event()
         self._command = command
         self._directory = directory
+        self._network = network
         self._on_change = on_change
         self._process: asyncio.subprocess.Process | None = None
         self._owned: list[asyncio.Task[None]] = []
@@ -73,13 +75,16 @@ class ContainerProcess:
             self.status = after
             self._on_change()
 
-    async def _spawn(self, words: tuple[str, ...], output: int) -> asyncio.subprocess.Process:
+    async def _spawn(
+        self, words: tuple[str, ...], output: int, network: str = ""
+    ) -> asyncio.subprocess.Process:
         return await asyncio.create_subprocess_exec(
             sys.executable,
             "-I",
             "-S",
             str(INIT),
             str(os.getpid()),
+            network,
             *words,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=output,
@@ -100,7 +105,7 @@ class ContainerProcess:
         try:
             fd = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
             try:
-                self._process = await self._spawn(self._command.words, fd)
+                self._process = await self._spawn(self._command.words, fd, self._network)
             finally:
                 os.close(fd)
         except OSError as error:

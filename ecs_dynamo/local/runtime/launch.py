@@ -43,12 +43,17 @@ class ContainerLaunch:
 
 @dataclass(frozen=True, slots=True)
 class TaskLaunch:
-    """One task: ``address`` is the IP its containers listen on, ``directory`` holds its files."""
+    """One task: ``address`` is the IP its containers listen on, ``directory`` holds its files.
+
+    ``network``: the network of bridge containers that its own may connect to, as `fence` takes it;
+    empty for all.
+    """
 
     task_id: str
     address: str
     containers: tuple[ContainerLaunch, ...]
     directory: Path
+    network: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,7 +50,7 @@ class TaskProcess:
         await asyncio.to_thread(directory.mkdir, parents=True, exist_ok=True)
         for container, command in zip(launch.containers, commands, strict=True):
             self._parts[container.name] = ContainerProcess(
-                container, command, directory, self._changed
+                container, command, directory, launch.network, self._changed
             )
         if self._ending is None:
             self._starting = asyncio.create_task(self._start_all())
