@@ -15,6 +15,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from ecs_dynamo.config.bridge_checks import check_bridges
 from ecs_dynamo.config.build import build_components, build_graph
 from ecs_dynamo.config.checks import check_graph
 from ecs_dynamo.config.endpoint_checks import check_endpoint_variables
@@ -79,6 +80,7 @@ def load_graph(path: Path, environ: Mapping[str, str]) -> LoadedGraph:
     built = build_components(spec, definitions, variables, document, report)
     check_rules(spec, built, document, report)
     check_tasks(spec, built, document, report)
+    check_bridges(spec, built, report)
     check_limits(built, document, report)
     check_endpoint_variables(spec, built, report)
     check_security(spec, built, document, report)

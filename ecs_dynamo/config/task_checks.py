@@ -105,13 +105,6 @@ class _Checker:
                 self._graph_error(
                     message, "remove assignPublicIp", (*self._place(), "network", "assignPublicIp")
                 )
-        elif mode is NetworkMode.BRIDGE and self.component.is_worker:
-            self._warn(
-                f"{name}: Dynamo's workers register their container's own address, which no "
-                "other instance can reach in bridge networking",
-                "use networkMode awsvpc or host",
-                "networkMode",
-            )
 
     def _place(self) -> FieldPath:
         """Where the component's network comes from."""

@@ -1,4 +1,7 @@
-"""The cluster query language on attributes: ``attribute:x == a and attribute:y in [b]``. Pure."""
+"""The cluster query language: ``attribute:x == a and ec2InstanceId in [b]``. Pure.
+
+Of its subjects, attributes and the EC2 instance's id are known.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +11,17 @@ from collections.abc import Mapping
 from ecs_dynamo.local.protocol import invalid
 
 _ONE = re.compile(
-    r"""attribute:(?P<name>[\w.\-/]+)\s*
+    r"""(?:attribute:(?P<name>[\w.\-/]+)|(?P<id>ec2InstanceId))\s*
         (?:(?P<exists>!?\s*exists)
-          |(?P<operator>==|!=|=~|equals|not_equals|matches)\s*(?P<value>"[^"]*"|[^\s\[\]()]+)
+          |(?P<operator>==|!=|=~|equals|not_equals|matches)\s*(?P<value>"[^"]*"|'[^']*'|[^\s\[\]()]+)
           |(?P<member>in|not_in)\s*\[(?P<values>[^\]]*)\])$""",
     re.VERBOSE,
 )
+
+
+EC2_INSTANCE_ID = "@ec2InstanceId"
+"""The instance's id among its attributes; no name of an attribute has such a character."""
+_QUOTES = "\"'"
 
 
 def matches(expression: str, attributes: Mapping[str, str]) -> bool:
@@ -31,13 +39,13 @@ def _one(text: str, attributes: Mapping[str, str]) -> bool:
     found = _ONE.match(text)
     if found is None:
         raise invalid(f"Invalid expression in placement constraint: {text}")
-    have = attributes.get(found["name"])
+    have = attributes.get(found["name"] or EC2_INSTANCE_ID)
     if found["exists"]:
         return (have is None) == found["exists"].startswith("!")
     if found["member"]:
-        values = {v.strip().strip('"') for v in found["values"].split(",")}
+        values = {v.strip().strip(_QUOTES) for v in found["values"].split(",")}
         return (have in values) == (found["member"] == "in")
-    value = found["value"].strip('"')
+    value = found["value"].strip(_QUOTES)
     if found["operator"] in ("=~", "matches"):
         return have is not None and re.fullmatch(value, have) is not None
     return (have == value) == (found["operator"] in ("==", "equals"))

@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from ecs_dynamo.local.bindings import bindings_of, bound_ports, reached_network
+from ecs_dynamo.local.expressions import EC2_INSTANCE_ID
 from ecs_dynamo.local.interfaces import Interfaces
 from ecs_dynamo.local.names import Names
 from ecs_dynamo.local.network import Forwarder
@@ -110,7 +111,7 @@ class Tasks:
             frozenset({*fixed, *dynamic}),
             sum(1 for t in on_it if t.group == group),
             instance.status == "ACTIVE" and instance.agent_connected,
-            instance.all_attributes,
+            {**instance.all_attributes, EC2_INSTANCE_ID: instance.ec2_id},
             instance.gpus,
         )
 

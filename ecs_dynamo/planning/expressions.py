@@ -1,18 +1,20 @@
 """ECS's cluster query language, as far as it concerns attributes of container instances.
 
 ``attribute:NAME == value``, ``!=``, ``=~`` (a regular expression), ``in [a, b]``, ``not_in``,
-``exists``, ``!exists``, joined by ``and`` (``&&``), ``or`` (``||``), ``not`` (``!``) and brackets
-(ECS developer guide, "cluster query language"). ``agentConnected``, ``ec2InstanceId`` and the other
-subjects are not decided here: such an expression is "not known", and ECS has the last word.
+``exists``, ``!exists``, joined by ``and`` (``&&``), ``or`` (``||``), ``not`` (``!``) and brackets;
+``ec2InstanceId`` in the place of an attribute is the id of the instance itself (ECS developer
+guide, "cluster query language"). ``agentConnected`` and the other subjects are not decided here:
+such an expression is "not known", and ECS has the last word.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 _TOKENS = re.compile(
-    r"""\s*(?:(?P<join>\(|\)|\[|\]|,|==|!=|=~|&&|\|\||!)|"(?P<quoted>[^"]*)"|(?P<word>[^\s()\[\],!=&|"]+))"""
+    r"""\s*(?:(?P<join>\(|\)|\[|\]|,|==|!=|=~|&&|\|\||!)|(?P<quoted>"[^"]*"|'[^']*')|(?P<word>[^\s()\[\],!=&|"']+))"""
 )
 _OPERATORS = {
     "==": "==",
@@ -31,7 +33,21 @@ class UnknownExpression(ValueError):  # noqa: N818 (it is no failure: ECS decide
     """This expression can not be decided here."""
 
 
-Test = Callable[[Mapping[str, str]], bool]
+EC2_INSTANCE_ID = "@ec2InstanceId"
+"""An instance's id among its attributes, for `holds`: no attribute's name has such a character."""
+_SUBJECTS = {"ec2InstanceId": EC2_INSTANCE_ID}
+_Test = Callable[[Mapping[str, str]], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Expression:
+    """A test of an instance's attributes. ``instances``: the ids that alone meet it; None: any."""
+
+    test: _Test
+    instances: frozenset[str] | None = None
+
+    def __call__(self, attributes: Mapping[str, str]) -> bool:
+        return self.test(attributes)
 
 
 class _Parser:
@@ -44,7 +60,7 @@ class _Parser:
             if match is None:
                 raise UnknownExpression(text)
             quoted = match["quoted"]
-            token = quoted if quoted is not None else match["join"] or match["word"]
+            token = quoted[1:-1] if quoted is not None else match["join"] or match["word"]
             self._tokens.append((token, quoted is not None))
             at = match.end()
         self._at = 0
@@ -71,56 +87,64 @@ class _Parser:
         if not self._take(token):
             raise UnknownExpression(self._text)
 
-    def whole(self) -> Test:
-        test = self._either()
+    def whole(self) -> Expression:
+        made = self._either()
         if self._at < len(self._tokens):
             raise UnknownExpression(self._text)
-        return test
+        return made
 
-    def _either(self) -> Test:
-        tests = [self._both()]
+    def _either(self) -> Expression:
+        made = self._both()
         while self._take("or", "||"):
-            tests.append(self._both())
-        return lambda attributes: any(t(attributes) for t in tests)
+            made = _either(made, self._both())
+        return made
 
-    def _both(self) -> Test:
-        tests = [self._one()]
+    def _both(self) -> Expression:
+        made = self._one()
         while self._take("and", "&&"):
-            tests.append(self._one())
-        return lambda attributes: all(t(attributes) for t in tests)
+            made = _both(made, self._one())
+        return made
 
-    def _one(self) -> Test:
+    def _one(self) -> Expression:
         if self._take("not", "!"):
             inner = self._one()
-            return lambda attributes: not inner(attributes)
+            return Expression(lambda attributes: not inner(attributes))
         if self._take("("):
-            inner = self._either()
+            made = self._either()
             self._need(")")
-            return inner
+            return made
         return self._comparison()
 
-    def _comparison(self) -> Test:
+    def _comparison(self) -> Expression:
         subject = self._value()
-        if not subject.startswith("attribute:"):
+        name = _SUBJECTS.get(subject) or subject.removeprefix("attribute:")
+        if name == subject:
             raise UnknownExpression(self._text)
-        name = subject.removeprefix("attribute:")
         if self._take("!"):
             self._need("exists")
-            return lambda attributes: name not in attributes
+            return Expression(lambda attributes: name not in attributes)
         operator = _OPERATORS.get(self._value())
         if operator == "exists":
-            return lambda attributes: name in attributes
+            return Expression(lambda attributes: name in attributes)
         if operator in ("in", "not_in"):
             values, wanted = self._list(), operator == "in"
-            return lambda attributes: (attributes.get(name) in values) == wanted
+            return Expression(
+                lambda attributes: (attributes.get(name) in values) == wanted,
+                values if wanted and name == EC2_INSTANCE_ID else None,
+            )
         if operator is None:
             raise UnknownExpression(self._text)
         value = self._value()
         if operator == "=~":
             pattern = _pattern(value, self._text)
-            return lambda attributes: pattern.fullmatch(attributes.get(name, "")) is not None
+            return Expression(
+                lambda attributes: pattern.fullmatch(attributes.get(name, "")) is not None
+            )
         equal = operator == "=="
-        return lambda attributes: (attributes.get(name) == value) == equal
+        return Expression(
+            lambda attributes: (attributes.get(name) == value) == equal,
+            frozenset({value}) if equal and name == EC2_INSTANCE_ID else None,
+        )
 
     def _list(self) -> frozenset[str]:
         self._need("[")
@@ -131,6 +155,22 @@ class _Parser:
         return frozenset(values)
 
 
+def _either(one: Expression, other: Expression) -> Expression:
+    known = one.instances is not None and other.instances is not None
+    return Expression(
+        lambda attributes: one(attributes) or other(attributes),
+        (one.instances or frozenset()) | (other.instances or frozenset()) if known else None,
+    )
+
+
+def _both(one: Expression, other: Expression) -> Expression:
+    sets = [e.instances for e in (one, other) if e.instances is not None]
+    return Expression(
+        lambda attributes: one(attributes) and other(attributes),
+        frozenset.intersection(*sets) if sets else None,
+    )
+
+
 def _pattern(text: str, expression: str) -> re.Pattern[str]:
     try:
         return re.compile(text)
@@ -138,8 +178,8 @@ def _pattern(text: str, expression: str) -> re.Pattern[str]:
         raise UnknownExpression(expression) from None
 
 
-def parse_expression(text: str) -> Test:
-    """A test of an instance's attributes. Raises `UnknownExpression`."""
+def parse_expression(text: str) -> Expression:
+    """What the text says of an instance. Raises `UnknownExpression`."""
     return _Parser(text).whole()
 
 
@@ -149,3 +189,11 @@ def holds(text: str, attributes: Mapping[str, str]) -> bool:
         return parse_expression(text)(attributes)
     except UnknownExpression:
         return True
+
+
+def instances_of(text: str) -> frozenset[str] | None:
+    """The ids of the EC2 instances that alone can meet the expression; None where others may."""
+    try:
+        return parse_expression(text).instances
+    except UnknownExpression:
+        return None

@@ -15,7 +15,7 @@ from ecs_dynamo.model.capacity import InstanceSize
 from ecs_dynamo.model.gpus import gpu_request
 from ecs_dynamo.model.graph import JsonObject, network_mode_of
 from ecs_dynamo.model.snapshot import ContainerInstance
-from ecs_dynamo.planning.expressions import holds
+from ecs_dynamo.planning.expressions import EC2_INSTANCE_ID, holds
 
 _NUMBER = re.compile(r"[0-9]{0,9}\.?[0-9]{1,9}")
 INSTANCE_TYPE = "ecs.instance-type"
@@ -154,7 +154,7 @@ def room_of(instance: ContainerInstance, components: Mapping[str, int]) -> Room:
         memory=instance.memory_free,
         used_ports=instance.used_ports,
         components=dict(components),
-        attributes=instance.attributes,
+        attributes={**instance.attributes, EC2_INSTANCE_ID: instance.ec2_instance_id},
         provider=instance.capacity_provider,
     )
 

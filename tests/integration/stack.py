@@ -45,6 +45,11 @@ async def until(what: str, holds: Callable[[], Awaitable[bool]], timeout: float 
         await asyncio.sleep(0.1)
 
 
+def held_to(ec2_id: str) -> dict[str, Any]:
+    """A component's `placement` on that EC2 instance alone."""
+    return {"constraints": [{"type": "memberOf", "expression": f"ec2InstanceId == {ec2_id}"}]}
+
+
 @dataclass
 class Stack:
     """One test's stack and its graph files in ``folder``.

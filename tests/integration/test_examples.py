@@ -23,14 +23,14 @@ async def test_the_deployment_serves(stack: Stack, folder: str, file: str) -> No
     shutil.copytree(ROOT / folder, stack.folder)
     if file != stack.graph_file.name:
         (stack.folder / file).rename(stack.graph_file)
+    arn = await stack.local.add_instance("dynamo-GPU", gpus=2, cpu=16_384, memory=128_000)
     stack.environ |= {
         "AWS_ID": "123456789012",
         "AWS_REGION": "us-east-1",
         "SUBNET_ID": "subnet-1",
         "SECURITY_GROUP_ID": "sg-1",
+        "GPU_INSTANCE": stack.local.state.instances[arn.rsplit("/", 1)[-1]].ec2_id,
     }
-    for _ in range(2):
-        await stack.local.add_instance("dynamo-GPU", cpu=8192, memory=64_000)
     done = await stack.converge(90)
     assert done.plan.replicas["frontend"].ready == 1
     assert done.plan.replicas["prefill"].ready == 1

@@ -28,7 +28,7 @@ from ecs_dynamo.local.runtime import ImageTable
 from ecs_dynamo.model.graph import TAG_GOOD
 from ecs_dynamo.planning.readiness import ready_tasks
 from tests.integration.conftest import localstack_url
-from tests.integration.stack import EXAMPLE, RenderedRights, Stack
+from tests.integration.stack import EXAMPLE, RenderedRights, Stack, held_to
 from tests.rights.record import SESSION
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
@@ -91,6 +91,7 @@ def component_of(document: dict[str, Any], name: str) -> dict[str, Any]:
 def configure(stack: Stack, mode: str, plane: str, workers: int, fault: str) -> str:
     """Set the graph up; the command of its prefill workers."""
     commands: list[str] = []
+    (instance,) = stack.local.state.instances.values()
 
     def graph(document: dict[str, Any]) -> None:
         document["runtime"] |= {
@@ -99,6 +100,9 @@ def configure(stack: Stack, mode: str, plane: str, workers: int, fault: str) -> 
             "requestPlane": plane,
             "eventPlane": "nats" if plane == "nats" else "zmq",
         }
+        for name in ("frontend", "decode", "prefill") if mode == "bridge" else ():
+            # Only their own instance reaches workers then, which has to be said.
+            component_of(document, name)["placement"] = held_to(instance.ec2_id)
         for name in ("decode", "prefill"):
             one = component_of(document, name)
             one.pop("scaling", None)

@@ -49,7 +49,13 @@ from ecs_dynamo.planning import describe, down, plan
 from ecs_dynamo.planning.capacity import free_rooms, surge_fits, why_no_surge
 from ecs_dynamo.planning.capacity_plan import CapacityPlan, plan_capacity
 from ecs_dynamo.planning.doctor.capacity import check_capacity
-from ecs_dynamo.planning.expressions import UnknownExpression, holds, parse_expression
+from ecs_dynamo.planning.expressions import (
+    EC2_INSTANCE_ID,
+    UnknownExpression,
+    holds,
+    instances_of,
+    parse_expression,
+)
 from ecs_dynamo.planning.fitting import need_of, pack, room_of
 from ecs_dynamo.planning.placement import (
     constraints_differ,
@@ -322,10 +328,35 @@ def test_numbers_of_task_definitions_in_every_form() -> None:
         ('not(attribute:x == "a") or attribute:x exists', True),
         ("attribute:x == b || attribute:x == a && attribute:y exists", False),
         ("(attribute:x == b or attribute:x == a) and !(attribute:y exists)", True),
+        ("ec2InstanceId == i-1", True),
+        ("ec2InstanceId == 'i-2'", False),
+        ("ec2InstanceId in ['i-2', \"i-1\"]", True),
+        ("attribute:ec2InstanceId == i-1", False),
     ],
 )
 def test_expressions(text: str, expected: bool) -> None:
-    assert parse_expression(text)({"x": "a"}) is expected
+    assert parse_expression(text)({"x": "a", EC2_INSTANCE_ID: "i-1"}) is expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("ec2InstanceId == i-1", {"i-1"}),
+        ("ec2InstanceId in ['i-1', i-2]", {"i-1", "i-2"}),
+        ("ec2InstanceId == i-1 or ec2InstanceId equals i-2", {"i-1", "i-2"}),
+        ("ec2InstanceId in [i-1, i-2] and ec2InstanceId in [i-2, i-3]", {"i-2"}),
+        ("attribute:x == a and (ec2InstanceId == i-1)", {"i-1"}),
+        ("ec2InstanceId == i-1 or attribute:x == a", None),
+        ("ec2InstanceId != i-1", None),
+        ("ec2InstanceId not_in [i-1]", None),
+        ("not ec2InstanceId == i-1", None),
+        ("ec2InstanceId =~ i-1", None),
+        ("attribute:ec2InstanceId == i-1", None),
+        ("ec2InstanceId == i-1 and agentConnected == true", None),
+    ],
+)
+def test_the_only_instances_that_meet_an_expression(text: str, expected: set[str] | None) -> None:
+    assert instances_of(text) == expected
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,170 @@
+"""What bridge networking keeps from being reached.
+
+A Dynamo process registers the address that it detects itself and ports of its own choice: in bridge
+mode those of its container, on a network that its own container instance alone knows (ECS developer
+guide, "Amazon ECS task networking options"). No port mapping leads there, and no task with a
+network interface of its own (awsvpc) gets there, from the same instance neither. Measured on Dynamo
+1.6.1 (``docs/dynamo-protocol.md``, "Bridge networking"):
+
+- request plane tcp: frontends connect to each worker. Else each request is answered with 503 or
+  500, although the workers are registered and the model is listed;
+- on either request plane a worker connects back to the frontend, to give its answer. Else requests
+  are never answered;
+- event plane zmq: frontends and planners connect to each worker that publishes. Else nothing fails,
+  and routers do not know what is cached.
+
+Read in 1.6.1's source: engines hand KV caches from prefill to decode between their own addresses,
+on either request plane (``VLLM_NIXL_SIDE_CHANNEL_HOST`` in ``dynamo/vllm/args.py``, the bootstrap
+address in ``dynamo/sglang/_disagg.py``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from ecs_dynamo.config.build import Built
+from ecs_dynamo.config.report import Report
+from ecs_dynamo.model.graph import Component, NetworkMode, Role
+from ecs_dynamo.model.spec import GraphSpec, LaunchType
+from ecs_dynamo.planning.expressions import instances_of
+from ecs_dynamo.planning.seen import environment_value
+
+_ROUTERS: Final = frozenset({Role.FRONTEND})
+_READERS: Final = frozenset({Role.FRONTEND, Role.PLANNER})
+_WORKERS: Final = frozenset({Role.PREFILL, Role.DECODE, Role.WORKER})
+_PIN: Final = (
+    "name one instance for all of them, under placement.constraints: "
+    "{type: memberOf, expression: ec2InstanceId == i-...}"
+)
+_BROKER: Final = ("DYN_ZMQ_BROKER_URL", "DYN_ZMQ_BROKER_ENABLED")
+
+
+def check_bridges(spec: GraphSpec, built: list[Built], report: Report) -> None:
+    """Reject bridge networking where it cuts components off, unless all run on one instance."""
+    for one in built:
+        component = one.component
+        if component.is_infrastructure or component.network_mode is not NetworkMode.BRIDGE:
+            continue
+        _Checker(spec, one, [other.component for other in built], report).run()
+
+
+class _Checker:
+    def __init__(
+        self, spec: GraphSpec, one: Built, others: list[Component], report: Report
+    ) -> None:
+        self.spec = spec
+        self.one = one
+        self.component = one.component
+        self.others = others
+        self.report = report
+        written = "networkMode" in one.component.template
+        self.found = f"{self.component.name}: networkMode bridge" + (
+            "" if written else " (ECS's default)"
+        )
+
+    def run(self) -> None:
+        roles = self.component.roles
+        if roles & _WORKERS:
+            self._worker()
+        if Role.FRONTEND in roles:
+            self._frontend()
+
+    def _worker(self) -> None:
+        request = self._variable("DYN_REQUEST_PLANE") or self.spec.runtime.request_plane
+        event = self._variable("DYN_EVENT_PLANE") or self.spec.runtime.event_plane
+        routers, peers = self._with(_ROUTERS), self._with(self._hand_over())
+        if request == "tcp" and (cut := self._cut_off([*routers, *peers])):
+            self._error(
+                "and requestPlane tcp: Dynamo's workers register their container's own address, "
+                f"which only its own instance reaches, not {cut}",
+                f"use networkMode host or awsvpc, or requestPlane and eventPlane nats; or {_PIN}",
+            )
+            return
+        brokered = any(self._variable(name) for name in _BROKER)
+        if event == "zmq" and not brokered and (cut := self._cut_off(self._with(_READERS))):
+            self._warn(
+                "and eventPlane zmq: what it publishes of its KV cache and load is at its "
+                f"container's own address, which only its own instance reaches, not {cut}: "
+                "routers do not know what is cached",
+                f"use eventPlane nats, or networkMode host or awsvpc; or {_PIN}",
+            )
+        if cut := self._cut_off(peers):
+            self._warn(
+                "and prefill apart from decode: engines hand KV caches over between their "
+                f"containers' own addresses, which only its own instance reaches, not {cut}",
+                f"use networkMode host or awsvpc; or {_PIN}",
+            )
+
+    def _frontend(self) -> None:
+        if cut := self._cut_off(self._with(_WORKERS)):
+            self._error(
+                "of a frontend: Dynamo's workers connect back to its container's own address to "
+                f"answer, which only its own instance reaches, not {cut}",
+                f"use networkMode host or awsvpc; or {_PIN}",
+            )
+
+    def _hand_over(self) -> frozenset[Role]:
+        """The roles that it exchanges KV caches with."""
+        if Role.PREFILL in self.component.roles:
+            return frozenset({Role.DECODE, Role.WORKER})
+        return frozenset({Role.PREFILL})
+
+    def _with(self, roles: frozenset[Role]) -> list[Component]:
+        return [c for c in self.others if c.roles & roles]
+
+    def _variable(self, name: str) -> str | None:
+        names = [self.one.containers[index]["name"] for index in self.one.dynamo]
+        return environment_value(self.component.template, name, names)
+
+    def _cut_off(self, others: Iterable[Component]) -> str:
+        """Those of ``others`` that are not known to run where it does, in words; empty: all are."""
+        told = {c.name: why for c in others if (why := _why_apart(self.component, c))}
+        return ", ".join(f"{name} ({why})" for name, why in told.items())
+
+    def _error(self, what: str, remedy: str) -> None:
+        definition = self.one.definition
+        path = definition.at("networkMode")
+        self.report.error(definition.document, path, f"{self.found} {what}", remedy)
+
+    def _warn(self, what: str, remedy: str) -> None:
+        definition = self.one.definition
+        path = definition.at("networkMode")
+        self.report.warn(definition.document, path, f"{self.found} {what}", remedy)
+
+
+def _why_apart(one: Component, other: Component) -> str | None:
+    """Why not each replica of ``other`` runs, for certain, where each of ``one`` runs.
+
+    A replica on its own and its containers are together; so are, on whatever instance, replicas
+    that are never more than one, an old and a new one during a rollout included.
+    """
+    if other.launch_type is LaunchType.FARGATE:
+        return "on Fargate"
+    if other.network_mode is NetworkMode.AWSVPC:
+        return "awsvpc, with a network interface of its own"
+    if one.name == other.name and _always_alone(one):
+        return None
+    mine, its = _instances(one), _instances(other)
+    if its is None or len(its) != 1:
+        return "on any instance" if its is None else f"on {' or '.join(sorted(its)) or 'none'}"
+    if mine != its or one.cluster != other.cluster:
+        return f"on {next(iter(its))}" + (
+            f" of {other.cluster}" if one.cluster != other.cluster else ""
+        )
+    return None
+
+
+def _always_alone(component: Component) -> bool:
+    most = max(component.replicas, component.scaling.max if component.scaling else 0)
+    return most <= 1 and component.rollout.maximum_percent == 100
+
+
+def _instances(component: Component) -> frozenset[str] | None:
+    """The EC2 instances that its placement constraints name, all of them; None: any."""
+    texts = [
+        *(c.expression for c in component.placement.constraints),
+        *(c.get("expression") for c in component.template.get("placementConstraints", ())),
+    ]
+    known = [ids for text in texts if text and (ids := instances_of(text)) is not None]
+    return frozenset.intersection(*known) if known else None

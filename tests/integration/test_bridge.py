@@ -1,0 +1,153 @@
+"""Bridge networking: a container's own address is reached from its own instance alone."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ecs_dynamo.config import load_graph, load_settings
+from ecs_dynamo.controller import open_reconciler
+from ecs_dynamo.local import LocalEcs
+from ecs_dynamo.local.runtime import ImageTable, fence
+from ecs_dynamo.model.capacity_spec import PlacementSpec
+from ecs_dynamo.model.errors import InputError
+from tests.integration.stack import Stack, held_to, until
+from tests.integration.test_local_ecs_clients import Client, container
+from tests.integration.test_readiness_matrix import component_of
+
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.timeout(90),
+    pytest.mark.skipif(
+        not fence.available(), reason="this kernel lets no process refuse another's connections"
+    ),
+]
+
+PORT = 18080
+TABLE = 'images: [{match: "busybox", env: {ADDRESS: "{ip}"}}]'
+OWN, MAPPED = "own", "mapped"
+
+
+@pytest.fixture
+async def client(tmp_path: Path) -> AsyncIterator[Client]:
+    table = tmp_path / "images.yaml"
+    table.write_text(TABLE)
+    async with LocalEcs(images=ImageTable.load(table), directory=tmp_path / "ecs") as local:
+        local.create_cluster("main")
+        for _ in range(2):
+            await local.add_instance("main")
+        yield Client(local)
+
+
+async def run(client: Client, mode: str, command: str, on: str | None, **more: Any) -> str:
+    """Run a task on that EC2 instance, or on Fargate; its ARN."""
+    fargate = {"requiresCompatibilities": ["FARGATE"], "cpu": "256", "memory": "512"}
+    made = await client.do(
+        "register_task_definition",
+        family="f",
+        networkMode=mode,
+        containerDefinitions=[container(command=command, **more)],
+        **({} if on else fargate),
+    )
+    request: dict[str, Any] = {"placementConstraints": held_to(on)["constraints"]} if on else {}
+    if mode == "awsvpc":
+        network = {"subnets": ["subnet-1"], "securityGroups": ["sg-1"]}
+        request["networkConfiguration"] = {"awsvpcConfiguration": network}
+    started = await client.do(
+        "run_task",
+        cluster="main",
+        taskDefinition=made["taskDefinition"]["taskDefinitionArn"],
+        launchType="EC2" if on else "FARGATE",
+        **request,
+    )
+    assert not started["failures"], started["failures"]
+    return str(started["tasks"][0]["taskArn"])
+
+
+async def described(client: Client, arn: str) -> dict[str, Any]:
+    found = await client.do("describe_tasks", cluster="main", tasks=[arn])
+    task: dict[str, Any] = found["tasks"][0]
+    return task
+
+
+async def test_a_bridge_container_is_reached_from_its_own_instance_alone(client: Client) -> None:
+    here, there = (i.ec2_id for i in client.local.state.instances.values())
+    server = f"exec python -m http.server {PORT} --bind $ADDRESS"
+    arn = await run(client, "bridge", server, here, portMappings=[{"containerPort": PORT}])
+    own = client.local.state.tasks[arn.rsplit("/", 1)[-1]]
+    assert own.instance is not None
+
+    async def listens() -> bool:
+        try:  # The test itself is in no container: nothing is refused to it.
+            _, writer = await asyncio.open_connection(own.address, PORT)
+        except OSError:
+            return False
+        writer.close()
+        return True
+
+    await until("it listens", listens)
+    (binding,) = (await described(client, arn))["containers"][0]["networkBindings"]
+    targets = {OWN: (own.address, PORT), MAPPED: (own.instance.address, binding["hostPort"])}
+    cases = {
+        ("host", here, OWN): True,
+        ("bridge", here, OWN): True,
+        ("awsvpc", here, OWN): False,
+        ("host", there, OWN): False,
+        ("bridge", there, OWN): False,
+        ("awsvpc", None, OWN): False,
+        ("host", there, MAPPED): True,
+        ("awsvpc", None, MAPPED): True,
+    }
+    asking: dict[tuple[str, str | None, str], str] = {}
+    for mode, place, target in cases:
+        command = f'exec python -c "import socket; socket.create_connection({targets[target]}, 5)"'
+        asking[mode, place, target] = await run(client, mode, command, place)
+    await client.wait("tasks_stopped", cluster="main", tasks=list(asking.values()))
+    reached = {
+        case: (await described(client, a))["containers"][0]["exitCode"] == 0
+        for case, a in asking.items()
+    }
+    assert reached == cases
+
+
+async def test_what_validate_refuses_serves_nobody_on_two_instances(
+    stack: Stack, tiny_model: Path
+) -> None:
+    """ECS reports all of it as healthy, the workers are registered and the model is listed."""
+    arn = await stack.local.add_instance("dynamo-GPU", gpus=2, cpu=8192, memory=64_000)
+    frontends, *_, workers = (i.ec2_id for i in stack.local.state.instances.values())
+    assert stack.local.state.instances[arn.rsplit("/", 1)[-1]].ec2_id == workers
+
+    def held(frontend: str) -> None:
+        def edit(document: dict[str, Any]) -> None:
+            for name, place in (("frontend", frontend), ("decode", workers), ("prefill", workers)):
+                component_of(document, name)["placement"] = held_to(place)
+
+        stack.edit(edit)
+
+    for name in ("decode", "prefill"):
+        stack.edit_task_definition(name, lambda d: d.update(networkMode="bridge"))
+    held(frontends)
+    with pytest.raises(InputError, match="networkMode host or awsvpc"):
+        load_graph(stack.graph_file, stack.environ)
+    held(workers)
+    valid = stack.graph
+    elsewhere = PlacementSpec.model_validate(held_to(frontends))
+    graph = replace(
+        valid,
+        components=tuple(
+            replace(c, placement=elsewhere) if c.name == "frontend" else c for c in valid.components
+        ),
+    )
+    async with open_reconciler(graph, load_settings(stack.environ)) as reconciler:
+        stack.last = await reconciler.until_converged(60)
+    assert stack.last.converged, stack.last.plan.waits
+    assert stack.frontends()
+    async with stack.traffic() as traffic:
+        request, _ = await traffic.chat("Say hello.", stream=True)
+    assert "HTTP 50" in (request.error or "")
