@@ -256,6 +256,7 @@ def test_all_gpus_of_an_instance_and_shares_of_one() -> None:
         ({"memory_free": 10}, "memory"),
         ({"used_ports": frozenset({8000})}, "host port"),
         ({"attributes": {}}, "placement constraint"),
+        ({"ec2_instance_id": "i-2"}, "placement constraint"),
     ],
 )
 def test_each_resource_and_constraint_is_named(change: dict[str, Any], reason: str) -> None:
@@ -267,7 +268,8 @@ def test_each_resource_and_constraint_is_named(change: dict[str, Any], reason: s
         "portMappings": [{"containerPort": 8000}],
     }
     content["placementConstraints"] = [
-        {"type": "memberOf", "expression": "attribute:ecs.instance-type =~ g5.*"}
+        {"type": "memberOf", "expression": "attribute:ecs.instance-type =~ g5.*"},
+        {"type": "memberOf", "expression": "ec2InstanceId == i-1"},
     ]
     front = component("front", Role.FRONTEND, mode="host", template=content)
     base = replace(graph(), components=(front,))
