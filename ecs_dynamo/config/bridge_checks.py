@@ -25,9 +25,12 @@ from typing import Final
 
 from ecs_dynamo.config.build import Built
 from ecs_dynamo.config.report import Report
+from ecs_dynamo.config.task_definitions import CONTAINERS
+from ecs_dynamo.config.yaml_lines import Document
 from ecs_dynamo.model.graph import Component, NetworkMode, Role
 from ecs_dynamo.model.spec import GraphSpec, LaunchType
 from ecs_dynamo.planning.expressions import instances_of
+from ecs_dynamo.planning.ports import SYSTEM_PORT_VARIABLE, declared_port
 from ecs_dynamo.planning.seen import environment_value
 
 _ROUTERS: Final = frozenset({Role.FRONTEND})
@@ -40,13 +43,37 @@ _PIN: Final = (
 _BROKER: Final = ("DYN_ZMQ_BROKER_URL", "DYN_ZMQ_BROKER_ENABLED")
 
 
-def check_bridges(spec: GraphSpec, built: list[Built], report: Report) -> None:
+def check_bridges(spec: GraphSpec, built: list[Built], document: Document, report: Report) -> None:
     """Reject bridge networking where it cuts components off, unless all run on one instance."""
     for one in built:
         component = one.component
         if component.is_infrastructure or component.network_mode is not NetworkMode.BRIDGE:
             continue
         _Checker(spec, one, [other.component for other in built], report).run()
+        if component.is_worker:
+            _check_system_port(spec, one, document, report)
+
+
+def _check_system_port(spec: GraphSpec, one: Built, document: Document, report: Report) -> None:
+    """The daemon asks a worker at its system port, which has to be mapped, and so to be known."""
+    component = one.component
+    declared = declared_port(component)
+    if (spec.runtime.system_port if declared is None else declared) != 0:
+        return
+    message = (
+        f"{component.name}: a worker in bridge mode that chooses its system port "
+        f"({SYSTEM_PORT_VARIABLE} 0) can not be asked which registration is its own: ECS maps "
+        "only ports that it is told of"
+    )
+    remedy = "set one, such as 8081: in bridge mode each container has ports of its own"
+    index = int(one.path[1])
+    if declared is None:
+        report.error(document, ("runtime", "systemPort"), message, remedy)
+    elif SYSTEM_PORT_VARIABLE in spec.components[index].env:
+        report.error(document, (*one.path, "env", SYSTEM_PORT_VARIABLE), message, remedy)
+    else:
+        path = one.definition.at(CONTAINERS, one.dynamo[0], "environment")
+        report.error(one.definition.document, path, message, remedy)
 
 
 class _Checker:

@@ -80,7 +80,7 @@ def load_graph(path: Path, environ: Mapping[str, str]) -> LoadedGraph:
     built = build_components(spec, definitions, variables, document, report)
     check_rules(spec, built, document, report)
     check_tasks(spec, built, document, report)
-    check_bridges(spec, built, report)
+    check_bridges(spec, built, document, report)
     check_limits(built, document, report)
     check_endpoint_variables(spec, built, report)
     check_security(spec, built, document, report)

@@ -12,11 +12,14 @@ that is taken goes on without a page (Dynamo 1.6.1). So:
 - a port that the task definition itself fixes, in its environment or in the health check, cannot
   be changed: it is declared to ECS as a host port, so that no two tasks that use it, of whatever
   component or revision, come to share an instance.
+
+In bridge mode each container has ports of its own, and the system port is mapped to a free one of
+the instance where the task definition does not map it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -82,6 +85,21 @@ def reserved_port(graph: Graph, component: Component) -> int | None:
     return base if base and _health_check_needs(component, base) == str(base) else None
 
 
+def _mapping_note(component: Component, port: int) -> Iterator[str]:
+    names = dynamo_containers(component).names
+    mapped = {
+        mapping.get("containerPort")
+        for container in component.template.get("containerDefinitions", ())
+        if container.get("name") in names[:1]
+        for mapping in container.get("portMappings", ())
+    }
+    if port and port not in mapped:
+        yield (
+            f"{component.name}: bridge mode without a mapping of system port {port}: mapped to a "
+            "free port of the instance (hostPort 0)"
+        )
+
+
 def plan_ports(graph: Graph) -> PortPlan:
     """Choose ports for every component; deterministic in the graph alone."""
     base = graph.runtime.system_port
@@ -96,6 +114,8 @@ def plan_ports(graph: Graph) -> PortPlan:
         name, several = component.name, _largest(component) > 1 and not component.is_frontend
         declared = declared_port(component) if component.is_worker else None
         ports[name] = base if declared is None else declared
+        if component.network_mode is NetworkMode.BRIDGE and component.is_worker:
+            notes.extend(_mapping_note(component, ports[name]))
         if component.network_mode is not NetworkMode.HOST:
             continue
         if component.is_frontend:

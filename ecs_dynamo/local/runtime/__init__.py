@@ -1,8 +1,8 @@
 """Containers as processes: what a task definition's container becomes without a container engine.
 
 There is no isolation, except that bridge containers of other instances can not be connected to
-(`fence`): a process sees the whole machine. The price is paid for what it gives: real etcd, NATS and
-Dynamo on a laptop or in CI, with nothing to install but wheels.
+(`fence`): a process sees the whole machine. The price is paid for what it gives: real etcd, NATS
+and Dynamo on a laptop or in CI, with nothing to install but wheels.
 """
 
 from ecs_dynamo.local.runtime.images import CannotPullContainerError, ImageTable, ImageTableError

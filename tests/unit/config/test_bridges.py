@@ -71,11 +71,8 @@ def told(path: Path) -> tuple[list[Problem], list[Problem]]:
     except InputError as error:
         errors = tuple(error.problems)
 
-    def about(problems: Any) -> list[Problem]:
-        return [p for p in problems if p.field == "networkMode"]
-
-    assert about(errors) == list(errors)
-    return about(errors), about(warnings)
+    assert all("bridge" in p.message for p in errors), errors
+    return list(errors), [p for p in warnings if p.field == "networkMode"]
 
 
 @pytest.mark.parametrize(
@@ -240,3 +237,37 @@ def test_what_works_worse_is_warned_of(
     assert errors == []
     assert len(warnings) == (words is not None)
     assert all((words or "") in w.message for w in warnings)
+
+
+@pytest.mark.parametrize(
+    ("worker", "runtime", "field"),
+    [
+        (part(BRIDGE), {"systemPort": 0}, "runtime.systemPort"),
+        (
+            part(BRIDGE, env={"DYN_SYSTEM_PORT": "0"}),
+            {},
+            "components[1].env.DYN_SYSTEM_PORT",
+        ),
+        (part(BRIDGE, env={"DYN_SYSTEM_PORT": "9000"}), {"systemPort": 0}, None),
+        (part(BRIDGE), {}, None),
+        (part(HOST), {"systemPort": 0}, None),
+    ],
+)
+def test_a_worker_in_bridge_mode_has_a_known_system_port(
+    tmp_path: Path, worker: dict[str, Any], runtime: dict[str, Any], field: str | None
+) -> None:
+    errors, _ = told(written(tmp_path, {"frontend": part(), "worker": worker}, NATS | runtime))
+    assert [e.field for e in errors] == [field] * (field is not None)
+
+
+def test_a_system_port_that_the_task_definition_leaves_open_in_bridge_mode(tmp_path: Path) -> None:
+    path = written(tmp_path, {"frontend": part(), "worker": part(BRIDGE)}, NATS)
+    file = tmp_path / "taskdefs" / "worker.json"
+    definition = json.loads(file.read_text())
+    (container,) = definition["containerDefinitions"]
+    container["environment"] = [{"name": "DYN_SYSTEM_PORT", "value": "0"}]
+    file.write_text(json.dumps(definition))
+    (problem,), _ = told(path)
+    assert (problem.file or "").endswith("worker.json")
+    assert problem.field == "containerDefinitions[0].environment"
+    assert "such as 8081" in (problem.remedy or "")

@@ -120,6 +120,10 @@ def test_a_port_that_the_task_definition_fixes_is_declared_to_ecs() -> None:
     content = render(bridged, bridged.component("decode"), ENDS, 8081)
     (mapping,) = content["containerDefinitions"][0]["portMappings"]
     assert mapping == {"containerPort": 8081, "hostPort": 0, "protocol": "tcp"}
+    (note,) = plan_ports(bridged).notes
+    assert note.startswith("decode: bridge mode without a mapping of system port 8081: mapped to")
+    mapped = component("decode", Role.DECODE, mode="bridge", template={**content, "family": "d"})
+    assert plan_ports(replace(wanted, components=(mapped,))).notes == ()
 
 
 def test_workers_that_choose_their_ports_have_a_routing_id_by_revision() -> None:
