@@ -13,7 +13,7 @@ from ecs_dynamo.controller import Pass, pass_status
 from ecs_dynamo.demo.daemon import DemoDaemon, component, desired, ready
 from ecs_dynamo.model.snapshot import Unknown
 from ecs_dynamo.planning.seen import environment_value
-from tests.integration.stack import Stack, until
+from tests.integration.stack import Stack, held_to, until
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
 
@@ -141,6 +141,15 @@ async def test_workers_in_other_network_modes(stack: Stack, mode: str) -> None:
         document["networkMode"] = mode
 
     stack.edit_task_definition("prefill", change)
+    if mode == "bridge":  # Its own instance alone reaches it.
+        await stack.local.add_instance("dynamo-GPU", gpus=2, cpu=8192, memory=64_000)
+        *_, large = stack.local.state.instances.values()
+
+        def together(document: dict[str, Any]) -> None:
+            for one in document["components"]:
+                one["placement"] = held_to(large.ec2_id)
+
+        stack.edit(together)
     await stack.converge()
     (task,) = stack.tasks("prefill")
     instances = {i.address for i in stack.local.state.instances.values()}
