@@ -19,8 +19,13 @@ from ecs_dynamo.model.clock import Now
 from ecs_dynamo.model.graph import Component, Graph, Role
 from ecs_dynamo.model.health import HealthMemory, Suspect, Symptom
 from ecs_dynamo.model.plan import Endpoints, Memory
-from ecs_dynamo.model.snapshot import NoAnswer, Snapshot, Task, Unknown
-from ecs_dynamo.planning.attribution import Attribution, attribute, discovery_components
+from ecs_dynamo.model.snapshot import NoAnswer, Probe, Snapshot, Task, Unknown
+from ecs_dynamo.planning.attribution import (
+    Attribution,
+    Claim,
+    attribute,
+    discovery_components,
+)
 from ecs_dynamo.planning.containers import dynamo_containers
 from ecs_dynamo.planning.held import comparable
 from ecs_dynamo.planning.readiness import lease_seconds, ready_tasks
@@ -145,6 +150,10 @@ class _Judge:
         self._before = memory.health
         self._now = now
         self._made: Attribution = attribute(graph, snapshot)
+        self._claims: dict[str, list[Claim]] = {}
+        for claim in self._made.claims:
+            for arn in claim.tasks:
+                self._claims.setdefault(arn, []).append(claim)
         busy = snapshot.busy
         self._busy: Mapping[int, float] | None = None if isinstance(busy, Unknown) else busy
         self._mute = {
@@ -166,21 +175,29 @@ class _Judge:
         for task in wanted.new_tasks:
             if not task.is_running or not self._established(wanted, task):
                 continue
+            before = self._before.suspects.get(task.arn)
+            if not self._is_observed(wanted, task):
+                if before is not None:
+                    found[task.arn] = replace(before, reached=False)
+                continue
             if wanted.component.is_worker:
                 seen = self._worker(wanted.component, task, ready)
-            elif wanted.component.is_frontend:
-                seen = self._frontend(wanted, task)
             else:
-                seen = None
+                seen = self._frontend(wanted.seen.probes[task.arn, Role.FRONTEND])
             if seen is not None:
-                found[task.arn] = self._after(task.arn, seen)
+                found[task.arn] = seen if before is None else self._after(before, seen)
         return found
 
-    def _after(self, arn: str, seen: Suspect) -> Suspect:
+    def _is_observed(self, wanted: Wanted, task: Task) -> bool:
+        """Whether this pass tells anything of the replica."""
+        if wanted.component.is_worker:
+            known = not isinstance(self._snapshot.registrations, Unknown)
+            return known and task.private_ip is not None
+        return (task.arn, Role.FRONTEND) in wanted.seen.probes
+
+    @staticmethod
+    def _after(before: Suspect, seen: Suspect) -> Suspect:
         """``seen`` as it goes on from the pass before."""
-        before = self._before.suspects.get(arn)
-        if before is None:
-            return seen
         gone = seen.unregistered_since
         if gone is not None and before.unregistered_since is not None:
             gone = before.unregistered_since
@@ -198,9 +215,7 @@ class _Judge:
 
     def _worker(self, component: Component, task: Task, ready: Collection[str]) -> Suspect | None:
         made, now, arn = self._made, self._now.monotonic, task.arn
-        if isinstance(self._snapshot.registrations, Unknown) or task.private_ip is None:
-            return self._before.suspects.get(arn)
-        claims = [c for c in made.claims if arn in c.tasks]
+        claims = self._claims.get(arn, ())
         page = made.silent.get(arn)
         if page is None and arn not in made.said and len(claims) == 1:
             (claim,) = claims
@@ -229,10 +244,8 @@ class _Judge:
         names = discovery_components(component)
         return any(r.component in names for r, _ in self._made.unattributed)
 
-    def _frontend(self, wanted: Wanted, task: Task) -> Suspect | None:
-        probe, now = wanted.seen.probes.get((task.arn, Role.FRONTEND)), self._now.monotonic
-        if probe is None:
-            return self._before.suspects.get(task.arn)
+    def _frontend(self, probe: Probe) -> Suspect | None:
+        now = self._now.monotonic
         if probe.healthy or not (probe.silent or probe.unreachable):
             return None
         return Suspect(
