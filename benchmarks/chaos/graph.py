@@ -30,6 +30,7 @@ MARK = "CHAOS_MARK"
 """The environment variable whose value tells a component's changes apart."""
 SYSTEM_PORT, HTTP_PORT = 8081, 8000
 BAD_DEADLINE_SECONDS = 15
+DEREGISTRATION_SECONDS = 2
 HEALTH_SECONDS = 5
 """Between two container health checks; the least that ECS takes."""
 
@@ -68,6 +69,7 @@ class GraphFiles:
                 container["healthCheck"]["interval"] = HEALTH_SECONDS
             if name == "frontend":
                 document["requiresCompatibilities"] = ["FARGATE"]
+                _stop_late(document["containerDefinitions"][0])
             self._write(name, document)
 
     def _read(self, name: str) -> Json:
@@ -93,6 +95,18 @@ class GraphFiles:
         fresh = self.file.with_suffix(".new")
         fresh.write_text(yaml.safe_dump(document))
         fresh.replace(self.file)
+
+
+def _stop_late(container: Json) -> None:
+    """Have a frontend's SIGTERM come after its clients have left it.
+
+    For a service with a target group ECS sends SIGTERM when the deregistration delay is over; the
+    local ECS has no load balancer, so the container waits. Dynamo 1.6.1 finishes what streams, and
+    fails a request that it took some milliseconds before SIGTERM and has no worker for yet.
+    """
+    command = container["command"][0].removeprefix("exec ")
+    late = f"trap 'sleep {DEREGISTRATION_SECONDS}; kill -TERM $child' TERM"
+    container["command"] = [f"{command} & child=$!; {late}; wait $child; wait $child"]
 
 
 def component_of(document: Json, name: str) -> Json:
