@@ -20,7 +20,7 @@ from benchmarks.chaos.stage import Stage, StageError, keep_logs, settle, staged
 SUCCESSES = 10
 """Requests in a row that have to be served before a fault counts as over."""
 QUIET_SECONDS = 3.0
-"""For so long the graph has to stay as declared, without a write."""
+"""How long the graph has to stay as declared, without a write, to count as recovered."""
 WARM_SECONDS = 20.0
 RESTORE_SECONDS = 60.0
 """A stage that is not as declared so long after a fault is replaced."""
@@ -71,8 +71,9 @@ def rules_of(stage: Stage, fault: Fault) -> Rules:
 _WORKERS = ("decode", "prefill")
 
 
-async def run_fault(stage: Stage, fault: Fault, rng: Random) -> Row:
-    """One fault: load, the fault, and the way back, for at most its deadline."""
+async def run_fault(stage: Stage, fault: Fault, rng: Random, quiet: float = QUIET_SECONDS) -> Row:
+    """One fault: load, the fault, and the way back, for at most its deadline. ``quiet``: for so
+    many seconds the graph has to stay as declared, without a write."""
     stage.victims.clear()
     stage.outcomes.clear()
     stage.watch.begin(rules_of(stage, fault))
@@ -86,7 +87,7 @@ async def run_fault(stage: Stage, fault: Fault, rng: Random) -> Row:
             stage.hit = time.monotonic()
             async with asyncio.timeout(fault.deadline):
                 await fault.inject(stage, rng)
-                recovery = await _recovered(stage, load) - stage.hit
+                recovery = await _recovered(stage, load, quiet) - stage.hit
         except TimeoutError:
             problem = await stage.unsettled() or "requests still failed, or writes went on"
         except Exception as error:  # Whatever it is, the faults that follow are still to be made.
@@ -111,10 +112,10 @@ async def _warm(load: Load, began: float) -> None:
         await asyncio.sleep(0.1)
 
 
-async def _recovered(stage: Stage, load: Load) -> float:
+async def _recovered(stage: Stage, load: Load, quiet: float) -> float:
     """The moment since which the graph is as declared, its clients are served, and the daemon
     writes nothing."""
-    settling = Settling(QUIET_SECONDS)
+    settling = Settling(quiet)
     while True:
         now = time.monotonic()
         settled = await stage.unsettled() is None

@@ -21,6 +21,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
 
 SEED = 11
 LEASE_SECONDS = 3
+QUIET_SECONDS = 2.0
 
 
 @pytest.mark.skipif(localstack_url() is not None, reason="needs the local ECS's own switches")
@@ -33,6 +34,6 @@ async def test_faults_under_load_cost_no_request_and_break_no_invariant(
 
     async with staged(EXAMPLE, tmp_path / "chaos", judge, LEASE_SECONDS) as stage:
         for name in ("decode killed", "CreateService unheard"):
-            row = await run_fault(stage, FAULTS[name], Random(SEED))
+            row = await run_fault(stage, FAULTS[name], Random(SEED), QUIET_SECONDS)
             assert row.fine, (row.problem, row.violations, row.account)
             assert row.account.sent > 30
