@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ from tests.rights.record import SESSION, Rights
 
 # How long an example takes depends on what else the machine does: it says nothing of the code.
 settings.register_profile("ecs-dynamo", deadline=None)
+LONG = os.environ.get("HYPOTHESIS_PROFILE") == "long"
+"""Look for faults for hours instead of seconds (CONTRIBUTING.md)."""
 settings.load_profile("ecs-dynamo")
 
 INTEGRATION = Path(__file__).parent / "integration"

@@ -128,7 +128,7 @@ class Observer:
         for component in graph.components:
             tasks = known_tasks(ecs.components[component.name])
             targets |= probe_targets(graph, component, tasks)
-        answers = await probe_all(targets, PROBE_SECONDS, access)
+        answers = await self._answers(targets, access)
         components = {
             name: replace(
                 seen,
@@ -141,6 +141,11 @@ class Observer:
             for name, seen in ecs.components.items()
         }
         return replace(ecs, components=components)
+
+    async def _answers(
+        self, targets: Mapping[tuple[str, Role], str], access: Access
+    ) -> Mapping[tuple[str, Role], Probe]:
+        return await probe_all(targets, PROBE_SECONDS, access)
 
     async def _views(self, graph: Graph, ecs: Snapshot, access: Access) -> dict[str, EtcdView]:
         servers = {

@@ -120,7 +120,7 @@ class Reconciler:
         self.graph = graph
         self.aws = aws
         self._clock = clock or aws.clock.now
-        cache = RevisionCache()
+        cache = RevisionCache(lambda: self._clock().monotonic)
         self.keys = Keys(aws)
         self._observer = Observer(aws, cache, settings.observe_timeout_seconds, self.keys)
         self._executor = Executor(aws, graph.name, cache, time.monotonic, self._change_membership)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from ecs_dynamo.planning import deployments, handover, rollout
 from ecs_dynamo.planning.access import infrastructure_probes
 from ecs_dynamo.planning.canary import canary
@@ -49,6 +51,7 @@ def plan_dependants(draft: Draft, scene: Scene) -> tuple[str, ...]:
             allowed, first = rollout.next_in_order(graph, candidates, snapshot)
             if scene.failures:
                 allowed, first = frozenset(), None
+            allowed |= _in_the_way_of_a_move(scene, candidates)
     # What missed its deadline goes back at once, whatever else is under way.
     allowed |= {w.component.name for w in dependants if w.former is not None}
     allowed -= scene.doubts.all.keys()
@@ -86,6 +89,19 @@ def plan_dependants(draft: Draft, scene: Scene) -> tuple[str, ...]:
             after = first or ", ".join(unsettled) or unknown or "the failed rollout"
             draft.wait(name, f"rolls after {after}")
     return moved
+
+
+def _in_the_way_of_a_move(scene: Scene, candidates: Iterable[Wanted]) -> frozenset[str]:
+    """Those that follow moved endpoints with a revision that does not become ready, and have
+    another one declared now. All others keep their old side, and so their turn, until this one has
+    followed: in their order it would never come."""
+    return frozenset(
+        w.component.name
+        for w in candidates
+        if w.rolls
+        and handover.relocates(w)
+        and not ready_tasks(scene.graph, w.component, scene.snapshot, w.new_tasks)
+    )
 
 
 def _wait_for_endpoints(draft: Draft, scene: Scene) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Container, Sequence
+from dataclasses import replace
 
 from ecs_dynamo.model.graph import Graph
 from ecs_dynamo.model.plan import ProtectTasks
@@ -45,6 +46,30 @@ def busy_tasks(graph: Graph, wanted: Wanted, snapshot: Snapshot) -> frozenset[st
     if isinstance(busy, Unknown):
         return None
     return _of_leases(graph, wanted, snapshot, {k for k, work in busy.items() if work > 0})
+
+
+def without_unknown_work(
+    graph: Graph, wanted: Wanted, snapshot: Snapshot
+) -> tuple[Wanted, str | None]:
+    """``wanted`` without a scale-in while the work of a replica is not known, and why.
+
+    Who is registered and does not answer may work all the same; ECS would take it for idle. After
+    the drain time whatever it worked on has had its time.
+    """
+    service, drain = wanted.service, graph.runtime.drain_seconds
+    if service is None or wanted.desired >= service.desired or not wanted.component.is_worker:
+        return wanted, None
+    made = attribute(graph, snapshot)
+    for task in wanted.new_tasks:
+        silent = made.silent.get(task.arn)
+        if silent is None or silent.seconds >= drain or not made.leases_of(task.arn):
+            continue
+        name = task.arn.rsplit("/", 1)[-1][:8]
+        return replace(wanted, desired=service.desired), (
+            f"keeps {service.desired} replicas until its task {name} answers, or {drain:g} s are "
+            f"over: whether it has work is not known ({silent.reason})"
+        )
+    return wanted, None
 
 
 def served_tasks(graph: Graph, wanted: Wanted, snapshot: Snapshot) -> frozenset[str] | None:

@@ -38,7 +38,8 @@ from ecs_dynamo.planning.protection import (
     rollout_seconds,
     whole_minutes,
 )
-from ecs_dynamo.planning.readiness import lease_seconds, may_serve, ready_tasks
+from ecs_dynamo.planning.readiness import known_to_serve, lease_seconds, may_serve, ready_tasks
+from ecs_dynamo.planning.reasons import lacks_place
 from ecs_dynamo.planning.scene import Scene
 from ecs_dynamo.planning.seen import environment_value
 from ecs_dynamo.planning.wanted import Wanted
@@ -239,14 +240,17 @@ def _old_side_ends(scene: Scene) -> bool:
     return bool(left) and all(without_etcd(scene, w, [t]) for w, t in left)
 
 
-def _takes_over(scene: Scene, wanted: Wanted) -> bool:
-    """All replicas of the new side are ready, and clients have had the time to find them."""
+def _gives_way(scene: Scene, wanted: Wanted) -> bool:
+    """An old side that ends: one new replica has stayed ready, or all of the new side are ready and
+    clients have had the time to find them."""
+    if fresh_tasks(scene, wanted):
+        return True
     found = FOUND_SECONDS if wanted.component.is_frontend else 0.0
     return sum(held >= found for _, held in _proven(scene, wanted)) >= wanted.desired
 
 
 def new_side_ready(scene: Scene, moved: Collection[str]) -> bool:
-    """Each component that should run has a ready replica with the endpoints of now.
+    """Each component that should run has enough ready replicas with the endpoints of now.
 
     ``moved`` are the dependants that have yet to be set to them. One that rolls for another reason
     is not waited for: it may be waiting itself for a rollout that this ends. While a new replica
@@ -262,10 +266,24 @@ def new_side_ready(scene: Scene, moved: Collection[str]) -> bool:
         or (
             w.service is not None
             and not (w.rolls if w.component.is_infrastructure else w.component.name in moved)
-            and (bool(fresh_tasks(scene, w)) or (ends and _takes_over(scene, w)))
+            and (_is_up(scene, w) or (ends and _gives_way(scene, w)))
         )
         for w in (*scene.infrastructure, *waited)
     )
+
+
+def _is_up(scene: Scene, wanted: Wanted) -> bool:
+    """Its new side is as many as must serve, or as many as can: what finds no place beside the old
+    side, or beyond ECS's upper limit, is not waited for. A canary is no new side."""
+    fresh = len(fresh_tasks(scene, wanted))
+    rollout, service = wanted.component.rollout, wanted.service
+    needed = math.ceil(wanted.desired * rollout.minimum_healthy_percent / 100)
+    if fresh >= max(1, needed):
+        return True
+    if not fresh or service is None or fresh < len(wanted.new_tasks):
+        return False
+    upper = service.desired * rollout.maximum_percent // 100
+    return lacks_place(service) or len(wanted.new_tasks) + len(wanted.old_tasks) >= upper
 
 
 def _rank(wanted: Wanted) -> int:
@@ -287,13 +305,20 @@ def in_use(scene: Scene, wanted: Wanted, among: Sequence[Task]) -> frozenset[str
 
 
 def _most_useful_first(scene: Scene, wanted: Wanted, tasks: Sequence[Task]) -> list[Task]:
-    """``tasks``: those whose etcd runs before those that will exit soon; then what is in use; then
-    what has run for longest."""
-    lost = without_etcd(scene, wanted, tasks)
-    used, now = in_use(scene, wanted, tasks), scene.now.wall
-    return sorted(
-        tasks, key=lambda t: (t.arn in lost, t.arn not in used, t.started_at or now, t.arn)
-    )
+    """``tasks``: those whose etcd runs before those that will exit soon; then what is known to
+    serve, be it registered with the former etcd; then what is in use; then what has run for
+    longest."""
+    lost, now = without_etcd(scene, wanted, tasks), scene.now.wall
+    used = in_use(scene, wanted, tasks)
+    known = used
+    if not wanted.component.is_infrastructure:
+        known = known_to_serve(scene.graph, wanted.component, scene.snapshot, tasks)
+
+    def rank(task: Task) -> tuple[bool, bool, bool, float, str]:
+        arn = task.arn
+        return (arn in lost, arn not in known, arn not in used, task.started_at or now, arn)
+
+    return sorted(tasks, key=rank)
 
 
 def _in_the_way(scene: Scene, wanted: Wanted, kept: Sequence[Task]) -> list[Task]:

@@ -30,6 +30,7 @@ from ecs_dynamo.planning.conditions import (
 from ecs_dynamo.planning.containers import containers_note
 from ecs_dynamo.planning.dependants import plan_dependants
 from ecs_dynamo.planning.deployments import within_both_sides
+from ecs_dynamo.planning.drain import without_unknown_work
 from ecs_dynamo.planning.endpoints import endpoints_complete, resolve_endpoints
 from ecs_dynamo.planning.fingerprint import fingerprint
 from ecs_dynamo.planning.healing import heal
@@ -194,12 +195,13 @@ def plan(graph: Graph, snapshot: Snapshot, memory: Memory, now: Now) -> Plan:
         for w in wanted
     )
     fitted = [within_both_sides(w, snapshot) for w in wanted]
-    wanted = tuple(one for one, _ in fitted)
+    fitted += [without_unknown_work(graph, one, snapshot) for one, _ in fitted]
+    wanted = tuple(one for one, _ in fitted[len(wanted) :])
     for name, (_, message) in obstacles.items():
         draft.wait(name, message)
-    for one, fewer in fitted:
-        if fewer is not None and one.component.name not in obstacles:
-            draft.wait(one.component.name, fewer)
+    for one, why in fitted:
+        if why is not None and one.component.name not in obstacles:
+            draft.wait(one.component.name, why)
     for name, message in given_up.told.items():
         draft.wait(name, message)
 

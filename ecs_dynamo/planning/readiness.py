@@ -99,6 +99,21 @@ def may_serve(
     return tuple(t for t in candidates if t.arn in ready or _is_unknown(made, t))
 
 
+def known_to_serve(
+    graph: Graph, component: Component, snapshot: Snapshot, tasks: Iterable[Task]
+) -> frozenset[str]:
+    """ARNs of those of ``tasks`` that are ready, or are registered with another etcd than the one
+    that was read, where an old side still serves. Unlike with `may_serve`, a replica that has never
+    answered is none of them."""
+    found = ready_tasks(graph, component, snapshot, tasks)
+    if not component.is_worker or isinstance(snapshot.registrations, Unknown):
+        return frozenset(t.arn for t in found)
+    listed = {r.lease_id for r in snapshot.registrations}
+    said = attribute(graph, snapshot).said
+    elsewhere = (a for a, p in said.items() if p.lease_ids and not p.lease_ids & listed)
+    return frozenset(t.arn for t in found) | frozenset(elsewhere)
+
+
 def _is_unknown(made: Attribution, task: Task) -> bool:
     silent = made.silent.get(task.arn)
     if silent is not None and silent.last is None:

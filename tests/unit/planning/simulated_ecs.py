@@ -157,6 +157,8 @@ class SimulatedEcs:
         self.bad_images: set[str] = set()
         self.drained: set[int] = set()
         """Numbers of instances that are DRAINING."""
+        self.lost: set[int] = set()
+        """Numbers of instances that are gone."""
         self.notices: dict[str, Notice] = {}
         self.slow = 0
         """Steps for which a worker that starts now runs before it registers."""
@@ -306,7 +308,7 @@ class SimulatedEcs:
         self._check(self.services[action.service])
 
     def _deployment(self, revision: str, network: NetworkSpec | None) -> SimDeployment:
-        return SimDeployment(f"d-{self._fresh()}", revision, network, self.now)
+        return SimDeployment(f"ecs-svc/{self._fresh()}", revision, network, self.now)
 
     def _deploy(self, service: SimService, revision: str, network: NetworkSpec | None) -> None:
         assert len(service.deployments) < 5, "5 active deployments exist"
@@ -373,9 +375,15 @@ class SimulatedEcs:
                 task.orphaned = task.orphaned + 1 if lost else 0
                 if task.orphaned > EXIT_AFTER_LOST_ETCD or (task.bad and task.age >= 1):
                     service.tasks.remove(task)
+                    self.ended(service, task, "exit")
                     service.failures += task.bad and task.deployment == service.primary.id
                     self._note_crash(service, task)
             self._schedule(service)
+
+    def ended(self, service: SimService, task: SimTask, why: str) -> None:
+        """A task has ended: its process exited (``exit``), it was lost (``loss``), or ECS stopped
+        it for a deployment, a scale-in or an instance that leaves (``scheduler``). For those who
+        want to know."""
 
     def _note_crash(self, service: SimService, task: SimTask) -> None:
         code, reason = self.crashes.get(self._image(task.revision), ("", ""))
@@ -392,7 +400,9 @@ class SimulatedEcs:
             service.failed, back = service.primary, service.previous
             service.previous = None
             self._deploy(service, back.revision, back.network)
-        service.tasks[:] = [t for t in service.tasks if t.age >= 1 or not self.leaves(t)]
+        for task in [t for t in service.tasks if t.age < 1 and self.leaves(t)]:
+            service.tasks.remove(task)
+            self.ended(service, task, "scheduler")
         new = [t for t in service.of(service.primary) if not self.leaves(t)]
         old = [t for t in service.tasks if t not in new]
         floor = -(-service.desired * service.minimum // 100)
@@ -406,6 +416,7 @@ class SimulatedEcs:
             if task.age < 1 or healthy - 1 >= floor or healthy_new >= service.desired:
                 old.remove(task)
                 service.tasks.remove(task)
+                self.ended(service, task, "scheduler")
                 if task.deployment in former:
                     former[task.deployment].keeps -= 1
         self._replace_old(service, healthy_new, ceiling)
@@ -415,6 +426,7 @@ class SimulatedEcs:
                 break
             service.tasks.remove(idle[-1])
             new.remove(idle[-1])
+            self.ended(service, idle[-1], "scheduler")
         while len(new) < service.desired and len(service.tasks) < ceiling and self._fits(service):
             task = self._launch(service, service.primary)
             new.append(task)
@@ -454,7 +466,7 @@ class SimulatedEcs:
         if self._on_fargate(service):
             return None
         taken = {t.instance for t in service.tasks} if not gpus_of(component) else self._gpus_used()
-        free = set(range(self.gpu_instances)) - taken - self.drained
+        free = set(range(self.gpu_instances)) - taken - self.drained - self.lost
         return min(free, default=None)
 
     def _component(self, service: SimService):  # type: ignore[no-untyped-def]
@@ -472,15 +484,16 @@ class SimulatedEcs:
         number = self._fresh()
         content = self.revisions[deployment.revision].content
         image = self._image(deployment.revision)
+        instance = self._slot(service)
         task = SimTask(
             arn=f"arn:task/{number:05d}",
             revision=deployment.revision,
             deployment=deployment.id,
-            ip=f"10.0.{number // 250}.{number % 250 + 1}",
+            ip=self.address(service, number, instance),
             bad=image in self.bad_images or image in self.crashes,
             mute=image in self.mute_images,
             created_at=self.now,
-            instance=self._slot(service),
+            instance=instance,
             slow=self.slow,
         )
         service.tasks.append(task)
@@ -489,6 +502,10 @@ class SimulatedEcs:
             ready = etcd in self.ever_ready if self._is_address(etcd) else bool(self.ever_ready)
             self.injected_at_start.append((service.name, etcd, ready))
         return task
+
+    def address(self, service: SimService, number: int, instance: int | None) -> str:
+        """Where a new task is reached: here each has an address of its own."""
+        return f"10.0.{number // 250}.{number % 250 + 1}"
 
     @property
     def ever_ready(self) -> set[str]:
@@ -501,7 +518,7 @@ class SimulatedEcs:
         """A task dies; the scheduler will replace it at another address."""
         service = next((s for s in self.services.values() if s.component == component), None)
         if service and service.tasks:
-            service.tasks.pop(index % len(service.tasks))
+            self.ended(service, service.tasks.pop(index % len(service.tasks)), "loss")
 
     # Observing ----------------------------------------------------------------------------
 
@@ -760,6 +777,7 @@ class SimulatedEcs:
                 memory_free=16384,
             )
             for i in range(self.gpu_instances)
+            if i not in self.lost
         )
 
     def content_of(self, service: str) -> JsonObject:

@@ -1,0 +1,254 @@
+"""The simulated ECS with what only its API shows: stopped tasks, hosts' addresses, strangers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+from ecs_dynamo.model.graph import Graph, JsonObject, NetworkMode, Role
+from ecs_dynamo.model.snapshot import Deployment, Registration, Revision, Service, Task
+from ecs_dynamo.planning.seen import environment_value
+from tests.unit.planning.simulated_ecs import (
+    SimDeployment,
+    SimService,
+    SimTask,
+    SimulatedEcs,
+    lease_of,
+)
+
+EPOCH = 1_700_000_000.0
+"""The server's clock at the beginning, in UTC seconds."""
+STOPPED_SECONDS = 3600.0
+"""For so long ECS tells of a stopped task (ECS API reference, DescribeTasks)."""
+FOREIGN = ("other-app", "g-legacy")
+"""Services that are none of the graph's; the second has its prefix."""
+
+
+@dataclass(frozen=True)
+class Gone:
+    """A task that has ended, as ECS tells of it."""
+
+    service: str
+    cluster: str
+    task: Task
+    why: str
+
+
+class SimulatedAccount(SimulatedEcs):
+    """One account: the graph's cluster, and services and revisions of others."""
+
+    def __init__(self, graph: Graph, gpu_instances: int) -> None:
+        super().__init__(graph, gpu_instances)
+        self.now = EPOCH
+        self._ever_ready = set()
+        self.gone: dict[str, Gone] = {}
+        self.deleted: dict[str, Service] = {}
+        self.rolled_back: dict[str, float] = {}
+        self.lingering: list[tuple[Registration, str | None, float]] = []
+        """Registrations of processes that died, their etcd, and when their lease ends."""
+        self.on_end: Callable[[SimService, SimTask, str], None] = lambda *_: None
+        self.unheard: dict[str, float] = {}
+        """Since when a worker's page has not answered, by ARN."""
+        self._numbers: dict[str, int] = {}
+        self.lease = float(graph.runtime.lease_seconds)
+        for name in FOREIGN:
+            self._add_foreign(name)
+
+    def _add_foreign(self, name: str) -> None:
+        arn = f"arn:td/{name}:1"
+        containers = [{"name": "x", "image": "x:1", "memory": 64, "essential": True}]
+        content = {"family": name, "containerDefinitions": containers}
+        self.revisions[arn] = Revision(arn, name, 1, content, {"owner": "them"})
+        self.services[name] = SimService(
+            *(name, "gpu", "", [SimDeployment("ecs-svc/0", arn, None, self.now)]),
+            desired=1,
+            minimum=100,
+            maximum=200,
+            breaker=False,
+            tags={"owner": "them"},
+        )
+        self._schedule(self.services[name])
+
+    def ours(self, service: SimService) -> bool:
+        return service.name not in FOREIGN
+
+    def address(self, service: SimService, number: int, instance: int | None) -> str:
+        """In host and bridge mode a task has the address of its instance."""
+        component = self._component(service)
+        if component is not None and component.network_mode is not NetworkMode.AWSVPC:
+            return "" if instance is None else f"10.9.0.{instance}"
+        return super().address(service, number, instance)
+
+    def ended(self, service: SimService, task: SimTask, why: str) -> None:
+        self.on_end(service, task, why)
+        told = replace(
+            self._task(task),
+            last_status="STOPPED",
+            desired_status="STOPPED",
+            stopped_at=self.now,
+            stop_code="ServiceSchedulerInitiated" if why == "scheduler" else "TaskFailed",
+            stopped_reason="Scaling activity initiated by deployment",
+        )
+        if why == "exit":
+            code, reason = self.crashes.get(self._image(task.revision), ("", ""))
+            told = replace(
+                told,
+                stop_code=code or "EssentialContainerExited",
+                stopped_reason=reason or "Essential container in task exited",
+            )
+        elif why == "loss":
+            told = replace(
+                told,
+                stop_code="EssentialContainerExited",
+                stopped_reason="Essential container in task exited",
+            )
+        self.gone[task.arn] = Gone(service.name, service.cluster, told, why)
+        if why != "scheduler" and self.is_serving(service, task):
+            registration = self._registration(service, task)
+            if registration is not None:
+                etcd = self._etcd_of(task)
+                self.lingering.append((registration, etcd, self.now + self.lease))
+
+    def is_serving(self, service: SimService, task: SimTask) -> bool:
+        """It runs, is registered where it registers, and its etcd is there."""
+        component = self._component(service)
+        slow = task.slow if component is not None and component.is_worker else 0
+        return self._works(task) and task.age > slow and not task.orphaned
+
+    def _registration(self, service: SimService, task: SimTask) -> Registration | None:
+        component = self._component(service)
+        if component is None or not component.is_worker:
+            return None
+        name = "prefill" if Role.PREFILL in component.roles else "backend"
+        return Registration(
+            self.graph.namespace, name, "generate", int(task.arn[-5:]), task.ip or None
+        )
+
+    def registered_at(self, etcd: str) -> tuple[Registration, ...]:
+        """What this etcd holds: of who lives, and of who died within a lease."""
+        self.lingering = [one for one in self.lingering if one[2] > self.now]
+        left = tuple(r for r, at, _ in self.lingering if at == etcd)
+        return (*self._registrations(etcd), *left)
+
+    def port_of(self, task: SimTask) -> str:
+        """The worker's system port; one of its own where it may choose."""
+        declared = self._port(task) or "0"
+        return declared if declared != "0" else str(20000 + int(task.arn[-5:]) % 10000)
+
+    def worker_at(self, url: str) -> SimTask | None:
+        """The worker process that answers at an address."""
+        return next(
+            (
+                t
+                for s in self.services.values()
+                if (c := self._component(s)) is not None and c.is_worker
+                for t in s.tasks
+                if self._works(t) and url == f"http://{t.ip}:{self.port_of(t)}"
+            ),
+            None,
+        )
+
+    def server_at(self, role: Role, host: str) -> SimTask | None:
+        """The etcd, NATS or frontend that answers at an address."""
+        return next(
+            (
+                t
+                for s in self.services.values()
+                if (c := self._component(s)) is not None and role in c.roles
+                for t in s.tasks
+                if t.age >= 1 and not t.bad and t.ip == host
+            ),
+            None,
+        )
+
+    def routed_by(self, host: str) -> frozenset[int]:
+        """Lease ids of the workers that the frontend at an address routes to."""
+        frontend = self.server_at(Role.FRONTEND, host)
+        if frontend is None or frontend.mute:
+            return frozenset()
+        etcd = self._etcd_of(frontend)
+        return frozenset(
+            lease_of(t.arn)
+            for s in self.services.values()
+            if (c := self._component(s)) is not None and c.is_worker
+            for t in s.tasks
+            if self.is_serving(s, t) and self._etcd_of(t) == etcd
+        )
+
+    def saw_etcd(self, url: str) -> None:
+        """It answered a probe."""
+        self._ever_ready = self._ever_ready | {url}
+
+    def is_etcd(self, url: str) -> bool:
+        return url in self._live_etcds()
+
+    def step(self, seconds: float = 10.0) -> None:
+        before = {name: s.failed for name, s in self.services.items()}
+        super().step(seconds)
+        for name, service in self.services.items():
+            if service.failed is not None and before.get(name) is None:
+                self.rolled_back[name] = self.now
+        self.gone = {
+            arn: g
+            for arn, g in self.gone.items()
+            if self.now - (g.task.stopped_at or 0.0) < STOPPED_SECONDS
+        }
+
+    def register(self, content: JsonObject, tags: Mapping[str, str]) -> Revision:
+        """A revision of the content's family, one more each time, as ECS makes them."""
+        family = str(content["family"])
+        number = self._numbers[family] = self._numbers.get(family, 0) + 1
+        arn = f"arn:td/{family}:{number}"
+        made = Revision(arn, family, number, content, dict(tags), registered_at=self.now)
+        self.revisions[arn] = made
+        self.writes += 1
+        return made
+
+    def deregister(self, arn: str) -> None:
+        self.revisions[arn] = replace(self.revisions[arn], active=False)
+        self.writes += 1
+
+    def tag_revision(self, arn: str, change: Callable[[dict[str, str]], dict[str, str]]) -> None:
+        found = self.revisions[arn]
+        self.revisions[arn] = replace(found, tags=change(dict(found.tags)))
+
+    def delete(self, name: str) -> None:
+        """A service goes with its tasks; ECS describes it as INACTIVE for a while."""
+        service = self.services.pop(name)
+        told = self._service(service)
+        self.deleted[name] = replace(
+            told, status="INACTIVE", desired=0, running=0, pending=0, deployments=()
+        )
+        for task in service.tasks:
+            self.ended(service, task, "deleted")
+
+    def lose_instance(self, number: int) -> None:
+        """An instance goes, with all that runs on it."""
+        self.lost.add(number)
+        for service in self.services.values():
+            for task in [t for t in service.tasks if t.instance == number]:
+                service.tasks.remove(task)
+                self.ended(service, task, "loss")
+
+    def relocated(self, service: SimService, task: SimTask) -> bool:
+        """The service's revision leads to another etcd than the task has."""
+        now = environment_value(self.revisions[service.revision].content, "ETCD_ENDPOINTS")
+        return self._etcd_of(task) != now
+
+    def free_instances(self) -> int:
+        """GPU instances on which one more worker fits."""
+        return len(set(range(self.gpu_instances)) - self._gpus_used() - self.drained - self.lost)
+
+    def described(self, name: str) -> Service | None:
+        """The service as its API tells it."""
+        service = self.services.get(name)
+        if service is None:
+            return self.deleted.get(name)
+        told = self._service(service)
+        primary = told.deployments[0]
+        failed = replace(primary, failed=service.failures)
+        rest: tuple[Deployment, ...] = told.deployments[1:]
+        if primary.rollout_state == "COMPLETED":
+            # A failed deployment is listed until its tasks are gone.
+            rest = tuple(d for d in rest if d.status != "INACTIVE")
+        return replace(told, deployments=(failed, *rest))

@@ -1,0 +1,136 @@
+"""The daemon's look at the replicas themselves, answered by the simulation, with lies.
+
+All that the real observer derives is derived by it; only what goes over the network is replaced.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+from ecs_dynamo.aws.client import Aws
+from ecs_dynamo.aws.revision_cache import RevisionCache
+from ecs_dynamo.controller.keys import Keys
+from ecs_dynamo.controller.observe import Observer
+from ecs_dynamo.discovery.access import Access
+from ecs_dynamo.discovery.etcd import Discovery
+from ecs_dynamo.model.clock import Now
+from ecs_dynamo.model.graph import Graph, Role
+from ecs_dynamo.model.plan import Endpoints
+from ecs_dynamo.model.snapshot import Probe, Signal, Unknown
+from ecs_dynamo.signals import Meter
+from ecs_dynamo.signals.registry import Measurement
+from ecs_dynamo.signals.worker import WorkerAnswer, Workers, WorkerWork
+from tests.unit.chaos.simulated_account import SimulatedAccount
+from tests.unit.planning.simulated_ecs import lease_of
+
+
+@dataclass
+class Network:
+    """What of the network does not come through, for how many more passes."""
+
+    deaf: dict[str, int] = field(default_factory=dict)
+    """Of probes, by role; of ``etcd``'s and workers' answers (``registry``, ``pages``), and of the
+    frontends' metrics (``frontends``) and the signal (``signal``)."""
+    silent: set[str] = field(default_factory=set)
+    """ARNs of workers whose page does not answer."""
+    demand: float = 0.0
+    measured_at: float = 0.0
+    """When the signal was last measured, by any process, in monotonic seconds."""
+
+    def lost(self, what: str) -> bool:
+        return self.deaf.get(what, 0) > 0
+
+    def pass_over(self) -> None:
+        self.deaf = {k: n - 1 for k, n in self.deaf.items() if n > 1}
+
+
+class _Meter(Meter):
+    """Frontends and signals. The last good value stays, with its own time."""
+
+    def __init__(self, ecs: SimulatedAccount, network: Network, scaled: str | None) -> None:
+        super().__init__()
+        self._ecs, self._network, self._scaled = ecs, network, scaled
+        self._signals: tuple[Signal, ...] = ()
+
+    async def measure(self, graph: Graph, **told: Any) -> Measurement:
+        now: Now = told["now"]
+        urls: tuple[str, ...] = told["frontend_urls"]
+        if self._scaled is not None and not self._network.lost("signal"):
+            demand = self._network.demand
+            one = Signal(self._scaled, "queue_depth", demand, "requests", now.monotonic)
+            self._signals = (one,)
+            self._network.measured_at = now.monotonic
+        served = frozenset(lease_of(arn) for arn in self._ecs.served_by)
+        if not urls or self._network.lost("frontends"):
+            silent = Unknown("no frontend told")
+            return Measurement(self._signals, {}, silent, silent)
+        routed = {url: self._ecs.routed_by(str(urlsplit(url).hostname)) for url in urls}
+        return Measurement(self._signals, {}, {}, served, routed)
+
+
+class _Workers(Workers):
+    def __init__(self, ecs: SimulatedAccount, network: Network, clock: Callable[[], float]) -> None:
+        super().__init__(clock)
+        self._ecs, self._network = ecs, network
+
+    async def ask(self, urls: Iterable[str], now: float, timeout: float) -> WorkerWork:
+        answers = {url: self._answer(url, now) for url in sorted(set(urls))}
+        return self._take(answers, now)
+
+    def _answer(self, url: str, now: float) -> WorkerAnswer | Exception:
+        task = self._ecs.worker_at(url)
+        if task is None:
+            return ConnectionRefusedError(f"{url}: connection refused")
+        if self._network.lost("pages") or task.arn in self._network.silent:
+            self._ecs.unheard.setdefault(task.arn, self._ecs.now)
+            return TimeoutError(f"{url}: no answer in time")
+        self._ecs.unheard.pop(task.arn, None)
+        lease = lease_of(task.arn)
+        busy = {lease: 5.0} if task.arn in self._ecs.busy else {lease: 0.0}
+        served = frozenset({lease} if task.arn in self._ecs.served_by else ())
+        return WorkerAnswer(frozenset({lease}), now - task.created_at - 10.0, busy, served)
+
+
+class SimulatedObserver(Observer):
+    """Looks at the simulated account."""
+
+    def __init__(
+        self,
+        aws: Aws,
+        cache: RevisionCache,
+        keys: Keys,
+        *,
+        ecs: SimulatedAccount,
+        network: Network,
+        scaled: str | None,
+    ) -> None:
+        super().__init__(aws, cache, 20.0, keys)
+        self._ecs, self._network = ecs, network
+        self._meter = _Meter(ecs, network, scaled)
+        self._workers = _Workers(ecs, network, aws.clock.monotonic)
+
+    async def _answers(
+        self, targets: Mapping[tuple[str, Role], str], access: Access
+    ) -> Mapping[tuple[str, Role], Probe]:
+        return {key: self._one(key[1], url) for key, url in targets.items()}
+
+    def _one(self, role: Role, url: str) -> Probe:
+        if self._network.lost(role.value):
+            return Probe(url, False, "no answer in time")
+        task = self._ecs.server_at(role, str(urlsplit(url).hostname))
+        if task is None:
+            return Probe(url, False, "connection refused")
+        if role is Role.ETCD:
+            self._ecs.saw_etcd(url)
+        models = ("m",) if role is Role.FRONTEND and self._ecs._routed(task.arn) else ()
+        return Probe(url, True, models=models)
+
+    async def _registrations(self, graph: Graph, endpoints: Endpoints, access: Access) -> Discovery:
+        if endpoints.etcd is None:
+            return Discovery(Unknown("no etcd replica answers"))
+        if self._network.lost("registry") or not self._ecs.is_etcd(endpoints.etcd):
+            return Discovery(Unknown(f"{endpoints.etcd}: no answer in time"))
+        return Discovery(self._ecs.registered_at(endpoints.etcd))

@@ -1,0 +1,62 @@
+"""What may happen in `world.World`, and with which arguments: drawn by Hypothesis and `explore`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.unit.chaos.faults import Kind
+from tests.unit.chaos.world import COMPONENTS, WORKERS
+
+PREFIXES = (
+    *("", "ListTasks", "DescribeTasks", "ListServices", "DescribeServices", "List", "Describe"),
+    *("ListContainerInstances", "DescribeContainerInstances", "DescribeInstances"),
+    *("DescribeTaskDefinition", "DescribeClusters", "GetTaskProtection"),
+    *("UpdateService", "CreateService", "RegisterTaskDefinition"),
+    *("UpdateTaskProtection", "TagResource"),
+)
+"""Operations that a fault may be of, by how their names begin."""
+SIGHTS = ("etcd", "nats", "frontend", "registry", "pages", "frontends", "signal")
+PARAMETERS: dict[str, dict[str, tuple[Any, ...]]] = {
+    "run": {"passes": (1, 2, 3, 6)},
+    "die": {"call": tuple(range(1, 41)), "after": (False, True)},
+    "lose_lease": {"call": tuple(range(1, 41))},
+    "race": {"call": tuple(range(1, 31)), "kill": ("", "", *COMPONENTS)},
+    "absent": {"steps": (1, 2, 5)},
+    "jump": {"seconds": (-3600.0, 3600.0)},
+    "fault": {
+        "kind": tuple(k.value for k in Kind),
+        "prefix": PREFIXES,
+        "times": (1, 2, 3, 6, 12),
+    },
+    "lose_sight": {"what": SIGHTS, "passes": (1, 2, 4, 8)},
+    "silence": {"component": WORKERS, "index": (0, 1, 2)},
+    "kill": {"component": COMPONENTS, "index": (0, 1, 2)},
+    "lose_instance": {"number": tuple(range(8))},
+    "add_instances": {"count": (1, 2, 3)},
+    "spot": {"number": tuple(range(8)), "interruption": (False, True)},
+    "work": {"component": WORKERS, "index": (0, 1, 2)},
+    "demand": {"value": (0.0, 3.0, 9.0, 40.0)},
+    "slow": {"steps": (0, 1, 4)},
+    "stranger": {"component": COMPONENTS},
+    "edit_image": {"component": COMPONENTS, "how": ("good", "good", "good", "mute", "bad")},
+    "edit_count": {"component": ("frontend", *WORKERS), "replicas": (1, 2, 3)},
+    "settle": {},
+}
+"""What may happen, and the values of its arguments."""
+SETUP: dict[str, tuple[Any, ...]] = {
+    "prefill": (1, 2),
+    "decode": (1, 2, 3),
+    "frontends": (1, 2),
+    "spare": (0, 1, 2, 5),
+    "scaled": (False, True),
+    "canary": (False, True),
+    "least": (100, 50),
+}
+"""What a world begins with; ``spare``: GPUs beyond those that are needed."""
+
+
+def begin(**told: Any) -> dict[str, Any]:
+    """The arguments of `World` for a choice of `SETUP`."""
+    made = dict(told)
+    made["gpus"] = made["prefill"] + made["decode"] + made.pop("spare")
+    return made

@@ -1,0 +1,428 @@
+"""One graph, its simulated account, and the daemon that reconciles it; what may happen to them.
+
+Each method of `World` whose name is in `STEPS` is something that happens. All of its arguments are
+plain values, so that what has happened can be written down, kept, and done again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+from dataclasses import replace
+from typing import Any
+
+from ecs_dynamo.config import Settings
+from ecs_dynamo.controller.reconciler import Pass, Reconciler
+from ecs_dynamo.model.graph import Graph
+from ecs_dynamo.model.snapshot import Notice
+from ecs_dynamo.model.spec import CanarySpec, ScalingSpec
+from tests.unit.chaos import wire
+from tests.unit.chaos.faults import Fault, Kind, ProcessDeathError
+from tests.unit.chaos.invariants import Watch, check_pass
+from tests.unit.chaos.simulated_account import EPOCH, SimulatedAccount
+from tests.unit.chaos.simulated_api import SimulatedApi
+from tests.unit.chaos.simulated_observer import Network, SimulatedObserver
+from tests.unit.chaos.virtual_time import VirtualLoop
+from tests.unit.planning.graphs import graph, with_image
+
+STEP_SECONDS = 10.0
+SETTLE_PASSES = 150
+COMPONENTS = ("etcd-nats", "frontend", "prefill", "decode")
+WORKERS = ("prefill", "decode")
+SCALING = ScalingSpec(
+    min=1, max=3, target=4, scale_down_stabilization_seconds=120, max_signal_age_seconds=30
+)
+NOTICE_SECONDS = 120.0
+
+
+class ViolationError(AssertionError):
+    """An invariant does not hold; it tells how that came about."""
+
+
+class World:
+    """``prefill``, ``decode``, ``frontends``: replicas. ``gpus``: one-GPU instances. ``scaled``:
+    prefill follows its signal. ``least``: decode's minimum healthy percent."""
+
+    def __init__(
+        self,
+        *,
+        prefill: int = 1,
+        decode: int = 2,
+        frontends: int = 1,
+        gpus: int = 8,
+        scaled: bool = False,
+        canary: bool = False,
+        least: int = 100,
+    ) -> None:
+        self.setup = {
+            "prefill": prefill,
+            "decode": decode,
+            "frontends": frontends,
+            "gpus": gpus,
+            "scaled": scaled,
+            "canary": canary,
+            "least": least,
+        }
+        made = graph(
+            prefill=prefill,
+            decode=decode,
+            frontends=frontends,
+            scaling=SCALING if scaled else None,
+        )
+        spec: dict[str, Any] = {"minimum_healthy_percent": least, "progress_deadline_seconds": 900}
+        if canary:
+            spec["canary"] = CanarySpec(bake_seconds=60)
+        self.graph = self._with(made, "decode", rollout=spec)
+        self.scaled = scaled
+        self.loop = VirtualLoop()
+        self.skew = 0.0
+        self.ecs = SimulatedAccount(self.graph, gpus)
+        self.api = SimulatedApi(self.ecs, self.server_time)
+        self.watch = Watch(self.ecs, lambda: self.ecs.graph)
+        self.api.before_write = self.watch.before_write
+        self.network = Network()
+        self.history: list[tuple[str, dict[str, Any]]] = []
+        self.ends: dict[int, float] = {}
+        self.calm = False
+        self.bad: set[str] = set()
+        self.edits = 0
+        self.raised_at = -math.inf
+        self._started()
+        self.standby = self._process()
+
+    @staticmethod
+    def _with(
+        base: Graph, name: str, *, rollout: dict[str, Any] | None = None, **more: Any
+    ) -> Graph:
+        def changed(one: Any) -> Any:
+            spec = one.rollout.model_copy(update=rollout) if rollout else one.rollout
+            return replace(one, rollout=spec, **more)
+
+        return replace(
+            base,
+            components=tuple(changed(c) if c.name == name else c for c in base.components),
+        )
+
+    def server_time(self) -> float:
+        return EPOCH + self.loop.time()
+
+    def _process(self) -> Reconciler:
+        """A process that has just started, with empty caches."""
+        aws = self.api.open(self.loop.time, lambda: self.server_time() + self.skew)
+        made = Reconciler(self.ecs.graph, aws, Settings())
+        made._observer = SimulatedObserver(
+            aws,
+            made._executor._cache,
+            made.keys,
+            ecs=self.ecs,
+            network=self.network,
+            scaled="prefill" if self.scaled else None,
+        )
+        return made
+
+    def _started(self) -> None:
+        self.daemon = self._process()
+        self.watch.seen_services = {}
+
+    def close(self) -> None:
+        self.loop.close()
+
+    # Doing --------------------------------------------------------------------------------------
+
+    def do(self, step: str, **arguments: Any) -> None:
+        """Have something happen, then check all invariants."""
+        self.history.append((step, arguments))
+        try:
+            getattr(self, step)(**arguments)
+            self.watch.check()
+        except AssertionError as error:
+            told = json.dumps({"setup": self.setup, "steps": self.history})
+            raise ViolationError(f"{error}\nto keep it: {told}") from error
+
+    def _edit(self, made: Graph) -> None:
+        self.ecs.graph = self.daemon.graph = self.standby.graph = made
+
+    def _tick(self, seconds: float = STEP_SECONDS) -> None:
+        """Let ECS and Dynamo live; a spot notice comes true."""
+        self.loop.advance(seconds)
+        self.ecs.step(self.server_time() - self.ecs.now)
+        for number, at in list(self.ends.items()):
+            if self.ecs.now >= at:
+                del self.ends[number]
+                self.ecs.lose_instance(number)
+        self.watch.observe()
+        if self.calm:
+            assert self.ecs.served(), "nobody serves, and nothing but edits has happened"
+
+    def _pass(self) -> Pass | None:
+        """One pass, and the time that it took; None where the process died."""
+        began = self.loop.time()
+        done: Pass | None = None
+        work = self.loop.create_task(
+            self.daemon.run_pass(
+                seconds_left=lambda: 1e9 if self.watch.writes_allowed else 0.0,
+                should_stop=lambda: not self.watch.writes_allowed,
+            )
+        )
+        before = {s.name: s.desired for s in self.ecs.services.values()}
+        try:
+            done = self.loop.run_until_complete(work)
+        except ProcessDeathError:
+            self._bury()
+            self._started()
+        finally:
+            self.api.events, self.api.after = {}, {}
+        self.network.pass_over()
+        for _ in range(int((self.loop.time() - began) // STEP_SECONDS)):
+            self._tick(0.0)
+        if done is not None:
+            check_pass(done, self.ecs.graph)
+            self.watch.looked_at = self.ecs.now
+            self._note_seen()
+            self._check_scaling(before, began)
+        self.watch.check()
+        return done
+
+    def _bury(self) -> None:
+        """End what the dead process had under way."""
+        left = asyncio.all_tasks(self.loop)
+        for task in left:
+            task.cancel()
+        if left:
+            self.loop.run_until_complete(asyncio.wait(left))
+
+    def _note_seen(self) -> None:
+        if not {"DescribeServices", "ListServices"} & self.api.spoiled:
+            for name in self.ecs.services:
+                self.watch.seen_services[name] = self.ecs.now
+
+    def _check_scaling(self, before: dict[str, int], began: float) -> None:
+        """Acted on a fresh signal, by steps, and not back within the window."""
+        service = self.ecs.services.get("g-prefill")
+        if not self.scaled or service is None or service.name not in before:
+            return
+        was, now = before[service.name], service.desired
+        told = f"scaled {was} -> {now} (invariant 5)"
+        assert -SCALING.max_step_down <= now - was <= SCALING.max_step_up, told
+        at, spec = self.loop.time(), SCALING
+        if now != was:
+            age = began - self.network.measured_at
+            assert age <= spec.max_signal_age_seconds, f"{told} on a signal of {age} s"
+        if now > was:
+            self.raised_at = at
+        if now < was:
+            window = spec.scale_down_stabilization_seconds
+            assert at - self.raised_at >= window, f"{told} {at - self.raised_at} s after it rose"
+
+    # What may happen: the daemon ----------------------------------------------------------------
+
+    def run(self, passes: int) -> None:
+        """Passes, some seconds apart."""
+        for _ in range(passes):
+            self.api.begin()
+            self._pass()
+            self._tick()
+
+    def die(self, call: int, after: bool) -> None:
+        """The process dies in a pass, before or after a call takes effect; another starts."""
+        self.api.begin()
+        (self.api.after if after else self.api.events)[call] = self.api.die
+        self._pass()
+        self._tick()
+
+    def lose_lease(self, call: int) -> None:
+        """After a call of a pass another daemon becomes the leader, and acts at once."""
+        self.api.begin()
+
+        def lose() -> None:
+            self.watch.writes_allowed = False
+
+        self.api.after[call] = lose
+        self._pass()
+        self.watch.writes_allowed = True
+        self.daemon, self.standby = self.standby, self.daemon
+        self.daemon.forget()
+        self.watch.seen_services = {}
+        self.api.begin()
+        self._pass()
+        self._tick()
+
+    def race(self, call: int, kill: str) -> None:
+        """In the middle of a pass ECS goes on, and a task may be lost."""
+        self.api.begin()
+
+        def happen() -> None:
+            if kill:
+                self.calm = False
+                self.ecs.kill(kill)
+            self.ecs.step(0.0)
+
+        self.api.events[call] = happen
+        self._pass()
+        self._tick()
+
+    def absent(self, steps: int) -> None:
+        """Nobody reconciles for a while; then a new process does."""
+        for _ in range(steps):
+            self._tick()
+        self._started()
+
+    def jump(self, seconds: float) -> None:
+        """The machine's wall clock is set."""
+        self.skew += seconds
+
+    # What may happen: AWS and the network ---------------------------------------------------------
+
+    def fault(self, kind: str, prefix: str, times: int) -> None:
+        """The next calls of some operations go wrong."""
+        self.calm = False
+        self.api.faults.append(Fault(Kind(kind), prefix, times))
+
+    def lose_sight(self, what: str, passes: int) -> None:
+        """The daemon does not get through to something, for some passes."""
+        self.network.deaf[what] = passes
+
+    def silence(self, component: str, index: int) -> None:
+        """One worker's page hangs, or answers again."""
+        tasks = self.ecs.services[f"g-{component}"].tasks if self._exists(component) else []
+        if tasks:
+            self.network.silent ^= {tasks[index % len(tasks)].arn}
+
+    def _exists(self, component: str) -> bool:
+        return f"g-{component}" in self.ecs.services
+
+    def kill(self, component: str, index: int) -> None:
+        """A task is lost."""
+        self.calm = False
+        self.ecs.kill(component, index)
+
+    def lose_instance(self, number: int) -> None:
+        """An instance is lost."""
+        self.calm = False
+        self.ecs.lose_instance(number % self.ecs.gpu_instances)
+
+    def add_instances(self, count: int) -> None:
+        """Instances join the cluster."""
+        self.ecs.gpu_instances += count
+
+    def spot(self, number: int, interruption: bool) -> None:
+        """EC2 tells of the end of an instance."""
+        self.calm = False
+        number %= self.ecs.gpu_instances
+        if number in self.ecs.lost:
+            return
+        told = Notice(self.ecs.now, interruption=interruption)
+        self.daemon.notice({wire.ec2_id(f"arn:ci/{number}"): told})
+        if interruption:
+            self.ends.setdefault(number, self.ecs.now + NOTICE_SECONDS)
+
+    def work(self, component: str, index: int) -> None:
+        """A worker gets work, or has none any more."""
+        tasks = self.ecs.services[f"g-{component}"].tasks if self._exists(component) else []
+        if tasks:
+            arn = tasks[index % len(tasks)].arn
+            self.ecs.busy ^= {arn}
+            self.ecs.served_by |= {arn}
+
+    def demand(self, value: float) -> None:
+        self.network.demand = value
+
+    def slow(self, steps: int) -> None:
+        """Workers that start from now on need longer until they register."""
+        self.ecs.slow = steps
+
+    def stranger(self, component: str) -> None:
+        """Somebody registers a revision in a family of the graph's."""
+        known = [r for r in self.ecs.revisions.values() if r.family == f"g-{component}"]
+        if known:
+            newest = max(known, key=lambda r: r.number)
+            self.ecs.register(newest.content, {"owner": "them"})
+
+    # What may happen: the user --------------------------------------------------------------------
+
+    def edit_image(self, component: str, how: str) -> None:
+        """Another image; ``how``: it works, never registers (``mute``), or exits (``bad``)."""
+        if how != "good":
+            self.bad.add(component)
+        self.edits += 1
+        image = f"image:{self.edits}-{how}"
+        if how == "mute":
+            self.ecs.mute_images.add(image)
+        if how == "bad":
+            self.ecs.crashes[image] = ("EssentialContainerExited", "exited")
+        if how == "good":
+            self.bad.discard(component)
+        if component == "etcd-nats" and how != "good":
+            self.calm = False
+        self._edit(with_image(self.ecs.graph, component, image))
+
+    def edit_count(self, component: str, replicas: int) -> None:
+        if not (self.scaled and component == "prefill"):
+            self._edit(self._with(self.ecs.graph, component, replicas=replicas))
+
+    # The end --------------------------------------------------------------------------------------
+
+    def settle(self) -> None:
+        """Faults end, there is room and time: all becomes as declared, and stays so."""
+        self.api.faults = []
+        self.network.deaf, self.network.silent = {}, set()
+        self.ecs.busy = set()
+        self.ecs.slow = 0
+        for component in sorted(self.bad):
+            self.edit_image(component, "good")
+        needed = sum(c.replicas for c in self.ecs.graph.components) * 2 + 6
+        while self.ecs.free_instances() < needed:
+            self.ecs.gpu_instances += 1
+        self.network.demand = 0.0
+        self._converge()
+        for process in (self.daemon, self._process()):
+            self.daemon = process
+            self.api.begin()
+            done = self._pass()
+            assert done is not None
+            assert done.converged, f"not converged any more: {done.plan.actions} {done.plan.waits}"
+            assert not self.api.writes, f"converged, and yet {self.api.writes} (invariant 1)"
+            self._tick()
+        self._check_declared()
+        self.calm = self.ecs.served()
+
+    def _converge(self) -> None:
+        """Passes until nothing is left to do, nor will be once windows of scaling are over."""
+        waits: list[str] = []
+        for _ in range(SETTLE_PASSES):
+            self.api.begin()
+            done = self._pass()
+            assert done is not None
+            self._tick()
+            if done.converged and not self._scales():
+                return
+            waits = [f"{w.component}: {w.reason}" for w in done.plan.waits]
+        raise AssertionError(f"it does not converge: {waits} {done.results} (invariant 1)")
+
+    def _scales(self) -> bool:
+        """There is no demand, and prefill has yet to come down to its minimum."""
+        return self.scaled and self.ecs.services["g-prefill"].desired > SCALING.min
+
+    def _check_declared(self) -> None:
+        """What is there is what is declared."""
+        declared = {c.service for c in self.ecs.graph.components}
+        ours = {n for n, s in self.ecs.services.items() if self.ecs.ours(s)}
+        assert ours == declared
+        for component in self.ecs.graph.components:
+            service = self.ecs.services[component.service]
+            if component.scaling is None:
+                assert service.desired == component.replicas, f"{service.name}: {service.desired}"
+            assert len(service.tasks) == service.desired
+            assert {t.revision for t in service.tasks} <= {service.revision}
+            content = self.ecs.content_of(service.name)
+            wanted = component.template["containerDefinitions"][0]["image"]
+            assert content["containerDefinitions"][0]["image"] == wanted
+            assert (service.minimum, service.maximum) == (
+                component.rollout.minimum_healthy_percent,
+                component.rollout.maximum_percent,
+            )
+        workers = sum(c.replicas for c in self.ecs.graph.components if c.is_worker)
+        assert self.ecs.served() == (
+            workers > 0 and self.ecs.graph.component("frontend").replicas > 0
+        )

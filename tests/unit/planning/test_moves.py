@@ -1,0 +1,114 @@
+"""Endpoints that move while something else is under way: found by the machine of `unit/chaos`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from ecs_dynamo.model.graph import Graph
+from ecs_dynamo.model.plan import Memory, Plan, ProtectTasks, UpdateService
+from ecs_dynamo.model.snapshot import NoAnswer, Snapshot, WorkerPage
+from ecs_dynamo.planning import plan
+from tests.unit.planning.graphs import graph, with_image
+from tests.unit.planning.simulated_ecs import SimulatedEcs
+from tests.unit.planning.test_plan_properties import converge, run_pass
+from tests.unit.planning.test_protection_properties import with_replicas
+
+
+def converged(wanted: Graph, gpus: int) -> tuple[SimulatedEcs, Memory]:
+    ecs = SimulatedEcs(wanted, gpu_instances=gpus)
+    return ecs, converge(ecs, wanted, Memory(started_at=ecs.now)).memory
+
+
+def passes(ecs: SimulatedEcs, wanted: Graph, memory: Memory, count: int) -> Plan:
+    ecs.graph = wanted
+    for _ in range(count):
+        made = run_pass(ecs, wanted, memory)
+        memory = made.memory
+    return made
+
+
+def test_who_serves_at_the_former_etcd_is_kept_rather_than_who_has_never_registered() -> None:
+    """What is read is the new etcd, which knows none of them."""
+    wanted = graph()
+    ecs, memory = converged(wanted, 8)
+    ecs.mute_images.add("mute")
+    (serving,) = ecs.serving("prefill")
+    wanted = with_image(wanted, "prefill", "mute")
+    memory = passes(ecs, wanted, memory, 1).memory
+    wanted = with_image(wanted, "etcd-nats", "etcd:2")
+    for _ in range(20):
+        made = passes(ecs, wanted, memory, 1)
+        memory = made.memory
+        assert serving in ecs.services["g-prefill"].tasks
+        released = [a for a in made.actions if isinstance(a, ProtectTasks) and a.minutes is None]
+        assert not [a for a in released if serving.arn in a.tasks]
+
+
+def test_an_old_side_stays_until_as_many_serve_as_must() -> None:
+    """ECS calls a new replica healthy long before its model is loaded."""
+    wanted = graph(decode=3)
+    ecs, memory = converged(wanted, 12)
+    memory = passes(ecs, with_image(wanted, "etcd-nats", "etcd:2"), memory, 3).memory
+    wanted = with_image(wanted, "etcd-nats", "etcd:2")
+    for number, task in enumerate(t for t in ecs.services["g-decode"].tasks if t.age < 1):
+        task.slow = 20 * number  # They load their models one after another.
+    for _ in range(80):
+        made = passes(ecs, wanted, memory, 1)
+        memory = made.memory
+        assert len(ecs.serving("decode")) >= 3
+        if made.converged:
+            break
+    assert made.converged
+
+
+def test_a_correction_of_what_blocks_a_move_does_not_wait_for_the_move() -> None:
+    wanted = graph(frontends=2)
+    ecs, memory = converged(wanted, 8)
+    ecs.mute_images.add("front:mute")
+    wanted = with_image(with_image(wanted, "frontend", "front:mute"), "etcd-nats", "etcd:2")
+    made = passes(ecs, wanted, memory, 8)
+    assert made.waits
+    assert ecs.served()
+    wanted = with_image(wanted, "frontend", "front:good")
+    memory = made.memory
+    for _ in range(25):  # Far less than a protection lasts.
+        made = passes(ecs, wanted, memory, 1)
+        memory = made.memory
+        assert ecs.served()
+        if made.converged:
+            break
+    assert made.converged
+
+
+def silent(seen: Snapshot, arn: str, seconds: float) -> Snapshot:
+    """One worker's page has not answered for a while."""
+    lease = int(arn.rpartition("/")[2])
+    pages = {
+        url: NoAnswer("timeout", seconds, page)
+        if isinstance(page, WorkerPage) and lease in page.lease_ids
+        else page
+        for url, page in seen.pages.items()
+    }
+    return replace(seen, pages=pages, busy={})
+
+
+def test_nobody_is_scaled_in_while_it_is_not_known_who_has_work() -> None:
+    wanted = graph(decode=2)
+    ecs, memory = converged(wanted, 6)
+    task, _ = ecs.serving("decode")
+    fewer = with_replicas(wanted, "decode", 1)
+
+    def scaled_in(seconds: float) -> bool:
+        made = plan(fewer, silent(ecs.snapshot(), task.arn, seconds), memory, ecs.clock)
+        updates = [a for a in made.actions if isinstance(a, UpdateService)]
+        told = [w for w in made.waits if "whether it has work is not known" in w.reason]
+        assert bool(updates) != bool(told)
+        return bool(updates)
+
+    drain = wanted.runtime.drain_seconds
+    assert not scaled_in(5.0)
+    assert not scaled_in(drain - 1.0)
+    assert scaled_in(drain)
+    # Who has never registered has no work.
+    task.mute = True
+    assert plan(fewer, ecs.snapshot(), memory, ecs.clock).actions
