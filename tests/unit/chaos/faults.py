@@ -55,13 +55,11 @@ class Fault:
 
 def refusal(operation: str, code: str, message: str, status: int = 400) -> ClientError:
     """An error as botocore raises it."""
-    return ClientError(
-        {
-            "Error": {"Code": code, "Message": message},
-            "ResponseMetadata": {"HTTPStatusCode": status},
-        },
-        operation,
-    )
+    response: Any = {
+        "Error": {"Code": code, "Message": message},
+        "ResponseMetadata": {"HTTPStatusCode": status},
+    }
+    return ClientError(response, operation)
 
 
 def timed_out() -> ReadTimeoutError:

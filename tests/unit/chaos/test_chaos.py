@@ -61,7 +61,7 @@ def _rule(name: str) -> Callable[..., None]:
         self.world.do(name, **arguments)
 
     happens.__name__ = name
-    drawn = {n: st.sampled_from(values) for n, values in PARAMETERS[name].items()}
+    drawn: dict[str, Any] = {n: st.sampled_from(values) for n, values in PARAMETERS[name].items()}
     made: Callable[..., None] = rule(**drawn)(happens)
     return made
 

@@ -375,6 +375,9 @@ class World:
         while self.ecs.free_instances() < needed:
             self.ecs.gpu_instances += 1
         self.network.demand = 0.0
+        for number in self.ends:
+            self.ecs.lose_instance(number)
+        self.ends = {}
         self._converge()
         for process in (self.daemon, self._process()):
             self.daemon = process
@@ -389,7 +392,7 @@ class World:
 
     def _converge(self) -> None:
         """Passes until nothing is left to do, nor will be once windows of scaling are over."""
-        waits: list[str] = []
+        left: list[str] = []
         for _ in range(SETTLE_PASSES):
             self.api.begin()
             done = self._pass()
@@ -397,8 +400,9 @@ class World:
             self._tick()
             if done.converged and not self._scales():
                 return
-            waits = [f"{w.component}: {w.reason}" for w in done.plan.waits]
-        raise AssertionError(f"it does not converge: {waits} {done.results} (invariant 1)")
+            left = [f"{w.component}: {w.reason}" for w in done.plan.waits]
+            left += [f"{r.action}: {r.error}" for r in done.results]
+        raise AssertionError(f"it does not converge: {left} (invariant 1)")
 
     def _scales(self) -> bool:
         """There is no demand, and prefill has yet to come down to its minimum."""
