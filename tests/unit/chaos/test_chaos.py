@@ -61,8 +61,9 @@ def _rule(name: str) -> Callable[..., None]:
         self.world.do(name, **arguments)
 
     happens.__name__ = name
-    drawn: dict[str, Any] = {n: st.sampled_from(values) for n, values in PARAMETERS[name].items()}
-    made: Callable[..., None] = rule(**drawn)(happens)
+    drawn = {n: st.sampled_from(values) for n, values in PARAMETERS[name].items()}
+    declare: Any = rule
+    made: Callable[..., None] = declare(**drawn)(happens)
     return made
 
 
