@@ -72,6 +72,8 @@ class Watch:
         if not self.writes_allowed:
             self.fail(f"{operation} although the lease is lost (invariant 6)")
         self._check_owner(operation, asked)
+        if operation == "StopTask":
+            self._check_stop(asked["task"])
         if operation == "CreateService":
             self._check_creation(asked["serviceName"])
         declared = {c.service for c in self.wanted().components}
@@ -93,13 +95,9 @@ class Watch:
             named.append(asked["taskDefinition"])
         if operation == "DeleteTaskDefinitions":
             named += asked["taskDefinitions"]
-        if operation == "UpdateTaskProtection":
-            named += [
-                s.name
-                for s in self.ecs.services.values()
-                for t in s.tasks
-                if t.arn in asked["tasks"]
-            ]
+        tasks = {*asked.get("tasks", ()), asked.get("task")}
+        every = self.ecs.services.values()
+        named += [s.name for s in every for t in s.tasks if t.arn in tasks]
         for one in named:
             if one is not None and not self._owned(str(one)):
                 self.fail(f"{operation} of {one}, which is not the graph's (invariant 10)")
@@ -107,6 +105,13 @@ class Watch:
         used |= {t.revision for s in self.ecs.services.values() for t in s.tasks}
         if operation in REVISIONS and used & set(map(str, filter(None, named))):
             self.fail(f"{operation} of a revision in use: {used & set(map(str, named))}")
+
+    def _check_stop(self, arn: str) -> None:
+        for service in self.ecs.services.values():
+            for task in service.tasks if service.component else ():
+                well = arn not in self.ecs.hung and self.ecs.is_serving(service, task)
+                if task.arn == arn and well:
+                    self.fail(f"{arn} of {service.name} serves, and was stopped (invariant 5)")
 
     def _check_creation(self, name: str) -> None:
         told = self.seen_services.get(name)

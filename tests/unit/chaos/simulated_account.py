@@ -20,6 +20,8 @@ EPOCH = 1_700_000_000.0
 """The server's clock at the beginning, in UTC seconds."""
 STOPPED_SECONDS = 3600.0
 """For so long ECS tells of a stopped task (ECS API reference, DescribeTasks)."""
+HUNG_SECONDS = 40.0
+"""A worker that stands still is taken for one that serves for so long: nobody can know earlier."""
 FOREIGN = ("other-app", "g-legacy")
 """Services that are none of the graph's; the second has its prefix."""
 
@@ -49,6 +51,10 @@ class SimulatedAccount(SimulatedEcs):
         self.on_end: Callable[[SimService, SimTask, str], None] = lambda *_: None
         self.unheard: dict[str, float] = {}
         """Since when a worker's page has not answered, by ARN."""
+        self.hung: dict[str, float] = {}
+        """Workers whose process stands still, by ARN, and since when: their lease runs out."""
+        self.forgotten: set[str] = set()
+        """ARNs of workers that have lost their registration, and answer."""
         self._numbers: dict[str, int] = {}
         self.lease = float(graph.runtime.lease_seconds)
         for name in FOREIGN:
@@ -86,8 +92,10 @@ class SimulatedAccount(SimulatedEcs):
             last_status="STOPPED",
             desired_status="STOPPED",
             stopped_at=self.now,
-            stop_code="ServiceSchedulerInitiated" if why == "scheduler" else "TaskFailed",
-            stopped_reason="Scaling activity initiated by deployment",
+            stop_code="UserInitiated" if why == "stopped" else "ServiceSchedulerInitiated",
+            stopped_reason="Task stopped by a user"
+            if why == "stopped"
+            else "Scaling activity initiated by deployment",
         )
         if why == "exit":
             code, reason = self.crashes.get(self._image(task.revision), ("", ""))
@@ -113,7 +121,9 @@ class SimulatedAccount(SimulatedEcs):
         """It runs, is registered where it registers, and its etcd is there."""
         component = self._component(service)
         slow = task.slow if component is not None and component.is_worker else 0
-        return self._works(task) and task.age > slow and not task.orphaned
+        hung = self.now - self.hung.get(task.arn, self.now) >= HUNG_SECONDS
+        lost = hung or task.arn in self.forgotten or task.orphaned
+        return self._works(task) and task.age > slow and not lost
 
     def _registration(self, service: SimService, task: SimTask) -> Registration | None:
         component = self._component(service)
@@ -128,7 +138,10 @@ class SimulatedAccount(SimulatedEcs):
         """What this etcd holds: of who lives, and of who died within a lease."""
         self.lingering = [one for one in self.lingering if one[2] > self.now]
         left = tuple(r for r, at, _ in self.lingering if at == etcd)
-        return (*self._registrations(etcd), *left)
+        lapsed = {lease_of(arn) for arn in self.forgotten} | {
+            lease_of(arn) for arn, at in self.hung.items() if self.now - at >= self.lease
+        }
+        return (*(r for r in self._registrations(etcd) if r.lease_id not in lapsed), *left)
 
     def port_of(self, task: SimTask) -> str:
         """The worker's system port; one of its own where it may choose."""
@@ -221,6 +234,13 @@ class SimulatedAccount(SimulatedEcs):
         )
         for task in service.tasks:
             self.ended(service, task, "deleted")
+
+    def stop(self, arn: str) -> None:
+        """StopTask: its service starts another."""
+        for service in self.services.values():
+            for task in [t for t in service.tasks if t.arn == arn]:
+                service.tasks.remove(task)
+                self.ended(service, task, "stopped")
 
     def lose_instance(self, number: int) -> None:
         """An instance goes, with all that runs on it."""

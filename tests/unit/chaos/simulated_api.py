@@ -412,6 +412,17 @@ class SimulatedApi:
                 done.append(held)
         return {"protectedTasks": done, "failures": failures}
 
+    def _stop_task(self, asked: Json) -> Json:
+        found = self._found(asked["cluster"], asked["task"])
+        if found is not None:
+            self.ecs.stop(asked["task"])
+        gone = self.ecs.gone.get(asked["task"])
+        if gone is None:
+            text = "The referenced task was not found."
+            raise refusal("StopTask", "InvalidParameterException", text)
+        awsvpc = self._awsvpc(gone.service)
+        return {"task": wire.task(gone.task, gone.service, awsvpc=awsvpc)}
+
     def _retag(self, arn: str, change: Callable[[dict[str, str]], dict[str, str]]) -> Json:
         name = arn.rpartition("/")[2]
         if arn in self.ecs.revisions:

@@ -22,7 +22,7 @@ from ecs_dynamo.model.plan import Endpoints
 from ecs_dynamo.model.snapshot import Probe, Signal, Unknown
 from ecs_dynamo.signals import Meter
 from ecs_dynamo.signals.registry import Measurement
-from ecs_dynamo.signals.worker import WorkerAnswer, Workers, WorkerWork
+from ecs_dynamo.signals.worker import WorkerAnswer, Workers, WorkerWork, _UnreachableError
 from tests.unit.chaos.simulated_account import SimulatedAccount
 from tests.unit.planning.simulated_ecs import lease_of
 
@@ -84,9 +84,11 @@ class _Workers(Workers):
         task = self._ecs.worker_at(url)
         if task is None:
             return ConnectionRefusedError(f"{url}: connection refused")
-        if self._network.lost("pages") or task.arn in self._network.silent:
+        cut_off = self._network.lost("pages") or task.arn in self._network.silent
+        if cut_off or task.arn in self._ecs.hung:
             self._ecs.unheard.setdefault(task.arn, self._ecs.now)
-            return TimeoutError(f"{url}: no answer in time")
+            why = f"{url}: no answer in time"
+            return _UnreachableError(why) if cut_off else TimeoutError(why)
         self._ecs.unheard.pop(task.arn, None)
         lease = lease_of(task.arn)
         busy = {lease: 5.0} if task.arn in self._ecs.busy else {lease: 0.0}

@@ -25,6 +25,7 @@ from tests.unit.chaos.simulated_api import SimulatedApi
 from tests.unit.chaos.simulated_observer import Network, SimulatedObserver
 from tests.unit.chaos.virtual_time import VirtualLoop
 from tests.unit.planning.graphs import graph, with_image
+from tests.unit.planning.simulated_ecs import SimTask
 
 STEP_SECONDS = 10.0
 SETTLE_PASSES = 150
@@ -284,13 +285,26 @@ class World:
         self.network.deaf[what] = passes
 
     def silence(self, component: str, index: int) -> None:
-        """One worker's page hangs, or answers again."""
-        tasks = self.ecs.services[f"g-{component}"].tasks if self._exists(component) else []
-        if tasks:
-            self.network.silent ^= {tasks[index % len(tasks)].arn}
+        """The daemon reaches one worker no more, or again."""
+        if (task := self._one(component, index)) is not None:
+            self.network.silent ^= {task.arn}
 
-    def _exists(self, component: str) -> bool:
-        return f"g-{component}" in self.ecs.services
+    def hang(self, component: str, index: int) -> None:
+        """The process of a worker stands still for good."""
+        if (task := self._one(component, index)) is not None:
+            self.calm = False
+            self.ecs.hung.setdefault(task.arn, self.ecs.now)
+
+    def forget(self, component: str, index: int) -> None:
+        """A worker loses its registration, and answers."""
+        if (task := self._one(component, index)) is not None:
+            self.calm = False
+            self.ecs.forgotten.add(task.arn)
+
+    def _one(self, component: str, index: int) -> SimTask | None:
+        service = self.ecs.services.get(f"g-{component}")
+        tasks = service.tasks if service is not None else []
+        return tasks[index % len(tasks)] if tasks else None
 
     def kill(self, component: str, index: int) -> None:
         """A task is lost."""
@@ -319,11 +333,9 @@ class World:
 
     def work(self, component: str, index: int) -> None:
         """A worker gets work, or has none any more."""
-        tasks = self.ecs.services[f"g-{component}"].tasks if self._exists(component) else []
-        if tasks:
-            arn = tasks[index % len(tasks)].arn
-            self.ecs.busy ^= {arn}
-            self.ecs.served_by |= {arn}
+        if (task := self._one(component, index)) is not None:
+            self.ecs.busy ^= {task.arn}
+            self.ecs.served_by |= {task.arn}
 
     def demand(self, value: float) -> None:
         self.network.demand = value
