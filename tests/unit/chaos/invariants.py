@@ -166,6 +166,8 @@ class Watch:
                 or self.ecs.now - self.serving[t.arn].since >= self.ecs.lease
             )
         ]
+        if any(t.orphaned for t in service.tasks):
+            return  # An old side was kept, and then lost its etcd: that was no doing of ours.
         rollout = component.rollout
         desired = min(service.desired, component.replicas) if not component.scaling else 0
         desired = service.desired if component.scaling else desired
@@ -185,6 +187,8 @@ class Watch:
     def _check_busy(self, service: SimService, task: SimTask, known: Served) -> None:
         drain = self.wanted().runtime.drain_seconds
         began = max(service.primary.created_at, self.changed_at.get(service.name, -math.inf))
+        if task.arn not in self.ecs.busy:
+            return  # It has just become idle.
         if known.busy_since is None or known.busy_since >= self.looked_at - 20.0:
             return
         if self.ecs.now - self.ecs.unheard.get(task.arn, math.inf) >= drain:
