@@ -79,7 +79,7 @@ TestChaos.settings = settings(
     # A story of a hundred passes is made shorter by `explore`, in a fraction of the time.
     phases=(Phase.explicit, Phase.reuse, Phase.generate),
     suppress_health_check=list(HealthCheck),
-    # A test that fails sometimes is of no use to who changes something else: chance is for long runs.
+    # A test that fails sometimes helps nobody who changes something else: chance is for long runs.
     derandomize=not LONG,
 )
 if LONG:
