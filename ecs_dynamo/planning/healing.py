@@ -12,8 +12,8 @@ Who is stopped, by what is known of it:
 - it answers, or its page is not known, and discovery has dropped it: once it has had the time to
   register again or to exit by itself, and has no work in hand, or has had the drain time for it;
 - it is registered and its host takes connections which nobody answers: after a minute in which the
-  work in hand at it, where that is known, has not changed. Without a connection never: it may be
-  the daemon that is cut off.
+  work in hand at it, where that is known, has not changed; a frontend after two. Without a
+  connection never: it may be the daemon that is cut off.
 
 One replica of a component at a time: until its replacement is ready nothing more happens, and then
 a pause has to be over, 60 s after the first and doubled from one to the next, up to 30 minutes.
@@ -51,6 +51,9 @@ FIRST_PAUSE_SECONDS = 60.0
 LONGEST_PAUSE_SECONDS = 1800.0
 CERTAIN_SECONDS = 60.0
 """For how long a replica that may be registered must be silent, and all of a component be lost."""
+FRONTEND_SECONDS = 120.0
+"""The same of a frontend: no registration tells of it, and one that is flooded with requests is
+slow to answer, while the answers that it streams go on."""
 OWNER = "ecs-dynamo"
 """How the reason of a stop begins that ECS keeps."""
 
@@ -119,17 +122,18 @@ def _held_up(scene: Scene, wanted: Wanted, health: Health) -> str | None:
 
 
 def _waits_for(
-    graph: Graph, suspect: Suspect, now: float, notice: float, *, common: bool
+    graph: Graph, suspect: Suspect, now: float, notice: float, certain: float, *, common: bool
 ) -> str | None:
     """What is waited for before the suspect is stopped; None where nothing is.
 
-    ``common``: all that it shares a cause with look lost.
+    ``certain``: for how long one that may be registered must be silent. ``common``: all that it
+    shares a cause with look lost.
     """
     if not is_told(suspect, now, notice):
         return "it is looked at again"
     lasts, gone = now - suspect.since, suspect.unregistered_since
     if gone is None:
-        certain = 2 * CERTAIN_SECONDS if common else CERTAIN_SECONDS
+        certain = 2 * certain if common else certain
         if not suspect.reached:
             return "the daemon may be cut off from it"
         still = lasts if suspect.work is None else min(lasts, now - suspect.work_since)
@@ -222,10 +226,12 @@ def _choose(scene: Scene, wanted: Wanted, health: Health) -> tuple[Task | None, 
     workers = [w for w in scene.dependants if w.component.is_worker]
     common = _all_lost([wanted], health)
     common = common or (wanted.component.is_worker and _all_lost(workers, health))
+    certain = CERTAIN_SECONDS if wanted.component.is_worker else FRONTEND_SECONDS
     by_arn = {t.arn: t for t in wanted.new_tasks}
     waiting = ""
     for arn, suspect in sorted(suspects.items(), key=lambda i: (*_rank(i[1]), i[0])):
-        left = _waits_for(graph, suspect, now, longest_notice(graph, wanted, {arn}), common=common)
+        notice = longest_notice(graph, wanted, {arn})
+        left = _waits_for(graph, suspect, now, notice, certain, common=common)
         if left is None:
             return by_arn[arn], _why(suspect, now)
         waiting = waiting or left
