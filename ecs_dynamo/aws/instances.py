@@ -122,18 +122,28 @@ async def look_at_hosts(aws: Aws, cluster: str, recall: Recall, tags: bool) -> H
     arns = sorted({*listed, *recall.listed("instances", cluster)})
     raws = await _describe(aws, cluster, arns, tags) if arns else []
     recall.keep((raw["containerInstanceArn"] for raw in raws), "instances", cluster)
+    for raw in raws:
+        recall.saw("container instance", raw["containerInstanceArn"])
     return _hosts(raws, await _addresses(aws, raws, recall))
 
 
 async def with_hosts_of(
     aws: Aws, cluster: str, recall: Recall, tags: bool, found: Hosts, tasks: Iterable[Json]
 ) -> Hosts:
-    """``found`` with the instances that ``tasks`` run on and no list showed. Raises `AwsError`."""
+    """``found`` with the instances that ``tasks`` run on and no list showed.
+
+    Raises `AwsError`, also where tasks run on an instance that was there a moment ago and that ECS
+    does not know: with fewer instances there would seem to be no room for one more replica.
+    """
     needed = {arn for t in tasks if (arn := t.get("containerInstanceArn"))}
     arns = sorted(needed - {i.arn for i in found.instances})
     if not arns:
         return found
     raws = await _describe(aws, cluster, arns, tags)
+    lost = sorted(set(arns) - {raw["containerInstanceArn"] for raw in raws})
+    doubts = [d for arn in lost if (d := recall.doubts_loss("container instance", arn)) is not None]
+    if doubts:
+        raise AwsError("DescribeContainerInstances", "Contradiction", doubts[0])
     known = {*recall.listed("instances", cluster), *(r["containerInstanceArn"] for r in raws)}
     recall.keep(known, "instances", cluster)
     more = _hosts(raws, await _addresses(aws, raws, recall))

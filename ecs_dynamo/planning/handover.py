@@ -12,6 +12,7 @@ import math
 from collections.abc import Collection, Sequence
 from urllib.parse import urlsplit
 
+from ecs_dynamo.model.graph import TAG_CANARY
 from ecs_dynamo.model.plan import MarkService, ProtectTasks
 from ecs_dynamo.model.snapshot import Task
 from ecs_dynamo.model.spec import RolloutSpec
@@ -272,18 +273,21 @@ def new_side_ready(scene: Scene, moved: Collection[str]) -> bool:
     )
 
 
+def _floor(wanted: Wanted) -> int:
+    """As many replicas must serve at any time."""
+    return math.ceil(wanted.desired * wanted.component.rollout.minimum_healthy_percent / 100)
+
+
 def _is_up(scene: Scene, wanted: Wanted) -> bool:
     """Its new side is as many as must serve, or as many as can: what finds no place beside the old
-    side, or beyond ECS's upper limit, is not waited for. A canary is no new side."""
+    side is not waited for."""
     fresh = len(fresh_tasks(scene, wanted))
-    rollout, service = wanted.component.rollout, wanted.service
-    needed = math.ceil(wanted.desired * rollout.minimum_healthy_percent / 100)
-    if fresh >= max(1, needed):
+    service = wanted.service
+    if fresh >= max(1, _floor(wanted)):
         return True
     if not fresh or service is None or fresh < len(wanted.new_tasks):
         return False
-    upper = service.desired * rollout.maximum_percent // 100
-    return lacks_place(service) or len(wanted.new_tasks) + len(wanted.old_tasks) >= upper
+    return lacks_place(service)
 
 
 def _rank(wanted: Wanted) -> int:
@@ -304,14 +308,32 @@ def in_use(scene: Scene, wanted: Wanted, among: Sequence[Task]) -> frozenset[str
     return frozenset(t.arn for t in among if t.private_ip in hosts)
 
 
+def _used_by_who_serves(scene: Scene, tasks: Sequence[Task]) -> frozenset[str]:
+    """Those of the infrastructure's ``tasks`` that replicas which serve were started with: what is
+    in their services' revision now may be another one, that nobody serves at yet."""
+    hosts = set[str | None]()
+    for one in scene.dependants:
+        running = [t for t in (*one.new_tasks, *one.old_tasks) if t.is_running]
+        serving = known_to_serve(scene.graph, one.component, scene.snapshot, running)
+        names = dynamo_containers(one.component).names
+        for task in running:
+            revision = one.seen.revisions.get(task.task_definition_arn)
+            for variable in (ETCD_VARIABLE, NATS_VARIABLE):
+                if task.arn in serving and revision is not None:
+                    urls = environment_value(revision.content, variable, names) or ""
+                    hosts |= {urlsplit(url).hostname for url in urls.split(",")}
+    return frozenset(t.arn for t in tasks if t.private_ip is not None and t.private_ip in hosts)
+
+
 def _most_useful_first(scene: Scene, wanted: Wanted, tasks: Sequence[Task]) -> list[Task]:
     """``tasks``: those whose etcd runs before those that will exit soon; then what is known to
     serve, be it registered with the former etcd; then what is in use; then what has run for
     longest."""
     lost, now = without_etcd(scene, wanted, tasks), scene.now.wall
     used = in_use(scene, wanted, tasks)
-    known = used
-    if not wanted.component.is_infrastructure:
+    if wanted.component.is_infrastructure:
+        known = _used_by_who_serves(scene, tasks)
+    else:
         known = known_to_serve(scene.graph, wanted.component, scene.snapshot, tasks)
 
     def rank(task: Task) -> tuple[bool, bool, bool, float, str]:
@@ -327,10 +349,15 @@ def _in_the_way(scene: Scene, wanted: Wanted, kept: Sequence[Task]) -> list[Task
     Protected tasks count for it: after two moves in a row both old sides would fill it for good.
     """
     service = wanted.service
-    if service is None or wanted.new_tasks:
+    new = len(wanted.new_tasks)
+    fresh = len(fresh_tasks(scene, wanted)) if new else 0
+    baking = service is not None and "baking" in service.tags.get(TAG_CANARY, "")
+    if service is None or fresh < new or (new and (new >= wanted.desired or baking)):
         return []
     upper = service.desired * (service.maximum_percent or 200) // 100
-    surplus = len(wanted.old_tasks) + 1 - max(upper, 1)
+    surplus = len(wanted.old_tasks) + new + 1 - max(upper, 1)
+    if new:
+        surplus = min(surplus, len(wanted.old_tasks) + fresh - _floor(wanted))
     ranked = _most_useful_first(scene, wanted, kept)
     return ranked[max(0, len(ranked) - max(0, surplus)) :]
 

@@ -399,6 +399,23 @@ async def test_instances_that_tasks_run_on_are_found_without_a_list() -> None:
         assert addresses(seen.components["frontend"]) == ["10.0.0.1", "10.0.0.2"]
 
 
+async def test_instances_that_vanish_under_their_tasks_are_doubted() -> None:
+    """With fewer instances there would seem to be no room, and one replica would go for another."""
+    watcher = Watcher(Account())
+    await watcher.snapshot()
+    lost = dict(watcher.account.instances)
+    watcher.account.instances.clear()
+    seen = (await watcher.snapshot()).container_instances["gpu"]
+    assert isinstance(seen, Unknown)
+    assert "was there a moment ago" in seen.reason
+    watcher.account.instances.update(lost)
+    assert not isinstance((await watcher.snapshot()).container_instances["gpu"], Unknown)
+    watcher.account.instances.clear()
+    await watcher.snapshot()
+    watcher.clock += CONFIRM_SECONDS  # They stay away: it is so.
+    assert (await watcher.snapshot()).container_instances["gpu"] == ()
+
+
 async def test_a_task_in_awsvpc_mode_never_has_the_address_of_its_instance() -> None:
     account = Account()
     for task in account.tasks.values():

@@ -21,7 +21,7 @@ from typing import Any
 
 import structlog
 
-from tests.unit.chaos.steps import PARAMETERS, SETUP, begin
+from tests.unit.chaos.steps import CHANGES, PARAMETERS, SETUP, begin
 from tests.unit.chaos.world import World
 
 Step = tuple[str, dict[str, Any]]
@@ -84,9 +84,13 @@ def draw(seed: int) -> Story:
     names = [n for n in PARAMETERS if n != "settle"]
     # A few sorts of events at a time: all at once end in the same few states.
     chosen = chance.sample(names, chance.randint(2, 7))
-    for _ in range(chance.randint(4, 25)):
-        name = "run" if chance.random() < 0.4 else chance.choice(chosen)
-        steps.append((name, {k: chance.choice(v) for k, v in PARAMETERS[name].items()}))
+    for _ in range(chance.randint(4, 20)):
+        # What goes wrong matters most while something changes.
+        order = (chance.choice(CHANGES), chance.choice(chosen)) if chance.random() < 0.3 else ()
+        names_now = order or ("run" if chance.random() < 0.4 else chance.choice(chosen),)
+        steps += [
+            (name, {k: chance.choice(v) for k, v in PARAMETERS[name].items()}) for name in names_now
+        ]
     return {"setup": setup, "steps": steps}
 
 

@@ -43,14 +43,14 @@ class ProcessDeathError(BaseException):
 
 @dataclass
 class Fault:
-    """The next ``left`` calls of an operation that begins with ``prefix`` go wrong."""
+    """The next ``left`` calls of operations that have ``word`` in their name go wrong."""
 
     kind: Kind
-    prefix: str
+    word: str
     left: int
 
     def hits(self, operation: str) -> bool:
-        return self.left > 0 and operation.startswith(self.prefix)
+        return self.left > 0 and self.word in operation
 
 
 def refusal(operation: str, code: str, message: str, status: int = 400) -> ClientError:

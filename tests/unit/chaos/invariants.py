@@ -144,6 +144,8 @@ class Watch:
             return
         if self.ecs.leaves(task) or self.ecs.now - self.looked_at > ABSENT_SECONDS:
             return
+        if component.is_infrastructure:
+            self._check_etcd(service, task)
         if self.ecs.now - known.since >= self.ecs.lease:
             self._check_floor(service, component, task)
         self._check_busy(service, task, known)
@@ -183,6 +185,27 @@ class Watch:
                 f"{task.arn} of {service.name} was stopped: {len(left)} are left that have served "
                 f"for a lease, of {floor} that must (invariant 4)"
             )
+
+    def _check_etcd(self, service: SimService, task: SimTask) -> None:
+        """Who uses an etcd that goes has a successor elsewhere that has served for a lease."""
+        if self.ecs.now - service.primary.created_at >= ABSENT_SECONDS:
+            return
+        found = self.ecs.dependants(task)
+        # ECS protects no more than should run: where another is kept it is enough that some serve.
+        kept = sum(t.protected_until > self.ecs.now for t in service.tasks)
+        taken = kept >= service.desired
+        for name in {s.name for s, _, here in found if here}:
+            elsewhere = [t for s, t, here in found if s.name == name and not here]
+            settled = [
+                t
+                for t in elsewhere
+                if (known := self.serving.get(t.arn)) is not None
+                and self.ecs.now - known.since >= self.ecs.lease
+            ]
+            if not (elsewhere if taken else settled):
+                self.fail(
+                    f"the etcd {task.arn} was stopped, and {name} still uses it (invariant 4)"
+                )
 
     def _check_busy(self, service: SimService, task: SimTask, known: Served) -> None:
         drain = self.wanted().runtime.drain_seconds

@@ -169,7 +169,7 @@ class SimulatedAccount(SimulatedEcs):
                 for s in self.services.values()
                 if (c := self._component(s)) is not None and role in c.roles
                 for t in s.tasks
-                if t.age >= 1 and not t.bad and t.ip == host
+                if t.age > t.slow and t.age >= 1 and not t.bad and t.ip == host
             ),
             None,
         )
@@ -191,6 +191,27 @@ class SimulatedAccount(SimulatedEcs):
     def saw_etcd(self, url: str) -> None:
         """It answered a probe."""
         self._ever_ready = self._ever_ready | {url}
+
+    def _live_etcds(self) -> set[str]:
+        """Those that answer; one that has just started may need longer than to be RUNNING."""
+        slow = {
+            f"http://{t.ip}:2379"
+            for s in self.services.values()
+            for t in s.tasks
+            if t.age <= t.slow
+        }
+        return super()._live_etcds() - slow
+
+    def dependants(self, etcd: SimTask) -> list[tuple[SimService, SimTask, bool]]:
+        """Workers and frontends that serve, each with whether it is at this etcd."""
+        url = f"http://{etcd.ip}:2379"
+        return [
+            (s, t, self._etcd_of(t) == url)
+            for s in self.services.values()
+            if (c := self._component(s)) is not None and not c.is_infrastructure
+            for t in s.tasks
+            if self.is_serving(s, t)
+        ]
 
     def is_etcd(self, url: str) -> bool:
         return url in self._live_etcds()

@@ -79,6 +79,9 @@ class SimulatedApi:
         self.events: dict[int, Callable[[], None]] = {}
         self.after: dict[int, Callable[[], None]] = {}
         self.number = 0
+        self.at_write: dict[int, Callable[[], None]] = {}
+        """As ``events``, before the write of their number."""
+        self.after_write: dict[int, Callable[[], None]] = {}
         self.writes: list[tuple[str, Json]] = []
         self.calls: Counter[str] = Counter()
         self.spoiled: set[str] = set()
@@ -89,9 +92,13 @@ class SimulatedApi:
     def begin(self) -> None:
         """A pass begins."""
         self.number = 0
-        self.events, self.after = {}, {}
+        self.forget_events()
         self.writes = []
         self.spoiled = set()
+
+    def forget_events(self) -> None:
+        """What has not happened in this pass does not happen any more."""
+        self.events, self.after, self.at_write, self.after_write = {}, {}, {}, {}
 
     def open(self, monotonic: Callable[[], float], wall: Callable[[], float]) -> Aws:
         """A process's door to this account."""
@@ -115,12 +122,17 @@ class SimulatedApi:
                 await asyncio.sleep(TIME_OUT_SECONDS)
             raise_for(fault.kind, operation)
         question = json.dumps([operation, asked], sort_keys=True, default=str)
+        written = 0
         if is_write(operation):
+            written = len(self.writes) + 1
+            if (event := self.at_write.get(written)) is not None:
+                event()
             self.before_write(operation, asked)
             self.writes.append((operation, asked))
         made: Json = getattr(self, f"_{xform_name(operation)}")(asked)
-        if (event := self.after.get(number)) is not None:
-            event()
+        for event in (self.after.get(number), self.after_write.get(written)):
+            if event is not None:
+                event()
         former = self._former.get(question, made)
         self._former[question] = made
         if fault is not None and not is_write(operation):

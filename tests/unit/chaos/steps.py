@@ -8,18 +8,20 @@ from tests.unit.chaos.faults import Kind
 from tests.unit.chaos.world import COMPONENTS, WORKERS
 
 PREFIXES = (
-    *("", "ListTasks", "DescribeTasks", "ListServices", "DescribeServices", "List", "Describe"),
+    *("", "Services", "Tasks", "Instances", "Task"),
+    *("ListTasks", "DescribeTasks", "ListServices", "DescribeServices", "List", "Describe"),
     *("ListContainerInstances", "DescribeContainerInstances", "DescribeInstances"),
     *("DescribeTaskDefinition", "DescribeClusters", "GetTaskProtection"),
     *("UpdateService", "CreateService", "RegisterTaskDefinition"),
     *("UpdateTaskProtection", "TagResource"),
 )
-"""Operations that a fault may be of, by how their names begin."""
+"""Operations that a fault may be of, by a part of their names."""
 SIGHTS = ("etcd", "nats", "frontend", "registry", "pages", "frontends", "signal")
 PARAMETERS: dict[str, dict[str, tuple[Any, ...]]] = {
     "run": {"passes": (1, 2, 3, 6)},
     "die": {"call": tuple(range(1, 41)), "after": (False, True)},
-    "lose_lease": {"call": tuple(range(1, 41))},
+    "die_at_write": {"write": (1, 2, 3, 4, 6), "after": (False, True)},
+    "lose_lease": {"write": (1, 2, 3, 4)},
     "race": {"call": tuple(range(1, 31)), "kill": ("", "", *COMPONENTS)},
     "absent": {"steps": (1, 2, 5)},
     "jump": {"seconds": (-3600.0, 3600.0)},
@@ -28,7 +30,7 @@ PARAMETERS: dict[str, dict[str, tuple[Any, ...]]] = {
         "prefix": PREFIXES,
         "times": (1, 2, 3, 6, 12),
     },
-    "lose_sight": {"what": SIGHTS, "passes": (1, 2, 4, 8)},
+    "lose_sight": {"what": SIGHTS, "passes": (1, 2, 4, 8, 20)},
     "silence": {"component": WORKERS, "index": (0, 1, 2)},
     "kill": {"component": COMPONENTS, "index": (0, 1, 2)},
     "lose_instance": {"number": tuple(range(8))},
@@ -43,6 +45,8 @@ PARAMETERS: dict[str, dict[str, tuple[Any, ...]]] = {
     "settle": {},
 }
 """What may happen, and the values of its arguments."""
+CHANGES = ("edit_image", "edit_count", "demand", "kill")
+"""After these the daemon has something to do."""
 SETUP: dict[str, tuple[Any, ...]] = {
     "prefill": (1, 2),
     "decode": (1, 2, 3),

@@ -173,7 +173,7 @@ class World:
             self._bury()
             self._started()
         finally:
-            self.api.events, self.api.after = {}, {}
+            self.api.forget_events()
         self.network.pass_over()
         for _ in range(int((self.loop.time() - began) // STEP_SECONDS)):
             self._tick(0.0)
@@ -232,14 +232,21 @@ class World:
         self._pass()
         self._tick()
 
-    def lose_lease(self, call: int) -> None:
-        """After a call of a pass another daemon becomes the leader, and acts at once."""
+    def die_at_write(self, write: int, after: bool) -> None:
+        """As `die`, at a call that changes something."""
+        self.api.begin()
+        (self.api.after_write if after else self.api.at_write)[write] = self.api.die
+        self._pass()
+        self._tick()
+
+    def lose_lease(self, write: int) -> None:
+        """After a write of a pass another daemon becomes the leader, and acts at once."""
         self.api.begin()
 
         def lose() -> None:
             self.watch.writes_allowed = False
 
-        self.api.after[call] = lose
+        self.api.after_write[write] = lose
         self._pass()
         self.watch.writes_allowed = True
         self.daemon, self.standby = self.standby, self.daemon

@@ -80,6 +80,25 @@ def test_a_correction_of_what_blocks_a_move_does_not_wait_for_the_move() -> None
     assert made.converged
 
 
+def test_a_second_change_of_etcd_keeps_the_one_at_which_replicas_serve() -> None:
+    """ECS took the first back to a new task, which services are set to and nobody serves at yet."""
+    wanted = graph()
+    ecs, memory = converged(wanted, 8)
+    (serving,) = ecs.services["g-etcd-nats"].tasks
+    ecs.crashes["etcd:bad"] = ("EssentialContainerExited", "exited")
+    memory = passes(ecs, with_image(wanted, "etcd-nats", "etcd:bad"), memory, 6).memory
+    wanted = with_image(wanted, "etcd-nats", "etcd:good")
+    for _ in range(60):
+        made = passes(ecs, wanted, memory, 1)
+        memory = made.memory
+        assert ecs.served()
+        if serving not in ecs.services["g-etcd-nats"].tasks:
+            assert len(ecs.services["g-decode"].tasks) == len(ecs.serving("decode")) == 1
+        if made.converged:
+            break
+    assert made.converged
+
+
 def silent(seen: Snapshot, arn: str, seconds: float) -> Snapshot:
     """One worker's page has not answered for a while."""
     lease = int(arn.rpartition("/")[2])
