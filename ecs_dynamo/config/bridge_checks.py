@@ -96,6 +96,8 @@ class _Checker:
             self._worker()
         if Role.FRONTEND in roles:
             self._frontend()
+            if roles & _WORKERS:
+                self._rollout()
 
     def _worker(self) -> None:
         request = self._variable("DYN_REQUEST_PLANE") or self.spec.runtime.request_plane
@@ -131,6 +133,16 @@ class _Checker:
                 f"use networkMode host or awsvpc; or {_PIN}",
             )
 
+    def _rollout(self) -> None:
+        """One task that holds all of it is two while it rolls, each on whatever instance."""
+        one = self.component
+        if _is_single(one) and one.rollout.maximum_percent > 100 and not _pinned(one):
+            self._warn(
+                "of a frontend with a worker: while it rolls the old and the new task may be on "
+                "two instances, and neither reaches the other's container",
+                f"set rollout.maximumPercent to 100; or {_PIN}",
+            )
+
     def _hand_over(self) -> frozenset[Role]:
         """The roles that it exchanges KV caches with."""
         if Role.PREFILL in self.component.roles:
@@ -163,14 +175,14 @@ class _Checker:
 def _why_apart(one: Component, other: Component) -> str | None:
     """Why not each replica of ``other`` runs, for certain, where each of ``one`` runs.
 
-    A replica on its own and its containers are together; so are, on whatever instance, replicas
-    that are never more than one, an old and a new one during a rollout included.
+    The containers of a task are together on whatever instance, so a component is where it is itself
+    as long as it has one replica.
     """
     if other.launch_type is LaunchType.FARGATE:
         return "on Fargate"
     if other.network_mode is NetworkMode.AWSVPC:
         return "awsvpc, with a network interface of its own"
-    if one.name == other.name and _always_alone(one):
+    if one.name == other.name and _is_single(one):
         return None
     mine, its = _instances(one), _instances(other)
     if its is None or len(its) != 1:
@@ -182,9 +194,13 @@ def _why_apart(one: Component, other: Component) -> str | None:
     return None
 
 
-def _always_alone(component: Component) -> bool:
-    most = max(component.replicas, component.scaling.max if component.scaling else 0)
-    return most <= 1 and component.rollout.maximum_percent == 100
+def _is_single(component: Component) -> bool:
+    return max(component.replicas, component.scaling.max if component.scaling else 0) <= 1
+
+
+def _pinned(component: Component) -> bool:
+    instances = _instances(component)
+    return instances is not None and len(instances) == 1
 
 
 def _instances(component: Component) -> frozenset[str] | None:

@@ -161,11 +161,12 @@ def test_every_combination_on_tcp(
             {},
             False,
         ),
-        # All in one task: as long as there is one task.
+        # All in one task: as long as it is declared once.
         *(
             ({"frontend": part(BRIDGE, alsoRuns=["worker"], **more)}, {}, refused)
             for more, refused in (
-                ({}, True),
+                ({}, False),
+                ({"scaling": {"max": 2}}, True),
                 ({"rollout": {"maximumPercent": 100, "minimumHealthyPercent": 0}}, False),
                 (
                     {
@@ -184,6 +185,23 @@ def test_who_is_refused(
 ) -> None:
     errors, _ = told(written(tmp_path, parts, runtime))
     assert bool(errors) == refused, errors
+
+
+@pytest.mark.parametrize(
+    ("more", "warned"),
+    [
+        ({}, True),
+        ({"on": ONE}, False),
+        ({"rollout": {"maximumPercent": 100, "minimumHealthyPercent": 0}}, False),
+    ],
+)
+def test_a_task_that_holds_all_is_two_while_it_rolls(
+    tmp_path: Path, more: dict[str, Any], warned: bool
+) -> None:
+    parts = {"frontend": part(BRIDGE, alsoRuns=["worker"], **more)}
+    errors, warnings = told(written(tmp_path, parts))
+    assert errors == []
+    assert [("while it rolls" in w.message) for w in warnings] == [True] * warned
 
 
 def test_the_error_names_what_is_found_expected_and_the_remedy(tmp_path: Path) -> None:
