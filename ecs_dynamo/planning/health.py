@@ -3,7 +3,7 @@
 A worker that hangs (its process is stopped, its event loop is stuck) runs for ECS, and keeps its
 registration for up to one discovery lease; so it is judged by its own page, at which a worker that
 merely works answers. One that has lost its registration is routed to by nobody. Frontends are
-judged by their own answers. Only what was ready once, or has had twice its progress deadline for
+judged by their own answers. Only what was ready once, or has had its progress deadline for
 it, is judged: others start. Only a good revision is (or one that differs from it in endpoints
 alone), in a service that is not rolled: all else is for `judge`.
 
@@ -165,7 +165,7 @@ class _Judge:
 
     def _established(self, wanted: Wanted, task: Task) -> bool:
         """It was ready once, or has had the time to become so."""
-        allowed = 2 * wanted.component.rollout.progress_deadline_seconds
+        allowed = wanted.component.rollout.progress_deadline_seconds
         age = self._now.wall - task.started_at if task.started_at is not None else 0.0
         return task.arn in self._before.proven or age > allowed
 
