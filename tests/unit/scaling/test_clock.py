@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -35,7 +36,9 @@ STEPS = st.lists(
 )
 
 
+@cache
 def converged(spec: ScalingSpec) -> SimulatedEcs:
+    """Shared: `wishes` only looks at it."""
     wanted = graph(prefill=2, scaling=spec)
     ecs = SimulatedEcs(wanted)
     converge(ecs, wanted, Memory(started_at=ecs.now))
