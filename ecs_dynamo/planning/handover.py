@@ -308,10 +308,11 @@ def in_use(scene: Scene, wanted: Wanted, among: Sequence[Task]) -> frozenset[str
     return frozenset(t.arn for t in among if t.private_ip in hosts)
 
 
-def _used_by_who_serves(scene: Scene, tasks: Sequence[Task]) -> frozenset[str]:
-    """Those of the infrastructure's ``tasks`` that replicas which serve were started with: what is
-    in their services' revision now may be another one, that nobody serves at yet."""
-    hosts = set[str | None]()
+def _users(scene: Scene, tasks: Sequence[Task]) -> dict[str, tuple[int, bool]]:
+    """By ARN of the infrastructure's ``tasks``: of how many dependants there are replicas which
+    serve and were started with it, and whether of frontends. What is in their services' revision
+    now may be another one, that nobody serves at yet, or workers alone."""
+    users: dict[str | None, dict[str, bool]] = {}
     for one in scene.dependants:
         running = [t for t in (*one.new_tasks, *one.old_tasks) if t.is_running]
         serving = known_to_serve(scene.graph, one.component, scene.snapshot, running)
@@ -321,24 +322,30 @@ def _used_by_who_serves(scene: Scene, tasks: Sequence[Task]) -> frozenset[str]:
             for variable in (ETCD_VARIABLE, NATS_VARIABLE):
                 if task.arn in serving and revision is not None:
                     urls = environment_value(revision.content, variable, names) or ""
-                    hosts |= {urlsplit(url).hostname for url in urls.split(",")}
-    return frozenset(t.arn for t in tasks if t.private_ip is not None and t.private_ip in hosts)
+                    for host in {urlsplit(url).hostname for url in urls.split(",")}:
+                        kinds = users.setdefault(host, {})
+                        kinds[one.component.name] = one.component.is_frontend
+    here = {t.arn: users.get(t.private_ip, {}) for t in tasks if t.private_ip is not None}
+    return {arn: (len(kinds), any(kinds.values())) for arn, kinds in here.items()}
 
 
 def _most_useful_first(scene: Scene, wanted: Wanted, tasks: Sequence[Task]) -> list[Task]:
     """``tasks``: those whose etcd runs before those that will exit soon; then what is known to
-    serve, be it registered with the former etcd; then what is in use; then what has run for
-    longest."""
+    serve, be it registered with the former etcd (an etcd: at which more serve, with frontends);
+    then what is in use; then what has run for longest."""
     lost, now = without_etcd(scene, wanted, tasks), scene.now.wall
     used = in_use(scene, wanted, tasks)
     if wanted.component.is_infrastructure:
-        known = _used_by_who_serves(scene, tasks)
+        known = _users(scene, tasks)
     else:
-        known = known_to_serve(scene.graph, wanted.component, scene.snapshot, tasks)
+        serve = known_to_serve(scene.graph, wanted.component, scene.snapshot, tasks)
+        known = dict.fromkeys(serve, (1, False))
 
-    def rank(task: Task) -> tuple[bool, bool, bool, float, str]:
+    def rank(task: Task) -> tuple[bool, int, bool, bool, float, str]:
         arn = task.arn
-        return (arn in lost, arn not in known, arn not in used, task.started_at or now, arn)
+        count, frontends = known.get(arn, (0, False))
+        started = task.started_at or now
+        return (arn in lost, -count, not frontends, arn not in used, started, arn)
 
     return sorted(tasks, key=rank)
 

@@ -102,6 +102,14 @@ def leaving_limits(wanted: Wanted, snapshot: Snapshot) -> RolloutSpec | None:
     )
 
 
+def _is_full(wanted: Wanted) -> bool:
+    """The limits leave no room for one more beside those that run: one has to go first."""
+    service = wanted.service
+    if service is None or service.maximum_percent is None:
+        return False
+    return service.running + service.pending >= service.desired * service.maximum_percent // 100
+
+
 def spare_leaving(graph: Graph, wanted: Wanted, snapshot: Snapshot) -> list[ProtectTasks]:
     """Keep tasks that leave until as many replacements are ready; then let the idle ones go."""
     leaving, now = leaving_tasks(wanted, snapshot), snapshot.observed_at
@@ -123,6 +131,9 @@ def spare_leaving(graph: Graph, wanted: Wanted, snapshot: Snapshot) -> list[Prot
         for t in keep
         if (at := _interrupted(t, snapshot)) is None or now - at < NOTICE_GRACE_SECONDS
     ]
+    if wanted.rolling and _is_full(wanted):
+        # What waits for a replacement that cannot start beside it would wait for good.
+        keep = [t for t in keep if t.arn in busy]
     free = [t for t in ranked[count:] if is_protected(t, now) and t.arn not in busy]
     return [
         ProtectTasks(

@@ -24,6 +24,7 @@ from ecs_dynamo.model.plan import (
     UpdateService,
 )
 from ecs_dynamo.model.snapshot import Unknown
+from ecs_dynamo.planning.healing import FIRST_PAUSE_SECONDS
 from tests.unit.chaos.simulated_account import FOREIGN, SimulatedAccount
 from tests.unit.planning.simulated_ecs import SimService, SimTask
 
@@ -54,6 +55,10 @@ class Watch:
         """When the last whole pass ended."""
         self.seen_services: dict[str, float] = {}
         """When the daemon's present process was truthfully told of each service."""
+        self.stopped_at: dict[str, float] = {}
+        """When the daemon's present process last stopped a task of a service."""
+        self.busy_since: dict[str, float] = {}
+        """Since when a task has had work, whether it serves or not."""
         self.violations: list[str] = []
         self.serving: dict[str, Served] = {}
         self.cramped_at: dict[str, float] = {}
@@ -107,11 +112,31 @@ class Watch:
             self.fail(f"{operation} of a revision in use: {used & set(map(str, named))}")
 
     def _check_stop(self, arn: str) -> None:
-        for service in self.ecs.services.values():
-            for task in service.tasks if service.component else ():
-                well = arn not in self.ecs.hung and self.ecs.is_serving(service, task)
-                if task.arn == arn and well:
-                    self.fail(f"{arn} of {service.name} serves, and was stopped (invariant 5)")
+        """StopTask: of a worker that hangs or has lost its registration, one at a time."""
+        found = ((s, t) for s in self.ecs.services.values() for t in s.tasks if t.arn == arn)
+        service, task = next(found, (None, None))
+        if service is None or task is None:
+            return  # It has just ended.
+        told = f"{arn} of {service.name} was stopped"
+        hangs = arn in self.ecs.hung
+        if not hangs and self.ecs.is_serving(service, task):
+            self.fail(f"{told} and serves (invariant 5)")
+        busy = self.busy_since.get(arn, math.inf) < self.looked_at - 20.0
+        answers = not hangs and arn not in self.ecs.unheard
+        lost = self.ecs.forgotten.get(arn, -math.inf)
+        if answers and busy and self.ecs.now - lost < self.wanted().runtime.drain_seconds:
+            self.fail(
+                f"{told} at work, {self.ecs.now - lost:.0f} s after it was lost (invariant 5)"
+            )
+        last = self.stopped_at.get(service.name)
+        if last is not None and self.ecs.now - last < FIRST_PAUSE_SECONDS:
+            self.fail(f"{told} {self.ecs.now - last:.0f} s after another")
+        starting = [
+            t.arn for t in service.tasks if last is not None and t.created_at >= last and t.age < 1
+        ]
+        if starting:
+            self.fail(f"{told} before {starting} has taken the place of the last")
+        self.stopped_at[service.name] = self.ecs.now
 
     def _check_creation(self, name: str) -> None:
         told = self.seen_services.get(name)
@@ -180,7 +205,10 @@ class Watch:
         cramped = self.cramped_at.get(service.name, -math.inf) >= began - 30.0
         if cramped and self.ecs.relocated(service, task):
             return  # The new side finds no place beside the old one, which goes in any case.
-        if len(left) < floor - cramped:
+        # Which one of several at an address is sick is not known: one of them is kept.
+        sick = {*self.ecs.hung, *self.ecs.forgotten}
+        taken = sum(t.arn in sick for t in self.ecs.alike(service, task))
+        if len(left) + taken < floor - cramped:
             self.fail(
                 f"{task.arn} of {service.name} was stopped: {len(left)} are left that have served "
                 f"for a lease, of {floor} that must (invariant 4)"
@@ -194,6 +222,8 @@ class Watch:
         # ECS protects no more than should run: where another is kept it is enough that some serve.
         kept = sum(t.protected_until > self.ecs.now for t in service.tasks)
         taken = kept >= service.desired
+        if taken and self.ecs.gpus_each > 1:
+            return  # Workers that chose their ports are found through the etcd that is read alone.
         for name in {s.name for s, _, here in found if here}:
             elsewhere = [t for s, t, here in found if s.name == name and not here]
             settled = [
@@ -224,6 +254,7 @@ class Watch:
     def observe(self) -> None:
         """Take down who serves now, and who has no room."""
         now = self.ecs.now
+        self.busy_since = {arn: self.busy_since.get(arn, now) for arn in self.ecs.busy}
         for service in self.ecs.services.values():
             if self._component(service) is None:
                 continue

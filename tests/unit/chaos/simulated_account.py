@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from ecs_dynamo.model.graph import Graph, JsonObject, NetworkMode, Role
-from ecs_dynamo.model.snapshot import Deployment, Registration, Revision, Service, Task
+from ecs_dynamo.model.snapshot import (
+    ContainerInstance,
+    Deployment,
+    ModelCard,
+    Registration,
+    Revision,
+    Service,
+    Task,
+)
+from ecs_dynamo.planning.capacity import gpus_of
+from ecs_dynamo.planning.ports import ROUTING_ID_VARIABLE
 from ecs_dynamo.planning.seen import environment_value
 from tests.unit.planning.simulated_ecs import (
     SimDeployment,
@@ -39,8 +50,9 @@ class Gone:
 class SimulatedAccount(SimulatedEcs):
     """One account: the graph's cluster, and services and revisions of others."""
 
-    def __init__(self, graph: Graph, gpu_instances: int) -> None:
+    def __init__(self, graph: Graph, gpu_instances: int, gpus_each: int = 1) -> None:
         super().__init__(graph, gpu_instances)
+        self.gpus_each = gpus_each
         self.now = EPOCH
         self._ever_ready = set()
         self.gone: dict[str, Gone] = {}
@@ -53,8 +65,8 @@ class SimulatedAccount(SimulatedEcs):
         """Since when a worker's page has not answered, by ARN."""
         self.hung: dict[str, float] = {}
         """Workers whose process stands still, by ARN, and since when: their lease runs out."""
-        self.forgotten: set[str] = set()
-        """ARNs of workers that have lost their registration, and answer."""
+        self.forgotten: dict[str, float] = {}
+        """Workers that have lost their registration and answer, by ARN, and since when."""
         self._numbers: dict[str, int] = {}
         self.lease = float(graph.runtime.lease_seconds)
         for name in FOREIGN:
@@ -141,7 +153,14 @@ class SimulatedAccount(SimulatedEcs):
         lapsed = {lease_of(arn) for arn in self.forgotten} | {
             lease_of(arn) for arn, at in self.hung.items() if self.now - at >= self.lease
         }
-        return (*(r for r in self._registrations(etcd) if r.lease_id not in lapsed), *left)
+        cards = {lease_of(t.arn): self._card(t) for s in self.services.values() for t in s.tasks}
+        here = [r for r in self._registrations(etcd) if r.lease_id not in lapsed]
+        return (*(replace(r, card=cards[r.lease_id]) for r in here), *left)
+
+    def _card(self, task: SimTask) -> ModelCard:
+        content = self.revisions[task.revision].content
+        page = f"http://{task.ip}:{self.port_of(task)}"
+        return ModelCard(page, environment_value(content, ROUTING_ID_VARIABLE))
 
     def port_of(self, task: SimTask) -> str:
         """The worker's system port; one of its own where it may choose."""
@@ -276,9 +295,50 @@ class SimulatedAccount(SimulatedEcs):
         now = environment_value(self.revisions[service.revision].content, "ETCD_ENDPOINTS")
         return self._etcd_of(task) != now
 
+    def alike(self, service: SimService, task: SimTask) -> list[SimTask]:
+        """Others of its revision at its address."""
+        return [
+            t
+            for t in service.tasks
+            if t is not task and t.ip == task.ip and t.revision == task.revision
+        ]
+
     def free_instances(self) -> int:
-        """GPU instances on which one more worker fits."""
-        return len(set(range(self.gpu_instances)) - self._gpus_used() - self.drained - self.lost)
+        """How many more workers fit."""
+        there = set(range(self.gpu_instances)) - self.drained - self.lost
+        return sum(self.gpus_each - self._held()[number] for number in there)
+
+    def _held(self) -> Counter[int | None]:
+        """How many GPUs are taken, by instance."""
+        return Counter(
+            t.instance
+            for s in self.services.values()
+            if (c := self._component(s)) is not None and gpus_of(c)
+            for t in s.tasks
+        )
+
+    def _gpus_used(self) -> set[int | None]:
+        """Instances with no GPU left."""
+        return {number for number, held in self._held().items() if held >= self.gpus_each}
+
+    def _slot(self, service: SimService) -> int | None:
+        found = super()._slot(service)
+        if found is None or all(c.type != "distinctInstance" for c in service.constraints):
+            return found
+        taken = {t.instance for t in service.tasks} | self._gpus_used()
+        free = set(range(self.gpu_instances)) - taken - self.drained - self.lost
+        return min(free, default=None)
+
+    def _instances(self) -> tuple[ContainerInstance, ...]:
+        held = self._held()
+        return tuple(
+            replace(
+                i,
+                gpus=self.gpus_each,
+                gpus_free=max(0, self.gpus_each - held[int(i.arn.rpartition("/")[2])]),
+            )
+            for i in super()._instances()
+        )
 
     def described(self, name: str) -> Service | None:
         """The service as its API tells it."""

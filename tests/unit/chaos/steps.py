@@ -32,8 +32,12 @@ PARAMETERS: dict[str, dict[str, tuple[Any, ...]]] = {
     },
     "lose_sight": {"what": SIGHTS, "passes": (1, 2, 4, 8, 20)},
     "silence": {"component": WORKERS, "index": (0, 1, 2)},
+    "hang": {"component": WORKERS, "index": (0, 1, 2)},
+    "forget": {"component": WORKERS, "index": (0, 1, 2)},
     "kill": {"component": COMPONENTS, "index": (0, 1, 2)},
     "lose_instance": {"number": tuple(range(8))},
+    "drain_instance": {"number": tuple(range(8))},
+    "shortage": {},
     "add_instances": {"count": (1, 2, 3)},
     "spot": {"number": tuple(range(8)), "interruption": (False, True)},
     "work": {"component": WORKERS, "index": (0, 1, 2)},
@@ -55,6 +59,7 @@ SETUP: dict[str, tuple[Any, ...]] = {
     "scaled": (False, True),
     "canary": (False, True),
     "least": (100, 50),
+    "shared": (False, True),
 }
 """What a world begins with; ``spare``: GPUs beyond those that are needed."""
 

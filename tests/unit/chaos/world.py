@@ -17,6 +17,7 @@ from ecs_dynamo.controller.reconciler import Pass, Reconciler
 from ecs_dynamo.model.graph import Graph
 from ecs_dynamo.model.snapshot import Notice
 from ecs_dynamo.model.spec import CanarySpec, ScalingSpec
+from ecs_dynamo.planning.wanted import good_arn
 from tests.unit.chaos import wire
 from tests.unit.chaos.faults import Fault, Kind, ProcessDeathError
 from tests.unit.chaos.invariants import Watch, check_pass
@@ -35,6 +36,13 @@ SCALING = ScalingSpec(
     min=1, max=3, target=4, scale_down_stabilization_seconds=120, max_signal_age_seconds=30
 )
 NOTICE_SECONDS = 120.0
+SHARED_GPUS = 3
+"""GPUs of an instance where workers share them."""
+SICK_PASSES = 450
+"""As SETTLE_PASSES, while a worker hangs or is lost: a new process knows it only after twice its
+progress deadline, and pauses between one and the next grow."""
+SETTLED_INSTANCES = 8
+"""Room for the frontends, one on each instance, of two sides."""
 
 
 class ViolationError(AssertionError):
@@ -43,7 +51,8 @@ class ViolationError(AssertionError):
 
 class World:
     """``prefill``, ``decode``, ``frontends``: replicas. ``gpus``: one-GPU instances. ``scaled``:
-    prefill follows its signal. ``least``: decode's minimum healthy percent."""
+    prefill follows its signal. ``least``: decode's minimum healthy percent. ``shared``: workers
+    are in host mode, several on each instance, and choose their ports."""
 
     def __init__(
         self,
@@ -55,6 +64,7 @@ class World:
         scaled: bool = False,
         canary: bool = False,
         least: int = 100,
+        shared: bool = False,
     ) -> None:
         self.setup = {
             "prefill": prefill,
@@ -64,6 +74,7 @@ class World:
             "scaled": scaled,
             "canary": canary,
             "least": least,
+            "shared": shared,
         }
         made = graph(
             prefill=prefill,
@@ -74,11 +85,18 @@ class World:
         spec: dict[str, Any] = {"minimum_healthy_percent": least, "progress_deadline_seconds": 900}
         if canary:
             spec["canary"] = CanarySpec(bake_seconds=60)
+        for name in WORKERS if shared else ():
+            template = {**made.component(name).template, "networkMode": "host"}
+            (container,) = template["containerDefinitions"]
+            chosen = [*container["environment"], {"name": "DYN_SYSTEM_PORT", "value": "0"}]
+            template["containerDefinitions"] = [{**container, "environment": chosen}]
+            made = self._with(made, name, template=template)
         self.graph = self._with(made, "decode", rollout=spec)
         self.scaled = scaled
         self.loop = VirtualLoop()
         self.skew = 0.0
-        self.ecs = SimulatedAccount(self.graph, gpus)
+        each = SHARED_GPUS if shared else 1
+        self.ecs = SimulatedAccount(self.graph, math.ceil(gpus / each), each)
         self.api = SimulatedApi(self.ecs, self.server_time)
         self.watch = Watch(self.ecs, lambda: self.ecs.graph)
         self.api.before_write = self.watch.before_write
@@ -125,6 +143,7 @@ class World:
     def _started(self) -> None:
         self.daemon = self._process()
         self.watch.seen_services = {}
+        self.watch.stopped_at = {}
 
     def close(self) -> None:
         self.loop.close()
@@ -136,6 +155,7 @@ class World:
         self.history.append((step, arguments))
         try:
             getattr(self, step)(**arguments)
+            self.watch.observe()
             self.watch.check()
         except AssertionError as error:
             told = json.dumps({"setup": self.setup, "steps": self.history})
@@ -252,6 +272,7 @@ class World:
         self.daemon, self.standby = self.standby, self.daemon
         self.daemon.forget()
         self.watch.seen_services = {}
+        self.watch.stopped_at = {}
         self.api.begin()
         self._pass()
         self._tick()
@@ -306,7 +327,7 @@ class World:
         """A worker loses its registration, and answers."""
         if (task := self._one(component, index)) is not None:
             self.calm = False
-            self.ecs.forgotten.add(task.arn)
+            self.ecs.forgotten.setdefault(task.arn, self.ecs.now)
 
     def _one(self, component: str, index: int) -> SimTask | None:
         service = self.ecs.services.get(f"g-{component}")
@@ -322,6 +343,17 @@ class World:
         """An instance is lost."""
         self.calm = False
         self.ecs.lose_instance(number % self.ecs.gpu_instances)
+
+    def drain_instance(self, number: int) -> None:
+        """Somebody has ECS drain an instance."""
+        self.calm = False
+        self.ecs.drained.add(number % self.ecs.gpu_instances)
+
+    def shortage(self) -> None:
+        """Instances that run nothing go: what starts from now on finds no place beside."""
+        self.calm = False
+        used = {t.instance for s in self.ecs.services.values() for t in s.tasks}
+        self.ecs.lost |= set(range(self.ecs.gpu_instances)) - used
 
     def add_instances(self, count: int) -> None:
         """Instances join the cluster."""
@@ -391,7 +423,7 @@ class World:
         for component in sorted(self.bad):
             self.edit_image(component, "good")
         needed = sum(c.replicas for c in self.ecs.graph.components) * 2 + 6
-        while self.ecs.free_instances() < needed:
+        while self.ecs.free_instances() < needed or self._instances_left() < SETTLED_INSTANCES:
             self.ecs.gpu_instances += 1
         self.network.demand = 0.0
         for number in self.ends:
@@ -412,16 +444,45 @@ class World:
     def _converge(self) -> None:
         """Passes until nothing is left to do, nor will be once windows of scaling are over."""
         left: list[str] = []
-        for _ in range(SETTLE_PASSES):
+        sick_at = 0
+        for number in range(SICK_PASSES):
+            self._end_incurable()
+            if self._sick():
+                sick_at = number
+            if number - sick_at >= SETTLE_PASSES:
+                break
             self.api.begin()
             done = self._pass()
             assert done is not None
             self._tick()
-            if done.converged and not self._scales():
+            if done.converged and not self._scales() and not self._sick():
                 return
             left = [f"{w.component}: {w.reason}" for w in done.plan.waits]
             left += [f"{r.action}: {r.error}" for r in done.results]
+            left += [f"{arn} hangs or is lost" for arn in self._sick()]
         raise AssertionError(f"it does not converge: {left} (invariant 1)")
+
+    def _instances_left(self) -> int:
+        return len(set(range(self.ecs.gpu_instances)) - self.ecs.lost - self.ecs.drained)
+
+    def _sick(self) -> list[str]:
+        """Workers that hang or have lost their registration."""
+        known = {*self.ecs.hung, *self.ecs.forgotten}
+        return [t.arn for s in self.ecs.services.values() for t in s.tasks if t.arn in known]
+
+    def _end_incurable(self) -> None:
+        """What the daemon leaves to people: nothing is replaced of a service that has had no good
+        revision yet, and of workers which share an instance nobody can tell which one is sick."""
+        for component in WORKERS:
+            service = self.ecs.services.get(f"g-{component}")
+            told = self.ecs.described(f"g-{component}")
+            if told is None or service is None:
+                continue
+            first, sick = good_arn(told) is None, self._sick()
+            for index in reversed(range(len(service.tasks))):
+                task = service.tasks[index]
+                if task.arn in sick and (first or self.ecs.alike(service, task)):
+                    self.kill(component, index)
 
     def _scales(self) -> bool:
         """There is no demand, and prefill has yet to come down to its minimum."""

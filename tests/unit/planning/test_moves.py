@@ -99,6 +99,44 @@ def test_a_second_change_of_etcd_keeps_the_one_at_which_replicas_serve() -> None
     assert made.converged
 
 
+def test_a_second_change_of_etcd_keeps_the_one_at_which_frontends_serve() -> None:
+    """Workers serve at the newer one too, and its frontends have an image that never does."""
+    wanted = graph()
+    ecs, memory = converged(wanted, 8)
+    ecs.mute_images.add("front:mute")
+    ecs.crashes["etcd:bad"] = ("EssentialContainerExited", "exited")
+    wanted = with_image(with_image(wanted, "frontend", "front:mute"), "etcd-nats", "etcd:bad")
+    memory = passes(ecs, wanted, memory, 9).memory
+    assert len({ecs._etcd_of(t) for t in ecs.serving("decode")}) == 2
+    wanted = with_image(with_image(wanted, "frontend", "front:good"), "etcd-nats", "etcd:good")
+    for _ in range(60):
+        made = passes(ecs, wanted, memory, 1)
+        memory = made.memory
+        assert ecs.served()
+        if made.converged:
+            break
+    assert made.converged
+
+
+def test_a_replica_on_a_draining_instance_goes_first_where_none_fits_beside_it() -> None:
+    """It was kept until a replacement is ready, for which the limits left no room."""
+    wanted = graph(prefill=2)
+    ecs, memory = converged(wanted, 3)
+    going = ecs.serving("prefill")[0]
+    assert going.instance is not None
+    ecs.drained.add(going.instance)
+    wanted = with_image(wanted, "prefill", "prefill:2")
+    memory = passes(ecs, wanted, memory, 2).memory
+    ecs.gpu_instances += 4
+    for _ in range(30):
+        made = passes(ecs, wanted, memory, 1)
+        memory = made.memory
+        assert ecs.serving("prefill")
+        if made.converged:
+            break
+    assert made.converged
+
+
 def silent(seen: Snapshot, arn: str, seconds: float) -> Snapshot:
     """One worker's page has not answered for a while."""
     lease = int(arn.rpartition("/")[2])
