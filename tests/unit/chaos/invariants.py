@@ -224,6 +224,9 @@ class Watch:
         taken = kept >= service.desired
         if taken and self.ecs.gpus_each > 1:
             return  # Workers that chose their ports are found through the etcd that is read alone.
+        there = {s.name for s, _, here in found if not here}
+        if taken and there - {s.name for s, _, here in found if here}:
+            return  # One half of the graph serves at each: whichever goes, one is lost.
         for name in {s.name for s, _, here in found if here}:
             elsewhere = [t for s, t, here in found if s.name == name and not here]
             settled = [

@@ -21,7 +21,7 @@ PARAMETERS: dict[str, dict[str, tuple[Any, ...]]] = {
     "run": {"passes": (1, 2, 3, 6)},
     "die": {"call": tuple(range(1, 41)), "after": (False, True)},
     "die_at_write": {"write": (1, 2, 3, 4, 6), "after": (False, True)},
-    "lose_lease": {"write": (1, 2, 3, 4)},
+    "lose_lease": {"write": (1, 2, 3, 4), "during": (False, True)},
     "race": {"call": tuple(range(1, 31)), "kill": ("", "", *COMPONENTS)},
     "absent": {"steps": (1, 2, 5)},
     "jump": {"seconds": (-3600.0, 3600.0)},

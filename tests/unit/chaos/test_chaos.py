@@ -88,4 +88,6 @@ if LONG:
 
 @pytest.mark.parametrize("kept", sorted(KEPT.glob("*.json")), ids=lambda p: p.stem)
 def test_what_failed_once_holds(kept: Path) -> None:
+    """Stories that failed once, and such as fail where a guard is taken out: an empty list that is
+    taken for absence, writes without a lease, a stale signal, busy workers, releases in doubt."""
     assert tell(json.loads(kept.read_text())) is None

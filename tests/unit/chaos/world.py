@@ -19,7 +19,7 @@ from ecs_dynamo.model.snapshot import Notice
 from ecs_dynamo.model.spec import CanarySpec, ScalingSpec
 from ecs_dynamo.planning.wanted import good_arn
 from tests.unit.chaos import wire
-from tests.unit.chaos.faults import Fault, Kind, ProcessDeathError
+from tests.unit.chaos.faults import Fault, Kind, ProcessDeathError, refusal
 from tests.unit.chaos.invariants import Watch, check_pass
 from tests.unit.chaos.simulated_account import EPOCH, SimulatedAccount
 from tests.unit.chaos.simulated_api import SimulatedApi
@@ -259,14 +259,18 @@ class World:
         self._pass()
         self._tick()
 
-    def lose_lease(self, write: int) -> None:
-        """After a write of a pass another daemon becomes the leader, and acts at once."""
+    def lose_lease(self, write: int, during: bool = False) -> None:
+        """After a write of a pass another daemon becomes the leader, and acts at once; ``during``:
+        while the write is throttled, which is tried again."""
         self.api.begin()
 
         def lose() -> None:
             self.watch.writes_allowed = False
+            if during:
+                del self.api.at_write[write]
+                raise refusal("write", "ThrottlingException", "Rate exceeded")
 
-        self.api.after_write[write] = lose
+        (self.api.at_write if during else self.api.after_write)[write] = lose
         self._pass()
         self.watch.writes_allowed = True
         self.daemon, self.standby = self.standby, self.daemon
