@@ -131,9 +131,10 @@ def spare_leaving(graph: Graph, wanted: Wanted, snapshot: Snapshot) -> list[Prot
         for t in keep
         if (at := _interrupted(t, snapshot)) is None or now - at < NOTICE_GRACE_SECONDS
     ]
-    if wanted.rolling and _is_full(wanted):
-        # What waits for a replacement that cannot start beside it would wait for good.
-        keep = [t for t in keep if t.arn in busy]
+    if wanted.old_tasks and not starting and _is_full(wanted):
+        # An old one that waits for a replacement which cannot start beside it would wait for good.
+        old = {t.arn for t in wanted.old_tasks}
+        keep = [t for t in keep if t.arn in busy or t.arn not in old]
     free = [t for t in ranked[count:] if is_protected(t, now) and t.arn not in busy]
     return [
         ProtectTasks(
