@@ -59,28 +59,59 @@ def _interrupted(task: Task, snapshot: Snapshot) -> float | None:
     return None
 
 
-def drain_noticed(wanted: tuple[Wanted, ...], snapshot: Snapshot) -> list[DrainInstance]:
-    """Put instances that a notice told of into DRAINING, where the graph has tasks on them."""
-    made = []
+def drain_noticed(
+    wanted: tuple[Wanted, ...], snapshot: Snapshot
+) -> list[ProtectTasks | DrainInstance]:
+    """Put instances that a notice told of into DRAINING, where the graph has tasks on them.
+
+    The tasks are protected before, since ECS stops them as soon as their replacements run; not in a
+    service that rolls, where ECS may refuse it and the instance has to drain all the same.
+    """
+    made: list[ProtectTasks | DrainInstance] = []
     for cluster, instance in _instances(snapshot):
         notice = snapshot.notices.get(instance.ec2_instance_id)
         if notice is None or instance.status != "ACTIVE":
             continue
-        users = [
-            w.component.name
-            for w in wanted
-            if any(t.container_instance_arn == instance.arn for t in (*w.new_tasks, *w.old_tasks))
-        ]
-        if users:
-            what = "will be interrupted" if notice.interruption else "is at risk of interruption"
-            made.append(
-                DrainInstance(
-                    component=users[0],
-                    reason=f"{instance.ec2_instance_id} {what}: replace {', '.join(users)} early",
-                    cluster=cluster,
-                    instance=instance.arn,
-                )
+        here = [
+            (
+                w,
+                [
+                    t
+                    for t in (*w.new_tasks, *w.old_tasks)
+                    if t.container_instance_arn == instance.arn
+                ],
             )
+            for w in wanted
+        ]
+        users = [w.component.name for w, tasks in here if tasks]
+        if not users:
+            continue
+        for one, tasks in here:
+            arns = [
+                t.arn
+                for t in tasks
+                if t.is_running
+                and (t.protected_until or 0.0) - snapshot.observed_at < RENEW_SECONDS
+            ]
+            if arns and not one.rolling:
+                made.append(
+                    ProtectTasks(
+                        component=one.component.name,
+                        reason=f"keep {len(arns)} on {instance.ec2_instance_id}, which will drain",
+                        cluster=cluster,
+                        tasks=tuple(sorted(arns)),
+                        minutes=PROTECTED_MINUTES,
+                    )
+                )
+        what = "will be interrupted" if notice.interruption else "is at risk of interruption"
+        made.append(
+            DrainInstance(
+                component=users[0],
+                reason=f"{instance.ec2_instance_id} {what}: replace {', '.join(users)} early",
+                cluster=cluster,
+                instance=instance.arn,
+            )
+        )
     return made
 
 

@@ -8,7 +8,14 @@ from dataclasses import replace
 import pytest
 
 from ecs_dynamo.model.clock import Now
-from ecs_dynamo.model.plan import DeleteService, Endpoints, HoldService, UpdateService
+from ecs_dynamo.model.plan import (
+    DeleteService,
+    DrainInstance,
+    Endpoints,
+    HoldService,
+    ProtectTasks,
+    UpdateService,
+)
 from ecs_dynamo.model.snapshot import Notice, Revision, Service, Task
 from ecs_dynamo.planning import down, plan
 from ecs_dynamo.planning.drain import spare_busy
@@ -198,7 +205,7 @@ def test_a_revision_that_was_deregistered_is_registered_anew() -> None:
         assert (reference.arn == known.arn) == active
 
 
-def test_an_instance_is_put_to_draining_once() -> None:
+def test_an_instance_is_put_to_draining_once_with_its_tasks_protected_before() -> None:
     wanted = graph()
     ecs, _ = converged(wanted)
     seen = ecs.snapshot()
@@ -207,10 +214,10 @@ def test_an_instance_is_put_to_draining_once() -> None:
     used = {t.container_instance_arn for t in known_tasks(seen.components["decode"])}
     (mine,) = (i for i in instances if i.arn in used)
     one = Wanted(wanted.component("decode"), seen.components["decode"], None, None, desired=1)
-    for status, drains in (("ACTIVE", 1), ("DRAINING", 0)):
+    for status, kinds in (("ACTIVE", [ProtectTasks, DrainInstance]), ("DRAINING", [])):
         noticed = replace(
             seen,
             container_instances={"gpu": (replace(mine, status=status),)},
             notices={mine.ec2_instance_id: Notice(seen.observed_at, interruption=True)},
         )
-        assert len(drain_noticed((one,), noticed)) == drains
+        assert [type(a) for a in drain_noticed((one,), noticed)] == kinds
