@@ -125,7 +125,13 @@ def plan_ports(graph: Graph) -> PortPlan:
                     f"{name}: host mode with fixed port {graph.runtime.frontend_port}: "
                     "placed one an instance"
                 )
-        if not component.is_worker or ports[name] == 0:
+        if not component.is_worker:
+            continue
+        # Each has a place in the order, also one that needs none now: else another's port would
+        # become one that this one's running tasks still hold, when its replicas become several.
+        index = taken.get(component.cluster, 0)
+        taken[component.cluster] = index + 1
+        if ports[name] == 0:
             continue
         reserved = reserved_port(graph, component)
         checked = _health_check_needs(component, base)
@@ -151,8 +157,6 @@ def plan_ports(graph: Graph) -> PortPlan:
                 "so that no two tasks with it share an instance"
             )
             continue
-        index = taken.get(component.cluster, 0)
-        taken[component.cluster] = index + 1
         ports[name] = base + index
         turns[name] = tuple(
             port

@@ -164,16 +164,32 @@ def test_host_mode_replicas_never_share_a_port() -> None:
         "frontend": 8081,
         "one": 8081,
         "many": 0,
-        "checked": 8082,
+        "checked": 8083,
         "literal": 8081,
         "vpc": 8081,
         "planner": 8081,
     }
     notes = " ".join(ports.notes)
-    for words in ("frontend: host mode", "many: host mode with up to 3", "checked", "port 8082"):
+    for words in ("frontend: host mode", "many: host mode with up to 3", "checked", "port 8083"):
         assert words in notes
     dynamic = replace(wanted, runtime=wanted.runtime.model_copy(update={"system_port": 0}))
     assert set(plan_ports(dynamic).system_ports.values()) == {0}
+
+
+def test_the_replicas_of_one_component_are_nothing_to_the_port_of_another() -> None:
+    """Else the other would roll to the port that the running task of the first still holds."""
+
+    def ports(prefill: int, **change: Any) -> dict[str, int]:
+        first = component("prefill", Role.PREFILL, mode="host", replicas=prefill)
+        second = component("decode", Role.DECODE, mode="host")
+        made = plan_ports(replace(graph(), components=(with_template(first, **change), second)))
+        return dict(made.system_ports)
+
+    assert ports(1) == {"prefill": 8081, "decode": 8082}
+    assert ports(3) == {"prefill": 0, "decode": 8082}
+    fixed = {"environment": [{"name": "DYN_SYSTEM_PORT", "value": "9000"}]}
+    assert ports(1, **fixed) == {"prefill": 9000, "decode": 8082}
+    assert ports(1, environment=[{"name": "DYN_SYSTEM_PORT", "value": "0"}])["decode"] == 8082
 
 
 # Endpoints and readiness ---------------------------------------------------------------------
