@@ -2,8 +2,7 @@
 # PyPI when it is not on the machine.
 PYTHON ?= python3
 # Tests mostly wait for real processes, so two of them a core would do; two in all fit any machine.
-# In the order of the files integration tests come first: a long file must not be left over at the end.
-PARALLEL := -n 2 --dist loadfile --no-loadscope-reorder
+PARALLEL := -n 2 --dist loadfile
 VENV := .venv
 BIN := $(VENV)/bin
 UV := $(shell command -v uv 2>/dev/null || echo $(VENV)-uv/bin/uv)
