@@ -1,7 +1,7 @@
-"""What planning remembers of the health of replicas that serve, between passes.
+"""What planning remembers between passes about the health of serving replicas.
 
-All of it may be lost at any time: a fresh memory only takes longer to judge, and judges nobody
-wrongly. Times are seconds on the monotonic clock.
+The memory may be lost at any time: with a fresh one planning only takes longer to reach the same
+conclusions, and never reaches a wrong one. Times are seconds on the monotonic clock.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ class Symptom(StrEnum):
     HANGS = "ReplicaHangs"
     """Its own page does not answer."""
     UNREGISTERED = "RegistrationLost"
-    """It runs, and no registration in Dynamo's discovery is its."""
+    """It runs, and Dynamo's discovery has no registration of it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Suspect:
-    """A replica with something wrong, in each of ``passes`` passes in a row.
+    """A replica that had a symptom in each of the last ``passes`` passes.
 
-    ``since``: when it was last known to be well. ``unregistered_since``: since when discovery has
-    nothing of it; None while it may be registered. ``work``: requests and the like in hand at it,
-    None where that is not known, and ``work_since``: since when it has been that much.
-    ``reached``: its host took or refused a connection in the last pass.
-    ``detail``: what was seen, for people.
+    ``since``: when it was last known to be healthy. ``unregistered_since``: since when discovery
+    has had no registration of it; None while it may be registered. ``work``: its pending and
+    running requests, None where they are unknown, and ``work_since``: since when that number has
+    been unchanged. ``reached``: its host accepted or refused a connection in the last pass.
+    ``detail``: what was observed, in words.
     """
 
     symptom: Symptom
@@ -43,8 +43,8 @@ class Suspect:
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """A replica was stopped to be replaced: when, which (its ARN), and the pause until a further
-    one of its component may be."""
+    """When a replica was stopped to be replaced, which one (its ARN), and how many seconds must
+    pass before another replica of its component may be stopped."""
 
     at: float
     task: str
@@ -53,18 +53,19 @@ class Stop:
 
 @dataclass(frozen=True, slots=True)
 class HealthMemory:
-    """What is remembered.
+    """What is remembered about a graph.
 
-    ``proven``: ARNs of tasks that were seen ready. ``suspects``: by ARN. ``staff``: by component,
-    how many ready replicas it had, up to those that it should have. ``short_since``: by component,
-    since when fewer are. ``served``: the graph was seen to serve. ``nobody_since``: since when it
-    serves nobody. ``stops``: the last stop, by component.
+    ``proven``: ARNs of tasks that were observed ready. ``suspects``: by task ARN.
+    ``ready_baseline``: by component, how many replicas have been ready, at most the desired count.
+    ``below_baseline_since``: by component, since when fewer are ready. ``served``: the graph was
+    observed serving. ``unserved_since``: since when it has served nobody. ``stops``: the last stop
+    of each component.
     """
 
     proven: frozenset[str] = frozenset()
     suspects: Mapping[str, Suspect] = field(default_factory=dict)
-    staff: Mapping[str, int] = field(default_factory=dict)
-    short_since: Mapping[str, float] = field(default_factory=dict)
+    ready_baseline: Mapping[str, int] = field(default_factory=dict)
+    below_baseline_since: Mapping[str, float] = field(default_factory=dict)
     served: bool = False
-    nobody_since: float | None = None
+    unserved_since: float | None = None
     stops: Mapping[str, Stop] = field(default_factory=dict)

@@ -113,9 +113,9 @@ class ProtectTasks(Action):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StopTask(Action):
-    """Stop a task of a service, which ECS then replaces by one of the same revision.
+    """Stop a task of a service, which ECS then replaces with one of the same revision.
 
-    ``why`` is what ECS keeps of it as the reason.
+    ``why`` is recorded by ECS as the stopped reason.
     """
 
     cluster: str
@@ -388,9 +388,9 @@ class Plan:
     unknown: Mapping[str, str] = field(default_factory=dict)
     """Component -> what of it could not be observed. Its ``replicas`` are not to be shown."""
     lost: Mapping[str, int] = field(default_factory=dict)
-    """Component -> replicas of a good revision that served and do so no more."""
+    """Component -> number of replicas of a good revision that no longer serve."""
     serves_nobody: bool = False
-    """No request can be served, and could be before."""
+    """The graph could serve requests before, and no longer can."""
 
     @property
     def converged(self) -> bool:

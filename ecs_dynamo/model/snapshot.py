@@ -216,8 +216,8 @@ class Probe:
 
     For a frontend ``models`` lists what it serves (``/v1/models``); for others it is empty.
     ``refused``: the server is there, but did not let the daemon in. ``unreachable``: its host
-    neither accepted nor refused a connection in time. ``silent``: its host does, and there was no
-    whole answer in time.
+    neither accepted nor refused a connection in time. ``silent``: its host does, but no
+    complete answer came in time.
     """
 
     url: str
@@ -297,8 +297,8 @@ class NoAnswer:
 
     ``seconds``: for how long it has been so. ``last``: what it said before that, where it ever did:
     a lease id never moves to another process, so what was learned of it stays true. ``spoke``: it
-    did answer, and what it said is of no use. ``reached``: its host accepted or refused a
-    connection, so the network is not what keeps the answer back.
+    answered, but with something unusable. ``reached``: its host accepted or refused a connection,
+    so the network is not the cause.
     """
 
     reason: str

@@ -9,7 +9,7 @@ from ecs_dynamo.model.graph import Component
 from ecs_dynamo.model.plan import Condition, ConditionType, Decision, Endpoints, ReplicaCounts, Wait
 from ecs_dynamo.model.snapshot import Signal
 from ecs_dynamo.planning.certainty import NOT_OBSERVED
-from ecs_dynamo.planning.health import Told
+from ecs_dynamo.planning.health import HealthProblem
 from ecs_dynamo.planning.held import Failures
 from ecs_dynamo.planning.reasons import placement_failure
 from ecs_dynamo.planning.wanted import Wanted
@@ -85,12 +85,12 @@ def state_conditions(
     shortages: Mapping[str, Shortage],
     rejected: Mapping[str, str],
     unknown: Mapping[str, str],
-    lost: Mapping[str, Told],
+    lost: Mapping[str, HealthProblem],
 ) -> None:
     """Ready, Progressing, Degraded and CapacityShort for each component and the graph.
 
     Of components that are ``unknown`` Ready stays as it was, with the reason NotObserved. ``lost``:
-    what is wrong with replicas of a good revision; a rollout that failed is told before it.
+    problems with replicas of a good revision; a failed rollout takes precedence over them.
     """
     waiting = {w.component: w.reason for w in reversed(tuple(waits))}
     all_ready = not waiting and not busy and not obstacles and not failures.told

@@ -1,13 +1,16 @@
 """Whether the replicas of a good revision still serve.
 
-A worker that hangs (its process is stopped, its event loop is stuck) runs for ECS, and keeps its
-registration for up to one discovery lease; so it is judged by its own page, at which a worker that
-merely works answers. One that has lost its registration is routed to by nobody. Frontends are
-judged by their own answers. Only what was ready once, or has had its progress deadline for
-it, is judged: others start. Only a good revision is (or one that differs from it in endpoints
-alone), in a service that is not rolled: all else is for `judge`.
+A hung worker (its process is stopped, or its event loop is stuck) still runs as far as ECS knows,
+and keeps its registration for up to one discovery lease. It is therefore assessed by its own
+metrics page, which a worker that is merely busy answers. A worker that has lost its registration
+receives no requests. Frontends are assessed by their own answers.
 
-What is not known (`certainty`) is judged as it was last. Times here are seconds, monotonic.
+Only replicas that were ready once, or whose progress deadline has passed, are assessed: the others
+are still starting. Only the good revision is assessed (or one that differs from it in endpoints
+alone), and only while its service is not being rolled out: everything else belongs to `judge`.
+
+The assessment of what could not be observed (`certainty`) is carried over from the last pass.
+Times are seconds on the monotonic clock.
 """
 
 from __future__ import annotations
@@ -33,36 +36,37 @@ from ecs_dynamo.planning.seen import known_tasks
 from ecs_dynamo.planning.wanted import Wanted, good_arn
 
 REPLICA_LOST = "ReplicaLost"
-"""Reason word of Degraded, beside those of `Symptom`: fewer are ready, for whatever reason."""
+"""Reason word of Degraded, besides those of `Symptom`: fewer replicas are ready than were."""
 ANSWERS = "it answers, and Dynamo's discovery has no registration of it"
 UNHEARD = "it runs, and Dynamo's discovery has no registration of it"
 SHOWN = 2
+"""How many suspects a message names."""
 PASSES = 2
-"""A symptom is told that was seen in as many passes in a row."""
+"""How many consecutive passes must observe a symptom before it is reported."""
 
 
-def notice_seconds(lease: float) -> float:
-    """After how long something wrong is told: one and a half discovery leases, from 5 to 15 s.
+def detection_seconds(lease: float) -> float:
+    """How long a symptom must last before it is reported: 1.5 discovery leases, from 5 to 15 s.
 
-    Shorter, and a replica that is stopped in passing (a page that is slow, a lease that is renewed
-    late) would be told of; longer, and the 30 s in which a graph is to become Degraded would not be
-    kept with the pass that sees it.
+    A shorter time would report transient symptoms (a slow page, a lease that is renewed late). With
+    a longer one, plus the pass that observes the symptom, a graph would not become Degraded within
+    30 s.
     """
     return min(max(1.5 * lease, 5.0), 15.0)
 
 
-def quick_notice_seconds(lease: float) -> float:
-    """The same for frontends, and for a graph that serves nobody: 8 s at most.
+def quick_detection_seconds(lease: float) -> float:
+    """The same for frontends, and for a graph that serves nobody: at most 8 s.
 
-    Since when is known of these by passes alone, and one in which whole hosts do not answer takes
-    some 8 s itself.
+    The start of these symptoms is known from passes alone, and a pass in which whole hosts do not
+    answer takes about 8 s itself.
     """
-    return min(notice_seconds(lease), 8.0)
+    return min(detection_seconds(lease), 8.0)
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """What is wrong with a component: a reason word, a sentence, and how many replicas are lost."""
+class HealthProblem:
+    """What is wrong with a component: a reason word, a message, and how many replicas are lost."""
 
     reason: str
     message: str
@@ -71,14 +75,16 @@ class Told:
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """``told``: by component. ``memory`` is what the next pass needs; its suspects are those of
-    this pass."""
+    """The ``problems`` to report, by component, and the ``memory`` for the next pass.
 
-    told: Mapping[str, Told] = field(default_factory=dict)
+    The suspects in ``memory`` are those of this pass.
+    """
+
+    problems: Mapping[str, HealthProblem] = field(default_factory=dict)
     memory: HealthMemory = field(default_factory=HealthMemory)
 
     def suspects(self, tasks: Iterable[Task]) -> Mapping[str, Suspect]:
-        """Those of ``tasks`` with something wrong, by ARN."""
+        """The suspects among ``tasks``, by ARN."""
         known = self.memory.suspects
         return {t.arn: known[t.arn] for t in tasks if t.arn in known}
 
@@ -88,15 +94,15 @@ def short_id(arn: str) -> str:
     return arn.rsplit("/", 1)[-1][:8]
 
 
-def is_told(suspect: Suspect, now: float, notice: float) -> bool:
-    """Whether it has lasted for long enough to be more than a moment's weakness."""
+def is_confirmed(suspect: Suspect, now: float, notice: float) -> bool:
+    """Whether the symptom has lasted for ``notice`` seconds and enough passes to be reported."""
     return suspect.passes >= PASSES and now - suspect.since >= notice
 
 
-def longest_notice(graph: Graph, wanted: Wanted, arns: Collection[str]) -> float:
-    """`notice_seconds` by the longest discovery lease of the component's tasks ``arns``.
+def longest_detection_seconds(graph: Graph, wanted: Wanted, arns: Collection[str]) -> float:
+    """`detection_seconds` for the longest discovery lease among the component's tasks ``arns``.
 
-    Of a frontend `quick_notice_seconds`.
+    For a frontend, `quick_detection_seconds`.
     """
     leases = [
         lease_seconds(graph, wanted.component, wanted.seen, t)
@@ -104,11 +110,13 @@ def longest_notice(graph: Graph, wanted: Wanted, arns: Collection[str]) -> float
         if t.arn in arns
     ]
     lease = max(leases, default=float(graph.runtime.lease_seconds))
-    return notice_seconds(lease) if wanted.component.is_worker else quick_notice_seconds(lease)
+    return (
+        detection_seconds(lease) if wanted.component.is_worker else quick_detection_seconds(lease)
+    )
 
 
 def is_good(wanted: Wanted, endpoints: Endpoints) -> bool:
-    """The revision that the service is set to is the good one, but for its endpoints."""
+    """Whether the service runs the good revision, or one that differs in endpoints alone."""
     service, current = wanted.service, wanted.current
     if service is None or current is None or wanted.good is None:
         return False
@@ -124,9 +132,9 @@ def is_good(wanted: Wanted, endpoints: Endpoints) -> bool:
 
 
 def is_settled(wanted: Wanted, endpoints: Endpoints) -> bool:
-    """A good revision is in place, and nothing of it is being replaced by a rollout.
+    """Whether a good revision is in place and no rollout is replacing any of it.
 
-    A single deployment may be IN_PROGRESS for no other reason than that a task is missing.
+    A single deployment may be IN_PROGRESS merely because a task is missing.
     """
     service = wanted.service
     return (
@@ -138,8 +146,8 @@ def is_settled(wanted: Wanted, endpoints: Endpoints) -> bool:
     )
 
 
-class _Judge:
-    """Judges the replicas of one pass."""
+class _HealthAssessor:
+    """Assesses the replicas observed in one pass."""
 
     def __init__(
         self, graph: Graph, snapshot: Snapshot, endpoints: Endpoints, memory: Memory, now: Now
@@ -149,9 +157,9 @@ class _Judge:
         self._endpoints = endpoints
         self._before = memory.health
         self._now = now
-        self._made: Attribution = attribute(graph, snapshot)
+        self._attribution: Attribution = attribute(graph, snapshot)
         self._claims: dict[str, list[Claim]] = {}
-        for claim in self._made.claims:
+        for claim in self._attribution.claims:
             for arn in claim.tasks:
                 self._claims.setdefault(arn, []).append(claim)
         busy = snapshot.busy
@@ -164,13 +172,13 @@ class _Judge:
         }
 
     def _established(self, wanted: Wanted, task: Task) -> bool:
-        """It was ready once, or has had the time to become so."""
+        """Whether it was ready once, or its progress deadline has passed."""
         allowed = wanted.component.rollout.progress_deadline_seconds
         age = self._now.wall - task.started_at if task.started_at is not None else 0.0
         return task.arn in self._before.proven or age > allowed
 
     def suspects(self, wanted: Wanted, ready: Collection[str]) -> dict[str, Suspect]:
-        """The component's replicas with something wrong, by ARN."""
+        """The component's suspects, by task ARN."""
         found = {}
         for task in wanted.new_tasks:
             if not task.is_running or not self._established(wanted, task):
@@ -189,7 +197,7 @@ class _Judge:
         return found
 
     def _is_observed(self, wanted: Wanted, task: Task) -> bool:
-        """Whether this pass tells anything of the replica."""
+        """Whether this pass observed the replica itself."""
         if wanted.component.is_worker:
             known = not isinstance(self._snapshot.registrations, Unknown)
             return known and task.private_ip is not None
@@ -197,12 +205,12 @@ class _Judge:
 
     @staticmethod
     def _after(before: Suspect, seen: Suspect) -> Suspect:
-        """``seen`` as it goes on from the pass before."""
+        """``seen``, continuing ``before`` of the previous pass."""
         gone = seen.unregistered_since
         if gone is not None and before.unregistered_since is not None:
             gone = before.unregistered_since
         if before.symptom is Symptom.HANGS and seen.detail == UNHEARD:
-            # It chose its port, and with its registration the way to its page is lost.
+            # It chose its own port, so its page cannot be found without its registration.
             seen = replace(seen, symptom=Symptom.HANGS, detail=before.detail)
         same = before.work is not None and before.work == seen.work
         return replace(
@@ -214,93 +222,107 @@ class _Judge:
         )
 
     def _worker(self, component: Component, task: Task, ready: Collection[str]) -> Suspect | None:
-        made, now, arn = self._made, self._now.monotonic, task.arn
+        attribution, now, arn = self._attribution, self._now.monotonic, task.arn
         claims = self._claims.get(arn, ())
-        page = made.silent.get(arn)
-        if page is None and arn not in made.said and len(claims) == 1:
+        page = attribution.silent.get(arn)
+        if page is None and arn not in attribution.said and len(claims) == 1:
             (claim,) = claims
-            # A worker that chose its port: the page is its own where nobody else may be meant.
+            # It chose its own port: the page is its own if the registration is.
             page = self._mute.get(claim.registration.lease_id) if claim.tasks == (arn,) else None
         leases = {c.registration.lease_id for c in claims}
-        for known in (page.last if page is not None else None, made.said.get(arn)):
+        for known in (page.last if page is not None else None, attribution.said.get(arn)):
             leases |= known.lease_ids if known is not None else frozenset()
         work = None if self._busy is None else sum(self._busy.get(lease, 0.0) for lease in leases)
         gone = None if claims else now
         if page is not None and not page.spoke:
             return Suspect(
-                *(Symptom.HANGS, now - page.seconds, 1, gone, work, now, page.reached),
+                symptom=Symptom.HANGS,
+                since=now - page.seconds,
+                unregistered_since=gone,
+                work=work,
+                work_since=now,
+                reached=page.reached,
                 detail=page.reason,
             )
         if arn in ready or claims or self._in_doubt(component):
             return None
-        heard = page is not None or arn in made.said
+        heard = page is not None or arn in attribution.said
         return Suspect(
-            *(Symptom.UNREGISTERED, now, 1, gone, work, now, True),
+            symptom=Symptom.UNREGISTERED,
+            since=now,
+            unregistered_since=gone,
+            work=work,
+            work_since=now,
+            reached=True,
             detail=ANSWERS if heard else UNHEARD,
         )
 
     def _in_doubt(self, component: Component) -> bool:
-        """A registration that is known to be nobody's may be the one that is missed."""
+        """Whether an unattributed registration may be the missing one."""
         names = discovery_components(component)
-        return any(r.component in names for r, _ in self._made.unattributed)
+        return any(r.component in names for r, _ in self._attribution.unattributed)
 
     def _frontend(self, probe: Probe) -> Suspect | None:
         now = self._now.monotonic
         if probe.healthy or not (probe.silent or probe.unreachable):
             return None
         return Suspect(
-            *(Symptom.HANGS, now, 1, None, None, now, not probe.unreachable), detail=probe.detail
+            symptom=Symptom.HANGS,
+            since=now,
+            work_since=now,
+            reached=not probe.unreachable,
+            detail=probe.detail,
         )
 
-    def component(
+    def assess(
         self, wanted: Wanted, memory: HealthMemory, ready: Collection[str]
-    ) -> tuple[HealthMemory, Told | None]:
-        """What is to be remembered of a component, and what is to be told of it."""
+    ) -> tuple[HealthMemory, HealthProblem | None]:
+        """The memory with what this pass learned of a component, and the problem to report."""
         name, now = wanted.component.name, self._now.monotonic
         running = {t.arn for t in known_tasks(wanted.seen)}
         others = {k: v for k, v in memory.suspects.items() if k not in running}
         settled = is_settled(wanted, self._endpoints)
         own = self.suspects(wanted, ready) if settled else {}
-        before = memory.staff.get(name, 0) if settled else 0
-        staff = min(wanted.desired, max(before, len(ready)))
-        missing = max(0, staff - sum(arn not in own for arn in ready))
-        short = {k: v for k, v in memory.short_since.items() if k != name}
+        before = memory.ready_baseline.get(name, 0) if settled else 0
+        baseline = min(wanted.desired, max(before, len(ready)))
+        missing = max(0, baseline - sum(arn not in own for arn in ready))
+        short = {k: v for k, v in memory.below_baseline_since.items() if k != name}
         if missing:
-            short[name] = memory.short_since.get(name, now)
+            short[name] = memory.below_baseline_since.get(name, now)
         memory = replace(
             memory,
             proven=memory.proven | frozenset(ready),
             suspects={**others, **own},
-            staff={**memory.staff, name: staff},
-            short_since=short,
+            ready_baseline={**memory.ready_baseline, name: baseline},
+            below_baseline_since=short,
         )
-        return memory, self.tell(wanted, own, missing, short.get(name))
+        return memory, self.problem(wanted, own, missing, short.get(name))
 
-    def tell(
+    def problem(
         self, wanted: Wanted, own: Mapping[str, Suspect], missing: int, since: float | None
-    ) -> Told | None:
-        """What is to be told of a component with suspects, or ``missing`` replicas ``since``."""
-        now, notice = self._now.monotonic, longest_notice(self._graph, wanted, own)
-        told = {arn: s for arn, s in own.items() if is_told(s, now, notice)}
-        lost = max(missing, len(told))
-        if told:
-            ordered = sorted(told.items(), key=lambda i: (i[1].symptom, i[1].since, i[0]))
+    ) -> HealthProblem | None:
+        """The problem of a component with suspects, or with replicas ``missing`` ``since`` then."""
+        now, notice = self._now.monotonic, longest_detection_seconds(self._graph, wanted, own)
+        confirmed = {arn: s for arn, s in own.items() if is_confirmed(s, now, notice)}
+        lost = max(missing, len(confirmed))
+        if confirmed:
+            ordered = sorted(confirmed.items(), key=lambda i: (i[1].symptom, i[1].since, i[0]))
             texts = [
                 f"task {short_id(arn)} for {now - s.since:.0f} s ({s.detail})"
                 for arn, s in ordered[:SHOWN]
             ]
             word = ordered[0][1].symptom
-            one = len(told) == 1
+            one = len(confirmed) == 1
             what = ("hangs" if one else "hang") if word is Symptom.HANGS else "not registered"
-            text = f"{len(told)} of {wanted.desired} replicas {what}: {'; '.join(texts)}"
-            return Told(word.value, text, lost)
+            text = f"{len(confirmed)} of {wanted.desired} replicas {what}: {'; '.join(texts)}"
+            return HealthProblem(word.value, text, lost)
         if missing and since is not None and now - since >= notice:
-            text = f"{missing} of {wanted.desired} replicas that were ready are so no more"
-            return Told(REPLICA_LOST, text, lost)
+            text = f"{missing} of {wanted.desired} replicas that were ready no longer are"
+            return HealthProblem(REPLICA_LOST, text, lost)
         return None
 
 
-def look_after(
+def assess_health(
     graph: Graph,
     wanted: Iterable[Wanted],
     snapshot: Snapshot,
@@ -309,26 +331,26 @@ def look_after(
     now: Now,
     unsure: Collection[str],
 ) -> Health:
-    """Judge the replicas of ``wanted``. Those of ``unsure`` components are as they were last."""
-    judge = _Judge(graph, snapshot, endpoints, memory, now)
+    """Assess the replicas of ``wanted``; ``unsure`` components keep their last assessment."""
+    assessor = _HealthAssessor(graph, snapshot, endpoints, memory, now)
     before = kept = memory.health
-    told: dict[str, Told] = {}
+    problems: dict[str, HealthProblem] = {}
     for one in wanted:
         name = one.component.name
         if name in unsure:
             known = Health(memory=before).suspects(one.new_tasks)
-            since = before.short_since.get(name)
-            found = judge.tell(one, known, int(since is not None), since)
+            since = before.below_baseline_since.get(name)
+            problem = assessor.problem(one, known, int(since is not None), since)
         else:
             ready = {t.arn for t in ready_tasks(graph, one.component, snapshot)}
-            kept, found = judge.component(one, kept, ready)
-        if found is not None:
-            told[name] = found
-    return Health(told, _without_gone(kept, snapshot))
+            kept, problem = assessor.assess(one, kept, ready)
+        if problem is not None:
+            problems[name] = problem
+    return Health(problems, _without_gone(kept, snapshot))
 
 
 def _without_gone(memory: HealthMemory, snapshot: Snapshot) -> HealthMemory:
-    """``memory`` without tasks that are no more; with all, where some could not be observed."""
+    """``memory`` without ended tasks; unchanged where some tasks could not be observed."""
     parts = [seen.tasks for seen in snapshot.components.values()]
     if any(isinstance(tasks, Unknown) for tasks in parts):
         return memory

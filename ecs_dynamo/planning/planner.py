@@ -34,7 +34,7 @@ from ecs_dynamo.planning.drain import without_unknown_work
 from ecs_dynamo.planning.endpoints import endpoints_complete, resolve_endpoints
 from ecs_dynamo.planning.fingerprint import fingerprint
 from ecs_dynamo.planning.healing import heal
-from ecs_dynamo.planning.health import look_after
+from ecs_dynamo.planning.health import assess_health
 from ecs_dynamo.planning.held import declared_fingerprint, find_failures, hold
 from ecs_dynamo.planning.infrastructure import plan_infrastructure
 from ecs_dynamo.planning.judge import (
@@ -56,7 +56,7 @@ from ecs_dynamo.planning.routing import routing, state_routing, unattributed, wi
 from ecs_dynamo.planning.scaling.decide import decide_counts
 from ecs_dynamo.planning.scene import Scene
 from ecs_dynamo.planning.seen import known_service
-from ecs_dynamo.planning.serving import look_whether_served
+from ecs_dynamo.planning.serving import assess_serving
 from ecs_dynamo.planning.stops import RECENT_SECONDS, last_failure
 from ecs_dynamo.planning.turns import render_in_turn, take_turn
 from ecs_dynamo.planning.wanted import Wanted, obstacle
@@ -195,11 +195,11 @@ def plan(graph: Graph, snapshot: Snapshot, memory: Memory, now: Now) -> Plan:
         for w in wanted
     )
     fitted = [within_both_sides(w, snapshot) for w in wanted]
-    fitted += [without_unknown_work(graph, one, snapshot) for one, _ in fitted]
-    wanted = tuple(one for one, _ in fitted[len(wanted) :])
+    kept = [without_unknown_work(graph, w, snapshot) for w, _ in fitted]
+    wanted = tuple(w for w, _ in kept)
     for name, (_, message) in obstacles.items():
         draft.wait(name, message)
-    for one, why in fitted:
+    for one, why in (*fitted, *kept):
         if why is not None and one.component.name not in obstacles:
             draft.wait(one.component.name, why)
     for name, message in given_up.told.items():
@@ -228,12 +228,12 @@ def plan(graph: Graph, snapshot: Snapshot, memory: Memory, now: Now) -> Plan:
     moved = plan_dependants(draft, scene)
     if not obstacles and not doubts.all:
         _tend_moves(draft, scene, moved)
-    health = look_after(graph, free, snapshot, endpoints, memory, now, doubts.all)
+    health = assess_health(graph, free, snapshot, endpoints, memory, now, doubts.all)
     healing = heal(scene, health, memory, moved, {a.component for a in draft.actions})
     draft.actions.extend(healing.stops)
     for name, text in healing.waits.items():
         draft.wait(name, text)
-    nobody, remembered = look_whether_served(
+    nobody, remembered = assess_serving(
         graph, wanted, snapshot, health, now.monotonic, doubts.unseen
     )
     explained = given_up.told.keys() | doubts.all.keys() | healing.waits.keys()
@@ -276,7 +276,7 @@ def plan(graph: Graph, snapshot: Snapshot, memory: Memory, now: Now) -> Plan:
         capacity.shortages,
         memory.rejected,
         doubts.all,
-        health.told,
+        health.problems,
     )
     state_endpoints(book, moved, endpoints)
     state_access(book, snapshot, nobody)
@@ -308,7 +308,7 @@ def plan(graph: Graph, snapshot: Snapshot, memory: Memory, now: Now) -> Plan:
         shortages=tuple(capacity.shortages.values()),
         unattributed=unattributed(graph, snapshot),
         unknown=doubts.all,
-        lost={name: told.lost for name, told in health.told.items()},
+        lost={name: problem.lost for name, problem in health.problems.items()},
         serves_nobody=nobody is not None,
     )
 

@@ -1,8 +1,8 @@
-"""Whether the graph serves anybody at all.
+"""Whether the graph can serve any request at all.
 
-It does with a ready frontend, and a ready worker of each kind that it runs. A graph that came up
-once and does not is `Degraded` whatever the reason: lost replicas, a rollout, a lack of places, an
-etcd that is gone.
+It can with a ready frontend and a ready worker of each kind that it runs. A graph that has served
+before and no longer can is `Degraded`, whatever the cause: lost replicas, a rollout, insufficient
+capacity, or a lost etcd.
 """
 
 from __future__ import annotations
@@ -14,7 +14,12 @@ from ecs_dynamo.model.graph import Graph
 from ecs_dynamo.model.health import HealthMemory
 from ecs_dynamo.model.snapshot import Snapshot
 from ecs_dynamo.planning.attribution import discovery_components
-from ecs_dynamo.planning.health import Health, is_told, longest_notice, quick_notice_seconds
+from ecs_dynamo.planning.health import (
+    Health,
+    is_confirmed,
+    longest_detection_seconds,
+    quick_detection_seconds,
+)
 from ecs_dynamo.planning.readiness import ready_tasks
 from ecs_dynamo.planning.wanted import Wanted, good_number
 
@@ -23,24 +28,28 @@ SERVES_NOBODY = "ServesNobody"
 
 
 def _is_needed(wanted: Wanted, memory: HealthMemory) -> bool:
-    """A request takes a replica of it. One that scaling had at zero is still on its way."""
+    """Whether requests need a replica of it; one that scaled up from zero may still be starting."""
     component = wanted.component
     if not wanted.desired or not (component.is_worker or component.is_frontend):
         return False
     started = component.scaling is None or component.scaling.min > 0
-    return started or bool(memory.staff.get(component.name))
+    return started or bool(memory.ready_baseline.get(component.name))
 
 
-def _well(graph: Graph, wanted: Wanted, snapshot: Snapshot, health: Health, now: float) -> bool:
-    """Some replica of it is ready, and is not told of as hanging."""
+def _has_working_replica(
+    graph: Graph, wanted: Wanted, snapshot: Snapshot, health: Health, now: float
+) -> bool:
+    """Whether some replica of it is ready and not reported as hanging."""
     ready = ready_tasks(graph, wanted.component, snapshot)
     suspects = health.suspects(ready)
-    notice = longest_notice(graph, wanted, suspects.keys())
-    return any(t.arn not in suspects or not is_told(suspects[t.arn], now, notice) for t in ready)
+    notice = longest_detection_seconds(graph, wanted, suspects.keys())
+    return any(
+        t.arn not in suspects or not is_confirmed(suspects[t.arn], now, notice) for t in ready
+    )
 
 
-def _lacking(needed: Iterable[Wanted], well: Collection[str]) -> str | None:
-    """What of that which a request takes has no replica; None where all have."""
+def _missing_kinds(needed: Iterable[Wanted], working: Collection[str]) -> str | None:
+    """Which needed kinds have no working replica, in words; None where all have one."""
     frontends: list[str] = []
     workers: dict[str, list[str]] = {}
     for one in needed:
@@ -49,15 +58,15 @@ def _lacking(needed: Iterable[Wanted], well: Collection[str]) -> str | None:
             frontends.append(name)
         for kind in discovery_components(one.component):
             workers.setdefault(kind, []).append(name)
-    told = [
+    missing = [
         f"no replica of {' or '.join(names)} is ready"
         for names in (frontends, *workers.values())
-        if names and not any(name in well for name in names)
+        if names and not any(name in working for name in names)
     ]
-    return "; ".join(dict.fromkeys(told)) or None
+    return "; ".join(dict.fromkeys(missing)) or None
 
 
-def look_whether_served(
+def assess_serving(
     graph: Graph,
     wanted: Iterable[Wanted],
     snapshot: Snapshot,
@@ -65,24 +74,26 @@ def look_whether_served(
     now: float,
     unseen: Collection[str],
 ) -> tuple[str | None, HealthMemory]:
-    """Why the graph serves nobody, once that has lasted and it served before; and the memory.
+    """Why the graph serves nobody, if it served before and that has lasted; and the memory.
 
-    ``unseen``: components that could not be observed. While one of those is needed, it is as it
-    was last. ``now`` is on the monotonic clock.
+    ``unseen``: components that could not be observed. While one of them is needed, the last
+    assessment is carried over. ``now`` is on the monotonic clock.
     """
     memory = health.memory
     needed = [w for w in wanted if _is_needed(w, memory)]
     if not any(w.component.is_frontend for w in needed):
-        return None, replace(memory, nobody_since=None)
-    notice, since = quick_notice_seconds(graph.runtime.lease_seconds), memory.nobody_since
+        return None, replace(memory, unserved_since=None)
+    notice, since = quick_detection_seconds(graph.runtime.lease_seconds), memory.unserved_since
     if any(w.component.name in unseen for w in needed):
         lasts = since is not None and now - since >= notice
         return ("it did not, when it was observed last" if lasts else None), memory
-    well = {w.component.name for w in needed if _well(graph, w, snapshot, health, now)}
-    why = _lacking(needed, well)
+    working = {
+        w.component.name for w in needed if _has_working_replica(graph, w, snapshot, health, now)
+    }
+    why = _missing_kinds(needed, working)
     if why is None:
-        return None, replace(memory, served=True, nobody_since=None)
+        return None, replace(memory, served=True, unserved_since=None)
     if not memory.served and any(good_number(w.service) is None for w in needed):
-        return None, replace(memory, nobody_since=None)
+        return None, replace(memory, unserved_since=None)
     since = now if since is None else since
-    return (why if now - since >= notice else None), replace(memory, nobody_since=since)
+    return (why if now - since >= notice else None), replace(memory, unserved_since=since)

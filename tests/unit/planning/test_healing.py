@@ -25,7 +25,7 @@ from ecs_dynamo.model.snapshot import (
 from ecs_dynamo.model.spec import RuntimeSpec
 from ecs_dynamo.planning import plan
 from ecs_dynamo.planning.healing import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS
-from ecs_dynamo.planning.health import notice_seconds, quick_notice_seconds
+from ecs_dynamo.planning.health import detection_seconds, quick_detection_seconds
 from tests.unit.planning.graphs import with_image
 from tests.unit.planning.sick import STEP, Ward, degraded, running
 from tests.unit.planning.simulated_ecs import lease_of
@@ -35,8 +35,8 @@ from tests.unit.planning.simulated_ecs import lease_of
 def test_the_time_until_something_is_told_follows_from_the_lease(
     lease: float, seconds: float
 ) -> None:
-    assert notice_seconds(lease) == seconds
-    assert quick_notice_seconds(lease) == min(seconds, 8)
+    assert detection_seconds(lease) == seconds
+    assert quick_detection_seconds(lease) == min(seconds, 8)
 
 
 def first(ward: Ward, reason: str, component: str | None, within: float) -> float:
