@@ -23,7 +23,7 @@ from ecs_dynamo.model.plan import (
 )
 from ecs_dynamo.model.snapshot import Snapshot, Unknown
 from ecs_dynamo.model.spec import LaunchType
-from ecs_dynamo.planning.seen import known_service, known_tasks
+from ecs_dynamo.planning.seen import known_service, known_tasks, short_id
 
 NOT_OBSERVED = "NotObserved"
 """The reason word of what could not be observed."""
@@ -43,8 +43,8 @@ def uncertainty(component: Component, snapshot: Snapshot) -> str | None:
     if component.network_mode is not NetworkMode.AWSVPC:
         for task in known_tasks(seen):
             if task.is_running and task.address_unknown is not None:
-                name = task.arn.rsplit("/", 1)[-1][:8]
-                return f"the address of its task {name} is not known: {task.address_unknown}"
+                shown = short_id(task.arn)
+                return f"the address of its task {shown} is not known: {task.address_unknown}"
     return None
 
 

@@ -30,7 +30,7 @@ from ecs_dynamo.model.plan import (
 from ecs_dynamo.model.secrecy import without_secrets
 from ecs_dynamo.model.snapshot import ComponentSnapshot, Revision, Service, Snapshot
 from ecs_dynamo.planning.canonical import Named, canonical
-from ecs_dynamo.planning.seen import known_service
+from ecs_dynamo.planning.seen import known_service, short_id
 
 
 def content_diff(old: JsonObject, new: JsonObject) -> list[str]:
@@ -109,7 +109,7 @@ def describe_action(action: AnyAction) -> str:
             verb = "release" if action.minutes is None else "protect"
             what = f"{verb} {len(action.tasks)} tasks"
         case StopTask():
-            what = f"stop task {action.task.rpartition('/')[2][:8]}"
+            what = f"stop task {short_id(action.task)}"
         case DeleteService():
             what = f"delete service {action.service} in {action.cluster}"
         case HoldService():

@@ -16,6 +16,7 @@ from ecs_dynamo.model.graph import Graph
 from ecs_dynamo.model.plan import ProtectTasks
 from ecs_dynamo.model.snapshot import Snapshot, Task, Unknown
 from ecs_dynamo.planning.attribution import attribute
+from ecs_dynamo.planning.seen import short_id
 from ecs_dynamo.planning.wanted import Wanted
 
 MIN_MINUTES, MAX_MINUTES = 1, 2880
@@ -51,10 +52,10 @@ def busy_tasks(graph: Graph, wanted: Wanted, snapshot: Snapshot) -> frozenset[st
 def without_unknown_work(
     graph: Graph, wanted: Wanted, snapshot: Snapshot
 ) -> tuple[Wanted, str | None]:
-    """``wanted`` without a scale-in while the work of a replica is not known, and why.
+    """``wanted`` without a scale-in while it is unknown whether a replica has work, and why.
 
-    Who is registered and does not answer may work all the same; ECS would take it for idle. After
-    the drain time whatever it worked on has had its time.
+    A registered worker that does not answer may still be working, and ECS would stop it as idle.
+    Once the drain time has passed, any work it had has been given its time.
     """
     service, drain = wanted.service, graph.runtime.drain_seconds
     if service is None or wanted.desired >= service.desired or not wanted.component.is_worker:
@@ -64,10 +65,9 @@ def without_unknown_work(
         silent = made.silent.get(task.arn)
         if silent is None or silent.seconds >= drain or not made.leases_of(task.arn):
             continue
-        name = task.arn.rsplit("/", 1)[-1][:8]
         return replace(wanted, desired=service.desired), (
-            f"keeps {service.desired} replicas until its task {name} answers, or {drain:g} s are "
-            f"over: whether it has work is not known ({silent.reason})"
+            f"keeps {service.desired} replicas until its task {short_id(task.arn)} answers, or "
+            f"{drain:g} s are over: whether it has work is not known ({silent.reason})"
         )
     return wanted, None
 

@@ -37,13 +37,13 @@ from ecs_dynamo.planning.health import (
     is_confirmed,
     is_settled,
     longest_detection_seconds,
-    short_id,
 )
 from ecs_dynamo.planning.leaving import leaving_tasks
 from ecs_dynamo.planning.reachability import unreachable
 from ecs_dynamo.planning.readiness import ready_tasks
 from ecs_dynamo.planning.reasons import lacks_place
 from ecs_dynamo.planning.scene import Scene
+from ecs_dynamo.planning.seen import short_id
 from ecs_dynamo.planning.wanted import Wanted
 
 FIRST_PAUSE_SECONDS = 60.0

@@ -32,7 +32,7 @@ from ecs_dynamo.planning.attribution import (
 from ecs_dynamo.planning.containers import dynamo_containers
 from ecs_dynamo.planning.held import comparable
 from ecs_dynamo.planning.readiness import lease_seconds, ready_tasks
-from ecs_dynamo.planning.seen import known_tasks
+from ecs_dynamo.planning.seen import known_tasks, short_id
 from ecs_dynamo.planning.wanted import Wanted, good_arn
 
 REPLICA_LOST = "ReplicaLost"
@@ -87,11 +87,6 @@ class Health:
         """The suspects among ``tasks``, by ARN."""
         known = self.memory.suspects
         return {t.arn: known[t.arn] for t in tasks if t.arn in known}
-
-
-def short_id(arn: str) -> str:
-    """The part of a task's ARN that people are shown."""
-    return arn.rsplit("/", 1)[-1][:8]
 
 
 def is_confirmed(suspect: Suspect, now: float, notice: float) -> bool:

@@ -13,6 +13,11 @@ def known_tasks(seen: ComponentSnapshot) -> tuple[Task, ...]:
     return () if isinstance(seen.tasks, Unknown) else seen.tasks
 
 
+def short_id(arn: str) -> str:
+    """The first characters of a task's id, as messages show it."""
+    return arn.rsplit("/", 1)[-1][:8]
+
+
 def known_service(seen: ComponentSnapshot) -> Service | None:
     """The component's live service; None where it is unknown, absent or INACTIVE."""
     service = seen.service
