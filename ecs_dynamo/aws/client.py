@@ -71,10 +71,10 @@ CONCURRENT_REVISIONS = "Too many concurrent attempts to create a new revision"
 """ECS answers RegisterTaskDefinition so, with a ClientException like a refusal for good, while
 another revision of the family is being registered."""
 ONCE = frozenset({"RegisterTaskDefinition"})
-"""Has no client token and makes something new each time: a call of which nothing is heard is not
-repeated here, as it may have taken effect. Who made it looks first."""
+"""Operations without a client token that create something new on every call. If no answer arrives,
+the call may have taken effect, so it is not retried here: the caller checks first."""
 UNHEARD = frozenset({"Unreachable", "BadAnswer"})
-"""Codes of `AwsError` that leave open whether a call has taken effect."""
+"""Codes of `AwsError` that leave it open whether the call took effect."""
 TRANSIENT = frozenset({"ServerException", "InternalFailure", "InternalError", "ServiceUnavailable"})
 
 # (burst, sustained per second) by API family, after the ECS API reference, "Request throttling":
@@ -245,11 +245,11 @@ class Aws:
                 except (BotoConnectionError, HTTPClientError, TimeoutError, OSError) as error:
                     where = self._options.endpoint_url or "AWS"
                     failure = AwsError(operation, "Unreachable", f"{where}: {error}")
-                    again = operation not in ONCE
+                    again = True
                 except ResponseParserError:
                     # What stands between (a proxy, a load balancer) answered in its own words.
                     failure = AwsError(operation, "BadAnswer", "the answer is not AWS's")
-                    again = operation not in ONCE
+                    again = True
                 except (NoCredentialsError, PartialCredentialsError) as error:
                     raise AwsError(
                         operation, "NoCredentials", f"{error}; configure them as for the AWS CLI"
@@ -265,7 +265,9 @@ class Aws:
                         "BadAnswer",
                         f"the answer cannot be read: {said or type(error).__name__}",
                     )
-                    again = operation not in ONCE
+                    again = True
+            if operation in ONCE and failure.code in UNHEARD:
+                again = False
             self.last_error = failure
             if not again or attempt >= self._options.attempts:
                 raise failure from None

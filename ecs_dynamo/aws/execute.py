@@ -61,7 +61,7 @@ from ecs_dynamo.model.spec import NetworkSpec, RolloutSpec
 _log = structlog.get_logger(__name__)
 
 REGISTER_ATTEMPTS = 3
-"""At one revision, each after a look, where no answer comes."""
+"""RegisterTaskDefinition calls per action if no answer arrives, each after a read."""
 PROTECT_A_CALL = 10
 """Tasks in one UpdateTaskProtection (ECS API reference)."""
 _TASK_TAGS: Final = {"enableECSManagedTags": True, "propagateTags": "SERVICE"}
@@ -235,8 +235,11 @@ class Executor:
                 return await self._change_membership(action)
 
     async def _register(self, action: RegisterTaskDefinition) -> bool:
-        """Register unless the latest revision is as wanted; looked at again where no answer came,
-        as what was not heard of may be there."""
+        """Register a revision unless the family's latest already matches.
+
+        A call without an answer may have taken effect, so the latest revision is read again before
+        the next attempt.
+        """
         key = (action.family, action.fingerprint)
         for attempt in range(REGISTER_ATTEMPTS):
             latest = await self._latest(action.family)
