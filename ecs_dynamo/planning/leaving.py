@@ -59,45 +59,42 @@ def _interrupted(task: Task, snapshot: Snapshot) -> float | None:
     return None
 
 
+def _tasks_on(instance: ContainerInstance, wanted: Wanted) -> list[Task]:
+    tasks = (*wanted.new_tasks, *wanted.old_tasks)
+    return [t for t in tasks if t.container_instance_arn == instance.arn]
+
+
+def _needs_protection(task: Task, snapshot: Snapshot) -> bool:
+    """Whether it is unprotected, or its protection is about to expire."""
+    return (task.protected_until or 0.0) - snapshot.observed_at < RENEW_SECONDS
+
+
 def drain_noticed(
     wanted: tuple[Wanted, ...], snapshot: Snapshot
 ) -> list[ProtectTasks | DrainInstance]:
-    """Put instances that a notice told of into DRAINING, where the graph has tasks on them.
+    """Set instances with a notice to DRAINING if the graph has tasks on them.
 
-    The tasks are protected before, since ECS stops them as soon as their replacements run; not in a
-    service that rolls, where ECS may refuse it and the instance has to drain all the same.
+    The tasks are protected first, because ECS stops them as soon as their replacements run. Tasks
+    of a service with a rollout in progress are not: ECS may refuse the protection, and the instance
+    has to drain regardless.
     """
     made: list[ProtectTasks | DrainInstance] = []
     for cluster, instance in _instances(snapshot):
         notice = snapshot.notices.get(instance.ec2_instance_id)
         if notice is None or instance.status != "ACTIVE":
             continue
-        here = [
-            (
-                w,
-                [
-                    t
-                    for t in (*w.new_tasks, *w.old_tasks)
-                    if t.container_instance_arn == instance.arn
-                ],
-            )
-            for w in wanted
-        ]
-        users = [w.component.name for w, tasks in here if tasks]
+        affected = {w.component.name: _tasks_on(instance, w) for w in wanted}
+        users = [name for name, tasks in affected.items() if tasks]
         if not users:
             continue
-        for one, tasks in here:
-            arns = [
-                t.arn
-                for t in tasks
-                if t.is_running
-                and (t.protected_until or 0.0) - snapshot.observed_at < RENEW_SECONDS
-            ]
+        for one in wanted:
+            tasks = [t for t in affected[one.component.name] if t.is_running]
+            arns = [t.arn for t in tasks if _needs_protection(t, snapshot)]
             if arns and not one.rolling:
                 made.append(
                     ProtectTasks(
                         component=one.component.name,
-                        reason=f"keep {len(arns)} on {instance.ec2_instance_id}, which will drain",
+                        reason=f"keep {len(arns)} on {instance.ec2_instance_id} while it drains",
                         cluster=cluster,
                         tasks=tuple(sorted(arns)),
                         minutes=PROTECTED_MINUTES,
@@ -134,7 +131,7 @@ def leaving_limits(wanted: Wanted, snapshot: Snapshot) -> RolloutSpec | None:
 
 
 def _is_full(wanted: Wanted) -> bool:
-    """The limits leave no room for one more beside those that run: one has to go first."""
+    """Whether the limits allow no further task, so that one has to stop first."""
     service = wanted.service
     if service is None or service.maximum_percent is None:
         return False
@@ -154,16 +151,14 @@ def spare_leaving(graph: Graph, wanted: Wanted, snapshot: Snapshot) -> list[Prot
     busy = busy_tasks(graph, wanted, snapshot) or frozenset()
     ranked = sorted(leaving, key=lambda t: (t.arn not in busy, t.arn))
     count = max(0, wanted.desired - len(ready))
-    keep = [
-        t for t in ranked[:count] if (t.protected_until or 0.0) - now < RENEW_SECONDS and not late
-    ]
+    keep = [t for t in ranked[:count] if _needs_protection(t, snapshot) and not late]
     keep = [
         t
         for t in keep
         if (at := _interrupted(t, snapshot)) is None or now - at < NOTICE_GRACE_SECONDS
     ]
     if wanted.old_tasks and not starting and _is_full(wanted):
-        # An old one that waits for a replacement which cannot start beside it would wait for good.
+        # An old task kept for a replacement that cannot start beside it would be kept indefinitely.
         old = {t.arn for t in wanted.old_tasks}
         keep = [t for t in keep if t.arn in busy or t.arn not in old]
     free = [t for t in ranked[count:] if is_protected(t, now) and t.arn not in busy]
