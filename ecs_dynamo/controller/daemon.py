@@ -259,7 +259,7 @@ class GraphLoop:
             delay = min(settings.signal_seconds, settings.resync_seconds)
         else:
             delay = settings.resync_seconds
-        # While passes fail, or another daemon leads, nothing would come of it.
+        # Pointless while passes fail or another daemon leads.
         watches = self.leads and not failures
         with suppress(TimeoutError):
             async with asyncio.timeout(delay):

@@ -112,9 +112,9 @@ class Observer:
         return Observation(measured_too, measured.problems, malformed[:MALFORMED_SHOWN])
 
     async def any_silent(self) -> bool:
-        """Whether some worker, or a frontend that answered in the last pass, does not answer now.
+        """Whether a worker, or a frontend that answered in the last pass, does not answer now.
 
-        It asks the replicas alone, nothing of AWS.
+        Queries the replicas only, without any AWS call.
         """
         wall = self._aws.clock.now().wall
         own, frontends = await asyncio.gather(

@@ -141,7 +141,7 @@ class Reconciler:
         return self._clock()
 
     async def any_silent(self) -> bool:
-        """Whether some replica that answered in the last pass does not now. AWS is not asked."""
+        """As `Observer.any_silent`."""
         return await self._observer.any_silent()
 
     def notice(self, notices: Mapping[str, Notice]) -> None:
@@ -165,8 +165,8 @@ class Reconciler:
         name = f"{self.graph.name}-{int(now.wall)}-{next(self._ids)}"
         with structlog.contextvars.bound_contextvars(graph=self.graph.name, pass_id=name):
             observation = await self._observer.observe(self.graph, now)
-            # The first answers of AWS told its time: this pass is judged by it, and not by a clock
-            # of this machine that may be wrong.
+            # AWS's first responses carry its time: use it for this pass instead of the machine's
+            # clock, which may be wrong.
             now = Now(now.monotonic, self._clock().wall_of(now.monotonic))
             seen = replace(observation.snapshot, observed_at=now.wall)
             snapshot = replace(seen, notices=self._current_notices(now.wall))

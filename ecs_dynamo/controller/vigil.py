@@ -1,8 +1,8 @@
-"""What a graph's loop does between passes: wait to be woken, and ask the replicas themselves.
+"""What a graph's loop does between passes: wait to be woken, and query the replicas directly.
 
-Passes are far apart, as they cost calls of AWS. A replica that hangs raises no event while its
-discovery lease lasts, so it is asked in between, which costs AWS nothing; when one is silent, the
-next pass begins at once and judges it.
+Passes are infrequent because they cost AWS calls. A hung replica causes no event until its
+discovery lease expires, so replicas are also queried between passes, without any AWS call. When one
+does not answer, the next pass starts immediately and assesses it.
 """
 
 from __future__ import annotations
@@ -15,12 +15,8 @@ import structlog
 _log = structlog.get_logger(__name__)
 
 VIGIL_SECONDS = 5.0
-"""Between two rounds. With the time-outs of a round and of the pass after it (3 s each, and one for
-the connection), a replica that hangs is told of within 30 s."""
-
-
-async def _until_set(wake: asyncio.Event) -> None:
-    await wake.wait()
+"""Between two rounds of queries. With the timeouts of a round and of the pass that follows (3 s
+each, and 1 s to connect), a hung replica is reported within 30 s."""
 
 
 async def _until_silent(any_silent: Callable[[], Awaitable[bool]], pause: float) -> None:
@@ -30,8 +26,8 @@ async def _until_silent(any_silent: Callable[[], Awaitable[bool]], pause: float)
             if await any_silent():
                 return
         except Exception:
-            # Whatever it is, the next pass meets it too, and tells of it.
-            _log.exception("replicas not asked between passes")
+            # The next pass will meet the same failure and report it.
+            _log.exception("replicas not queried between passes")
             return
 
 
@@ -40,11 +36,11 @@ async def until_news(
     any_silent: Callable[[], Awaitable[bool]] | None,
     pause: float = VIGIL_SECONDS,
 ) -> None:
-    """Wait until ``wake`` is set, or a replica is silent. Without ``any_silent`` nobody is asked.
+    """Wait until ``wake`` is set or a replica is silent; without ``any_silent`` none is queried.
 
-    Owns all that it starts: nothing of it runs on when it returns, or is cancelled.
+    Every task that it starts has ended when it returns or is cancelled.
     """
-    waiting = [asyncio.create_task(_until_set(wake))]
+    waiting: list[asyncio.Task[object]] = [asyncio.create_task(wake.wait())]
     if any_silent is not None:
         waiting.append(asyncio.create_task(_until_silent(any_silent, pause)))
     try:
