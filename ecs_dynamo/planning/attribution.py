@@ -287,23 +287,14 @@ def attribute(graph: Graph, snapshot: Snapshot) -> Attribution:
                 names[worker.task.arn].add(registration.component)
                 if not isinstance(snapshot.pages[naming[registration.lease_id]], NoAnswer):
                     answered.add(worker.task.arn)
-    silent = {
-        w.task.arn: answer
-        for w in workers
-        if w.page is not None and isinstance(answer := snapshot.pages.get(w.page), NoAnswer)
-    }
-    told = {
-        w.task.arn: own
-        for w in workers
-        if w.page is not None and isinstance(own := snapshot.pages.get(w.page), WorkerPage)
-    }
+    own = {w.task.arn: snapshot.pages.get(w.page) for w in workers if w.page is not None}
     return Attribution(
         names={arn: frozenset(found) for arn, found in names.items()},
         answered=frozenset(answered),
         claims=tuple(claims),
         unattributed=tuple(unattributed),
-        silent=silent,
-        said=told,
+        silent={arn: page for arn, page in own.items() if isinstance(page, NoAnswer)},
+        said={arn: page for arn, page in own.items() if isinstance(page, WorkerPage)},
     )
 
 

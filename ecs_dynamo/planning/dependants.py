@@ -92,9 +92,12 @@ def plan_dependants(draft: Draft, scene: Scene) -> tuple[str, ...]:
 
 
 def _in_the_way_of_a_move(scene: Scene, candidates: Iterable[Wanted]) -> frozenset[str]:
-    """Those that follow moved endpoints with a revision that does not become ready, and have
-    another one declared now. All others keep their old side, and so their turn, until this one has
-    followed: in their order it would never come."""
+    """Components whose revision for the moved endpoints does not become ready, and that have a
+    newer declaration.
+
+    The others keep their old side, and so their place in the order, until these have followed. In
+    that order, these would never have their turn.
+    """
     return frozenset(
         w.component.name
         for w in candidates

@@ -9,6 +9,7 @@ name stands for the address in what dependants get, from the same moment on.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from urllib.parse import urlsplit
 
 from ecs_dynamo.model.graph import (
     ETCD_CLIENT_PORT,
@@ -19,7 +20,7 @@ from ecs_dynamo.model.graph import (
     Role,
 )
 from ecs_dynamo.model.plan import Endpoints
-from ecs_dynamo.model.snapshot import Snapshot, Task
+from ecs_dynamo.model.snapshot import Revision, Snapshot, Task
 from ecs_dynamo.planning.containers import ETCD_VARIABLE, NATS_VARIABLE, dynamo_containers
 from ecs_dynamo.planning.members import member_urls, membership
 from ecs_dynamo.planning.seen import environment_value, in_force, known_service, known_tasks
@@ -76,6 +77,21 @@ def probe_targets(
     return targets
 
 
+def endpoints_in(component: Component, revision: Revision) -> Endpoints:
+    """The endpoints in the environment of a revision's Dynamo containers."""
+    names = dynamo_containers(component).names
+    return Endpoints(
+        etcd=environment_value(revision.content, ETCD_VARIABLE, names),
+        nats=environment_value(revision.content, NATS_VARIABLE, names),
+    )
+
+
+def endpoint_hosts(endpoints: Endpoints) -> frozenset[str | None]:
+    """The hosts in the URLs of ``endpoints``."""
+    urls = [url for text in (endpoints.etcd, endpoints.nats) if text for url in text.split(",")]
+    return frozenset(urlsplit(url).hostname for url in urls)
+
+
 def injected_endpoints(graph: Graph, snapshot: Snapshot) -> Mapping[str, Endpoints]:
     """The endpoints that each dependant's service has in its revision now, by component."""
     found: dict[str, Endpoints] = {}
@@ -86,11 +102,7 @@ def injected_endpoints(graph: Graph, snapshot: Snapshot) -> Mapping[str, Endpoin
             continue
         revision = seen.revisions.get(service.task_definition_arn)
         if revision is not None:
-            names = dynamo_containers(component).names
-            found[component.name] = Endpoints(
-                etcd=environment_value(revision.content, ETCD_VARIABLE, names),
-                nats=environment_value(revision.content, NATS_VARIABLE, names),
-            )
+            found[component.name] = endpoints_in(component, revision)
     return found
 
 

@@ -9,15 +9,14 @@ works gets the drain time. `protection` tells for how long, and keeps the record
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Collection, Sequence
-from urllib.parse import urlsplit
 
 from ecs_dynamo.model.graph import TAG_CANARY
 from ecs_dynamo.model.plan import MarkService, ProtectTasks
 from ecs_dynamo.model.snapshot import Task
 from ecs_dynamo.model.spec import RolloutSpec
 from ecs_dynamo.planning.capacity import free_rooms, surge_left, why_no_surge
-from ecs_dynamo.planning.containers import ETCD_VARIABLE, NATS_VARIABLE, dynamo_containers
 from ecs_dynamo.planning.drain import (
     acceptable,
     busy_tasks,
@@ -27,7 +26,12 @@ from ecs_dynamo.planning.drain import (
     protect,
     protectable,
 )
-from ecs_dynamo.planning.endpoints import injected_endpoints, share_endpoints
+from ecs_dynamo.planning.endpoints import (
+    endpoint_hosts,
+    endpoints_in,
+    injected_endpoints,
+    share_endpoints,
+)
 from ecs_dynamo.planning.leaving import leaving_tasks
 from ecs_dynamo.planning.orphans import without_etcd
 from ecs_dynamo.planning.protection import (
@@ -42,7 +46,6 @@ from ecs_dynamo.planning.protection import (
 from ecs_dynamo.planning.readiness import known_to_serve, lease_seconds, may_serve, ready_tasks
 from ecs_dynamo.planning.reasons import lacks_place
 from ecs_dynamo.planning.scene import Scene
-from ecs_dynamo.planning.seen import environment_value
 from ecs_dynamo.planning.wanted import Wanted
 
 FOUND_SECONDS = 5.0
@@ -191,15 +194,15 @@ def relocates(wanted: Wanted) -> bool:
     current = wanted.current
     if current is None:
         return False
-    names = dynamo_containers(wanted.component).names
-    return any(
-        not share_endpoints(
-            environment_value(old.content, variable, names),
-            environment_value(current.content, variable, names),
-        )
-        for variable in (ETCD_VARIABLE, NATS_VARIABLE)
+    new = endpoints_in(wanted.component, current)
+    former = [
+        endpoints_in(wanted.component, revision)
         for task in wanted.old_tasks
-        if (old := wanted.seen.revisions.get(task.task_definition_arn)) is not None
+        if (revision := wanted.seen.revisions.get(task.task_definition_arn)) is not None
+    ]
+    return any(
+        not (share_endpoints(old.etcd, new.etcd) and share_endpoints(old.nats, new.nats))
+        for old in former
     )
 
 
@@ -233,17 +236,17 @@ def fresh_tasks(scene: Scene, wanted: Wanted) -> tuple[Task, ...]:
 
 
 def _old_side_ends(scene: Scene) -> bool:
-    """All that is left of the old side has lost its etcd, and will exit within a lease of it.
+    """Whether everything left of the old side has lost its etcd, and so will exit within a lease.
 
-    Its frontends list the model even when its last worker has gone, and answer with errors then.
+    Its frontends keep listing the model after the last worker is gone, and then answer with errors.
     """
     left = [(w, t) for w in scene.dependants for t in w.old_tasks if t.is_running]
     return bool(left) and all(without_etcd(scene, w, [t]) for w, t in left)
 
 
 def _gives_way(scene: Scene, wanted: Wanted) -> bool:
-    """An old side that ends: one new replica has stayed ready, or all of the new side are ready and
-    clients have had the time to find them."""
+    """Whether an old side that is ending may be released: one new replica has stayed ready, or all
+    of them are ready and clients have had time to find them."""
     if fresh_tasks(scene, wanted):
         return True
     found = FOUND_SECONDS if wanted.component.is_frontend else 0.0
@@ -256,8 +259,8 @@ def new_side_ready(scene: Scene, moved: Collection[str]) -> bool:
     ``moved`` are the dependants that have yet to be set to them. One that rolls for another reason
     is not waited for: it may be waiting itself for a rollout that this ends. While a new replica
     of the infrastructure is not ready, dependants still use the old one; who reaches it by a name
-    does not change, and finds the new one when the old one goes. An old side that is about to end
-    by itself gives way as soon as the new one is whole.
+    does not change, and finds the new one when the old one goes. An old side that is about to exit
+    anyway is released as soon as the new one is complete.
     """
     ends = _old_side_ends(scene)
     follow = not moved and not any(relocates(w) for w in scene.dependants)
@@ -274,13 +277,12 @@ def new_side_ready(scene: Scene, moved: Collection[str]) -> bool:
 
 
 def _floor(wanted: Wanted) -> int:
-    """As many replicas must serve at any time."""
+    """The minimum number of replicas that must serve at any time."""
     return math.ceil(wanted.desired * wanted.component.rollout.minimum_healthy_percent / 100)
 
 
 def _is_up(scene: Scene, wanted: Wanted) -> bool:
-    """Its new side is as many as must serve, or as many as can: what finds no place beside the old
-    side is not waited for."""
+    """Whether enough of its new side is ready: the minimum, or all that fit beside the old side."""
     fresh = len(fresh_tasks(scene, wanted))
     service = wanted.service
     if fresh >= max(1, _floor(wanted)):
@@ -303,36 +305,42 @@ def in_use(scene: Scene, wanted: Wanted, among: Sequence[Task]) -> frozenset[str
         tasks = may_serve(scene.graph, wanted.component, scene.snapshot, among)
         return frozenset(t.arn for t in tasks)
     injected = injected_endpoints(scene.graph, scene.snapshot).values()
-    urls = [url for ends in injected for url in (ends.etcd, ends.nats) if url]
-    hosts = {urlsplit(one).hostname for url in urls for one in url.split(",")}
+    hosts = frozenset[str | None]().union(*map(endpoint_hosts, injected))
     return frozenset(t.arn for t in among if t.private_ip in hosts)
 
 
 def _users(scene: Scene, tasks: Sequence[Task]) -> dict[str, tuple[int, bool]]:
-    """By ARN of the infrastructure's ``tasks``: of how many dependants there are replicas which
-    serve and were started with it, and whether of frontends. What is in their services' revision
-    now may be another one, that nobody serves at yet, or workers alone."""
-    users: dict[str | None, dict[str, bool]] = {}
+    """Who uses each of the infrastructure's ``tasks``, by ARN: how many components have replicas
+    that serve and were started with it, and whether frontends are among them.
+
+    The revisions that services are set to now may name a newer task, at which no replica serves
+    yet, or workers only.
+    """
+    users: dict[str | None, set[str]] = defaultdict(set)
     for one in scene.dependants:
         running = [t for t in (*one.new_tasks, *one.old_tasks) if t.is_running]
         serving = known_to_serve(scene.graph, one.component, scene.snapshot, running)
-        names = dynamo_containers(one.component).names
         for task in running:
             revision = one.seen.revisions.get(task.task_definition_arn)
-            for variable in (ETCD_VARIABLE, NATS_VARIABLE):
-                if task.arn in serving and revision is not None:
-                    urls = environment_value(revision.content, variable, names) or ""
-                    for host in {urlsplit(url).hostname for url in urls.split(",")}:
-                        kinds = users.setdefault(host, {})
-                        kinds[one.component.name] = one.component.is_frontend
-    here = {t.arn: users.get(t.private_ip, {}) for t in tasks if t.private_ip is not None}
-    return {arn: (len(kinds), any(kinds.values())) for arn, kinds in here.items()}
+            if task.arn in serving and revision is not None:
+                for host in endpoint_hosts(endpoints_in(one.component, revision)):
+                    users[host].add(one.component.name)
+    frontends = {w.component.name for w in scene.dependants if w.component.is_frontend}
+    return {
+        t.arn: (len(users[t.private_ip]), not users[t.private_ip].isdisjoint(frontends))
+        for t in tasks
+        if t.private_ip is not None
+    }
 
 
 def _most_useful_first(scene: Scene, wanted: Wanted, tasks: Sequence[Task]) -> list[Task]:
-    """``tasks``: those whose etcd runs before those that will exit soon; then what is known to
-    serve, be it registered with the former etcd (an etcd: at which more serve, with frontends);
-    then what is in use; then what has run for longest."""
+    """``tasks``, the most useful first.
+
+    Those whose etcd runs come before those that will exit soon. Then come those that are known to
+    serve, even if registered with the former etcd; an etcd or NATS ranks by how many components
+    serve with it, and whether frontends do. Then come those in use, and last those that have run
+    for longest.
+    """
     lost, now = without_etcd(scene, wanted, tasks), scene.now.wall
     used = in_use(scene, wanted, tasks)
     if wanted.component.is_infrastructure:

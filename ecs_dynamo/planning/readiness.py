@@ -103,8 +103,10 @@ def known_to_serve(
     graph: Graph, component: Component, snapshot: Snapshot, tasks: Iterable[Task]
 ) -> frozenset[str]:
     """ARNs of those of ``tasks`` that are ready, or are registered with another etcd than the one
-    that was read, where an old side still serves. Unlike with `may_serve`, a replica that has never
-    answered is none of them."""
+    that was read, where an old side may still serve.
+
+    Unlike `may_serve`, it excludes replicas that have never answered.
+    """
     found = ready_tasks(graph, component, snapshot, tasks)
     if not component.is_worker or isinstance(snapshot.registrations, Unknown):
         return frozenset(t.arn for t in found)
