@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 
 from benchmarks.chaos.campaign import Result, Row
+from benchmarks.chaos.faults import FAULTS
 
 HEADINGS = ("fault", "sent", "failed", "retried", "longest gap", "recovered", "violations")
 
@@ -101,6 +102,4 @@ def _wrong(rows: Sequence[Row]) -> list[str]:
 
 def list_order(row: Row) -> int:
     """Where the fault stands in the table of faults."""
-    from benchmarks.chaos.faults import FAULTS
-
     return list(FAULTS).index(row.fault.name)

@@ -136,7 +136,7 @@ class _Checker:
     def _rollout(self) -> None:
         """One task that holds all of it is two while it rolls, each on whatever instance."""
         one = self.component
-        if _is_single(one) and one.rollout.maximum_percent > 100 and not _pinned(one):
+        if _is_single(one) and one.rollout.maximum_percent > 100 and not _is_pinned(one):
             self._warn(
                 "of a frontend with a worker: while it rolls the old and the new task may be on "
                 "two instances, and neither reaches the other's container",
@@ -185,7 +185,7 @@ def _why_apart(one: Component, other: Component) -> str | None:
     if one.name == other.name and _is_single(one):
         return None
     mine, its = _instances(one), _instances(other)
-    if its is None or len(its) != 1:
+    if its is None or not _is_pinned(other):
         return "on any instance" if its is None else f"on {' or '.join(sorted(its)) or 'none'}"
     if mine != its or one.cluster != other.cluster:
         return f"on {next(iter(its))}" + (
@@ -198,7 +198,7 @@ def _is_single(component: Component) -> bool:
     return max(component.replicas, component.scaling.max if component.scaling else 0) <= 1
 
 
-def _pinned(component: Component) -> bool:
+def _is_pinned(component: Component) -> bool:
     instances = _instances(component)
     return instances is not None and len(instances) == 1
 
