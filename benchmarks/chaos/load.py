@@ -10,16 +10,15 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import json
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any
 
 import aiohttp
 
 from benchmarks.chaos.account import Outcome
+from ecs_dynamo.demo.traffic import read_answer
 
 MODEL = "tiny"
 CLIENTS = 6
@@ -116,34 +115,6 @@ class Load:
         except aiohttp.ClientConnectionError as problem:
             raise Unanswered(f"not answered: {type(problem).__name__}") from None
         async with answer:
-            if answer.status != 200:
-                raise AnswerError(f"HTTP {answer.status}: {(await answer.text())[:80]}")
-            if streamed:
-                await _read_stream(answer)
-            elif not _text(await answer.json(), "message"):
-                raise AnswerError("the answer is empty")
-
-
-def _text(document: Any, member: str) -> str:
-    """What was generated, in an answer (``message``) or a part of one (``delta``)."""
-    choices = document.get("choices", ())
-    return "".join(str(c.get(member, {}).get("content") or "") for c in choices)
-
-
-async def _read_stream(answer: aiohttp.ClientResponse) -> None:
-    """Read server-sent events to their end. AnswerError where that does not come."""
-    text = ""
-    async for raw in answer.content:
-        line = raw.decode().strip()
-        if not line.startswith("data:"):
-            continue
-        data = line.removeprefix("data:").strip()
-        if data == "[DONE]":
+            text, _ = await read_answer(answer, streamed)
             if not text:
-                raise AnswerError("the stream is empty")
-            return
-        chunk = json.loads(data)
-        if "error" in chunk:
-            raise AnswerError(f"stream error: {str(chunk['error'])[:80]}")
-        text += _text(chunk, "delta")
-    raise AnswerError("the stream broke off")
+                raise AnswerError(f"the {'stream' if streamed else 'answer'} is empty")

@@ -94,7 +94,7 @@ class Traffic:
         for left, url in zip(range(len(urls) - 1, -1, -1), urls, strict=True):
             try:
                 async with session.post(f"{url}/v1/chat/completions", json=body) as answer:
-                    return await _read(answer, stream)
+                    return await read_answer(answer, stream)
             except aiohttp.ClientConnectorError:
                 if not left:
                     raise
@@ -132,14 +132,23 @@ class Traffic:
         return len(chosen), sum(1 for r in chosen if r.error)
 
 
-async def _read(answer: aiohttp.ClientResponse, stream: bool) -> tuple[str, float | None]:
-    """Text, and when its first token came (None where it came as a whole)."""
+async def read_answer(answer: aiohttp.ClientResponse, stream: bool) -> tuple[str, float | None]:
+    """The text of a completion, and when its first token arrived (None if it was not streamed).
+
+    The text is empty if the answer has none. Raises ValueError for a status other than 200, and for
+    a stream that reports an error or breaks off.
+    """
     if answer.status != 200:
         raise ValueError(f"HTTP {answer.status}: {(await answer.text())[:120]}")
     if stream:
         return await _read_stream(answer)
-    made = await answer.json()
-    return str(made["choices"][0]["message"]["content"] or ""), None
+    return _text(await answer.json(), "message"), None
+
+
+def _text(document: Any, member: str) -> str:
+    """The generated text in an answer (``message``) or in one chunk of a stream (``delta``)."""
+    choices = document.get("choices", ())
+    return "".join(str(c.get(member, {}).get("content") or "") for c in choices)
 
 
 async def _read_stream(answer: aiohttp.ClientResponse) -> tuple[str, float | None]:
@@ -158,11 +167,9 @@ async def _read_stream(answer: aiohttp.ClientResponse) -> tuple[str, float | Non
         chunk = json.loads(data)
         if "error" in chunk:
             raise ValueError(f"stream error: {chunk['error']}")
-        for choice in chunk.get("choices", ()):
-            content = choice.get("delta", {}).get("content")
-            if content:
-                first = first if first is not None else time.monotonic()
-                parts.append(content)
+        if content := _text(chunk, "delta"):
+            first = first if first is not None else time.monotonic()
+            parts.append(content)
     if not finished:
         raise ValueError("the stream broke off")
     return "".join(parts), first
