@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from ecs_dynamo.model.graph import Graph
@@ -25,6 +26,25 @@ def passes(ecs: SimulatedEcs, wanted: Graph, memory: Memory, count: int) -> Plan
         made = run_pass(ecs, wanted, memory)
         memory = made.memory
     return made
+
+
+def serve_until_converged(
+    ecs: SimulatedEcs,
+    wanted: Graph,
+    memory: Memory,
+    most: int,
+    holds: Callable[[], object] = lambda: None,
+) -> None:
+    """Pass after pass: a request is served after each, ``holds`` asserts more, and within ``most``
+    passes the graph converges."""
+    for _ in range(most):
+        made = passes(ecs, wanted, memory, 1)
+        memory = made.memory
+        assert ecs.served()
+        holds()
+        if made.converged:
+            return
+    raise AssertionError(f"not converged within {most} passes")
 
 
 def test_who_serves_at_the_former_etcd_is_kept_rather_than_who_has_never_registered() -> None:
@@ -70,14 +90,8 @@ def test_a_correction_of_what_blocks_a_move_does_not_wait_for_the_move() -> None
     assert made.waits
     assert ecs.served()
     wanted = with_image(wanted, "frontend", "front:good")
-    memory = made.memory
-    for _ in range(25):  # Far less than a protection lasts.
-        made = passes(ecs, wanted, memory, 1)
-        memory = made.memory
-        assert ecs.served()
-        if made.converged:
-            break
-    assert made.converged
+    # Far fewer passes than a protection lasts.
+    serve_until_converged(ecs, wanted, made.memory, 25)
 
 
 def test_a_second_change_of_etcd_keeps_the_one_at_which_replicas_serve() -> None:
@@ -88,15 +102,12 @@ def test_a_second_change_of_etcd_keeps_the_one_at_which_replicas_serve() -> None
     ecs.crashes["etcd:bad"] = ("EssentialContainerExited", "exited")
     memory = passes(ecs, with_image(wanted, "etcd-nats", "etcd:bad"), memory, 6).memory
     wanted = with_image(wanted, "etcd-nats", "etcd:good")
-    for _ in range(60):
-        made = passes(ecs, wanted, memory, 1)
-        memory = made.memory
-        assert ecs.served()
+
+    def kept_while_in_use() -> None:
         if serving not in ecs.services["g-etcd-nats"].tasks:
             assert len(ecs.services["g-decode"].tasks) == len(ecs.serving("decode")) == 1
-        if made.converged:
-            break
-    assert made.converged
+
+    serve_until_converged(ecs, wanted, memory, 60, kept_while_in_use)
 
 
 def test_a_second_change_of_etcd_keeps_the_one_at_which_frontends_serve() -> None:
@@ -109,13 +120,7 @@ def test_a_second_change_of_etcd_keeps_the_one_at_which_frontends_serve() -> Non
     memory = passes(ecs, wanted, memory, 9).memory
     assert len({ecs._etcd_of(t) for t in ecs.serving("decode")}) == 2
     wanted = with_image(with_image(wanted, "frontend", "front:good"), "etcd-nats", "etcd:good")
-    for _ in range(60):
-        made = passes(ecs, wanted, memory, 1)
-        memory = made.memory
-        assert ecs.served()
-        if made.converged:
-            break
-    assert made.converged
+    serve_until_converged(ecs, wanted, memory, 60)
 
 
 def test_a_replica_on_a_draining_instance_goes_first_where_none_fits_beside_it() -> None:
