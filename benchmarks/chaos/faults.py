@@ -1,7 +1,7 @@
-"""The table of faults: what each is, what may be asked of Dynamo under it, and how it is made.
+"""The table of faults: what each one is, whether Dynamo can survive it, and how it is injected.
 
-A fault that Dynamo can survive must cost no request. For the others ``why`` says what is lost with
-the process that dies, and so why the gap cannot be smaller.
+A fault that Dynamo can survive must not cost any request. For the others ``why`` says what is lost
+with the failed process, and therefore why the gap cannot be smaller.
 """
 
 from __future__ import annotations
@@ -42,15 +42,15 @@ class Fault:
 
 
 DYNAMO_LEASE = 30
-"""Dynamo's own: a process whose etcd is lost serves on for some 27 s."""
+"""Dynamo's default: a process that has lost its etcd keeps serving for about 27 s."""
 READS = ("ListTasks", "DescribeTasks", "DescribeServices")
 WRONG = {
     "empty": "lists nothing",
-    "partial": "lists half of what there is",
-    "missing": "says that what is asked for does not exist",
-    "stale": "gives the first answer again and again",
+    "partial": "lists half of the items",
+    "missing": "reports that the items do not exist",
+    "stale": "repeats its first answer",
     "bare": "answers with an empty object",
-    "truncated": "breaks off in the middle of its answer",
+    "truncated": "truncates its answer",
 }
 WRITES = ("CreateService", "UpdateService", "RegisterTaskDefinition")
 OUTAGES = {
@@ -60,36 +60,40 @@ OUTAGES = {
 }
 
 STREAMS_END = (
-    "A frontend's open connections end with its process, and an answer that has begun cannot be "
-    "begun again by a client. What has no answer yet is sent again, and the other frontend serves."
+    "A frontend's open connections end with its process, and a client cannot restart an answer "
+    "that has begun. Requests without an answer are sent again, and the other frontend serves them."
 )
 HUNG = (
-    "A frozen process keeps its connections. It is given requests until its lease is over, and "
-    "Dynamo 1.6.1 moves a request to another worker when the connection to its own breaks, which "
-    "it does when the process is killed: after SIGTERM and stopTimeout (30 s here), as ECS kills "
-    "nothing sooner. By then a client's 30 s are over. All other requests are served meanwhile."
+    "A frozen process keeps its connections, and receives requests until its lease expires. Dynamo "
+    "1.6.1 migrates a request when the connection to its worker breaks, which happens only when "
+    "ECS kills the process: after SIGTERM and stopTimeout (30 s here). By then the client's 30 s "
+    "are over. All other requests are served meanwhile."
 )
 
 
 def _many() -> list[Fault]:
     made = [
         Fault("none", "a rollout without a fault, for comparison", levers.plain_rollout),
-        Fault("daemon killed", "SIGKILL amid a rollout; another starts 3 s later", levers.kill),
-        Fault("daemon stopped", "SIGTERM amid a rollout; another starts 3 s later", levers.stop),
+        Fault(
+            "daemon killed", "SIGKILL during a rollout; a new daemon starts 3 s later", levers.kill
+        ),
+        Fault(
+            "daemon stopped", "SIGTERM during a rollout; a new daemon starts 3 s later", levers.stop
+        ),
         Fault(
             "clock jump",
-            "the daemon's wall clock jumps an hour ahead amid a rollout, later back",
+            "during a rollout the daemon's wall clock jumps an hour ahead, and later back",
             levers.clock_jump,
         ),
     ]
     made += [
-        Fault(f"API {kind}", f"ECS {words} for 20 s amid a rollout", levers.outage(kind))
+        Fault(f"API {kind}", f"ECS {words} for 20 s during a rollout", levers.outage(kind))
         for kind, words in OUTAGES.items()
     ]
     made += [
         Fault(
             f"{operation} {kind}",
-            f"{operation} {words} for 8 s amid a rollout",
+            f"{operation} {words} for 8 s during a rollout",
             levers.wrong_answers(operation, kind),
         )
         for kind, words in WRONG.items()
@@ -98,7 +102,7 @@ def _many() -> list[Fault]:
     made += [
         Fault(
             f"{operation} unheard",
-            f"{operation} takes effect twice and nobody hears of it",
+            f"{operation} takes effect twice, but its response is lost",
             levers.unheard(operation),
         )
         for operation in WRITES
@@ -111,12 +115,12 @@ def _many() -> list[Fault]:
         Fault("prefill hung", "SIGSTOP to a prefill worker", levers.hang("prefill"), HUNG),
         Fault(
             "etcd replaced",
-            "etcd dies and comes back at another IP, empty",
+            "etcd dies and returns, empty, at another IP",
             levers.kill_one("etcd"),
             deadline=120.0,
             lease_seconds=DYNAMO_LEASE,
         ),
-        Fault("NATS replaced", "NATS dies and comes back at another IP", levers.kill_one("nats")),
+        Fault("NATS replaced", "NATS dies and returns at another IP", levers.kill_one("nats")),
         Fault(
             "etcd and NATS replaced",
             "both die at once",
@@ -126,13 +130,14 @@ def _many() -> list[Fault]:
         ),
         Fault(
             "bad revision: exits",
-            "a new revision of a worker exits with code 2; the good one is declared again",
+            "a new revision of a worker exits with code 2; then the good one is declared again",
             levers.bad_revision("exit 2"),
             deadline=150.0,
         ),
         Fault(
             "bad revision: mute",
-            "a new revision of a worker runs and never registers; the good one is declared again",
+            "a new revision of a worker runs and never registers; then the good one is declared "
+            "again",
             levers.bad_revision("exec sleep 600"),
             deadline=150.0,
         ),
@@ -143,8 +148,8 @@ def _many() -> list[Fault]:
         ),
         Fault(
             "GPU shortage",
-            "amid a rollout EC2 takes back every instance without a serving replica; for 120 s the "
-            "daemon waits for places, then replaces one at a time",
+            "during a rollout EC2 reclaims every instance without a serving replica; the daemon "
+            "waits 120 s for capacity, then replaces one replica at a time",
             levers.gpu_shortage,
             deadline=240.0,
             floors={"decode": 1, "prefill": 1},
@@ -156,13 +161,14 @@ def _many() -> list[Fault]:
         ),
         Fault(
             "instance unknown",
-            "amid a rollout EC2 forgets an instance and its agent is cut off, then it is gone",
+            "during a rollout EC2 no longer knows an instance whose agent is disconnected; then "
+            "the instance is gone",
             levers.forget_instance,
         ),
-        Fault("instance drained", "an instance with a worker is put into DRAINING", levers.drain),
+        Fault("instance drained", "an instance with a worker is set to DRAINING", levers.drain),
         Fault(
             "spot interruption",
-            "EC2 warns of an interruption, and takes the instance once its tasks are gone",
+            "EC2 announces an interruption and terminates the instance once its tasks have left",
             levers.spot_notice,
             deadline=150.0,
         ),
