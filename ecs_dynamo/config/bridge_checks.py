@@ -1,21 +1,21 @@
-"""What bridge networking keeps from being reached.
+"""Which Dynamo processes bridge networking cuts off from each other.
 
-A Dynamo process registers the address that it detects itself and ports of its own choice: in bridge
-mode those of its container, on a network that its own container instance alone knows (ECS developer
-guide, "Amazon ECS task networking options"). No port mapping leads there, and no task with a
-network interface of its own (awsvpc) gets there, from the same instance neither. Measured on Dynamo
-1.6.1 (``docs/dynamo-protocol.md``, "Bridge networking"):
+A Dynamo process registers the address that it detects and ports that it chooses. In bridge mode
+these belong to its container, on a network that exists on its own container instance only (ECS
+developer guide, "Amazon ECS task networking options"). No port mapping leads there, and tasks with
+their own network interface (awsvpc) cannot connect to it, even from the same instance. Measured on
+Dynamo 1.6.1 (``docs/dynamo-protocol.md``, "Bridge networking"):
 
-- request plane tcp: frontends connect to each worker. Else each request is answered with 503 or
-  500, although the workers are registered and the model is listed;
-- on either request plane a worker connects back to the frontend, to give its answer. Else requests
-  are never answered;
-- event plane zmq: frontends and planners connect to each worker that publishes. Else nothing fails,
-  and routers do not know what is cached.
+- On request plane tcp, frontends connect to each worker. If they cannot, every request is answered
+  with 503 or 500, although the workers are registered and the model is listed.
+- On either request plane, a worker connects back to the frontend to deliver its answer. If it
+  cannot, requests are never answered.
+- On event plane zmq, frontends and planners connect to each worker that publishes. If they cannot,
+  nothing fails, but routers do not know what is cached.
 
-Read in 1.6.1's source: engines hand KV caches from prefill to decode between their own addresses,
-on either request plane (``VLLM_NIXL_SIDE_CHANNEL_HOST`` in ``dynamo/vllm/args.py``, the bootstrap
-address in ``dynamo/sglang/_disagg.py``).
+Read in 1.6.1's source: engines transfer KV caches from prefill to decode between their own
+addresses, on either request plane (``VLLM_NIXL_SIDE_CHANNEL_HOST`` in ``dynamo/vllm/args.py``, the
+bootstrap address in ``dynamo/sglang/_disagg.py``).
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _BROKER: Final = ("DYN_ZMQ_BROKER_URL", "DYN_ZMQ_BROKER_ENABLED")
 
 
 def check_bridges(spec: GraphSpec, built: list[Built], document: Document, report: Report) -> None:
-    """Reject bridge networking where it cuts components off, unless all run on one instance."""
+    """Reject bridge networking that cuts components off from each other."""
     for one in built:
         component = one.component
         if component.is_infrastructure or component.network_mode is not NetworkMode.BRIDGE:
@@ -55,17 +55,17 @@ def check_bridges(spec: GraphSpec, built: list[Built], document: Document, repor
 
 
 def _check_system_port(spec: GraphSpec, one: Built, document: Document, report: Report) -> None:
-    """The daemon asks a worker at its system port, which has to be mapped, and so to be known."""
+    """The daemon queries a worker's system port, which must be fixed so that it can be mapped."""
     component = one.component
     declared = declared_port(component)
     if (spec.runtime.system_port if declared is None else declared) != 0:
         return
     message = (
         f"{component.name}: a worker in bridge mode that chooses its system port "
-        f"({SYSTEM_PORT_VARIABLE} 0) can not be asked which registration is its own: ECS maps "
-        "only ports that it is told of"
+        f"({SYSTEM_PORT_VARIABLE} 0) cannot be matched with its registration, because ECS maps "
+        "declared ports only"
     )
-    remedy = "set one, such as 8081: in bridge mode each container has ports of its own"
+    remedy = "set one, such as 8081; in bridge mode each container has its own ports"
     index = int(one.path[1])
     if declared is None:
         report.error(document, ("runtime", "systemPort"), message, remedy)
@@ -134,7 +134,7 @@ class _Checker:
             )
 
     def _rollout(self) -> None:
-        """One task that holds all of it is two while it rolls, each on whatever instance."""
+        """A task that contains both sides runs twice during a rollout, maybe on two instances."""
         one = self.component
         if _is_single(one) and one.rollout.maximum_percent > 100 and not _is_pinned(one):
             self._warn(
@@ -144,7 +144,7 @@ class _Checker:
             )
 
     def _hand_over(self) -> frozenset[Role]:
-        """The roles that it exchanges KV caches with."""
+        """The roles with which it exchanges KV caches."""
         if Role.PREFILL in self.component.roles:
             return frozenset({Role.DECODE, Role.WORKER})
         return frozenset({Role.PREFILL})
@@ -157,7 +157,7 @@ class _Checker:
         return environment_value(self.component.template, name, names)
 
     def _cut_off(self, others: Iterable[Component]) -> str:
-        """Those of ``others`` that are not known to run where it does, in words; empty: all are."""
+        """Which of ``others`` may run on other instances, in words; empty if none may."""
         told = {c.name: why for c in others if (why := _why_apart(self.component, c))}
         return ", ".join(f"{name} ({why})" for name, why in told.items())
 
@@ -173,10 +173,10 @@ class _Checker:
 
 
 def _why_apart(one: Component, other: Component) -> str | None:
-    """Why not each replica of ``other`` runs, for certain, where each of ``one`` runs.
+    """Why a replica of ``other`` may not be on the instance of one of ``one``; None if it must be.
 
-    The containers of a task are together on whatever instance, so a component is where it is itself
-    as long as it has one replica.
+    The containers of a task share its instance, so a component with a single replica is not apart
+    from itself.
     """
     if other.launch_type is LaunchType.FARGATE:
         return "on Fargate"
@@ -204,7 +204,7 @@ def _is_pinned(component: Component) -> bool:
 
 
 def _instances(component: Component) -> frozenset[str] | None:
-    """The EC2 instances that its placement constraints name, all of them; None: any."""
+    """The EC2 instances that its placement constraints allow; None if they allow any."""
     texts = [
         *(c.expression for c in component.placement.constraints),
         *(c.get("expression") for c in component.template.get("placementConstraints", ())),
