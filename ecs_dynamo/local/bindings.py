@@ -56,17 +56,17 @@ def _fenced() -> bool:
     made = fence.available()
     if not made:
         _log.warning(
-            "this kernel lets no process refuse connections for another (seccomp user "
-            "notification): bridge containers are reached from everywhere, unlike on AWS"
+            "this kernel does not support seccomp user notification: bridge containers can be "
+            "reached from every instance, unlike on AWS"
         )
     return made
 
 
 def reached_network(task: Task, addresses: Addresses) -> str:
-    """The bridge containers that the task's own reach at their own addresses, as `fence` takes it.
+    """The network of bridge containers that the task can reach, as `fence` takes it.
 
-    Those of its instance; none from an ENI of its own (awsvpc, Fargate): Docker's network is behind
-    the instance's address. Empty, for all, where nothing can be refused.
+    It is the one of its instance; none if it has its own network interface (awsvpc, Fargate), since
+    Docker's network is behind the instance's address. Empty, for all, if `fence` is unavailable.
     """
     if not _fenced():
         return ""

@@ -1,6 +1,6 @@
 """Containers as processes: what a task definition's container becomes without a container engine.
 
-There is no isolation, except that bridge containers of other instances can not be connected to
+There is no isolation, except that connections to bridge containers of other instances are refused
 (`fence`): a process sees the whole machine. The price is paid for what it gives: real etcd, NATS
 and Dynamo on a laptop or in CI, with nothing to install but wheels.
 """

@@ -1,12 +1,12 @@
 """Refuses connections from a container to bridge containers of other instances.
 
-On AWS the containers of bridge tasks have addresses of a network that only their own host knows.
-Here all addresses are the machine's own, so the kernel is asked (seccomp user notification: no
-rights, no network of its own): each ``connect`` of the container's processes is reported to the
-container's init, which answers "connection refused" or lets the kernel go on.
+On AWS the containers of bridge tasks have addresses on a network that exists on their own host
+only. Here all addresses belong to one machine, so seccomp user notification is used, which needs
+neither privileges nor a network namespace: the kernel reports each ``connect`` of the container's
+processes to the container's init, which refuses the connection or lets the call continue.
 
-Like the init itself it uses the standard library alone. Linux 5.5 and later on x86-64 and ARM64;
-elsewhere `available` is False, and nothing is refused. Numbers and layouts are those of
+Like the init, it uses the standard library only. It works on Linux 5.5 and later on x86-64 and
+ARM64; elsewhere `available` is False, and nothing is refused. Numbers and layouts are those of
 ``linux/seccomp.h``, ``linux/filter.h`` and the architectures' system call tables.
 """
 
@@ -21,7 +21,7 @@ import struct
 BRIDGES = (127, range(128, 192))
 """First byte, and the range of the second, of every bridge container's address."""
 NOWHERE = "-"
-"""The network of a task that no bridge container is reached from: it is on no instance's own."""
+"""The network of a task that can reach no bridge container, since it is on no bridge network."""
 
 _PR_SET_NO_NEW_PRIVS = 38
 _SECCOMP = {"x86_64": 317, "aarch64": 277}
@@ -50,12 +50,12 @@ def _system_call(*arguments: object) -> int:
 
 
 def available() -> bool:
-    """Whether this kernel can do it."""
+    """Whether this kernel supports it."""
     system = os.uname()
     if system.sysname != "Linux" or system.machine not in _CONNECT:
         return False
     major, minor = (int("0" + n) for n in system.release.replace("-", ".").split(".")[:2])
-    if (major, minor) < (5, 5):  # Before, an answer could not let a call go on.
+    if (major, minor) < (5, 5):  # Earlier kernels cannot let a call continue.
         return False
     sizes = ctypes.create_string_buffer(6)
     if _system_call(_GET_NOTIF_SIZES, 0, sizes) != 0:
@@ -68,9 +68,9 @@ def available() -> bool:
 
 
 def install() -> int | None:
-    """From now on report each ``connect`` of this process and its children.
+    """Have each further ``connect`` of this process and its children reported.
 
-    The descriptor that `answer` serves; None where the kernel refuses. It is closed on exec.
+    Returns the descriptor for `answer`, which is closed on exec; None if the kernel refuses.
     """
     machine = os.uname().machine
     if machine not in _CONNECT:
@@ -92,7 +92,7 @@ def install() -> int | None:
 
 
 def answer(listener: int, network: str) -> None:
-    """Answer for as long as ``listener`` is open; for a thread of its own.
+    """Answer reports until ``listener`` is closed; runs in a thread of its own.
 
     ``network``: the first three bytes of the addresses of the bridge containers that may be
     reached ("127.128.3"), or `NOWHERE`.
@@ -102,7 +102,7 @@ def answer(listener: int, network: str) -> None:
         try:
             fcntl.ioctl(listener, _RECEIVE, asked)
         except OSError as error:
-            if error.errno in (errno.EINTR, errno.ENOENT):  # Who asked has ended meanwhile.
+            if error.errno in (errno.EINTR, errno.ENOENT):  # The caller has ended meanwhile.
                 continue
             return
         number, thread, _, _, _, _, _, address, length, *_ = _NOTIFICATION.unpack(asked)
@@ -111,11 +111,11 @@ def answer(listener: int, network: str) -> None:
         try:
             fcntl.ioctl(listener, _ANSWER, bytearray(_RESPONSE.pack(number, 0, *reply)))
         except OSError:
-            continue  # It was interrupted, and will ask again.
+            continue  # The call was interrupted, and will be reported again.
 
 
 def _read(thread: int, address: int, length: int) -> bytes:
-    """Memory of the process that asks; empty where it can not be read."""
+    """Memory of the calling process; empty if it cannot be read."""
     try:
         memory = os.open(f"/proc/{thread}/mem", os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
