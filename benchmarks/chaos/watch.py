@@ -29,6 +29,8 @@ from ecs_dynamo.local.state import Task
 
 LOOK_SECONDS = 0.1
 PROBE_SECONDS = 0.5
+"""Between two probes of a replica that has been ready. Others are probed at every look, so that a
+successor is known to be ready as promptly as the daemon knows it."""
 PROBE_TIMEOUT = 2.0
 OURS = frozenset(service_of(name) for name in (*COMPONENTS, EXTRA))
 """Services of the graph; their families have the same names."""
@@ -134,7 +136,8 @@ class Watch:
                     now = time.monotonic()
                     for task in self.tasks(alive=True):
                         if now >= due.get(task.id, 0.0) and task.id not in asking:
-                            due[task.id] = now + PROBE_SECONDS
+                            been_ready = self._ready.get(task.id) or task.id in self._failed
+                            due[task.id] = now + (PROBE_SECONDS if been_ready else LOOK_SECONDS)
                             asking[task.id] = asyncio.create_task(self._probe(session, task))
                     for done in [k for k, v in asking.items() if v.done()]:
                         await asking.pop(done)
