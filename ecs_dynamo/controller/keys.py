@@ -17,12 +17,12 @@ from typing import Any
 import structlog
 
 from ecs_dynamo.aws.client import Aws
-from ecs_dynamo.discovery.access import (
-    OPEN,
-    Access,
-    AccessRefusedError,
-    EtcdAccess,
-    NatsAccess,
+from ecs_dynamo.discovery.credentials import (
+    NO_CREDENTIALS,
+    AuthenticationError,
+    Credentials,
+    EtcdCredentials,
+    NatsCredentials,
     Tls,
 )
 from ecs_dynamo.discovery.etcd import open_etcd
@@ -52,7 +52,7 @@ class Keys:
         self._names: Mapping[Role, str] = {}
         self._at = float("-inf")
         self._doubted = False
-        self.current: Access = OPEN
+        self.current: Credentials = NO_CREDENTIALS
         """What was read last."""
 
     def refused(self) -> None:
@@ -61,32 +61,32 @@ class Keys:
 
     async def read(
         self, security: SecuritySpec, names: Mapping[Role, str] = MappingProxyType({})
-    ) -> Access:
+    ) -> Credentials:
         """The keys; from memory while nothing speaks against them. Never raises.
 
         ``names`` are those of the servers, which are reached at their addresses.
         """
         async with self._lock:
             if not security.references():
-                self.current = access_of(security, names, {})
+                self.current = credentials_of(security, names, {})
                 self._security, self._names = security, names
                 return self.current
             limit = AGAIN_SECONDS if self._doubted else FRESH_SECONDS
             same = security == self._security and names == self._names
             if same and self._clock() - self._at < limit:
                 return self.current
-            before = self.current if same else OPEN
+            before = self.current if same else NO_CREDENTIALS
             try:
                 async with asyncio.timeout(READ_SECONDS):
                     values = await read_references(self._aws, security.references())
-                self.current, self._doubted = access_of(security, names, values), False
+                self.current, self._doubted = credentials_of(security, names, values), False
             except (AwsError, LookupError, TimeoutError) as error:
                 told = str(error) or f"no answer within {READ_SECONDS:.0f} s"
                 _log.warning("secrets not read", error=told)
                 self._doubted = True
                 # Those of before may well be good still.
                 known = same and before.problem is None
-                self.current = before if known else Access(problem=f"secrets not read: {told}")
+                self.current = before if known else Credentials(problem=f"secrets not read: {told}")
             self._security, self._names, self._at = security, names, self._clock()
             return self.current
 
@@ -95,13 +95,13 @@ class Keys:
         self, security: SecuritySpec, url: str, timeout: float
     ) -> AsyncIterator[Any]:
         """A client of etcd's with the keys of now. ConnectionError."""
-        access = await self.read(security, self._names)
-        if access.problem is not None:
-            raise AccessRefusedError(access.problem)
+        credentials = await self.read(security, self._names)
+        if credentials.problem is not None:
+            raise AuthenticationError(credentials.problem)
         try:
-            async with open_etcd(url, timeout, access.etcd) as client:
+            async with open_etcd(url, timeout, credentials.etcd) as client:
                 yield client
-        except AccessRefusedError:
+        except AuthenticationError:
             self.refused()
             raise
 
@@ -159,9 +159,9 @@ async def _parameters(aws: Aws, references: Sequence[str]) -> Mapping[str, str]:
     return {reference: value for reference, value in found.items() if value is not None}
 
 
-def access_of(
+def credentials_of(
     security: SecuritySpec, names: Mapping[Role, str], values: Mapping[str, str]
-) -> Access:
+) -> Credentials:
     """The keys from what the references stand for."""
 
     def value(reference: str | None) -> str | None:
@@ -174,13 +174,13 @@ def access_of(
         return Tls(ca, cert, key, names.get(role))
 
     etcd, nats = security.etcd, security.nats
-    return Access(
-        etcd=EtcdAccess(
+    return Credentials(
+        etcd=EtcdCredentials(
             tls=tls(Role.ETCD, etcd.tls),
             username=value(etcd.username),
             password=value(etcd.password),
         ),
-        nats=NatsAccess(
+        nats=NatsCredentials(
             tls=tls(Role.NATS, nats.tls),
             username=value(nats.username),
             password=value(nats.password),

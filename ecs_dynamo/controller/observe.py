@@ -16,7 +16,7 @@ from ecs_dynamo.aws.observe import observe_ecs
 from ecs_dynamo.aws.revision_cache import RevisionCache
 from ecs_dynamo.controller.keys import Keys
 from ecs_dynamo.discovery import probe, probe_all, read_registrations
-from ecs_dynamo.discovery.access import Access
+from ecs_dynamo.discovery.credentials import Credentials
 from ecs_dynamo.discovery.etcd import Discovery
 from ecs_dynamo.discovery.etcd_members import read_views
 from ecs_dynamo.model.clock import Now
@@ -28,8 +28,8 @@ from ecs_dynamo.planning.access import infrastructure_probes
 from ecs_dynamo.planning.attribution import page_urls
 from ecs_dynamo.planning.endpoints import reachable_endpoints, ready_urls
 from ecs_dynamo.planning.seen import known_tasks
-from ecs_dynamo.signals import Meter
-from ecs_dynamo.signals.registry import with_own_word
+from ecs_dynamo.signals import SignalReader
+from ecs_dynamo.signals.registry import add_worker_report
 from ecs_dynamo.signals.worker import Workers
 
 PROBE_SECONDS = 3.0
@@ -58,27 +58,27 @@ class Observer:
         self._cache = cache
         self._timeout = timeout
         self._keys = keys
-        self._meter = Meter()
+        self._signal_reader = SignalReader()
         self._workers = Workers()
         self._asked: tuple[str, ...] = ()
         self._frontends: dict[tuple[str, Role], str] = {}
 
     async def observe(self, graph: Graph, now: Now) -> Observation:
         """Look at everything; what fails is `Unknown` in the snapshot, nothing is raised."""
-        ecs, access = await asyncio.gather(
+        ecs, credentials = await asyncio.gather(
             observe_ecs(self._aws, graph, now.wall, self._timeout, self._cache),
             self._keys.read(graph.security, graph.names),
         )
         probed, external, views = await asyncio.gather(
-            self._probe(graph, ecs, access),
-            self._probe_external(graph, access),
-            self._views(graph, ecs, access),
+            self._probe(graph, ecs, credentials),
+            self._probe_external(graph, credentials),
+            self._views(graph, ecs, credentials),
         )
         seen = replace(probed, external=external, etcd_views=views)
         endpoints = reachable_endpoints(graph, seen)
         if any(p.refused for p in infrastructure_probes(seen)):
             self._keys.refused()
-        discovery = await self._registrations(graph, endpoints, access)
+        discovery = await self._registrations(graph, endpoints, credentials)
         seen = replace(seen, registrations=discovery.registrations)
         urls = self._asked = page_urls(graph, seen)
         self._frontends = {
@@ -88,18 +88,18 @@ class Observer:
             if key[1] is Role.FRONTEND and probe.healthy
         }
         measured, own = await asyncio.gather(
-            self._meter.measure(
+            self._signal_reader.measure(
                 graph,
                 frontend_urls=ready_urls(graph, seen, Role.FRONTEND),
                 endpoints=endpoints,
-                access=access,
+                credentials=credentials,
                 cloudwatch=partial(self._aws.call, "cloudwatch", "GetMetricData"),
                 now=now,
                 timeout=PROBE_SECONDS,
             ),
             self._workers.ask(urls, self._aws.clock.now().wall, PROBE_SECONDS),
         )
-        measured = with_own_word(measured, own, asked=len(urls))
+        measured = add_worker_report(measured, own, asked=len(urls))
         measured_too = replace(
             seen,
             signals=measured.signals,
@@ -123,12 +123,12 @@ class Observer:
         )
         return own.silent > 0 or not all(p.healthy for p in frontends.values())
 
-    async def _probe(self, graph: Graph, ecs: Snapshot, access: Access) -> Snapshot:
+    async def _probe(self, graph: Graph, ecs: Snapshot, credentials: Credentials) -> Snapshot:
         targets: dict[tuple[str, Role], str] = {}
         for component in graph.components:
             tasks = known_tasks(ecs.components[component.name])
             targets |= probe_targets(graph, component, tasks)
-        answers = await self._answers(targets, access)
+        answers = await self._answers(targets, credentials)
         components = {
             name: replace(
                 seen,
@@ -143,11 +143,13 @@ class Observer:
         return replace(ecs, components=components)
 
     async def _answers(
-        self, targets: Mapping[tuple[str, Role], str], access: Access
+        self, targets: Mapping[tuple[str, Role], str], credentials: Credentials
     ) -> Mapping[tuple[str, Role], Probe]:
-        return await probe_all(targets, PROBE_SECONDS, access)
+        return await probe_all(targets, PROBE_SECONDS, credentials)
 
-    async def _views(self, graph: Graph, ecs: Snapshot, access: Access) -> dict[str, EtcdView]:
+    async def _views(
+        self, graph: Graph, ecs: Snapshot, credentials: Credentials
+    ) -> dict[str, EtcdView]:
         servers = {
             arn: url
             for component in graph.etcd_members
@@ -155,17 +157,21 @@ class Observer:
                 graph, component, known_tasks(ecs.components[component.name])
             ).items()
         }
-        return await read_views(servers, PROBE_SECONDS, access.etcd)
+        return await read_views(servers, PROBE_SECONDS, credentials.etcd)
 
-    async def _probe_external(self, graph: Graph, access: Access) -> dict[str, Probe]:
+    async def _probe_external(self, graph: Graph, credentials: Credentials) -> dict[str, Probe]:
         asked = [(Role.ETCD, url) for url in graph.external_etcd]
         asked += [(Role.NATS, url) for url in graph.external_nats]
         answers = await asyncio.gather(
-            *(probe(role, url, PROBE_SECONDS, access) for role, url in asked)
+            *(probe(role, url, PROBE_SECONDS, credentials) for role, url in asked)
         )
         return {url: answer for (_, url), answer in zip(asked, answers, strict=True)}
 
-    async def _registrations(self, graph: Graph, endpoints: Endpoints, access: Access) -> Discovery:
+    async def _registrations(
+        self, graph: Graph, endpoints: Endpoints, credentials: Credentials
+    ) -> Discovery:
         if endpoints.etcd is None:
             return Discovery(Unknown("no etcd replica answers"))
-        return await read_registrations(endpoints.etcd, graph.namespace, PROBE_SECONDS, access.etcd)
+        return await read_registrations(
+            endpoints.etcd, graph.namespace, PROBE_SECONDS, credentials.etcd
+        )

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 import structlog
 
 from ecs_dynamo.discovery import watch_instances, watch_nats
-from ecs_dynamo.discovery.access import Access
+from ecs_dynamo.discovery.credentials import Credentials
 from ecs_dynamo.model.plan import Endpoints
 
 _log = structlog.get_logger(__name__)
@@ -45,14 +45,14 @@ async def _rearm(
 class Watches:
     """The watches of one graph; `follow` points them at the endpoints of the last pass.
 
-    ``access`` tells the keys of now, each time that a watch is armed.
+    ``credentials`` tells the keys of now, each time that a watch is armed.
     """
 
     def __init__(
-        self, namespace: str, on_change: Callable[[], None], access: Callable[[], Access]
+        self, namespace: str, on_change: Callable[[], None], credentials: Callable[[], Credentials]
     ) -> None:
         self._namespace = namespace
-        self._access = access
+        self._credentials = credentials
         self._on_change = on_change
         self._running: dict[str, tuple[str, asyncio.Task[None]]] = {}
 
@@ -71,10 +71,10 @@ class Watches:
         self._running[what] = (url, task)
 
     async def _watch_etcd(self, url: str) -> None:
-        await watch_instances(url, self._namespace, self._on_change, self._access().etcd)
+        await watch_instances(url, self._namespace, self._on_change, self._credentials().etcd)
 
     async def _watch_nats(self, url: str) -> None:
-        await watch_nats(url.split(",")[0], self._on_change, self._access().nats)
+        await watch_nats(url.split(",")[0], self._on_change, self._credentials().nats)
 
     async def close(self) -> None:
         """Stop all and wait for them."""

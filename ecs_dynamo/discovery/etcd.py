@@ -18,8 +18,8 @@ from urllib.parse import urlsplit
 import aetcd
 from aetcd import rpc
 
-from ecs_dynamo.discovery.access import OPEN, AccessRefusedError, EtcdAccess
 from ecs_dynamo.discovery.cards import CARDS, parse_card
+from ecs_dynamo.discovery.credentials import NO_CREDENTIALS, AuthenticationError, EtcdCredentials
 from ecs_dynamo.discovery.etcd_client import make_client
 from ecs_dynamo.discovery.fetch import parse_json, quoted
 from ecs_dynamo.model.snapshot import ModelCard, Observed, Registration, Unknown
@@ -44,18 +44,20 @@ ALIVE_SECONDS = 2.0
 
 
 @asynccontextmanager
-async def open_etcd(url: str, timeout: float, access: EtcdAccess = OPEN.etcd) -> AsyncIterator[Any]:
+async def open_etcd(
+    url: str, timeout: float, credentials: EtcdCredentials = NO_CREDENTIALS.etcd
+) -> AsyncIterator[Any]:
     """A client of the one server at ``url``.
 
-    ConnectionError where it can not be reached, AccessRefusedError where it lets nobody in who has
-    ``access``.
+    ConnectionError where it can not be reached, AuthenticationError where it lets nobody in who has
+    ``credentials``.
     """
     parts = urlsplit(url)
     client = make_client(
         parts.hostname or "",
         parts.port or 2379,
         max(1, round(timeout)),
-        access,
+        credentials,
         secure=parts.scheme == "https",
     )
     try:
@@ -65,7 +67,7 @@ async def open_etcd(url: str, timeout: float, access: EtcdAccess = OPEN.etcd) ->
     except (aetcd.ClientError, TimeoutError, OSError) as error:
         said = str(error) or type(error).__name__
         refused = any(word in said.lower() for word in REFUSALS)
-        raise (AccessRefusedError if refused else ConnectionError)(f"{url}: {said}") from None
+        raise (AuthenticationError if refused else ConnectionError)(f"{url}: {said}") from None
     finally:
         try:
             async with asyncio.timeout(1.0):
@@ -74,7 +76,9 @@ async def open_etcd(url: str, timeout: float, access: EtcdAccess = OPEN.etcd) ->
             pass  # It is given up either way.
 
 
-async def pick_server(urls: str, timeout: float, access: EtcdAccess = OPEN.etcd) -> str:
+async def pick_server(
+    urls: str, timeout: float, credentials: EtcdCredentials = NO_CREDENTIALS.etcd
+) -> str:
     """The first of a comma-separated list that answers; one alone is taken as it is.
 
     ConnectionError where none does.
@@ -85,7 +89,7 @@ async def pick_server(urls: str, timeout: float, access: EtcdAccess = OPEN.etcd)
     reasons: list[str] = []
     for url in (first, *more):
         try:
-            await check_etcd(url, timeout, access)
+            await check_etcd(url, timeout, credentials)
         except ConnectionError as error:
             reasons.append(str(error))
         else:
@@ -93,12 +97,14 @@ async def pick_server(urls: str, timeout: float, access: EtcdAccess = OPEN.etcd)
     raise ConnectionError("; ".join(reasons))
 
 
-async def check_etcd(url: str, timeout: float, access: EtcdAccess = OPEN.etcd) -> str:
+async def check_etcd(
+    url: str, timeout: float, credentials: EtcdCredentials = NO_CREDENTIALS.etcd
+) -> str:
     """A linearizable read, which needs a quorum, as `etcdctl endpoint health` makes it.
 
     As for that, a user who may not read this key has been answered by a healthy server.
     """
-    async with open_etcd(url, timeout, access) as client, asyncio.timeout(timeout):
+    async with open_etcd(url, timeout, credentials) as client, asyncio.timeout(timeout):
         try:
             await client.get(b"health")
         except aetcd.ClientError as error:
@@ -197,7 +203,10 @@ def _address(value: bytes) -> str | None:
 
 
 async def read_registrations(
-    etcd_url: str, namespace: str, timeout: float, access: EtcdAccess = OPEN.etcd
+    etcd_url: str,
+    namespace: str,
+    timeout: float,
+    credentials: EtcdCredentials = NO_CREDENTIALS.etcd,
 ) -> Discovery:
     """The instances registered in ``namespace``, each with its model card.
 
@@ -206,7 +215,7 @@ async def read_registrations(
     reasons: list[str] = []
     for url in etcd_url.split(","):
         try:
-            async with open_etcd(url, timeout, access) as client, asyncio.timeout(timeout):
+            async with open_etcd(url, timeout, credentials) as client, asyncio.timeout(timeout):
                 # Cards first: a worker writes its card before it registers, and loses both at once.
                 beside = await read_prefix(client, f"{CARDS}/{namespace}/")
                 found = await read_prefix(client, f"{INSTANCES}/{namespace}/")
@@ -243,14 +252,14 @@ async def watch_instances(
     etcd_url: str,
     namespace: str,
     on_change: Callable[[], None],
-    access: EtcdAccess = OPEN.etcd,
+    credentials: EtcdCredentials = NO_CREDENTIALS.etcd,
 ) -> None:
     """Call ``on_change`` whenever an instance comes or goes, until cancelled.
 
     ConnectionError when the server is gone; the caller re-arms.
     """
-    url = await pick_server(etcd_url, ALIVE_SECONDS, access)
-    async with open_etcd(url, ALIVE_SECONDS, access) as client:
+    url = await pick_server(etcd_url, ALIVE_SECONDS, credentials)
+    async with open_etcd(url, ALIVE_SECONDS, credentials) as client:
         watch = await client.watch_prefix(f"{INSTANCES}/{namespace}/".encode())
 
         async def follow() -> None:

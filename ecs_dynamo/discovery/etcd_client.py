@@ -9,7 +9,7 @@ import aetcd
 import grpc
 from aetcd import rpc, watcher
 
-from ecs_dynamo.discovery.access import EtcdAccess, Tls
+from ecs_dynamo.discovery.credentials import EtcdCredentials, Tls
 
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 """gRPC writes its own lines on standard error; what it reports comes as exceptions anyway."""
@@ -48,10 +48,12 @@ class _TlsClient(aetcd.Client):  # type: ignore[misc]  # aetcd has no types
         self._connected.set()
 
 
-def make_client(host: str, port: int, seconds: int, access: EtcdAccess, *, secure: bool) -> Any:
+def make_client(
+    host: str, port: int, seconds: int, credentials: EtcdCredentials, *, secure: bool
+) -> Any:
     """A client of one server, not connected yet.
 
-    AccessRefusedError for certificates that can not be read.
+    AuthenticationError for certificates that can not be read.
     """
     common = {
         "host": host,
@@ -61,8 +63,8 @@ def make_client(host: str, port: int, seconds: int, access: EtcdAccess, *, secur
         "options": OPTIONS,
     }
     if secure:
-        access.tls.context()  # gRPC does not say what is wrong with a certificate.
-        name = access.tls.server_name
+        credentials.tls.context()  # gRPC does not say what is wrong with a certificate.
+        name = credentials.tls.server_name
         named = {"grpc.ssl_target_name_override": name} if name else {}
-        return _TlsClient(access.tls, **{**common, "options": {**OPTIONS, **named}})
-    return aetcd.Client(username=access.username, password=access.password, **common)
+        return _TlsClient(credentials.tls, **{**common, "options": {**OPTIONS, **named}})
+    return aetcd.Client(username=credentials.username, password=credentials.password, **common)

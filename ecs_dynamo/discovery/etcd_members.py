@@ -13,7 +13,7 @@ from typing import Any
 import structlog
 from aetcd import rpc
 
-from ecs_dynamo.discovery.access import OPEN, EtcdAccess
+from ecs_dynamo.discovery.credentials import NO_CREDENTIALS, EtcdCredentials
 from ecs_dynamo.discovery.etcd import open_etcd
 from ecs_dynamo.model.plan import ChangeMembership, MembershipStep
 from ecs_dynamo.model.snapshot import EtcdMember, EtcdView
@@ -34,10 +34,12 @@ DONE = ("Peer URLs already exists", "member not found", "can only promote a lear
 """Refusals of what is so already, as of a call that took effect and was not answered."""
 
 
-async def read_view(url: str, timeout: float, access: EtcdAccess = OPEN.etcd) -> EtcdView | None:
+async def read_view(
+    url: str, timeout: float, credentials: EtcdCredentials = NO_CREDENTIALS.etcd
+) -> EtcdView | None:
     """What the server at ``url`` says; None where it does not answer."""
     try:
-        async with open_etcd(url, timeout, access) as client, asyncio.timeout(timeout):
+        async with open_etcd(url, timeout, credentials) as client, asyncio.timeout(timeout):
             header = (await _status(client)).header
             members = await _members(client)
     except ConnectionError:
@@ -46,7 +48,7 @@ async def read_view(url: str, timeout: float, access: EtcdAccess = OPEN.etcd) ->
 
 
 async def read_views(
-    servers: Mapping[str, str], timeout: float, access: EtcdAccess = OPEN.etcd
+    servers: Mapping[str, str], timeout: float, credentials: EtcdCredentials = NO_CREDENTIALS.etcd
 ) -> dict[str, EtcdView]:
     """The answers of many at once, by the keys of ``servers``."""
     gate = asyncio.Semaphore(AT_ONCE)
@@ -54,7 +56,7 @@ async def read_views(
     async def one(url: str) -> EtcdView | None:
         try:
             async with gate:
-                return await read_view(url, timeout, access)
+                return await read_view(url, timeout, credentials)
         except Exception:
             # An answer that the client cannot take is this server's own fault.
             _log.debug("etcd's view not read", url=url, exc_info=True)
@@ -86,7 +88,7 @@ async def _members(client: Any) -> tuple[EtcdMember, ...]:
 
 
 async def change_membership(
-    action: ChangeMembership, timeout: float, access: EtcdAccess = OPEN.etcd
+    action: ChangeMembership, timeout: float, credentials: EtcdCredentials = NO_CREDENTIALS.etcd
 ) -> bool:
     """Carry ``action`` out at the first server that will; False where nothing was changed.
 
@@ -97,7 +99,7 @@ async def change_membership(
     refused = ""
     for url in action.servers:
         try:
-            async with open_etcd(url, timeout, access) as client, asyncio.timeout(timeout):
+            async with open_etcd(url, timeout, credentials) as client, asyncio.timeout(timeout):
                 await _call(client, action)
         except rpc.AioRpcError as error:
             said = error.details() or str(error.code())

@@ -12,7 +12,7 @@ from nats.aio.client import Client, RawCredentials
 from nats.errors import Error as NatsError
 from nkeys import NkeysError
 
-from ecs_dynamo.discovery.access import OPEN, AccessRefusedError, NatsAccess
+from ecs_dynamo.discovery.credentials import NO_CREDENTIALS, AuthenticationError, NatsCredentials
 
 CONNECT_SECONDS = 3.0
 CLOSE_SECONDS = 1.0
@@ -28,28 +28,28 @@ async def _ignore(_: Exception) -> None:
 async def open_nats(
     url: str,
     timeout: float,
-    access: NatsAccess = OPEN.nats,
+    credentials: NatsCredentials = NO_CREDENTIALS.nats,
     on_disconnect: Callable[[], None] = lambda: None,
 ) -> AsyncIterator[Client]:
     """A connection that is never re-made by itself.
 
-    ConnectionError where there is none, AccessRefusedError where the server lets nobody in who has
-    ``access``.
+    ConnectionError where there is none, AuthenticationError where the server lets nobody in who has
+    ``credentials``.
     """
 
     async def disconnected() -> None:
         on_disconnect()
 
     options: dict[str, Any] = {
-        "user": access.username,
-        "password": access.password,
-        "token": access.token,
-        "nkeys_seed_str": access.nkey,
-        "user_credentials": access.credentials and RawCredentials(access.credentials),
+        "user": credentials.username,
+        "password": credentials.password,
+        "token": credentials.token,
+        "nkeys_seed_str": credentials.nkey,
+        "user_credentials": credentials.credentials and RawCredentials(credentials.credentials),
     }
     if url.startswith("tls://"):
-        options["tls"] = access.tls.context()
-        options["tls_hostname"] = access.tls.server_name
+        options["tls"] = credentials.tls.context()
+        options["tls_hostname"] = credentials.tls.server_name
     try:
         async with asyncio.timeout(timeout):
             client = await nats.connect(
@@ -65,13 +65,13 @@ async def open_nats(
     except (NatsError, TimeoutError, OSError) as error:
         said = str(error) or type(error).__name__
         refused = any(word in said.lower() for word in REFUSALS)
-        raise (AccessRefusedError if refused else ConnectionError)(f"{url}: {said}") from None
+        raise (AuthenticationError if refused else ConnectionError)(f"{url}: {said}") from None
     except UnicodeDecodeError:
         raise ConnectionError(f"{url}: what answers is no NATS server") from None
     except (NkeysError, ValueError, TypeError) as error:
         # Without its text, which may show what was declared.
         what = f"the declared nkey or credentials can not be used ({type(error).__name__})"
-        raise AccessRefusedError(f"{url}: {what}") from None
+        raise AuthenticationError(f"{url}: {what}") from None
     try:
         yield client
     finally:
@@ -80,9 +80,11 @@ async def open_nats(
                 await client.close()
 
 
-async def check_nats(url: str, timeout: float, access: NatsAccess = OPEN.nats) -> str:
+async def check_nats(
+    url: str, timeout: float, credentials: NatsCredentials = NO_CREDENTIALS.nats
+) -> str:
     """A round trip through the server, and whether JetStream is on."""
-    async with open_nats(url, timeout, access) as client:
+    async with open_nats(url, timeout, credentials) as client:
         try:
             async with asyncio.timeout(timeout):
                 await client.flush()
@@ -97,11 +99,11 @@ async def check_nats(url: str, timeout: float, access: NatsAccess = OPEN.nats) -
 
 
 async def watch_nats(
-    nats_url: str, on_change: Callable[[], None], access: NatsAccess = OPEN.nats
+    nats_url: str, on_change: Callable[[], None], credentials: NatsCredentials = NO_CREDENTIALS.nats
 ) -> None:
     """Keep a connection until cancelled; ConnectionError, and ``on_change``, when it is lost."""
     lost = asyncio.Event()
-    async with open_nats(nats_url, CONNECT_SECONDS, access, lost.set):
+    async with open_nats(nats_url, CONNECT_SECONDS, credentials, lost.set):
         await lost.wait()
         on_change()
     raise ConnectionError(f"{nats_url}: connection lost")

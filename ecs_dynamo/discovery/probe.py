@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import structlog
 
-from ecs_dynamo.discovery.access import OPEN, Access, AccessRefusedError
+from ecs_dynamo.discovery.credentials import NO_CREDENTIALS, AuthenticationError, Credentials
 from ecs_dynamo.discovery.etcd import check_etcd
 from ecs_dynamo.discovery.fetch import MalformedError, fetch_json, fetch_status, quoted
 from ecs_dynamo.discovery.nats import check_nats
@@ -61,22 +61,24 @@ async def host_answers(url: str) -> bool:
     return True
 
 
-async def probe(role: Role, url: str, timeout: float, access: Access = OPEN) -> Probe:
+async def probe(
+    role: Role, url: str, timeout: float, credentials: Credentials = NO_CREDENTIALS
+) -> Probe:
     """The answer of one replica; never raises for one that does not answer."""
-    if access.problem is not None and role in (Role.ETCD, Role.NATS):
-        return Probe(url, False, access.problem, refused=True)
+    if credentials.problem is not None and role in (Role.ETCD, Role.NATS):
+        return Probe(url, False, credentials.problem, refused=True)
     try:
         match role:
             case Role.ETCD:
-                return Probe(url, True, await check_etcd(url, timeout, access.etcd))
+                return Probe(url, True, await check_etcd(url, timeout, credentials.etcd))
             case Role.NATS:
-                return Probe(url, True, await check_nats(url, timeout, access.nats))
+                return Probe(url, True, await check_nats(url, timeout, credentials.nats))
             case Role.FRONTEND:
                 models = await _check_frontend(url, timeout)
                 return Probe(url, True, f"serves {', '.join(models) or 'no model'}", models)
             case _:
                 raise ValueError(f"no health check for the role {role}")
-    except AccessRefusedError as error:
+    except AuthenticationError as error:
         return Probe(url, False, str(error), refused=True)
     except (ConnectionError, TimeoutError, OSError) as error:
         detail = str(error) or f"{url}: no whole answer within {timeout:g} s"
@@ -90,14 +92,16 @@ async def probe(role: Role, url: str, timeout: float, access: Access = OPEN) -> 
 
 
 async def probe_all(
-    targets: Mapping[tuple[str, Role], str], timeout: float, access: Access = OPEN
+    targets: Mapping[tuple[str, Role], str],
+    timeout: float,
+    credentials: Credentials = NO_CREDENTIALS,
 ) -> dict[tuple[str, Role], Probe]:
     """Probe every target (task ARN and role -> URL) at once."""
     gate = asyncio.Semaphore(AT_ONCE)
 
     async def one(role: Role, url: str) -> Probe:
         async with gate:
-            return await probe(role, url, timeout, access)
+            return await probe(role, url, timeout, credentials)
 
     answers = await asyncio.gather(*(one(role, url) for (_, role), url in targets.items()))
     return dict(zip(targets, answers, strict=True))

@@ -1,5 +1,5 @@
-"""Measured demand: one adapter a source, each a value with its time; `Meter` reads them all."""
+"""Demand signals: one adapter per kind of source; `SignalReader` reads all of them."""
 
-from ecs_dynamo.signals.registry import Measurement, Meter
+from ecs_dynamo.signals.registry import Measurement, SignalReader
 
-__all__ = ["Measurement", "Meter"]
+__all__ = ["Measurement", "SignalReader"]

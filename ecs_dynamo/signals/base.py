@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from ecs_dynamo.discovery.access import OPEN, Access
+from ecs_dynamo.discovery.credentials import NO_CREDENTIALS, Credentials
 from ecs_dynamo.discovery.exposition import usable_value
 from ecs_dynamo.discovery.fetch import FetchError, fetch_json
 from ecs_dynamo.model.clock import Now
@@ -50,7 +50,7 @@ class SignalContext:
     cloudwatch: CloudWatchCall | None
     now: Now
     timeout: float
-    access: Access = OPEN
+    credentials: Credentials = NO_CREDENTIALS
 
 
 class Adapter(Protocol):

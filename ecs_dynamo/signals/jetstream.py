@@ -48,7 +48,7 @@ async def _from_account(source: JetStreamSource, context: SignalContext) -> tupl
         raise SignalError("no NATS replica answers")
     try:
         async with (
-            open_nats(url.split(",")[0], context.timeout, context.access.nats) as client,
+            open_nats(url.split(",")[0], context.timeout, context.credentials.nats) as client,
             asyncio.timeout(context.timeout),
         ):
             info = await client.jetstream().consumer_info(source.stream, source.consumer)

@@ -14,7 +14,7 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ecs_dynamo.discovery.access import OPEN, EtcdAccess
+from ecs_dynamo.discovery.credentials import NO_CREDENTIALS, EtcdCredentials
 from ecs_dynamo.discovery.etcd import open_etcd, pick_server, read_prefix
 from ecs_dynamo.discovery.exposition import MAX_VALUE
 from ecs_dynamo.discovery.fetch import quoted
@@ -48,10 +48,10 @@ class _Keys:
         return self.values.get(DECISION_KEY, -1)
 
 
-async def _read(url: str, namespace: str, timeout: float, access: EtcdAccess) -> _Keys:
+async def _read(url: str, namespace: str, timeout: float, credentials: EtcdCredentials) -> _Keys:
     prefix = _prefix(namespace)
     try:
-        async with open_etcd(url, timeout, access) as client, asyncio.timeout(timeout):
+        async with open_etcd(url, timeout, credentials) as client, asyncio.timeout(timeout):
             found = (await read_prefix(client, prefix)).pairs
     except ConnectionError as error:
         raise SignalError(str(error)) from None
@@ -72,9 +72,9 @@ async def _read(url: str, namespace: str, timeout: float, access: EtcdAccess) ->
     return _Keys(values, lease)
 
 
-async def _server(urls: str, timeout: float, access: EtcdAccess) -> str:
+async def _server(urls: str, timeout: float, credentials: EtcdCredentials) -> str:
     try:
-        return await pick_server(urls, timeout, access)
+        return await pick_server(urls, timeout, credentials)
     except ConnectionError as error:
         raise SignalError(str(error)) from None
 
@@ -88,8 +88,8 @@ class PlannerAdapter:
         urls = context.endpoints.etcd
         if urls is None:
             raise SignalError("no etcd replica answers")
-        url = await _server(urls, context.timeout, context.access.etcd)
-        keys = await _read(url, context.namespace, context.timeout, context.access.etcd)
+        url = await _server(urls, context.timeout, context.credentials.etcd)
+        keys = await _read(url, context.namespace, context.timeout, context.credentials.etcd)
         if keys.decision < 0:
             raise SignalError("Dynamo's planner has published no decision")
         key = next((COUNT_KEYS[r] for r in COUNT_KEYS if r in context.component.roles), None)
@@ -108,17 +108,17 @@ class PlannerAdapter:
 
 
 async def acknowledge(
-    urls: str, namespace: str, timeout: float, access: EtcdAccess = OPEN.etcd
+    urls: str, namespace: str, timeout: float, credentials: EtcdCredentials = NO_CREDENTIALS.etcd
 ) -> int | None:
     """Tell the planner that its newest decision is reached; the id, None where there is none."""
-    url = await _server(urls, timeout, access)
-    keys = await _read(url, namespace, timeout, access)
+    url = await _server(urls, timeout, credentials)
+    keys = await _read(url, namespace, timeout, credentials)
     if keys.decision < 0:
         return None
     if keys.values.get(ACKNOWLEDGED_KEY) == keys.decision:
         return keys.decision
     try:
-        async with open_etcd(url, timeout, access) as client, asyncio.timeout(timeout):
+        async with open_etcd(url, timeout, credentials) as client, asyncio.timeout(timeout):
             key = f"{_prefix(namespace)}{ACKNOWLEDGED_KEY}"
             value = str(keys.decision).encode()
             await client.put(key.encode(), value, lease=keys.lease or None)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 
 import structlog
 
-from ecs_dynamo.discovery.access import OPEN, Access
+from ecs_dynamo.discovery.credentials import NO_CREDENTIALS, Credentials
 from ecs_dynamo.model.clock import Now
 from ecs_dynamo.model.graph import Graph
 from ecs_dynamo.model.plan import Endpoints
@@ -21,7 +21,7 @@ from ecs_dynamo.signals.frontend import FrontendAdapter
 from ecs_dynamo.signals.jetstream import JetStreamAdapter
 from ecs_dynamo.signals.planner import PlannerAdapter
 from ecs_dynamo.signals.prometheus import PrometheusAdapter
-from ecs_dynamo.signals.worker import WorkerWork
+from ecs_dynamo.signals.worker import WorkerLoad
 
 _log = structlog.get_logger(__name__)
 
@@ -38,7 +38,7 @@ class Measurement:
     routed: Mapping[str, frozenset[int]] = field(default_factory=dict)
 
 
-def with_own_word(measured: Measurement, own: WorkerWork, *, asked: int) -> Measurement:
+def add_worker_report(measured: Measurement, own: WorkerLoad, *, asked: int) -> Measurement:
     """What the frontends tell of workers, and what these tell of themselves.
 
     Where no frontend told, all of the workers that were ``asked`` must have answered.
@@ -54,7 +54,7 @@ def with_own_word(measured: Measurement, own: WorkerWork, *, asked: int) -> Meas
     return replace(measured, busy=total, served=served | own.served)
 
 
-class Meter:
+class SignalReader:
     """Measures a graph's signals. Between passes it remembers only counters, for rates.
 
     The last good values stay, with their own time, so that age tells of a source that is lost.
@@ -80,7 +80,7 @@ class Meter:
         cloudwatch: CloudWatchCall | None,
         now: Now,
         timeout: float,
-        access: Access = OPEN,
+        credentials: Credentials = NO_CREDENTIALS,
     ) -> Measurement:
         """Measure all; ``timeout`` seconds bound each. Never raises for a source."""
         asked = [
@@ -99,7 +99,7 @@ class Meter:
                     cloudwatch,
                     now,
                     timeout,
-                    access,
+                    credentials,
                 ),
             )
             for component, _, source in asked

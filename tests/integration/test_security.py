@@ -18,7 +18,13 @@ from aiobotocore.session import AioSession
 from ecs_dynamo.controller import Pass, Reconciler
 from ecs_dynamo.demo.daemon import DemoDaemon
 from ecs_dynamo.discovery import probe
-from ecs_dynamo.discovery.access import OPEN, Access, EtcdAccess, NatsAccess, Tls
+from ecs_dynamo.discovery.credentials import (
+    NO_CREDENTIALS,
+    Credentials,
+    EtcdCredentials,
+    NatsCredentials,
+    Tls,
+)
 from ecs_dynamo.discovery.etcd import open_etcd
 from ecs_dynamo.local.state import ACCOUNT
 from ecs_dynamo.model.graph import Role
@@ -31,43 +37,49 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
 PASSWORD = "p@ss:w/rd-7f3a91"
 
 
-async def refused(role: Role, url: str, access: Access) -> str:
-    """Why the server did not let in who has ``access``."""
-    answer = await probe(role, url, 3.0, access)
+async def refused(role: Role, url: str, credentials: Credentials) -> str:
+    """Why the server did not let in who has ``credentials``."""
+    answer = await probe(role, url, 3.0, credentials)
     assert not answer.healthy
     assert answer.refused, answer.detail
     return answer.detail
 
 
 async def test_etcd_with_a_password(tmp_path: Path) -> None:
-    good = Access(EtcdAccess(username="dynamo", password=PASSWORD))
+    good = Credentials(EtcdCredentials(username="dynamo", password=PASSWORD))
     async with secure_etcd(tmp_path, None, good) as url:
         assert (await probe(Role.ETCD, url, 3.0, good)).healthy
         async with open_etcd(url, 3.0, good.etcd) as client:
             await client.put(b"v1/x", b"1")
             assert (await client.get(b"v1/x")).value == b"1"
-        wrong = Access(EtcdAccess(username="dynamo", password="wrong-7f3a91"))
+        wrong = Credentials(EtcdCredentials(username="dynamo", password="wrong-7f3a91"))
         assert "wrong-7f3a91" not in await refused(Role.ETCD, url, wrong)
-        await refused(Role.ETCD, url, OPEN)
+        await refused(Role.ETCD, url, NO_CREDENTIALS)
 
 
 async def test_etcd_with_tls(tmp_path: Path) -> None:
     authority, other = Authority(tmp_path / "ca"), Authority(tmp_path / "other")
     mine = authority.issue("dynamo")
-    good = Access(EtcdAccess(Tls(authority.ca, mine.cert, mine.key)))
+    good = Credentials(EtcdCredentials(Tls(authority.ca, mine.cert, mine.key)))
     async with secure_etcd(tmp_path, authority, good) as url:
         assert (await probe(Role.ETCD, url, 3.0, good)).healthy
         async with open_etcd(url, 3.0, good.etcd) as client:
             await client.put(b"v1/x", b"1")
             assert (await client.get(b"v1/x")).value == b"1"
-        await refused(Role.ETCD, url, Access(EtcdAccess(Tls(other.ca, mine.cert, mine.key))))
-        await refused(Role.ETCD, url, Access(EtcdAccess(Tls("no certificate"))))
-        assert not (await probe(Role.ETCD, url, 3.0, Access(EtcdAccess(Tls(authority.ca))))).healthy
+        await refused(
+            Role.ETCD, url, Credentials(EtcdCredentials(Tls(other.ca, mine.cert, mine.key)))
+        )
+        await refused(Role.ETCD, url, Credentials(EtcdCredentials(Tls("no certificate"))))
+        assert not (
+            await probe(Role.ETCD, url, 3.0, Credentials(EtcdCredentials(Tls(authority.ca))))
+        ).healthy
         plain = url.replace("https", "http")
         assert not (await probe(Role.ETCD, plain, 3.0, good)).healthy
         # A name that it is declared to have is what its certificate must bear.
         named = [
-            Access(EtcdAccess(Tls(authority.ca, mine.cert, mine.key, f"{name}.dynamo.local")))
+            Credentials(
+                EtcdCredentials(Tls(authority.ca, mine.cert, mine.key, f"{name}.dynamo.local"))
+            )
             for name in ("server", "another")
         ]
         assert (await probe(Role.ETCD, url, 3.0, named[0])).healthy
@@ -84,37 +96,43 @@ SEED, PUBLIC = nkey()
 
 
 @pytest.mark.parametrize(
-    ("rights", "access"),
+    ("rights", "credentials"),
     [
         (
             f"authorization {{ users: [{{ user: dynamo, password: '{PASSWORD}' }}] }}",
-            NatsAccess(username="dynamo", password=PASSWORD),
+            NatsCredentials(username="dynamo", password=PASSWORD),
         ),
-        (f"authorization {{ token: '{PASSWORD}' }}", NatsAccess(token=PASSWORD)),
-        (f"authorization {{ users: [{{ nkey: {PUBLIC} }}] }}", NatsAccess(nkey=SEED)),
+        (f"authorization {{ token: '{PASSWORD}' }}", NatsCredentials(token=PASSWORD)),
+        (f"authorization {{ users: [{{ nkey: {PUBLIC} }}] }}", NatsCredentials(nkey=SEED)),
     ],
     ids=["password", "token", "nkey"],
 )
 async def test_nats_with_tls_and_credentials(
-    tmp_path: Path, rights: str, access: NatsAccess
+    tmp_path: Path, rights: str, credentials: NatsCredentials
 ) -> None:
     authority, other = Authority(tmp_path / "ca"), Authority(tmp_path / "other")
     mine = authority.issue("dynamo")
     tls = Tls(authority.ca, mine.cert, mine.key)
-    good = Access(nats=replace(access, tls=tls))
+    good = Credentials(nats=replace(credentials, tls=tls))
     async with secure_nats(tmp_path, authority, rights, good, verify=True) as url:
-        await refused(Role.NATS, url, Access(nats=NatsAccess(tls=tls)))
-        await refused(Role.NATS, url, Access(nats=replace(access, tls=replace(tls, ca=other.ca))))
-        await refused(Role.NATS, url, Access(nats=replace(access, tls=replace(tls, key="none"))))
-        called = Access(nats=replace(access, tls=replace(tls, server_name="nats.dynamo.local")))
+        await refused(Role.NATS, url, Credentials(nats=NatsCredentials(tls=tls)))
+        await refused(
+            Role.NATS, url, Credentials(nats=replace(credentials, tls=replace(tls, ca=other.ca)))
+        )
+        await refused(
+            Role.NATS, url, Credentials(nats=replace(credentials, tls=replace(tls, key="none")))
+        )
+        called = Credentials(
+            nats=replace(credentials, tls=replace(tls, server_name="nats.dynamo.local"))
+        )
         assert (await probe(Role.NATS, url, 3.0, called)).healthy
         another = replace(tls, server_name="another.dynamo.local")
-        await refused(Role.NATS, url, Access(nats=replace(access, tls=another)))
-        if access.password:
-            wrong = Access(nats=replace(good.nats, password="wrong-7f3a91"))
+        await refused(Role.NATS, url, Credentials(nats=replace(credentials, tls=another)))
+        if credentials.password:
+            wrong = Credentials(nats=replace(good.nats, password="wrong-7f3a91"))
             assert "wrong-7f3a91" not in await refused(Role.NATS, url, wrong)
-        if access.nkey:
-            broken = Access(nats=replace(good.nats, nkey="SUBROKEN"))
+        if credentials.nkey:
+            broken = Credentials(nats=replace(good.nats, nkey="SUBROKEN"))
             assert "SUBROKEN" not in await refused(Role.NATS, url, broken)
 
 
@@ -151,15 +169,15 @@ async def test_dynamo_over_tls_and_with_credentials(stack: Stack, tmp_path: Path
     said = await keep(
         stack, {"ca": authority.ca, "nats": user}, {"cert": mine.cert, "key": mine.key}
     )
-    access = Access(
-        EtcdAccess(Tls(authority.ca, mine.cert, mine.key)),
-        NatsAccess(Tls(authority.ca), "dynamo", PASSWORD),
+    credentials = Credentials(
+        EtcdCredentials(Tls(authority.ca, mine.cert, mine.key)),
+        NatsCredentials(Tls(authority.ca), "dynamo", PASSWORD),
     )
     rights = f"authorization {{ users: [{{ user: dynamo, password: '{PASSWORD}' }}] }}"
     prefixes = ("v1/", "ecs-dynamo/leaders/")
     async with (
-        secure_etcd(tmp_path, authority, access, prefixes) as etcd,
-        secure_nats(tmp_path, authority, rights, access) as nats,
+        secure_etcd(tmp_path, authority, credentials, prefixes) as etcd,
+        secure_nats(tmp_path, authority, rights, credentials) as nats,
     ):
 
         def secure(graph: dict[str, Any]) -> None:

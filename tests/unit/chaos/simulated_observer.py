@@ -14,15 +14,15 @@ from ecs_dynamo.aws.client import Aws
 from ecs_dynamo.aws.revision_cache import RevisionCache
 from ecs_dynamo.controller.keys import Keys
 from ecs_dynamo.controller.observe import Observer
-from ecs_dynamo.discovery.access import Access
+from ecs_dynamo.discovery.credentials import Credentials
 from ecs_dynamo.discovery.etcd import Discovery
 from ecs_dynamo.model.clock import Now
 from ecs_dynamo.model.graph import Graph, Role
 from ecs_dynamo.model.plan import Endpoints
 from ecs_dynamo.model.snapshot import Probe, Signal, Unknown
-from ecs_dynamo.signals import Meter
+from ecs_dynamo.signals import SignalReader
 from ecs_dynamo.signals.registry import Measurement
-from ecs_dynamo.signals.worker import WorkerAnswer, Workers, WorkerWork, _UnreachableError
+from ecs_dynamo.signals.worker import WorkerAnswer, WorkerLoad, Workers, _UnreachableError
 from tests.unit.chaos.simulated_account import SimulatedAccount
 from tests.unit.planning.simulated_ecs import lease_of
 
@@ -47,7 +47,7 @@ class Network:
         self.deaf = {k: n - 1 for k, n in self.deaf.items() if n > 1}
 
 
-class _Meter(Meter):
+class _SignalReader(SignalReader):
     """Frontends and signals. The last good value stays, with its own time."""
 
     def __init__(self, ecs: SimulatedAccount, network: Network, scaled: str | None) -> None:
@@ -76,7 +76,7 @@ class _Workers(Workers):
         super().__init__(clock)
         self._ecs, self._network = ecs, network
 
-    async def ask(self, urls: Iterable[str], now: float, timeout: float) -> WorkerWork:
+    async def ask(self, urls: Iterable[str], now: float, timeout: float) -> WorkerLoad:
         answers = {url: self._answer(url, now) for url in sorted(set(urls))}
         return self._take(answers, now)
 
@@ -111,11 +111,11 @@ class SimulatedObserver(Observer):
     ) -> None:
         super().__init__(aws, cache, 20.0, keys)
         self._ecs, self._network = ecs, network
-        self._meter = _Meter(ecs, network, scaled)
+        self._signal_reader = _SignalReader(ecs, network, scaled)
         self._workers = _Workers(ecs, network, aws.clock.monotonic)
 
     async def _answers(
-        self, targets: Mapping[tuple[str, Role], str], access: Access
+        self, targets: Mapping[tuple[str, Role], str], credentials: Credentials
     ) -> Mapping[tuple[str, Role], Probe]:
         return {key: self._one(key[1], url) for key, url in targets.items()}
 
@@ -130,7 +130,9 @@ class SimulatedObserver(Observer):
         models = ("m",) if role is Role.FRONTEND and self._ecs._routed(task.arn) else ()
         return Probe(url, True, models=models)
 
-    async def _registrations(self, graph: Graph, endpoints: Endpoints, access: Access) -> Discovery:
+    async def _registrations(
+        self, graph: Graph, endpoints: Endpoints, credentials: Credentials
+    ) -> Discovery:
         if endpoints.etcd is None:
             return Discovery(Unknown("no etcd replica answers"))
         if self._network.lost("registry") or not self._ecs.is_etcd(endpoints.etcd):

@@ -37,7 +37,7 @@ from ecs_dynamo.signals.base import SignalContext, SignalError
 from ecs_dynamo.signals.frontend import FrontendAdapter
 from ecs_dynamo.signals.jetstream import JetStreamAdapter
 from ecs_dynamo.signals.prometheus import PrometheusAdapter
-from ecs_dynamo.signals.registry import Meter
+from ecs_dynamo.signals.registry import SignalReader
 from ecs_dynamo.signals.worker import Workers
 from tests.unit.planning.graphs import component, graph
 from tests.unit.signals.hostile import NEVER_ENDING, Answer, hostile_server
@@ -270,7 +270,7 @@ async def test_one_frontend_that_answers_nonsense_does_not_silence_the_others() 
         made = graph()
         frontend = replace(made.component("frontend"), scaling=scaling)
         made = replace(made, components=(frontend,))
-        measured = await Meter().measure(
+        measured = await SignalReader().measure(
             made,
             frontend_urls=(good.url, nonsense.url),
             endpoints=Endpoints(),

@@ -11,8 +11,8 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from ecs_dynamo.model.snapshot import NoAnswer, Unknown, WorkerPage
-from ecs_dynamo.signals.registry import Measurement, with_own_word
-from ecs_dynamo.signals.worker import Workers, WorkerWork, parse_worker
+from ecs_dynamo.signals.registry import Measurement, add_worker_report
+from ecs_dynamo.signals.worker import WorkerLoad, Workers, parse_worker
 
 LABELS = 'dynamo_component="backend",dynamo_endpoint="{}",dynamo_namespace="ns",worker_id="{}"'
 
@@ -131,13 +131,13 @@ async def test_closed_ports_take_no_time_from_those_that_answer(
 def test_what_frontends_and_workers_tell_is_put_together() -> None:
     unknown = Unknown("no frontend told")
     blind = Measurement((), {}, unknown, unknown)
-    own = WorkerWork({1: 2.0, 2: 0.0}, frozenset({1}))
-    both = with_own_word(Measurement((), {}, {1: 5.0, 3: 1.0}, frozenset({3})), own, asked=2)
+    own = WorkerLoad({1: 2.0, 2: 0.0}, frozenset({1}))
+    both = add_worker_report(Measurement((), {}, {1: 5.0, 3: 1.0}, frozenset({3})), own, asked=2)
     assert (both.busy, both.served) == (
         {1: 7.0, 2: 0.0, 3: 1.0},
         frozenset({1, 3}),
     )
-    assert with_own_word(blind, own, asked=2).busy == {1: 2.0, 2: 0.0}
+    assert add_worker_report(blind, own, asked=2).busy == {1: 2.0, 2: 0.0}
     # One that did not answer may be at work, and nobody else tells.
-    assert with_own_word(blind, replace(own, silent=1), asked=3) == blind
-    assert with_own_word(blind, WorkerWork(), asked=0) == blind
+    assert add_worker_report(blind, replace(own, silent=1), asked=3) == blind
+    assert add_worker_report(blind, WorkerLoad(), asked=0) == blind

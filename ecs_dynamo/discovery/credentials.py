@@ -7,7 +7,7 @@ import ssl
 from dataclasses import dataclass, field
 
 
-class AccessRefusedError(ConnectionError):
+class AuthenticationError(ConnectionError):
     """The server does not let in who has these credentials, or is not who its certificate says."""
 
 
@@ -24,7 +24,7 @@ class Tls:
     server_name: str | None = None
 
     def context(self) -> ssl.SSLContext:
-        """For the standard library's TLS. AccessRefusedError for what is no certificate or key."""
+        """For the standard library's TLS. AuthenticationError for what is no certificate or key."""
         try:
             context = ssl.create_default_context(cadata=self.ca)
             if self.cert is not None and self.key is not None:
@@ -34,21 +34,21 @@ class Tls:
                     file.flush()
                     context.load_cert_chain(f"/proc/self/fd/{file.fileno()}")
         except (ssl.SSLError, ValueError) as error:
-            raise AccessRefusedError(
+            raise AuthenticationError(
                 f"the declared certificates can not be read: {error}"
             ) from None
         return context
 
 
 @dataclass(frozen=True, slots=True)
-class EtcdAccess:
+class EtcdCredentials:
     tls: Tls = field(default_factory=Tls)
     username: str | None = None
     password: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
-class NatsAccess:
+class NatsCredentials:
     tls: Tls = field(default_factory=Tls)
     username: str | None = None
     password: str | None = field(default=None, repr=False)
@@ -58,13 +58,13 @@ class NatsAccess:
 
 
 @dataclass(frozen=True, slots=True)
-class Access:
+class Credentials:
     """Both. ``problem`` tells why the secrets could not be read, where they could not."""
 
-    etcd: EtcdAccess = field(default_factory=EtcdAccess)
-    nats: NatsAccess = field(default_factory=NatsAccess)
+    etcd: EtcdCredentials = field(default_factory=EtcdCredentials)
+    nats: NatsCredentials = field(default_factory=NatsCredentials)
     problem: str | None = None
 
 
-OPEN = Access()
+NO_CREDENTIALS = Credentials()
 """Of servers that let anyone in."""
