@@ -21,7 +21,7 @@ from benchmarks.chaos.graph import (
 )
 from benchmarks.chaos.stage import Stage, until
 from ecs_dynamo.demo.traffic import Traffic
-from ecs_dynamo.local.state import Instance, Task
+from ecs_dynamo.local.state.entities import Instance, Task
 
 Lever = Callable[[Stage, Random], Awaitable[None]]
 

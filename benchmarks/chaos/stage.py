@@ -39,7 +39,8 @@ from ecs_dynamo.demo.daemon import DemoDaemon
 from ecs_dynamo.demo.traffic import Request
 from ecs_dynamo.local import LocalEcs
 from ecs_dynamo.local.runtime import ImageTable
-from ecs_dynamo.local.state import ACCOUNT, Instance, Task
+from ecs_dynamo.local.state.entities import Instance, Task
+from ecs_dynamo.local.wire.protocol import ACCOUNT
 from ecs_dynamo.planning.iam import render_iam
 
 REGION = "us-east-1"
@@ -167,7 +168,7 @@ class Stage:
                 raise StageError(await answer.text())
 
     async def misbehave(self, operation: str, kind: str, **more: Any) -> None:
-        """Have the API misbehave (`ecs_dynamo.local.faults`)."""
+        """Have the API misbehave (`ecs_dynamo.local.wire.faults`)."""
         self.hit = time.monotonic()
         await self._post("faults", {"operation": operation, "kind": kind, **more})
 

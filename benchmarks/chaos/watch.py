@@ -24,8 +24,8 @@ from benchmarks.chaos.invariants import (
 from benchmarks.chaos.load import MODEL
 from ecs_dynamo.aws.client import is_write
 from ecs_dynamo.local import LocalEcs
-from ecs_dynamo.local.faults import Call
-from ecs_dynamo.local.state import Task
+from ecs_dynamo.local.state.entities import Task
+from ecs_dynamo.local.wire.faults import Call
 
 LOOK_SECONDS = 0.1
 PROBE_SECONDS = 0.5

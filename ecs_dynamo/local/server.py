@@ -15,21 +15,22 @@ from urllib.parse import parse_qsl
 
 from aiohttp import web
 
-from ecs_dynamo.local.cloud_map import CloudMap
-from ecs_dynamo.local.ec2 import cut, refusal_of, refused
-from ecs_dynamo.local.event_bus import EventBus
-from ecs_dynamo.local.events import EventSource
-from ecs_dynamo.local.faults import Call, Faults, distorted
-from ecs_dynamo.local.groups import Groups
-from ecs_dynamo.local.handlers import OPERATIONS, Context
-from ecs_dynamo.local.interfaces import MotoInterfaces
-from ecs_dynamo.local.moto import Moto
-from ecs_dynamo.local.names import Names
-from ecs_dynamo.local.protocol import TARGET_PREFIX, EcsError, Json, parse, serialise
+from ecs_dynamo.local.events.bus import EventBus
+from ecs_dynamo.local.events.source import EventSource
+from ecs_dynamo.local.instances.scaling_groups import Groups
+from ecs_dynamo.local.moto.cloud_map import CloudMap
+from ecs_dynamo.local.moto.ec2_errors import cut, refusal_of, refused
+from ecs_dynamo.local.moto.network_interfaces import MotoInterfaces
+from ecs_dynamo.local.moto.server import Moto
+from ecs_dynamo.local.operations import OPERATIONS, Context
 from ecs_dynamo.local.runtime import ImageTable
-from ecs_dynamo.local.scheduler import Scheduler
-from ecs_dynamo.local.state import Cluster, Instance, State
-from ecs_dynamo.local.tasks import Tasks
+from ecs_dynamo.local.scheduling.scheduler import Scheduler
+from ecs_dynamo.local.state.entities import Cluster, Instance
+from ecs_dynamo.local.state.store import State
+from ecs_dynamo.local.tasks.lifecycle import Tasks
+from ecs_dynamo.local.tasks.names import Names
+from ecs_dynamo.local.wire.faults import Call, Faults, distorted
+from ecs_dynamo.local.wire.protocol import TARGET_PREFIX, EcsError, Json, parse, serialise
 
 _log = logging.getLogger(__name__)
 

@@ -24,7 +24,7 @@ from ecs_dynamo.config import load_graph, load_settings
 from ecs_dynamo.controller import Pass, Reconciler, open_reconciler
 from ecs_dynamo.demo.traffic import Request, Traffic
 from ecs_dynamo.local import LocalEcs
-from ecs_dynamo.local.state import ACCOUNT
+from ecs_dynamo.local.wire.protocol import ACCOUNT
 from ecs_dynamo.model.errors import EcsDynamoError
 from ecs_dynamo.model.graph import Graph, Role
 from ecs_dynamo.planning.endpoints import ready_urls

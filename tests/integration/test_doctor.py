@@ -16,7 +16,7 @@ from ecs_dynamo.aws.client import Aws
 from ecs_dynamo.aws.references import look_at_quotas, look_at_rights
 from ecs_dynamo.config import load_graph
 from ecs_dynamo.controller import doctor as controller
-from ecs_dynamo.local.state import ACCOUNT
+from ecs_dynamo.local.wire.protocol import ACCOUNT
 from ecs_dynamo.model.doctor import Finding, Severity, Simulation
 from ecs_dynamo.model.errors import AwsError
 from ecs_dynamo.planning.iam import trust

@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypedDict
 
 from ecs_dynamo.local import LocalEcs
-from ecs_dynamo.local.faults import Call
-from ecs_dynamo.local.state import ACCOUNT, State
+from ecs_dynamo.local.state.store import State
+from ecs_dynamo.local.wire.faults import Call
+from ecs_dynamo.local.wire.protocol import ACCOUNT
 from ecs_dynamo.planning.iam import render_iam
 from tests.rights.policy import AccessRequest, decide
 from tests.rights.requests import NotKnownError, World, requests_of

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import copy
 
-from ecs_dynamo.local.protocol import Json, client_error
 from ecs_dynamo.local.registration import containers, fargate, limits, network, storage
 from ecs_dynamo.local.registration.names import check_names
 from ecs_dynamo.local.registration.units import cpu_units, memory_mib
+from ecs_dynamo.local.wire.protocol import Json, client_error
 
 __all__ = ["admit", "compatibilities"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ecs_dynamo.local.protocol import Json, client_error
+from ecs_dynamo.local.wire.protocol import Json, client_error
 
 _HEALTH = {"interval": (5, 300), "timeout": (2, 60), "retries": (1, 10), "startPeriod": (0, 300)}
 """API reference, HealthCheck."""

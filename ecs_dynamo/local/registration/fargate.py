@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ecs_dynamo.local.protocol import EcsError, Json, client_error
+from ecs_dynamo.local.wire.protocol import EcsError, Json, client_error
 
 # CPU units -> least and most memory in MiB, and the steps between (developer guide, task size).
 _MEMORY: dict[int, tuple[int, int, int]] = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from functools import cache
 
-from ecs_dynamo.local.protocol import Json, client_error, service_model
+from ecs_dynamo.local.wire.protocol import Json, client_error, service_model
 
 _KERNEL = ("msgmax", "msgmnb", "msgmni", "sem", "shmall", "shmmax", "shmmni", "shm_rmid_forced")
 _TMPFS = """

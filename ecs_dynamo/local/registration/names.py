@@ -5,7 +5,7 @@ from __future__ import annotations
 import string
 from typing import Any
 
-from ecs_dynamo.local.protocol import Json, client_error, service_model
+from ecs_dynamo.local.wire.protocol import Json, client_error, service_model
 
 _NAME = frozenset(string.ascii_letters + string.digits + "-_")
 _IMAGE = _NAME | frozenset(":./#")

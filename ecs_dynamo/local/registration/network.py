@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ecs_dynamo.local.protocol import Json, client_error
+from ecs_dynamo.local.wire.protocol import Json, client_error
 
 _NAME = frozenset("abcdefghijklmnopqrstuvwxyz0123456789_-")
 _AWSVPC = {

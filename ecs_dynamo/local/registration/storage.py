@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from ecs_dynamo.local.protocol import Json, client_error
+from ecs_dynamo.local.wire.protocol import Json, client_error
 
 _SOURCES = (
     "host",

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from ecs_dynamo.config.ecs_rules import RULES, STRUCTURE, Content, violations
 from ecs_dynamo.config.ecs_shape import conform, register_shape
-from ecs_dynamo.local.protocol import EcsError, parse
 from ecs_dynamo.local.registration import admit
+from ecs_dynamo.local.wire.protocol import EcsError, parse
 from tests.unit.definitions.examples import BAD, GOOD, Bad, Json
 
 ROOT = Path(__file__).parents[3]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ecs_dynamo.local.deployments import ServiceView, TaskView, decide
+from ecs_dynamo.local.scheduling.rolling_update import ServiceView, TaskView, decide
 
 
 def task(name: str, deployment: str, *, healthy: bool = True, **more: bool) -> TaskView:

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from ecs_dynamo.local.expressions import EC2_INSTANCE_ID, matches
-from ecs_dynamo.local.network import Addresses
+from ecs_dynamo.local.network.addresses import Addresses
+from ecs_dynamo.local.placement.expressions import EC2_INSTANCE_ID, matches
 from ecs_dynamo.local.runtime.fence import NOWHERE, is_refused
 
 

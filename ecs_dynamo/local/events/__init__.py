@@ -1,0 +1,1 @@
+"""EventBridge events of the local ECS."""

@@ -1,0 +1,1 @@
+"""Container instances that Auto Scaling groups launch."""

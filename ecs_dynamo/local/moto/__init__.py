@@ -1,0 +1,1 @@
+"""The other AWS APIs, which moto serves in this process."""

@@ -1,0 +1,78 @@
+"""Container instances."""
+
+from __future__ import annotations
+
+from ecs_dynamo.local.operations.registry import Context, operation
+from ecs_dynamo.local.state.descriptions import instance_shape
+from ecs_dynamo.local.wire.protocol import Json, failure, invalid, page
+
+
+@operation("ListContainerInstances")
+def list_container_instances(context: Context, request: Json) -> Json:
+    cluster = context.state.cluster(request.get("cluster"))
+    status = request.get("status")
+    arns = sorted(
+        i.arn
+        for i in context.state.instances.values()
+        if i.cluster == cluster.name and status in (None, i.status)
+    )
+    items, token = page(arns, request)
+    return {"containerInstanceArns": items, "nextToken": token}
+
+
+@operation("DescribeContainerInstances")
+def describe_container_instances(context: Context, request: Json) -> Json:
+    names = request["containerInstances"]
+    if not names:
+        raise invalid("Container instances cannot be empty.")
+    if len(names) > 100:
+        raise invalid("containerInstances can have at most 100 items.")
+    cluster = context.state.cluster(request.get("cluster"))
+    found, missing = [], []
+    for name in names:
+        instance = context.state.instance(cluster, name)
+        if instance is None:
+            identity = name.rsplit("/", 1)[-1]
+            arn = context.state.arn(f"container-instance/{cluster.name}/{identity}")
+            missing.append(failure(arn))
+        else:
+            room = context.tasks.room(instance)
+            include = request.get("include", [])
+            found.append(instance_shape(context.state, instance, room, include))
+    return {"containerInstances": found, "failures": missing}
+
+
+@operation("UpdateContainerInstancesState")
+def update_state(context: Context, request: Json) -> Json:
+    cluster = context.state.cluster(request.get("cluster"))
+    if len(request["containerInstances"]) > 10:
+        raise invalid("containerInstances can have at most 10 items.")
+    found, missing = [], []
+    for name in request["containerInstances"]:
+        instance = context.state.instance(cluster, name)
+        if instance is None:
+            missing.append(failure(name))
+            continue
+        instance.status = request["status"]
+        room = context.tasks.room(instance)
+        found.append(instance_shape(context.state, instance, room, []))
+    context.scheduler.wake()
+    return {"containerInstances": found, "failures": missing}
+
+
+@operation("DeregisterContainerInstance")
+def deregister(context: Context, request: Json) -> Json:
+    cluster = context.state.cluster(request.get("cluster"))
+    instance = context.state.instance(cluster, request["containerInstance"])
+    if instance is None:
+        raise invalid("Referenced container instance was not found.")
+    tasks = context.state.on_instance(instance)
+    if tasks and not request.get("force"):
+        raise invalid("Found running tasks on the instance.")
+    for task in tasks:
+        context.tasks.stop(task, "TerminationNotice", "Container instance was deregistered")
+    del context.state.instances[instance.arn.rsplit("/", 1)[-1]]
+    instance.status = "INACTIVE"
+    context.scheduler.wake()
+    room = context.tasks.room(instance)
+    return {"containerInstance": instance_shape(context.state, instance, room, [])}

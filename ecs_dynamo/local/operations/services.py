@@ -1,0 +1,237 @@
+"""Services."""
+
+from __future__ import annotations
+
+from ecs_dynamo.local.operations.registry import Context, operation
+from ecs_dynamo.local.operations.service_checks import (
+    check_deployment_limits,
+    check_load_balancers,
+    check_network,
+    check_placement,
+    check_volumes_at_launch,
+)
+from ecs_dynamo.local.operations.service_names import NAMES, check_names, names_change
+from ecs_dynamo.local.operations.service_settings import check_settings, default_rebalancing
+from ecs_dynamo.local.placement.provider_strategy import FARGATE, check_strategy, whole
+from ecs_dynamo.local.state.descriptions import service_shape
+from ecs_dynamo.local.state.entities import Cluster, Service
+from ecs_dynamo.local.state.store import tags_of
+from ecs_dynamo.local.wire.protocol import EcsError, Json, failure, invalid, page
+
+
+def _live(context: Context, request: Json) -> tuple[Cluster, Service]:
+    cluster = context.state.cluster(request.get("cluster"))
+    service = context.state.service(cluster, request["service"])
+    if service is None:
+        raise EcsError("ServiceNotFoundException", "Service not found.")
+    if service.status != "ACTIVE":
+        raise EcsError("ServiceNotActiveException", "Service was not ACTIVE.")
+    return cluster, service
+
+
+def _launch_type(context: Context, cluster: Cluster, request: Json) -> str:
+    """What the service runs on; the cluster's default strategy is filled in where none is given."""
+    if "launchType" in request and request.get("capacityProviderStrategy"):
+        raise invalid(
+            "Specifying both a launch type and capacity provider strategy is not supported. "
+            "Remove one and try again."
+        )
+    if "launchType" not in request and "capacityProviderStrategy" not in request:
+        request["capacityProviderStrategy"] = list(cluster.default_strategy)
+    strategy = request.get("capacityProviderStrategy")
+    if not strategy:
+        return str(request.setdefault("launchType", "EC2"))
+    check_strategy(strategy, cluster.capacity_providers)
+    request["capacityProviderStrategy"] = whole(strategy)
+    first = str(strategy[0]["capacityProvider"]).rsplit("/", 1)[-1]
+    if first in context.state.providers and not context.state.providers[first].group:
+        raise EcsError(
+            "UnsupportedFeatureException", "the local ECS does not run Managed Instances"
+        )
+    return "FARGATE" if first in FARGATE else "EC2"
+
+
+@operation("CreateService")
+def create_service(context: Context, request: Json) -> Json:
+    state = context.state
+    cluster = state.cluster(request.get("cluster"))
+    name = request["serviceName"]
+    if "taskDefinition" not in request:
+        raise invalid("TaskDefinition can not be blank.")
+    definition = state.definition(request["taskDefinition"])
+    if definition.status != "ACTIVE":
+        raise EcsError("ClientException", "TaskDefinition is inactive")
+    existing = state.service(cluster, name)
+    if existing is not None and existing.status != "INACTIVE":
+        token = request.get("clientToken")
+        if token is not None and token == existing.client_token:
+            return {"service": service_shape(state, existing, ["TAGS"])}
+        if existing.status == "DRAINING":
+            raise invalid("Unable to Start a service that is still Draining.")
+        raise invalid("Creation of service was not idempotent.")
+    launch_type = _launch_type(context, cluster, request)
+    check_placement(request, launch_type, definition)
+    check_network(definition, launch_type, request.get("networkConfiguration"))
+    check_names(state, context.cloud_map, definition, {**request, "cluster": cluster.name})
+    check_volumes_at_launch(definition, request)
+    check_deployment_limits(request.get("deploymentConfiguration", {}))
+    check_load_balancers(definition, request)
+    request.setdefault("availabilityZoneRebalancing", default_rebalancing(request))
+    check_settings(request)
+    desired = request.get("desiredCount", 0)
+    if desired < 0:
+        raise invalid("desiredCount can not be negative.")
+    service = Service(
+        arn=state.arn(f"service/{cluster.name}/{name}"),
+        name=name,
+        cluster=cluster.name,
+        request=dict(request),
+        desired=desired,
+        created_at=state.now(),
+        deployments=[],
+        client_token=request.get("clientToken"),
+        tags=tags_of(request),
+    )
+    for task in state.tasks.values():
+        if task.service == name and task.cluster == cluster.name:
+            task.service = None  # Tasks of a deleted service of the same name.
+    context.scheduler.deploy(service, definition)
+    state.services[(cluster.name, name)] = service
+    return {"service": service_shape(state, service, ["TAGS"])}
+
+
+MOST_DEPLOYMENTS = 5
+"""A deployment is active until all of its tasks have ended; "once five deployments are
+simultaneously in a non-completed state, ECS rejects any additional deployment requests" (AWS
+Support, quoted with the message in aws/containers-roadmap#2836). The error's code is not quoted
+there: it is that of CreateTaskSet's like limit ("5 deployments exist on the service")."""
+
+_UPDATABLE = (
+    "deploymentConfiguration",
+    "networkConfiguration",
+    "placementConstraints",
+    "placementStrategy",
+    "healthCheckGracePeriodSeconds",
+    "availabilityZoneRebalancing",
+    "enableECSManagedTags",
+    "enableExecuteCommand",
+    "propagateTags",
+    "loadBalancers",
+    "volumeConfigurations",
+    *NAMES,
+    "capacityProviderStrategy",
+)
+
+
+def _updated_launch_type(context: Context, service: Service, request: Json) -> str:
+    """What the service runs on after an update. A strategy only changes with a new deployment."""
+    had = service.request.get("capacityProviderStrategy") or []
+    asked = request.get("capacityProviderStrategy")
+    strategy = had
+    if asked is not None:
+        strategy = request["capacityProviderStrategy"] = whole(asked)
+    if strategy != had and not request.get("forceNewDeployment"):
+        raise invalid(
+            "When switching from launch type to capacity provider strategy on an existing service, "
+            "or making a change to a capacity provider strategy on a service that is already "
+            "using one, you must force a new deployment."
+        )
+    if not strategy:
+        return str(service.request.get("launchType", "EC2"))
+    cluster = context.state.clusters[service.cluster]
+    return _launch_type(context, cluster, {"capacityProviderStrategy": strategy})
+
+
+@operation("UpdateService")
+def update_service(context: Context, request: Json) -> Json:
+    state = context.state
+    _, service = _live(context, request)
+    definition = service.primary.definition
+    if "taskDefinition" in request:
+        definition = state.definition(request["taskDefinition"])
+        if definition.status != "ACTIVE":
+            raise EcsError("ClientException", "TaskDefinition is inactive")
+    network = request.get("networkConfiguration", service.request.get("networkConfiguration"))
+    launch_type = _updated_launch_type(context, service, request)
+    check_network(definition, launch_type, network)
+    check_placement({**service.request, **request}, launch_type, definition)
+    check_deployment_limits(request.get("deploymentConfiguration", {}))
+    asked = {**service.request, **request, "cluster": service.cluster, "serviceName": service.name}
+    check_settings(asked)
+    check_names(state, context.cloud_map, definition, asked)
+    check_volumes_at_launch(definition, asked)
+    moved = network != service.request.get("networkConfiguration")
+    moved = moved or names_change(service, request)
+    # "This parameter triggers a new service deployment" (UpdateService, loadBalancers).
+    balancers = service.request.get("loadBalancers", [])
+    moved = moved or request.get("loadBalancers", balancers) != balancers
+    check_load_balancers(definition, asked)
+    if request.get("desiredCount", 0) < 0:
+        raise invalid("desiredCount can not be negative.")
+    begins = definition is not service.primary.definition or moved
+    begins = begins or request.get("forceNewDeployment", False)
+    if begins and len(context.scheduler.active(service)) >= MOST_DEPLOYMENTS:
+        raise invalid(
+            f"{MOST_DEPLOYMENTS} active deployments exist, unable to create new deployment."
+        )
+    for key in _UPDATABLE:
+        if key in request:
+            service.request[key] = request[key]
+    if "desiredCount" in request:
+        context.scheduler.scale_out(service, max(0, request["desiredCount"] - service.desired))
+        service.desired = request["desiredCount"]
+        service.primary.desired = service.desired
+    if begins:
+        context.scheduler.deploy(service, definition)
+    context.scheduler.wake()
+    return {"service": service_shape(state, service, ["TAGS"])}
+
+
+@operation("DeleteService")
+def delete_service(context: Context, request: Json) -> Json:
+    cluster = context.state.cluster(request.get("cluster"))
+    service = context.state.service(cluster, request["service"])
+    if service is None:
+        raise EcsError("ServiceNotFoundException", "Service not found.")
+    if service.status == "ACTIVE":
+        if service.desired > 0 and not request.get("force"):
+            raise invalid("The service cannot be stopped while it is scaled above 0.")
+        service.desired = 0
+        service.status = "DRAINING"
+        context.scheduler.wake()
+    return {"service": service_shape(context.state, service, ["TAGS"])}
+
+
+@operation("DescribeServices")
+def describe_services(context: Context, request: Json) -> Json:
+    names = request["services"]
+    if not names:
+        raise invalid("Services cannot be empty.")
+    if len(names) > 10:
+        raise invalid("services can have at most 10 items.")
+    cluster = context.state.cluster(request.get("cluster"))
+    found, missing = [], []
+    for name in names:
+        service = context.state.service(cluster, name)
+        if service is None:
+            full = context.state.arn(f"service/{cluster.name}/{name.rsplit('/', 1)[-1]}")
+            missing.append(failure(full))
+        else:
+            found.append(service_shape(context.state, service, request.get("include", [])))
+    return {"services": found, "failures": missing}
+
+
+@operation("ListServices")
+def list_services(context: Context, request: Json) -> Json:
+    cluster = context.state.cluster(request.get("cluster"))
+    wanted, kind = request.get("launchType"), request.get("schedulingStrategy")
+    arns = sorted(
+        s.arn
+        for s in context.state.services.values()
+        if s.cluster == cluster.name
+        and s.status != "INACTIVE"
+        and wanted in (None, s.request.get("launchType"))
+        and kind in (None, s.request.get("schedulingStrategy", "REPLICA"))
+    )
+    items, token = page(arns, request, default=10)
+    return {"serviceArns": items, "nextToken": token}

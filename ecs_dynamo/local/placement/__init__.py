@@ -1,0 +1,1 @@
+"""Placement of tasks on container instances and capacity providers. Pure."""

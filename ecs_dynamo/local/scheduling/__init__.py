@@ -1,0 +1,1 @@
+"""The service scheduler: rolling updates and the bookkeeping of deployments."""

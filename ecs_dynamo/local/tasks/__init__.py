@@ -1,0 +1,1 @@
+"""Tasks: their placement, their processes, names, ports, and volumes."""

@@ -1,0 +1,1 @@
+"""The ECS wire protocol, and faults injected into it."""
