@@ -225,7 +225,7 @@ async def forget_instance(stage: Stage, rng: Random) -> None:
     stage.local.lose_host(instance.arn)
     await asyncio.sleep(WRONG_SECONDS)
     hit = stage.hit
-    for task in stage.local.state.on_instance(instance):
+    for task in stage.local.state.tasks_on_instance(instance):
         await stage.signal(task, SIGKILL)
     stage.hit = hit
     await stage.aws(
@@ -262,7 +262,7 @@ async def spot_notice(stage: Stage, rng: Random) -> None:
 async def _left(stage: Stage, instance: Instance) -> None:
     await until(
         "the tasks have left the instance",
-        lambda: not stage.local.state.on_instance(instance),
+        lambda: not stage.local.state.tasks_on_instance(instance),
         110,
     )
 

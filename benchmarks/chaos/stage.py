@@ -203,7 +203,7 @@ class Stage:
 
     async def lose_instance(self, instance: Instance) -> None:
         """EC2 terminates it: its tasks die."""
-        tasks = self.local.state.on_instance(instance)
+        tasks = self.local.state.tasks_on_instance(instance)
         self.victims |= {t.id for t in tasks}
         self.hit = time.monotonic()
         await self.local.remove_instance(instance.arn)
@@ -214,7 +214,7 @@ class Stage:
         for task in self.watch.tasks(alive=True):
             if task.id in self.victims and task.process is not None:
                 await task.process.kill(SIGKILL)
-        self.local.forget_faults()
+        self.local.clear_faults()
         self.clock.unlink(missing_ok=True)
         for instance in self.instances():
             if instance.status == "DRAINING":

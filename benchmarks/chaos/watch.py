@@ -50,8 +50,8 @@ class Watch:
         self._local = local
         self._ready: dict[str, bool] = {}
         self._failed: dict[str, int] = {}
-        self._heard_before = local.listen
-        local.listen = self._heard
+        self._heard_before = local.on_call
+        local.on_call = self._heard
         self.rules = Rules({}, {})
         self.violations: list[str] = []
         self.writes: list[tuple[float, str]] = []

@@ -74,7 +74,7 @@ class LocalEcs:
         self._running: asyncio.Task[None] | None = None
         self._runner: web.AppRunner | None = None
         self.endpoint_url = ""
-        self.listen: Callable[[Call, Json], None] | None = None
+        self.on_call: Callable[[Call, Json], None] | None = None
         """Told of every call and its parameters, before it takes effect."""
 
     @property
@@ -82,7 +82,7 @@ class LocalEcs:
         """Every call so far, oldest first."""
         return list(self._faults.calls)
 
-    def forget_faults(self) -> None:
+    def clear_faults(self) -> None:
         """No fault is in force any more."""
         self._faults.pending.clear()
 
@@ -198,7 +198,7 @@ class LocalEcs:
 
     async def _gone(self, arn: str) -> None:
         instance = self.state.instances.pop(arn.rsplit("/", 1)[-1])
-        for task in self.state.on_instance(instance):
+        for task in self.state.tasks_on_instance(instance):
             if task.process is not None:
                 await task.process.kill(9)
             self._tasks.stop(task, "TerminationNotice", "Host EC2 (instance) terminated.")
@@ -229,8 +229,8 @@ class LocalEcs:
 
     def _record(self, service: str, operation: str, agent: str, body: bytes) -> None:
         call = self._faults.record(service, operation, agent)
-        if self.listen is not None:
-            self.listen(call, _parameters(body))
+        if self.on_call is not None:
+            self.on_call(call, _parameters(body))
 
     async def _any(self, request: web.Request) -> web.Response:
         target = request.headers.get("X-Amz-Target", "")

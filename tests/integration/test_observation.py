@@ -35,7 +35,7 @@ async def hide_services(stack: Stack, reconciler: Reconciler, operation: str, ki
     before = calls(stack, "CreateService")
     await stack.fault(operation, kind, lasts=60.0)
     done = await reconciler.run_pass()
-    stack.local.forget_faults()
+    stack.local.clear_faults()
     assert not done.converged
     assert all(isinstance(s.service, Unknown) for s in done.snapshot.components.values())
     assert "does not exist; create it" not in " ".join(w.reason for w in done.plan.waits)
@@ -69,7 +69,7 @@ async def test_what_contradicts_what_was_seen_is_unknown_and_changes_nothing(
         ):
             await stack.fault(operation, kind, lasts=60.0)
             await reconciler.run_pass()
-            stack.local.forget_faults()
+            stack.local.clear_faults()
             assert (await reconciler.run_pass()).converged, (operation, kind)
         assert reconciler.aws.writes == writes
 
@@ -79,7 +79,7 @@ async def test_what_contradicts_what_was_seen_is_unknown_and_changes_nothing(
     await stack.fault("ListTasks", "empty", lasts=60.0)
     async with stack.reconciler() as reconciler:
         done = await reconciler.run_pass()
-    stack.local.forget_faults()
+    stack.local.clear_faults()
     assert calls(stack, "UpdateService") == before
     assert any("and ECS lists 0" in why for why in done.unknown)
 

@@ -108,7 +108,7 @@ class Recorder:
             tags=lambda arn: self._tags(state, arn),
             group_of=lambda instance: _group(state, instance),
         )
-        local.listen = self._heard
+        local.on_call = self._heard
 
     def _heard(self, call: Call, parameters: Mapping[str, Any]) -> None:
         command = _AGENT.search(call.agent)
@@ -170,5 +170,10 @@ def _plain(tags: Iterable[Mapping[str, str]]) -> dict[str, str]:
 
 def _group(state: State, instance_id: str) -> str:
     return next(
-        (i.group for i in state.instances.values() if i.ec2_id == instance_id and i.group), "none"
+        (
+            i.scaling_group
+            for i in state.instances.values()
+            if i.ec2_id == instance_id and i.scaling_group
+        ),
+        "none",
     )

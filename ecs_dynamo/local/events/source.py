@@ -88,7 +88,7 @@ class EventSource:
         self._put(TASK, task.arn, detail | {"updatedAt": instant(self.state.now())})
 
     def _instance(self, instance: Instance) -> None:
-        held = frozenset(t.id for t in self.state.on_instance(instance))
+        held = frozenset(t.id for t in self.state.tasks_on_instance(instance))
         key = (instance.status, instance.agent_connected, held)
         if self._instances.get(instance.arn) != (instance, key):
             self._instances[instance.arn] = (instance, key)

@@ -95,7 +95,7 @@ class Groups:
         members = await asyncio.to_thread(self._members, known)
         alive = {m.ec2_id for m in members}
         for instance in list(self._state.instances.values()):
-            if instance.group is not None and instance.ec2_id not in alive:
+            if instance.scaling_group is not None and instance.ec2_id not in alive:
                 await self._remove(instance.arn)
         fresh = [m for m in members if m.ec2_id not in known and _CLUSTER.search(m.user_data)]
         if fresh and self.boot_seconds:
@@ -128,7 +128,7 @@ class Groups:
             gpus=size.gpus,
             registered_at=state.now(),
             attributes=json.loads(declared[1]) if declared else {},
-            group=member.group,
+            scaling_group=member.group,
         )
 
     def _members(self, known: set[str]) -> list[Member]:
@@ -174,7 +174,7 @@ class Groups:
                 for t in self._state.tasks.values()
                 if t.waits and t.provider == provider.name and t.alive
             ]
-            if provider.managed and provider.group and waiting and not self._lock.locked():
+            if provider.managed and provider.scaling_group and waiting and not self._lock.locked():
                 job = asyncio.create_task(self._raise(provider))
                 self._jobs.add(job)
                 job.add_done_callback(self._jobs.discard)
@@ -186,8 +186,10 @@ class Groups:
                 for t in self._state.tasks.values()
                 if t.waits and t.provider == provider.name and t.alive
             ]
-            group = await asyncio.to_thread(self._group, provider.group or "")
-            joined = sum(i.group == provider.group for i in self._state.instances.values())
+            group = await asyncio.to_thread(self._group, provider.scaling_group or "")
+            joined = sum(
+                i.scaling_group == provider.scaling_group for i in self._state.instances.values()
+            )
             if group is None or not needs or joined < group["DesiredCapacity"]:
                 return
             size = await self.size(await asyncio.to_thread(self._launched_type, group))
@@ -199,7 +201,7 @@ class Groups:
             client = self._moto.client("autoscaling")
             await asyncio.to_thread(
                 lambda: client.set_desired_capacity(
-                    AutoScalingGroupName=provider.group,
+                    AutoScalingGroupName=provider.scaling_group,
                     DesiredCapacity=group["DesiredCapacity"] + more,
                 )
             )

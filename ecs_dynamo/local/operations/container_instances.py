@@ -66,7 +66,7 @@ def deregister(context: Context, request: Json) -> Json:
     instance = context.state.instance(cluster, request["containerInstance"])
     if instance is None:
         raise invalid("Referenced container instance was not found.")
-    tasks = context.state.on_instance(instance)
+    tasks = context.state.tasks_on_instance(instance)
     if tasks and not request.get("force"):
         raise invalid("Found running tasks on the instance.")
     for task in tasks:

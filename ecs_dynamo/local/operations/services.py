@@ -44,7 +44,7 @@ def _launch_type(context: Context, cluster: Cluster, request: Json) -> str:
     check_strategy(strategy, cluster.capacity_providers)
     request["capacityProviderStrategy"] = whole(strategy)
     first = str(strategy[0]["capacityProvider"]).rsplit("/", 1)[-1]
-    if first in context.state.providers and not context.state.providers[first].group:
+    if first in context.state.providers and not context.state.providers[first].scaling_group:
         raise EcsError(
             "UnsupportedFeatureException", "the local ECS does not run Managed Instances"
         )

@@ -1,4 +1,4 @@
-"""The service scheduler: carries out what `rolling_update.decide` says, and keeps the bookkeeping."""
+"""The service scheduler: carries out `rolling_update.decide` and keeps the bookkeeping."""
 
 from __future__ import annotations
 

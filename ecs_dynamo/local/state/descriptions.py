@@ -209,7 +209,7 @@ def _resources(cpu: int, memory: int, ports: list[int], gpus: int) -> list[Json]
 
 
 def instance_shape(state: State, instance: Instance, room: Room, include: list[str]) -> Json:
-    tasks = state.on_instance(instance)
+    tasks = state.tasks_on_instance(instance)
     return {
         "containerInstanceArn": instance.arn,
         "ec2InstanceId": instance.ec2_id,

@@ -61,7 +61,7 @@ class Instance:
     attributes: dict[str, str] = field(default_factory=dict)
     tags: list[Json] = field(default_factory=list)
     version: int = 0
-    group: str | None = None
+    scaling_group: str | None = None
     """The Auto Scaling group that it belongs to."""
 
     @property
@@ -222,7 +222,7 @@ class Provider:
     tags: list[Json] = field(default_factory=list)
 
     @property
-    def group(self) -> str | None:
+    def scaling_group(self) -> str | None:
         """The name of its Auto Scaling group."""
         arn = self.request.get("autoScalingGroupProvider", {}).get("autoScalingGroupArn")
         return str(arn).rsplit("/", 1)[-1] if arn else None
@@ -237,4 +237,4 @@ class Provider:
     def type(self) -> str:
         if self.name in FARGATE:
             return self.name
-        return "EC2_AUTOSCALING" if self.group else "MANAGED_INSTANCES"
+        return "EC2_AUTOSCALING" if self.scaling_group else "MANAGED_INSTANCES"

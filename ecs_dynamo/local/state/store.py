@@ -94,12 +94,14 @@ class State:
             (
                 p.name
                 for p in self.providers.values()
-                if p.group is not None and p.group == instance.group and p.name in attached
+                if p.scaling_group is not None
+                and p.scaling_group == instance.scaling_group
+                and p.name in attached
             ),
             None,
         )
 
-    def on_instance(self, instance: Instance) -> list[Task]:
+    def tasks_on_instance(self, instance: Instance) -> list[Task]:
         """Tasks that hold resources of ``instance``."""
         return [t for t in self.tasks.values() if t.instance is instance and t.holds_resources]
 

@@ -94,7 +94,7 @@ class Tasks:
 
     def room(self, instance: Instance, group: str = "") -> Room:
         """What ``instance`` has left."""
-        on_it = self._state.on_instance(instance)
+        on_it = self._state.tasks_on_instance(instance)
         needs = [need_of(t.definition.content, t.definition.network_mode) for t in on_it]
         dynamic = {
             host
