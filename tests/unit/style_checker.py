@@ -1,0 +1,105 @@
+"""Find phrases of the word list, and docstrings that are fragments, in the project's own text."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from tests.unit.style_phrases import DOCSTRING_STARTS, IDENTIFIERS, PHRASES
+
+ROOT = Path(__file__).parents[2]
+SUFFIXES = {".py", ".md", ".yaml", ".yml"}
+NAMES = {"Makefile", "Dockerfile", "run"}
+"""Names of checked files without a suffix; `run` is `.ci/run`."""
+SKIPPED_FOLDERS = {"__pycache__", "build", "demo-output", "dist", "fixtures"}
+EXEMPT = {
+    "docs/style.md": "it names the phrases",
+    "tests/unit/style_phrases.py": "the word list itself",
+    "tests/unit/test_style.py": "it tests the checker with phrases of the list",
+}
+_PATTERNS = [(p.compiled(), p.instead) for p in PHRASES]
+_IDENTIFIERS = [(re.compile(pattern), instead) for pattern, instead in IDENTIFIERS.items()]
+
+
+class Problem(NamedTuple):
+    """A violation. Its text names the file, the line, the phrase and the replacement."""
+
+    path: str
+    line: int
+    phrase: str
+    instead: str
+
+    def __str__(self) -> str:
+        return f"{self.path}:{self.line}: {self.phrase!r}: write {self.instead}"
+
+
+def checked_files(root: Path = ROOT) -> Iterator[Path]:
+    """Every text file of the project, in order of its path."""
+    for folder, folders, names in os.walk(root):
+        at_root = Path(folder) == root
+        folders[:] = sorted(
+            f
+            for f in folders
+            if f not in SKIPPED_FOLDERS and (not f.startswith(".") or (at_root and f == ".ci"))
+        )
+        for name in sorted(names):
+            path = Path(folder, name)
+            if path.suffix in SUFFIXES or name in NAMES:
+                yield path
+
+
+def phrase_problems(path: str, text: str) -> Iterator[Problem]:
+    """Uses of phrases of the word list in ``text``."""
+    for pattern, instead in _PATTERNS:
+        for match in pattern.finditer(text):
+            line = text.count("\n", 0, match.start()) + 1
+            yield Problem(path, line, " ".join(match.group().split()), instead)
+
+
+def _documented(tree: ast.Module) -> Iterator[ast.Constant]:
+    """Docstrings of modules, classes and functions, and the texts below constants and fields."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+            yield node.value
+
+
+def _identifiers(tree: ast.Module) -> Iterator[tuple[str, int]]:
+    """Every name that a module defines, and its line."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            yield node.id, node.lineno
+        elif isinstance(node, ast.arg):
+            yield node.arg, node.lineno
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            yield node.name, node.lineno
+
+
+def python_problems(path: str, text: str) -> Iterator[Problem]:
+    """Docstrings that begin as fragments, and identifiers that are not used here."""
+    tree = ast.parse(text)
+    for constant in _documented(tree):
+        if isinstance(constant.value, str) and constant.value.startswith(DOCSTRING_STARTS):
+            start = constant.value.split("\n")[0][:40]
+            yield Problem(path, constant.lineno, start, "a docstring that begins with verb or noun")
+    for name, line in _identifiers(tree):
+        for pattern, instead in _IDENTIFIERS:
+            if pattern.fullmatch(name):
+                yield Problem(path, line, name, instead)
+
+
+def problems(root: Path = ROOT) -> list[Problem]:
+    """All violations below ``root``, in order of path and line."""
+    found: list[Problem] = []
+    for file in checked_files(root):
+        path = file.relative_to(root).as_posix()
+        if path in EXEMPT:
+            continue
+        text = file.read_text(encoding="utf-8")
+        found += phrase_problems(path, text)
+        if file.suffix == ".py":
+            found += python_problems(path, text)
+    return sorted(found)

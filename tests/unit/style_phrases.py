@@ -1,0 +1,140 @@
+"""Phrases that this project does not use, and what to write instead (docs/style.md).
+
+A space in a pattern also matches a line break, so that wrapped sentences are checked too.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Phrase:
+    """One entry of the word list. ``found`` and ``allowed`` are texts that test the pattern."""
+
+    pattern: str
+    instead: str
+    found: tuple[str, ...]
+    allowed: tuple[str, ...] = ()
+
+    def compiled(self) -> re.Pattern[str]:
+        """The pattern with spaces that match across lines and comment signs."""
+        return re.compile(self.pattern.replace(" ", r"(?:\s+#?\s*)"), re.IGNORECASE)
+
+
+_UNIT = (
+    r"(?:pass|call|request|listing|replica|instance|service|component|task|cluster|graph|policy"
+    r"|API|family|container)"
+)
+_JOINS = r"(?:after|and|before|by|for|from|if|in|is|of|on|or|to|until|when|with)"
+PHRASES = (
+    Phrase(
+        r"\bcan not\b(?! only)",
+        "cannot",
+        ("it can not", "it can\n    # not"),
+        ("it cannot", "can not only read"),
+    ),
+    Phrase(
+        r"\bfor ever\b",
+        "indefinitely",
+        ("waits for ever",),
+        ("for every task", "forever"),
+    ),
+    Phrase(r"(?<!as\s)\bof now\b", "current", ("the endpoints of now",), ("as of now",)),
+    Phrase(
+        r"\bin hand\b",
+        "pending, or in flight",
+        ("requests in hand",),
+        ("in handover", "in handlers"),
+    ),
+    Phrase(
+        r"(?<!and\s)\bno more\b(?=\s*(?:[.,;:)\"'`]|$)| (?:and|or|when|where|once|from now|by)\b)",
+        "no longer",
+        ("it answers no more.", "is declared no more, when", "knows it no more and"),
+        ("no more than two", "no more replicas", "enough replicas, and no more."),
+    ),
+    Phrase(
+        r"\b(?:is|are|was|were|be|been|being|not|has|have) told\b",
+        "is reported, is shown, or is distinguished",
+        ("it is told why", "not told"),
+        ("told", "messages.told"),
+    ),
+    Phrase(
+        r"\btells? (?:of|nothing|more|why|whose|how|what|it|no|the (?!two\b))\b",
+        "report, say, or show",
+        ("tells of prefill", "a page tells why"),
+        ("tells apart", "tells the two apart"),
+    ),
+    Phrase(r"\bmend(?:s|ed|ing)?\b", "fix", ("mends a file",), ("recommends", "amend")),
+    Phrase(r"\bwho(?:so)?ever\b", "anyone who, or the caller", ("whoever leads",)),
+    Phrase(
+        r"(?<!copy\s)(?<!part\s)(?<!instance\s)\bof itself\b",
+        "about itself, or nothing",
+        ("does not know of itself",),
+        ("a copy of itself",),
+    ),
+    Phrase(
+        r"\b(?:and|or) the like\b",
+        "and similar options, or a full list",
+        ("a network or the like",),
+        ("the likely cause",),
+    ),
+    Phrase(
+        rf"(?:\b(?:once|twice|times|few|most|many|one|two|three|four|five|\d[\d,.]*)"
+        rf"(?: (?!{_JOINS}\b)\w+)?|\b(?:seconds|replicas|items|entries|lines?|ARNs|names|ms))"
+        rf" an? {_UNIT}\b",
+        "per ... (per pass, per call)",
+        ("one line a pass", "100 a call", "ten names a call", "one replica an instance"),
+        ("one per call", "gives a task", "in a pass", "503 until a pass"),
+    ),
+    Phrase(
+        r"\bin the place of\b",
+        "instead of",
+        ("in the place of vLLM",),
+        ("in place of",),
+    ),
+    Phrase(
+        r"\b(?!there\b)\w+[\"'`]* (?:is|are) no (?!longer\b|more\b|less\b|fewer\b|better\b|worse\b)"
+        r"[a-z]+",
+        "is not a, or there is no",
+        ("which is no failure", "they are no proof"),
+        ("there is no failure", "is no longer", "there are\n    # no tasks"),
+    ),
+    Phrase(
+        r"\b(?:go|goes|going|went) on\b(?! (?:an?|the|top|one|another)\b)",
+        "continue",
+        ("the daemon goes on.", "goes on with it"),
+        ("goes on the instance", "goes on top"),
+    ),
+    Phrase(r"\blets? go\b(?! of)", "release, or stop", ("the old one is let go",)),
+    Phrase(
+        r"\bformer (?:(?!and\b|or\b)\w+ )?"
+        r"(?:revisions?|tasks?|pass|service|member|one|ones|process)\b",
+        "previous",
+        ("the former revision", "a former process"),
+        ("the former and the latter",),
+    ),
+    Phrase(r"\bat work\b", "busy", ("a worker at work",)),
+    Phrase(r"\bluck\b", "random seed, or chance", ("the same luck",), ("lucky",)),
+    Phrase(r"\bat rest\b", "unchanged, or converged", ("a graph at rest",)),
+    Phrase(
+        r"\b(?:thereof|wherefore|whence|thence|lest|aught|naught|ere)\b",
+        "a plain word",
+        ("lest it fails",),
+        ("latest",),
+    ),
+    Phrase(
+        r"\bsave (?:for|that)\b|\bbut for (?=the|its|a)\b",
+        "except, or without",
+        ("all save for one", "unchanged but for the tag"),
+        ("save the file", "but for every"),
+    ),
+)
+DOCSTRING_STARTS = ("What ", "Who ", "Whose ", "Of ", "Or ", "Tell ", "Tells ", "That ")
+"""Docstrings begin with a verb or a noun, not with a clause or a fragment."""
+IDENTIFIERS = {
+    r".*_A_(?:CALL|LIST|PASS|REQUEST)": "..._PER_CALL",
+    r"A_(?:CALL|LIST|PASS|REQUEST)": "PER_CALL",
+}
+"""Identifiers that are not used, and an example of what to use."""

@@ -1,0 +1,79 @@
+"""The project's own text follows docs/style.md: phrases, starts of docstrings, identifiers."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.unit.style_checker import ROOT, Problem, checked_files, problems
+from tests.unit.style_phrases import PHRASES, Phrase
+
+NOT_YET_CLEAN = (
+    "CHANGELOG.md",
+    "CONTRIBUTING.md",
+    "README.md",
+    "benchmarks/",
+    "docs/",
+    "ecs_dynamo/",
+    "examples/",
+    "iam/",
+    "taskdefs/",
+    "tests/",
+)
+"""Paths that still have violations. Entries are only removed, never added."""
+PATH = re.compile(r"`((?:ecs_dynamo|tests|benchmarks|docs|examples|taskdefs)/[\w./*-]+)`")
+"""A path of this repository, as documents write it."""
+
+
+def test_phrases_of_the_word_list_are_not_used() -> None:
+    left = [str(p) for p in problems() if not p.path.startswith(NOT_YET_CLEAN)]
+    assert not left, "\n".join(["docs/style.md says why:", *left])
+
+
+@pytest.mark.parametrize("phrase", PHRASES, ids=lambda p: p.pattern[:30])
+def test_each_pattern_finds_its_examples_and_nothing_else(phrase: Phrase) -> None:
+    pattern = phrase.compiled()
+    assert phrase.found
+    assert [text for text in phrase.found if not pattern.search(text)] == []
+    assert [text for text in phrase.allowed if pattern.search(text)] == []
+
+
+def test_the_checker_names_file_line_phrase_and_replacement(tmp_path: Path) -> None:
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "page.md").write_text("It waits.\nIt can\nnot end.\n")
+    (tmp_path / "module.py").write_text(
+        '"""A module."""\n\nKEYS_A_CALL = 10\n"""What one call takes."""\n'
+    )
+    (tmp_path / "build").mkdir()
+    (tmp_path / "build" / "copy.md").write_text("It can not end.\n")
+    assert problems(tmp_path) == [
+        Problem("docs/page.md", 2, "can not", "cannot"),
+        Problem("module.py", 3, "KEYS_A_CALL", "..._PER_CALL"),
+        Problem(
+            "module.py", 4, "What one call takes.", "a docstring that begins with verb or noun"
+        ),
+    ]
+    assert str(problems(tmp_path)[0]) == "docs/page.md:2: 'can not': write cannot"
+
+
+def test_the_checker_reads_the_whole_project() -> None:
+    checked = {p.relative_to(ROOT).as_posix() for p in checked_files()}
+    assert {
+        ".ci/run",
+        "Makefile",
+        "README.md",
+        "docs/style.md",
+        "ecs_dynamo/planning/planner.py",
+        "examples/local/ecs-dynamo.yaml",
+        "tests/unit/test_structure.py",
+    } <= checked
+    assert not any(path.startswith(".venv/") for path in checked)
+
+
+@pytest.mark.parametrize("page", ["docs/style.md"])
+def test_paths_that_documents_name_exist(page: str) -> None:
+    named = PATH.findall((ROOT / page).read_text())
+    assert named
+    assert [path for path in named if not any(ROOT.glob(path.rstrip("/")))] == []
