@@ -1,4 +1,4 @@
-"""Demand signals: one adapter per kind of source; `SignalReader` reads all of them."""
+"""Measured demand: one adapter per kind of source. `SignalReader` reads all sources of a graph."""
 
 from ecs_dynamo.signals.registry import Measurement, SignalReader
 

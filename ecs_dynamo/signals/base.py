@@ -1,6 +1,7 @@
-"""The interface of a signal adapter: a declared source in, signals with their age out.
+"""The interface of a signal adapter, which reads a declared source and returns dated signals.
 
-A new source is one file here, one spec in `model.spec` and one line in `registry.ADAPTERS`.
+A new source takes one file in this package, one spec in `model.spec` and one line in
+`registry.SignalReader`.
 """
 
 from __future__ import annotations
@@ -20,14 +21,14 @@ from ecs_dynamo.model.snapshot import Signal
 CloudWatchCall = Callable[..., Awaitable[dict[str, Any]]]
 
 
-ANSWER_BYTES = 4 * 1024 * 1024
-"""NATS's monitoring lists every consumer of every stream in one document."""
+MAX_DOCUMENT_BYTES = 4 * 1024 * 1024
+"""Maximum size of a JSON document; NATS's monitoring lists every consumer of every stream."""
 
 
 class SignalError(Exception):
-    """A source could not be measured: a condition of the component, never a crash.
+    """A source could not be measured. It becomes a condition of the component, never a crash.
 
-    ``partial`` are signals of what could be, where that is a lower bound.
+    ``partial`` holds the signals of the servers that did answer; each value is a lower bound.
     """
 
     def __init__(self, message: str, partial: tuple[Signal, ...] = ()) -> None:
@@ -37,10 +38,10 @@ class SignalError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class SignalContext:
-    """What an adapter may need. ``timeout`` bounds its whole read, in seconds.
+    """Everything an adapter may need. ``timeout`` bounds its whole read, in seconds.
 
-    A signal's ``observed_at`` is on the monotonic clock: timestamps that a source gives are put
-    there with ``now.monotonic_of``.
+    A signal's ``observed_at`` is on the monotonic clock: ``now.monotonic_of`` converts the
+    timestamps of a source.
     """
 
     component: Component
@@ -57,24 +58,27 @@ class Adapter(Protocol):
     """Reads one kind of source."""
 
     async def read(self, source: Any, context: SignalContext) -> tuple[Signal, ...]:
-        """Measure now. Raises `SignalError`."""
+        """Return the current signals of ``source``. Raises `SignalError`."""
         ...
 
 
 async def get_json(url: str, timeout: float, **parameters: str) -> Any:
-    """GET a JSON document of a server that the graph file names. Raises `SignalError`."""
+    """Fetch a JSON document from a server that the graph file names. Raises `SignalError`."""
     try:
         return await fetch_json(
-            url, timeout=timeout, max_bytes=ANSWER_BYTES, params=parameters, redirects=True
+            url, timeout=timeout, max_bytes=MAX_DOCUMENT_BYTES, params=parameters, redirects=True
         )
     except (FetchError, TimeoutError) as error:
         raise SignalError(str(error)) from None
 
 
 def usable(kind: str, value: float) -> float:
-    """``value`` as a demand. Raises `SignalError` for NaN, infinite, negative, absurd values."""
+    """Return ``value`` if it can be a demand.
+
+    Raises `SignalError` if it is not a number, or is NaN, infinite, negative or too large.
+    """
     if not isinstance(value, int | float):
-        raise SignalError(f"{kind} is no number")
+        raise SignalError(f"{kind} is not a number")
     try:
         return usable_value(kind, value)
     except ValueError as error:

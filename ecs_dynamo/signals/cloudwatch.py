@@ -1,7 +1,7 @@
 """A CloudWatch metric, such as the length of an SQS queue or an ALB's request count.
 
-CloudWatch is minutes late: the newest data point's own time is the signal's age, and it is believed
-for several periods, or ``maxSignalAgeSeconds`` where that is longer.
+CloudWatch publishes data points minutes late. The signal carries the newest data point's own time
+and stays valid for several periods, or for ``maxSignalAgeSeconds`` if that is longer.
 """
 
 from __future__ import annotations
@@ -13,18 +13,19 @@ from ecs_dynamo.model.snapshot import Signal
 from ecs_dynamo.model.spec import CloudWatchSource
 from ecs_dynamo.signals.base import SignalContext, SignalError, usable
 
-PERIODS_BACK = 10
-PERIODS_BELIEVED = 5
-"""A point's time is its period's begin, and it is shown a period or two after that has ended."""
+QUERIED_PERIODS = 10
+VALID_PERIODS = 5
+"""The timestamp of a data point is the start of its period, and CloudWatch shows the point one or
+two periods after that period has ended."""
 
 
 class CloudWatchAdapter:
-    """GetMetricData, newest data point."""
+    """Reads the newest data point with GetMetricData."""
 
     async def read(self, source: CloudWatchSource, context: SignalContext) -> tuple[Signal, ...]:
-        """Ask now."""
+        """Return the newest data point. Raises `SignalError`."""
         if context.cloudwatch is None:
-            raise SignalError("there is no CloudWatch client here")
+            raise SignalError("there is no CloudWatch client")
         period = source.period_seconds
         query = {
             "Id": "demand",
@@ -43,7 +44,7 @@ class CloudWatchAdapter:
         try:
             answer = await context.cloudwatch(
                 MetricDataQueries=[query],
-                StartTime=datetime.fromtimestamp(context.now.wall - PERIODS_BACK * period, UTC),
+                StartTime=datetime.fromtimestamp(context.now.wall - QUERIED_PERIODS * period, UTC),
                 EndTime=datetime.fromtimestamp(context.now.wall, UTC),
                 ScanBy="TimestampDescending",
             )
@@ -54,10 +55,10 @@ class CloudWatchAdapter:
             points = list(
                 zip(results[0].get("Timestamps", ()), results[0].get("Values", ()), strict=True)
             )
-            at, value = max(points) if points else (None, 0.0)
+            timestamp, value = max(points) if points else (None, 0.0)
         except (LookupError, TypeError, ValueError, AttributeError) as error:
             raise SignalError(f"CloudWatch: unexpected answer: {error}") from None
-        if at is None:
+        if timestamp is None:
             raise SignalError(f"{source.namespace} {source.metric}: no data point")
         value = usable(f"{source.namespace} {source.metric}", value)
         rate = source.kind == "arrival_rate"
@@ -67,8 +68,8 @@ class CloudWatchAdapter:
                 source.kind,
                 value / period if rate and source.statistic == "Sum" else value,
                 "requests/s" if rate else "requests",
-                context.now.monotonic_of(at.timestamp()),
+                context.now.monotonic_of(timestamp.timestamp()),
                 "cloudwatch",
-                max_age=float(PERIODS_BELIEVED * period),
+                max_age=float(VALID_PERIODS * period),
             ),
         )

@@ -1,13 +1,13 @@
-"""Dynamo's own queue metrics, scraped from every ready frontend and summed.
+"""Reads Dynamo's queue metrics from every ready frontend and adds them up.
 
-Names and meanings as measured on Dynamo 1.6.1 (docs/dynamo-protocol.md):
-``dynamo_frontend_stage_requests{stage="dispatch",phase}`` counts requests that wait for, or are
-at, workers of that phase before the first token: for prefill what is not prefilled yet, for decode
-and aggregated workers what waits at the engine. What is past its first token
-(``dynamo_frontend_active_requests`` less ``dynamo_frontend_queued_requests``) is still at its
-decode or aggregated worker and added there, so that a depth always counts requests that are not
-done. Where the router has a queue of its own (``--router-queue-threshold``), waiting moves into
-``dynamo_frontend_router_queue_pending_requests{worker_type}``, which is added.
+The names and meanings were measured on Dynamo 1.6.1 (docs/dynamo-protocol.md).
+``dynamo_frontend_stage_requests{stage="dispatch",phase}`` counts requests before their first token
+that wait for a worker of that phase or are at one: for prefill, requests that are not prefilled
+yet; for decode and aggregated workers, requests that wait at the engine. Requests past their first
+token (``dynamo_frontend_active_requests`` minus ``dynamo_frontend_queued_requests``) are still at
+their decode or aggregated worker and are added there, so a queue depth always counts all unfinished
+requests. If the router has its own queue (``--router-queue-threshold``), waiting requests move to
+``dynamo_frontend_router_queue_pending_requests{worker_type}``, which is added too.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 
 import aiohttp
 
-from ecs_dynamo.discovery.exposition import MetricsPage, MetricsReader
+from ecs_dynamo.discovery.exposition import MetricsPage, MetricsReader, Sample
 from ecs_dynamo.discovery.fetch import FetchError, fetch_metrics
 from ecs_dynamo.model.graph import Component, Role
 from ecs_dynamo.model.snapshot import Signal
@@ -38,20 +38,28 @@ RATES: Mapping[str, tuple[str, str]] = {
     "prompt_token_rate": (PROMPT_TOKENS, "tokens/s"),
     "output_token_rate": (OUTPUT_TOKENS, "tokens/s"),
 }
-"""Signal kind -> (counter, unit of its rate); all of them are the whole graph's."""
-WORK = (
+"""Signal kind -> (counter, unit of its rate). All of them describe the whole graph."""
+LOAD_GAUGES = (
     "dynamo_frontend_worker_active_prefill_tokens",
     "dynamo_frontend_worker_active_decode_blocks",
 )
-ANSWERED = (
+LAST_RESPONSE_GAUGES = (
     "dynamo_frontend_worker_last_time_to_first_token_seconds",
     "dynamo_frontend_worker_last_inter_token_latency_seconds",
     "dynamo_frontend_worker_last_input_sequence_tokens",
 )
-"""Gauges of a worker's last answer (Dynamo 1.6.1): above zero once it has given one."""
+"""Gauges of a worker's last response (Dynamo 1.6.1): above zero once it has given one."""
 PREFIX = "dynamo_frontend_"
-_WANTED = frozenset(
-    {STAGE, *WORK, *ANSWERED, ROUTER_QUEUE, ACTIVE, QUEUED, *(m for m, _ in RATES.values())}
+_METRICS = frozenset(
+    {
+        STAGE,
+        *LOAD_GAUGES,
+        *LAST_RESPONSE_GAUGES,
+        ROUTER_QUEUE,
+        ACTIVE,
+        QUEUED,
+        *(counter for counter, _ in RATES.values()),
+    }
 )
 
 PHASES: Mapping[Role, tuple[str, str]] = {
@@ -64,24 +72,24 @@ PHASES: Mapping[Role, tuple[str, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Scrape:
-    """What one frontend said: samples as (metric, labels, value)."""
+    """The samples of one frontend."""
 
     url: str
-    samples: tuple[tuple[str, Mapping[str, str], float], ...]
+    samples: tuple[Sample, ...]
 
     def total(self, metric: str, **labels: str) -> float | None:
-        """Sum over matching samples; None where the metric is not there."""
-        found = [
+        """Return the sum over the samples that match, or None if there is none."""
+        values = [
             value
-            for name, own, value in self.samples
-            if name == metric and all(own.get(k) == v for k, v in labels.items())
+            for name, sample_labels, value in self.samples
+            if name == metric and all(sample_labels.get(k) == v for k, v in labels.items())
         ]
-        return sum(found) if found else None
+        return sum(values) if values else None
 
 
 def parse_metrics(url: str, text: str) -> Scrape:
-    """The samples we use of a Prometheus text exposition. Raises `SignalError`."""
-    reader = MetricsReader(_WANTED, PREFIX)
+    """Parse a frontend's Prometheus text and keep the samples in use. Raises `SignalError`."""
+    reader = MetricsReader(_METRICS, PREFIX)
     try:
         reader.feed(text.encode())
         page = reader.end()
@@ -91,14 +99,14 @@ def parse_metrics(url: str, text: str) -> Scrape:
 
 
 def _scrape_of(url: str, page: MetricsPage) -> Scrape:
-    # A frontend that has had no request yet shows its model but no counter: its queue is empty.
+    # Before its first request a frontend shows its model but no counter: its queue is empty.
     if not page.known:
         raise SignalError(f"{url}/metrics: has none of Dynamo's frontend metrics")
     return Scrape(url, page.samples)
 
 
 def queue_depth(component: Component, scrapes: Sequence[Scrape]) -> float:
-    """Requests that ``component`` is not done with, over all frontends."""
+    """Return the number of unfinished requests of ``component``, over all frontends."""
     if component.is_frontend and not component.is_worker:
         return sum(s.total(ACTIVE) or 0.0 for s in scrapes)
     depth = 0.0
@@ -114,39 +122,40 @@ def queue_depth(component: Component, scrapes: Sequence[Scrape]) -> float:
     return depth
 
 
-def work_by_worker(scrapes: Sequence[Scrape]) -> dict[int, float]:
-    """The work in hand by worker id, which is its lease id (Dynamo 1.6.1), over all frontends."""
-    found: dict[int, float] = {}
+def load_by_worker(scrapes: Sequence[Scrape]) -> dict[int, float]:
+    """Return the load in progress by worker id (its lease id, Dynamo 1.6.1), over all frontends."""
+    loads: dict[int, float] = {}
     for scrape in scrapes:
         for name, labels, value in scrape.samples:
-            if name in WORK and labels.get("worker_id", "").isdigit():
+            if name in LOAD_GAUGES and labels.get("worker_id", "").isdigit():
                 worker = int(labels["worker_id"])
-                found[worker] = found.get(worker, 0.0) + value
-    return found
+                loads[worker] = loads.get(worker, 0.0) + value
+    return loads
 
 
-def answered_workers(scrapes: Sequence[Scrape]) -> frozenset[int]:
-    """Worker ids that a frontend has had an answer from."""
+def responding_workers(scrapes: Sequence[Scrape]) -> frozenset[int]:
+    """Return the ids of workers that have responded to a request of some frontend."""
     return frozenset(
         int(labels["worker_id"])
         for scrape in scrapes
         for name, labels, value in scrape.samples
-        if name in ANSWERED and value > 0 and labels.get("worker_id", "").isdigit()
+        if name in LAST_RESPONSE_GAUGES and value > 0 and labels.get("worker_id", "").isdigit()
     )
 
 
 def routed_workers(scrapes: Sequence[Scrape]) -> dict[str, frozenset[int]]:
-    """By frontend, the worker ids that its gauges name: those that it routes to.
+    """Return, by frontend URL, the worker ids that its gauges name: those it routes to.
 
-    Measured on Dynamo 1.6.1: there are none before the first request; from then on with the KV
-    router all workers that were accepted, with other routers those that have answered. A worker
-    whose model card was refused is never named.
+    Measured on Dynamo 1.6.1: a frontend names no worker before its first request. From then on it
+    names all accepted workers if it uses the KV router, and those that have responded with other
+    routers. A worker whose model card was refused is never named.
     """
     return {
         scrape.url: frozenset(
             int(labels["worker_id"])
             for name, labels, _ in scrape.samples
-            if name in (*WORK, *ANSWERED) and labels.get("worker_id", "").isdecimal()
+            if name in (*LOAD_GAUGES, *LAST_RESPONSE_GAUGES)
+            and labels.get("worker_id", "").isdecimal()
         )
         for scrape in scrapes
     }
@@ -160,38 +169,45 @@ class _Counter:
 
 @dataclass(slots=True)
 class Rates:
-    """Rates of counters that may start again from zero, each replica on its own.
+    """Computes rates of counters; each replica's counter may restart from zero.
 
-    A value below the last one is a restart: what it shows has come since then.
+    A value below the previous one means that the replica restarted: the whole value is new.
     """
 
     _last: dict[str, _Counter] = field(default_factory=dict)
 
     def update(self, metric: str, values: Mapping[str, float], now: float) -> float | None:
-        """The summed rate per second since the last call; None for the first."""
+        """Return the summed rate per second since the last call, or None on the first call.
+
+        ``values`` maps a replica to its counter; ``now`` is in monotonic seconds.
+        """
         before = self._last.get(metric)
         self._last[metric] = _Counter(now, dict(values))
         if before is None or now <= before.at:
             return None
-        grown = 0.0
+        growth = 0.0
         for key, value in values.items():
-            old = before.values.get(key)
-            if old is None:
-                continue  # A replica seen for the first time: since when is not known.
-            grown += value - old if value >= old else value
-        return grown / (now - before.at)
+            previous = before.values.get(key)
+            if previous is None:
+                continue  # The replica is new: the time span of its count is unknown.
+            growth += value - previous if value >= previous else value
+        return growth / (now - before.at)
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
-    """What the frontends said, and of each that said nothing usable, why."""
+class ScrapeResult:
+    """The scrapes of all frontends. ``problems`` explains each frontend without a usable answer."""
 
     scrapes: tuple[Scrape, ...]
     problems: tuple[str, ...] = ()
 
 
 class FrontendAdapter:
-    """Scrapes once a pass, whatever number of components asks."""
+    """Scrapes the frontends once per pass, however many components have a signal there.
+
+    ``busy``, ``served`` and ``routed`` describe workers (`load_by_worker`, `responding_workers`,
+    `routed_workers`); ``busy_at`` and ``routed_at`` are when they were read, in monotonic seconds.
+    """
 
     def __init__(self) -> None:
         self._rates = Rates()
@@ -200,46 +216,47 @@ class FrontendAdapter:
         self.busy_at: float | None = None
         self.routed: Mapping[str, frozenset[int]] = {}
         self.routed_at: float | None = None
-        self._scraped: tuple[float, asyncio.Task[Look]] | None = None
+        self._scraped: tuple[float, asyncio.Task[ScrapeResult]] | None = None
         self._rate_values: tuple[float, dict[str, float]] | None = None
 
     async def read(self, source: object, context: SignalContext) -> tuple[Signal, ...]:
-        """Queue depth of the component; arrival and completion rate of the graph.
+        """Return the component's queue depth and the graph's requests in flight and rates.
 
-        Where only some of the frontends told, `SignalError` carries what they did: a lower bound.
+        Raises `SignalError`. If only some of the frontends answered, the error carries their sums,
+        which are lower bounds.
         """
         del source
-        look = await self.look(context)
-        scrapes, partial = look.scrapes, bool(look.problems)
+        result = await self.scrape(context)
+        scrapes, partial = result.scrapes, bool(result.problems)
         component, now = context.component, context.now.monotonic
-        made = [("queue_depth", queue_depth(component, scrapes), "requests")]
-        made.append(("in_flight", sum(s.total(ACTIVE) or 0.0 for s in scrapes), "requests"))
+        values = [("queue_depth", queue_depth(component, scrapes), "requests")]
+        values.append(("in_flight", sum(s.total(ACTIVE) or 0.0 for s in scrapes), "requests"))
         if not partial:
-            # Of a part a rate says too little: what is learned from it would be wrong.
+            # A rate over some of the frontends is too low, and the forecast would learn from it.
             rates = self._graph_rates(scrapes, now)
-            made += [(kind, rate, RATES[kind][1]) for kind, rate in rates]
+            values += [(kind, rate, RATES[kind][1]) for kind, rate in rates]
         signals = tuple(
             Signal(component.name, kind, value, unit, now, "frontend", partial=partial)
-            for kind, value, unit in made
+            for kind, value, unit in values
         )
         if partial:
-            raise SignalError("; ".join(look.problems), signals)
+            raise SignalError("; ".join(result.problems), signals)
         return signals
 
-    async def look(self, context: SignalContext) -> Look:
-        """Scrape, and note who is at work and who has served. Raises `SignalError`."""
+    async def scrape(self, context: SignalContext) -> ScrapeResult:
+        """Scrape the frontends and record what they report about workers. Raises `SignalError`."""
         if not context.frontend_urls:
-            raise SignalError("no frontend is ready to be asked")
-        look = await self._scrape(context)
-        if not look.scrapes:
-            raise SignalError("; ".join(look.problems))
-        self.routed, self.routed_at = routed_workers(look.scrapes), context.now.monotonic
-        if not look.problems:
-            # A worker that seems idle to some of the frontends may be at work for another.
-            self.busy = work_by_worker(look.scrapes)
-            self.served = answered_workers(look.scrapes)
+            raise SignalError("no frontend is ready")
+        result = await self._scrape_once_per_pass(context)
+        if not result.scrapes:
+            raise SignalError("; ".join(result.problems))
+        self.routed, self.routed_at = routed_workers(result.scrapes), context.now.monotonic
+        if not result.problems:
+            # A worker that looks idle to some of the frontends may be busy for another one.
+            self.busy = load_by_worker(result.scrapes)
+            self.served = responding_workers(result.scrapes)
             self.busy_at = context.now.monotonic
-        return look
+        return result
 
     def _graph_rates(self, scrapes: Sequence[Scrape], now: float) -> list[tuple[str, float]]:
         if self._rate_values is None or self._rate_values[0] != now:
@@ -252,28 +269,28 @@ class FrontendAdapter:
             self._rate_values = (now, rates)
         return list(self._rate_values[1].items())
 
-    async def _scrape(self, context: SignalContext) -> Look:
+    async def _scrape_once_per_pass(self, context: SignalContext) -> ScrapeResult:
         if self._scraped is None or self._scraped[0] != context.now.monotonic:
             task = asyncio.ensure_future(_scrape_all(context.frontend_urls, context.timeout))
             self._scraped = (context.now.monotonic, task)
         return await asyncio.shield(self._scraped[1])
 
 
-async def _scrape_all(urls: Sequence[str], timeout: float) -> Look:
-    """Every frontend at once; one that gives no usable answer does not silence the others."""
+async def _scrape_all(urls: Sequence[str], timeout: float) -> ScrapeResult:
+    """Scrape all frontends concurrently; a failure of one does not affect the others."""
     async with aiohttp.ClientSession(auto_decompress=False) as session:
 
-        async def one(url: str) -> Scrape | str:
+        async def scrape(url: str) -> Scrape | str:
             try:
                 page = await fetch_metrics(
-                    f"{url}/metrics", _WANTED, PREFIX, timeout=timeout, session=session
+                    f"{url}/metrics", _METRICS, PREFIX, timeout=timeout, session=session
                 )
                 return _scrape_of(url, page)
             except (FetchError, TimeoutError, SignalError) as error:
                 return str(error)
 
-        answers = await asyncio.gather(*(one(url) for url in urls))
-    return Look(
+        answers = await asyncio.gather(*(scrape(url) for url in urls))
+    return ScrapeResult(
         tuple(a for a in answers if isinstance(a, Scrape)),
         tuple(a for a in answers if isinstance(a, str)),
     )

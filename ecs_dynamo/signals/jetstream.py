@@ -1,7 +1,8 @@
-"""The backlog of a JetStream consumer: what Dynamo up to 0.4.1 and batch front doors queue in.
+"""Reads the backlog of a JetStream consumer.
 
-Demand is ``num_pending + num_ack_pending``: what nobody took yet, and what was taken and is not
-done. Redelivered messages are counted apart: they are work that failed, not new demand.
+Dynamo up to 0.4.1 and batch gateways queue requests in JetStream. The demand is ``num_pending +
+num_ack_pending``: messages that nobody has fetched, and messages that were fetched and are not
+acknowledged. Redelivered messages are reported separately: they are failed work, not new demand.
 """
 
 from __future__ import annotations
@@ -20,15 +21,15 @@ from ecs_dynamo.signals.base import SignalContext, SignalError, get_json, usable
 
 
 class JetStreamAdapter:
-    """Over nats-py, or over the monitoring endpoint where the account can not be joined."""
+    """Reads through a NATS client, or through the monitoring endpoint if one is declared."""
 
     async def read(self, source: JetStreamSource, context: SignalContext) -> tuple[Signal, ...]:
-        """Backlog and redeliveries of the consumer."""
+        """Return the consumer's backlog and its redelivered messages. Raises `SignalError`."""
         if source.monitoring_url is not None:
             pending, redelivered = await _from_monitoring(source, context.timeout)
         else:
             pending, redelivered = await _from_account(source, context)
-        made = (("queue_depth", pending), ("redelivered", redelivered))
+        values = (("queue_depth", pending), ("redelivered", redelivered))
         return tuple(
             Signal(
                 context.component.name,
@@ -38,7 +39,7 @@ class JetStreamAdapter:
                 context.now.monotonic,
                 "jetstream",
             )
-            for kind, value in made
+            for kind, value in values
         )
 
 
@@ -53,7 +54,9 @@ async def _from_account(source: JetStreamSource, context: SignalContext) -> tupl
         ):
             info = await client.jetstream().consumer_info(source.stream, source.consumer)
     except NotFoundError:
-        raise SignalError(f"no consumer {source.consumer} of a stream {source.stream}") from None
+        raise SignalError(
+            f"there is no consumer {source.consumer} of a stream {source.stream}"
+        ) from None
     except (ConnectionError, NatsError, TimeoutError) as error:
         raise SignalError(f"{url}: {str(error) or type(error).__name__}") from None
     pending = (info.num_pending or 0) + (info.num_ack_pending or 0)
@@ -61,21 +64,25 @@ async def _from_account(source: JetStreamSource, context: SignalContext) -> tupl
 
 
 def _consumers(document: Any) -> Iterator[dict[str, Any]]:
-    """The consumers of a `/jsz` document; TypeError or AttributeError for another shape."""
+    """Yield the consumers of a `/jsz` document.
+
+    Raises TypeError or AttributeError if the document has another shape.
+    """
     for account in document.get("account_details") or ():
         for stream in account.get("stream_detail") or ():
             yield from stream.get("consumer_detail") or ()
 
 
 async def _from_monitoring(source: JetStreamSource, timeout: float) -> tuple[int, int]:
-    """`/jsz` of nats-server (its monitoring documentation): details of all consumers."""
+    """Read the consumer from `/jsz` of nats-server (described in its monitoring documentation)."""
     url = f"{str(source.monitoring_url).rstrip('/')}/jsz"
     document = await get_json(url, timeout, consumers="true", streams="true", accounts="true")
     try:
-        for found in _consumers(document):
-            if (found.get("stream_name"), found.get("name")) == (source.stream, source.consumer):
-                pending = found.get("num_pending", 0) + found.get("num_ack_pending", 0)
-                return pending, found.get("num_redelivered", 0)
+        for consumer in _consumers(document):
+            names = (consumer.get("stream_name"), consumer.get("name"))
+            if names == (source.stream, source.consumer):
+                pending = consumer.get("num_pending", 0) + consumer.get("num_ack_pending", 0)
+                return pending, consumer.get("num_redelivered", 0)
     except (TypeError, AttributeError) as error:
         raise SignalError(f"{url}: unexpected answer: {error}") from None
-    raise SignalError(f"{url}: no consumer {source.consumer} of a stream {source.stream}")
+    raise SignalError(f"{url}: there is no consumer {source.consumer} of a stream {source.stream}")

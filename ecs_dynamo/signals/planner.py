@@ -1,11 +1,11 @@
-"""The counts that Dynamo's own planner publishes for environments that are not Kubernetes.
+"""Reads the counts that Dynamo's own planner publishes for environments other than Kubernetes.
 
 Its virtual connector (Dynamo 1.6.1) writes ASCII integers under ``v1/{namespace}/planner/``:
-``num_prefill_workers``, ``num_decode_workers`` and, last, ``decision_id``; whoever scales writes
-the id that it reached to ``scaled_decision_id``, and until then the planner decides nothing new.
-The keys live on the planner's lease. An acknowledgement that outlived its planner would satisfy
-the next planner's first decision, so it is put on the same lease, and only for a decision that is
-there.
+``num_prefill_workers``, ``num_decode_workers`` and, last, ``decision_id``. The orchestrator writes
+the id of the decision it has reached to ``scaled_decision_id``; until then the planner makes no new
+decision. The keys are attached to the planner's lease. An acknowledgement that outlived its planner
+would satisfy the next planner's first decision, so it is attached to the same lease, and written
+only if a decision exists.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def _prefix(namespace: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Keys:
-    """The planner's keys without their prefix; ``lease`` is the decision's, 0 for none."""
+    """The planner's keys without their prefix. ``lease`` is the decision's lease, or 0 for none."""
 
     values: Mapping[str, int]
     lease: int
@@ -52,12 +52,12 @@ async def _read(url: str, namespace: str, timeout: float, credentials: EtcdCrede
     prefix = _prefix(namespace)
     try:
         async with open_etcd(url, timeout, credentials) as client, asyncio.timeout(timeout):
-            found = (await read_prefix(client, prefix)).pairs
+            pairs = (await read_prefix(client, prefix)).pairs
     except ConnectionError as error:
         raise SignalError(str(error)) from None
     values: dict[str, int] = {}
     lease = 0
-    for pair in found:
+    for pair in pairs:
         name = pair.key.removeprefix(prefix)
         if name not in KEYS:
             continue
@@ -66,7 +66,7 @@ async def _read(url: str, namespace: str, timeout: float, credentials: EtcdCrede
         try:
             values[name] = int(pair.value)
         except ValueError:
-            raise SignalError(f"{pair.key}: {quoted(pair.value)} is no integer") from None
+            raise SignalError(f"{pair.key}: {quoted(pair.value)} is not an integer") from None
         if abs(values[name]) > MAX_VALUE:
             raise SignalError(f"{pair.key}: {quoted(pair.value)} is too large")
     return _Keys(values, lease)
@@ -80,10 +80,10 @@ async def _server(urls: str, timeout: float, credentials: EtcdCredentials) -> st
 
 
 class PlannerAdapter:
-    """Reads the decision in force."""
+    """Reads the planner's current decision."""
 
     async def read(self, source: object, context: SignalContext) -> tuple[Signal, ...]:
-        """The wished count of the component, from the planner's newest decision."""
+        """Return the replica count that the planner's newest decision asks for."""
         del source
         urls = context.endpoints.etcd
         if urls is None:
@@ -110,7 +110,10 @@ class PlannerAdapter:
 async def acknowledge(
     urls: str, namespace: str, timeout: float, credentials: EtcdCredentials = NO_CREDENTIALS.etcd
 ) -> int | None:
-    """Tell the planner that its newest decision is reached; the id, None where there is none."""
+    """Report to the planner that its newest decision is reached.
+
+    Return the decision's id, or None if there is no decision. Raises `SignalError`.
+    """
     url = await _server(urls, timeout, credentials)
     keys = await _read(url, namespace, timeout, credentials)
     if keys.decision < 0:

@@ -1,4 +1,4 @@
-"""Every signal of every scaled component, at once, each failing alone."""
+"""Reads every signal of every scaled component concurrently; each may fail without the others."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import structlog
 
 from ecs_dynamo.discovery.credentials import NO_CREDENTIALS, Credentials
 from ecs_dynamo.model.clock import Now
-from ecs_dynamo.model.graph import Graph
+from ecs_dynamo.model.graph import Component, Graph
 from ecs_dynamo.model.plan import Endpoints
 from ecs_dynamo.model.snapshot import Observed, Signal, Unknown
 from ecs_dynamo.model.spec import SignalSource
@@ -28,8 +28,12 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """What was measured, by component what could not be, and, by lease id, who is at work, who
-    has served, and by frontend whom it routes to."""
+    """The signals of one pass and what frontends and workers report about workers.
+
+    ``problems`` maps a component to the sources that could not be read. ``busy`` holds the load in
+    progress by worker (lease id), ``served`` the workers that have served a request, and ``routed``
+    the workers that each frontend (URL) routes to.
+    """
 
     signals: tuple[Signal, ...]
     problems: Mapping[str, str]
@@ -38,26 +42,49 @@ class Measurement:
     routed: Mapping[str, frozenset[int]] = field(default_factory=dict)
 
 
-def add_worker_report(measured: Measurement, own: WorkerLoad, *, asked: int) -> Measurement:
-    """What the frontends tell of workers, and what these tell of themselves.
+def add_worker_report(measured: Measurement, report: WorkerLoad, *, asked: int) -> Measurement:
+    """Add the load that workers report about themselves to what the frontends report about them.
 
-    Where no frontend told, all of the workers that were ``asked`` must have answered.
+    If the frontends' report is unknown, the workers' own report replaces it only if all of the
+    ``asked`` workers answered: a silent worker may be busy.
     """
     busy, served = measured.busy, measured.served
     if isinstance(busy, Unknown) or isinstance(served, Unknown):
-        if own.silent or not asked:
+        if report.silent or not asked:
             return measured
         busy, served = {}, frozenset()
     total = dict(busy)
-    for lease, work in own.busy.items():
-        total[lease] = total.get(lease, 0.0) + work
-    return replace(measured, busy=total, served=served | own.served)
+    for lease, load in report.busy.items():
+        total[lease] = total.get(lease, 0.0) + load
+    return replace(measured, busy=total, served=served | report.served)
+
+
+@dataclass(frozen=True, slots=True)
+class _DeclaredSignal:
+    """One signal source of a component. ``number`` is its index in the component's list."""
+
+    component: Component
+    number: int
+    source: SignalSource
+
+    @property
+    def key(self) -> tuple[str, int]:
+        return self.component.name, self.number
+
+
+def _declared_signals(graph: Graph) -> list[_DeclaredSignal]:
+    return [
+        _DeclaredSignal(component, number, source)
+        for component in graph.components
+        for number, source in enumerate(component.scaling.signals if component.scaling else ())
+    ]
 
 
 class SignalReader:
-    """Measures a graph's signals. Between passes it remembers only counters, for rates.
+    """Reads a graph's signals. Between passes it keeps the counters from which rates are computed.
 
-    The last good values stay, with their own time, so that age tells of a source that is lost.
+    It also keeps the last good values with their own time, so that a lost source shows as an
+    outdated signal.
     """
 
     def __init__(self) -> None:
@@ -82,69 +109,56 @@ class SignalReader:
         timeout: float,
         credentials: Credentials = NO_CREDENTIALS,
     ) -> Measurement:
-        """Measure all; ``timeout`` seconds bound each. Never raises for a source."""
-        asked = [
-            (component, number, source)
-            for component in graph.components
-            for number, source in enumerate(component.scaling.signals if component.scaling else ())
-        ]
-        read = [
-            self._one(
-                source,
-                SignalContext(
-                    component,
-                    graph.namespace,
-                    frontend_urls,
-                    endpoints,
-                    cloudwatch,
-                    now,
-                    timeout,
-                    credentials,
-                ),
+        """Read all signals, each within ``timeout`` seconds. Never raises for a source."""
+
+        def context(component: Component) -> SignalContext:
+            return SignalContext(
+                component,
+                graph.namespace,
+                frontend_urls,
+                endpoints,
+                cloudwatch,
+                now,
+                timeout,
+                credentials,
             )
-            for component, _, source in asked
-        ]
-        answers = await asyncio.gather(*read)
-        problems: dict[str, str] = {}
+
+        declared = _declared_signals(graph)
+        answers = await asyncio.gather(
+            *(self._read(signal.source, context(signal.component)) for signal in declared)
+        )
+        problems: dict[str, list[str]] = {}
         signals: list[Signal] = []
-        for (component, number, source), answer in zip(asked, answers, strict=True):
-            key = (component.name, number)
+        for signal, answer in zip(declared, answers, strict=True):
             if isinstance(answer, SignalError):
-                told = f"{source.source}: {answer}"
-                known = problems.get(component.name)
-                problems[component.name] = f"{known}; {told}" if known else told
-                signals += (*self._last.get(key, ()), *answer.partial)
+                problem = f"{signal.source.source}: {answer}"
+                problems.setdefault(signal.component.name, []).append(problem)
+                signals += (*self._last.get(signal.key, ()), *answer.partial)
             else:
-                self._last[key] = answer
+                self._last[signal.key] = answer
                 signals += answer
         if self._frontend.busy_at != now.monotonic and any(c.is_worker for c in graph.components):
-            # No signal asks the frontends, but draining does.
+            # No signal reads the frontends' metrics, but draining needs them.
             with suppress(SignalError, TimeoutError):
-                await self._frontend.look(
-                    SignalContext(
-                        graph.components[0],
-                        graph.namespace,
-                        frontend_urls,
-                        endpoints,
-                        cloudwatch,
-                        now,
-                        timeout,
-                    )
-                )
-        at = now.monotonic
-        routed = self._frontend.routed if self._frontend.routed_at == at else {}
-        if self._frontend.busy_at != at:
-            silent = Unknown("no frontend told")
-            return Measurement(tuple(signals), problems, silent, silent, routed)
+                await self._frontend.scrape(context(graph.components[0]))
+        is_routed_current = self._frontend.routed_at == now.monotonic
+        busy: Observed[Mapping[int, float]] = Unknown("no frontend reported it")
+        served: Observed[frozenset[int]] = Unknown("no frontend reported it")
+        if self._frontend.busy_at == now.monotonic:
+            busy, served = dict(self._frontend.busy), self._frontend.served
         return Measurement(
-            tuple(signals), problems, dict(self._frontend.busy), self._frontend.served, routed
+            signals=tuple(signals),
+            problems={name: "; ".join(texts) for name, texts in problems.items()},
+            busy=busy,
+            served=served,
+            routed=self._frontend.routed if is_routed_current else {},
         )
 
-    async def _one(
+    async def _read(
         self, source: SignalSource, context: SignalContext
     ) -> tuple[Signal, ...] | SignalError:
         try:
-            # Adapters may make two calls, each within the timeout.
+            # An adapter may make two calls, each within the timeout.
             async with asyncio.timeout(2 * context.timeout + 1.0):
                 return await self._adapters[source.source].read(source, context)
         except SignalError as error:
@@ -152,6 +166,6 @@ class SignalReader:
         except TimeoutError:
             return SignalError(f"no answer within {2 * context.timeout:.0f} s")
         except Exception as error:
-            # A server's answer that some library cannot take costs this signal, not the pass.
+            # An answer that a library fails on must cost only this signal, not the whole pass.
             _log.debug("signal not read", source=source.source, exc_info=True)
-            return SignalError(f"its answer cannot be read ({type(error).__name__})")
+            return SignalError(f"the answer cannot be read ({type(error).__name__})")

@@ -1,15 +1,16 @@
-"""What workers tell of themselves, at the system port: who they are, who has work, who has had any.
+"""Reads workers' own metrics at their system port: identity, requests in flight, requests served.
 
-Measured on Dynamo 1.6.1: every series ``dynamo_component_*`` of a worker's page has ``worker_id``,
-the lease id of its registration in hexadecimal, in every network mode, on both request planes and
-before the first request. ``dynamo_component_inflight_requests`` and
-``dynamo_component_requests_total`` have the endpoint too, and ``dynamo_component_uptime_seconds``
-tells when the process started. The frontend's own gauges of a worker show prefill tokens, but stay
-at zero while a decode worker decodes; so who is asked whether a worker is idle is the worker.
+Measured on Dynamo 1.6.1: every ``dynamo_component_*`` series of a worker's page has the label
+``worker_id``, the lease id of its registration in hexadecimal. This holds in every network mode, on
+both request planes and before the first request. ``dynamo_component_inflight_requests`` and
+``dynamo_component_requests_total`` also have the endpoint as a label, and
+``dynamo_component_uptime_seconds`` shows when the process started. A frontend's gauges of a worker
+count prefill tokens but stay at zero while a decode worker decodes, so only the worker itself knows
+whether it is idle.
 
-A worker is ready only by a fresh answer, so each is asked in each pass: all at once, each within a
-timeout, and all within twice that. Who did not answer last time is asked last, so that replicas
-that hang, or a closed port, take no time from those that answer.
+A worker counts as ready only with a fresh answer, so all workers are read in each pass:
+concurrently, each within a timeout, and all within twice that. Workers that did not answer last
+time are read last, so that hung replicas and closed ports take no time from those that answer.
 """
 
 from __future__ import annotations
@@ -34,16 +35,19 @@ from ecs_dynamo.model.snapshot import NoAnswer, WorkerPage
 IN_FLIGHT = "dynamo_component_inflight_requests"
 SERVED = "dynamo_component_requests_total"
 UPTIME = "dynamo_component_uptime_seconds"
-WANTED = frozenset({IN_FLIGHT, SERVED, UPTIME})
+METRICS = frozenset({IN_FLIGHT, SERVED, UPTIME})
 PREFIX = "dynamo_component_"
 ENDPOINT = "generate"
-AT_ONCE = 100
+MAX_CONCURRENT = 100
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerAnswer:
-    """One page: lease ids of the process's registrations, its uptime in seconds, and by lease id
-    the requests in flight and whether any was served."""
+    """The content of one worker's metrics page.
+
+    ``lease_ids`` are those of the process's registrations and ``uptime`` is in seconds. ``busy``
+    holds the requests in flight by lease id, ``served`` the lease ids that have served a request.
+    """
 
     lease_ids: frozenset[int] = frozenset()
     uptime: float | None = None
@@ -53,10 +57,11 @@ class WorkerAnswer:
 
 @dataclass(frozen=True, slots=True)
 class WorkerLoad:
-    """Of all who were asked, by lease id: requests in flight, and whether any was served.
+    """The load that all workers report.
 
-    ``silent``: how many did not answer. ``pages``: what each address answered. ``malformed`` tells
-    by address of those that answered what cannot be used; they are silent too.
+    ``busy`` holds the requests in flight by lease id, ``served`` the lease ids that have served a
+    request. ``silent`` counts the workers without a usable answer. ``pages`` holds the result by
+    address, ``malformed`` the error by address of each unusable answer.
     """
 
     busy: Mapping[int, float] = field(default_factory=dict)
@@ -67,8 +72,8 @@ class WorkerLoad:
 
 
 def parse_worker(text: str) -> WorkerAnswer:
-    """A worker's Prometheus text. Raises ValueError where it is none."""
-    reader = MetricsReader(WANTED, PREFIX)
+    """Parse a worker's metrics page. Raises ValueError if it is not a valid one."""
+    reader = MetricsReader(METRICS, PREFIX)
     reader.feed(text.encode())
     return _answer(reader.end())
 
@@ -81,7 +86,7 @@ def _answer(page: MetricsPage) -> WorkerAnswer:
     for name, labels, value in page.samples:
         lease = int(labels.get("worker_id", ""), 16)
         if not 0 < lease < 2**63:
-            raise ValueError(f"{name}: the worker_id {labels['worker_id']!r} is no lease of etcd's")
+            raise ValueError(f"{name}: the worker_id {labels['worker_id']!r} is not an etcd lease")
         leases.add(lease)
         if name == UPTIME:
             uptime = value
@@ -95,16 +100,19 @@ def _answer(page: MetricsPage) -> WorkerAnswer:
 
 
 class _NotAskedError(Exception):
-    """The pass had no time left for it."""
+    """There was no time left in the pass to read the worker."""
 
 
 class _UnreachableError(Exception):
-    """Its host neither accepted nor refused a connection in time."""
+    """The worker's host neither accepted nor refused a connection in time."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Seen:
-    """The last answer of an address, and when it was, or when it was first asked in vain."""
+class _LastAnswer:
+    """The last answer of an address and its time; without an answer, when it was first asked.
+
+    ``at`` is in monotonic seconds. ``silent``: there was no usable answer in the last pass.
+    """
 
     at: float
     page: WorkerPage | None
@@ -112,48 +120,49 @@ class _Seen:
 
 
 class Workers:
-    """Asks workers. Of each address it remembers the last answer, and since when there is none.
+    """Reads workers; remembers each address's last answer and for how long there has been none.
 
-    ``clock`` gives monotonic seconds.
+    ``clock`` returns monotonic seconds.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._seen: dict[str, _Seen] = {}
+        self._last: dict[str, _LastAnswer] = {}
 
     async def ask(self, urls: Iterable[str], now: float, timeout: float) -> WorkerLoad:
-        """Ask each address. ``now`` in UTC seconds, ``timeout`` in seconds for each."""
-        wanted = sorted(set(urls), key=lambda url: (self._is_silent(url), url))
-        gate = asyncio.Semaphore(AT_ONCE)
+        """Read the page of each address, each within ``timeout`` seconds. ``now``: UTC seconds."""
+        addresses = sorted(set(urls), key=lambda url: (self._is_silent(url), url))
+        gate = asyncio.Semaphore(MAX_CONCURRENT)
         begun: set[str] = set()
-        connector = aiohttp.TCPConnector(limit=AT_ONCE, force_close=True)
+        connector = aiohttp.TCPConnector(limit=MAX_CONCURRENT, force_close=True)
         async with aiohttp.ClientSession(connector=connector, auto_decompress=False) as session:
-            asking = {
-                asyncio.create_task(_one(session, gate, url, timeout, begun)): url for url in wanted
+            tasks = {
+                asyncio.create_task(_read_worker(session, gate, url, timeout, begun)): url
+                for url in addresses
             }
             try:
-                if asking:
-                    await asyncio.wait(asking, timeout=2 * timeout)
+                if tasks:
+                    await asyncio.wait(tasks, timeout=2 * timeout)
             finally:
-                for task in asking:
+                for task in tasks:
                     task.cancel()
-                await asyncio.gather(*asking, return_exceptions=True)
+                await asyncio.gather(*tasks, return_exceptions=True)
         answers = {
             url: task.result()
             if not task.cancelled()
             else _UnreachableError(f"{url}: no answer in time")
             if url in begun
-            else _NotAskedError(f"{url}: there was no time to ask it")
-            for task, url in asking.items()
+            else _NotAskedError(f"{url}: not read, for lack of time")
+            for task, url in tasks.items()
         }
-        return self._take(answers, now)
+        return self._combine(answers, now)
 
-    def _take(self, answers: Mapping[str, WorkerAnswer | Exception], now: float) -> WorkerLoad:
+    def _combine(self, answers: Mapping[str, WorkerAnswer | Exception], now: float) -> WorkerLoad:
         busy: dict[int, float] = {}
         served: set[int] = set()
         pages: dict[str, WorkerPage | NoAnswer] = {}
         malformed: dict[str, str] = {}
-        seen: dict[str, _Seen] = {}
+        last: dict[str, _LastAnswer] = {}
         at = self._clock()
         for url, answer in answers.items():
             if isinstance(answer, WorkerAnswer):
@@ -161,11 +170,11 @@ class Workers:
                 served |= answer.served
                 started = None if answer.uptime is None else now - answer.uptime
                 pages[url] = page = WorkerPage(answer.lease_ids, started)
-                seen[url] = _Seen(at, page, silent=False)
+                last[url] = _LastAnswer(at, page, silent=False)
                 continue
             if isinstance(answer, MalformedError):
                 malformed[url] = str(answer)
-            before = self._seen.get(url, _Seen(at, None, silent=True))
+            before = self._last.get(url, _LastAnswer(at, None, silent=True))
             pages[url] = NoAnswer(
                 str(answer),
                 at - before.at,
@@ -173,18 +182,19 @@ class Workers:
                 spoke=isinstance(answer, MalformedError | StatusError),
                 reached=not isinstance(answer, _UnreachableError | _NotAskedError),
             )
-            # Who was not even asked, for want of time, is not put behind those that were.
-            seen[url] = _Seen(before.at, before.page, silent=not isinstance(answer, _NotAskedError))
-        self._seen = seen
-        silent = sum(isinstance(page, NoAnswer) for page in pages.values())
-        return WorkerLoad(busy, frozenset(served), silent, pages, malformed)
+            # A worker that was not read for lack of time does not move to the end of the queue.
+            silent = not isinstance(answer, _NotAskedError)
+            last[url] = _LastAnswer(before.at, before.page, silent)
+        self._last = last
+        unanswered = sum(isinstance(page, NoAnswer) for page in pages.values())
+        return WorkerLoad(busy, frozenset(served), unanswered, pages, malformed)
 
     def _is_silent(self, url: str) -> bool:
-        before = self._seen.get(url)
+        before = self._last.get(url)
         return before is not None and before.silent
 
 
-async def _one(
+async def _read_worker(
     session: aiohttp.ClientSession,
     gate: asyncio.Semaphore,
     url: str,
@@ -196,7 +206,7 @@ async def _one(
         async with gate:
             begun.add(url)
             return _answer(
-                await fetch_metrics(page, WANTED, PREFIX, timeout=timeout, session=session)
+                await fetch_metrics(page, METRICS, PREFIX, timeout=timeout, session=session)
             )
     except (MalformedError, StatusError) as error:
         return error

@@ -102,9 +102,9 @@ async def test_a_jetstream_backlog_from_the_account_and_from_monitoring(
     joined = JetStreamSource(source="jetstream", stream="work", consumer="group")
     watched = joined.model_copy(update={"monitoring_url": monitoring})
     for source in (joined, watched):
-        found = by_kind(await JetStreamAdapter().read(source, context(nats_url=url)))
-        # Five that nobody took, one that was taken and is not done.
-        assert found == {"queue_depth": 6, "redelivered": 0}
+        values = by_kind(await JetStreamAdapter().read(source, context(nats_url=url)))
+        # Five messages that nobody has fetched, and one that was fetched and not acknowledged.
+        assert values == {"queue_depth": 6, "redelivered": 0}
     await second.nak()
     for _ in range(6):
         (again,) = await taker.fetch(1)
@@ -112,8 +112,8 @@ async def test_a_jetstream_backlog_from_the_account_and_from_monitoring(
             break
     assert again.metadata.num_delivered == 2
     for source in (joined, watched):
-        found = by_kind(await JetStreamAdapter().read(source, context(nats_url=url)))
-        assert found == {"queue_depth": 6, "redelivered": 1}
+        values = by_kind(await JetStreamAdapter().read(source, context(nats_url=url)))
+        assert values == {"queue_depth": 6, "redelivered": 1}
     missing = joined.model_copy(update={"consumer": "nobody"})
     with pytest.raises(SignalError, match="no consumer nobody"):
         await JetStreamAdapter().read(missing, context(nats_url=url))
@@ -125,7 +125,7 @@ async def test_a_jetstream_backlog_from_the_account_and_from_monitoring(
     await client.close()
 
 
-async def test_keys_of_etcd_that_cannot_be_used_are_told_and_the_rest_is_read(
+async def test_unusable_etcd_keys_are_reported_and_the_others_are_read(
     etcd_server: str,
 ) -> None:
     prefix = "v1/instances/ns/backend/generate/"
@@ -140,11 +140,11 @@ async def test_keys_of_etcd_that_cannot_be_used_are_told_and_the_rest_is_read(
         await client.put(f"{prefix}aaaa4".encode(), b" " * (MAX_VALUE_BYTES + 1))
         with pytest.raises(ConnectionError, match="more than 1000 bytes"):
             await read_prefix(client, prefix, 1000)
-    found = await read_registrations(etcd_server, "ns", 3.0)
-    assert isinstance(found.registrations, tuple)
-    assert len(found.registrations) == PAGE_KEYS + 19
-    assert {r.address for r in found.registrations} == {"10.0.0.1"}
-    told = "\n".join(found.malformed)
+    discovery = await read_registrations(etcd_server, "ns", 3.0)
+    assert isinstance(discovery.registrations, tuple)
+    assert len(discovery.registrations) == PAGE_KEYS + 19
+    assert {r.address for r in discovery.registrations} == {"10.0.0.1"}
+    report = "\n".join(discovery.malformed)
     for key, why in (
         ("\\xff\\xfe", "not UTF-8"),
         ("aaaa1", "not JSON"),
@@ -152,7 +152,7 @@ async def test_keys_of_etcd_that_cannot_be_used_are_told_and_the_rest_is_read(
         ("aaaa3", "not UTF-8"),
         ("aaaa4", "larger than"),
     ):
-        assert any(key in line and why in line for line in found.malformed), told
+        assert any(key in line and why in line for line in discovery.malformed), report
 
 
 PLANNER = """
@@ -173,9 +173,9 @@ asyncio.run(main())
 
 
 async def test_dynamos_own_planner_is_read_and_acknowledged(etcd_server: str) -> None:
-    adapter, seen = PlannerAdapter(), context(etcd=etcd_server)
+    adapter, with_etcd = PlannerAdapter(), context(etcd=etcd_server)
     with pytest.raises(SignalError, match="no decision"):
-        await adapter.read(PlannerSource(source="planner"), seen)
+        await adapter.read(PlannerSource(source="planner"), with_etcd)
     planner = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", PLANNER),
         stdin=asyncio.subprocess.PIPE,
@@ -185,7 +185,7 @@ async def test_dynamos_own_planner_is_read_and_acknowledged(etcd_server: str) ->
     )
 
     async def ask(*counts: int) -> bool:
-        """Publish a decision (none: only look); whether the planner counts it as carried out."""
+        """Publish a decision, if any; return whether the planner considers it carried out."""
         assert planner.stdin is not None
         assert planner.stdout is not None
         planner.stdin.write(json.dumps(counts).encode() + b"\n")
@@ -196,8 +196,8 @@ async def test_dynamos_own_planner_is_read_and_acknowledged(etcd_server: str) ->
 
     try:
         assert await ask(3, 2) is False
-        found = await adapter.read(PlannerSource(source="planner"), seen)
-        assert by_kind(found) == {"desired_replicas": 3}
+        signals = await adapter.read(PlannerSource(source="planner"), with_etcd)
+        assert by_kind(signals) == {"desired_replicas": 3}
         decision = await acknowledge(etcd_server, "ns", 3.0)
         assert decision is not None
         assert await acknowledge(etcd_server, "ns", 3.0) == decision
@@ -207,9 +207,9 @@ async def test_dynamos_own_planner_is_read_and_acknowledged(etcd_server: str) ->
                 (await client.get(f"v1/ns/planner/{key}".encode())).lease
                 for key in ("decision_id", "scaled_decision_id")
             ]
-        assert leases[0] == leases[1] != 0  # it goes with its planner
+        assert leases[0] == leases[1] != 0  # The acknowledgement vanishes with its planner.
         assert await ask(4, 2) is False
-        assert by_kind(await adapter.read(PlannerSource(source="planner"), seen)) == {
+        assert by_kind(await adapter.read(PlannerSource(source="planner"), with_etcd)) == {
             "desired_replicas": 4
         }
     finally:

@@ -65,8 +65,8 @@ class _SignalReader(SignalReader):
             self._network.measured_at = now.monotonic
         served = frozenset(lease_of(arn) for arn in self._ecs.served_by)
         if not urls or self._network.lost("frontends"):
-            silent = Unknown("no frontend told")
-            return Measurement(self._signals, {}, silent, silent)
+            unknown = Unknown("no frontend reported it")
+            return Measurement(self._signals, {}, unknown, unknown)
         routed = {url: self._ecs.routed_by(str(urlsplit(url).hostname)) for url in urls}
         return Measurement(self._signals, {}, {}, served, routed)
 
@@ -78,7 +78,7 @@ class _Workers(Workers):
 
     async def ask(self, urls: Iterable[str], now: float, timeout: float) -> WorkerLoad:
         answers = {url: self._answer(url, now) for url in sorted(set(urls))}
-        return self._take(answers, now)
+        return self._combine(answers, now)
 
     def _answer(self, url: str, now: float) -> WorkerAnswer | Exception:
         task = self._ecs.worker_at(url)

@@ -1,4 +1,4 @@
-"""A server that answers what no replica should: on loopback, as real sockets do it."""
+"""A server on loopback that gives invalid answers over real sockets."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ NEVER_ENDING = b"# HELP x y\n" * 6000
 
 @dataclass
 class Answer:
-    """A body, then (``endless``) more of ``piece`` every ``pause`` seconds until hung up on."""
+    """A body, followed by ``pieces`` times ``endless``, one every ``pause`` seconds."""
 
     body: bytes = b""
     endless: bytes = b""
@@ -24,7 +24,7 @@ class Answer:
 
 @dataclass
 class Hostile:
-    """``sent`` counts the bytes of bodies by path."""
+    """A running server. ``sent`` counts the body bytes sent, by path."""
 
     url: str
     answers: Mapping[str, Answer]
@@ -33,8 +33,8 @@ class Hostile:
 
 @asynccontextmanager
 async def hostile_server(answers: Mapping[str, Answer]) -> AsyncIterator[Hostile]:
-    """Serve ``answers`` by path; HTTP 404 for the others."""
-    made = Hostile("", answers)
+    """Serve ``answers`` by path, and HTTP 404 for every other path."""
+    hostile = Hostile("", answers)
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -43,19 +43,19 @@ async def hostile_server(answers: Mapping[str, Answer]) -> AsyncIterator[Hostile
             answer = answers.get(path, Answer(status="404 Not Found"))
             head = [f"HTTP/1.1 {answer.status}", "Connection: close", *answer.headers]
             writer.write("\r\n".join((*head, "", "")).encode() + answer.body)
-            made.sent[path] = len(answer.body)
+            hostile.sent[path] = len(answer.body)
             await writer.drain()
             for _ in range(answer.pieces if answer.endless else 0):
                 writer.write(answer.endless)
-                made.sent[path] += len(answer.endless)
+                hostile.sent[path] += len(answer.endless)
                 await writer.drain()
                 await asyncio.sleep(answer.pause)
         except (OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
-            pass  # The other side has hung up, which is what it should, or the test is over.
+            pass  # The client has closed the connection, as it should, or the test is over.
         finally:
             writer.close()
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     async with server:
-        made.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-        yield made
+        hostile.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        yield hostile

@@ -1,4 +1,4 @@
-"""Dynamo's metrics as it writes them (recorded from 1.6.1 under load), and their counters."""
+"""Frontend metrics as recorded from Dynamo 1.6.1 under load, and the rates of their counters."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from ecs_dynamo.model.graph import Role
 from ecs_dynamo.signals.base import SignalError
-from ecs_dynamo.signals.frontend import Rates, parse_metrics, queue_depth, work_by_worker
+from ecs_dynamo.signals.frontend import Rates, load_by_worker, parse_metrics, queue_depth
 from tests.unit.planning.graphs import component
 
 RECORDED = Path(__file__).parents[2] / "fixtures" / "metrics" / "frontend-1.6.1.txt"
@@ -26,8 +26,8 @@ def test_queue_depth_by_role_from_recorded_metrics() -> None:
     assert queue_depth(component("f", Role.FRONTEND, Role.DECODE), both) == 2
 
 
-def test_decode_counts_what_is_past_its_first_token() -> None:
-    """As measured under load: 107 active, 99 of them before the first token, 97 at prefill."""
+def test_decode_counts_requests_past_their_first_token() -> None:
+    """Measured under load: 107 active, 99 before the first token, 97 at prefill."""
     text = (
         "dynamo_frontend_active_requests 107\n"
         "dynamo_frontend_queued_requests 99\n"
@@ -40,7 +40,7 @@ def test_decode_counts_what_is_past_its_first_token() -> None:
     assert queue_depth(component("d", Role.DECODE), [scrape, scrape]) == 20
 
 
-def test_a_router_with_a_queue_threshold_moves_waiting_there() -> None:
+def test_a_router_with_a_queue_threshold_holds_the_waiting_requests() -> None:
     text = (
         'dynamo_frontend_stage_requests{stage="dispatch",phase="prefill"} 2\n'
         'dynamo_frontend_router_queue_pending_requests{worker_type="prefill"} 100\n'
@@ -67,31 +67,33 @@ def test_a_fresh_frontend_has_an_empty_queue_and_another_server_is_refused() -> 
     )
 )
 def test_rates_survive_restarts_and_are_never_negative(
-    looks: list[tuple[dict[str, float], bool]],
+    scrapes: list[tuple[dict[str, float], bool]],
 ) -> None:
-    """Counters only grow, but a replica that restarts begins at zero again, and replicas go."""
+    """A counter only grows, but a restarted replica starts at zero, and replicas disappear."""
     rates, totals, now = Rates(), dict.fromkeys("abc", 0.0), 0.0
-    seen: dict[str, float] = {}
-    for grown, restart in looks:
+    previous: dict[str, float] = {}
+    for growth, restart in scrapes:
         now += 10.0
         if restart:
             totals["a"] = 0.0
-        for key, value in grown.items():
+        for key, value in growth.items():
             totals[key] += value
-        values = {key: totals[key] for key in grown}
+        values = {key: totals[key] for key in growth}
         rate = rates.update("m", values, now)
         expected = sum(
-            totals[k] - seen[k] if totals[k] >= seen[k] else totals[k] for k in values if k in seen
+            totals[k] - previous[k] if totals[k] >= previous[k] else totals[k]
+            for k in values
+            if k in previous
         )
         assert rate is None or rate == pytest.approx(expected / 10.0)
         assert rate is None or rate >= 0
-        seen = values
+        previous = values
     assert rates.update("m", {}, now) is None
 
 
-def test_work_by_worker_is_summed_over_frontends() -> None:
+def test_load_by_worker_is_summed_over_frontends() -> None:
     scrape = parse_metrics("u", RECORDED.read_text())
-    assert work_by_worker([scrape, scrape]) == {
+    assert load_by_worker([scrape, scrape]) == {
         57036112892627719: 2 * 31692.0,
         57036112892627724: 2 * 26.0,
     }

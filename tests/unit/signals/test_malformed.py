@@ -1,7 +1,7 @@
-"""Whatever a replica answers costs a bounded amount of memory and time, and is told with its name.
+"""Any answer of a replica costs bounded memory and time, and an error that names the replica.
 
-Each of these pages made every pass of a graph fail, or stored NaN, or kept the event loop busy for
-a minute, before the reads were bounded.
+Before reads were bounded, each of these pages made every pass of a graph fail, stored NaN, or kept
+the event loop busy for a minute.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ from ecs_dynamo.signals.worker import Workers
 from tests.unit.planning.graphs import component, graph
 from tests.unit.signals.hostile import NEVER_ENDING, Answer, hostile_server
 
-WANTED = frozenset({"dynamo_frontend_active_requests"})
+METRICS = frozenset({"dynamo_frontend_active_requests"})
 PREFIX = "dynamo_frontend_"
 GOOD = b"dynamo_frontend_active_requests 3\n"
 PAGES = {
@@ -93,12 +93,12 @@ PAGES = {
 async def test_a_malformed_metrics_page_costs_little_and_names_its_replica(name: str) -> None:
     answer, words = PAGES[name]
     async with hostile_server({"/metrics": answer}) as server, busy_loop() as longest:
-        # Only what never comes waits for the time limit; a slow machine must not turn the bound on
-        # bytes into one on time.
+        # The limit is short only for answers that never end. A slow machine must not hit it before
+        # the limit on bytes that the other pages are about.
         limit = 0.5 if name in ("slow", "silent") else 60.0
         started = time.monotonic()
         with pytest.raises((FetchError, TimeoutError), match=words) as caught:
-            await fetch_metrics(f"{server.url}/metrics", WANTED, PREFIX, timeout=limit)
+            await fetch_metrics(f"{server.url}/metrics", METRICS, PREFIX, timeout=limit)
         assert time.monotonic() - started < 30.0
         assert str(caught.value).startswith(server.url)
         assert len(str(caught.value)) < 1000
@@ -108,11 +108,10 @@ async def test_a_malformed_metrics_page_costs_little_and_names_its_replica(name:
 
 @asynccontextmanager
 async def busy_loop() -> AsyncIterator[Callable[[], float]]:
-    """Measures how long the loop's thread computed at a stretch, in seconds of CPU.
+    """Measure the longest time that the event loop was blocked, in seconds of CPU time.
 
-    CPU time, since on a loaded machine the thread may also wait for its turn. What former tests
-    left in the heap is none of the garbage collector's business meanwhile: to go through it takes a
-    second.
+    Wall time would include waiting for a CPU on a loaded machine. The heap that earlier tests left
+    is hidden from the garbage collector meanwhile, as going through it takes a second.
     """
     longest = 0.0
     gc.collect()
@@ -138,7 +137,7 @@ async def test_a_page_of_four_mebibytes_is_read_without_holding_up_the_loop() ->
     other = b'vllm:request_seconds_bucket{engine="0",le="0.5",model="tiny"} 1234\n' * 64
     body = (other * (4 * 1024 * 1024 // len(other))) + GOOD
     async with hostile_server({"/metrics": Answer(body=body)}) as server, busy_loop() as longest:
-        page = await fetch_metrics(f"{server.url}/metrics", WANTED, PREFIX, timeout=60.0)
+        page = await fetch_metrics(f"{server.url}/metrics", METRICS, PREFIX, timeout=60.0)
     assert page.samples == (("dynamo_frontend_active_requests", {}, 3.0),)
     assert longest() < 0.2
 
@@ -149,11 +148,11 @@ def test_a_page_reads_the_same_however_it_is_cut(cuts: list[int], lines: int) ->
         b'other_total{a="b"} 1\ndynamo_frontend_active_requests{model="m\\n%d"} %d\n' % (n, n)
         for n in range(lines)
     )
-    reader, place = MetricsReader(WANTED, PREFIX), 0
+    reader, position = MetricsReader(METRICS, PREFIX), 0
     for cut in cuts:
-        reader.feed(text[place : place + cut])
-        place += cut
-    reader.feed(text[place:])
+        reader.feed(text[position : position + cut])
+        position += cut
+    reader.feed(text[position:])
     page = reader.end()
     assert page.known
     assert [value for _, _, value in page.samples] == [float(n) for n in range(lines)]
@@ -162,7 +161,7 @@ def test_a_page_reads_the_same_however_it_is_cut(cuts: list[int], lines: int) ->
 @given(st.binary(max_size=300))
 def test_any_bytes_are_a_page_or_a_value_error(data: bytes) -> None:
     for text in (data, GOOD[:-1] + data, b"dynamo_frontend_active_requests{" + data):
-        reader = MetricsReader(WANTED, PREFIX)
+        reader = MetricsReader(METRICS, PREFIX)
         try:
             reader.feed(text)
             page = reader.end()
@@ -218,21 +217,25 @@ MODELS = {
 
 @pytest.mark.parametrize("name", MODELS)
 async def test_a_malformed_list_of_models_is_an_unhealthy_frontend(name: str) -> None:
-    answer, words = MODELS[name]
-    answers = {"/live": Answer(body=b"ok"), "/v1/models": answer}
+    models, words = MODELS[name]
+    answers = {"/live": Answer(body=b"ok"), "/v1/models": models}
     async with hostile_server(answers) as server:
-        found = await probe(Role.FRONTEND, server.url, 0.5)
-        assert not found.healthy
-        assert words in found.detail
-        assert server.url in found.detail
+        answer = await probe(Role.FRONTEND, server.url, 0.5)
+        assert not answer.healthy
+        assert words in answer.detail
+        assert server.url in answer.detail
         assert server.sent["/v1/models"] < DOCUMENT_BYTES + 8 * 1024 * 1024
 
 
 @pytest.mark.parametrize("role", [Role.NATS, Role.ETCD])
-@pytest.mark.parametrize("said", [b"INFO \xff\xfe\r\n", b"INFO {}\r\n" * 1000, b"\x00" * 70_000])
-async def test_what_is_no_nats_and_no_etcd_is_an_unhealthy_replica(role: Role, said: bytes) -> None:
+@pytest.mark.parametrize(
+    "greeting", [b"INFO \xff\xfe\r\n", b"INFO {}\r\n" * 1000, b"\x00" * 70_000]
+)
+async def test_a_server_other_than_nats_or_etcd_is_an_unhealthy_replica(
+    role: Role, greeting: bytes
+) -> None:
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(said)
+        writer.write(greeting)
         await reader.read(1000)
         writer.close()
 
@@ -240,9 +243,9 @@ async def test_what_is_no_nats_and_no_etcd_is_an_unhealthy_replica(role: Role, s
     async with server:
         scheme = "nats" if role is Role.NATS else "http"
         url = f"{scheme}://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-        found = await probe(role, url, 1.0)
-    assert not found.healthy
-    assert url in found.detail
+        answer = await probe(role, url, 1.0)
+    assert not answer.healthy
+    assert url in answer.detail
 
 
 def context(urls: tuple[str, ...], now: float = 1000.0) -> SignalContext:
@@ -251,54 +254,54 @@ def context(urls: tuple[str, ...], now: float = 1000.0) -> SignalContext:
     )
 
 
-async def test_one_frontend_that_answers_nonsense_does_not_silence_the_others() -> None:
+async def test_a_frontend_with_a_malformed_page_does_not_hide_the_others() -> None:
     bad = Answer(body=b"dynamo_frontend_active_requests NaN\n")
     async with (
         hostile_server({"/metrics": Answer(body=GOOD)}) as good,
-        hostile_server({"/metrics": bad}) as nonsense,
+        hostile_server({"/metrics": bad}) as malformed,
     ):
         adapter = FrontendAdapter()
-        with pytest.raises(SignalError, match=f"{nonsense.url}/metrics: .* is nan") as caught:
-            await adapter.read(FrontendSource(), context((good.url, nonsense.url)))
-        told = {s.kind: s.value for s in caught.value.partial}
-        assert told == {"queue_depth": 3.0, "in_flight": 3.0}
+        with pytest.raises(SignalError, match=f"{malformed.url}/metrics: .* is nan") as caught:
+            await adapter.read(FrontendSource(), context((good.url, malformed.url)))
+        values = {s.kind: s.value for s in caught.value.partial}
+        assert values == {"queue_depth": 3.0, "in_flight": 3.0}
         assert all(s.partial for s in caught.value.partial)
-        # A worker that looks idle to one of them may be at work for the other.
+        # A worker that looks idle to one of them may be busy for the other.
         assert adapter.busy_at is None
 
         scaling = ScalingSpec(max=4, signals=(FrontendSource(),))
-        made = graph()
-        frontend = replace(made.component("frontend"), scaling=scaling)
-        made = replace(made, components=(frontend,))
+        scaled = graph()
+        frontend = replace(scaled.component("frontend"), scaling=scaling)
+        scaled = replace(scaled, components=(frontend,))
         measured = await SignalReader().measure(
-            made,
-            frontend_urls=(good.url, nonsense.url),
+            scaled,
+            frontend_urls=(good.url, malformed.url),
             endpoints=Endpoints(),
             cloudwatch=None,
             now=Now.at(1000.0),
             timeout=0.5,
         )
     assert [s.value for s in measured.signals if s.kind == "queue_depth"] == [3.0]
-    assert nonsense.url in measured.problems["frontend"]
+    assert malformed.url in measured.problems["frontend"]
 
 
-async def test_a_worker_that_answers_nonsense_is_named_and_the_others_count() -> None:
-    own = 'dynamo_component_inflight_requests{dynamo_endpoint="generate",worker_id="%s"} %s\n'
+async def test_a_worker_with_a_malformed_page_is_named_and_the_others_count() -> None:
+    line = 'dynamo_component_inflight_requests{dynamo_endpoint="generate",worker_id="%s"} %s\n'
     pages = {
-        "good": own % ("a", "2"),
-        "nan": own % ("b", "NaN"),
-        "lease": own % ("f" * 40, "1"),
-        "none": own % ("", "1"),
+        "good": line % ("a", "2"),
+        "nan": line % ("b", "NaN"),
+        "lease": line % ("f" * 40, "1"),
+        "none": line % ("", "1"),
         "text": "<html>",
     }
     answers = {f"/{name}/metrics": Answer(body=page.encode()) for name, page in pages.items()}
     async with hostile_server(answers) as server:
         urls = {name: f"{server.url}/{name}" for name in pages}
-        work = await Workers().ask(urls.values(), 1000.0, 0.5)
-    assert work.busy == {10: 2.0}
-    assert work.silent == 4
-    assert set(work.malformed) == {urls[name] for name in ("nan", "lease", "none", "text")}
-    assert all(f"{url}/metrics" in text for url, text in work.malformed.items())
+        load = await Workers().ask(urls.values(), 1000.0, 0.5)
+    assert load.busy == {10: 2.0}
+    assert load.silent == 4
+    assert set(load.malformed) == {urls[name] for name in ("nan", "lease", "none", "text")}
+    assert all(f"{url}/metrics" in text for url, text in load.malformed.items())
 
 
 @pytest.mark.parametrize(
@@ -342,7 +345,7 @@ async def test_a_malformed_prometheus_answer_is_a_signal_error(body: bytes) -> N
         (
             b'{"account_details": [{"stream_detail": [{"consumer_detail": '
             b'[{"stream_name": "s", "name": "c", "num_redelivered": "many"}]}]}]}',
-            "is no number",
+            "is not a number",
         ),
     ],
 )
@@ -356,14 +359,14 @@ async def test_a_malformed_monitoring_page_is_a_signal_error(body: bytes, words:
             await JetStreamAdapter().read(source, context(()))
 
 
-async def test_a_document_is_read_whole_up_to_its_bound() -> None:
+async def test_a_document_is_read_completely_up_to_its_size_limit() -> None:
     async with hostile_server({"/": Answer(body=b'"' + b"x" * 1000 + b'"')}) as server:
         assert await fetch_json(f"{server.url}/", timeout=1.0, max_bytes=1002) == "x" * 1000
         with pytest.raises(MalformedError, match="longer than 1001"):
             await fetch_json(f"{server.url}/", timeout=1.0, max_bytes=1001)
 
 
-def test_a_line_is_bounded_by_itself() -> None:
-    reader = MetricsReader(WANTED, PREFIX)
+def test_a_single_line_has_a_size_limit() -> None:
+    reader = MetricsReader(METRICS, PREFIX)
     with pytest.raises(ValueError, match="longer"):
         reader.feed(b'dynamo_frontend_active_requests{m="' + b"x" * MAX_LINE_BYTES + b'"} 1\n')

@@ -1,4 +1,4 @@
-"""What workers tell of themselves; the text is as Dynamo 1.6.1 gives it."""
+"""Workers' own metrics pages, with text as Dynamo 1.6.1 writes it."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ def text(lease: int, in_flight: int, served: int) -> str:
     )
 
 
-def test_a_workers_own_work_is_told_by_its_lease() -> None:
+def test_a_workers_load_is_reported_by_lease() -> None:
     lease = 0x501FA20CC0E78F09
-    made = parse_worker(text(lease, 2, 5))
-    assert (made.busy, made.served) == ({lease: 2.0}, frozenset({lease}))
+    busy = parse_worker(text(lease, 2, 5))
+    assert (busy.busy, busy.served) == ({lease: 2.0}, frozenset({lease}))
     idle = parse_worker(text(lease, 0, 0))
     assert (idle.busy, idle.served) == ({lease: 0.0}, frozenset())
     with pytest.raises(ValueError, match="html"):
@@ -42,14 +42,14 @@ def test_a_workers_own_work_is_told_by_its_lease() -> None:
 
 def test_a_page_names_its_worker_before_the_first_request() -> None:
     lease = 0x694DA21A14D04405
-    made = parse_worker(
+    answer = parse_worker(
         "# TYPE dynamo_component_uptime_seconds gauge\n"
         f'dynamo_component_uptime_seconds{{worker_id="{lease:x}"}} 11.5\n'
     )
-    assert (made.lease_ids, made.uptime) == (frozenset({lease}), 11.5)
+    assert (answer.lease_ids, answer.uptime) == (frozenset({lease}), 11.5)
 
 
-async def test_each_worker_is_asked_in_each_pass_and_its_last_word_is_kept() -> None:
+async def test_each_worker_is_read_in_each_pass_and_its_last_answer_is_kept() -> None:
     calls: list[str] = []
     muted = asyncio.Event()
     released = asyncio.Event()
@@ -87,24 +87,24 @@ async def test_each_worker_is_asked_in_each_pass_and_its_last_word_is_kept() -> 
         assert calls.count("/mute/metrics") == 3
 
 
-async def test_a_host_that_takes_no_connection_is_told_from_a_process_that_hangs(
+async def test_an_unreachable_host_is_distinguished_from_a_hung_process(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    async def nowhere(_: str) -> bool:
+    async def unreachable(_: str) -> bool:
         return False
 
-    monkeypatch.setattr("ecs_dynamo.signals.worker.host_answers", nowhere)
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        url = f"http://127.0.0.1:{taken.getsockname()[1]}"
-    found = (await Workers().ask([url], 1000.0, 0.5)).pages[url]
-    assert isinstance(found, NoAnswer)
-    assert (found.spoke, found.reached) == (False, False)
+    monkeypatch.setattr("ecs_dynamo.signals.worker.host_answers", unreachable)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"http://127.0.0.1:{server.getsockname()[1]}"
+    page = (await Workers().ask([url], 1000.0, 0.5)).pages[url]
+    assert isinstance(page, NoAnswer)
+    assert (page.spoke, page.reached) == (False, False)
 
 
 async def test_closed_ports_take_no_time_from_those_that_answer(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("ecs_dynamo.signals.worker.AT_ONCE", 1)
+    monkeypatch.setattr("ecs_dynamo.signals.worker.MAX_CONCURRENT", 1)
     forever = asyncio.Event()
 
     async def metrics(request: web.Request) -> web.Response:
@@ -128,8 +128,8 @@ async def test_closed_ports_take_no_time_from_those_that_answer(
         assert (await workers.ask([], 1002.0, 0.1)).silent == 0
 
 
-def test_what_frontends_and_workers_tell_is_put_together() -> None:
-    unknown = Unknown("no frontend told")
+def test_the_reports_of_frontends_and_workers_are_combined() -> None:
+    unknown = Unknown("no frontend reported it")
     blind = Measurement((), {}, unknown, unknown)
     own = WorkerLoad({1: 2.0, 2: 0.0}, frozenset({1}))
     both = add_worker_report(Measurement((), {}, {1: 5.0, 3: 1.0}, frozenset({3})), own, asked=2)
@@ -138,6 +138,6 @@ def test_what_frontends_and_workers_tell_is_put_together() -> None:
         frozenset({1, 3}),
     )
     assert add_worker_report(blind, own, asked=2).busy == {1: 2.0, 2: 0.0}
-    # One that did not answer may be at work, and nobody else tells.
+    # A worker that did not answer may be busy, and no frontend reports on it.
     assert add_worker_report(blind, replace(own, silent=1), asked=3) == blind
     assert add_worker_report(blind, WorkerLoad(), asked=0) == blind
