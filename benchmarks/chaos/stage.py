@@ -37,11 +37,11 @@ from benchmarks.chaos.watch import Watch
 from ecs_dynamo.config import load_graph
 from ecs_dynamo.demo.daemon import DemoDaemon
 from ecs_dynamo.demo.traffic import Request
+from ecs_dynamo.iam.render import render_iam
 from ecs_dynamo.local import LocalEcs
 from ecs_dynamo.local.runtime import ImageTable
 from ecs_dynamo.local.state.entities import Instance, Task
 from ecs_dynamo.local.wire.protocol import ACCOUNT
-from ecs_dynamo.planning.iam import render_iam
 
 REGION = "us-east-1"
 INSTANCES = 8

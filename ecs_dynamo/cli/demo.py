@@ -10,7 +10,7 @@ import typer
 
 from ecs_dynamo.cli.local import need_local_extra
 from ecs_dynamo.cli.options import settings_for
-from ecs_dynamo.cli.output import say
+from ecs_dynamo.console import say
 from ecs_dynamo.model.errors import ExitCode
 
 

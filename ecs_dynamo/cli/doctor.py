@@ -22,9 +22,16 @@ from ecs_dynamo.cli.options import (
     load,
     settings_for,
 )
-from ecs_dynamo.cli.output import print_json, print_table, say
 from ecs_dynamo.config import LoadedGraph, Settings
-from ecs_dynamo.controller.doctor import SERVICES, diagnose
+from ecs_dynamo.console import (
+    print_json,
+    print_table,
+    say,
+)
+from ecs_dynamo.doctor.diagnose import (
+    SERVICES,
+    diagnose,
+)
 from ecs_dynamo.model.doctor import Finding, Severity
 from ecs_dynamo.model.errors import ExitCode, InputError, Problem
 

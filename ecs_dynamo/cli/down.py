@@ -20,10 +20,13 @@ from ecs_dynamo.cli.options import (
     load,
     settings_for,
 )
-from ecs_dynamo.cli.output import print_json, say
 from ecs_dynamo.cli.progress import Progress
 from ecs_dynamo.cli.reconcile import outcome
 from ecs_dynamo.config import Settings
+from ecs_dynamo.console import (
+    print_json,
+    say,
+)
 from ecs_dynamo.controller import Pass, open_reconciler
 from ecs_dynamo.model.errors import ExitCode, InputError, Problem
 from ecs_dynamo.model.graph import Graph

@@ -11,11 +11,17 @@ from typing import Annotated
 import typer
 
 from ecs_dynamo.cli.options import DEFAULT_FILE, load
-from ecs_dynamo.cli.output import print_json, say
+from ecs_dynamo.console import (
+    print_json,
+    say,
+)
+from ecs_dynamo.iam.daemon_task import (
+    LOG_GROUP,
+    REPOSITORY,
+)
+from ecs_dynamo.iam.render import render_iam
 from ecs_dynamo.model.errors import EcsDynamoError, InputError, Problem
 from ecs_dynamo.model.graph import Graph
-from ecs_dynamo.planning.iam import render_iam
-from ecs_dynamo.planning.iam_daemon import LOG_GROUP, REPOSITORY
 
 app = typer.Typer(
     no_args_is_help=True, help="IAM policies for the graphs of a daemon.", rich_markup_mode=None

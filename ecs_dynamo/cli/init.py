@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ecs_dynamo.cli.options import DEFAULT_FILE
-from ecs_dynamo.cli.output import say
+from ecs_dynamo.console import say
 from ecs_dynamo.model.errors import InputError, Problem
 
 _TEMPLATE = """\

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ecs_dynamo.cli.options import settings_for
-from ecs_dynamo.cli.output import say
+from ecs_dynamo.console import say
 from ecs_dynamo.model.errors import InputError, Problem
 
 if TYPE_CHECKING:

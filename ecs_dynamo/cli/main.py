@@ -27,7 +27,7 @@ from ecs_dynamo.cli import (
     status,
     validate,
 )
-from ecs_dynamo.cli.output import say
+from ecs_dynamo.console import say
 from ecs_dynamo.model.errors import EcsDynamoError, ExitCode
 
 _NO_OUTPUT = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF)

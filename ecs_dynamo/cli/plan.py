@@ -19,8 +19,13 @@ from ecs_dynamo.cli.options import (
     load,
     settings_for,
 )
-from ecs_dynamo.cli.output import plan_line, print_json, print_warnings, say
 from ecs_dynamo.config import Settings
+from ecs_dynamo.console import (
+    plan_line,
+    print_json,
+    print_warnings,
+    say,
+)
 from ecs_dynamo.controller import Pass, open_reconciler, plan_document
 from ecs_dynamo.model.errors import EcsDynamoError, ExitCode
 from ecs_dynamo.planning import describe

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from ecs_dynamo.cli.output import say
+from ecs_dynamo.console import say
 from ecs_dynamo.controller import Pass
 from ecs_dynamo.planning import describe_action
 

@@ -20,10 +20,14 @@ from ecs_dynamo.cli.options import (
     load,
     settings_for,
 )
-from ecs_dynamo.cli.output import print_json, print_warnings, say
 from ecs_dynamo.cli.plan import show_plan
 from ecs_dynamo.cli.progress import Progress
 from ecs_dynamo.config import Settings
+from ecs_dynamo.console import (
+    print_json,
+    print_warnings,
+    say,
+)
 from ecs_dynamo.controller import Pass, open_reconciler, pass_status
 from ecs_dynamo.model.errors import ExitCode
 from ecs_dynamo.model.graph import Graph

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import typer
 
-from ecs_dynamo.cli.output import print_json
 from ecs_dynamo.config import graph_schema
+from ecs_dynamo.console import print_json
 
 
 def schema() -> None:

@@ -11,9 +11,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ecs_dynamo.cli.options import JsonOption, load
-from ecs_dynamo.cli.output import print_json, print_table, say
+from ecs_dynamo.console import (
+    print_json,
+    print_table,
+    say,
+)
 from ecs_dynamo.model.errors import EcsDynamoError, InputError, Problem
-from ecs_dynamo.model.spec import ScalingSpec
+from ecs_dynamo.model.spec.scaling import ScalingSpec
 
 if TYPE_CHECKING:
     from ecs_dynamo.simulate.compare import Setting

@@ -19,8 +19,12 @@ from ecs_dynamo.cli.options import (
     load,
     settings_for,
 )
-from ecs_dynamo.cli.output import print_json, print_table, say
 from ecs_dynamo.config import Settings
+from ecs_dynamo.console import (
+    print_json,
+    print_table,
+    say,
+)
 from ecs_dynamo.controller import open_reconciler, pass_status
 from ecs_dynamo.model.errors import EcsDynamoError
 

@@ -5,8 +5,12 @@ from __future__ import annotations
 import typer
 
 from ecs_dynamo.cli.options import DEFAULT_FILE, FileOption, JsonOption, load, settings_for
-from ecs_dynamo.cli.output import print_json, print_warnings, say
-from ecs_dynamo.controller.status import document
+from ecs_dynamo.console import (
+    print_json,
+    print_warnings,
+    say,
+)
+from ecs_dynamo.controller.telemetry.status import document
 
 
 def validate(file: FileOption = DEFAULT_FILE, as_json: JsonOption = False) -> None:

@@ -15,24 +15,38 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from ecs_dynamo.config.bridge_checks import check_bridges
-from ecs_dynamo.config.build import build_components, build_graph
-from ecs_dynamo.config.checks import check_graph
-from ecs_dynamo.config.endpoint_checks import check_endpoint_variables
-from ecs_dynamo.config.limits_checks import check_limits
-from ecs_dynamo.config.names_checks import check_names
-from ecs_dynamo.config.regions import check_region
-from ecs_dynamo.config.report import Report
-from ecs_dynamo.config.rule_checks import check_rules
-from ecs_dynamo.config.security_checks import check_security
-from ecs_dynamo.config.suggest import report_validation
-from ecs_dynamo.config.task_checks import check_tasks
-from ecs_dynamo.config.task_definitions import TaskDefinition, prepare
-from ecs_dynamo.config.variables import SecretReference, VariableError, Variables
-from ecs_dynamo.config.yaml_lines import Document, FieldPath, read_document
+from ecs_dynamo.config.build.components import (
+    build_components,
+    build_graph,
+)
+from ecs_dynamo.config.checks.bridge import check_bridges
+from ecs_dynamo.config.checks.ecs_rules import check_rules
+from ecs_dynamo.config.checks.endpoints import check_endpoint_variables
+from ecs_dynamo.config.checks.graph import check_graph
+from ecs_dynamo.config.checks.limits import check_limits
+from ecs_dynamo.config.checks.names import check_names
+from ecs_dynamo.config.checks.regions import check_region
+from ecs_dynamo.config.checks.security import check_security
+from ecs_dynamo.config.checks.tasks import check_tasks
+from ecs_dynamo.config.reading.document import (
+    Document,
+    FieldPath,
+    read_document,
+)
+from ecs_dynamo.config.reading.report import Report
+from ecs_dynamo.config.reading.suggestions import report_validation
+from ecs_dynamo.config.reading.variables import (
+    SecretReference,
+    VariableError,
+    Variables,
+)
+from ecs_dynamo.config.task_definitions.prepare import (
+    TaskDefinition,
+    prepare,
+)
 from ecs_dynamo.model.errors import InputError, Problem
 from ecs_dynamo.model.graph import Graph
-from ecs_dynamo.model.spec import GraphSpec
+from ecs_dynamo.model.spec.graph import GraphSpec
 
 FILES_SCANNED, FILES_LISTED = 1000, 6
 """How much of a folder is read, and how many of its files an error message lists."""

@@ -10,7 +10,7 @@ import json
 from pathlib import Path
 from typing import Any, Final
 
-from ecs_dynamo.model.spec import GraphSpec
+from ecs_dynamo.model.spec.graph import GraphSpec
 
 SCHEMA_FILE: Final = Path(__file__).with_name("graph.schema.json")
 _VARIABLE: Final = {"type": "string", "pattern": r"\$\{.+\}"}

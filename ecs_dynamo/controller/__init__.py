@@ -1,9 +1,16 @@
 """The shell: observe, plan, act, again and again; one-shot for `reconcile`, for ever for `run`."""
 
-from ecs_dynamo.controller.daemon import run_daemon
-from ecs_dynamo.controller.logs import configure_logging
-from ecs_dynamo.controller.reconciler import Pass, Reconciler, open_reconciler
-from ecs_dynamo.controller.status import pass_status, plan_document
+from ecs_dynamo.controller.daemon.run import run_daemon
+from ecs_dynamo.controller.reconcile.reconciler import (
+    Pass,
+    Reconciler,
+    open_reconciler,
+)
+from ecs_dynamo.controller.telemetry.logs import configure_logging
+from ecs_dynamo.controller.telemetry.status import (
+    pass_status,
+    plan_document,
+)
 
 __all__ = [
     "Pass",

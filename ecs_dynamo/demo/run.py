@@ -19,8 +19,11 @@ from typing import Any
 
 import aiohttp
 
-from ecs_dynamo.cli.output import print_table, say
 from ecs_dynamo.config import load_graph, load_settings
+from ecs_dynamo.console import (
+    print_table,
+    say,
+)
 from ecs_dynamo.controller import open_reconciler
 from ecs_dynamo.demo.daemon import DemoDaemon, component, desired, ready
 from ecs_dynamo.demo.example import (

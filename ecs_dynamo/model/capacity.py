@@ -102,3 +102,7 @@ class CapacityMemory:
 
     empty_since: Mapping[str, float] = field(default_factory=dict)
     unjoined_since: Mapping[str, float] = field(default_factory=dict)
+
+
+AGENT_SHARE = 0.94
+"""Of an instance type's memory, what the ECS agent registers at least (the kernel keeps some)."""

@@ -12,17 +12,21 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from ecs_dynamo.model.capacity_spec import CapacityProviderItem, CapacitySpec, PlacementSpec
-from ecs_dynamo.model.names import ServiceNames
-from ecs_dynamo.model.security_spec import SecuritySpec
-from ecs_dynamo.model.spec import (
+from ecs_dynamo.model.service_names import ServiceNames
+from ecs_dynamo.model.spec.capacity import (
+    CapacityProviderItem,
+    CapacitySpec,
+    PlacementSpec,
+)
+from ecs_dynamo.model.spec.graph import (
     MAX_GRACE_SECONDS,
     LaunchType,
     NetworkSpec,
-    RolloutSpec,
     RuntimeSpec,
-    ScalingSpec,
 )
+from ecs_dynamo.model.spec.rollout import RolloutSpec
+from ecs_dynamo.model.spec.scaling import ScalingSpec
+from ecs_dynamo.model.spec.security import SecuritySpec
 
 JsonObject = Mapping[str, Any]
 """A parsed JSON object; treated as immutable, like every value of the model."""
@@ -217,3 +221,19 @@ class Graph:
     def clusters(self) -> tuple[str, ...]:
         """Every cluster the graph uses, each once, in component order."""
         return tuple(dict.fromkeys(c.cluster for c in self.components))
+
+
+def registries_of(graph: Graph) -> dict[str, set[str]]:
+    """ARN of each declared Cloud Map service -> the DNS names that it must have."""
+    found: dict[str, set[str]] = {}
+    for component in graph.components:
+        arn = component.names.registry
+        for role in sorted(component.roles) if arn is not None else ():
+            if role in graph.names:
+                found.setdefault(str(arn), set()).add(graph.names[role])
+    return found
+
+
+def namespaces_of(graph: Graph) -> set[str]:
+    """Every declared Service Connect namespace, by name or ARN."""
+    return {c.names.connect.namespace for c in graph.components if c.names.connect is not None}

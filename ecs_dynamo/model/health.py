@@ -69,3 +69,16 @@ class HealthMemory:
     served: bool = False
     unserved_since: float | None = None
     stops: Mapping[str, Stop] = field(default_factory=dict)
+
+
+SERVES_NOBODY = "ServesNobody"
+"""Reason word of Degraded, for the graph."""
+
+
+@dataclass(frozen=True, slots=True)
+class HealthProblem:
+    """What is wrong with a component: a reason word, a message, and how many replicas are lost."""
+
+    reason: str
+    message: str
+    lost: int

@@ -12,16 +12,20 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from ecs_dynamo.model.capacity import CapacityMemory, Shortage
-from ecs_dynamo.model.capacity_spec import (
+from ecs_dynamo.model.graph import JsonObject, LoadBalancer
+from ecs_dynamo.model.health import HealthMemory
+from ecs_dynamo.model.scaling import ScalingState
+from ecs_dynamo.model.service_names import ServiceNames
+from ecs_dynamo.model.spec.capacity import (
     CapacityProviderItem,
     PlacementConstraintSpec,
     PlacementStrategySpec,
 )
-from ecs_dynamo.model.graph import JsonObject, LoadBalancer
-from ecs_dynamo.model.health import HealthMemory
-from ecs_dynamo.model.names import ServiceNames
-from ecs_dynamo.model.scaling import ScalingState
-from ecs_dynamo.model.spec import LaunchType, NetworkSpec, RolloutSpec
+from ecs_dynamo.model.spec.graph import (
+    LaunchType,
+    NetworkSpec,
+)
+from ecs_dynamo.model.spec.rollout import RolloutSpec
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,9 +12,16 @@ from dataclasses import dataclass, field
 from typing import TypeVar, Union
 
 from ecs_dynamo.model.capacity import AutoScalingGroup, CapacityProvider
-from ecs_dynamo.model.graph import TAG_FINGERPRINT, TAG_GRAPH, JsonObject, LoadBalancer, Role
-from ecs_dynamo.model.names import ServiceNames
-from ecs_dynamo.model.spec import NetworkSpec
+from ecs_dynamo.model.graph import (
+    TAG_FINGERPRINT,
+    TAG_GOOD,
+    TAG_GRAPH,
+    JsonObject,
+    LoadBalancer,
+    Role,
+)
+from ecs_dynamo.model.service_names import ServiceNames
+from ecs_dynamo.model.spec.graph import NetworkSpec
 
 T = TypeVar("T")
 
@@ -400,3 +407,20 @@ class Snapshot:
     groups; one that is left out does not exist."""
     groups: Observed[Mapping[str, AutoScalingGroup]] = field(default_factory=dict)
     """Declared Auto Scaling groups by name; one that is left out does not exist."""
+
+
+RECENT_SECONDS = 600.0
+"""A failure of longer ago does not tell why something is waited for now."""
+
+
+def good_number(service: Service | None) -> int | None:
+    """Number of the revision that is marked good on the service; None where none is."""
+    text = service.tags.get(TAG_GOOD, "") if service is not None else ""
+    return int(text) if text.isdecimal() else None
+
+
+def good_arn(service: Service) -> str | None:
+    """ARN of the revision that is marked good. A family's revisions differ by their number."""
+    number = good_number(service)
+    stem = service.task_definition_arn.rpartition(":")[0]
+    return f"{stem}:{number}" if number is not None and stem else None

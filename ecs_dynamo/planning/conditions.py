@@ -6,13 +6,15 @@ from collections.abc import Iterable, Mapping
 
 from ecs_dynamo.model.capacity import Shortage
 from ecs_dynamo.model.graph import Component
+from ecs_dynamo.model.health import SERVES_NOBODY, HealthProblem
 from ecs_dynamo.model.plan import Condition, ConditionType, Decision, Endpoints, ReplicaCounts, Wait
-from ecs_dynamo.model.snapshot import Signal
-from ecs_dynamo.planning.certainty import NOT_OBSERVED
-from ecs_dynamo.planning.health import HealthProblem
-from ecs_dynamo.planning.held import Failures
-from ecs_dynamo.planning.reasons import placement_failure
-from ecs_dynamo.planning.wanted import Wanted
+from ecs_dynamo.model.snapshot import Signal, Snapshot
+from ecs_dynamo.planning.desired.component import Wanted
+from ecs_dynamo.planning.observed.certainty import NOT_OBSERVED
+from ecs_dynamo.planning.observed.failure_reasons import placement_failure
+from ecs_dynamo.planning.observed.reachability import infrastructure_probes, unreachable
+from ecs_dynamo.planning.observed.routing import Routing
+from ecs_dynamo.planning.rollout.hold import Failures
 
 
 class ConditionBook:
@@ -192,3 +194,34 @@ def state_signals(
             f"nothing fresh from {', '.join(silent)}; {told}" if stale and silent else told,
             component=name,
         )
+
+
+def state_routing(book: ConditionBook, routes: Mapping[str, Routing | None]) -> None:
+    """Unrouted for each worker component that discovery could be read for."""
+    for name, found in routes.items():
+        if found is None:
+            continue
+        reason = "CardDiffers" if found.problem else "Routed"
+        book.set(
+            ConditionType.UNROUTED, bool(found.problem), reason, found.problem or "", component=name
+        )
+
+
+def state_access(book: ConditionBook, snapshot: Snapshot, nobody: str | None) -> None:
+    """Degraded for the graph.
+
+    ``Unreachable``: no task can be reached over the network. ``AccessRefused``: etcd or NATS does
+    not let the daemon in. ``ServesNobody``: for the reason ``nobody``.
+    """
+    cut_off = unreachable(snapshot)
+    if cut_off is not None:
+        book.set(ConditionType.DEGRADED, True, "Unreachable", cut_off)
+        return
+    told = sorted({p.detail for p in infrastructure_probes(snapshot) if p.refused})
+    if told:
+        text = f"{'; '.join(told)}; see infrastructure.security"
+        book.set(ConditionType.DEGRADED, True, "AccessRefused", text)
+    elif nobody is not None:
+        book.set(ConditionType.DEGRADED, True, SERVES_NOBODY, f"no request is served: {nobody}")
+    else:
+        book.set(ConditionType.DEGRADED, False, "Fine", "")

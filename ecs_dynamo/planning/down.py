@@ -5,9 +5,12 @@ from __future__ import annotations
 from ecs_dynamo.model.graph import Graph
 from ecs_dynamo.model.plan import AnyAction, DeleteService, Endpoints, Memory, Plan, Wait
 from ecs_dynamo.model.snapshot import Service, Snapshot, Unknown
-from ecs_dynamo.planning.readiness import count_replicas
-from ecs_dynamo.planning.seen import known_service, known_tasks
-from ecs_dynamo.planning.wanted import obstacle
+from ecs_dynamo.planning.desired.obstacles import obstacle
+from ecs_dynamo.planning.observed.lookup import (
+    known_service,
+    known_tasks,
+)
+from ecs_dynamo.planning.observed.readiness import count_replicas
 
 
 def _delete(service: Service, component: str) -> DeleteService:

@@ -12,54 +12,84 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from ecs_dynamo.model.clock import Now
+from ecs_dynamo.model.dynamo import containers_note
 from ecs_dynamo.model.graph import Component, Graph, JsonObject
 from ecs_dynamo.model.plan import DeleteService, Endpoints, Memory, Plan
-from ecs_dynamo.model.snapshot import ComponentSnapshot, Snapshot, Unknown
-from ecs_dynamo.planning import handover
-from ecs_dynamo.planning.access import state_access
-from ecs_dynamo.planning.canonical import means_the_same
-from ecs_dynamo.planning.capacity_plan import plan_capacity
-from ecs_dynamo.planning.certainty import find_doubts, without_releases
-from ecs_dynamo.planning.changes import Draft, register_again
+from ecs_dynamo.model.snapshot import RECENT_SECONDS, ComponentSnapshot, Snapshot, Unknown
+from ecs_dynamo.planning.capacity.plan import plan_capacity
 from ecs_dynamo.planning.conditions import (
     ConditionBook,
+    state_access,
     state_conditions,
     state_endpoints,
+    state_routing,
     state_signals,
 )
-from ecs_dynamo.planning.containers import containers_note
-from ecs_dynamo.planning.dependants import plan_dependants
-from ecs_dynamo.planning.deployments import within_both_sides
-from ecs_dynamo.planning.drain import without_unknown_work
-from ecs_dynamo.planning.endpoints import endpoints_complete, resolve_endpoints
-from ecs_dynamo.planning.fingerprint import fingerprint
-from ecs_dynamo.planning.healing import heal
-from ecs_dynamo.planning.health import assess_health
-from ecs_dynamo.planning.held import declared_fingerprint, find_failures, hold
-from ecs_dynamo.planning.infrastructure import plan_infrastructure
-from ecs_dynamo.planning.judge import (
+from ecs_dynamo.planning.desired.canonical import means_the_same
+from ecs_dynamo.planning.desired.component import Wanted
+from ecs_dynamo.planning.desired.context import Scene
+from ecs_dynamo.planning.desired.declaration import declared_fingerprint
+from ecs_dynamo.planning.desired.etcd_member import as_member
+from ecs_dynamo.planning.desired.fingerprint import fingerprint
+from ecs_dynamo.planning.desired.obstacles import obstacle
+from ecs_dynamo.planning.desired.plan_builder import Draft
+from ecs_dynamo.planning.desired.port_turns import (
+    render_in_turn,
+    take_turn,
+)
+from ecs_dynamo.planning.desired.ports import (
+    PortPlan,
+    plan_ports,
+)
+from ecs_dynamo.planning.desired.rendering import anonymous
+from ecs_dynamo.planning.healing.health import assess_health
+from ecs_dynamo.planning.healing.replacement import heal
+from ecs_dynamo.planning.healing.serving import assess_serving
+from ecs_dynamo.planning.observed.certainty import find_doubts
+from ecs_dynamo.planning.observed.endpoints import (
+    endpoints_complete,
+    resolve_endpoints,
+)
+from ecs_dynamo.planning.observed.etcd_membership import (
+    Membership,
+    membership,
+)
+from ecs_dynamo.planning.observed.lookup import known_service
+from ecs_dynamo.planning.observed.reachability import unreachable
+from ecs_dynamo.planning.observed.readiness import (
+    count_replicas,
+    ready_tasks,
+    why_not_ready,
+)
+from ecs_dynamo.planning.observed.routing import (
+    routing,
+    unattributed,
+    with_routing,
+)
+from ecs_dynamo.planning.observed.stopped_tasks import last_failure
+from ecs_dynamo.planning.rollout import handover
+from ecs_dynamo.planning.rollout.deployment_limits import widening_note
+from ecs_dynamo.planning.rollout.deployments import within_both_sides
+from ecs_dynamo.planning.rollout.draining_instances import drain_noticed
+from ecs_dynamo.planning.rollout.hold import (
+    find_failures,
+    hold,
+)
+from ecs_dynamo.planning.rollout.progress_deadline import (
     failures,
     judged,
     mark_good,
     on_probation,
     probation_left,
 )
-from ecs_dynamo.planning.leaving import drain_noticed
-from ecs_dynamo.planning.limits import widening_note
-from ecs_dynamo.planning.members import Membership, as_member, membership, plan_members
-from ecs_dynamo.planning.ports import PortPlan, plan_ports
-from ecs_dynamo.planning.reachability import unreachable
-from ecs_dynamo.planning.readiness import count_replicas, ready_tasks, why_not_ready
-from ecs_dynamo.planning.render import anonymous
-from ecs_dynamo.planning.retention import retire_revisions
-from ecs_dynamo.planning.routing import routing, state_routing, unattributed, with_routing
+from ecs_dynamo.planning.rollout.protection import without_unknown_work
 from ecs_dynamo.planning.scaling.decide import decide_counts
-from ecs_dynamo.planning.scene import Scene
-from ecs_dynamo.planning.seen import known_service
-from ecs_dynamo.planning.serving import assess_serving
-from ecs_dynamo.planning.stops import RECENT_SECONDS, last_failure
-from ecs_dynamo.planning.turns import render_in_turn, take_turn
-from ecs_dynamo.planning.wanted import Wanted, obstacle
+from ecs_dynamo.planning.services.dependants import plan_dependants
+from ecs_dynamo.planning.services.etcd_members import plan_members
+from ecs_dynamo.planning.services.infrastructure import plan_infrastructure
+from ecs_dynamo.planning.services.retention import retire_revisions
+from ecs_dynamo.planning.services.service_actions import register_again
+from ecs_dynamo.planning.services.withheld_releases import without_releases
 
 
 def _wanted(

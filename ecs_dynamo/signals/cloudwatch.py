@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 from ecs_dynamo.model.errors import AwsError
 from ecs_dynamo.model.snapshot import Signal
-from ecs_dynamo.model.spec import CloudWatchSource
+from ecs_dynamo.model.spec.scaling import CloudWatchSource
 from ecs_dynamo.signals.base import SignalContext, SignalError, usable
 
 QUERIED_PERIODS = 10

@@ -16,7 +16,7 @@ from nats.js.errors import NotFoundError
 
 from ecs_dynamo.discovery.nats import open_nats
 from ecs_dynamo.model.snapshot import Signal
-from ecs_dynamo.model.spec import JetStreamSource
+from ecs_dynamo.model.spec.scaling import JetStreamSource
 from ecs_dynamo.signals.base import SignalContext, SignalError, get_json, usable
 
 

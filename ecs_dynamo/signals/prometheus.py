@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ecs_dynamo.discovery.exposition import MAX_VALUE
 from ecs_dynamo.model.snapshot import Signal
-from ecs_dynamo.model.spec import PrometheusSource
+from ecs_dynamo.model.spec.scaling import PrometheusSource
 from ecs_dynamo.signals.base import SignalContext, SignalError, get_json
 
 MAX_AHEAD_SECONDS = 3600.0

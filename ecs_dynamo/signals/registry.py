@@ -14,7 +14,7 @@ from ecs_dynamo.model.clock import Now
 from ecs_dynamo.model.graph import Component, Graph
 from ecs_dynamo.model.plan import Endpoints
 from ecs_dynamo.model.snapshot import Observed, Signal, Unknown
-from ecs_dynamo.model.spec import SignalSource
+from ecs_dynamo.model.spec.scaling import SignalSource
 from ecs_dynamo.signals.base import Adapter, CloudWatchCall, SignalContext, SignalError
 from ecs_dynamo.signals.cloudwatch import CloudWatchAdapter
 from ecs_dynamo.signals.frontend import FrontendAdapter

@@ -9,8 +9,8 @@ from itertools import product
 
 import numpy as np
 
-from ecs_dynamo.model.spec import ScalingSpec
-from ecs_dynamo.planning.scaling.staffing import servers_needed
+from ecs_dynamo.model.spec.scaling import ScalingSpec
+from ecs_dynamo.planning.scaling.erlang_c import servers_needed
 from ecs_dynamo.simulate.fleet import FleetSpec
 from ecs_dynamo.simulate.peers import PEERS, Bounds, Clairvoyant, Peer, Static, true_counts
 from ecs_dynamo.simulate.run import TICK_SECONDS, MakeScaler, Result, simulate

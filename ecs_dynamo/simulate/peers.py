@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from ecs_dynamo.planning.scaling.staffing import servers_needed
+from ecs_dynamo.planning.scaling.erlang_c import servers_needed
 from ecs_dynamo.simulate.scalers import Scaler, View
 
 

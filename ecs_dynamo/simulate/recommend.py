@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 
-from ecs_dynamo.model.spec import ScalingSpec
+from ecs_dynamo.model.spec.scaling import ScalingSpec
 from ecs_dynamo.simulate.compare import Setting, best, own_spec, run_own
 from ecs_dynamo.simulate.run import Result
 

@@ -7,8 +7,8 @@ from typing import Protocol
 
 from ecs_dynamo.model.scaling import ColdStarts, ScalingState
 from ecs_dynamo.model.snapshot import Signal
-from ecs_dynamo.model.spec import ScalingSpec
-from ecs_dynamo.planning.scaling.coldstart import KEPT
+from ecs_dynamo.model.spec.scaling import ScalingSpec
+from ecs_dynamo.planning.scaling.cold_start import KEPT
 from ecs_dynamo.planning.scaling.policy import ScalingInput
 from ecs_dynamo.planning.scaling.registry import POLICIES
 from ecs_dynamo.planning.scaling.schedule import scheduled

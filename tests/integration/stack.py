@@ -23,13 +23,13 @@ from botocore import xform_name
 from ecs_dynamo.config import load_graph, load_settings
 from ecs_dynamo.controller import Pass, Reconciler, open_reconciler
 from ecs_dynamo.demo.traffic import Request, Traffic
+from ecs_dynamo.iam.render import render_iam
 from ecs_dynamo.local import LocalEcs
 from ecs_dynamo.local.wire.protocol import ACCOUNT
 from ecs_dynamo.model.errors import EcsDynamoError
 from ecs_dynamo.model.graph import Graph, Role
-from ecs_dynamo.planning.endpoints import ready_urls
-from ecs_dynamo.planning.iam import render_iam
-from ecs_dynamo.planning.seen import known_tasks
+from ecs_dynamo.planning.observed.endpoints import ready_urls
+from ecs_dynamo.planning.observed.lookup import known_tasks
 from tests.rights.record import Documents, Session
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "local"

@@ -10,15 +10,15 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 from ecs_dynamo.aws.client import Aws, AwsOptions, open_aws
-from ecs_dynamo.aws.execute import Executor
-from ecs_dynamo.aws.observe import observe_ecs
-from ecs_dynamo.aws.revision_cache import RevisionCache
+from ecs_dynamo.aws.execute.executor import Executor
+from ecs_dynamo.aws.observe.cache import RevisionCache
+from ecs_dynamo.aws.observe.ecs import observe_ecs
 from ecs_dynamo.model.clock import Now
 from ecs_dynamo.model.errors import AwsError
 from ecs_dynamo.model.graph import TAG_GRAPH, Graph
 from ecs_dynamo.model.plan import ChangeMembership, Memory, RegisterTaskDefinition
 from ecs_dynamo.model.snapshot import Service, Unknown
-from ecs_dynamo.model.spec import NetworkSpec
+from ecs_dynamo.model.spec.graph import NetworkSpec
 from ecs_dynamo.planning import plan
 from tests.unit.planning.graphs import graph
 

@@ -14,8 +14,8 @@ from ecs_dynamo.config import load_graph, load_settings
 from ecs_dynamo.controller import open_reconciler
 from ecs_dynamo.local import LocalEcs
 from ecs_dynamo.local.runtime import ImageTable, fence
-from ecs_dynamo.model.capacity_spec import PlacementSpec
 from ecs_dynamo.model.errors import InputError
+from ecs_dynamo.model.spec.capacity import PlacementSpec
 from tests.integration.stack import Stack, held_to, until
 from tests.integration.test_local_ecs_clients import Client, container
 from tests.integration.test_readiness_matrix import component_of

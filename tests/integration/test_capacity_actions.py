@@ -9,33 +9,35 @@ from typing import Any, cast
 
 import pytest
 
-from ecs_dynamo.aws.capacity import (
+from ecs_dynamo.aws.client import Aws, AwsOptions, open_aws
+from ecs_dynamo.aws.execute.capacity import (
+    set_desired_capacity,
+    set_instances_state,
+    terminate_instance,
+)
+from ecs_dynamo.aws.observe.cache import RevisionCache
+from ecs_dynamo.aws.observe.capacity import (
     InstanceSizes,
     count_daemons,
     daemon_groups,
     look_at_groups,
     look_at_providers,
-    set_desired_capacity,
-    set_instances_state,
-    terminate_instance,
     to_provider,
 )
-from ecs_dynamo.aws.client import Aws, AwsOptions, open_aws
-from ecs_dynamo.aws.observe import observe_ecs
-from ecs_dynamo.aws.revision_cache import RevisionCache
+from ecs_dynamo.aws.observe.ecs import observe_ecs
 from ecs_dynamo.local import LocalEcs
 from ecs_dynamo.local.runtime import ImageTable
 from ecs_dynamo.model.capacity import CapacityMemory
-from ecs_dynamo.model.capacity_spec import (
-    AutoScalingGroupSpec,
-    CapacityProviderItem,
-    CapacitySpec,
-)
 from ecs_dynamo.model.errors import AwsError
 from ecs_dynamo.model.graph import TAG_GRAPH, Graph
 from ecs_dynamo.model.plan import SetDesiredCapacity, SetInstancesState, TerminateInstance
 from ecs_dynamo.model.snapshot import ContainerInstance, Unknown
-from ecs_dynamo.planning.capacity_plan import plan_capacity
+from ecs_dynamo.model.spec.capacity import (
+    AutoScalingGroupSpec,
+    CapacityProviderItem,
+    CapacitySpec,
+)
+from ecs_dynamo.planning.capacity.plan import plan_capacity
 from tests.integration.scaling_groups import Scaling
 from tests.integration.stack import until
 from tests.integration.test_local_ecs_clients import container

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from ecs_dynamo.controller.connections import raise_file_limit
+from ecs_dynamo.controller.daemon.connections import raise_file_limit
 from ecs_dynamo.demo.daemon import DemoDaemon, component
 from tests.integration.servers import free_port
 from tests.integration.stack import Stack, until

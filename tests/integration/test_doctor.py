@@ -13,13 +13,16 @@ import pytest
 from aiobotocore.session import AioSession
 
 from ecs_dynamo.aws.client import Aws
-from ecs_dynamo.aws.references import look_at_quotas, look_at_rights
+from ecs_dynamo.aws.inspect.references import (
+    look_at_quotas,
+    look_at_rights,
+)
 from ecs_dynamo.config import load_graph
-from ecs_dynamo.controller import doctor as controller
+from ecs_dynamo.doctor import diagnose as controller
+from ecs_dynamo.iam.render import trust
 from ecs_dynamo.local.wire.protocol import ACCOUNT
 from ecs_dynamo.model.doctor import Finding, Severity, Simulation
 from ecs_dynamo.model.errors import AwsError
-from ecs_dynamo.planning.iam import trust
 from tests.integration.scaling_groups import Scaling
 from tests.integration.stack import REGION, Stack
 from tests.integration.test_names import cloud_map

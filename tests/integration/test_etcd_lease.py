@@ -13,12 +13,15 @@ from typing import Any
 import pytest
 
 from ecs_dynamo.config import load_settings
-from ecs_dynamo.controller import daemon
-from ecs_dynamo.controller.daemon import run_daemon
-from ecs_dynamo.controller.etcd_lease import PREFIX, EtcdLease
-from ecs_dynamo.controller.events import EventRing
-from ecs_dynamo.controller.graph_file import GraphFile
-from ecs_dynamo.controller.metrics import Metrics
+from ecs_dynamo.controller.daemon import loop as daemon
+from ecs_dynamo.controller.daemon.graph_file import GraphFile
+from ecs_dynamo.controller.daemon.run import run_daemon
+from ecs_dynamo.controller.leadership.etcd import (
+    PREFIX,
+    EtcdLease,
+)
+from ecs_dynamo.controller.telemetry.events import EventRing
+from ecs_dynamo.controller.telemetry.metrics import Metrics
 from ecs_dynamo.demo.daemon import DemoDaemon
 from ecs_dynamo.discovery.etcd import open_etcd
 from ecs_dynamo.model.errors import InputError

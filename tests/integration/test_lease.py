@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ecs_dynamo.aws.client import Aws, AwsOptions, open_aws
-from ecs_dynamo.controller.lease import DynamoDbLease
+from ecs_dynamo.controller.leadership.dynamodb import DynamoDbLease
 from ecs_dynamo.demo.daemon import DemoDaemon
 from ecs_dynamo.local import LocalEcs
 from ecs_dynamo.local.runtime import ImageTable

@@ -6,7 +6,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from ecs_dynamo.controller import Reconciler
-from ecs_dynamo.controller.rollback import roll_back
+from ecs_dynamo.controller.reconcile.rollback import roll_back
 from ecs_dynamo.model.snapshot import Unknown
 from tests.integration.stack import Stack
 

@@ -28,7 +28,7 @@ from ecs_dynamo.model.errors import AwsError
 from ecs_dynamo.model.graph import Role
 from ecs_dynamo.model.plan import Endpoints
 from ecs_dynamo.model.snapshot import Signal
-from ecs_dynamo.model.spec import (
+from ecs_dynamo.model.spec.scaling import (
     CloudWatchSource,
     JetStreamSource,
     PlannerSource,

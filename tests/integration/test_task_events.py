@@ -17,10 +17,10 @@ import pytest
 from aiobotocore.session import AioSession
 
 from ecs_dynamo.aws.client import AwsOptions, is_write
-from ecs_dynamo.controller import task_events
-from ecs_dynamo.controller.task_events import following
+from ecs_dynamo.controller.triggers import ecs_events as task_events
+from ecs_dynamo.controller.triggers.ecs_events import following
 from ecs_dynamo.demo.daemon import DemoDaemon, component
-from ecs_dynamo.planning.iam import render_iam
+from ecs_dynamo.iam.render import render_iam
 from tests.integration.stack import EXAMPLE, REGION, Stack, until
 from tests.integration.test_rollouts import worker_apart_from_the_frontend
 

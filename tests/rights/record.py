@@ -10,11 +10,11 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypedDict
 
+from ecs_dynamo.iam.render import render_iam
 from ecs_dynamo.local import LocalEcs
 from ecs_dynamo.local.state.store import State
 from ecs_dynamo.local.wire.faults import Call
 from ecs_dynamo.local.wire.protocol import ACCOUNT
-from ecs_dynamo.planning.iam import render_iam
 from tests.rights.policy import AccessRequest, decide
 from tests.rights.requests import NotKnownError, World, requests_of
 from tests.rights.widest import widest

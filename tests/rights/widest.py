@@ -6,15 +6,21 @@ from dataclasses import replace
 from pathlib import Path
 
 from ecs_dynamo.config import load_graph
-from ecs_dynamo.model.capacity_spec import (
+from ecs_dynamo.model.graph import Graph, Role
+from ecs_dynamo.model.service_names import (
+    ServiceConnect,
+    ServiceNames,
+)
+from ecs_dynamo.model.spec.capacity import (
     AutoScalingGroupSpec,
     CapacityProviderItem,
     CapacitySpec,
 )
-from ecs_dynamo.model.graph import Graph, Role
-from ecs_dynamo.model.names import ServiceConnect, ServiceNames
-from ecs_dynamo.model.security_spec import SecuritySpec
-from ecs_dynamo.model.spec import CloudWatchSource, ScalingSpec
+from ecs_dynamo.model.spec.scaling import (
+    CloudWatchSource,
+    ScalingSpec,
+)
+from ecs_dynamo.model.spec.security import SecuritySpec
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "qwen-disagg" / "ecs-dynamo.yaml"
 ENVIRON = {

@@ -3,7 +3,8 @@
 import pytest
 from pydantic import ValidationError
 
-from ecs_dynamo.model.spec import RolloutSpec, ScalingSpec
+from ecs_dynamo.model.spec.rollout import RolloutSpec
+from ecs_dynamo.model.spec.scaling import ScalingSpec
 
 
 def test_scaling_min_above_max_is_refused() -> None:

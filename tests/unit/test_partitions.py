@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from ecs_dynamo.config.variables import SecretReference
+from ecs_dynamo.config.reading.variables import SecretReference
+from ecs_dynamo.iam.statements import Arns
 from ecs_dynamo.model.partitions import ec2_principals, endpoint_service, partition_of, partitions
-from ecs_dynamo.planning.iam_base import Arns
 
 COM, CN = "ec2.amazonaws.com", "ec2.amazonaws.com.cn"
 

@@ -8,12 +8,15 @@ from typing import Any
 
 import pytest
 
-from ecs_dynamo.controller.status import plan_document
+from ecs_dynamo.controller.telemetry.status import plan_document
 from ecs_dynamo.model.graph import Graph
 from ecs_dynamo.model.plan import RegisterTaskDefinition
-from ecs_dynamo.model.secrecy import is_secret_name, without_secrets
+from ecs_dynamo.model.redaction import (
+    is_secret_name,
+    without_secrets,
+)
 from ecs_dynamo.planning import describe, plan
-from ecs_dynamo.planning.diff import content_diff
+from ecs_dynamo.planning.describe import content_diff
 from tests.unit.planning.graphs import graph
 from tests.unit.planning.test_parts import converged
 

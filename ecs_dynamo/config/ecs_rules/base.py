@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from ecs_dynamo.config.yaml_lines import FieldPath
+from ecs_dynamo.config.reading.document import FieldPath
 from ecs_dynamo.model.graph import network_mode_of
 
 CONTAINERS: Final = "containerDefinitions"

@@ -15,7 +15,7 @@ from ecs_dynamo.config.ecs_rules.base import (
     numeric,
     shown,
 )
-from ecs_dynamo.config.yaml_lines import FieldPath
+from ecs_dynamo.config.reading.document import FieldPath
 
 
 def _dependencies(content: Content) -> Iterator[tuple[FieldPath, str, str, str]]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from ecs_dynamo.config.ecs_rules.base import ANSWER, API, Broken, Content, Rule, shown
-from ecs_dynamo.config.yaml_lines import FieldPath
+from ecs_dynamo.config.reading.document import FieldPath
 
 MOST_PORT: Final = 65_535
 MOST_RANGES: Final = 100

@@ -10,13 +10,16 @@ from ecs_dynamo.model.graph import Component, Graph
 from ecs_dynamo.model.plan import Decision, Memory
 from ecs_dynamo.model.scaling import ScalingState
 from ecs_dynamo.model.snapshot import Service, Snapshot
-from ecs_dynamo.model.spec import ScalingSpec
-from ecs_dynamo.planning.readiness import ready_tasks
-from ecs_dynamo.planning.scaling.coldstart import observe_cold_starts
+from ecs_dynamo.model.spec.scaling import ScalingSpec
+from ecs_dynamo.planning.observed.lookup import (
+    known_service,
+    known_tasks,
+)
+from ecs_dynamo.planning.observed.readiness import ready_tasks
+from ecs_dynamo.planning.scaling.cold_start import observe_cold_starts
 from ecs_dynamo.planning.scaling.policy import ScalingInput, ScalingOutput
 from ecs_dynamo.planning.scaling.registry import POLICIES
 from ecs_dynamo.planning.scaling.schedule import scheduled
-from ecs_dynamo.planning.seen import known_service, known_tasks
 
 
 def decide_counts(

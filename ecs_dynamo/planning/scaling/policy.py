@@ -11,7 +11,7 @@ from typing import Protocol
 from ecs_dynamo.model.plan import Decision
 from ecs_dynamo.model.scaling import ScalingState
 from ecs_dynamo.model.snapshot import Signal
-from ecs_dynamo.model.spec import ScalingSpec
+from ecs_dynamo.model.spec.scaling import ScalingSpec
 
 
 @dataclass(frozen=True, slots=True)

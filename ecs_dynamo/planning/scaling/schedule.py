@@ -11,7 +11,10 @@ from zoneinfo import ZoneInfo
 
 from cronsim import CronSim
 
-from ecs_dynamo.model.spec import ScalingSpec, ScheduleSpec
+from ecs_dynamo.model.spec.scaling import (
+    ScalingSpec,
+    ScheduleSpec,
+)
 
 
 def is_open(window: ScheduleSpec, now: float) -> bool:

@@ -13,8 +13,8 @@ from botocore.model import ServiceModel
 from ecs_dynamo.aws import session
 from ecs_dynamo.aws.answers import wrong_type
 from ecs_dynamo.aws.client import AwsOptions, open_aws
-from ecs_dynamo.aws.execute import Executor
-from ecs_dynamo.aws.revision_cache import RevisionCache
+from ecs_dynamo.aws.execute.executor import Executor
+from ecs_dynamo.aws.observe.cache import RevisionCache
 from ecs_dynamo.model.errors import AwsError
 from ecs_dynamo.model.plan import RegisterTaskDefinition
 from tests.unit.signals.hostile import Answer, hostile_server

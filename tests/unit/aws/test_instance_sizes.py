@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ecs_dynamo.aws.capacity import InstanceSizes
+from ecs_dynamo.aws.observe.capacity import InstanceSizes
 from tests.unit.aws.fake_aws import fake_aws
 
 

@@ -8,8 +8,13 @@ import pytest
 from botocore.session import Session
 from botocore.validate import validate_parameters
 
-from ecs_dynamo.aws.names import names_request, to_names
-from ecs_dynamo.model.names import Published, ServiceConnect, ServiceNames
+from ecs_dynamo.aws.execute.requests import names_request
+from ecs_dynamo.aws.observe.convert_names import to_names
+from ecs_dynamo.model.service_names import (
+    Published,
+    ServiceConnect,
+    ServiceNames,
+)
 
 ARN = "arn:aws:servicediscovery:us-west-2:123456789012:service/srv-1"
 PUBLISHED = Published("client", "g-etcd", "etcd.internal", 2379)

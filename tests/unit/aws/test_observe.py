@@ -10,11 +10,21 @@ import pytest
 from botocore.exceptions import ClientError
 
 from ecs_dynamo.aws.client import Aws
-from ecs_dynamo.aws.convert import output_only, to_revision
-from ecs_dynamo.aws.observe import observe_ecs
-from ecs_dynamo.aws.recall import ADDRESSES, CONFIRM_SECONDS, Recall
-from ecs_dynamo.aws.revision_cache import REVISION_SECONDS, RevisionCache
-from ecs_dynamo.config.ecs_shape import output_only_fields
+from ecs_dynamo.aws.observe.cache import (
+    REVISION_SECONDS,
+    RevisionCache,
+)
+from ecs_dynamo.aws.observe.convert import (
+    output_only,
+    to_revision,
+)
+from ecs_dynamo.aws.observe.ecs import observe_ecs
+from ecs_dynamo.aws.observe.recall import (
+    ADDRESSES,
+    CONFIRM_SECONDS,
+    Recall,
+)
+from ecs_dynamo.config.task_definitions.ecs_shape import output_only_fields
 from ecs_dynamo.model.graph import Graph
 from ecs_dynamo.model.snapshot import ComponentSnapshot, Service, Snapshot, Unknown
 from tests.unit.aws.fake_aws import fake_aws

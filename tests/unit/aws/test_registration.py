@@ -7,8 +7,12 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError, ConnectionClosedError
 
-from ecs_dynamo.aws.execute import REGISTER_ATTEMPTS, ActionResult, Executor
-from ecs_dynamo.aws.revision_cache import RevisionCache
+from ecs_dynamo.aws.execute.executor import (
+    REGISTER_ATTEMPTS,
+    ActionResult,
+    Executor,
+)
+from ecs_dynamo.aws.observe.cache import RevisionCache
 from ecs_dynamo.model.graph import TAG_FINGERPRINT
 from ecs_dynamo.model.plan import Endpoints, Memory, Plan, RegisterTaskDefinition
 from tests.unit.aws.fake_aws import fake_aws

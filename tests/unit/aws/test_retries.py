@@ -10,11 +10,12 @@ from botocore.exceptions import ClientError
 from botocore.retries.standard import ThrottledRetryableChecker
 
 from ecs_dynamo.aws.client import THROTTLES
-from ecs_dynamo.aws.execute import Executor
-from ecs_dynamo.aws.revision_cache import RevisionCache
+from ecs_dynamo.aws.execute.executor import Executor
+from ecs_dynamo.aws.observe.cache import RevisionCache
 from ecs_dynamo.model.errors import AwsError
 from ecs_dynamo.model.plan import CreateService, DeleteService, Endpoints, Memory, Plan, RevisionRef
-from ecs_dynamo.model.spec import LaunchType, RolloutSpec
+from ecs_dynamo.model.spec.graph import LaunchType
+from ecs_dynamo.model.spec.rollout import RolloutSpec
 from tests.unit.aws.fake_aws import fake_aws
 
 CONCURRENT = (

@@ -6,8 +6,11 @@ from typing import Any
 
 import pytest
 
-from ecs_dynamo.aws.execute import ActionResult, Executor
-from ecs_dynamo.aws.revision_cache import RevisionCache
+from ecs_dynamo.aws.execute.executor import (
+    ActionResult,
+    Executor,
+)
+from ecs_dynamo.aws.observe.cache import RevisionCache
 from ecs_dynamo.model.plan import Endpoints, Memory, Plan, StopTask
 from tests.unit.aws.fake_aws import fake_aws
 

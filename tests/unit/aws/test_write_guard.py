@@ -10,8 +10,8 @@ import pytest
 from botocore.exceptions import ClientError
 
 from ecs_dynamo.aws.client import Aws, AwsOptions
-from ecs_dynamo.aws.execute import Executor
-from ecs_dynamo.aws.revision_cache import RevisionCache
+from ecs_dynamo.aws.execute.executor import Executor
+from ecs_dynamo.aws.observe.cache import RevisionCache
 from ecs_dynamo.aws.write_guard import writes_guarded
 from ecs_dynamo.model.errors import AwsError
 from ecs_dynamo.model.plan import Endpoints, Memory, Plan, UpdateService

@@ -12,8 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from ecs_dynamo.aws.recall import CONFIRM_SECONDS
-from ecs_dynamo.controller.reconciler import Pass
+from ecs_dynamo.aws.observe.recall import CONFIRM_SECONDS
+from ecs_dynamo.controller.reconcile.reconciler import Pass
 from ecs_dynamo.model.graph import TAG_GRAPH, Component, Graph
 from ecs_dynamo.model.plan import (
     CreateService,
@@ -24,7 +24,7 @@ from ecs_dynamo.model.plan import (
     UpdateService,
 )
 from ecs_dynamo.model.snapshot import Unknown
-from ecs_dynamo.planning.healing import FIRST_PAUSE_SECONDS
+from ecs_dynamo.planning.healing.replacement import FIRST_PAUSE_SECONDS
 from tests.unit.chaos.simulated_account import FOREIGN, SimulatedAccount
 from tests.unit.planning.simulated_ecs import SimService, SimTask
 

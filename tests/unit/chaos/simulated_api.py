@@ -18,7 +18,6 @@ from botocore import xform_name
 
 from ecs_dynamo.aws.client import Aws, AwsOptions, is_write
 from ecs_dynamo.aws.server_clock import ServerClock
-from ecs_dynamo.model.capacity_spec import PlacementConstraintSpec, PlacementStrategySpec
 from ecs_dynamo.model.graph import LoadBalancer, NetworkMode
 from ecs_dynamo.model.plan import (
     CreateService,
@@ -28,7 +27,15 @@ from ecs_dynamo.model.plan import (
     UpdateService,
 )
 from ecs_dynamo.model.snapshot import Revision
-from ecs_dynamo.model.spec import LaunchType, NetworkSpec, RolloutSpec
+from ecs_dynamo.model.spec.capacity import (
+    PlacementConstraintSpec,
+    PlacementStrategySpec,
+)
+from ecs_dynamo.model.spec.graph import (
+    LaunchType,
+    NetworkSpec,
+)
+from ecs_dynamo.model.spec.rollout import RolloutSpec
 from tests.unit.aws.fake_aws import service_model
 from tests.unit.chaos import wire
 from tests.unit.chaos.faults import (

@@ -11,9 +11,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ecs_dynamo.aws.client import Aws
-from ecs_dynamo.aws.revision_cache import RevisionCache
-from ecs_dynamo.controller.keys import Keys
-from ecs_dynamo.controller.observe import Observer
+from ecs_dynamo.aws.observe.cache import RevisionCache
+from ecs_dynamo.controller.reconcile.credentials import Keys
+from ecs_dynamo.controller.reconcile.observer import Observer
 from ecs_dynamo.discovery.credentials import Credentials
 from ecs_dynamo.discovery.etcd import Discovery
 from ecs_dynamo.model.clock import Now

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from ecs_dynamo.aws.names import names_request
-from ecs_dynamo.model.names import ServiceNames
+from ecs_dynamo.aws.execute.requests import names_request
+from ecs_dynamo.model.service_names import ServiceNames
 from ecs_dynamo.model.snapshot import ContainerInstance, Deployment, Revision, Service, Task
 
 Json = dict[str, Any]

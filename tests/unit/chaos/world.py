@@ -13,11 +13,14 @@ from dataclasses import replace
 from typing import Any
 
 from ecs_dynamo.config import Settings
-from ecs_dynamo.controller.reconciler import Pass, Reconciler
+from ecs_dynamo.controller.reconcile.reconciler import (
+    Pass,
+    Reconciler,
+)
 from ecs_dynamo.model.graph import Graph
-from ecs_dynamo.model.snapshot import Notice
-from ecs_dynamo.model.spec import CanarySpec, ScalingSpec
-from ecs_dynamo.planning.wanted import good_arn
+from ecs_dynamo.model.snapshot import Notice, good_arn
+from ecs_dynamo.model.spec.rollout import CanarySpec
+from ecs_dynamo.model.spec.scaling import ScalingSpec
 from tests.unit.chaos import wire
 from tests.unit.chaos.faults import Fault, Kind, ProcessDeathError, refusal
 from tests.unit.chaos.invariants import Watch, check_pass

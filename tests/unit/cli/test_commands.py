@@ -14,7 +14,10 @@ import pytest
 import structlog
 
 from ecs_dynamo.cli.main import main
-from ecs_dynamo.cli.output import print_table, say
+from ecs_dynamo.console import (
+    print_table,
+    say,
+)
 from ecs_dynamo.demo.example import unpack_example
 
 

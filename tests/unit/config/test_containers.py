@@ -145,7 +145,7 @@ def test_ecss_own_time_to_stop_suffices_for_a_short_drain(tmp_path: Path) -> Non
 
 
 def test_the_server_is_looked_for_where_no_container_maps_its_port() -> None:
-    from ecs_dynamo.config.volumes import serving_container
+    from ecs_dynamo.config.build.volumes import serving_container
     from ecs_dynamo.model.graph import Role
 
     etcd = {"name": "a", "image": "quay.io/coreos/etcd:v3.5.21"}

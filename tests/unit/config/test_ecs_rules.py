@@ -11,9 +11,9 @@ import pytest
 import yaml
 
 from ecs_dynamo.config import load_graph
+from ecs_dynamo.config.checks.regions import known_regions
 from ecs_dynamo.config.ecs_rules import RULES, STRUCTURE, Content, violations
-from ecs_dynamo.config.regions import known_regions
-from ecs_dynamo.config.yaml_lines import dotted
+from ecs_dynamo.config.reading.document import dotted
 from ecs_dynamo.model.errors import InputError, Problem
 from tests.unit.definitions.examples import BAD, GOOD, ROLE, Bad, container, ec2, fargate
 

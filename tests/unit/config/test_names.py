@@ -10,7 +10,11 @@ import pytest
 
 from ecs_dynamo.model.errors import InputError
 from ecs_dynamo.model.graph import Role
-from ecs_dynamo.model.names import Published, ServiceConnect, ServiceNames
+from ecs_dynamo.model.service_names import (
+    Published,
+    ServiceConnect,
+    ServiceNames,
+)
 from tests.unit.config.test_load import Edit, folder, load
 from tests.unit.config.test_security import ENVIRON, TLS, warnings
 

@@ -22,12 +22,12 @@ import yaml
 from ecs_dynamo import planning as planning_module
 from ecs_dynamo.aws.server_clock import ServerClock
 from ecs_dynamo.config import load_settings
-from ecs_dynamo.controller.daemon import GraphLoop
-from ecs_dynamo.controller.events import EventRing
-from ecs_dynamo.controller.graph_file import GraphFile
-from ecs_dynamo.controller.metrics import Metrics
-from ecs_dynamo.controller.observe import Observation
-from ecs_dynamo.controller.reconciler import Reconciler
+from ecs_dynamo.controller.daemon.graph_file import GraphFile
+from ecs_dynamo.controller.daemon.loop import GraphLoop
+from ecs_dynamo.controller.reconcile.observer import Observation
+from ecs_dynamo.controller.reconcile.reconciler import Reconciler
+from ecs_dynamo.controller.telemetry.events import EventRing
+from ecs_dynamo.controller.telemetry.metrics import Metrics
 from ecs_dynamo.model.graph import Graph
 from ecs_dynamo.model.snapshot import ComponentSnapshot, Snapshot, Unknown
 
@@ -61,7 +61,7 @@ class Rig:
                 raise ZeroDivisionError("no such luck")
             return plan(graph, *rest)
 
-        monkeypatch.setattr("ecs_dynamo.controller.reconciler.plan", planning)
+        monkeypatch.setattr("ecs_dynamo.controller.reconcile.reconciler.plan", planning)
         self.loop = GraphLoop(file, own, SETTINGS, self.metrics, EventRing())
 
     async def _observe(self, graph: Graph, now: Any, *_: Any) -> Observation:
@@ -112,7 +112,7 @@ class Rig:
 async def rig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Rig]:
     folder = tmp_path / "graph"
     shutil.copytree(ROOT / "examples" / "local", folder, ignore=shutil.ignore_patterns("model"))
-    monkeypatch.setattr("ecs_dynamo.controller.daemon.SETTLE_SECONDS", 0.0)
+    monkeypatch.setattr("ecs_dynamo.controller.daemon.loop.SETTLE_SECONDS", 0.0)
     made = Rig(folder, monkeypatch)
     made.edit(1)
     async with made:
@@ -261,7 +261,7 @@ async def test_an_error_in_reading_that_nobody_thought_of_refuses_the_file(
         raise RecursionError("too deep")
 
     with monkeypatch.context() as patch:
-        patch.setattr("ecs_dynamo.controller.graph_file.load_graph", load)
+        patch.setattr("ecs_dynamo.controller.daemon.graph_file.load_graph", load)
         rig.loop.reload()
         await rig.passes()
         assert "RecursionError" in rig.loop.status()["fileError"]

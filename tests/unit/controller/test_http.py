@@ -12,8 +12,11 @@ import aiohttp
 import pytest
 import structlog
 
-from ecs_dynamo.controller.connections import MAX_CONNECTIONS, Connections
-from ecs_dynamo.controller.http import serve_http
+from ecs_dynamo.controller.daemon.connections import (
+    MAX_CONNECTIONS,
+    Connections,
+)
+from ecs_dynamo.controller.daemon.http import serve_http
 
 
 @asynccontextmanager

@@ -5,10 +5,15 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from ecs_dynamo.controller.keys import AGAIN_SECONDS, FRESH_SECONDS, Keys, read_references
+from ecs_dynamo.aws.secrets import read_references
+from ecs_dynamo.controller.reconcile.credentials import (
+    AGAIN_SECONDS,
+    FRESH_SECONDS,
+    Keys,
+)
 from ecs_dynamo.model.errors import AwsError
 from ecs_dynamo.model.graph import Role
-from ecs_dynamo.model.security_spec import SecuritySpec
+from ecs_dynamo.model.spec.security import SecuritySpec
 
 SM = "arn:aws:secretsmanager:us-west-2:123456789012:secret:nats"
 SECURITY = SecuritySpec.model_validate(

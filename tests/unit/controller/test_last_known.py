@@ -8,10 +8,13 @@ from typing import Any
 import pytest
 
 from ecs_dynamo.cli import status as cli
-from ecs_dynamo.controller.last_known import NOTHING_KNOWN, LastKnown
-from ecs_dynamo.controller.metrics import Metrics
-from ecs_dynamo.controller.reconciler import Pass
-from ecs_dynamo.controller.status import pass_status
+from ecs_dynamo.controller.reconcile.last_known import (
+    NOTHING_KNOWN,
+    LastKnown,
+)
+from ecs_dynamo.controller.reconcile.reconciler import Pass
+from ecs_dynamo.controller.telemetry.metrics import Metrics
+from ecs_dynamo.controller.telemetry.status import pass_status
 from ecs_dynamo.model.clock import Now
 from ecs_dynamo.model.graph import Graph
 from ecs_dynamo.model.plan import ConditionType, Plan

@@ -13,7 +13,7 @@ import pytest
 import structlog
 
 from ecs_dynamo.config import load_settings
-from ecs_dynamo.controller.logs import configure_logging
+from ecs_dynamo.controller.telemetry.logs import configure_logging
 
 
 @pytest.fixture(autouse=True)

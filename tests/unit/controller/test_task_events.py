@@ -13,9 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from ecs_dynamo.controller import task_events
-from ecs_dynamo.controller.task_events import (
-    NOTICE_SECONDS,
+from ecs_dynamo.controller.triggers import ecs_events as task_events
+from ecs_dynamo.controller.triggers.ecs_events import (
     VISIBILITY_SECONDS,
     TaskEvents,
     current_notices,
@@ -23,8 +22,12 @@ from ecs_dynamo.controller.task_events import (
     read,
 )
 from ecs_dynamo.model.errors import AwsError
+from ecs_dynamo.model.events import (
+    DETAIL_TYPES,
+    NOTICE_SECONDS,
+    NOTICE_TYPES,
+)
 from ecs_dynamo.model.snapshot import Notice
-from ecs_dynamo.planning.iam import DETAIL_TYPES, NOTICE_TYPES
 
 NOW = 1_800_000_000.0
 ARNS = "arn:aws:ecs:us-east-1:123456789012"

@@ -14,12 +14,15 @@ import structlog
 
 from ecs_dynamo.aws.server_clock import ServerClock
 from ecs_dynamo.config import load_settings
-from ecs_dynamo.controller.daemon import GraphLoop
-from ecs_dynamo.controller.events import EventRing
-from ecs_dynamo.controller.graph_file import GraphFile
-from ecs_dynamo.controller.metrics import Metrics
-from ecs_dynamo.controller.reconciler import Pass, Reconciler
-from ecs_dynamo.controller.vigil import until_news
+from ecs_dynamo.controller.daemon.graph_file import GraphFile
+from ecs_dynamo.controller.daemon.loop import GraphLoop
+from ecs_dynamo.controller.reconcile.reconciler import (
+    Pass,
+    Reconciler,
+)
+from ecs_dynamo.controller.telemetry.events import EventRing
+from ecs_dynamo.controller.telemetry.metrics import Metrics
+from ecs_dynamo.controller.triggers.replica_watch import until_news
 from tests.unit.controller.test_graph_loop import ROOT
 from tests.unit.controller.test_last_known import Daemon
 
@@ -106,7 +109,9 @@ async def test_a_loop_begins_a_pass_when_a_replica_is_silent(
     own = Reconciler(seen.graph, SimpleNamespace(calls={}, clock=ServerClock()), load_settings({}))  # type: ignore[arg-type] # never asked
     monkeypatch.setattr(own, "run_pass", run_pass)
     monkeypatch.setattr(own, "any_silent", rounds)
-    monkeypatch.setattr("ecs_dynamo.controller.daemon.until_news", partial(until_news, pause=0.001))
+    monkeypatch.setattr(
+        "ecs_dynamo.controller.daemon.loop.until_news", partial(until_news, pause=0.001)
+    )
     loop = GraphLoop(file, own, load_settings(hour), Metrics(), EventRing())
     loop._watches = SimpleNamespace(follow=lambda _: None, close=close)  # type: ignore[assignment] # made up
     running = asyncio.create_task(loop.run())

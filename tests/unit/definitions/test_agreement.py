@@ -12,7 +12,10 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from ecs_dynamo.config.ecs_rules import RULES, STRUCTURE, Content, violations
-from ecs_dynamo.config.ecs_shape import conform, register_shape
+from ecs_dynamo.config.task_definitions.ecs_shape import (
+    conform,
+    register_shape,
+)
 from ecs_dynamo.local.registration import admit
 from ecs_dynamo.local.wire.protocol import EcsError, parse
 from tests.unit.definitions.examples import BAD, GOOD, Bad, Json

@@ -8,23 +8,27 @@ from typing import Any
 
 import pytest
 
-from ecs_dynamo.model.capacity import AutoScalingGroup, InstanceSize
-from ecs_dynamo.model.capacity_spec import (
-    AutoScalingGroupSpec,
-    CapacityProviderItem,
-    CapacitySpec,
-)
-from ecs_dynamo.model.doctor import Finding, Host, RecommendedImage, Severity
-from ecs_dynamo.model.graph import Graph, Role
-from ecs_dynamo.model.snapshot import ContainerInstance, Snapshot, Unknown
-from ecs_dynamo.model.spec import ScalingSpec
-from ecs_dynamo.planning.doctor.compute import (
+from ecs_dynamo.doctor.checks.compute import (
     check_clusters,
     check_gpus,
     check_instances,
     check_sizes,
 )
-from ecs_dynamo.planning.doctor.quotas import FARGATE_VCPUS, TASKS_A_SERVICE, check_quotas
+from ecs_dynamo.doctor.checks.quotas import (
+    FARGATE_VCPUS,
+    TASKS_A_SERVICE,
+    check_quotas,
+)
+from ecs_dynamo.model.capacity import AutoScalingGroup, InstanceSize
+from ecs_dynamo.model.doctor import Finding, Host, RecommendedImage, Severity
+from ecs_dynamo.model.graph import Graph, Role
+from ecs_dynamo.model.snapshot import ContainerInstance, Snapshot, Unknown
+from ecs_dynamo.model.spec.capacity import (
+    AutoScalingGroupSpec,
+    CapacityProviderItem,
+    CapacitySpec,
+)
+from ecs_dynamo.model.spec.scaling import ScalingSpec
 from tests.unit.planning.graphs import component, graph, template
 from tests.unit.planning.simulated_ecs import SimulatedEcs
 

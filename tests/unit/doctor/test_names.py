@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import pytest
 
+from ecs_dynamo.doctor.checks.names import check_names
 from ecs_dynamo.model.doctor import CloudMapService, Severity
 from ecs_dynamo.model.graph import Graph
-from ecs_dynamo.model.names import ServiceNames
+from ecs_dynamo.model.service_names import ServiceNames
 from ecs_dynamo.model.snapshot import Observed, Unknown
-from ecs_dynamo.planning.doctor.names import check_names
 from tests.unit.planning.graphs import graph
 from tests.unit.planning.test_names import ARN, connected
 

@@ -8,6 +8,16 @@ from typing import Any
 
 import pytest
 
+from ecs_dynamo.doctor.checks.network import (
+    check_routes,
+    check_subnets,
+)
+from ecs_dynamo.doctor.checks.security_groups import (
+    Side,
+    check_security_groups,
+    groups_needed,
+    passes,
+)
 from ecs_dynamo.model.doctor import (
     Finding,
     Host,
@@ -21,9 +31,8 @@ from ecs_dynamo.model.doctor import (
 )
 from ecs_dynamo.model.graph import Component, Graph, Role
 from ecs_dynamo.model.snapshot import Observed, Unknown
-from ecs_dynamo.model.spec import NetworkSpec, ScalingSpec
-from ecs_dynamo.planning.doctor.network import check_routes, check_subnets
-from ecs_dynamo.planning.doctor.ports import Side, check_security_groups, groups_needed, passes
+from ecs_dynamo.model.spec.graph import NetworkSpec
+from ecs_dynamo.model.spec.scaling import ScalingSpec
 from tests.unit.planning.graphs import component, graph, template
 
 OK, WARNING, ERROR, UNKNOWN = Severity.OK, Severity.WARNING, Severity.ERROR, Severity.UNKNOWN

@@ -9,29 +9,32 @@ from urllib.parse import quote
 
 import pytest
 
-from ecs_dynamo.model.doctor import Finding, Identity, Severity, Simulated
-from ecs_dynamo.model.graph import Graph, Role
-from ecs_dynamo.model.snapshot import Unknown
-from ecs_dynamo.planning.credentials import parameter_names
-from ecs_dynamo.planning.doctor.base import listed, worst_first
-from ecs_dynamo.planning.doctor.identity import (
+from ecs_dynamo.aws.inspect.references import trusted
+from ecs_dynamo.doctor.checks.base import (
+    listed,
+    worst_first,
+)
+from ecs_dynamo.doctor.checks.identity import (
     check_clock,
     check_identity,
     check_rights,
     principal_of,
     simulations,
 )
-from ecs_dynamo.planning.doctor.references import (
+from ecs_dynamo.doctor.checks.references import (
     check_definitions,
     check_images,
     check_log_groups,
     check_roles,
     check_secrets,
-    ecr_image,
     secret_references,
-    trusted,
 )
-from ecs_dynamo.planning.iam import daemon_policy
+from ecs_dynamo.iam.daemon import daemon_policy
+from ecs_dynamo.model.doctor import Finding, Identity, Severity, Simulated
+from ecs_dynamo.model.graph import Graph, Role
+from ecs_dynamo.model.secrets import parameter_names
+from ecs_dynamo.model.snapshot import Unknown
+from ecs_dynamo.model.task_definition import ecr_image
 from tests.rights.policy import AccessRequest, decide
 from tests.unit.planning.graphs import component, graph, template
 

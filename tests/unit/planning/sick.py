@@ -15,7 +15,7 @@ from ecs_dynamo.model.snapshot import (
     Unknown,
     WorkerPage,
 )
-from ecs_dynamo.model.spec import RuntimeSpec
+from ecs_dynamo.model.spec.graph import RuntimeSpec
 from ecs_dynamo.planning import plan
 from tests.unit.planning.graphs import graph
 from tests.unit.planning.simulated_ecs import SimTask, SimulatedEcs, lease_of

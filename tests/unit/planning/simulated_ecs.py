@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from ecs_dynamo.model.capacity_spec import PlacementConstraintSpec, PlacementStrategySpec
 from ecs_dynamo.model.clock import Now
 from ecs_dynamo.model.graph import (
     TAG_GRAPH,
@@ -22,7 +21,6 @@ from ecs_dynamo.model.graph import (
     LoadBalancer,
     Role,
 )
-from ecs_dynamo.model.names import ServiceNames
 from ecs_dynamo.model.plan import (
     AnyAction,
     CreateService,
@@ -41,6 +39,7 @@ from ecs_dynamo.model.plan import (
     TerminateInstance,
     UpdateService,
 )
+from ecs_dynamo.model.service_names import ServiceNames
 from ecs_dynamo.model.snapshot import (
     ComponentSnapshot,
     ContainerInstance,
@@ -55,13 +54,18 @@ from ecs_dynamo.model.snapshot import (
     Snapshot,
     Task,
     WorkerPage,
+    good_arn,
 )
-from ecs_dynamo.model.spec import NetworkSpec
-from ecs_dynamo.planning.capacity import gpus_of
-from ecs_dynamo.planning.endpoints import probe_targets, reachable_endpoints
-from ecs_dynamo.planning.retention import surplus
-from ecs_dynamo.planning.seen import environment_value
-from ecs_dynamo.planning.wanted import good_arn
+from ecs_dynamo.model.spec.capacity import (
+    PlacementConstraintSpec,
+    PlacementStrategySpec,
+)
+from ecs_dynamo.model.spec.graph import NetworkSpec
+from ecs_dynamo.model.task_definition import environment_value, gpus_of, surplus
+from ecs_dynamo.planning.observed.endpoints import (
+    probe_targets,
+    reachable_endpoints,
+)
 
 EXIT_AFTER_LOST_ETCD = 3
 """Steps that a process serves on without its etcd (27 s in real life)."""

@@ -23,8 +23,14 @@ from ecs_dynamo.model.snapshot import (
     Task,
     WorkerPage,
 )
-from ecs_dynamo.planning.attribution import attribute, page_urls
-from ecs_dynamo.planning.readiness import may_serve, ready_tasks
+from ecs_dynamo.planning.observed.attribution import (
+    attribute,
+    page_urls,
+)
+from ecs_dynamo.planning.observed.readiness import (
+    may_serve,
+    ready_tasks,
+)
 from tests.unit.planning.graphs import component, graph
 
 HOST = "10.9.0.1"

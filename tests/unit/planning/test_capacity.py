@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ecs_dynamo.doctor.checks.capacity import check_capacity
 from ecs_dynamo.model.capacity import (
     AutoScalingGroup,
     CapacityMemory,
@@ -17,14 +18,14 @@ from ecs_dynamo.model.capacity import (
     GroupInstance,
     InstanceSize,
 )
-from ecs_dynamo.model.capacity_spec import (
-    AutoScalingGroupSpec,
-    CapacityProviderItem,
-    CapacitySpec,
-    PlacementConstraintSpec,
-    PlacementSpec,
-)
 from ecs_dynamo.model.clock import Now
+from ecs_dynamo.model.constraint_expressions import (
+    EC2_INSTANCE_ID,
+    UnknownExpression,
+    holds,
+    instances_of,
+    parse_expression,
+)
 from ecs_dynamo.model.doctor import Severity
 from ecs_dynamo.model.graph import TAG_GRAPH, Component, Graph, Role
 from ecs_dynamo.model.plan import (
@@ -45,28 +46,38 @@ from ecs_dynamo.model.snapshot import (
     Task,
     Unknown,
 )
-from ecs_dynamo.planning import describe, down, plan
-from ecs_dynamo.planning.capacity import free_rooms, surge_fits, why_no_surge
-from ecs_dynamo.planning.capacity_plan import CapacityPlan, plan_capacity
-from ecs_dynamo.planning.doctor.capacity import check_capacity
-from ecs_dynamo.planning.expressions import (
-    EC2_INSTANCE_ID,
-    UnknownExpression,
-    holds,
-    instances_of,
-    parse_expression,
+from ecs_dynamo.model.spec.capacity import (
+    AutoScalingGroupSpec,
+    CapacityProviderItem,
+    CapacitySpec,
+    PlacementConstraintSpec,
+    PlacementSpec,
 )
-from ecs_dynamo.planning.fitting import need_of, pack, room_of
-from ecs_dynamo.planning.placement import (
+from ecs_dynamo.planning import describe, down, plan
+from ecs_dynamo.planning.capacity.packing import (
+    need_of,
+    pack,
+    room_of,
+)
+from ecs_dynamo.planning.capacity.plan import (
+    CapacityPlan,
+    plan_capacity,
+)
+from ecs_dynamo.planning.capacity.shortage import missing_needs
+from ecs_dynamo.planning.capacity.surge import (
+    free_rooms,
+    surge_fits,
+    why_no_surge,
+)
+from ecs_dynamo.planning.desired.component import Wanted
+from ecs_dynamo.planning.desired.placement import (
     constraints_differ,
     distribute,
     strategy_differs,
     wanted_constraints,
     wanted_strategy,
 )
-from ecs_dynamo.planning.ports import plan_ports
-from ecs_dynamo.planning.shortage import missing_needs
-from ecs_dynamo.planning.wanted import Wanted
+from ecs_dynamo.planning.desired.ports import plan_ports
 from tests.unit.planning.graphs import component, graph, template
 
 SMALL = InstanceSize("g5.xlarge", 1, 4096, 15_000)

@@ -19,8 +19,8 @@ from ecs_dynamo.model.plan import (
 )
 from ecs_dynamo.model.snapshot import ComponentSnapshot, Service, Snapshot, Unknown
 from ecs_dynamo.planning import plan
-from ecs_dynamo.planning.certainty import without_releases
-from ecs_dynamo.planning.seen import known_tasks
+from ecs_dynamo.planning.observed.lookup import known_tasks
+from ecs_dynamo.planning.services.withheld_releases import without_releases
 from tests.unit.planning.graphs import graph, with_image
 from tests.unit.planning.simulated_ecs import SimulatedEcs
 from tests.unit.planning.test_parts import converged

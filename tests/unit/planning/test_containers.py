@@ -7,13 +7,16 @@ from typing import Any
 
 import pytest
 
+from ecs_dynamo.model.dynamo import (
+    containers_note,
+    find_dynamo_containers,
+)
 from ecs_dynamo.model.graph import JsonObject, Role
 from ecs_dynamo.model.plan import Endpoints
-from ecs_dynamo.model.security_spec import SecuritySpec
-from ecs_dynamo.planning.containers import containers_note, find_dynamo_containers
-from ecs_dynamo.planning.endpoints import injected_endpoints
-from ecs_dynamo.planning.held import repoint
-from ecs_dynamo.planning.render import render
+from ecs_dynamo.model.spec.security import SecuritySpec
+from ecs_dynamo.planning.desired.declaration import repoint
+from ecs_dynamo.planning.desired.rendering import render
+from ecs_dynamo.planning.observed.endpoints import injected_endpoints
 from tests.unit.planning.graphs import component, graph
 
 ENDS = Endpoints("http://10.0.0.9:2379", "nats://10.0.0.9:4222")

@@ -8,19 +8,19 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from ecs_dynamo.doctor.checks.references import secret_references
+from ecs_dynamo.iam.daemon import daemon_policy
+from ecs_dynamo.iam.secrets import read_statements
+from ecs_dynamo.iam.statements import Arns
+from ecs_dynamo.iam.tasks import execution_policy
 from ecs_dynamo.model.clock import Now
 from ecs_dynamo.model.graph import Graph
 from ecs_dynamo.model.plan import ConditionType, Endpoints, Memory
-from ecs_dynamo.model.security_spec import SecuritySpec
 from ecs_dynamo.model.snapshot import Probe, Snapshot
+from ecs_dynamo.model.spec.security import SecuritySpec
 from ecs_dynamo.planning import plan, probe_targets
-from ecs_dynamo.planning.doctor.references import secret_references
-from ecs_dynamo.planning.fingerprint import fingerprint
-from ecs_dynamo.planning.iam import daemon_policy
-from ecs_dynamo.planning.iam_base import Arns
-from ecs_dynamo.planning.iam_security import read_statements
-from ecs_dynamo.planning.iam_tasks import execution_policy
-from ecs_dynamo.planning.render import render
+from ecs_dynamo.planning.desired.fingerprint import fingerprint
+from ecs_dynamo.planning.desired.rendering import render
 from tests.unit.planning.graphs import graph
 from tests.unit.planning.simulated_ecs import SimulatedEcs
 

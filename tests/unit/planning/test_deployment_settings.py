@@ -9,16 +9,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ecs_dynamo.aws.convert import to_service
-from ecs_dynamo.aws.service_settings import settings_request
+from ecs_dynamo.aws.execute.requests import settings_request
+from ecs_dynamo.aws.observe.convert import to_service
 from ecs_dynamo.model.graph import Graph
 from ecs_dynamo.model.plan import ConditionType, CreateService, Memory, Plan, UpdateService
 from ecs_dynamo.model.snapshot import Service
-from ecs_dynamo.model.spec import NetworkSpec, RolloutSpec
+from ecs_dynamo.model.spec.graph import NetworkSpec
+from ecs_dynamo.model.spec.rollout import RolloutSpec
 from ecs_dynamo.planning import plan
 from ecs_dynamo.planning.conditions import placement_shortage
-from ecs_dynamo.planning.reasons import lacks_place
-from ecs_dynamo.planning.wanted import Wanted
+from ecs_dynamo.planning.desired.component import Wanted
+from ecs_dynamo.planning.observed.failure_reasons import lacks_place
 from tests.unit.planning.graphs import graph, with_image
 from tests.unit.planning.simulated_ecs import SimulatedEcs
 from tests.unit.planning.test_plan_properties import converge, run_pass

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ecs_dynamo.aws.client import Aws
-from ecs_dynamo.aws.execute import Executor
-from ecs_dynamo.aws.revision_cache import RevisionCache
-from ecs_dynamo.controller.reconciler import rejections
+from ecs_dynamo.aws.execute.executor import Executor
+from ecs_dynamo.aws.observe.cache import RevisionCache
+from ecs_dynamo.controller.reconcile.reconciler import rejections
 from ecs_dynamo.model.errors import AwsError
 from ecs_dynamo.model.graph import Graph
 from ecs_dynamo.model.plan import ChangeMembership, ConditionType, Memory, Plan, UpdateService

@@ -13,10 +13,17 @@ from hypothesis import strategies as st
 from ecs_dynamo.model.graph import LoadBalancer
 from ecs_dynamo.model.plan import RegisterTaskDefinition, UpdateService
 from ecs_dynamo.model.snapshot import Revision, Service
-from ecs_dynamo.model.spec import NetworkSpec, RolloutSpec
+from ecs_dynamo.model.spec.graph import NetworkSpec
+from ecs_dynamo.model.spec.rollout import RolloutSpec
 from ecs_dynamo.planning import describe, plan
-from ecs_dynamo.planning.canonical import canonical, means_the_same
-from ecs_dynamo.planning.diff import content_diff, service_diff
+from ecs_dynamo.planning.describe import (
+    content_diff,
+    service_diff,
+)
+from ecs_dynamo.planning.desired.canonical import (
+    canonical,
+    means_the_same,
+)
 from tests.unit.planning.graphs import graph
 from tests.unit.planning.test_parts import converged
 

@@ -17,16 +17,19 @@ from ecs_dynamo.model.plan import (
     UpdateService,
 )
 from ecs_dynamo.model.snapshot import Notice, Revision, Service, Task
+from ecs_dynamo.model.task_definition import surplus
 from ecs_dynamo.planning import down, plan
-from ecs_dynamo.planning.drain import spare_busy
-from ecs_dynamo.planning.handover import tend_old_side
-from ecs_dynamo.planning.leaving import drain_noticed
-from ecs_dynamo.planning.ports import plan_ports
-from ecs_dynamo.planning.readiness import ready_tasks
-from ecs_dynamo.planning.retention import surplus
-from ecs_dynamo.planning.scene import Scene
-from ecs_dynamo.planning.seen import known_tasks
-from ecs_dynamo.planning.wanted import Wanted, existing_revision
+from ecs_dynamo.planning.desired.component import (
+    Wanted,
+    existing_revision,
+)
+from ecs_dynamo.planning.desired.context import Scene
+from ecs_dynamo.planning.desired.ports import plan_ports
+from ecs_dynamo.planning.observed.lookup import known_tasks
+from ecs_dynamo.planning.observed.readiness import ready_tasks
+from ecs_dynamo.planning.rollout.draining_instances import drain_noticed
+from ecs_dynamo.planning.rollout.handover import tend_old_side
+from ecs_dynamo.planning.rollout.protection import spare_busy
 from tests.unit.planning.graphs import graph, with_image
 from tests.unit.planning.test_parts import converged
 from tests.unit.planning.test_plan_properties import run_pass

@@ -22,10 +22,16 @@ from ecs_dynamo.model.snapshot import (
     Unknown,
     WorkerPage,
 )
-from ecs_dynamo.model.spec import RuntimeSpec
+from ecs_dynamo.model.spec.graph import RuntimeSpec
 from ecs_dynamo.planning import plan
-from ecs_dynamo.planning.healing import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS
-from ecs_dynamo.planning.health import detection_seconds, quick_detection_seconds
+from ecs_dynamo.planning.healing.health import (
+    detection_seconds,
+    quick_detection_seconds,
+)
+from ecs_dynamo.planning.healing.replacement import (
+    FIRST_PAUSE_SECONDS,
+    LONGEST_PAUSE_SECONDS,
+)
 from tests.unit.planning.graphs import with_image
 from tests.unit.planning.sick import STEP, Ward, degraded, running
 from tests.unit.planning.simulated_ecs import lease_of

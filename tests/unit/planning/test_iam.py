@@ -8,13 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from ecs_dynamo.config import load_graph
-from ecs_dynamo.model.capacity_spec import (
+from ecs_dynamo.iam.render import render_iam
+from ecs_dynamo.model.service_names import (
+    ServiceConnect,
+    ServiceNames,
+)
+from ecs_dynamo.model.spec.capacity import (
     AutoScalingGroupSpec,
     CapacityProviderItem,
     CapacitySpec,
 )
-from ecs_dynamo.model.names import ServiceConnect, ServiceNames
-from ecs_dynamo.planning.iam import render_iam
 from tests.rights.widest import ACCOUNT, ENVIRON, EXAMPLE, REGISTRY, widest
 from tests.unit.config.test_load import ROOT
 from tests.unit.rights.test_requests import arn_patterns, is_known

@@ -11,9 +11,12 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from ecs_dynamo.model.graph import Graph
-from ecs_dynamo.planning.iam import Documents, render_iam, task_role_trust
-from ecs_dynamo.planning.iam_base import (
+from ecs_dynamo.iam.render import (
+    Documents,
+    render_iam,
+    task_role_trust,
+)
+from ecs_dynamo.iam.statements import (
     MANAGED_POLICY_SIZE,
     Arns,
     document,
@@ -21,6 +24,7 @@ from ecs_dynamo.planning.iam_base import (
     split,
     statement,
 )
+from ecs_dynamo.model.graph import Graph
 from tests.rights.policy import AccessRequest, decide
 from tests.rights.widest import ACCOUNT, widest
 

@@ -10,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ecs_dynamo.model.plan import Memory, UpdateService
-from ecs_dynamo.model.spec import LaunchType, RolloutSpec
+from ecs_dynamo.model.spec.graph import LaunchType
+from ecs_dynamo.model.spec.rollout import RolloutSpec
 from ecs_dynamo.planning import plan
-from ecs_dynamo.planning.seen import known_tasks
+from ecs_dynamo.planning.observed.lookup import known_tasks
 from tests.unit.planning.graphs import graph, template, with_image
 from tests.unit.planning.simulated_ecs import SimulatedEcs
 from tests.unit.planning.test_parts import converged

@@ -9,13 +9,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ecs_dynamo.model.graph import Graph, Role
-from ecs_dynamo.model.names import Published, ServiceConnect, ServiceNames
 from ecs_dynamo.model.plan import CreateService, Endpoints, Memory, Plan, UpdateService
-from ecs_dynamo.model.security_spec import SecuritySpec
+from ecs_dynamo.model.service_names import (
+    Published,
+    ServiceConnect,
+    ServiceNames,
+)
 from ecs_dynamo.model.snapshot import Service
-from ecs_dynamo.planning.endpoints import reachable_endpoints, resolve_endpoints
-from ecs_dynamo.planning.names import names_missing
-from ecs_dynamo.planning.seen import environment_value
+from ecs_dynamo.model.spec.security import SecuritySpec
+from ecs_dynamo.model.task_definition import environment_value
+from ecs_dynamo.planning.desired.service_names import names_missing
+from ecs_dynamo.planning.observed.endpoints import (
+    reachable_endpoints,
+    resolve_endpoints,
+)
 from tests.unit.planning.graphs import graph, with_image
 from tests.unit.planning.simulated_ecs import SimulatedEcs
 from tests.unit.planning.test_parts import converged

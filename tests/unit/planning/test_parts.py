@@ -33,28 +33,47 @@ from ecs_dynamo.model.snapshot import (
     Task,
     Unknown,
 )
-from ecs_dynamo.model.spec import (
+from ecs_dynamo.model.spec.graph import (
     InfraServiceSpec,
     InfrastructureSpec,
     NetworkSpec,
+)
+from ecs_dynamo.model.spec.rollout import RolloutSpec
+from ecs_dynamo.model.spec.scaling import (
     PlannerSource,
-    RolloutSpec,
     ScalingSpec,
 )
+from ecs_dynamo.model.task_definition import environment_value
 from ecs_dynamo.planning import describe, describe_action, down, plan, probe_targets
-from ecs_dynamo.planning.capacity import FreeRooms, free_rooms, one_at_a_time, surge_fits
-from ecs_dynamo.planning.diff import content_diff
-from ecs_dynamo.planning.drain import busy_tasks, spare_busy
-from ecs_dynamo.planning.endpoints import resolve_endpoints
-from ecs_dynamo.planning.fingerprint import fingerprint
-from ecs_dynamo.planning.fitting import Room
-from ecs_dynamo.planning.held import declared_fingerprint, repoint
-from ecs_dynamo.planning.ports import plan_ports
-from ecs_dynamo.planning.readiness import count_replicas, ready_tasks
-from ecs_dynamo.planning.render import fill_placeholders, render
-from ecs_dynamo.planning.scaling.planner import planner_reached
-from ecs_dynamo.planning.seen import environment_value
-from ecs_dynamo.planning.wanted import Wanted
+from ecs_dynamo.planning.capacity.packing import Room
+from ecs_dynamo.planning.capacity.surge import (
+    FreeRooms,
+    free_rooms,
+    one_at_a_time,
+    surge_fits,
+)
+from ecs_dynamo.planning.describe import content_diff
+from ecs_dynamo.planning.desired.component import Wanted
+from ecs_dynamo.planning.desired.declaration import (
+    declared_fingerprint,
+    repoint,
+)
+from ecs_dynamo.planning.desired.fingerprint import fingerprint
+from ecs_dynamo.planning.desired.ports import plan_ports
+from ecs_dynamo.planning.desired.rendering import (
+    fill_placeholders,
+    render,
+)
+from ecs_dynamo.planning.observed.endpoints import resolve_endpoints
+from ecs_dynamo.planning.observed.readiness import (
+    count_replicas,
+    ready_tasks,
+)
+from ecs_dynamo.planning.rollout.protection import (
+    busy_tasks,
+    spare_busy,
+)
+from ecs_dynamo.planning.scaling.dynamo_planner import planner_reached
 from tests.unit.planning.graphs import component, graph, template, with_image
 from tests.unit.planning.simulated_ecs import SimulatedEcs
 from tests.unit.planning.test_plan_properties import converge, run_pass

@@ -19,7 +19,7 @@ from ecs_dynamo.model.plan import (
     UpdateService,
 )
 from ecs_dynamo.model.snapshot import Signal, Unknown
-from ecs_dynamo.model.spec import ScalingSpec
+from ecs_dynamo.model.spec.scaling import ScalingSpec
 from ecs_dynamo.planning import plan
 from tests.unit.planning.graphs import graph, with_image
 from tests.unit.planning.simulated_ecs import SimulatedEcs

@@ -12,13 +12,13 @@ from ecs_dynamo.model.graph import TAG_DRAINING, Graph
 from ecs_dynamo.model.plan import MarkService, Memory, ProtectTasks, UpdateService
 from ecs_dynamo.model.snapshot import Service
 from ecs_dynamo.planning import plan
-from ecs_dynamo.planning.protection import (
+from ecs_dynamo.planning.desired.component import Wanted
+from ecs_dynamo.planning.rollout.drain_record import (
     MAX_VALUE_LENGTH,
     drain_record,
     draining_since,
     keep_minutes,
 )
-from ecs_dynamo.planning.wanted import Wanted
 from tests.unit.planning.graphs import graph, with_image
 from tests.unit.planning.simulated_ecs import SimulatedEcs
 from tests.unit.planning.test_parts import converged

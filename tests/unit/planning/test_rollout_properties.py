@@ -12,12 +12,15 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from ecs_dynamo.controller.events import events_of
-from ecs_dynamo.controller.reconciler import Pass
+from ecs_dynamo.controller.reconcile.reconciler import Pass
+from ecs_dynamo.controller.telemetry.events import events_of
 from ecs_dynamo.model.graph import TAG_CANARY, TAG_GOOD, Graph
 from ecs_dynamo.model.plan import ConditionType, HoldService, Memory, Plan, RetireRevisions
 from ecs_dynamo.model.snapshot import Container, Notice, Registration, Task
-from ecs_dynamo.model.spec import CanarySpec, RolloutSpec
+from ecs_dynamo.model.spec.rollout import (
+    CanarySpec,
+    RolloutSpec,
+)
 from ecs_dynamo.planning import plan
 from tests.unit.planning.graphs import graph, with_image
 from tests.unit.planning.simulated_ecs import SimulatedEcs
@@ -449,7 +452,10 @@ def test_the_last_good_revision_outlives_the_number_that_is_kept() -> None:
 def test_rollout_settings_are_refused_where_they_mean_nothing() -> None:
     from pydantic import ValidationError
 
-    from ecs_dynamo.model.spec import ComponentSpec, InfrastructureSpec
+    from ecs_dynamo.model.spec.graph import (
+        ComponentSpec,
+        InfrastructureSpec,
+    )
 
     canary = RolloutSpec(canary=CanarySpec())
     with pytest.raises(ValidationError, match="for workers, not for a frontend"):

@@ -8,8 +8,8 @@ from ecs_dynamo.discovery.cards import parse_card
 from ecs_dynamo.model.clock import Now
 from ecs_dynamo.model.plan import ConditionType, Memory
 from ecs_dynamo.model.snapshot import ModelCard, Unknown
+from ecs_dynamo.planning.observed.routing import routing
 from ecs_dynamo.planning.planner import plan
-from ecs_dynamo.planning.routing import routing
 from tests.unit.planning.graphs import graph
 from tests.unit.planning.simulated_ecs import SimulatedEcs, lease_of
 from tests.unit.planning.test_plan_properties import converge

@@ -9,16 +9,10 @@ from typing import Any, cast
 import pytest
 
 from ecs_dynamo.aws.client import Aws
-from ecs_dynamo.aws.convert import to_service
-from ecs_dynamo.aws.execute import Executor
-from ecs_dynamo.aws.revision_cache import RevisionCache
-from ecs_dynamo.model.capacity_spec import (
-    CapacityProviderItem,
-    PlacementConstraintSpec,
-    PlacementStrategySpec,
-)
+from ecs_dynamo.aws.execute.executor import Executor
+from ecs_dynamo.aws.observe.cache import RevisionCache
+from ecs_dynamo.aws.observe.convert import to_service
 from ecs_dynamo.model.graph import Graph, LoadBalancer, Role
-from ecs_dynamo.model.names import Published, ServiceConnect, ServiceNames
 from ecs_dynamo.model.plan import (
     ChangeMembership,
     ConditionType,
@@ -31,10 +25,27 @@ from ecs_dynamo.model.plan import (
     TagService,
     UpdateService,
 )
+from ecs_dynamo.model.service_names import (
+    Published,
+    ServiceConnect,
+    ServiceNames,
+)
 from ecs_dynamo.model.snapshot import Deployment, Service, Snapshot
-from ecs_dynamo.model.spec import LaunchType, NetworkSpec, RolloutSpec
+from ecs_dynamo.model.spec.capacity import (
+    CapacityProviderItem,
+    PlacementConstraintSpec,
+    PlacementStrategySpec,
+)
+from ecs_dynamo.model.spec.graph import (
+    LaunchType,
+    NetworkSpec,
+)
+from ecs_dynamo.model.spec.rollout import RolloutSpec
 from ecs_dynamo.planning import plan
-from ecs_dynamo.planning.service_settings import TREATMENTS, Treatment
+from ecs_dynamo.planning.desired.service_settings import (
+    TREATMENTS,
+    Treatment,
+)
 from tests.unit.planning.graphs import component, graph, template
 from tests.unit.planning.simulated_ecs import SimulatedEcs
 from tests.unit.planning.test_parts import converged

@@ -7,7 +7,12 @@ from dataclasses import replace
 import pytest
 
 from ecs_dynamo.model.snapshot import Container, Task, Unknown
-from ecs_dynamo.planning.stops import LONGEST, last_failure, recently_stopped, why_stopped
+from ecs_dynamo.planning.observed.stopped_tasks import (
+    LONGEST,
+    last_failure,
+    recently_stopped,
+    why_stopped,
+)
 
 PULL = (
     "CannotPullContainerError: pull image manifest has been retried 5 time(s): failed to resolve "

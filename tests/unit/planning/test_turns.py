@@ -17,12 +17,15 @@ from ecs_dynamo.model.snapshot import (
     Snapshot,
     Task,
 )
-from ecs_dynamo.planning.fingerprint import fingerprint
-from ecs_dynamo.planning.ports import plan_ports
-from ecs_dynamo.planning.render import render
-from ecs_dynamo.planning.seen import environment_value
-from ecs_dynamo.planning.turns import render_in_turn, take_turn
-from ecs_dynamo.planning.wanted import Wanted
+from ecs_dynamo.model.task_definition import environment_value
+from ecs_dynamo.planning.desired.component import Wanted
+from ecs_dynamo.planning.desired.fingerprint import fingerprint
+from ecs_dynamo.planning.desired.port_turns import (
+    render_in_turn,
+    take_turn,
+)
+from ecs_dynamo.planning.desired.ports import plan_ports
+from ecs_dynamo.planning.desired.rendering import render
 from tests.unit.planning.graphs import component, graph, with_image
 from tests.unit.planning.simulated_ecs import SimulatedEcs
 from tests.unit.planning.test_plan_properties import converge, run_pass

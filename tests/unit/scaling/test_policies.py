@@ -12,14 +12,23 @@ from hypothesis import strategies as st
 
 from ecs_dynamo.model.scaling import ColdStarts, ScalingState
 from ecs_dynamo.model.snapshot import Signal, Task
-from ecs_dynamo.model.spec import ScalingSpec, ScheduleSpec
-from ecs_dynamo.planning.scaling.coldstart import cold_start_seconds, observe_cold_starts
+from ecs_dynamo.model.spec.scaling import (
+    ScalingSpec,
+    ScheduleSpec,
+)
+from ecs_dynamo.planning.scaling.cold_start import (
+    cold_start_seconds,
+    observe_cold_starts,
+)
 from ecs_dynamo.planning.scaling.demand import read_demand
+from ecs_dynamo.planning.scaling.erlang_c import (
+    servers_needed,
+    staffing,
+)
 from ecs_dynamo.planning.scaling.forecast import follow, predict, seasonal_rate, spread
 from ecs_dynamo.planning.scaling.policy import ScalingInput, ScalingOutput
 from ecs_dynamo.planning.scaling.registry import POLICIES
 from ecs_dynamo.planning.scaling.schedule import is_open, scheduled
-from ecs_dynamo.planning.scaling.staffing import servers_needed, staffing
 
 TICK = 15.0
 LONG_AGO = -1e6

@@ -32,7 +32,12 @@ from ecs_dynamo.discovery.probe import probe
 from ecs_dynamo.model.clock import Now
 from ecs_dynamo.model.graph import Role
 from ecs_dynamo.model.plan import Endpoints
-from ecs_dynamo.model.spec import FrontendSource, JetStreamSource, PrometheusSource, ScalingSpec
+from ecs_dynamo.model.spec.scaling import (
+    FrontendSource,
+    JetStreamSource,
+    PrometheusSource,
+    ScalingSpec,
+)
 from ecs_dynamo.signals.base import SignalContext, SignalError
 from ecs_dynamo.signals.frontend import FrontendAdapter
 from ecs_dynamo.signals.jetstream import JetStreamAdapter

@@ -1,0 +1,1 @@
+"""Carrying out actions: one idempotent AWS call each."""

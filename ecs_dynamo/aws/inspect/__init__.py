@@ -1,0 +1,1 @@
+"""Read-only calls for `doctor`: networks, images, secrets, roles, quotas."""

@@ -1,0 +1,237 @@
+"""Capacity providers and Auto Scaling groups: looked at, and changed, only where declared.
+
+Facts from the API references: DescribeCapacityProviders gives 10 a page, DescribeAutoScalingGroups
+takes 50 names and DescribeInstanceTypes 100, UpdateContainerInstancesState takes 10 instances; an
+instance in a warm pool is listed by DescribeWarmPool alone, 50 a page, and is no capacity.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from ecs_dynamo.aws.client import Aws
+from ecs_dynamo.aws.pages import read_all, read_pages
+from ecs_dynamo.model.capacity import (
+    AGENT_SHARE,
+    AutoScalingGroup,
+    CapacityProvider,
+    GroupInstance,
+    InstanceSize,
+)
+from ecs_dynamo.model.errors import AwsError
+from ecs_dynamo.model.graph import Graph
+from ecs_dynamo.model.snapshot import ContainerInstance, Observed, Unknown
+from ecs_dynamo.model.spec.capacity import (
+    FARGATE_PROVIDERS,
+)
+
+GROUPS_A_CALL = 50
+PROVIDERS_A_CALL = 100
+TASKS_A_CALL = 100
+
+Json = dict[str, Any]
+
+
+# Looking ---------------------------------------------------------------------------------------
+
+
+def to_provider(raw: Mapping[str, Any]) -> CapacityProvider:
+    """A DescribeCapacityProviders entry; older answers tell the type by what they contain."""
+    own = raw.get("autoScalingGroupProvider") or {}
+    name = raw["name"]
+    kind = raw.get("type") or (
+        "MANAGED_INSTANCES"
+        if raw.get("managedInstancesProvider")
+        else "EC2_AUTOSCALING"
+        if own
+        else name
+    )
+    arn = own.get("autoScalingGroupArn")
+    return CapacityProvider(
+        name=name,
+        status=raw.get("status", "ACTIVE"),
+        type=kind,
+        group=arn.rsplit("/", 1)[-1] if arn else None,
+        managed_scaling=own.get("managedScaling", {}).get("status") == "ENABLED",
+    )
+
+
+async def look_at_providers(
+    aws: Aws,
+    graph: Graph,
+    clusters: Sequence[str],
+    attached: Mapping[str, Sequence[str] | None],
+) -> Mapping[str, CapacityProvider]:
+    """The declared capacity providers that ``clusters`` have, by name. Raises `AwsError`.
+
+    Where an Auto Scaling group is declared, every provider of its cluster: one that no component
+    names may size the group too. ``attached`` are the names that DescribeClusters tells of each
+    cluster, None where its answer lacks them, which is no proof that there are none.
+    """
+    by_cluster: dict[str, set[str]] = {}
+    for component in graph.components:
+        names = {p.name for p in component.capacity_providers}
+        if names and component.cluster in clusters:
+            by_cluster.setdefault(component.cluster, set()).update(names)
+    for cluster in {g.cluster for g in graph.capacity.auto_scaling_groups if g.cluster in clusters}:
+        others = attached.get(str(cluster))
+        if others is None:
+            what = f"the answer tells no capacityProviders of cluster {cluster}"
+            raise AwsError("DescribeClusters", "BadAnswer", what)
+        # Fargate's own have no group.
+        by_cluster.setdefault(str(cluster), set()).update(set(others) - FARGATE_PROVIDERS)
+    found: dict[str, CapacityProvider] = {}
+    for cluster, wanted in by_cluster.items():
+        names_here = sorted(wanted)
+        for start in range(0, len(names_here), PROVIDERS_A_CALL):
+            batch = names_here[start : start + PROVIDERS_A_CALL]
+            told: set[str] = set()
+            # With the cluster named, Managed Instances' providers are found too.
+            async for answer in read_pages(
+                *(aws, "ecs", "DescribeCapacityProviders"), capacityProviders=batch, cluster=cluster
+            ):
+                providers = [to_provider(raw) for raw in answer["capacityProviders"]]
+                told |= {p.name for p in providers}
+                told |= {f.get("arn", "").rsplit("/", 1)[-1] for f in answer.get("failures", ())}
+                found |= {p.name: p for p in providers if p.status == "ACTIVE"}
+            untold = [name for name in batch if name.rsplit("/", 1)[-1] not in told]
+            if untold:
+                what = f"the answer tells nothing of {untold[0]}"
+                raise AwsError("DescribeCapacityProviders", "BadAnswer", what)
+    return found
+
+
+class InstanceSizes:
+    """Sizes of instance types, which never change: each is asked for once."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, InstanceSize] = {}
+
+    async def of(self, aws: Aws, types: Sequence[str]) -> tuple[InstanceSize, ...]:
+        """The sizes as the ECS agent will register them at least. Raises `AwsError`."""
+        unknown = sorted({t for t in types if t not in self._known})[:100]
+        if unknown:
+            answer = await aws.call("ec2", "DescribeInstanceTypes", InstanceTypes=unknown)
+            for raw in answer.get("InstanceTypes", []):
+                gpus = raw.get("GpuInfo", {}).get("Gpus", ())
+                self._known[raw["InstanceType"]] = InstanceSize(
+                    raw["InstanceType"],
+                    # A type with a part of a GPU has one device to give ("Total number of GPU
+                    # devices", EC2's service model); ECS counts devices.
+                    sum(int(g.get("LogicalGpuCount") or g.get("Count", 0)) for g in gpus),
+                    int(raw["VCpuInfo"]["DefaultVCpus"]) * 1024,
+                    int(int(raw["MemoryInfo"]["SizeInMiB"]) * AGENT_SHARE),
+                )
+        return tuple(self._known[t] for t in types if t in self._known)
+
+
+async def _types(aws: Aws, raw: Mapping[str, Any]) -> list[str]:
+    """The instance types that the group launches."""
+    mixed = raw.get("MixedInstancesPolicy", {}).get("LaunchTemplate", {})
+    overrides = [o["InstanceType"] for o in mixed.get("Overrides", ()) if o.get("InstanceType")]
+    if overrides:
+        return list(dict.fromkeys(overrides))
+    running = [i["InstanceType"] for i in raw.get("Instances", ()) if i.get("InstanceType")]
+    if running:
+        return sorted(set(running))
+    template = raw.get("LaunchTemplate") or mixed.get("LaunchTemplateSpecification")
+    if not template:
+        return []
+    answer = await aws.call(
+        "ec2",
+        "DescribeLaunchTemplateVersions",
+        LaunchTemplateId=template["LaunchTemplateId"],
+        Versions=[template.get("Version") or "$Default"],
+    )
+    found = [
+        v.get("LaunchTemplateData", {}).get("InstanceType")
+        for v in answer.get("LaunchTemplateVersions", ())
+    ]
+    return [t for t in found if t]
+
+
+async def _warm(aws: Aws, raw: Mapping[str, Any]) -> int:
+    """Instances in the group's warm pool that are ready to be taken."""
+    if not raw.get("WarmPoolConfiguration"):
+        return 0
+    found = await read_all(
+        *(aws, "autoscaling", "DescribeWarmPool", "Instances"),
+        AutoScalingGroupName=raw["AutoScalingGroupName"],
+    )
+    states = [i.get("LifecycleState", "") for i in found]
+    return sum(s.startswith("Warmed:") and "Terminat" not in s for s in states)
+
+
+async def _to_group(aws: Aws, raw: Mapping[str, Any], sizes: InstanceSizes) -> AutoScalingGroup:
+    return AutoScalingGroup(
+        name=raw["AutoScalingGroupName"],
+        desired=raw["DesiredCapacity"],
+        min_size=raw["MinSize"],
+        max_size=raw["MaxSize"],
+        instances=tuple(
+            GroupInstance(i["InstanceId"], i.get("LifecycleState", ""), i.get("AvailabilityZone"))
+            for i in raw.get("Instances", ())
+            if not i.get("LifecycleState", "").startswith("Warmed:")
+        ),
+        warm=await _warm(aws, raw),
+        sizes=await sizes.of(aws, await _types(aws, raw)),
+        zones=tuple(raw.get("AvailabilityZones", ())),
+        suspended=frozenset(p.get("ProcessName", "") for p in raw.get("SuspendedProcesses", ())),
+    )
+
+
+async def look_at_groups(
+    aws: Aws, graph: Graph, sizes: InstanceSizes
+) -> Mapping[str, AutoScalingGroup]:
+    """The declared Auto Scaling groups that there are, by name. Raises `AwsError`."""
+    names = [g.name for g in graph.capacity.auto_scaling_groups]
+    found: dict[str, AutoScalingGroup] = {}
+    for start in range(0, len(names), GROUPS_A_CALL):
+        groups = await read_all(
+            *(aws, "autoscaling", "DescribeAutoScalingGroups", "AutoScalingGroups"),
+            AutoScalingGroupNames=names[start : start + GROUPS_A_CALL],
+            MaxRecords=100,
+        )
+        for raw in groups:
+            if raw.get("Status") is None:  # else it is being deleted
+                group = await _to_group(aws, raw, sizes)
+                found[group.name] = group
+    return found
+
+
+async def daemon_groups(aws: Aws, cluster: str) -> frozenset[str]:
+    """The task groups of the cluster's DAEMON services. Raises `AwsError`."""
+    arns = await read_all(
+        *(aws, "ecs", "ListServices", "serviceArns"),
+        cluster=cluster,
+        schedulingStrategy="DAEMON",
+        maxResults=100,
+    )
+    return frozenset(f"service:{arn.rsplit('/', 1)[-1]}" for arn in arns)
+
+
+def count_daemons(
+    instances: Observed[tuple[ContainerInstance, ...]],
+    running: Observed[list[Json]],
+    groups: Observed[frozenset[str]],
+) -> Observed[tuple[ContainerInstance, ...]]:
+    """The instances with how many of their tasks are daemons, which keep none of them busy.
+
+    Where that is not known every task counts, and no instance is given back.
+    """
+    if isinstance(instances, Unknown) or isinstance(running, Unknown):
+        return instances
+    if isinstance(groups, Unknown):
+        return instances
+    daemons = Counter(
+        t["containerInstanceArn"]
+        for t in running
+        if t.get("containerInstanceArn") and t.get("group") in groups
+    )
+    return tuple(replace(i, daemons=daemons[i.arn]) for i in instances)
+
+
+# Acting ----------------------------------------------------------------------------------------

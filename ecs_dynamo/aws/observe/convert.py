@@ -1,0 +1,264 @@
+"""From AWS's answers to the snapshot's values. Pure; what AWS left out gets the model's default."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from functools import cache
+from typing import Any
+
+from botocore.loaders import Loader
+from botocore.model import ServiceModel
+
+from ecs_dynamo.aws.observe.convert_names import to_names
+from ecs_dynamo.model.graph import LoadBalancer
+from ecs_dynamo.model.snapshot import (
+    Container,
+    ContainerInstance,
+    Deployment,
+    Observed,
+    PortBinding,
+    Revision,
+    Service,
+    Task,
+    Unknown,
+)
+from ecs_dynamo.model.spec.graph import NetworkSpec
+
+Json = Mapping[str, Any]
+
+
+@cache
+def output_only() -> frozenset[str]:
+    """The members that ECS adds to a task definition it describes, and does not take: those of its
+    TaskDefinition that are none of RegisterTaskDefinition's (botocore's service model)."""
+    model = ServiceModel(Loader().load_service_model("ecs", "service-2"))
+    described: Any = model.shape_for("TaskDefinition")
+    taken: Any = model.operation_model("RegisterTaskDefinition").input_shape
+    return frozenset(set(described.members) - set(taken.members))
+
+
+def epoch(value: datetime | float | None) -> float | None:
+    """A timestamp as UTC seconds."""
+    return value.timestamp() if isinstance(value, datetime) else value
+
+
+def tags_of(items: Iterable[Json]) -> dict[str, str]:
+    """``[{key, value}]`` as a mapping."""
+    return {item["key"]: item.get("value", "") for item in items}
+
+
+def to_deployment(raw: Json) -> Deployment:
+    """One entry of a service's ``deployments``."""
+    return Deployment(
+        id=raw.get("id", ""),
+        status=raw.get("status", ""),
+        task_definition_arn=raw.get("taskDefinition", ""),
+        desired=raw.get("desiredCount", 0),
+        running=raw.get("runningCount", 0),
+        pending=raw.get("pendingCount", 0),
+        failed=raw.get("failedTasks", 0),
+        rollout_state=raw.get("rolloutState", "COMPLETED"),
+        rollout_reason=raw.get("rolloutStateReason", ""),
+        updated_at=epoch(raw.get("updatedAt")),
+        created_at=epoch(raw.get("createdAt")),
+        network=_network(raw),
+    )
+
+
+def _network(raw: Json) -> NetworkSpec | None:
+    network = raw.get("networkConfiguration", {}).get("awsvpcConfiguration")
+    if network is None:
+        return None
+    return NetworkSpec(
+        subnets=tuple(network.get("subnets", ())),
+        security_groups=tuple(network.get("securityGroups", ())),
+        assign_public_ip=network.get("assignPublicIp") == "ENABLED",
+    )
+
+
+def to_service(raw: Json, cluster: str) -> Service:
+    """A DescribeServices entry (with TAGS)."""
+    limits = raw.get("deploymentConfiguration", {})
+    network = _network(raw) or NetworkSpec()
+    return Service(
+        arn=raw["serviceArn"],
+        name=raw["serviceName"],
+        cluster=cluster,
+        status=raw.get("status", "ACTIVE"),
+        desired=raw.get("desiredCount", 0),
+        running=raw.get("runningCount", 0),
+        pending=raw.get("pendingCount", 0),
+        task_definition_arn=raw.get("taskDefinition", ""),
+        deployments=tuple(to_deployment(d) for d in raw.get("deployments", ())),
+        tags=tags_of(raw.get("tags", ())),
+        minimum_healthy_percent=limits.get("minimumHealthyPercent"),
+        maximum_percent=limits.get("maximumPercent"),
+        circuit_breaker=limits.get("deploymentCircuitBreaker", {}).get("enable", False),
+        breaker_rolls_back=limits.get("deploymentCircuitBreaker", {}).get("rollback"),
+        launch_type=raw.get("launchType"),
+        load_balancers=_load_balancers(raw.get("loadBalancers")),
+        managed_tags=raw.get("enableECSManagedTags"),
+        propagate_tags=raw.get("propagateTags"),
+        subnets=network.subnets,
+        security_groups=network.security_groups,
+        assign_public_ip=network.assign_public_ip,
+        events=tuple(e.get("message", "") for e in raw.get("events", ())[:20]),
+        rolled_back_at=_rolled_back_at(raw.get("events", ())),
+        capacity_providers=tuple(
+            (p["capacityProvider"].rsplit("/", 1)[-1], p.get("weight", 0), p.get("base", 0))
+            for p in raw.get("capacityProviderStrategy") or ()
+        ),
+        placement_strategy=tuple(
+            (s.get("type", ""), s.get("field", "")) for s in raw.get("placementStrategy") or ()
+        ),
+        placement_constraints=tuple(
+            (c.get("type", ""), c.get("expression", ""))
+            for c in raw.get("placementConstraints") or ()
+        ),
+        names=to_names(raw),
+        # Of a service that never had a value, ECS treats it as DISABLED (service model).
+        availability_zone_rebalancing=raw.get("availabilityZoneRebalancing") == "ENABLED",
+        health_check_grace_seconds=raw.get("healthCheckGracePeriodSeconds"),
+    )
+
+
+def _load_balancers(items: Iterable[Json] | None) -> tuple[LoadBalancer, ...] | None:
+    if items is None:
+        return None
+    return tuple(
+        LoadBalancer(
+            # A Classic Load Balancer has a name and no target group.
+            one.get("targetGroupArn") or one.get("loadBalancerName", ""),
+            one.get("containerName", ""),
+            one.get("containerPort", 0),
+        )
+        for one in items
+    )
+
+
+def _rolled_back_at(events: Iterable[Json]) -> float | None:
+    """ECS drops a failed deployment from the list once its tasks are gone; its events stay."""
+    times = [
+        at
+        for e in events
+        if "rolling back to deployment" in e.get("message", "")
+        and (at := epoch(e.get("createdAt"))) is not None
+    ]
+    return max(times, default=None)
+
+
+def eni_address(raw: Json) -> str | None:
+    """The private IPv4 address of a task's ENI (awsvpc), once it is attached."""
+    for attachment in raw.get("attachments", ()):
+        if attachment.get("type") == "ElasticNetworkInterface":
+            for detail in attachment.get("details", ()):
+                if detail.get("name") == "privateIPv4Address":
+                    return str(detail["value"])
+    for container in raw.get("containers", ()):
+        for interface in container.get("networkInterfaces", ()):
+            if address := interface.get("privateIpv4Address"):
+                return str(address)
+    return None
+
+
+def _has_eni(raw: Json) -> bool:
+    """awsvpc: it has, or will have, an address of its own."""
+    kinds = (attachment.get("type") for attachment in raw.get("attachments", ()))
+    return "ElasticNetworkInterface" in kinds
+
+
+def to_task(raw: Json, hosts: Mapping[str, Observed[str | None]], protected: float | None) -> Task:
+    """A DescribeTasks entry; without an ENI its address is its container instance's (``hosts``)."""
+    instance = raw.get("containerInstanceArn")
+    address: Observed[str | None] = eni_address(raw)
+    if address is None and instance and not _has_eni(raw):
+        address = hosts.get(instance)
+    return Task(
+        arn=raw["taskArn"],
+        task_definition_arn=raw["taskDefinitionArn"],
+        last_status=raw.get("lastStatus", ""),
+        desired_status=raw.get("desiredStatus", ""),
+        health=raw.get("healthStatus", "UNKNOWN"),
+        private_ip=None if isinstance(address, Unknown) else address,
+        address_unknown=address.reason if isinstance(address, Unknown) else None,
+        container_instance_arn=instance,
+        containers=tuple(
+            Container(
+                name=c.get("name", ""),
+                last_status=c.get("lastStatus", ""),
+                health=c.get("healthStatus", "UNKNOWN"),
+                exit_code=c.get("exitCode"),
+                reason=c.get("reason"),
+                bindings=tuple(
+                    PortBinding(b["containerPort"], b["hostPort"])
+                    for b in c.get("networkBindings", ())
+                    if "containerPort" in b and "hostPort" in b
+                ),
+            )
+            for c in raw.get("containers", ())
+        ),
+        created_at=epoch(raw.get("createdAt")),
+        started_at=epoch(raw.get("startedAt")),
+        stopped_at=epoch(raw.get("stoppedAt")),
+        stop_code=raw.get("stopCode"),
+        stopped_reason=raw.get("stoppedReason"),
+        protected_until=protected,
+        deployment=started
+        if (started := raw.get("startedBy", "")).startswith("ecs-svc/")
+        else None,
+        capacity_provider=raw.get("capacityProviderName"),
+    )
+
+
+def to_revision(raw: Json, tags: Iterable[Json]) -> Revision:
+    """A DescribeTaskDefinition answer, without the fields that only ECS sets."""
+    return Revision(
+        arn=raw["taskDefinitionArn"],
+        family=raw["family"],
+        number=raw["revision"],
+        content={k: v for k, v in raw.items() if k not in output_only()},
+        tags=tags_of(tags),
+        registered_at=epoch(raw.get("registeredAt")),
+        active=raw.get("status", "ACTIVE") == "ACTIVE",
+    )
+
+
+def _resource(resources: Iterable[Json], name: str) -> Json:
+    return next((r for r in resources if r.get("name") == name), {})
+
+
+def _count(resource: Json) -> int:
+    if resource.get("type") == "STRINGSET":
+        return len(resource.get("stringSetValue", ()))
+    return int(resource.get("integerValue", 0))
+
+
+def to_container_instance(raw: Json, private_ip: str | None, daemons: int = 0) -> ContainerInstance:
+    """A DescribeContainerInstances entry. GPU is a STRINGSET of device ids, PORTS of numbers."""
+    registered = raw.get("registeredResources", ())
+    remaining = raw.get("remainingResources", ())
+    attributes = {a["name"]: a.get("value") for a in raw.get("attributes", ())}
+    ports = _resource(remaining, "PORTS").get("stringSetValue", ())
+    return ContainerInstance(
+        arn=raw["containerInstanceArn"],
+        ec2_instance_id=raw.get("ec2InstanceId", ""),
+        status=raw.get("status", ""),
+        agent_connected=raw.get("agentConnected", False),
+        private_ip=private_ip,
+        instance_type=attributes.get("ecs.instance-type"),
+        availability_zone=attributes.get("ecs.availability-zone"),
+        gpus=_count(_resource(registered, "GPU")),
+        gpus_free=_count(_resource(remaining, "GPU")),
+        cpu_free=_count(_resource(remaining, "CPU")),
+        memory_free=_count(_resource(remaining, "MEMORY")),
+        used_ports=frozenset(int(p) for p in ports),
+        cpu=_count(_resource(registered, "CPU")),
+        memory=_count(_resource(registered, "MEMORY")),
+        tasks=raw.get("runningTasksCount", 0) + raw.get("pendingTasksCount", 0),
+        daemons=daemons,
+        attributes={k: v or "" for k, v in attributes.items()},
+        capacity_provider=raw.get("capacityProviderName"),
+        tags=tags_of(raw.get("tags", ())),
+        agent_version=raw.get("versionInfo", {}).get("agentVersion", ""),
+    )

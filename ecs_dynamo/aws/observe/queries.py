@@ -1,0 +1,213 @@
+"""The single questions of one look at ECS: each raises where it cannot be answered for certain."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, TypeVar
+
+from ecs_dynamo.aws.client import Aws
+from ecs_dynamo.aws.observe.cache import RevisionCache
+from ecs_dynamo.aws.observe.convert import (
+    epoch,
+    to_revision,
+    to_service,
+)
+from ecs_dynamo.aws.observe.instances import (
+    Hosts,
+    look_at_hosts,
+    with_hosts_of,
+)
+from ecs_dynamo.aws.observe.tasks import (
+    TASKS_A_CALL,
+    RunningTasks,
+    describe_tasks,
+    list_tasks,
+    look_at_tasks,
+)
+from ecs_dynamo.aws.pages import read_all
+from ecs_dynamo.model.errors import AwsError
+from ecs_dynamo.model.graph import Graph
+from ecs_dynamo.model.snapshot import Observed, Revision, Service, Unknown
+
+SERVICES_A_CALL = 10
+"""Services in one DescribeServices (ECS API reference)."""
+
+T = TypeVar("T")
+Json = dict[str, Any]
+
+
+def _batches(items: Sequence[str], size: int) -> list[Sequence[str]]:
+    return [items[i : i + size] for i in range(0, len(items), size)]
+
+
+class Look:
+    """The state of one look: what was asked already in this pass."""
+
+    def __init__(
+        self, aws: Aws, graph: Graph, now: float, cache: RevisionCache, timeout: float
+    ) -> None:
+        self.aws = aws
+        self.now = now
+        self.graph = graph
+        self.cache = cache
+        self.timeout = timeout
+        self.attached: dict[str, Sequence[str] | None] = {}
+        """The names of each cluster's capacity providers; None where the answer lacks them."""
+        self._stopped: dict[str, asyncio.Task[list[Json]]] = {}
+
+    async def guard(self, what: str, look: Awaitable[T]) -> Observed[T]:
+        """What ``look`` gives, or why it is not known."""
+        self.aws.last_error = None
+        try:
+            async with asyncio.timeout(self.timeout):
+                return await look
+        except AwsError as error:
+            return Unknown(str(error))
+        except TimeoutError:
+            why = f" ({self.aws.last_error})" if self.aws.last_error else ""
+            return Unknown(f"{what} took longer than {self.timeout:g} s{why}")
+
+    async def clusters(self) -> Mapping[str, Observed[bool]]:
+        names, recall = list(self.graph.clusters), self.cache.recall
+        answer = await self.aws.call("ecs", "DescribeClusters", clusters=names)
+        status = {
+            word: c["status"]
+            for c in answer["clusters"]
+            for word in (c["clusterName"], c["clusterArn"])
+        }
+        self.attached = {
+            word: c.get("capacityProviders")
+            for c in answer["clusters"]
+            for word in (c["clusterName"], c["clusterArn"])
+        }
+        found: dict[str, Observed[bool]] = {}
+        for name in names:
+            found[name] = status.get(name) == "ACTIVE"
+            if found[name]:
+                recall.saw("cluster", name)
+            elif name in status:
+                recall.ended("cluster", name)
+            elif (doubt := recall.doubts_loss("cluster", name)) is not None:
+                found[name] = Unknown(doubt)
+        return found
+
+    async def services(self, cluster: str) -> Mapping[str, Observed[Service]]:
+        """Every live service of the cluster by name: the declared and those to look for orphans."""
+        declared = {c.service for c in self.graph.components if c.cluster == cluster}
+        arns = await read_all(
+            self.aws, "ecs", "ListServices", "serviceArns", cluster=cluster, maxResults=100
+        )
+        prefix = f"{self.graph.name}-"
+        names = {arn.rsplit("/", 1)[-1] for arn in arns}
+        # Services are named after their graph, so that only names with its prefix can be orphans.
+        wanted = sorted(declared | {n for n in names if n.startswith(prefix)})
+        found: dict[str, Observed[Service]] = {}
+        answers = await asyncio.gather(
+            *(
+                self.aws.call(
+                    "ecs",
+                    "DescribeServices",
+                    cluster=cluster,
+                    services=list(batch),
+                    include=["TAGS"],
+                )
+                for batch in _batches(wanted, SERVICES_A_CALL)
+            )
+        )
+        for answer in answers:
+            for failure in answer.get("failures", []):
+                if failure.get("reason") != "MISSING":
+                    raise AwsError(
+                        "DescribeServices", str(failure.get("reason")), str(failure.get("arn"))
+                    )
+            for raw in answer["services"]:
+                found[raw["serviceName"]] = to_service(raw, cluster)
+        for name in declared:
+            doubt = self._doubt_of(cluster, name, found.get(name), listed=name in names)
+            if doubt is not None:
+                found[name] = Unknown(doubt)
+        return found
+
+    def _doubt_of(
+        self, cluster: str, name: str, found: Observed[Service] | None, *, listed: bool
+    ) -> str | None:
+        """Why it is not believed that there is no such service; None where it is, or there is."""
+        recall = self.cache.recall
+        if isinstance(found, Service):
+            # ECS describes a deleted service as INACTIVE for a while, before it knows it no more.
+            remember = recall.ended if found.status == "INACTIVE" else recall.saw
+            remember("service", cluster, name)
+            return None
+        if listed:
+            return f"ListServices lists {name}, and DescribeServices reports that it does not exist"
+        return recall.doubts_loss("service", cluster, name)
+
+    async def hosts(self, cluster: str) -> Hosts:
+        return await look_at_hosts(self.aws, cluster, self.cache.recall, self._sized(cluster))
+
+    async def hosts_of(self, cluster: str, found: Hosts, tasks: Sequence[Json]) -> Hosts:
+        sized = self._sized(cluster)
+        return await with_hosts_of(self.aws, cluster, self.cache.recall, sized, found, tasks)
+
+    def _sized(self, cluster: str) -> bool:
+        """Tags of instances are needed where Auto Scaling groups are changed."""
+        return any(g.cluster == cluster for g in self.graph.capacity.auto_scaling_groups)
+
+    async def tasks(self, cluster: str) -> RunningTasks:
+        return await look_at_tasks(self.aws, cluster, self.cache.recall, self.now)
+
+    async def stopped(self, cluster: str) -> list[Json]:
+        """The cluster's stopped tasks, read once for all of its components."""
+        if cluster not in self._stopped:
+            self._stopped[cluster] = asyncio.create_task(self._read_stopped(cluster))
+        # One component's time limit must not end the read of the others.
+        return await asyncio.shield(self._stopped[cluster])
+
+    async def _read_stopped(self, cluster: str) -> list[Json]:
+        arns = await list_tasks(self.aws, cluster, "STOPPED")
+        return await describe_tasks(self.aws, cluster, arns)
+
+    async def close(self) -> None:
+        """End what is still being read."""
+        for task in self._stopped.values():
+            task.cancel()
+        await asyncio.gather(*self._stopped.values(), return_exceptions=True)
+
+    async def protection(self, cluster: str, arns: Sequence[str]) -> Mapping[str, float]:
+        """Expiry of each protected task. Asked only while a service rolls or scales in."""
+        found: dict[str, float] = {}
+        for batch in _batches(arns, TASKS_A_CALL):
+            answer = await self.aws.call(
+                "ecs", "GetTaskProtection", cluster=cluster, tasks=list(batch)
+            )
+            for raw in answer.get("protectedTasks", []):
+                expires = epoch(raw.get("expirationDate"))
+                if raw.get("protectionEnabled") and expires is not None:
+                    found[raw["taskArn"]] = expires
+        return found
+
+    async def revision(self, name: str) -> Revision | None:
+        """A revision by ARN, or the latest ACTIVE one of a family; None where there is none."""
+        fresh, known = self.cache.fresh(name), self.cache.get(name)
+        if fresh is not None:
+            return fresh
+        try:
+            answer = await self.aws.call(
+                "ecs", "DescribeTaskDefinition", taskDefinition=name, include=["TAGS"]
+            )
+        except AwsError as error:
+            if error.code != "ClientException":  # ECS's word for "no such task definition"
+                if known is not None:
+                    return known  # Its content is what it was, and its status most likely too.
+                raise
+            if known is None:
+                return None
+            # It was deleted. What it held is known still, and can be registered again.
+            gone = replace(known, active=False)
+            self.cache.put(gone)
+            return gone
+        found = to_revision(answer["taskDefinition"], answer.get("tags", []))
+        self.cache.put(found)
+        return found

@@ -1,0 +1,66 @@
+"""Reading secrets and parameters from AWS."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping, Sequence
+
+from ecs_dynamo.aws.client import Aws
+from ecs_dynamo.model.secrets import is_secret, parameter_names, secret_id
+
+BATCH = 10
+"""Names in one GetParameters (SSM API reference)."""
+
+
+async def read_references(aws: Aws, references: Sequence[str]) -> Mapping[str, str]:
+    """The values behind ``references``. AwsError, or LookupError for a part that is not there."""
+    secrets = [r for r in references if is_secret(r)]
+    found = await asyncio.gather(
+        *(_secret(aws, reference) for reference in secrets),
+        _parameters(aws, [r for r in references if not is_secret(r)]),
+    )
+    return {name: value for part in found for name, value in part.items()}
+
+
+async def _secret(aws: Aws, reference: str) -> Mapping[str, str]:
+    # arn:...:secret:name-suffix[:json-key:stage:version] (ECS developer guide, "Pass Secrets
+    # Manager secrets through environment variables")
+    key, stage, version = [*reference.split(":")[7:], "", "", ""][:3]
+    asked = {"VersionStage": stage, "VersionId": version}
+    answer = await aws.call(
+        "secretsmanager",
+        "GetSecretValue",
+        SecretId=secret_id(reference),
+        **{name: value for name, value in asked.items() if value},
+    )
+    text = answer.get("SecretString")
+    if text is None:
+        raise LookupError(f"{secret_id(reference)} is binary; ECS injects texts only")
+    if not key:
+        return {reference: str(text)}
+    try:
+        return {reference: str(json.loads(text)[key])}
+    except (ValueError, LookupError, TypeError, RecursionError):
+        # Without its cause, which would show the text.
+        raise LookupError(f"{secret_id(reference)} has no JSON key {key}") from None
+
+
+async def _parameters(aws: Aws, references: Sequence[str]) -> Mapping[str, str]:
+    candidates = {r: parameter_names(r) for r in references}
+    names = sorted({name for group in candidates.values() for name in group})
+    answers = await asyncio.gather(
+        *(
+            aws.call("ssm", "GetParameters", Names=names[i : i + BATCH], WithDecryption=True)
+            for i in range(0, len(names), BATCH)
+        )
+    )
+    values = {p["Name"]: str(p["Value"]) for a in answers for p in a.get("Parameters", ())}
+    found = {
+        reference: next((values[name] for name in group if name in values), None)
+        for reference, group in candidates.items()
+    }
+    missing = sorted(reference for reference, value in found.items() if value is None)
+    if missing:
+        raise LookupError(f"there are no parameters {', '.join(missing)}")
+    return {reference: value for reference, value in found.items() if value is not None}

@@ -1,0 +1,1 @@
+"""Checks of a whole graph, beyond the types of its fields."""

@@ -1,0 +1,219 @@
+"""Which Dynamo processes bridge networking cuts off from each other.
+
+A Dynamo process registers the address that it detects and ports that it chooses. In bridge mode
+these belong to its container, on a network that exists on its own container instance only (ECS
+developer guide, "Amazon ECS task networking options"). No port mapping leads there, and tasks with
+their own network interface (awsvpc) cannot connect to it, even from the same instance. Measured on
+Dynamo 1.6.1 (``docs/dynamo-protocol.md``, "Bridge networking"):
+
+- On request plane tcp, frontends connect to each worker. If they cannot, every request is answered
+  with 503 or 500, although the workers are registered and the model is listed.
+- On either request plane, a worker connects back to the frontend to deliver its answer. If it
+  cannot, requests are never answered.
+- On event plane zmq, frontends and planners connect to each worker that publishes. If they cannot,
+  nothing fails, but routers do not know what is cached.
+
+Read in 1.6.1's source: engines transfer KV caches from prefill to decode between their own
+addresses, on either request plane (``VLLM_NIXL_SIDE_CHANNEL_HOST`` in ``dynamo/vllm/args.py``, the
+bootstrap address in ``dynamo/sglang/_disagg.py``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from ecs_dynamo.config.build.components import Built
+from ecs_dynamo.config.reading.document import Document
+from ecs_dynamo.config.reading.report import Report
+from ecs_dynamo.config.task_definitions.prepare import CONTAINERS
+from ecs_dynamo.model.constraint_expressions import instances_of
+from ecs_dynamo.model.dynamo import (
+    SYSTEM_PORT_VARIABLE,
+    declared_port,
+)
+from ecs_dynamo.model.graph import Component, NetworkMode, Role
+from ecs_dynamo.model.spec.graph import (
+    GraphSpec,
+    LaunchType,
+)
+from ecs_dynamo.model.task_definition import environment_value
+
+_ROUTERS: Final = frozenset({Role.FRONTEND})
+_READERS: Final = frozenset({Role.FRONTEND, Role.PLANNER})
+_WORKERS: Final = frozenset({Role.PREFILL, Role.DECODE, Role.WORKER})
+_PIN: Final = (
+    "name one instance for all of them, under placement.constraints: "
+    "{type: memberOf, expression: ec2InstanceId == i-...}"
+)
+_BROKER: Final = ("DYN_ZMQ_BROKER_URL", "DYN_ZMQ_BROKER_ENABLED")
+
+
+def check_bridges(spec: GraphSpec, built: list[Built], document: Document, report: Report) -> None:
+    """Reject bridge networking that cuts components off from each other."""
+    for one in built:
+        component = one.component
+        if component.is_infrastructure or component.network_mode is not NetworkMode.BRIDGE:
+            continue
+        _Checker(spec, one, [other.component for other in built], report).run()
+        if component.is_worker:
+            _check_system_port(spec, one, document, report)
+
+
+def _check_system_port(spec: GraphSpec, one: Built, document: Document, report: Report) -> None:
+    """The daemon queries a worker's system port, which must be fixed so that it can be mapped."""
+    component = one.component
+    declared = declared_port(component)
+    if (spec.runtime.system_port if declared is None else declared) != 0:
+        return
+    message = (
+        f"{component.name}: a worker in bridge mode that chooses its system port "
+        f"({SYSTEM_PORT_VARIABLE} 0) cannot be matched with its registration, because ECS maps "
+        "declared ports only"
+    )
+    remedy = "set one, such as 8081; in bridge mode each container has its own ports"
+    index = int(one.path[1])
+    if declared is None:
+        report.error(document, ("runtime", "systemPort"), message, remedy)
+    elif SYSTEM_PORT_VARIABLE in spec.components[index].env:
+        report.error(document, (*one.path, "env", SYSTEM_PORT_VARIABLE), message, remedy)
+    else:
+        path = one.definition.at(CONTAINERS, one.dynamo[0], "environment")
+        report.error(one.definition.document, path, message, remedy)
+
+
+class _Checker:
+    def __init__(
+        self, spec: GraphSpec, one: Built, others: list[Component], report: Report
+    ) -> None:
+        self.spec = spec
+        self.one = one
+        self.component = one.component
+        self.others = others
+        self.report = report
+        written = "networkMode" in one.component.template
+        self.found = f"{self.component.name}: networkMode bridge" + (
+            "" if written else " (ECS's default)"
+        )
+
+    def run(self) -> None:
+        roles = self.component.roles
+        if roles & _WORKERS:
+            self._worker()
+        if Role.FRONTEND in roles:
+            self._frontend()
+            if roles & _WORKERS:
+                self._rollout()
+
+    def _worker(self) -> None:
+        request = self._variable("DYN_REQUEST_PLANE") or self.spec.runtime.request_plane
+        event = self._variable("DYN_EVENT_PLANE") or self.spec.runtime.event_plane
+        routers, peers = self._with(_ROUTERS), self._with(self._hand_over())
+        if request == "tcp" and (cut := self._cut_off([*routers, *peers])):
+            self._error(
+                "and requestPlane tcp: Dynamo's workers register their container's own address, "
+                f"which only its own instance reaches, not {cut}",
+                f"use networkMode host or awsvpc, or requestPlane and eventPlane nats; or {_PIN}",
+            )
+            return
+        brokered = any(self._variable(name) for name in _BROKER)
+        if event == "zmq" and not brokered and (cut := self._cut_off(self._with(_READERS))):
+            self._warn(
+                "and eventPlane zmq: what it publishes of its KV cache and load is at its "
+                f"container's own address, which only its own instance reaches, not {cut}: "
+                "routers do not know what is cached",
+                f"use eventPlane nats, or networkMode host or awsvpc; or {_PIN}",
+            )
+        if cut := self._cut_off(peers):
+            self._warn(
+                "and prefill apart from decode: engines hand KV caches over between their "
+                f"containers' own addresses, which only its own instance reaches, not {cut}",
+                f"use networkMode host or awsvpc; or {_PIN}",
+            )
+
+    def _frontend(self) -> None:
+        if cut := self._cut_off(self._with(_WORKERS)):
+            self._error(
+                "of a frontend: Dynamo's workers connect back to its container's own address to "
+                f"answer, which only its own instance reaches, not {cut}",
+                f"use networkMode host or awsvpc; or {_PIN}",
+            )
+
+    def _rollout(self) -> None:
+        """A task that contains both sides runs twice during a rollout, maybe on two instances."""
+        one = self.component
+        if _is_single(one) and one.rollout.maximum_percent > 100 and not _is_pinned(one):
+            self._warn(
+                "of a frontend with a worker: while it rolls the old and the new task may be on "
+                "two instances, and neither reaches the other's container",
+                f"set rollout.maximumPercent to 100; or {_PIN}",
+            )
+
+    def _hand_over(self) -> frozenset[Role]:
+        """The roles with which it exchanges KV caches."""
+        if Role.PREFILL in self.component.roles:
+            return frozenset({Role.DECODE, Role.WORKER})
+        return frozenset({Role.PREFILL})
+
+    def _with(self, roles: frozenset[Role]) -> list[Component]:
+        return [c for c in self.others if c.roles & roles]
+
+    def _variable(self, name: str) -> str | None:
+        names = [self.one.containers[index]["name"] for index in self.one.dynamo]
+        return environment_value(self.component.template, name, names)
+
+    def _cut_off(self, others: Iterable[Component]) -> str:
+        """Which of ``others`` may run on other instances, in words; empty if none may."""
+        told = {c.name: why for c in others if (why := _why_apart(self.component, c))}
+        return ", ".join(f"{name} ({why})" for name, why in told.items())
+
+    def _error(self, what: str, remedy: str) -> None:
+        definition = self.one.definition
+        path = definition.at("networkMode")
+        self.report.error(definition.document, path, f"{self.found} {what}", remedy)
+
+    def _warn(self, what: str, remedy: str) -> None:
+        definition = self.one.definition
+        path = definition.at("networkMode")
+        self.report.warn(definition.document, path, f"{self.found} {what}", remedy)
+
+
+def _why_apart(one: Component, other: Component) -> str | None:
+    """Why a replica of ``other`` may not be on the instance of one of ``one``; None if it must be.
+
+    The containers of a task share its instance, so a component with a single replica is not apart
+    from itself.
+    """
+    if other.launch_type is LaunchType.FARGATE:
+        return "on Fargate"
+    if other.network_mode is NetworkMode.AWSVPC:
+        return "awsvpc, with a network interface of its own"
+    if one.name == other.name and _is_single(one):
+        return None
+    mine, its = _instances(one), _instances(other)
+    if its is None or not _is_pinned(other):
+        return "on any instance" if its is None else f"on {' or '.join(sorted(its)) or 'none'}"
+    if mine != its or one.cluster != other.cluster:
+        return f"on {next(iter(its))}" + (
+            f" of {other.cluster}" if one.cluster != other.cluster else ""
+        )
+    return None
+
+
+def _is_single(component: Component) -> bool:
+    return max(component.replicas, component.scaling.max if component.scaling else 0) <= 1
+
+
+def _is_pinned(component: Component) -> bool:
+    instances = _instances(component)
+    return instances is not None and len(instances) == 1
+
+
+def _instances(component: Component) -> frozenset[str] | None:
+    """The EC2 instances that its placement constraints allow; None if they allow any."""
+    texts = [
+        *(c.expression for c in component.placement.constraints),
+        *(c.get("expression") for c in component.template.get("placementConstraints", ())),
+    ]
+    known = [ids for text in texts if text and (ids := instances_of(text)) is not None]
+    return frozenset.intersection(*known) if known else None

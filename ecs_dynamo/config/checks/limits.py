@@ -1,0 +1,51 @@
+"""Deployment limits with which some of the declared counts could never be replaced.
+
+ECS rounds `minimumHealthyPercent` of the count up and `maximumPercent` of it down (service model,
+DeploymentConfiguration), so that 50-150 % of one replica lets it neither stop nor start one.
+"""
+
+from __future__ import annotations
+
+from ecs_dynamo.config.build.components import Built
+from ecs_dynamo.config.reading.document import (
+    Document,
+    FieldPath,
+)
+from ecs_dynamo.config.reading.report import Report
+from ecs_dynamo.model.graph import Component
+from ecs_dynamo.model.spec.rollout import RolloutSpec
+
+
+def check_limits(built: list[Built], document: Document, report: Report) -> None:
+    """Warn of limits that are widened during a rollout, with the count that they do not fit."""
+    for one in built:
+        infrastructure = one.component.is_infrastructure
+        place: FieldPath = ("infrastructure",) if infrastructure else one.path
+        counts = _counts(one.component)
+        _check(one.component.rollout, counts, (*place, "rollout"), document, report)
+
+
+def _counts(component: Component) -> range:
+    """All counts that a component may have."""
+    if component.scaling is None:
+        return range(component.replicas, component.replicas + 1)
+    return range(component.scaling.min, component.scaling.max + 1)
+
+
+def _check(
+    rollout: RolloutSpec, counts: range, path: FieldPath, document: Document, report: Report
+) -> None:
+    # The fewer replicas the more the rounding takes, so the smallest count tells.
+    count = max(counts.start, 1)
+    if count not in counts or rollout.can_replace(count):
+        return
+    least, most = rollout.minimum_healthy_percent, rollout.maximum_percent
+    wider, lower = rollout.widened(count).maximum_percent, (count - 1) * 100 // count
+    report.warn(
+        document,
+        (*path, "maximumPercent"),
+        f"with a count of {count}, {least}-{most} % mean that {count} must run and {count} may: "
+        f"ECS could replace none. During a rollout the limits are {least}-{wider} %",
+        f"set maximumPercent to {wider}, or minimumHealthyPercent to {lower} where a replica may "
+        "be missing for a while",
+    )

@@ -1,0 +1,139 @@
+"""What is wrong with declared TLS and credentials, or with servers that do not fit them."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from ecs_dynamo.config.build.components import Built
+from ecs_dynamo.config.build.service_names import dns_names
+from ecs_dynamo.config.build.volumes import serving_container
+from ecs_dynamo.config.reading.document import Document
+from ecs_dynamo.config.reading.report import Report
+from ecs_dynamo.config.task_definitions.prepare import CONTAINERS
+from ecs_dynamo.model.dynamo import (
+    path_variables,
+    secret_variables,
+)
+from ecs_dynamo.model.graph import Role
+from ecs_dynamo.model.spec.graph import GraphSpec
+
+_SERVER_CERTIFICATE: Final = {
+    Role.ETCD: ("--cert-file", "-cert-file", "ETCD_CERT_FILE", "--auto-tls"),
+    Role.NATS: ("--tlscert", "-tlscert", "--tls", "-tls"),
+}
+"""With what a server is told to speak TLS; NATS also in a configuration file, not read here."""
+
+
+def check_security(spec: GraphSpec, built: list[Built], document: Document, report: Report) -> None:
+    """Check the declared security against the servers and the tasks that get it."""
+    infra = spec.infrastructure
+    security = infra.security
+    has_nats = infra.task_definition is not None or infra.nats is not None
+    if not has_nats and security.nats != type(security.nats)():
+        report.error(
+            document,
+            ("infrastructure", "security", "nats"),
+            "the graph has no NATS",
+            "add infrastructure.nats, or remove this",
+        )
+    _check_endpoints(spec, document, report)
+    for one in built:
+        if one.component.is_infrastructure:
+            _check_server(spec, one, document, report)
+        else:
+            _check_dependant(spec, one, report)
+
+
+def _has_tls(spec: GraphSpec, role: Role) -> bool:
+    security = spec.infrastructure.security
+    return (security.etcd if role is Role.ETCD else security.nats).tls is not None
+
+
+def _check_endpoints(spec: GraphSpec, document: Document, report: Report) -> None:
+    infra = spec.infrastructure
+    for role, part in ((Role.ETCD, infra.etcd), (Role.NATS, infra.nats)):
+        tls = _has_tls(spec, role)
+        secure, plain = ("https", "http") if role is Role.ETCD else ("tls", "nats")
+        for index, url in enumerate(part.endpoints if part else ()):
+            path = ("infrastructure", role.value, "endpoints", index)
+            scheme = url.partition("://")[0]
+            if tls and scheme == plain:
+                message = f"TLS is declared for {role}, but this is not reached with it"
+                report.warn(document, path, message, f"write {secure}://")
+            elif not tls and scheme == secure:
+                message = (
+                    "Dynamo (1.6.1) reaches etcd over TLS only with a CA and a client certificate"
+                    if role is Role.ETCD
+                    else "no TLS is declared for nats: only public certificate authorities are "
+                    "trusted"
+                )
+                remedy = f"declare infrastructure.security.{role}.tls"
+                report.warn(document, path, message, f"{remedy}, or write {plain}://")
+
+
+def _speaks_tls(container: dict[str, Any], role: Role) -> bool:
+    words = [*container.get("entryPoint", ()), *container.get("command", ())]
+    words += [e.get("name", "") for e in container.get("environment", ())]
+    marks = _SERVER_CERTIFICATE[role]
+    return any(
+        mark == part.split("=")[0] for word in words for part in word.split() for mark in marks
+    )
+
+
+def _check_server(spec: GraphSpec, one: Built, document: Document, report: Report) -> None:
+    for role in (Role.ETCD, Role.NATS):
+        if role not in one.component.roles:
+            continue
+        declared = _has_tls(spec, role)
+        container = one.containers[serving_container(one.component.template, role)]
+        speaks = _speaks_tls(container, role)
+        path = ("infrastructure", "security", role.value, "tls")
+        configured = role is Role.NATS and any(
+            word in ("-c", "--config", "-config") for word in container.get("command", ())
+        )
+        if declared and not speaks and not configured:
+            flags = "--cert-file" if role is Role.ETCD else "--tlscert"
+            report.warn(
+                document,
+                path,
+                f"TLS is declared, but nothing in the task definition tells {role} to speak it",
+                f"add {flags} and its key to the container's command, or remove tls here",
+            )
+        elif speaks and not declared:
+            report.warn(
+                one.definition.document,
+                one.definition.at(CONTAINERS),
+                f"{role} is told to speak TLS, but the graph does not declare it: it would be "
+                "asked without",
+                f"declare infrastructure.security.{role}.tls",
+            )
+        if declared and role not in dns_names(spec):
+            report.warn(
+                document,
+                path,
+                f"{role}'s certificate must name the address that it is reached at, which is a "
+                "private IP that changes with each task",
+                "make the certificate when the task starts, or declare infrastructure.names",
+            )
+
+
+def _check_dependant(spec: GraphSpec, one: Built, report: Report) -> None:
+    security = spec.infrastructure.security
+    names = secret_variables(security)
+    if names and not one.component.template.get("executionRoleArn"):
+        report.error(
+            one.definition.document,
+            one.definition.at("executionRoleArn"),
+            f"{one.component.name} gets secrets, which ECS reads with the task's execution role",
+            "add executionRoleArn (see `ecs-dynamo iam render`)",
+        )
+    for index in one.dynamo:
+        for number, entry in enumerate(one.containers[index].get("environment", ())):
+            if entry.get("name") in names.keys() | path_variables(security).keys():
+                report.warn(
+                    one.definition.document,
+                    one.definition.at(CONTAINERS, index, "environment", number),
+                    f"{entry['name']} stands here and is declared in infrastructure.security too; "
+                    "this one is used",
+                    "remove it here",
+                )

@@ -1,0 +1,259 @@
+"""What ECS or Dynamo would refuse, or silently do badly, about each component's tasks.
+
+ECS finds most of these only when a service is created, and says so in a service event that
+nobody reads; here they come before anything is changed. Facts about Dynamo are of 1.6.1.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+from ecs_dynamo.config.build.components import Built
+from ecs_dynamo.config.reading.document import (
+    Document,
+    FieldPath,
+)
+from ecs_dynamo.config.reading.report import Report
+from ecs_dynamo.config.task_definitions.prepare import CONTAINERS
+from ecs_dynamo.model.graph import ETCD_CLIENT_PORT, NATS_CLIENT_PORT, NetworkMode, Role
+from ecs_dynamo.model.redaction import is_secret_name
+from ecs_dynamo.model.spec.graph import (
+    GraphSpec,
+    LaunchType,
+)
+
+MAX_STOP_SECONDS: Final = 120
+"""The longest stopTimeout on Fargate."""
+DEFAULT_STOP_SECONDS: Final = 30
+_ENGINE: Final = re.compile(r"\bdynamo\.(vllm|sglang|trtllm|mocker)\b")
+_MODE: Final = re.compile(r"--(disaggregation-mode|is-prefill-worker|is-decode-worker)\b")
+_TAG_OR_DIGEST: Final = re.compile(r"(?::(?P<tag>[^/:@]+))?(?P<digest>@.+)?$")
+
+
+def check_tasks(spec: GraphSpec, built: list[Built], document: Document, report: Report) -> None:
+    """Check every component's template against its launch type, network mode and role."""
+    for one in built:
+        _Checker(spec, one, document, report).run()
+
+
+class _Checker:
+    def __init__(self, spec: GraphSpec, one: Built, document: Document, report: Report) -> None:
+        self.spec = spec
+        self.one = one
+        self.component = one.component
+        self.template: Mapping[str, Any] = one.component.template
+        self.document = document
+        self.report = report
+
+    def run(self) -> None:
+        self._network()
+        self._launch_type()
+        for index, container in enumerate(self.one.containers):
+            self._image(index, container)
+            self._plain_secrets(index, container)
+        if self.component.is_infrastructure:
+            self._infrastructure_ports()
+        else:
+            for index in self.one.dynamo:
+                self._stop_timeout(index)
+                self._namespace(index)
+            self._frontend_port()
+            self._worker_mode()
+        if Role.NATS in self.component.roles:
+            self._nats_options()
+
+    def _error(self, message: str, remedy: str, *path: str | int) -> None:
+        """In the task definition's file."""
+        self.report.error(
+            self.one.definition.document, self.one.definition.at(*path), message, remedy
+        )
+
+    def _warn(self, message: str, remedy: str, *path: str | int) -> None:
+        self.report.warn(
+            self.one.definition.document, self.one.definition.at(*path), message, remedy
+        )
+
+    def _graph_error(self, message: str, remedy: str, path: FieldPath) -> None:
+        self.report.error(self.document, path, message, remedy)
+
+    def _plain_secrets(self, index: int, container: Mapping[str, Any]) -> None:
+        for entry in container.get("environment", ()):
+            name = str(entry.get("name", ""))
+            if entry.get("value") and is_secret_name(name):
+                of_env = index in self.one.dynamo and not self.component.is_infrastructure
+                self._warn(
+                    f"{name} is in plain text: whoever may describe the task definition reads it",
+                    f"store it and write {name}: ${{secret:NAME}} under env"
+                    if of_env
+                    else 'store it and write "value": "${secret:NAME}" here',
+                    *(CONTAINERS, index, "environment"),
+                )
+
+    def _network(self) -> None:
+        mode, name = self.component.network_mode, self.component.name
+        if mode is NetworkMode.AWSVPC:
+            if not self.component.network.subnets:
+                message = f"{name} has networkMode awsvpc, which needs subnets"
+                self._graph_error(message, "set network.subnets", (*self._place(), "network"))
+            elif not self.component.network.security_groups:
+                self.report.warn(
+                    self.document,
+                    (*self._place(), "network"),
+                    f"{name} has no security groups: the VPC's default one is used",
+                    "set network.securityGroups; Dynamo's tasks need all TCP between them",
+                )
+            if self.component.network.assign_public_ip and (
+                self.component.launch_type is LaunchType.EC2
+            ):
+                message = f"{name}: ECS assigns public IPs to Fargate tasks only"
+                self._graph_error(
+                    message, "remove assignPublicIp", (*self._place(), "network", "assignPublicIp")
+                )
+
+    def _place(self) -> FieldPath:
+        """Where the component's network comes from."""
+        own = self.one.path[0] == "components" and (
+            self.spec.components[int(self.one.path[1])].network is not None
+        )
+        return self.one.path if own else ()
+
+    def _launch_type(self) -> None:
+        """What the replicas run on is among what the task definition is made for.
+
+        Instances of a capacity provider are those of an Auto Scaling group (EC2) or Managed
+        Instances (service model, Compatibility); which of them, ECS alone knows.
+        """
+        allowed = self.template.get("requiresCompatibilities", ())
+        launch, providers = self.component.launch_type, self.component.capacity_providers
+        fitting = {launch.value}
+        if providers and launch is LaunchType.EC2:
+            fitting.add("MANAGED_INSTANCES")
+        if not allowed or not fitting.isdisjoint(allowed):
+            return
+        needed = f"the task definition's requiresCompatibilities {', '.join(allowed)}"
+        if providers:
+            place: FieldPath = (*self.one.path, "capacityProviders")
+            runs_on = "Fargate" if launch is LaunchType.FARGATE else "EC2 or Managed Instances"
+            found = f"capacityProviders {', '.join(p.name for p in providers)} run on {runs_on}"
+            remedy = "name other capacityProviders, or change requiresCompatibilities"
+        else:
+            part = ("infrastructure",) if self.component.is_infrastructure else self.one.path
+            written = self._names_launch_type(part)
+            place = (*part, "launchType") if written else part
+            found = f"launchType {launch.value}{'' if written else ' (the default)'}"
+            remedy = "make one of them fit the other"
+            if "MANAGED_INSTANCES" in allowed:
+                remedy = "declare capacityProviders, through which Managed Instances are used"
+        self._graph_error(f"{found}: that does not fit {needed}", remedy, place)
+
+    def _names_launch_type(self, part: FieldPath) -> bool:
+        """The graph file has a launchType there."""
+        if part[0] == "components":
+            return "launch_type" in self.spec.components[int(part[1])].model_fields_set
+        return "launch_type" in self.spec.infrastructure.model_fields_set
+
+    def _image(self, index: int, container: Mapping[str, Any]) -> None:
+        image = str(container.get("image", ""))
+        match = _TAG_OR_DIGEST.search(image)
+        if match is None or match["digest"] or match["tag"] not in (None, "latest"):
+            return
+        message = f"the image {image} is not pinned: replicas may come to run different versions"
+        remedy = "name a version or a digest"
+        spec_image = self.one.path[0] == "components" and (
+            self.spec.components[int(self.one.path[1])].image is not None
+        )
+        if spec_image and index in self.one.dynamo:
+            self.report.warn(self.document, (*self.one.path, "image"), message, remedy)
+        else:
+            self._warn(message, remedy, CONTAINERS, index, "image")
+
+    def _ports(self) -> set[int]:
+        return {
+            mapping["containerPort"]
+            for container in self.one.containers
+            for mapping in container.get("portMappings", ())
+            if "containerPort" in mapping
+        }
+
+    def _infrastructure_ports(self) -> None:
+        for role, port in ((Role.ETCD, ETCD_CLIENT_PORT), (Role.NATS, NATS_CLIENT_PORT)):
+            if role in self.component.roles and port not in self._ports():
+                message = f"no container maps port {port}, where {role} is reached"
+                self._error(message, f"add containerPort {port} to its portMappings", CONTAINERS)
+
+    def _frontend_port(self) -> None:
+        port = self.spec.runtime.frontend_port
+        if not self.component.is_frontend or port in self._ports():
+            return
+        bridge = self.component.network_mode is NetworkMode.BRIDGE
+        if bridge or self.component.target_group_arn is not None:
+            reason = "bridge networking" if bridge else "targetGroupArn"
+            message = f"no container maps the frontend's port {port}, which {reason} needs"
+            remedy = f"add containerPort {port} to its portMappings, or set runtime.frontendPort"
+            self._error(message, remedy, CONTAINERS, self.one.dynamo[0], "portMappings")
+
+    def _stop_timeout(self, index: int) -> None:
+        drain = self.spec.runtime.drain_seconds
+        timeout = self.one.containers[index].get("stopTimeout")
+        if (timeout if timeout is not None else DEFAULT_STOP_SECONDS) >= drain:
+            return
+        found = f"stopTimeout {timeout}" if timeout is not None else "no stopTimeout (30 s)"
+        fargate = self.component.launch_type is LaunchType.FARGATE
+        if fargate and drain > MAX_STOP_SECONDS:
+            remedy = f"lower runtime.drainSeconds to {MAX_STOP_SECONDS}, Fargate's longest"
+        else:
+            remedy = f"set stopTimeout to {max(int(-(-drain // 1)), 2)} or more"
+        self._warn(
+            f"{self.component.name}: {found}, but runtime.drainSeconds is {drain:g}: requests in "
+            "flight may be cut off",
+            remedy,
+            *(CONTAINERS, index, "stopTimeout"),
+        )
+
+    def _namespace(self, index: int) -> None:
+        wanted = self.spec.namespace or self.spec.name
+        for entry in self.one.containers[index].get("environment", ()):
+            if entry.get("name") == "DYN_NAMESPACE" and entry.get("value") != wanted:
+                self._warn(
+                    f"{self.component.name}: DYN_NAMESPACE {entry.get('value')!r} differs from the "
+                    f"graph's namespace {wanted!r}: its instances will not be found",
+                    "remove it, or set namespace in the graph file",
+                    *(CONTAINERS, index, "environment"),
+                )
+
+    def _worker_mode(self) -> None:
+        """A prefill or decode worker is told so by its command (Dynamo 1.6.1's engines)."""
+        if not self.component.roles & {Role.PREFILL, Role.DECODE}:
+            return
+        for index, container in enumerate(self.one.containers):
+            words = (*container.get("entryPoint", ()), *container.get("command", ()))
+            text = " ".join(words)
+            if _ENGINE.search(text) and not _MODE.search(text):
+                role = "prefill" if Role.PREFILL in self.component.roles else "decode"
+                self._warn(
+                    f"{self.component.name}: its command starts an aggregated worker, with which "
+                    "Dynamo serves no model as long as there are prefill workers beside it",
+                    f"add --disaggregation-mode {role}",
+                    *(CONTAINERS, index, "command"),
+                )
+
+    def _nats_options(self) -> None:
+        for index, container in enumerate(self.one.containers):
+            ports = {m.get("containerPort") for m in container.get("portMappings", ())}
+            if NATS_CLIENT_PORT not in ports:
+                continue
+            words = [
+                word
+                for text in (*container.get("entryPoint", ()), *container.get("command", ()))
+                for word in text.replace(",", " ").split()
+            ]
+            at = (CONTAINERS, index, "command")
+            configured = words and any(w in ("-c", "--config", "-config") for w in words)
+            if not configured and not {"-js", "--js", "-jetstream", "--jetstream"} & set(words):
+                message = "NATS runs without JetStream, which Dynamo's event and KV stores use"
+                self._warn(message, 'add "-js" to its command', *at)
+            if {"--trace", "-V", "-DV", "-trace"} & set(words):
+                message = "NATS traces every message: slow, and requests end up in the logs"
+                self._warn(message, "remove it", *at)

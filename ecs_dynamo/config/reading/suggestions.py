@@ -1,0 +1,160 @@
+"""pydantic's errors as problems a user can act on: line, field, what was found, what to write."""
+
+from __future__ import annotations
+
+import difflib
+import types
+from collections.abc import Iterable
+from typing import Annotated, Any, Final, Union, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from ecs_dynamo.config.reading.document import (
+    Document,
+    FieldPath,
+)
+from ecs_dynamo.config.reading.report import Report
+from ecs_dynamo.model.spec.graph import GraphSpec
+
+_OTHER_WORDS: Final = {
+    "services": "components",
+    "count": "replicas",
+    "desiredcount": "replicas",
+    "instances": "replicas",
+    "role": "type",
+    "componenttype": "type",
+    "autoscaling": "scaling",
+    "environment": "env",
+    "envs": "env",
+    "taskdef": "taskDefinition",
+    "maxreplicas": "max",
+    "minreplicas": "min",
+    "vars": "variables",
+    "infra": "infrastructure",
+    "dynamonamespace": "namespace",
+}
+"""Words that other tools use for the same thing."""
+
+_REMEDIES: Final = {
+    "missing": "add this key",
+    "int_type": "write a whole number",
+    "int_parsing": "write a whole number",
+    "int_from_float": "write a whole number",
+    "float_type": "write a number",
+    "float_parsing": "write a number",
+    "finite_number": "write a finite number",
+    "bool_type": "write true or false",
+    "bool_parsing": "write true or false",
+    "string_type": "write text; quote it where it looks like something else",
+    "tuple_type": "write a list: one item a line, each after '- '",
+    "dict_type": "write a mapping: one 'key: value' a line",
+    "model_type": "write a mapping: one 'key: value' a line",
+    "too_short": "give at least one item",
+    "too_long": "remove some items",
+}
+_FIELD_REMEDIES: Final = {
+    "fileSystemId": "write the EFS file system's id: fs-0123456789abcdef0",
+    "accessPointId": "write the EFS access point's id: fsap-0123456789abcdef0",
+    "rootDirectory": "write a path that begins with /",
+    "path": "write a path that begins with /",
+    "name": "use 1 to 63 lower-case letters, digits and dashes, a letter or digit at both ends",
+    "namespace": "use letters, digits, underscores and dashes",
+    "targetGroupArn": "write its ARN: arn:aws:elasticloadbalancing:...:targetgroup/<name>/<id>",
+}
+_PRIVATE: Final = frozenset({"env", "variables", "security"})
+"""What is found under these is not repeated: it may be a secret."""
+
+
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """The known word that ``word`` was most likely meant to be."""
+    choices = {_plain(key): key for key in known}
+    plain = _plain(word)
+    other = _OTHER_WORDS.get(plain)
+    if other is not None and _plain(other) in choices:
+        return other
+    found = difflib.get_close_matches(plain, choices, 1, 0.6)
+    return choices[found[0]] if found else None
+
+
+def _plain(word: str) -> str:
+    return word.replace("_", "").replace("-", "").lower()
+
+
+def _models(annotation: Any) -> list[type[BaseModel]]:
+    """The models that a value of this annotation, or an item of it, may be."""
+    if get_origin(annotation) in (Annotated, Union, types.UnionType, tuple):
+        return [model for part in get_args(annotation) for model in _models(part)]
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return []
+
+
+def known_keys(path: FieldPath) -> list[str]:
+    """The keys that the graph file allows in the mapping at ``path``."""
+    models: list[type[BaseModel]] = [GraphSpec]
+    for step in path:
+        if isinstance(step, int):
+            continue  # A list's items have its annotation's models already.
+        models = [
+            inner
+            for model in models
+            for info in model.model_fields.values()
+            if info.alias == step
+            for inner in _models(info.annotation)
+        ]
+    return [info.alias or "" for model in models for info in model.model_fields.values()]
+
+
+def report_validation(error: ValidationError, document: Document, report: Report) -> None:
+    """Add every error of pydantic's to ``report``, but for places already reported."""
+    for detail in error.errors(include_url=False):
+        path: FieldPath = detail["loc"]
+        if not any(report.has_error_at(document, path[:n]) for n in range(1, len(path) + 1)):
+            message, remedy = _say(detail, path)
+            report.error(document, path, message, remedy)
+
+
+def _say(detail: ErrorDetails, path: FieldPath) -> tuple[str, str | None]:
+    kind, last = detail["type"], path[-1] if path else ""
+    if kind == "extra_forbidden":
+        return _unknown_key(path)
+    if kind == "missing":
+        return "this key is missing", _REMEDIES["missing"]
+    if kind == "value_error":
+        message = detail["msg"].removeprefix("Value error, ")
+        head, _, remedy = message.rpartition("; ")
+        return (head, remedy) if head else (message, None)
+    found = "" if _PRIVATE & set(path) else f", found {_short(detail['input'])}"
+    message = f"{detail['msg'][:1].lower()}{detail['msg'][1:]}{found}"
+    if path == ("infrastructure", "nats", "replicas"):
+        # The type allows 1 and 3 because etcd shares it; NATS takes only 1.
+        return (
+            f"NATS runs as one replica{found}",
+            "write 1, or use nats.endpoints for a cluster that you run",
+        )
+    if kind == "string_pattern_mismatch":
+        return f"this is not a valid {last}{found}", _FIELD_REMEDIES.get(str(last))
+    if kind in ("enum", "literal_error"):
+        expected = str(detail.get("ctx", {}).get("expected", ""))
+        return f"this is not one of the words for it{found}", f"write one of {expected}"
+    return message, _REMEDIES.get(kind, "correct the value")
+
+
+def _unknown_key(path: FieldPath) -> tuple[str, str]:
+    word = str(path[-1])
+    if path[0] == "infrastructure" and word == "scaling":
+        return "etcd and NATS can not be scaled", "remove scaling; it is for components"
+    known = known_keys(path[:-1])
+    near = nearest(word, known)
+    remedy = f"write {near}" if near else f"write one of {', '.join(sorted(known))}"
+    return f"unknown key {word!r}", remedy
+
+
+def _short(value: object) -> str:
+    if isinstance(value, dict | list | tuple):
+        return "a mapping" if isinstance(value, dict) else "a list"
+    if value is None:
+        return "nothing"
+    text = str(value) if isinstance(value, bool | int | float) else repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -1,0 +1,1 @@
+"""Reading and preparing the user's task definition files."""

@@ -1,0 +1,129 @@
+"""Which containers of a component's task definition run Dynamo, and what the graph file gives them.
+
+``image``, ``command`` and ``env`` of a component are for these containers alone. What could mean
+several things is refused rather than guessed.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ecs_dynamo.config.reading.document import (
+    Document,
+    FieldPath,
+)
+from ecs_dynamo.config.reading.report import Report
+from ecs_dynamo.config.reading.variables import (
+    SecretReference,
+    VariableError,
+    Variables,
+)
+from ecs_dynamo.config.task_definitions.prepare import (
+    CONTAINERS,
+    expand_word,
+    set_environment,
+)
+from ecs_dynamo.model.dynamo import (
+    DynamoContainers,
+    container_names,
+    find_dynamo_containers,
+    is_log_router,
+)
+from ecs_dynamo.model.spec.graph import ComponentSpec
+
+
+def settle_containers(
+    component: ComponentSpec,
+    template: dict[str, Any],
+    document: Document,
+    place: FieldPath,
+    report: Report,
+) -> DynamoContainers:
+    """The declared containers, else the inferred ones; what is wrong or doubtful is reported."""
+    names = container_names(template)
+    if component.container:
+        routers = {c["name"] for c in template[CONTAINERS] if is_log_router(c)}
+        for name in component.container:
+            if name not in names:
+                message = f"the task definition of {component.name} has no container {name!r}"
+                remedy = f"write one of {', '.join(names)}"
+                report.error(document, (*place, "container"), message, remedy)
+            elif name in routers:
+                message = f"container {name!r} has firelensConfiguration: it routes logs"
+                remedy = "name the containers that run Dynamo"
+                report.error(document, (*place, "container"), message, remedy)
+        declared = tuple(name for name in names if name in component.container)
+        return DynamoContainers(declared or names[:1], "named by container in the graph file")
+    found = find_dynamo_containers(template)
+    if not found.names:
+        message = f"no container of {component.name} can run Dynamo: all of them route logs"
+        report.error(document, (*place, "taskDefinition"), message, "add Dynamo's container")
+        return DynamoContainers(names[:1], found.why)
+    if found.doubtful:
+        report.error(
+            document,
+            (*place, "taskDefinition"),
+            f"{component.name}: which of the containers {', '.join(found.names)} run Dynamo is "
+            f"not clear ({found.why})",
+            f"name them: container: {found.names[0]}, or "
+            f"container: [{', '.join(found.names)}], beside taskDefinition",
+        )
+    return found
+
+
+def override_containers(
+    component: ComponentSpec,
+    template: dict[str, Any],
+    dynamo: DynamoContainers,
+    variables: Variables,
+    document: Document,
+    place: FieldPath,
+    report: Report,
+) -> None:
+    """Put the component's image, command and env into its Dynamo containers, in place."""
+    containers = [c for c in template[CONTAINERS] if c["name"] in dynamo.names]
+    listed = ", ".join(c["name"] for c in containers)
+    if component.image is not None:
+        if len({c["image"] for c in containers}) > 1 and not dynamo.doubtful:
+            message = f"image would replace the different images of {listed}"
+            remedy = "write the images into the task definition, or name one with container"
+            report.error(document, (*place, "image"), message, remedy)
+        for container in containers:
+            container["image"] = component.image
+    if component.command is not None:
+        if len(containers) > 1 and not dynamo.doubtful:
+            message = f"command is for one container, and {listed} run Dynamo"
+            remedy = "write the commands into the task definition, or name one with container"
+            report.error(document, (*place, "command"), message, remedy)
+        for container in containers:
+            container["command"] = list(component.command)
+            container["command"] = [
+                _word(text, variables, container, document, (*place, "command", index), report)
+                for index, text in enumerate(component.command)
+            ]
+    for name, text in component.env.items():
+        try:
+            value = variables.expand(text)
+            if isinstance(value, SecretReference):
+                source = value.value_from(variables.region, variables.account)
+                value = SecretReference(value.kind, source)
+            for container in containers:
+                set_environment(container, name, value)
+        except VariableError as error:
+            report.error(document, (*place, "env", name), str(error), error.remedy)
+
+
+def _word(
+    text: str,
+    variables: Variables,
+    container: dict[str, Any],
+    document: Document,
+    where: FieldPath,
+    report: Report,
+) -> str:
+    try:
+        declared = variables.declared_only()
+        return expand_word(text, declared, container, document, where, report)
+    except VariableError as error:
+        report.error(document, where, str(error), error.remedy)
+        return text

@@ -1,0 +1,145 @@
+"""What ECS takes in RegisterTaskDefinition, from botocore's own service model.
+
+It is walked here rather than handed to botocore's validator, since that knows no lines, stops at
+type names a user never wrote, and does not look at enumerations. Numbers and texts that stand for
+each other (``cpu: 1024``, ``containerPort: "${PORT}"``) are made what ECS wants.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from functools import cache
+from typing import Any, Final
+
+import botocore
+from botocore.loaders import Loader
+from botocore.model import ServiceModel
+
+from ecs_dynamo.config.reading.document import FieldPath
+from ecs_dynamo.config.reading.suggestions import nearest
+
+Complain = Callable[[FieldPath, str, str], None]
+"""Takes path, message and remedy."""
+
+_WHOLE: Final = re.compile(r"-?[0-9]{1,18}")
+
+
+@cache
+def _service_model() -> ServiceModel:
+    return ServiceModel(Loader().load_service_model("ecs", "service-2"))
+
+
+@cache
+def register_shape() -> Any:
+    """The input shape of RegisterTaskDefinition."""
+    return _service_model().operation_model("RegisterTaskDefinition").input_shape
+
+
+@cache
+def output_only_fields() -> frozenset[str]:
+    """Fields that ECS adds to a task definition when it describes one, in any case of letters."""
+    described: Any = _service_model().shape_for("TaskDefinition")
+    return frozenset(set(described.members) - set(register_shape().members))
+
+
+def conform(
+    value: Any, shape: Any, path: FieldPath, complain: Complain, texts: Callable[..., str | None]
+) -> Any:
+    """``value`` as ``shape`` wants it; what can not be is complained of.
+
+    ``texts`` gives a plain scalar as the file has it (``012`` rather than 12). Nulls in
+    mappings, which consoles export, count as not given.
+    """
+    kind = shape.type_name
+    if kind == "structure":
+        return _structure(value, shape, path, complain, texts)
+    if kind == "map":
+        if not isinstance(value, dict):
+            return _wrong(value, path, complain, "a mapping")
+        return {
+            key: conform(item, shape.value, (*path, key), complain, texts)
+            for key, item in value.items()
+            if item is not None
+        }
+    if kind == "list":
+        if not isinstance(value, list):
+            return _wrong(value, path, complain, "a list")
+        return [
+            conform(item, shape.member, (*path, index), complain, texts)
+            for index, item in enumerate(value)
+        ]
+    if kind in ("integer", "long"):
+        if isinstance(value, str) and _WHOLE.fullmatch(value):
+            value = int(value)
+        if not isinstance(value, int) or isinstance(value, bool):
+            return _wrong(value, path, complain, "a whole number")
+        if abs(value) >= 2 ** (31 if kind == "integer" else 63):
+            complain(path, f"{str(value)[:30]} is too large", "write a smaller number")
+        return value
+    if kind == "boolean":
+        if value in ("true", "false"):
+            value = value == "true"
+        return value if isinstance(value, bool) else _wrong(value, path, complain, "true or false")
+    if kind in ("float", "double"):
+        ok = isinstance(value, int | float) and not isinstance(value, bool)
+        return value if ok else _wrong(value, path, complain, "a number")
+    return _string(value, shape, path, complain, texts)
+
+
+_NEWER: Final = {"sharingStrategy": "1.44.8"}
+"""Members that ECS takes and this project's botocore may be too old to send, with the version."""
+
+
+def _structure(
+    value: Any, shape: Any, path: FieldPath, complain: Complain, texts: Callable[..., str | None]
+) -> Any:
+    if not isinstance(value, dict):
+        return _wrong(value, path, complain, "a mapping")
+    made: dict[str, Any] = {}
+    for key, item in value.items():
+        if key not in shape.members and key in _NEWER:
+            complain(
+                (*path, key),
+                f"the AWS client in use (botocore {botocore.__version__}) does not know {key!r}, "
+                f"which came with botocore {_NEWER[key]}",
+                "leave it out; give each container GPUs of its own with value",
+            )
+        elif key not in shape.members:
+            near = nearest(key, shape.members)
+            complain(
+                (*path, key),
+                f"ECS knows no {key!r} here",
+                f"write {near}" if near else f"write one of {', '.join(sorted(shape.members))}",
+            )
+        elif item is not None:
+            made[key] = conform(item, shape.members[key], (*path, key), complain, texts)
+    for key in shape.required_members:
+        if key not in made and not (key == "value" and "sharingStrategy" in value):
+            complain((*path, key), "ECS needs this key, and it is missing", "add it")
+    return made
+
+
+def _string(
+    value: Any, shape: Any, path: FieldPath, complain: Complain, texts: Callable[..., str | None]
+) -> Any:
+    if isinstance(value, bool):
+        value = texts(path) or ("true" if value else "false")
+    elif isinstance(value, int | float):
+        value = texts(path) or str(value)
+    if not isinstance(value, str):
+        return _wrong(value, path, complain, "text")
+    allowed = shape.metadata.get("enum")
+    if allowed and value not in allowed:
+        near = nearest(value, allowed)
+        remedy = f"write {near}" if near else f"write one of {', '.join(allowed)}"
+        complain(path, f"ECS does not know {value[:60]!r} here", remedy)
+    return value
+
+
+def _wrong(value: Any, path: FieldPath, complain: Complain, wanted: str) -> Any:
+    found = {dict: "a mapping", list: "a list", str: "text", bool: "true or false"}.get(
+        type(value), "nothing" if value is None else "a number"
+    )
+    complain(path, f"this must be {wanted}, found {found}", f"write {wanted}")
+    return value

@@ -1,0 +1,313 @@
+"""The user's own ECS task definition files, made ready to be registered.
+
+A file is what `aws ecs register-task-definition` takes, or what the console or
+`describe-task-definition` gave: what ECS adds on output is left out. Variables are filled in,
+secret references become `secrets`, and the rest is checked against ECS's own model. Endpoints
+(``IP_ADDRESS``) stay open: they are known only when the infrastructure runs.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from ecs_dynamo.config.ecs_rules import STRUCTURE, Content, violations
+from ecs_dynamo.config.reading.document import (
+    Document,
+    FieldPath,
+)
+from ecs_dynamo.config.reading.report import Report
+from ecs_dynamo.config.reading.variables import (
+    SecretReference,
+    VariableError,
+    Variables,
+)
+from ecs_dynamo.config.task_definitions.ecs_shape import (
+    conform,
+    output_only_fields,
+    register_shape,
+)
+from ecs_dynamo.model.graph import NetworkMode, network_mode_of
+
+CONTAINERS: Final = "containerDefinitions"
+_TAKES_REFERENCES: Final = ("valueFrom", "credentialsParameter")
+"""Fields whose value is itself the name of a secret, so that nothing is revealed by it."""
+_TEXTS: Final = ("options", "dockerLabels")
+"""Mappings of a container whose keys are the user's own."""
+_SHELL: Final = re.compile(r"^(?:\S*/)?(?:ba|da|a|z|k)?sh$")
+_EVERYWHERE: Final = frozenset(
+    [
+        "HOME",
+        "HOSTNAME",
+        "IFS",
+        "LANG",
+        "LC_ALL",
+        "LOGNAME",
+        "OLDPWD",
+        "PATH",
+        "PPID",
+        "PWD",
+        "RANDOM",
+        "SECONDS",
+        "SHELL",
+        "SHLVL",
+        "TERM",
+        "TMPDIR",
+        "TZ",
+        "UID",
+        "USER",
+    ]
+)
+"""Variables that every shell has: in a command they mean the container's own."""
+_OPTION_LIST: Final = re.compile(r"-[^\s,]+(?:,\s+-[^,]*)+")
+
+
+@dataclass(frozen=True, slots=True)
+class TaskDefinition:
+    """A checked task definition; ``root`` is where it is in its document."""
+
+    document: Document
+    root: FieldPath
+    content: dict[str, Any]
+
+    def at(self, *path: str | int) -> FieldPath:
+        """The document's path of ``path`` in the task definition."""
+        return (*self.root, *path)
+
+
+def prepare(document: Document, variables: Variables, report: Report) -> TaskDefinition | None:
+    """Make a parsed file ready; None where errors (all reported) leave nothing to work with."""
+    value: Any = document.value
+    root: FieldPath = ()
+    if isinstance(value, dict) and isinstance(value.get("taskDefinition"), dict):
+        value, root = value["taskDefinition"], ("taskDefinition",)
+    before = len(report.errors)
+    if not isinstance(value, dict):
+        report.error(document, (), "this is no task definition: it must be a mapping", "see ECS")
+        return None
+    definition = TaskDefinition(document, root, {})
+    _warn_of_tags(definition, value, report)
+    _warn_of_nulls(definition, value, (), report)
+    ignored = output_only_fields() | {"tags"}
+    wanted = {key: item for key, item in value.items() if key not in ignored}
+    filled = _Filler(definition, variables, report).fill(wanted, ())
+
+    def complain(path: FieldPath, message: str, remedy: str) -> None:
+        full = definition.at(*path)
+        if not report.has_error_at(document, full):
+            report.error(document, full, message, remedy)
+
+    content = conform(
+        filled,
+        register_shape(),
+        (),
+        complain,
+        lambda path: document.texts.get(definition.at(*path)),
+    )
+    _check_network_mode(definition, content, report)
+    if isinstance(content, dict):
+        _check_structure(definition, content, report)
+    if len(report.errors) > before:
+        return None
+    _split_console_commands(definition, content, report)
+    return TaskDefinition(document, root, content)
+
+
+def _warn_of_tags(definition: TaskDefinition, value: Mapping[str, Any], report: Report) -> None:
+    if value.get("tags"):
+        report.warn(
+            definition.document,
+            definition.at("tags"),
+            "tags of a task definition file are not used",
+            "put them under tags in the graph file",
+        )
+
+
+def _warn_of_nulls(definition: TaskDefinition, value: Any, path: FieldPath, report: Report) -> None:
+    """Warn of nulls where someone meant a value: in mappings of texts, and of variables.
+
+    Elsewhere a null is how consoles export a member that is not given.
+    """
+    items = value.items() if isinstance(value, dict) else enumerate(value)
+    for key, item in items:
+        where = (*path, key)
+        if isinstance(item, dict | list):
+            _warn_of_nulls(definition, item, where, report)
+        elif item is None and len(path) >= 3 and path[0] == CONTAINERS:
+            if path[2] == "environment" and key == "value":
+                message = f"{value.get('name')} has no value: the container gets it empty"
+                remedy = 'write "" if it is to be empty, or remove the entry'
+                report.warn(definition.document, definition.at(*where), message, remedy)
+            elif path[-1] in _TEXTS:
+                message = f"{key} is null, and left out"
+                report.warn(
+                    definition.document, definition.at(*where), message, 'remove it, or write ""'
+                )
+
+
+class _Filler:
+    """Fills variables in every text of a task definition, and moves references to `secrets`."""
+
+    def __init__(self, definition: TaskDefinition, variables: Variables, report: Report) -> None:
+        self.definition = definition
+        self.variables = variables.declared_only()
+        self.report = report
+        self._container: Mapping[str, Any] = {}
+
+    def fill(self, value: Any, path: FieldPath) -> Any:
+        if isinstance(value, str):
+            return self._text(value, path)
+        if isinstance(value, list):
+            return [self.fill(item, (*path, index)) for index, item in enumerate(value)]
+        if isinstance(value, dict):
+            is_container = len(path) == 2 and path[0] == CONTAINERS
+            if is_container:
+                self._container = value
+            filled = {key: self.fill(item, (*path, key)) for key, item in value.items()}
+            if is_container:
+                _move_references(filled)
+            return filled
+        return value
+
+    def _text(self, text: str, path: FieldPath) -> Any:
+        in_environment = len(path) == 5 and path[2] == "environment" and path[4] == "value"
+        where = self.definition.at(*path)
+        try:
+            if path[0] == CONTAINERS and path[2:3] in (("command",), ("entryPoint",)):
+                expanded: str | SecretReference = expand_word(
+                    text,
+                    self.variables,
+                    self._container,
+                    self.definition.document,
+                    where,
+                    self.report,
+                )
+            elif path[0] == CONTAINERS and path[2:4] == ("healthCheck", "command"):
+                check = self._container["healthCheck"]["command"]
+                shell = isinstance(check, list) and check[:1] != ["CMD"]
+                expanded, _ = self.variables.expand_command(text, shell=shell)
+            else:
+                expanded = self.variables.expand(text)
+            if isinstance(expanded, SecretReference):
+                if in_environment or path[-1] in _TAKES_REFERENCES:
+                    name = expanded.value_from(self.variables.region, self.variables.account)
+                    return _Reference(name) if in_environment else name
+                self.variables.expand_text(text)
+            return self.variables.fill_seed_words(str(expanded)) if path[-1] != "name" else expanded
+        except VariableError as error:
+            self.report.error(self.definition.document, where, str(error), error.remedy)
+            return text
+
+
+def expand_word(
+    text: str,
+    variables: Variables,
+    container: Mapping[str, Any],
+    document: Document,
+    where: FieldPath,
+    report: Report,
+) -> str:
+    """A word of a container's command with the declared variables filled in.
+
+    A warning tells of a variable that the environment has and nobody declares: it is left to the
+    container. Raises `VariableError`.
+    """
+    words = [*(container.get("entryPoint") or ()), *(container.get("command") or ())]
+    shell = any(isinstance(word, str) and _SHELL.search(word) for word in words)
+    expanded, foreign = variables.expand_command(text, shell=shell)
+    own = {
+        entry.get("name")
+        for key in ("environment", "secrets")
+        for entry in container.get(key) or ()
+        if isinstance(entry, Mapping)
+    }
+    for name in dict.fromkeys(foreign):
+        if name in variables.environ and name not in own and name not in _EVERYWHERE:
+            report.warn(
+                document,
+                where,
+                f"${{{name}}} is left to the container, as {name} is not declared; the environment "
+                "has it too",
+                f"write {name}: ${{{name}}} under variables in the graph file to fill it in here, "
+                f"or $${{{name}}} to say that it is the container's",
+            )
+    return expanded
+
+
+class _Reference(str):
+    """The `valueFrom` that stands where an environment value was."""
+
+    __slots__ = ()
+
+
+def _move_references(container: dict[str, Any]) -> None:
+    environment = container.get("environment")
+    if not isinstance(environment, list):
+        return
+    moved = [
+        {"name": entry.get("name"), "valueFrom": str(entry["value"])}
+        for entry in environment
+        if isinstance(entry, dict) and isinstance(entry.get("value"), _Reference)
+    ]
+    if moved:
+        container["environment"] = [
+            entry
+            for entry in environment
+            if not (isinstance(entry, dict) and isinstance(entry.get("value"), _Reference))
+        ]
+        container["secrets"] = [*(container.get("secrets") or ()), *moved]
+
+
+def set_environment(container: dict[str, Any], name: str, value: str | SecretReference) -> None:
+    """Set a variable of a container in place, as plain value or by ``valueFrom`` text.
+
+    A `SecretReference` must have been turned into its ARN before: its ``name`` is taken as is.
+    """
+    for key in ("environment", "secrets"):
+        if key in container:
+            container[key] = [entry for entry in container[key] if entry.get("name") != name]
+    if isinstance(value, SecretReference):
+        container.setdefault("secrets", []).append({"name": name, "valueFrom": value.name})
+    else:
+        container.setdefault("environment", []).append({"name": name, "value": value})
+
+
+def _check_network_mode(definition: TaskDefinition, content: Any, report: Report) -> None:
+    mode = network_mode_of(content)
+    where = definition.at("networkMode")
+    if mode not in tuple(NetworkMode) and not report.has_error_at(definition.document, where):
+        report.error(
+            definition.document,
+            where,
+            f"with networkMode {mode!r} a task has no address that others could reach",
+            f"write one of {', '.join(NetworkMode)}",
+        )
+
+
+def _check_structure(definition: TaskDefinition, content: Any, report: Report) -> None:
+    for found in violations(STRUCTURE, Content(content)):
+        where = definition.at(*found.path)
+        if not report.has_error_at(definition.document, where):
+            report.error(definition.document, where, found.message, found.remedy)
+
+
+def _split_console_commands(
+    definition: TaskDefinition, content: dict[str, Any], report: Report
+) -> None:
+    """Mend what the console makes of "-js, --trace" typed into its command field: one word.
+
+    Only a lone word that is a list of options throughout is split; no program takes it as it is.
+    """
+    for index, container in enumerate(content[CONTAINERS]):
+        command = container.get("command", [])
+        if len(command) == 1 and _OPTION_LIST.fullmatch(command[0]) and "$" not in command[0]:
+            words = [word for part in command[0].split(",") for word in part.split()]
+            container["command"] = words
+            report.warn(
+                definition.document,
+                definition.at(CONTAINERS, index, "command"),
+                f"the one word {command[0]!r} is taken as the options {', '.join(words)}",
+                "write each option as a word of its own",
+            )

@@ -1,0 +1,1 @@
+"""The long-running daemon: one loop per graph, its graph files and its HTTP port."""

@@ -1,0 +1,1 @@
+"""Leadership: of several daemons, one acts on a graph at a time."""

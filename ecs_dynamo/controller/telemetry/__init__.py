@@ -1,0 +1,1 @@
+"""What the daemon reports: events, metrics, status, logs and recordings."""

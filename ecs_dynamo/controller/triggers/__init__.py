@@ -1,0 +1,1 @@
+"""What wakes a graph's loop before its next regular pass."""

@@ -1,0 +1,1 @@
+"""Diagnosing what stands between a graph and its deployment."""

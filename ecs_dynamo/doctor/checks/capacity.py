@@ -1,0 +1,98 @@
+"""What `doctor` makes of capacity providers and Auto Scaling groups. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ecs_dynamo.model.doctor import Finding, Severity
+from ecs_dynamo.model.graph import Graph
+from ecs_dynamo.model.snapshot import Snapshot, Unknown
+from ecs_dynamo.model.spec.capacity import AutoScalingGroupSpec
+
+_CHECK = "capacity"
+
+
+def check_capacity(graph: Graph, snapshot: Snapshot) -> Iterator[Finding]:
+    """Each declared provider and group: is it there, and who sizes it."""
+    yield from _providers(graph, snapshot)
+    if graph.capacity.auto_scaling_groups and isinstance(snapshot.groups, Unknown):
+        yield Finding(_CHECK, Severity.UNKNOWN, snapshot.groups.reason)
+        return
+    for group in graph.capacity.auto_scaling_groups:
+        yield _group(group, snapshot)
+        yield from _zones(group, snapshot)
+
+
+def _providers(graph: Graph, snapshot: Snapshot) -> Iterator[Finding]:
+    declared = {p.name: c.cluster for c in graph.components for p in c.capacity_providers}
+    if declared and isinstance(snapshot.providers, Unknown):
+        yield Finding(_CHECK, Severity.UNKNOWN, snapshot.providers.reason)
+        return
+    for name, cluster in sorted(declared.items()):
+        found = None if isinstance(snapshot.providers, Unknown) else snapshot.providers.get(name)
+        if found is None:
+            yield Finding(
+                _CHECK,
+                Severity.ERROR,
+                f"capacity provider {name} is not one of cluster {cluster}",
+                "create it, and attach it with `aws ecs put-cluster-capacity-providers`",
+            )
+        elif found.type == "EC2_AUTOSCALING" and not found.managed_scaling:
+            yield Finding(
+                _CHECK,
+                Severity.WARNING,
+                f"capacity provider {name} has no managed scaling: nobody adds instances",
+                f"enable it, or declare {found.group} under capacity.autoScalingGroups",
+            )
+        else:
+            yield Finding(_CHECK, Severity.OK, f"capacity provider {name} ({found.type})")
+
+
+def _zones(group: AutoScalingGroupSpec, snapshot: Snapshot) -> Iterator[Finding]:
+    """Whether EC2 Auto Scaling may end instances with work after one was given back."""
+    found = None if isinstance(snapshot.groups, Unknown) else snapshot.groups.get(group.name)
+    if found is not None and found.rebalances:
+        yield Finding(
+            _CHECK,
+            Severity.WARNING,
+            f"Auto Scaling group {group.name} has {len(found.zones)} Availability Zones "
+            f"({', '.join(found.zones)}) and evens them out: when an empty instance is given back, "
+            "it may terminate one that works in another zone, without draining it",
+            "suspend its process AZRebalance (`aws autoscaling suspend-processes`), "
+            "or have a group for each zone",
+        )
+
+
+def _group(group: AutoScalingGroupSpec, snapshot: Snapshot) -> Finding:
+    groups = {} if isinstance(snapshot.groups, Unknown) else snapshot.groups
+    found = groups.get(group.name)
+    if found is None:
+        return Finding(
+            _CHECK,
+            Severity.ERROR,
+            f"Auto Scaling group {group.name} does not exist",
+            "correct capacity.autoScalingGroups",
+        )
+    if isinstance(snapshot.providers, Unknown):
+        return Finding(
+            _CHECK,
+            Severity.UNKNOWN,
+            f"who sizes Auto Scaling group {group.name}: {snapshot.providers.reason}",
+        )
+    own = next((p for p in snapshot.providers.values() if p.group == group.name), None)
+    if own is not None and own.managed_scaling:
+        return Finding(
+            _CHECK,
+            Severity.ERROR,
+            f"ECS sizes Auto Scaling group {group.name} (capacity provider {own.name})",
+            "take it out of capacity.autoScalingGroups, or disable managed scaling",
+        )
+    text = f"Auto Scaling group {group.name}: {found.desired} of {group.min} to {group.max}"
+    if found.max_size < group.max or found.min_size > group.min:
+        return Finding(
+            _CHECK,
+            Severity.WARNING,
+            f"{text}; its own bounds are {found.min_size} to {found.max_size}, and count too",
+            "make both the same",
+        )
+    return Finding(_CHECK, Severity.OK, text)

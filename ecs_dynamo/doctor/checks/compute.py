@@ -1,0 +1,233 @@
+"""Clusters, and the GPU instances in them: slots, sizes, AMI, agent. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+
+from ecs_dynamo.doctor.checks.base import (
+    largest,
+    listed,
+    on_instances,
+    unknown,
+)
+from ecs_dynamo.model.capacity import InstanceSize
+from ecs_dynamo.model.doctor import Finding, Host, RecommendedImage, Severity
+from ecs_dynamo.model.graph import Component, Graph
+from ecs_dynamo.model.snapshot import ContainerInstance, Observed, Snapshot, Unknown
+from ecs_dynamo.model.task_definition import gpus_of
+from ecs_dynamo.planning.capacity.packing import (
+    fits_empty,
+    need_of,
+)
+from ecs_dynamo.planning.capacity.shortage import sizes_seen
+
+ECS_GPU_IMAGE = re.compile(
+    r"(amzn2-ami-ecs-gpu-hvm-|al2023-ami-ecs-gpu-hvm-|bottlerocket-aws-ecs-\d+-nvidia)"
+)
+"""Names of AWS's AMIs for ECS with NVIDIA's driver (ECS developer guide, "Amazon ECS-optimized
+Linux AMIs")."""
+GPU_TYPE = re.compile(r"(g|p)\d")
+LEAST_AGENT = (1, 24, 0)
+"""The ECS agent that GPU tasks need at least (ECS developer guide, "GPU workloads")."""
+
+
+def check_clusters(graph: Graph, snapshot: Snapshot) -> Iterator[Finding]:
+    """Each cluster is there."""
+    for name in graph.clusters:
+        seen = snapshot.clusters.get(name)
+        if isinstance(seen, Unknown) or seen is None:
+            reason = seen.reason if isinstance(seen, Unknown) else "not asked"
+            yield Finding("clusters", Severity.UNKNOWN, f"{name}: {reason}")
+        elif seen:
+            yield Finding("clusters", Severity.OK, f"{name} is active")
+        else:
+            yield Finding(
+                "clusters",
+                Severity.ERROR,
+                f"{name} does not exist",
+                f"aws ecs create-cluster --cluster-name {name}, or name another under clusters",
+            )
+
+
+def check_gpus(graph: Graph, snapshot: Snapshot) -> Iterator[Finding]:
+    """The GPU slots of each cluster against what the graph needs, now and scaled out."""
+    for cluster in graph.clusters:
+        users = [c for c in graph.components if c.cluster == cluster and gpus_of(c)]
+        if not users:
+            continue
+        seen = snapshot.container_instances.get(cluster)
+        if seen is None or isinstance(seen, Unknown):
+            yield Finding("gpus", Severity.UNKNOWN, f"{cluster}: instances not seen")
+            continue
+        yield _slots(cluster, users, seen, _is_raised(graph, cluster))
+
+
+def _is_raised(graph: Graph, cluster: str) -> bool:
+    """Whether the graph declares somebody who adds instances; `check_capacity` looks at who."""
+    return any(g.cluster == cluster for g in graph.capacity.auto_scaling_groups) or any(
+        c.cluster == cluster and c.capacity_providers for c in graph.components
+    )
+
+
+def _slots(
+    cluster: str, users: Sequence[Component], seen: Sequence[ContainerInstance], raised: bool
+) -> Finding:
+    slots = [i.gpus for i in seen if i.status == "ACTIVE" and i.agent_connected]
+    have, each = sum(slots), max(slots, default=1)
+    least = sum(gpus_of(c, each) * c.replicas for c in users)
+    most = sum(gpus_of(c, each) * largest(c) for c in users)
+    text = f"{cluster}: {have} GPU slots; the graph needs {least}, and {most} when scaled out"
+    if have < most and raised:
+        return Finding("gpus", Severity.OK, f"{text}; instances are added as they are needed")
+    if have < least:
+        return Finding("gpus", Severity.ERROR, text, "add GPU instances with the ECS GPU AMI")
+    if have < most:
+        return Finding("gpus", Severity.WARNING, text, "add instances, or lower scaling.max")
+    return Finding("gpus", Severity.OK, text)
+
+
+def known_sizes(
+    graph: Graph, snapshot: Snapshot, cluster: str
+) -> dict[InstanceSize, Mapping[str, str]] | None:
+    """Sizes of the cluster's instances and of those that its groups launch; None: not known."""
+    seen = snapshot.container_instances.get(cluster)
+    if seen is None or isinstance(seen, Unknown):
+        return None
+    sizes = dict(sizes_seen(seen))
+    if not isinstance(snapshot.groups, Unknown):
+        names = [g.name for g in graph.capacity.auto_scaling_groups if g.cluster == cluster]
+        for group in (snapshot.groups[n] for n in names if n in snapshot.groups):
+            sizes |= {s: {} for s in group.sizes if s not in sizes}
+    return sizes
+
+
+def check_sizes(graph: Graph, snapshot: Snapshot) -> Iterator[Finding]:
+    """A replica of each component fits on an empty instance of some type that there is."""
+    for component in on_instances(graph):
+        sizes = known_sizes(graph, snapshot, component.cluster)
+        need = need_of(component.name, component.template)
+        gpus = "all" if need.all_gpus else need.gpus
+        wants = f"{gpus} GPUs, {need.cpu} CPU units, {need.memory} MiB"
+        text = f"{component.name} needs {wants}"
+        if not sizes:
+            why = "not seen" if sizes is None else "none yet"
+            text += f"; instances of {component.cluster}: {why}"
+            yield Finding("sizes", Severity.UNKNOWN, text)
+        elif any(fits_empty(need, size, known) for size, known in sizes.items()):
+            yield Finding("sizes", Severity.OK, text)
+        else:
+            have = (f"{s.instance_type} ({s.gpus}, {s.cpu}, {s.memory})" for s in sizes)
+            text += f" on one instance; {component.cluster} has {listed(have)}"
+            # What a capacity provider's group launches is not read: it may be larger.
+            found = Severity.UNKNOWN if component.capacity_providers else Severity.ERROR
+            yield Finding("sizes", found, text, "use a larger instance type, or ask for less")
+
+
+def _version(text: str) -> tuple[int, ...]:
+    return tuple(int(n) for n in re.findall(r"\d+", text)[:3])
+
+
+def check_instances(
+    graph: Graph,
+    snapshot: Snapshot,
+    hosts: Mapping[str, Observed[tuple[Host, ...]]],
+    images: Observed[Mapping[str, str]],
+    recommended: Observed[tuple[RecommendedImage, ...]],
+) -> Iterator[Finding]:
+    """The agents are connected and new enough; GPU instances run an AMI with GPUs set up.
+
+    ``images`` are AMI names by id.
+    """
+    for cluster in graph.clusters:
+        seen = snapshot.container_instances.get(cluster)
+        if seen is None or isinstance(seen, Unknown) or not seen:
+            continue  # Told of by `check_gpus` and `check_sizes`.
+        gpus = any(c.cluster == cluster and gpus_of(c) for c in graph.components)
+        yield from _agents(cluster, seen, recommended, gpus=gpus)
+        if gpus:
+            yield from _images(cluster, seen, hosts, images, recommended)
+
+
+def _agents(
+    cluster: str,
+    seen: Sequence[ContainerInstance],
+    recommended: Observed[tuple[RecommendedImage, ...]],
+    *,
+    gpus: bool,
+) -> Iterator[Finding]:
+    lost = [i.ec2_instance_id for i in seen if not i.agent_connected]
+    if lost:
+        yield Finding(
+            "agents",
+            Severity.ERROR if len(lost) == len(seen) else Severity.WARNING,
+            f"{cluster}: the ECS agent of {listed(lost)} is not connected",
+            "look at the agent's log on the instance, and its route to ECS",
+        )
+    old = [
+        f"{i.ec2_instance_id} ({i.agent_version})"
+        for i in seen
+        if gpus and i.agent_version and _version(i.agent_version) < LEAST_AGENT
+    ]
+    if old:
+        least = ".".join(map(str, LEAST_AGENT))
+        text = f"{cluster}: the ECS agent of {listed(old)} is older than {least}: no GPU tasks"
+        yield Finding("agents", Severity.ERROR, text, "use a newer AMI")
+    if not lost and not old:
+        versions = {i.agent_version for i in seen if i.agent_version}
+        newest = "" if isinstance(recommended, Unknown) or not recommended else recommended[0].agent
+        text = f"{cluster}: {len(seen)} connected, version {listed(versions) or 'not told'}"
+        if newest:
+            text += f"; AWS's newest AMI has {newest}"
+        yield Finding("agents", Severity.OK if versions else Severity.UNKNOWN, text)
+
+
+def _images(
+    cluster: str,
+    seen: Sequence[ContainerInstance],
+    hosts: Mapping[str, Observed[tuple[Host, ...]]],
+    images: Observed[Mapping[str, str]],
+    recommended: Observed[tuple[RecommendedImage, ...]],
+) -> Iterator[Finding]:
+    blind = [
+        f"{i.ec2_instance_id} ({i.instance_type})"
+        for i in seen
+        if not i.gpus and GPU_TYPE.match(i.instance_type or "")
+    ]
+    if blind:
+        yield Finding(
+            "ami",
+            Severity.ERROR,
+            f"{cluster}: {listed(blind)} registered no GPU",
+            "use the ECS GPU-optimised AMI; or NVIDIA's driver and ECS_ENABLE_GPU_SUPPORT=true",
+        )
+    found = hosts.get(cluster, Unknown(f"{cluster}: instances not seen"))
+    if isinstance(found, Unknown):
+        yield unknown("ami", found)
+        return
+    if isinstance(images, Unknown):
+        yield unknown("ami", images)
+        return
+    newest = {} if isinstance(recommended, Unknown) else {r.id: r for r in recommended}
+    with_gpus = {i.ec2_instance_id for i in seen if i.gpus}
+    for image in sorted({h.image for h in found if h.id in with_gpus}):
+        name = images.get(image)
+        text = f"{cluster}: {image} {name or '(no longer to be seen)'}"
+        if image in newest or (name and ECS_GPU_IMAGE.match(name)):
+            tells = (
+                ""
+                if not newest
+                else "; AWS's newest"
+                if image in newest
+                else (f"; AWS's newest is {listed(r.name for r in newest.values())}")
+            )
+            yield Finding("ami", Severity.OK, f"{text}{tells}")
+        elif name is None:
+            yield Finding("ami", Severity.UNKNOWN, text, "new instances can not use it")
+        else:
+            yield Finding(
+                "ami",
+                Severity.WARNING,
+                f"{text} is not AWS's ECS GPU-optimised AMI",
+                "make sure that it has the ECS agent, NVIDIA's driver and its container toolkit",
+            )

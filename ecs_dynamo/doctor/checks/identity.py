@@ -1,0 +1,104 @@
+"""Credentials, clock, and the daemon's rights. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ecs_dynamo.doctor.checks.base import listed
+from ecs_dynamo.model.doctor import Finding, Identity, Severity, Simulated, Simulation
+from ecs_dynamo.model.graph import Graph
+from ecs_dynamo.model.snapshot import Observed, Unknown
+from ecs_dynamo.model.task_definition import graph_roles
+
+MAX_SKEW_SECONDS = 60.0
+REFUSED_SKEW_SECONDS = 300.0
+"""AWS refuses signatures that are more than five minutes off."""
+
+
+def check_identity(graph: Graph, identity: Observed[Identity]) -> Iterator[Finding]:
+    """Whose credentials they are, whether the graph's roles are of the same account, the clock."""
+    if isinstance(identity, Unknown):
+        yield Finding(
+            "credentials",
+            Severity.ERROR if "NoCredentials" in identity.reason else Severity.UNKNOWN,
+            identity.reason,
+            "configure credentials as for the AWS CLI; `aws sts get-caller-identity` must answer",
+        )
+        return
+    yield Finding("credentials", Severity.OK, identity.arn)
+    others = [r for r in graph_roles(graph) if r.split(":")[4:5] not in ([identity.account], [])]
+    if others:
+        yield Finding(
+            "credentials",
+            Severity.ERROR,
+            f"account {identity.account}, but {listed(others)} is of another",
+            "use the other account's credentials, or correct the task definitions (AWS_ID)",
+        )
+    if identity.skew is None:
+        yield Finding("clock", Severity.UNKNOWN, "AWS's answer had no date")
+    else:
+        yield check_clock(identity.skew)
+
+
+def check_clock(skew: float) -> Finding:
+    """This machine's clock against AWS's, in seconds."""
+    text = f"{abs(skew):.0f} s {'behind' if skew < 0 else 'ahead of'} AWS's clock"
+    if abs(skew) > REFUSED_SKEW_SECONDS:
+        return Finding("clock", Severity.ERROR, text, "set up time synchronisation (chrony)")
+    if abs(skew) > MAX_SKEW_SECONDS:
+        return Finding("clock", Severity.WARNING, text, "set up time synchronisation (chrony)")
+    return Finding("clock", Severity.OK, text)
+
+
+def principal_of(arn: str) -> str | None:
+    """The IAM user or role behind a caller's ARN, whose policies can be simulated.
+
+    A session's ARN has no path of its role: one with a path must be named with ``--role``. The
+    account's root and federated users have no policies: None.
+    """
+    _, partition, service, _, account, name = arn.split(":", 5)
+    kind, _, rest = name.partition("/")
+    if service == "sts" and kind == "assumed-role":
+        return f"arn:{partition}:iam::{account}:role/{rest.split('/')[0]}"
+    return f"arn:{partition}:iam::{account}:{name}" if kind in ("user", "role") else None
+
+
+def simulations(policy: Mapping[str, Any]) -> list[Simulation]:
+    """One question to the simulator for each statement of the rendered ``policy``."""
+    made = []
+    for statement in policy["Statement"]:
+        context: dict[str, tuple[str, tuple[str, ...]]] = {}
+        for operator, keys in statement.get("Condition", {}).items():
+            kind = "stringList" if operator.startswith("For") else "string"
+            for key, wanted in keys.items():
+                values = tuple(wanted) if isinstance(wanted, list) else (str(wanted),)
+                context[key] = (kind, values if kind == "stringList" else values[:1])
+        # The simulator wants names, not patterns: any name that the pattern allows does.
+        resources = tuple(r if r == "*" else r.replace("*", "1") for r in statement["Resource"])
+        made.append(Simulation(tuple(statement["Action"]), resources, context))
+    return made
+
+
+def check_rights(simulated: Observed[Simulated], *, named: bool) -> Iterator[Finding]:
+    """The daemon's rights against the rendered policy. ``named``: the role was given as the
+    daemon's; else it is the caller's own identity, which may well be another."""
+    if isinstance(simulated, Unknown):
+        remedy = "compare the daemon's policies with `ecs-dynamo iam render`"
+        yield Finding("rights", Severity.UNKNOWN, simulated.reason, remedy)
+        return
+    if not simulated.denied:
+        text = f"{simulated.arn}: {simulated.answers} rights of the daemon's policy simulated"
+        yield Finding("rights", Severity.OK, text)
+        return
+    by_action: dict[str, list[str]] = {}
+    for action, resource in simulated.denied:
+        by_action.setdefault(action, []).append(resource)
+    for action, resources in sorted(by_action.items()):
+        yield Finding(
+            "rights",
+            Severity.ERROR if named else Severity.WARNING,
+            f"{simulated.arn} may not {action} on {listed(resources, 3)}",
+            "attach `ecs-dynamo iam render`'s daemon-task-role.json"
+            + ("" if named else "; or name the daemon's own role with --role"),
+        )

@@ -1,0 +1,51 @@
+"""Names of etcd and NATS: the Cloud Map services and namespaces that the graph refers to. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from ecs_dynamo.model.doctor import CloudMapService, Finding, Severity
+from ecs_dynamo.model.graph import Graph, namespaces_of, registries_of
+from ecs_dynamo.model.snapshot import Observed, Unknown
+
+MAX_TTL = 15
+"""Seconds for which an address may be remembered: Dynamo gives etcd up after 27 without it."""
+
+
+def check_names(
+    graph: Graph,
+    services: Mapping[str, Observed[CloudMapService | None]],
+    namespaces: Mapping[str, Observed[bool]],
+) -> Iterator[Finding]:
+    """Each is there and has the declared name. ``services``: None, where one is missing."""
+    for arn, names in registries_of(graph).items():
+        for name in sorted(names):
+            yield _service(arn, name, services.get(arn, Unknown("not asked")))
+    for namespace in sorted(namespaces_of(graph)):
+        there = namespaces.get(namespace, Unknown("not asked"))
+        text = f"namespace {namespace}"
+        if isinstance(there, Unknown):
+            yield Finding("names", Severity.UNKNOWN, f"{text}: {there.reason}", "grant the right")
+        elif there:
+            yield Finding("names", Severity.OK, text)
+        else:
+            remedy = "aws servicediscovery create-http-namespace, in the graph's Region"
+            yield Finding("names", Severity.ERROR, f"{text} does not exist here", remedy)
+
+
+def _service(arn: str, name: str, seen: Observed[CloudMapService | None]) -> Finding:
+    if isinstance(seen, Unknown):
+        return Finding("names", Severity.UNKNOWN, f"{arn}: {seen.reason}", "grant the right")
+    if seen is None:
+        remedy = "create it in Cloud Map, with A records, or correct registryArn"
+        return Finding("names", Severity.ERROR, f"{arn} does not exist", remedy)
+    if seen.a_record_ttl is None:
+        remedy = "make one with A records in a private DNS namespace: Dynamo asks for no others"
+        return Finding("names", Severity.ERROR, f"{seen.dns_name} has no A records", remedy)
+    if seen.dns_name != name:
+        remedy = f"set dnsName to {seen.dns_name}, or correct registryArn"
+        return Finding("names", Severity.ERROR, f"{arn} is {seen.dns_name}, not {name}", remedy)
+    if seen.a_record_ttl > MAX_TTL:
+        text = f"{name} has a TTL of {seen.a_record_ttl} s: for so long a former address is used"
+        return Finding("names", Severity.WARNING, text, f"set it to {MAX_TTL} or less")
+    return Finding("names", Severity.OK, f"{name} (A records, TTL {seen.a_record_ttl} s)")

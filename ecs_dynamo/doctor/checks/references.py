@@ -1,0 +1,130 @@
+"""What task definitions refer to: images, secrets, log groups, roles. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+
+from ecs_dynamo.doctor.checks.base import listed
+from ecs_dynamo.model.doctor import Finding, Severity
+from ecs_dynamo.model.graph import Graph
+from ecs_dynamo.model.secrets import (
+    is_secret,
+    secret_id,
+)
+from ecs_dynamo.model.snapshot import Observed, Unknown
+from ecs_dynamo.model.task_definition import (
+    ecr_image,
+    graph_roles,
+    images_of,
+    log_groups_of,
+    task_references,
+)
+
+TASKS = "ecs-tasks.amazonaws.com"
+
+
+def check_definitions(graph: Graph, warnings: Iterable[tuple[str, str]]) -> Iterator[Finding]:
+    """The task definitions, read and checked already; ``warnings`` are (what, remedy)."""
+    told = list(warnings)
+    for text, remedy in told:
+        yield Finding("task definitions", Severity.WARNING, text, remedy)
+    if not told:
+        names = listed((c.name for c in graph.components), 12)
+        yield Finding("task definitions", Severity.OK, f"valid: {names}")
+
+
+def check_images(graph: Graph, seen: Mapping[str, Observed[bool]]) -> Iterator[Finding]:
+    """Each image is in its ECR repository; others can only be looked at by pulling them.
+
+    ``seen`` has the images of ECR.
+    """
+    for image, users in sorted(images_of(graph).items()):
+        text = f"{image} ({listed(users)})"
+        there = seen.get(image)
+        if there is None:
+            remedy = "docker manifest inspect, with the credentials that the task has"
+            yield Finding("images", Severity.UNKNOWN, f"{text}: not checked, not in ECR", remedy)
+        elif isinstance(there, Unknown):
+            ecr = ecr_image(image)
+            remedy = "grant the right"
+            if ecr is not None and graph.region is not None and ecr.region != graph.region:
+                named = f"imageDigest={ecr.digest}" if ecr.digest else f"imageTag={ecr.tag}"
+                remedy = (
+                    f"aws ecr describe-images --region {ecr.region} --registry-id {ecr.registry} "
+                    f"--repository-name {ecr.repository} --image-ids {named}"
+                )
+            yield Finding("images", Severity.UNKNOWN, f"{text}: {there.reason}", remedy)
+        elif there:
+            yield Finding("images", Severity.OK, text)
+        else:
+            remedy = "push it, or correct the task definition"
+            yield Finding("images", Severity.ERROR, f"{text} does not exist", remedy)
+
+
+def secret_references(graph: Graph) -> tuple[list[str], list[str]]:
+    """(Secrets Manager ids, Parameter Store names or ARNs) that the graph refers to."""
+    secrets: set[str] = set()
+    parameters: set[str] = set()
+    references = task_references(graph.components, graph.security)
+    for reference in references | set(graph.security.references()):
+        if is_secret(reference):
+            secrets.add(secret_id(reference))
+        else:
+            parameters.add(reference)
+    return sorted(secrets), sorted(parameters)
+
+
+def check_secrets(seen: Mapping[str, Observed[str | None]]) -> Iterator[Finding]:
+    """Each secret and parameter exists. ``seen``: what is wrong with it, None where nothing is."""
+    for name, wrong in sorted(seen.items()):
+        if isinstance(wrong, Unknown):
+            yield Finding("secrets", Severity.UNKNOWN, f"{name}: {wrong.reason}", "grant the right")
+        elif wrong is None:
+            yield Finding("secrets", Severity.OK, name)
+        else:
+            yield Finding("secrets", Severity.ERROR, f"{name} {wrong}", "create it, or restore it")
+
+
+def check_log_groups(graph: Graph, seen: Mapping[str, Observed[bool]]) -> Iterator[Finding]:
+    """Each log group is there, or is made when the first task starts."""
+    for group in log_groups_of(graph):
+        if group.region not in (None, graph.region):
+            text = f"{group.name} is in {group.region}, the graph in {graph.region}"
+            remedy = "set awslogs-region to the graph's, or look there"
+            yield Finding("logs", Severity.UNKNOWN, text, remedy)
+            continue
+        there = seen.get(group.name, Unknown("not asked"))
+        if isinstance(there, Unknown):
+            text = f"{group.name}: {there.reason}"
+            yield Finding("logs", Severity.UNKNOWN, text, "grant the right")
+        elif there:
+            yield Finding("logs", Severity.OK, group.name)
+        elif group.created:
+            text = f"{group.name} is made by the first task (awslogs-create-group)"
+            yield Finding("logs", Severity.OK, text)
+        else:
+            remedy = f"aws logs create-log-group --log-group-name {group.name}"
+            yield Finding("logs", Severity.ERROR, f"{group.name} does not exist", remedy)
+
+
+def check_roles(
+    graph: Graph, seen: Mapping[str, Observed[frozenset[str] | None]]
+) -> Iterator[Finding]:
+    """Each role is there, and ECS tasks may take it. ``seen``: who may; None: it is missing."""
+    for arn in graph_roles(graph):
+        services = seen.get(arn, Unknown("not asked"))
+        if isinstance(services, Unknown):
+            text = f"{arn}: {services.reason}"
+            yield Finding("roles", Severity.UNKNOWN, text, "grant the right")
+        elif services is None:
+            remedy = "create it; its policies are in iam/"
+            yield Finding("roles", Severity.ERROR, f"{arn} does not exist", remedy)
+        elif TASKS not in services:
+            yield Finding(
+                "roles",
+                Severity.ERROR,
+                f"{arn} trusts {listed(services) or 'no service'}, not {TASKS}",
+                "use iam/trust-ecs-tasks.json as its trust policy",
+            )
+        else:
+            yield Finding("roles", Severity.OK, arn)

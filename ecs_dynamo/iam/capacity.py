@@ -1,0 +1,64 @@
+"""The rights that capacity needs: only where the graph declares it, only on what it names. Pure.
+
+The Service Authorization References of EC2 Auto Scaling and EC2: describes know no resource;
+SetDesiredCapacity and TerminateInstanceInAutoScalingGroup are bound to a group by its name, as the
+identifier within a group's ARN is not known before it exists.
+"""
+
+from __future__ import annotations
+
+from ecs_dynamo.iam.statements import (
+    Json,
+    Scope,
+    statement,
+)
+
+
+def capacity_reads(scope: Scope) -> list[Json]:
+    """Looking at the graphs' capacity providers and Auto Scaling groups; often nothing."""
+    made: list[Json] = []
+    providers = {p.name for c in scope.components for p in c.capacity_providers}
+    if scope.groups:
+        providers = {"*"}  # Which ones the groups' clusters have, the clusters tell.
+    if providers:
+        named = [f"{scope.arns.ecs}:capacity-provider/{name}" for name in providers]
+        made.append(statement("ReadCapacityProviders", ["ecs:DescribeCapacityProviders"], named))
+    if scope.groups:
+        made.append(
+            statement(
+                "ReadAutoScalingGroups",
+                [
+                    "autoscaling:DescribeAutoScalingGroups",
+                    "autoscaling:DescribeWarmPool",
+                    "ec2:DescribeInstanceTypes",
+                    "ec2:DescribeLaunchTemplateVersions",
+                ],
+                ["*"],
+            )
+        )
+    return made
+
+
+def capacity_statements(scope: Scope) -> list[Json]:
+    """Changing the size of the graphs' Auto Scaling groups; often nothing."""
+    groups, arns = scope.groups, scope.arns
+    if not groups:
+        return []
+    instances = [arns.within("container-instance", g.cluster or "") for g in groups]
+    return [
+        statement(
+            "SizeAutoScalingGroups",
+            ["autoscaling:SetDesiredCapacity", "autoscaling:TerminateInstanceInAutoScalingGroup"],
+            [
+                arns.of("autoscaling", f"autoScalingGroup:*:autoScalingGroupName/{g.name}")
+                for g in groups
+            ],
+        ),
+        statement("DrainEmptyInstances", ["ecs:UpdateContainerInstancesState"], instances),
+        statement(
+            "TagDrainedInstances",
+            ["ecs:TagResource"],
+            instances,
+            **scope.tagged("aws:RequestTag"),
+        ),
+    ]

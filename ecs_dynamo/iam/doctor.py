@@ -1,0 +1,97 @@
+"""The rights of `ecs-dynamo doctor` beyond looking at the graph: reads alone. Pure."""
+
+from __future__ import annotations
+
+from ecs_dynamo.iam.secrets import reference_arns
+from ecs_dynamo.iam.statements import (
+    Json,
+    Scope,
+    statement,
+)
+from ecs_dynamo.iam.tasks import (
+    role_arns,
+    task_references_of,
+)
+from ecs_dynamo.model.graph import (
+    namespaces_of,
+    registries_of,
+)
+from ecs_dynamo.model.task_definition import (
+    containers_of,
+    ecr_repository,
+    gpus_of,
+    logs_anywhere,
+)
+
+
+def doctor_statements(scope: Scope) -> list[Json]:
+    """Statements for what doctor asks about besides ECS itself."""
+    arns = scope.arns
+    made = [
+        statement(
+            "ReadNetwork",
+            [
+                "ec2:DescribeImages",
+                "ec2:DescribeRouteTables",
+                "ec2:DescribeSecurityGroups",
+                "ec2:DescribeSubnets",
+                "ec2:DescribeVpcEndpoints",
+            ],
+            ["*"],
+        ),
+        statement("ReadQuotas", ["servicequotas:ListServiceQuotas"], ["*"]),
+        statement(
+            "SimulateRights",
+            ["iam:SimulatePrincipalPolicy"],
+            [f"arn:{arns.partition}:iam::{arns.account}:{kind}/*" for kind in ("role", "user")],
+        ),
+    ]
+    if any(gpus_of(c) for c in scope.components):
+        made.append(
+            statement(
+                "ReadRecommendedImages",
+                ["ssm:GetParameters"],
+                # Public parameters are of no account.
+                [f"arn:{arns.partition}:ssm:{arns.region}::parameter/aws/service/ecs/*"],
+            )
+        )
+    roles = role_arns(scope)
+    if roles:
+        made.append(statement("ReadRoles", ["iam:GetRole"], roles))
+    repositories = {
+        f"arn:{arns.partition}:ecr:{arns.region}:{found[0]}:repository/{found[2]}"
+        for component in scope.components
+        for container in containers_of(component)
+        if (found := ecr_repository(str(container.get("image", "")))) and found[1] == arns.region
+    }
+    if repositories:
+        made.append(statement("FindImages", ["ecr:DescribeImages"], repositories))
+    if logs_anywhere(scope.components):
+        made.append(statement("FindLogGroups", ["logs:DescribeLogGroups"], ["*"]))
+    references = task_references_of(scope) | scope.references
+    secrets, parameters = reference_arns(references, arns)
+    if secrets:
+        made.append(statement("FindSecrets", ["secretsmanager:DescribeSecret"], secrets))
+    if parameters:
+        made.append(statement("FindParameters", ["ssm:DescribeParameters"], ["*"]))
+    return [*made, *_names_statements(scope)]
+
+
+def _names_statements(scope: Scope) -> list[Json]:
+    """Only doctor reads Cloud Map: ECS registers tasks by its own service-linked role."""
+    arns = scope.arns
+    registries = {arn for graph in scope.graphs for arn in registries_of(graph)}
+    namespaces = {name for graph in scope.graphs for name in namespaces_of(graph)}
+    by_arn = {n for n in namespaces if n.startswith("arn:")}
+    made = []
+    if registries:
+        made.append(statement("ReadCloudMapServices", ["servicediscovery:GetService"], registries))
+    if registries or by_arn:
+        # Which one a service is in, the service alone tells.
+        anywhere = {arns.of("servicediscovery", "namespace/*")} if registries else set()
+        made.append(
+            statement("ReadNamespaces", ["servicediscovery:GetNamespace"], anywhere | by_arn)
+        )
+    if namespaces - by_arn:
+        made.append(statement("FindNamespaces", ["servicediscovery:ListNamespaces"], ["*"]))
+    return made

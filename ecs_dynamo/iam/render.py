@@ -1,0 +1,88 @@
+"""All IAM documents of the graphs of one daemon."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+from ecs_dynamo.iam.daemon import daemon_policy, observe_statements
+from ecs_dynamo.iam.daemon_task import LOG_GROUP, REPOSITORY, daemon_execution_policy
+from ecs_dynamo.iam.doctor import doctor_statements
+from ecs_dynamo.iam.events import event_pattern, notice_pattern, queue_policy
+from ecs_dynamo.iam.statements import Arns, Graphs, Json, document, scope_of, split
+from ecs_dynamo.iam.tasks import execution_policies, instance_policy
+from ecs_dynamo.iam.volumes import efs_statements
+from ecs_dynamo.model.partitions import ec2_principals
+
+Documents = Mapping[str, Json]
+
+
+def trust(*services: str, **conditions: Mapping[str, str]) -> Json:
+    """Who may take a role: an AWS service, by each of its names."""
+    made: Json = {
+        "Effect": "Allow",
+        "Principal": {"Service": services[0] if len(services) == 1 else list(services)},
+        "Action": "sts:AssumeRole",
+    }
+    if conditions:
+        made["Condition"] = conditions
+    return document([made])
+
+
+def task_role_trust(arns: Arns) -> Json:
+    """Who may take a task role: ECS, for tasks of this account and Region alone.
+
+    After the ECS developer guide, "Task IAM role", on the confused deputy. It describes the
+    conditions for task roles, and none for task execution roles.
+    """
+    return trust(
+        "ecs-tasks.amazonaws.com",
+        ArnLike={"aws:SourceArn": arns.of("ecs", "*")},
+        StringEquals={"aws:SourceAccount": arns.account},
+    )
+
+
+def doctor_policy(graphs: Graphs, region: str, account: str) -> Json:
+    """What a person, or a pipeline, needs to run `ecs-dynamo doctor`: it only reads."""
+    scope = scope_of(graphs, region, account)
+    return document([*observe_statements(scope), *doctor_statements(scope)])
+
+
+def render_iam(
+    graphs: Graphs,
+    region: str,
+    account: str,
+    lock_table: str | None = None,
+    queue: str | None = None,
+    daemon_image: tuple[str, str] = (REPOSITORY, LOG_GROUP),
+) -> Documents:
+    """Every document for ``graphs``, by file name; with ``queue``, the wiring of events too.
+
+    ``daemon_image``: the daemon's own ECR repository and log group. A role's policy that is larger
+    than a managed policy may be comes as several documents (`iam_base.split`).
+    """
+    scope = scope_of(graphs, region, account)
+    policies = {
+        "daemon-task-role.json": daemon_policy(graphs, region, account, lock_table, queue),
+        "daemon-execution-role.json": daemon_execution_policy(scope.arns, *daemon_image),
+        "doctor.json": doctor_policy(graphs, region, account),
+        **execution_policies(scope),
+        "instance-role.json": instance_policy(scope),
+    }
+    volumes = efs_statements(scope)
+    if volumes:
+        policies["infrastructure-task-role.json"] = document(volumes)
+    made: dict[str, Json] = {}
+    for name, policy in policies.items():
+        made |= split(name, policy)
+    made["trust-ecs-tasks.json"] = trust("ecs-tasks.amazonaws.com")
+    made["trust-ecs-task-roles.json"] = task_role_trust(scope.arns)
+    made["trust-ec2.json"] = trust(*ec2_principals(region))
+    if queue is not None:
+        made["events-rule-pattern.json"] = event_pattern(graphs, region, account)
+        made["notices-rule-pattern.json"] = notice_pattern()
+        policy = queue_policy(region, account, queue)
+        made["events-queue-policy.json"] = policy
+        # As `aws sqs create-queue --attributes file://...` takes it.
+        made["events-queue-attributes.json"] = {"Policy": json.dumps(policy)}
+    return made

@@ -1,0 +1,45 @@
+"""The rights to read secrets, bound to those that are referred to. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from ecs_dynamo.iam.statements import (
+    Arns,
+    Json,
+    statement,
+)
+from ecs_dynamo.model.secrets import (
+    is_secret,
+    secret_id,
+)
+
+_SUFFIXED = re.compile(r"-[A-Za-z0-9]{6}$")
+
+
+def reference_arns(references: Iterable[str], arns: Arns) -> tuple[list[str], list[str]]:
+    """ARNs (of secrets, of parameters) behind what ECS takes as `valueFrom`."""
+    secrets: set[str] = set()
+    parameters: set[str] = set()
+    for reference in references:
+        if is_secret(reference):
+            arn = secret_id(reference)
+            # AWS ends a secret's ARN with a dash and six random characters; a name may as well.
+            secrets |= {arn, f"{arn}-??????"} if _SUFFIXED.search(arn) else {f"{arn}-??????"}
+        elif reference.startswith("arn:"):
+            parameters.add(reference)
+        else:
+            parameters.add(arns.of("ssm", f"parameter/{reference.lstrip('/')}"))
+    return sorted(secrets), sorted(parameters)
+
+
+def read_statements(references: Iterable[str], arns: Arns) -> list[Json]:
+    """Statements that allow to read ``references``; none where there are none."""
+    secrets, parameters = reference_arns(references, arns)
+    made = []
+    if secrets:
+        made.append(statement("ReadSecrets", ["secretsmanager:GetSecretValue"], secrets))
+    if parameters:
+        made.append(statement("ReadParameters", ["ssm:GetParameters"], parameters))
+    return made

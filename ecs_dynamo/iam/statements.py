@@ -1,0 +1,168 @@
+"""The building blocks of IAM policy documents, and the ARNs in them. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from ecs_dynamo.model.graph import TAG_GRAPH, Component, Graph
+from ecs_dynamo.model.partitions import partition_of
+from ecs_dynamo.model.spec.capacity import AutoScalingGroupSpec
+
+Json = dict[str, Any]
+Graphs = Graph | Sequence[Graph]
+"""One graph, or all those of one daemon."""
+MANAGED_POLICY_SIZE = 6144
+"""Characters of a managed policy, white space not counted; the inline policies of a role may have
+10,240 together (IAM user guide, "IAM and AWS STS quotas")."""
+
+
+def statement(
+    sid: str, actions: Iterable[str], resources: Iterable[str], **conditions: Mapping[str, Any]
+) -> Json:
+    """An Allow statement; ``conditions`` are by operator, and none that is empty."""
+    made: Json = {
+        "Sid": sid,
+        "Effect": "Allow",
+        "Action": sorted(actions),
+        "Resource": sorted(set(resources)),
+    }
+    if conditions:
+        made["Condition"] = dict(conditions)
+    return made
+
+
+def document(statements: Iterable[Json]) -> Json:
+    """A policy document."""
+    return {"Version": "2012-10-17", "Statement": list(statements)}
+
+
+class Arns:
+    """ARNs of one account and Region."""
+
+    def __init__(self, region: str, account: str) -> None:
+        self.partition = partition_of(region)
+        self.region, self.account = region, account
+        self.ecs = self.of("ecs", "").removesuffix(":")
+
+    def of(self, service: str, resource: str) -> str:
+        """Anything of a regional ``service``."""
+        return f"arn:{self.partition}:{service}:{self.region}:{self.account}:{resource}"
+
+    def cluster(self, name: str) -> str:
+        """A cluster's, from its name or its ARN."""
+        return name if name.startswith("arn:") else f"{self.ecs}:cluster/{name}"
+
+    def within(self, kind: str, cluster: str, name: str = "*") -> str:
+        """Of what is in a cluster: ``service``, ``task``, ``container-instance``."""
+        return f"{self.ecs}:{kind}/{cluster.rsplit('/', 1)[-1]}/{name}"
+
+    def role(self, name: str) -> str:
+        """A role's, from its ARN or, as ECS takes it in a task definition, its short name."""
+        if name.startswith("arn:"):
+            return name
+        return f"arn:{self.partition}:iam::{self.account}:role/{name.lstrip('/')}"
+
+
+@dataclass(frozen=True)
+class Scope:
+    """The graphs of one daemon, in one Region of one account.
+
+    The rights for one graph are bound to its name. Those for several are bound to their clusters
+    and to the ownership tag, whatever its value: so they stay as large as they are when a graph is
+    added, which needs no new policy where it uses no other cluster, role or secret.
+    """
+
+    graphs: tuple[Graph, ...]
+    arns: Arns
+
+    @cached_property
+    def clusters(self) -> list[str]:
+        return list(dict.fromkeys(name for graph in self.graphs for name in graph.clusters))
+
+    @cached_property
+    def components(self) -> tuple[Component, ...]:
+        return tuple(c for graph in self.graphs for c in graph.components)
+
+    @cached_property
+    def groups(self) -> tuple[AutoScalingGroupSpec, ...]:
+        """The declared Auto Scaling groups."""
+        declared = (g for graph in self.graphs for g in graph.capacity.auto_scaling_groups)
+        return tuple({(g.name, g.cluster): g for g in declared}.values())
+
+    @property
+    def references(self) -> set[str]:
+        """The secrets that the daemon itself reads."""
+        return {r for graph in self.graphs for r in graph.security.references()}
+
+    @property
+    def _prefix(self) -> str:
+        """Services and families are named ``{graph}-{component}``."""
+        return f"{self.graphs[0].name}-*" if len(self.graphs) == 1 else "*"
+
+    def services(self) -> list[str]:
+        """ARNs of the graphs' services, of those too that are declared no more."""
+        return [self.arns.within("service", name, self._prefix) for name in self.clusters]
+
+    def definitions(self) -> list[str]:
+        """ARNs of the graphs' task definitions."""
+        return [f"{self.arns.ecs}:task-definition/{self._prefix}:*"]
+
+    def tagged(self, key: str) -> dict[str, Any]:
+        """The condition that ``key``, such as ``aws:ResourceTag``, has the ownership tag."""
+        key = f"{key}/{TAG_GRAPH}"
+        if len(self.graphs) == 1:
+            return {"StringEquals": {key: self.graphs[0].name}}
+        return {"Null": {key: "false"}}
+
+
+def scope_of(graphs: Graphs, region: str, account: str) -> Scope:
+    """The scope of one graph or several."""
+    every = (graphs,) if isinstance(graphs, Graph) else tuple(graphs)
+    return Scope(every, Arns(region, account))
+
+
+# Sizes -----------------------------------------------------------------------------------------
+
+
+def size_of(policy: Mapping[str, Any]) -> int:
+    """Characters of a policy as IAM counts them: without white space."""
+    return len(json.dumps(policy, separators=(",", ":")))
+
+
+SID_DIGITS = 4
+"""Characters that the number of a part may add to the name of its statement."""
+
+
+def _within(statement: Json, limit: int) -> list[Json]:
+    """The statement, in parts with some of its resources each where it is too large for one."""
+    if size_of(document([statement])) <= limit or len(statement["Resource"]) < 2:
+        return [statement]
+    made = _halves(statement, limit - SID_DIGITS)
+    return [{**part, "Sid": f"{statement['Sid']}{n}"} for n, part in enumerate(made, 1)]
+
+
+def _halves(statement: Json, limit: int) -> list[Json]:
+    resources = statement["Resource"]
+    if size_of(document([statement])) <= limit or len(resources) < 2:
+        return [statement]
+    half = len(resources) // 2
+    parts = (resources[:half], resources[half:])
+    return [part for some in parts for part in _halves({**statement, "Resource": some}, limit)]
+
+
+def split(name: str, policy: Json, limit: int = MANAGED_POLICY_SIZE) -> dict[str, Json]:
+    """``policy`` by file name, in as few documents as IAM's limit allows: ``x.json``, and then
+    ``x-2.json`` and so on, which are all to be attached to the same role."""
+    parts: list[list[Json]] = [[]]
+    for statement in policy["Statement"]:
+        for one in _within(statement, limit):
+            if parts[-1] and size_of(document([*parts[-1], one])) > limit:
+                parts.append([])
+            parts[-1].append(one)
+    stem = name.removesuffix(".json")
+    names = [name, *(f"{stem}-{number}.json" for number in range(2, len(parts) + 1))]
+    return dict(zip(names, map(document, parts), strict=True))

@@ -1,0 +1,175 @@
+"""The rights of those who run the graph's tasks: ECS itself (execution role), the agent on the
+instances (instance role). Pure.
+
+After the ECS developer guide, "task execution IAM role" and "container instance IAM role". What a
+task on EC2 without an execution role pulls and logs, the instance role must be allowed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from ecs_dynamo.iam.secrets import read_statements
+from ecs_dynamo.iam.statements import (
+    Arns,
+    Json,
+    Scope,
+    document,
+    statement,
+)
+from ecs_dynamo.model.graph import Component
+from ecs_dynamo.model.spec.security import SecuritySpec
+from ecs_dynamo.model.task_definition import (
+    containers_of,
+    ecr_repository,
+    graph_roles,
+    task_references,
+)
+
+
+def role_arns(scope: Scope) -> list[str]:
+    """ARNs of the roles that the graphs' tasks run with."""
+    return sorted({scope.arns.role(name) for graph in scope.graphs for name in graph_roles(graph)})
+
+
+def _pulling(components: Iterable[Component], arns: Arns) -> list[Json]:
+    found = {
+        repository
+        for component in components
+        for container in containers_of(component)
+        if (repository := ecr_repository(str(container.get("image", ""))))
+    }
+    if not found:
+        return []
+    return [
+        statement("PullToken", ["ecr:GetAuthorizationToken"], ["*"]),
+        statement(
+            "PullImages",
+            ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"],
+            [f"arn:{arns.partition}:ecr:{r}:{a}:repository/{name}" for a, r, name in found],
+        ),
+    ]
+
+
+def _logging(components: Iterable[Component], arns: Arns) -> list[Json]:
+    groups: set[str] = set()
+    created: set[str] = set()
+    for component in components:
+        for container in containers_of(component):
+            log = container.get("logConfiguration", {})
+            options = log.get("options", {})
+            if log.get("logDriver") != "awslogs" or not options.get("awslogs-group"):
+                continue
+            region = options.get("awslogs-region", arns.region)
+            where = f"arn:{arns.partition}:logs:{region}:{arns.account}:log-group"
+            groups.add(f"{where}:{options['awslogs-group']}")
+            if str(options.get("awslogs-create-group")).lower() == "true":
+                created.add(f"{where}:{options['awslogs-group']}")
+    made = []
+    if created:
+        named = [f"{group}{part}" for group in created for part in ("", ":*")]
+        made.append(statement("CreateLogGroups", ["logs:CreateLogGroup"], named))
+    if groups:
+        streams = [f"{group}:log-stream:*" for group in groups]
+        made.append(statement("WriteLogs", ["logs:CreateLogStream", "logs:PutLogEvents"], streams))
+    return made
+
+
+def task_references_of(scope: Scope) -> set[str]:
+    """The references that ECS resolves for the tasks of all graphs."""
+    return {r for g in scope.graphs for r in task_references(g.components, g.security)}
+
+
+def _files(components: Iterable[Component]) -> list[Json]:
+    """`environmentFiles` are objects in S3."""
+    objects = {
+        str(file["value"])
+        for component in components
+        for container in containers_of(component)
+        for file in container.get("environmentFiles", ())
+    }
+    if not objects:
+        return []
+    return [
+        statement("ReadEnvironmentFiles", ["s3:GetObject"], objects),
+        statement("FindBuckets", ["s3:GetBucketLocation"], {o.split("/", 1)[0] for o in objects}),
+    ]
+
+
+def execution_policy(users: Iterable[tuple[Component, SecuritySpec]], arns: Arns) -> Json:
+    """What ECS needs to start the tasks: the very images, log groups and secrets referred to.
+
+    ``users`` are components with the security settings of their graph.
+    """
+    users = list(users)
+    components = [component for component, _ in users]
+    references = {r for one, security in users for r in task_references([one], security)}
+    return document(
+        [
+            *_pulling(components, arns),
+            *_logging(components, arns),
+            *read_statements(references, arns),
+            *_files(components),
+        ]
+    )
+
+
+def execution_policies(scope: Scope) -> dict[str, Json]:
+    """The execution roles' documents, by file name: one each where the graphs have several."""
+    by_role: dict[str, list[tuple[Component, SecuritySpec]]] = {}
+    for graph in scope.graphs:
+        for component in graph.components:
+            role = component.template.get("executionRoleArn")
+            if role:
+                by_role.setdefault(scope.arns.role(str(role)), []).append(
+                    (component, graph.security)
+                )
+    if len(by_role) < 2:
+        users = [one for used in by_role.values() for one in used]
+        return {"execution-role.json": execution_policy(users, scope.arns)}
+    return {
+        f"execution-role-{role.rsplit('/', 1)[-1]}.json": execution_policy(users, scope.arns)
+        for role, users in sorted(by_role.items())
+    }
+
+
+def instance_policy(scope: Scope) -> Json:
+    """What the ECS agent on the GPU instances needs, bound to the graphs' EC2 clusters."""
+    arns = scope.arns
+    on_instances = [c for c in scope.components if c.launch_type == "EC2"]
+    clusters = sorted({c.cluster for c in on_instances})
+    without_role = [c for c in on_instances if not c.template.get("executionRoleArn")]
+    # Service Connect's proxies poll for a task set (ECS developer guide, its considerations).
+    connected = sorted({c.cluster for c in on_instances if c.names.connect is not None})
+    if not clusters:
+        return document([])
+    return document(
+        [
+            statement(
+                "Register",
+                [
+                    "ecs:DeregisterContainerInstance",
+                    "ecs:RegisterContainerInstance",
+                    "ecs:SubmitAttachmentStateChanges",
+                    "ecs:SubmitContainerStateChange",
+                    "ecs:SubmitTaskStateChange",
+                ],
+                [arns.cluster(name) for name in clusters],
+            ),
+            statement("FindEndpoint", ["ecs:DiscoverPollEndpoint"], ["*"]),
+            statement(
+                "Report",
+                [
+                    "ecs:Poll",
+                    "ecs:StartTelemetrySession",
+                    "ecs:UpdateContainerInstancesState",
+                ],
+                [
+                    *(arns.within("container-instance", name) for name in clusters),
+                    *(arns.within("task-set", name) for name in connected),
+                ],
+            ),
+            *_pulling(without_role, arns),
+            *_logging(without_role, arns),
+        ]
+    )

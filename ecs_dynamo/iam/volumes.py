@@ -1,0 +1,43 @@
+"""The rights that lasting infrastructure needs: only where the graph declares it. Pure.
+
+The Service Authorization Reference of Amazon EFS: a client's rights are bound to the file system,
+and to an access point by the condition key ``elasticfilesystem:AccessPointArn``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ecs_dynamo.iam.statements import (
+    Json,
+    Scope,
+    statement,
+)
+from ecs_dynamo.model.graph import JsonObject
+
+
+def _efs_volumes(scope: Scope) -> Iterator[JsonObject]:
+    for component in scope.components:
+        for volume in component.template.get("volumes", ()):
+            efs = volume.get("efsVolumeConfiguration")
+            if efs and efs.get("authorizationConfig", {}).get("iam") == "ENABLED":
+                yield efs
+
+
+def efs_statements(scope: Scope) -> list[Json]:
+    """What the task role of etcd and NATS needs for volumes that grant access by IAM."""
+    made: list[Json] = []
+    arns = scope.arns
+    for number, volume in enumerate(_efs_volumes(scope)):
+        point = volume["authorizationConfig"].get("accessPointId")
+        arn = arns.of("elasticfilesystem", f"access-point/{point}")
+        bound = {"StringEquals": {"elasticfilesystem:AccessPointArn": arn}} if point else {}
+        made.append(
+            statement(
+                f"MountVolume{number}",
+                ["elasticfilesystem:ClientMount", "elasticfilesystem:ClientWrite"],
+                [arns.of("elasticfilesystem", f"file-system/{volume['fileSystemId']}")],
+                **bound,
+            )
+        )
+    return made

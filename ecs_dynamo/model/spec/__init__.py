@@ -1,0 +1,1 @@
+"""The graph file as pydantic models: what a user may write, and what each field means."""

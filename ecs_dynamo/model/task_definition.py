@@ -1,0 +1,173 @@
+"""A typed view of task definitions: containers, images, secrets, GPUs, log groups, revisions."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ecs_dynamo.model.dynamo import secret_variables
+from ecs_dynamo.model.gpus import gpu_request
+from ecs_dynamo.model.graph import Component, Graph, JsonObject
+from ecs_dynamo.model.spec.security import SecuritySpec
+
+
+def gpus_of(component: Component, per_instance: int = 1) -> int:
+    """GPU slots that one replica takes. One that asks for ``ALL`` takes those of an instance, which
+    has ``per_instance``; by default the least that it may be."""
+    asked = gpu_request(component.template)
+    return max(asked.slots, per_instance) if asked.all else asked.slots
+
+
+_ECR = re.compile(
+    r"(?P<account>\d{12})\.dkr[.-]ecr(?:-fips)?\.(?P<region>[a-z0-9-]+)\."
+    r"(?:[a-z0-9-]+\.)+[a-z]+/(?P<repository>[^:@]+)"
+)
+"""A private registry, whatever domain its partition has (amazonaws.com, amazonaws.eu, on.aws)."""
+
+
+def graph_roles(graph: Graph) -> list[str]:
+    """The roles that the graph's tasks run with, as it names them: ARNs or short names."""
+    found = {
+        str(component.template[key])
+        for component in graph.components
+        for key in ("taskRoleArn", "executionRoleArn")
+        if component.template.get(key)
+    }
+    return sorted(found)
+
+
+def containers_of(component: Component) -> Iterable[Mapping[str, Any]]:
+    """The component's container definitions."""
+    return tuple(component.template.get("containerDefinitions", ()))
+
+
+def ecr_repository(image: str) -> tuple[str, str, str] | None:
+    """(account, Region, repository) of an image in a private ECR registry, else None."""
+    found = _ECR.match(image)
+    return (found["account"], found["region"], found["repository"]) if found else None
+
+
+def secret_values(component: Component) -> Iterable[str]:
+    """Every reference to Secrets Manager or the Parameter Store that ECS resolves for a task."""
+    for container in containers_of(component):
+        for entry in container.get("secrets", ()):
+            yield str(entry["valueFrom"])
+        for entry in container.get("logConfiguration", {}).get("secretOptions", ()):
+            yield str(entry["valueFrom"])
+        credentials = container.get("repositoryCredentials", {}).get("credentialsParameter")
+        if credentials:
+            yield str(credentials)
+
+
+def logs_anywhere(components: Iterable[Component]) -> bool:
+    """Whether any container logs to CloudWatch."""
+    return any(
+        container.get("logConfiguration", {}).get("logDriver") == "awslogs"
+        for component in components
+        for container in containers_of(component)
+    )
+
+
+def task_references(components: Iterable[Component], security: SecuritySpec) -> set[str]:
+    """The references that ECS resolves for the components' tasks, injected ones included."""
+    components = list(components)
+    found = {r for c in components for r in secret_values(c)}
+    if any(not c.is_infrastructure for c in components):
+        found |= set(secret_variables(security).values())
+    return found
+
+
+def environment_value(
+    content: JsonObject, name: str, containers: Collection[str] = ()
+) -> str | None:
+    """The first plain environment value called ``name`` in a task definition.
+
+    ``containers``: names of the containers to look in; where the task definition has none of them
+    (it is of before a renaming), or none is given, all of them are.
+    """
+    found = content.get("containerDefinitions", ())
+    for container in [c for c in found if c.get("name") in containers] or found:
+        for entry in container.get("environment", ()):
+            if entry.get("name") == name:
+                return str(entry.get("value", ""))
+    return None
+
+
+def images_of(graph: Graph) -> dict[str, list[str]]:
+    """Image -> the components that run it."""
+    found: dict[str, list[str]] = {}
+    for component in graph.components:
+        for container in containers_of(component):
+            users = found.setdefault(str(container.get("image", "")), [])
+            if component.name not in users:
+                users.append(component.name)
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class EcrImage:
+    """An image in ECR, as DescribeImages takes it: a tag or a digest."""
+
+    image: str
+    registry: str
+    region: str
+    repository: str
+    tag: str | None
+    digest: str | None
+
+
+def ecr_image(image: str) -> EcrImage | None:
+    """The parts of an image in a private ECR registry; None for any other."""
+    found = ecr_repository(image)
+    if found is None:
+        return None
+    account, region, repository = found
+    rest = image.split(f"/{repository}", 1)[1]
+    name, _, digest = rest.partition("@")
+    # Where both are given the digest decides, as it does for Docker.
+    tag = None if digest else (name.removeprefix(":") or "latest")
+    return EcrImage(image, account, region, repository, tag, digest or None)
+
+
+@dataclass(frozen=True, slots=True)
+class LogGroup:
+    """A log group that tasks write to; ``created``: ECS makes it where it is missing."""
+
+    name: str
+    region: str | None
+    created: bool
+
+
+def log_groups_of(graph: Graph) -> list[LogGroup]:
+    """The log groups of the awslogs driver."""
+    found: dict[tuple[str, str | None], bool] = {}
+    for component in graph.components:
+        for container in containers_of(component):
+            log = container.get("logConfiguration", {})
+            options: Mapping[str, Any] = log.get("options", {})
+            if log.get("logDriver") == "awslogs" and options.get("awslogs-group"):
+                key = (str(options["awslogs-group"]), options.get("awslogs-region"))
+                made = str(options.get("awslogs-create-group")).lower() == "true"
+                found[key] = found.get(key, False) or made
+    return [LogGroup(name, region, made) for (name, region), made in sorted(found.items(), key=str)]
+
+
+A_PASS = 10
+"""Revisions retired in one action; DeleteTaskDefinitions takes as many (ECS API reference)."""
+
+
+def number_of(arn: str) -> int:
+    """The number of a revision; 0 where the ARN has none."""
+    text = arn.rpartition(":")[2]
+    return int(text) if text.isdecimal() else 0
+
+
+def surplus(arns: Iterable[str], keep: int, needed: Collection[str]) -> tuple[str, ...]:
+    """Those of a family's revisions that may go, oldest first.
+
+    ``keep`` are the newest that stay, whether needed or not.
+    """
+    ordered = sorted(arns, key=number_of)
+    return tuple(arn for arn in ordered[: max(0, len(ordered) - keep)] if arn not in needed)

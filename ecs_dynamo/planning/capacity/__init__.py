@@ -1,0 +1,1 @@
+"""Whether replicas fit on instances, and how many instances to ask for."""

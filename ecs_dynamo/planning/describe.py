@@ -1,0 +1,228 @@
+"""A plan in lines that a person can read before agreeing to it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from difflib import SequenceMatcher
+from typing import Any
+
+from ecs_dynamo.model.graph import JsonObject, LoadBalancer
+from ecs_dynamo.model.plan import (
+    AnyAction,
+    ChangeMembership,
+    CreateService,
+    DeleteService,
+    DrainInstance,
+    HoldService,
+    MarkService,
+    Plan,
+    ProtectTasks,
+    RegisterTaskDefinition,
+    RetireRevisions,
+    SetDesiredCapacity,
+    SetInstancesState,
+    StopTask,
+    TagService,
+    TerminateInstance,
+    UpdateService,
+)
+from ecs_dynamo.model.redaction import without_secrets
+from ecs_dynamo.model.snapshot import ComponentSnapshot, Revision, Service, Snapshot
+from ecs_dynamo.planning.desired.canonical import (
+    Named,
+    canonical,
+)
+from ecs_dynamo.planning.observed.lookup import (
+    known_service,
+    short_id,
+)
+
+
+def content_diff(old: JsonObject, new: JsonObject) -> list[str]:
+    """What becomes of ``old``: ``- path: value`` for what goes, ``+ path: value`` for what comes.
+
+    Both are compared in one form (`planning.canonical`), so that neither ECS's own defaults nor
+    equal values that are written differently are shown. What may be a secret is told to differ,
+    and not shown.
+    """
+    was, now = canonical(without_secrets(old)), canonical(without_secrets(new))
+    return list(_differences(canonical(old), canonical(new), was, now, ""))
+
+
+def _differences(old: Any, new: Any, was: Any, now: Any, path: str) -> Iterator[str]:
+    """Lines of what differs between ``old`` and ``new``, with the values of ``was`` and ``now``."""
+    if old == new:
+        return
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in sorted(old.keys() | new.keys()):
+            inner = _inner(old, new, key, path)
+            if key not in new:
+                yield from _gone(was[key], inner)
+            elif key not in old:
+                yield from _leaves(now[key], inner, "+")
+            else:
+                yield from _differences(old[key], new[key], was[key], now[key], inner)
+    elif isinstance(old, list) and isinstance(new, list):
+        words = [[json.dumps(item, sort_keys=True) for item in side] for side in (old, new)]
+        matcher = SequenceMatcher(a=words[0], b=words[1], autojunk=False)
+        for _, start, end, begin, stop in matcher.get_opcodes():
+            if words[0][start:end] != words[1][begin:stop]:
+                for index in range(start, end):
+                    yield from _leaves(was[index], f"{path}[{index}]", "-")
+                for index in range(begin, stop):
+                    yield from _leaves(now[index], f"{path}[{index}]", "+")
+    else:
+        yield from _leaves(was, path, "-")
+        yield from _leaves(now, path, "+")
+
+
+def _inner(old: Any, new: Any, key: str, path: str) -> str:
+    if isinstance(old, Named) or isinstance(new, Named):
+        return f"{path}[{key}]"
+    return f"{path}.{key}" if path else key
+
+
+def _gone(value: Any, path: str) -> Iterator[str]:
+    """A container that goes takes one line: all that it has goes with it."""
+    if isinstance(value, dict) and "image" in value:
+        yield f"- {path}: the container of {value['image']}"
+    else:
+        yield from _leaves(value, path, "-")
+
+
+def _leaves(value: Any, path: str, sign: str) -> Iterator[str]:
+    if isinstance(value, dict) and value:
+        for key in sorted(value):
+            yield from _leaves(value[key], _inner(value, value, key, path), sign)
+    elif isinstance(value, list) and value:
+        for index, item in enumerate(value):
+            yield from _leaves(item, f"{path}[{index}]", sign)
+    else:
+        yield f"{sign} {path}: {value}" if value not in ({}, []) else f"{sign} {path}"
+
+
+def describe_action(action: AnyAction) -> str:
+    """One line: what, where, why."""
+    match action:
+        case RegisterTaskDefinition():
+            what = f"register task definition {action.family}"
+        case CreateService():
+            what = f"create service {action.service} x{action.desired} in {action.cluster}"
+        case UpdateService():
+            what = f"update service {action.service}"
+        case ProtectTasks():
+            verb = "release" if action.minutes is None else "protect"
+            what = f"{verb} {len(action.tasks)} tasks"
+        case StopTask():
+            what = f"stop task {short_id(action.task)}"
+        case DeleteService():
+            what = f"delete service {action.service} in {action.cluster}"
+        case HoldService():
+            what = f"hold service {action.service}"
+        case MarkService():
+            what = f"mark service {action.service}: {action.tag.rpartition(':')[2]} {action.value}"
+        case TagService():
+            what = f"tag service {action.service}"
+        case DrainInstance():
+            what = f"drain container instance {action.instance.rpartition('/')[2]}"
+        case RetireRevisions():
+            what = f"delete {len(action.arns)} old revisions of {action.family}"
+        case SetDesiredCapacity():
+            what = f"raise Auto Scaling group {action.group} to {action.desired}"
+        case SetInstancesState():
+            what = f"set {len(action.instances)} instances to {action.status}"
+        case TerminateInstance():
+            what = f"give back instance {action.ec2_instance_id}"
+        case ChangeMembership():
+            whom = f" {action.member:x}" if action.member else ""
+            what = f"{action.step.value} etcd member{whom} {action.peer_url}".rstrip()
+    return f"{action.component}: {what}: {action.reason}"
+
+
+def service_diff(service: Service, action: UpdateService) -> list[str]:
+    """What an update changes of a service, beside its revision: as `content_diff` shows it."""
+    old: dict[str, Any] = {}
+    new: dict[str, Any] = {}
+    if action.network is not None:
+        old["network"] = {
+            "subnets": sorted(service.subnets),
+            "securityGroups": sorted(service.security_groups),
+            "assignPublicIp": service.assign_public_ip,
+        }
+        new["network"] = {
+            "subnets": sorted(action.network.subnets),
+            "securityGroups": sorted(action.network.security_groups),
+            "assignPublicIp": action.network.assign_public_ip,
+        }
+    if action.load_balancers is not None:
+        old["targetGroups"] = [_target(one) for one in service.load_balancers or ()]
+        new["targetGroups"] = [_target(one) for one in action.load_balancers]
+    if action.capacity_providers is not None:
+        old["capacityProviders"] = [
+            f"{name} weight {weight} base {base}"
+            for name, weight, base in service.capacity_providers
+        ]
+        new["capacityProviders"] = [
+            f"{p.name} weight {p.weight} base {p.base}" for p in action.capacity_providers
+        ]
+    if action.strategy is not None:
+        old["placement.strategy"] = [" ".join(one) for one in service.placement_strategy]
+        new["placement.strategy"] = [f"{s.type} {s.field or ''}" for s in action.strategy]
+    if action.constraints is not None:
+        old["placement.constraints"] = [" ".join(c).strip() for c in service.placement_constraints]
+        new["placement.constraints"] = [
+            f"{c.type} {c.expression or ''}".strip() for c in action.constraints
+        ]
+    if action.rollout is not None:
+        old["rollout"] = {
+            "minimumHealthyPercent": service.minimum_healthy_percent,
+            "maximumPercent": service.maximum_percent,
+            "circuitBreaker": service.circuit_breaker and service.breaker_rolls_back is not False,
+        }
+        new["rollout"] = {
+            "minimumHealthyPercent": action.rollout.minimum_healthy_percent,
+            "maximumPercent": action.rollout.maximum_percent,
+            "circuitBreaker": action.rollout.circuit_breaker,
+        }
+    return list(_differences(old, new, old, new, ""))
+
+
+def _target(one: LoadBalancer) -> str:
+    return f"{one.target_group_arn} at {one.container}:{one.port}"
+
+
+def _revision_diff(seen: ComponentSnapshot, service: Service, action: AnyAction) -> list[str]:
+    """What changes in the task definition: where it is registered, or where it is known already."""
+    current = seen.revisions.get(service.task_definition_arn)
+    if current is None:
+        return []
+    if isinstance(action, RegisterTaskDefinition):
+        return content_diff(current.content, action.content)
+    if isinstance(action, UpdateService) and action.revision and action.revision.arn:
+        known = [*seen.revisions.values()]
+        if isinstance(seen.revision, Revision):
+            known.append(seen.revision)
+        target = next((r for r in known if r.arn == action.revision.arn), current)
+        return content_diff(current.content, target.content)
+    return []
+
+
+def describe(plan: Plan, snapshot: Snapshot | None = None) -> list[str]:
+    """The plan's actions with all that changes in task definitions and services, then what does
+    not fit, waits, notes."""
+    lines: list[str] = []
+    for action in plan.actions:
+        lines.append(describe_action(action))
+        seen = snapshot.components.get(action.component) if snapshot else None
+        service = known_service(seen) if seen else None
+        if seen is None or service is None:
+            continue
+        changes = _revision_diff(seen, service, action)
+        if isinstance(action, UpdateService):
+            changes += service_diff(service, action)
+        lines += [f"    {line}" for line in changes]
+    lines += [f"short: {s.component}: {s.message}" for s in plan.shortages]
+    lines += [f"wait: {w.component}: {w.reason}" for w in plan.waits]
+    lines += [f"note: {note}" for note in plan.notes]
+    return lines

@@ -1,0 +1,1 @@
+"""What each component should be: its rendered revision, count, placement and settings."""

@@ -1,0 +1,1 @@
+"""Facts that follow from one snapshot: readiness, work, endpoints, membership, reachability."""

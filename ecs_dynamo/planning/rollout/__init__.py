@@ -1,0 +1,1 @@
+"""How one revision replaces another: order, limits, protection, hand-over, deadlines."""

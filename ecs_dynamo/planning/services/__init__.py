@@ -1,0 +1,1 @@
+"""The actions that create, update and delete services and etcd members."""
