@@ -18,12 +18,12 @@ from ecs_dynamo.iam.statements import (
     statement,
 )
 from ecs_dynamo.model.graph import Component
+from ecs_dynamo.model.secrets import task_references
 from ecs_dynamo.model.spec.security import SecuritySpec
 from ecs_dynamo.model.task_definition import (
     containers_of,
     ecr_repository,
     graph_roles,
-    task_references,
 )
 
 

@@ -19,12 +19,11 @@ from ecs_dynamo.model.spec.capacity import (
     PlacementSpec,
 )
 from ecs_dynamo.model.spec.graph import (
-    MAX_GRACE_SECONDS,
     LaunchType,
     NetworkSpec,
     RuntimeSpec,
 )
-from ecs_dynamo.model.spec.rollout import RolloutSpec
+from ecs_dynamo.model.spec.rollout import MAX_GRACE_SECONDS, RolloutSpec
 from ecs_dynamo.model.spec.scaling import ScalingSpec
 from ecs_dynamo.model.spec.security import SecuritySpec
 

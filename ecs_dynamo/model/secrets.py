@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+from ecs_dynamo.model.dynamo import secret_variables
+from ecs_dynamo.model.graph import Component
+from ecs_dynamo.model.spec.security import SecuritySpec
+from ecs_dynamo.model.task_definition import containers_of
+
 
 def secret_id(reference: str) -> str:
     """The id of a Secrets Manager secret without JSON key, stage and version."""
@@ -25,3 +32,24 @@ def parameter_names(reference: str) -> tuple[str, ...]:
 def is_secret(reference: str) -> bool:
     """Whether Secrets Manager has it; else it is a parameter of SSM's."""
     return ":secretsmanager:" in reference
+
+
+def secret_values(component: Component) -> Iterable[str]:
+    """Every reference to Secrets Manager or the Parameter Store that ECS resolves for a task."""
+    for container in containers_of(component):
+        for entry in container.get("secrets", ()):
+            yield str(entry["valueFrom"])
+        for entry in container.get("logConfiguration", {}).get("secretOptions", ()):
+            yield str(entry["valueFrom"])
+        credentials = container.get("repositoryCredentials", {}).get("credentialsParameter")
+        if credentials:
+            yield str(credentials)
+
+
+def task_references(components: Iterable[Component], security: SecuritySpec) -> set[str]:
+    """The references that ECS resolves for the components' tasks, injected ones included."""
+    components = list(components)
+    found = {r for c in components for r in secret_values(c)}
+    if any(not c.is_infrastructure for c in components):
+        found |= set(secret_variables(security).values())
+    return found

@@ -7,10 +7,8 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ecs_dynamo.model.dynamo import secret_variables
 from ecs_dynamo.model.gpus import gpu_request
 from ecs_dynamo.model.graph import Component, Graph, JsonObject
-from ecs_dynamo.model.spec.security import SecuritySpec
 
 
 def gpus_of(component: Component, per_instance: int = 1) -> int:
@@ -49,18 +47,6 @@ def ecr_repository(image: str) -> tuple[str, str, str] | None:
     return (found["account"], found["region"], found["repository"]) if found else None
 
 
-def secret_values(component: Component) -> Iterable[str]:
-    """Every reference to Secrets Manager or the Parameter Store that ECS resolves for a task."""
-    for container in containers_of(component):
-        for entry in container.get("secrets", ()):
-            yield str(entry["valueFrom"])
-        for entry in container.get("logConfiguration", {}).get("secretOptions", ()):
-            yield str(entry["valueFrom"])
-        credentials = container.get("repositoryCredentials", {}).get("credentialsParameter")
-        if credentials:
-            yield str(credentials)
-
-
 def logs_anywhere(components: Iterable[Component]) -> bool:
     """Whether any container logs to CloudWatch."""
     return any(
@@ -68,15 +54,6 @@ def logs_anywhere(components: Iterable[Component]) -> bool:
         for component in components
         for container in containers_of(component)
     )
-
-
-def task_references(components: Iterable[Component], security: SecuritySpec) -> set[str]:
-    """The references that ECS resolves for the components' tasks, injected ones included."""
-    components = list(components)
-    found = {r for c in components for r in secret_values(c)}
-    if any(not c.is_infrastructure for c in components):
-        found |= set(secret_variables(security).values())
-    return found
 
 
 def environment_value(

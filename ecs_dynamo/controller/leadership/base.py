@@ -17,8 +17,15 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 
-from ecs_dynamo.controller.leadership.dynamodb import MARGIN, _log
+import structlog
+
 from ecs_dynamo.model.errors import AwsError
+
+_log = structlog.get_logger(__name__)
+
+
+MARGIN = 0.75
+"""Share of the lease for which a leader trusts a renewal; the rest is for a pending action."""
 
 
 class Leadership(ABC):

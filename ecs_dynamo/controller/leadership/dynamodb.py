@@ -16,10 +16,6 @@ from ecs_dynamo.model.errors import AwsError
 _log = structlog.get_logger(__name__)
 
 
-MARGIN = 0.75
-"""Share of the lease for which a leader trusts a renewal; the rest is for an action in hand."""
-
-
 @dataclass(slots=True)
 class _Seen:
     """The rival's item as it was last seen to change; ``at`` is monotonic seconds."""

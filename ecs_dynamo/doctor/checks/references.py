@@ -10,6 +10,7 @@ from ecs_dynamo.model.graph import Graph
 from ecs_dynamo.model.secrets import (
     is_secret,
     secret_id,
+    task_references,
 )
 from ecs_dynamo.model.snapshot import Observed, Unknown
 from ecs_dynamo.model.task_definition import (
@@ -17,7 +18,6 @@ from ecs_dynamo.model.task_definition import (
     graph_roles,
     images_of,
     log_groups_of,
-    task_references,
 )
 
 TASKS = "ecs-tasks.amazonaws.com"

@@ -45,8 +45,6 @@ TargetGroupArn = Annotated[
         pattern=r"^arn:aws[a-z-]*:elasticloadbalancing:[a-z0-9-]+:[0-9]{12}:targetgroup/[^/]+/[^/]+$"
     ),
 ]
-MAX_GRACE_SECONDS = 2_147_483_647
-"""ECS's limit (service model, UpdateService.healthCheckGracePeriodSeconds)."""
 
 
 class ComponentType(StrEnum):

@@ -8,9 +8,10 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from ecs_dynamo.model.spec.base import Seconds, SpecModel
-from ecs_dynamo.model.spec.graph import MAX_GRACE_SECONDS
 
 Percent = Annotated[int, Field(ge=0, le=200)]
+MAX_GRACE_SECONDS = 2_147_483_647
+"""ECS's limit (service model, UpdateService.healthCheckGracePeriodSeconds)."""
 
 
 class CanarySpec(SpecModel):

@@ -191,5 +191,5 @@ def test_there_is_one_paginator() -> None:
     }
     # Families are read oldest first and in parts, and know of each whether it was read whole.
     assert {name: found for name, found in others.items() if found} == {
-        "families.py": ["nextToken"]
+        "revisions.py": ["nextToken"]
     }
