@@ -1,4 +1,4 @@
-"""Talking to the replicas themselves: are they healthy, and what is registered with Dynamo."""
+"""Talks to the replicas themselves: health checks, and the workers registered with Dynamo."""
 
 from ecs_dynamo.discovery.etcd import read_registrations, watch_instances
 from ecs_dynamo.discovery.nats import watch_nats

@@ -1,9 +1,9 @@
-"""Model cards in etcd, as Dynamo 1.6.1 writes them.
+"""Parses model cards in etcd, as Dynamo 1.6.1 writes them.
 
-Key: ``v1/mdc/{namespace}/{component}/{endpoint}/{lease}``, with the lease id in hexadecimal; the
-value is JSON whose ``card_json`` is the card. Files of the model are named as
-``http://ADDRESS:SYSTEM_PORT/v1/metadata/...``, on both request planes; a worker whose system port
-is closed, or was taken already, names local paths instead (measured).
+The key is ``v1/mdc/{namespace}/{component}/{endpoint}/{lease}``, with the lease id in hexadecimal;
+the value is JSON whose ``card_json`` is the card. On both request planes the card refers to the
+model's files as ``http://ADDRESS:SYSTEM_PORT/v1/metadata/...``. A worker whose system port is
+closed, or was already in use, writes local paths instead (measured).
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from ecs_dynamo.model.snapshot import ModelCard
 
 CARDS = "v1/mdc"
 _NOT_COMPARED = frozenset({"slug", "source_path", "runtime_config"})
-"""What differs between workers that frontends take for equal (measured: the checksum is the same
-for other paths, ports and runtime settings)."""
-_SHOWN = 64
+"""Fields that may differ between workers that frontends treat as equal (measured: the checksum does
+not depend on paths, ports and runtime settings)."""
+_MAX_FACT_LENGTH = 64
 
 
 def parse_card(key: str, value: bytes) -> tuple[tuple[str, str, int], ModelCard] | None:
-    """(component, endpoint, lease id) and the card; None for a key of another shape.
+    """Return ((component, endpoint, lease id), card), or None for a key of another shape.
 
-    Raises ValueError for a card that cannot be used.
+    Raises ValueError for an unusable card.
     """
     parts = key.split("/")
     if len(parts) < 6 or "/".join(parts[:2]) != CARDS:
@@ -41,7 +41,7 @@ def parse_card(key: str, value: bytes) -> tuple[tuple[str, str, int], ModelCard]
     if isinstance(card, str):
         card = parse_json(card.encode())
     if not isinstance(card, dict):
-        raise ValueError("a model card without card_json")
+        raise ValueError("the model card has no card_json")
     config = card.get("runtime_config")
     routing_id = config.get("stable_routing_id") if isinstance(config, dict) else None
     return (parts[3], parts[4], lease_id), ModelCard(
@@ -52,7 +52,7 @@ def parse_card(key: str, value: bytes) -> tuple[tuple[str, str, int], ModelCard]
 
 
 def _texts(value: Any) -> Iterator[str]:
-    """All texts in a document; `parse_json` bounds how deep it nests."""
+    """Yield all texts in a document. `parse_json` has limited its nesting depth."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, Mapping):
@@ -83,14 +83,14 @@ def _facts(card: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             continue
         if isinstance(value, Mapping):
             for kind, item in value.items():
-                told = item.get("checksum", item) if isinstance(item, Mapping) else item
-                yield f"{name}.{kind}", _short(told)
+                fact = item.get("checksum", item) if isinstance(item, Mapping) else item
+                yield f"{name}.{kind}", _shortened(fact)
         else:
-            yield name, _short(value)
+            yield name, _shortened(value)
 
 
-def _short(value: Any) -> str:
+def _shortened(value: Any) -> str:
     text = value if isinstance(value, str) else json.dumps(value, sort_keys=True)
-    if len(text) <= _SHOWN:
+    if len(text) <= _MAX_FACT_LENGTH:
         return text
     return f"sha256:{hashlib.sha256(text.encode()).hexdigest()[:16]}"

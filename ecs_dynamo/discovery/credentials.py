@@ -1,4 +1,4 @@
-"""What it takes to be let in by etcd and NATS; values are never shown."""
+"""Credentials for etcd and NATS. No representation of them shows their values."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 
 
 class AuthenticationError(ConnectionError):
-    """The server does not let in who has these credentials, or is not who its certificate says."""
+    """The server rejected the credentials, or its certificate is not trusted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tls:
-    """PEM texts. Without ``ca`` the system's certificate authorities are trusted.
+    """TLS settings as PEM texts. Without ``ca`` the system's certificate authorities are trusted.
 
-    ``server_name`` is whom the server's certificate must name, where that is not its address.
+    ``server_name`` is the name that the server's certificate must contain, if not its address.
     """
 
     ca: str | None = field(default=None, repr=False)
@@ -24,24 +24,29 @@ class Tls:
     server_name: str | None = None
 
     def context(self) -> ssl.SSLContext:
-        """For the standard library's TLS. AuthenticationError for what is no certificate or key."""
+        """Return a context of the standard library's `ssl` module.
+
+        Raises AuthenticationError for an invalid certificate or key.
+        """
         try:
             context = ssl.create_default_context(cadata=self.ca)
             if self.cert is not None and self.key is not None:
-                # It loads from files alone; this one is never on a disk.
+                # `load_cert_chain` reads files only; this file exists in memory only.
                 with os.fdopen(os.memfd_create("certificate"), "w") as file:
                     file.write(f"{self.cert.rstrip()}\n{self.key}")
                     file.flush()
                     context.load_cert_chain(f"/proc/self/fd/{file.fileno()}")
         except (ssl.SSLError, ValueError) as error:
             raise AuthenticationError(
-                f"the declared certificates can not be read: {error}"
+                f"the declared certificates cannot be read: {error}"
             ) from None
         return context
 
 
 @dataclass(frozen=True, slots=True)
 class EtcdCredentials:
+    """A user name with a password, or a client certificate in ``tls``."""
+
     tls: Tls = field(default_factory=Tls)
     username: str | None = None
     password: str | None = field(default=None, repr=False)
@@ -49,6 +54,8 @@ class EtcdCredentials:
 
 @dataclass(frozen=True, slots=True)
 class NatsCredentials:
+    """One of the ways to log in to NATS. ``credentials`` is the content of a ``.creds`` file."""
+
     tls: Tls = field(default_factory=Tls)
     username: str | None = None
     password: str | None = field(default=None, repr=False)
@@ -59,7 +66,10 @@ class NatsCredentials:
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """Both. ``problem`` tells why the secrets could not be read, where they could not."""
+    """The daemon's credentials for both servers.
+
+    ``problem`` explains why the secrets could not be read; None if they were read.
+    """
 
     etcd: EtcdCredentials = field(default_factory=EtcdCredentials)
     nats: NatsCredentials = field(default_factory=NatsCredentials)
@@ -67,4 +77,4 @@ class Credentials:
 
 
 NO_CREDENTIALS = Credentials()
-"""Of servers that let anyone in."""
+"""For servers without authentication."""

@@ -1,9 +1,8 @@
-"""etcd over its v3 API (aetcd): health, and the instances that Dynamo's workers register.
+"""Talks to etcd over its v3 API (aetcd): health, and the instances that Dynamo's workers register.
 
-Key layout, as Dynamo 1.6.1 writes it: ``v1/instances/{namespace}/{component}/{endpoint}/{lease}``
-with the lease id in hexadecimal; the value is JSON whose ``transport.tcp`` is
-``{ip}:{port}/{lease}/...``. The worker's model card is beside it (`cards`). Keys vanish with the
-worker's lease.
+Dynamo 1.6.1 writes the keys ``v1/instances/{namespace}/{component}/{endpoint}/{lease}``, with the
+lease id in hexadecimal. The value is JSON whose ``transport.tcp`` is ``{ip}:{port}/{lease}/...``.
+Each worker also writes a model card (see `cards`). The keys vanish with the worker's lease.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from ecs_dynamo.discovery.fetch import parse_json, quoted
 from ecs_dynamo.model.snapshot import ModelCard, Observed, Registration, Unknown
 
 INSTANCES = "v1/instances"
-REFUSALS = (
+AUTHENTICATION_ERRORS = (
     "authentication failed",
     "invalid auth token",
     "user name is empty",
@@ -34,23 +33,25 @@ REFUSALS = (
     "hostname verification check failed",
     "certificate",
 )
-"""What etcd and gRPC say, in whatever case, to those who are not let in, or would not go in."""
+"""Parts of the errors that etcd and gRPC report, in any letter case, if either side rejects the
+other's credentials or certificate."""
 PAGE_KEYS = 500
 MAX_VALUE_BYTES = 256 * 1024
-"""An instance of Dynamo 1.6.1 takes some hundred bytes, a model card some ten KiB."""
+"""Maximum size of a value: an instance (Dynamo 1.6.1) has a few hundred bytes, a model card
+about ten KiB."""
 MAX_PREFIX_BYTES = 32 * 1024 * 1024
 ALIVE_SECONDS = 2.0
-"""How often a watch makes sure that its server is still there: a dead one sends nothing."""
+"""How often a watch checks that its server still answers: a dead server just sends nothing."""
 
 
 @asynccontextmanager
 async def open_etcd(
     url: str, timeout: float, credentials: EtcdCredentials = NO_CREDENTIALS.etcd
 ) -> AsyncIterator[Any]:
-    """A client of the one server at ``url``.
+    """Connect to the one server at ``url`` and yield the client.
 
-    ConnectionError where it can not be reached, AuthenticationError where it lets nobody in who has
-    ``credentials``.
+    Raises AuthenticationError if the server rejects ``credentials``, and ConnectionError if it
+    cannot be reached.
     """
     parts = urlsplit(url)
     client = make_client(
@@ -65,23 +66,23 @@ async def open_etcd(
             await client.connect()
         yield client
     except (aetcd.ClientError, TimeoutError, OSError) as error:
-        said = str(error) or type(error).__name__
-        refused = any(word in said.lower() for word in REFUSALS)
-        raise (AuthenticationError if refused else ConnectionError)(f"{url}: {said}") from None
+        message = str(error) or type(error).__name__
+        rejected = any(part in message.lower() for part in AUTHENTICATION_ERRORS)
+        raise (AuthenticationError if rejected else ConnectionError)(f"{url}: {message}") from None
     finally:
         try:
             async with asyncio.timeout(1.0):
                 await client.close()
         except (aetcd.ClientError, TimeoutError, OSError, AttributeError):
-            pass  # It is given up either way.
+            pass  # The connection is abandoned either way.
 
 
 async def pick_server(
     urls: str, timeout: float, credentials: EtcdCredentials = NO_CREDENTIALS.etcd
 ) -> str:
-    """The first of a comma-separated list that answers; one alone is taken as it is.
+    """Return the first server of a comma-separated list that answers.
 
-    ConnectionError where none does.
+    A single server is returned without a check. Raises ConnectionError if none answers.
     """
     first, *more = urls.split(",")
     if not more:
@@ -100,9 +101,10 @@ async def pick_server(
 async def check_etcd(
     url: str, timeout: float, credentials: EtcdCredentials = NO_CREDENTIALS.etcd
 ) -> str:
-    """A linearizable read, which needs a quorum, as `etcdctl endpoint health` makes it.
+    """Make a linearizable read, which needs a quorum, as `etcdctl endpoint health` does.
 
-    As for that, a user who may not read this key has been answered by a healthy server.
+    Return a description of the healthy server. "Permission denied" counts as healthy, as it does
+    for etcdctl. Raises ConnectionError.
     """
     async with open_etcd(url, timeout, credentials) as client, asyncio.timeout(timeout):
         try:
@@ -115,7 +117,7 @@ async def check_etcd(
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """One key of etcd's, with the lease that it lives on (0 for none)."""
+    """One etcd key with its value and the id of the lease it is attached to (0 for none)."""
 
     key: str
     value: bytes
@@ -124,18 +126,19 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """The usable keys under a prefix, and of each of the others why it is none."""
+    """The usable keys under a prefix. ``malformed`` explains each of the others."""
 
     pairs: tuple[Pair, ...]
     malformed: tuple[str, ...] = ()
 
 
 async def read_prefix(client: Any, prefix: str, max_bytes: int = MAX_PREFIX_BYTES) -> Keys:
-    """The keys under ``prefix``, in order, page by page, as they were at one revision.
+    """Read the keys under ``prefix`` in order, page by page, all at one revision.
 
-    Anyone who can reach an etcd can write to it: keys that are not UTF-8, and values larger than
-    `MAX_VALUE_BYTES`, are told of and left out. ConnectionError where all of them together are
-    larger than ``max_bytes``. (etcd's API reference, message RangeRequest.)
+    Anyone who can reach an etcd can write to it. Keys that are not UTF-8, and values larger than
+    `MAX_VALUE_BYTES`, are therefore left out and reported as malformed. Raises ConnectionError if
+    the keys and values exceed ``max_bytes`` in total. Source: etcd's API reference, message
+    RangeRequest.
     """
     key, end = prefix.encode(), aetcd.utils.prefix_range_end(prefix.encode())
     pairs: list[Pair] = []
@@ -168,16 +171,16 @@ async def read_prefix(client: Any, prefix: str, max_bytes: int = MAX_PREFIX_BYTE
 
 @dataclass(frozen=True, slots=True)
 class Discovery:
-    """What Dynamo's discovery lists, and which of its keys cannot be used, and why."""
+    """The workers in Dynamo's discovery. ``malformed`` explains each unusable key."""
 
     registrations: Observed[tuple[Registration, ...]]
     malformed: tuple[str, ...] = ()
 
 
 def parse_registration(key: str, value: bytes) -> Registration | None:
-    """One registered instance; None for a key of another shape (it is not an instance).
+    """Return the registered instance, or None if the key's shape is not that of an instance.
 
-    Raises ValueError for an instance whose value cannot be used.
+    Raises ValueError if the value is unusable.
     """
     parts = key.split("/")
     if len(parts) != 6 or "/".join(parts[:2]) != INSTANCES:
@@ -191,14 +194,14 @@ def parse_registration(key: str, value: bytes) -> Registration | None:
 
 
 def _address(value: bytes) -> str | None:
-    """The IP that the instance advertises; None on the NATS plane, which needs none."""
+    """Return the IP address that the instance advertises; the NATS request plane has none."""
     document = parse_json(value)
     if not isinstance(document, dict) or "transport" not in document:
-        raise ValueError("a registration without a transport")
+        raise ValueError("the registration has no transport")
     transport = document["transport"]
     text = transport.get("tcp", "") if isinstance(transport, dict) else ""
     if not isinstance(text, str):
-        raise ValueError("its tcp transport is no text")
+        raise ValueError("the tcp transport is not a text")
     return urlsplit(f"//{text}").hostname or None
 
 
@@ -208,44 +211,49 @@ async def read_registrations(
     timeout: float,
     credentials: EtcdCredentials = NO_CREDENTIALS.etcd,
 ) -> Discovery:
-    """The instances registered in ``namespace``, each with its model card.
+    """Read the instances registered in ``namespace``, each with its model card.
 
-    `Unknown` where no server of the list answers.
+    ``etcd_url`` is a comma-separated list; the registrations are `Unknown` if no server answers.
     """
     reasons: list[str] = []
     for url in etcd_url.split(","):
         try:
             async with open_etcd(url, timeout, credentials) as client, asyncio.timeout(timeout):
-                # Cards first: a worker writes its card before it registers, and loses both at once.
-                beside = await read_prefix(client, f"{CARDS}/{namespace}/")
-                found = await read_prefix(client, f"{INSTANCES}/{namespace}/")
+                # The cards come first: a worker writes its card before it registers, and loses both
+                # at once.
+                cards = await read_prefix(client, f"{CARDS}/{namespace}/")
+                instances = await read_prefix(client, f"{INSTANCES}/{namespace}/")
         except ConnectionError as error:
             reasons.append(str(error))
-            continue
         except Exception as error:
-            reasons.append(f"{url}: its answer cannot be read ({type(error).__name__})")
-            continue
-        parsed: list[Registration] = []
-        malformed = [*found.malformed, *beside.malformed]
-        cards: dict[tuple[str, str, int], ModelCard] = {}
-        for pair in beside.pairs:
-            try:
-                card = parse_card(pair.key, pair.value)
-            except ValueError as error:
-                malformed.append(f"etcd key {pair.key}: {error}")
-            else:
-                cards |= [card] if card is not None else []
-        for pair in found.pairs:
-            try:
-                one = parse_registration(pair.key, pair.value)
-            except ValueError as error:
-                malformed.append(f"etcd key {pair.key}: {error}")
-            else:
-                if one is not None:
-                    card_of = cards.get((one.component, one.endpoint, one.lease_id))
-                    parsed.append(replace(one, card=card_of))
-        return Discovery(tuple(sorted(parsed, key=lambda p: p.lease_id)), tuple(malformed))
+            reasons.append(f"{url}: the answer cannot be read ({type(error).__name__})")
+        else:
+            return _with_cards(instances, cards)
     return Discovery(Unknown("; ".join(reasons)))
+
+
+def _with_cards(instances: Keys, cards: Keys) -> Discovery:
+    registrations: list[Registration] = []
+    malformed = [*instances.malformed, *cards.malformed]
+    card_by_worker: dict[tuple[str, str, int], ModelCard] = {}
+    for pair in cards.pairs:
+        try:
+            worker_and_card = parse_card(pair.key, pair.value)
+        except ValueError as error:
+            malformed.append(f"etcd key {pair.key}: {error}")
+        else:
+            card_by_worker |= [worker_and_card] if worker_and_card is not None else []
+    for pair in instances.pairs:
+        try:
+            instance = parse_registration(pair.key, pair.value)
+        except ValueError as error:
+            malformed.append(f"etcd key {pair.key}: {error}")
+        else:
+            if instance is not None:
+                worker = (instance.component, instance.endpoint, instance.lease_id)
+                registrations.append(replace(instance, card=card_by_worker.get(worker)))
+    registrations.sort(key=lambda registration: registration.lease_id)
+    return Discovery(tuple(registrations), tuple(malformed))
 
 
 async def watch_instances(
@@ -254,9 +262,9 @@ async def watch_instances(
     on_change: Callable[[], None],
     credentials: EtcdCredentials = NO_CREDENTIALS.etcd,
 ) -> None:
-    """Call ``on_change`` whenever an instance comes or goes, until cancelled.
+    """Call ``on_change`` whenever an instance registers or disappears, until cancelled.
 
-    ConnectionError when the server is gone; the caller re-arms.
+    Raises ConnectionError if the server is lost; the caller starts the watch again.
     """
     url = await pick_server(etcd_url, ALIVE_SECONDS, credentials)
     async with open_etcd(url, ALIVE_SECONDS, credentials) as client:

@@ -1,4 +1,4 @@
-"""aetcd's client, over TLS too, which it does not know of itself."""
+"""A client of etcd, with the TLS support that aetcd lacks."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from aetcd import rpc, watcher
 from ecs_dynamo.discovery.credentials import EtcdCredentials, Tls
 
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")
-"""gRPC writes its own lines on standard error; what it reports comes as exceptions anyway."""
+"""Keeps gRPC from writing to standard error: it reports every error as an exception too."""
 OPTIONS = {"grpc.enable_http_proxy": 0}
-"""Endpoints are private addresses: a proxy from the environment can not reach them."""
+"""Endpoints are private addresses, which a proxy from the environment cannot reach."""
 
 
 class _TlsClient(aetcd.Client):  # type: ignore[misc]  # aetcd has no types
-    """`connect` as in aetcd 1.0.0, but for the channel. A user is told by the certificate."""
+    """Connects like aetcd 1.0.0, but through a TLS channel. The certificate identifies the user."""
 
     def __init__(self, tls: Tls, **options: Any) -> None:
         super().__init__(**options)
@@ -51,9 +51,9 @@ class _TlsClient(aetcd.Client):  # type: ignore[misc]  # aetcd has no types
 def make_client(
     host: str, port: int, seconds: int, credentials: EtcdCredentials, *, secure: bool
 ) -> Any:
-    """A client of one server, not connected yet.
+    """Return a client of one server that is not connected yet. ``seconds`` limits each call.
 
-    AuthenticationError for certificates that can not be read.
+    Raises AuthenticationError if the certificates cannot be read.
     """
     common = {
         "host": host,
@@ -63,7 +63,7 @@ def make_client(
         "options": OPTIONS,
     }
     if secure:
-        credentials.tls.context()  # gRPC does not say what is wrong with a certificate.
+        credentials.tls.context()  # Unlike gRPC, it explains what is wrong with a certificate.
         name = credentials.tls.server_name
         named = {"grpc.ssl_target_name_override": name} if name else {}
         return _TlsClient(credentials.tls, **{**common, "options": {**OPTIONS, **named}})

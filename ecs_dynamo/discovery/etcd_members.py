@@ -1,7 +1,7 @@
-"""Who is in an etcd cluster, read and changed over its v3 API (service Cluster).
+"""Reads and changes the members of an etcd cluster over its v3 API (service Cluster).
 
-A learner answers `Status` and nothing of the membership, so what it says of itself is taken from
-there. The texts that etcd refuses with are those of its `rpctypes` (3.5).
+A learner answers `Status` but no membership request, so its own ids are read from `Status`. The
+error texts are those of etcd's `rpctypes` (3.5).
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 import structlog
 from aetcd import rpc
 
+from ecs_dynamo.discovery.concurrency import map_concurrently
 from ecs_dynamo.discovery.credentials import NO_CREDENTIALS, EtcdCredentials
 from ecs_dynamo.discovery.etcd import open_etcd
 from ecs_dynamo.model.plan import ChangeMembership, MembershipStep
@@ -20,8 +21,8 @@ from ecs_dynamo.model.snapshot import EtcdMember, EtcdView
 
 _log = structlog.get_logger(__name__)
 
-AT_ONCE = 16
-NOT_YET = (
+MAX_CONCURRENT = 16
+TEMPORARY_ERRORS = (
     "unhealthy cluster",
     "in sync with leader",
     "too many learner",
@@ -29,15 +30,19 @@ NOT_YET = (
     "no leader",
     "leader changed",
 )
-"""Refusals that end by themselves: a member has yet to connect, to catch up, or to be elected."""
-DONE = ("Peer URLs already exists", "member not found", "can only promote a learner member")
-"""Refusals of what is so already, as of a call that took effect and was not answered."""
+"""Errors that end without intervention: a member has yet to connect, catch up or be elected."""
+ALREADY_DONE_ERRORS = (
+    "Peer URLs already exists",
+    "member not found",
+    "can only promote a learner member",
+)
+"""Errors if the change is already made, for example by a call whose answer was lost."""
 
 
 async def read_view(
     url: str, timeout: float, credentials: EtcdCredentials = NO_CREDENTIALS.etcd
 ) -> EtcdView | None:
-    """What the server at ``url`` says; None where it does not answer."""
+    """Return the cluster as the server at ``url`` sees it, or None if it does not answer."""
     try:
         async with open_etcd(url, timeout, credentials) as client, asyncio.timeout(timeout):
             header = (await _status(client)).header
@@ -50,19 +55,17 @@ async def read_view(
 async def read_views(
     servers: Mapping[str, str], timeout: float, credentials: EtcdCredentials = NO_CREDENTIALS.etcd
 ) -> dict[str, EtcdView]:
-    """The answers of many at once, by the keys of ``servers``."""
-    gate = asyncio.Semaphore(AT_ONCE)
+    """Read the views of many servers (key -> URL) concurrently, leaving out missing answers."""
 
-    async def one(url: str) -> EtcdView | None:
+    async def read(url: str) -> EtcdView | None:
         try:
-            async with gate:
-                return await read_view(url, timeout, credentials)
+            return await read_view(url, timeout, credentials)
         except Exception:
-            # An answer that the client cannot take is this server's own fault.
+            # An answer that the client fails on must not affect the other servers.
             _log.debug("etcd's view not read", url=url, exc_info=True)
             return None
 
-    views = await asyncio.gather(*(one(url) for url in servers.values()))
+    views = await map_concurrently(read, servers.values(), limit=MAX_CONCURRENT)
     return {key: view for key, view in zip(servers, views, strict=True) if view is not None}
 
 
@@ -74,7 +77,7 @@ async def _status(client: Any) -> Any:
 
 
 async def _members(client: Any) -> tuple[EtcdMember, ...]:
-    """As this server knows them, without asking the others; a learner may not tell."""
+    """Return the members as this server knows them, or nothing if it is a learner."""
     try:
         answer = await client.clusterstub.MemberList(
             rpc.MemberListRequest(), metadata=client.metadata
@@ -83,38 +86,38 @@ async def _members(client: Any) -> tuple[EtcdMember, ...]:
         if "not supported for learner" in (error.details() or ""):
             return ()
         raise ConnectionError(error.details()) from None
-    found = (EtcdMember(m.ID, m.name, tuple(m.peerURLs), m.isLearner) for m in answer.members)
-    return tuple(sorted(found, key=lambda m: m.id))
+    members = (EtcdMember(m.ID, m.name, tuple(m.peerURLs), m.isLearner) for m in answer.members)
+    return tuple(sorted(members, key=lambda m: m.id))
 
 
 async def change_membership(
     action: ChangeMembership, timeout: float, credentials: EtcdCredentials = NO_CREDENTIALS.etcd
 ) -> bool:
-    """Carry ``action`` out at the first server that will; False where nothing was changed.
+    """Carry out ``action`` at the first server that accepts it.
 
-    Each server goes by its own connections, so what one refuses another may do. ConnectionError
-    where none answers.
+    Return False if nothing was changed. Each server judges by its own connections, so another
+    server may accept what one refuses. Raises ConnectionError if no server answers.
     """
     reasons: list[str] = []
-    refused = ""
+    temporary_error = ""
     for url in action.servers:
         try:
             async with open_etcd(url, timeout, credentials) as client, asyncio.timeout(timeout):
                 await _call(client, action)
         except rpc.AioRpcError as error:
-            said = error.details() or str(error.code())
-            if any(text in said for text in NOT_YET):
-                refused = said
-            elif any(text in said for text in DONE):
+            message = error.details() or str(error.code())
+            if any(text in message for text in TEMPORARY_ERRORS):
+                temporary_error = message
+            elif any(text in message for text in ALREADY_DONE_ERRORS):
                 return False
             else:
-                reasons.append(f"{url}: {said}")
+                reasons.append(f"{url}: {message}")
         except ConnectionError as error:
             reasons.append(str(error))
         else:
             return True
-    if refused:
-        _log.info("etcd refuses for now", component=action.component, said=refused)
+    if temporary_error:
+        _log.info("etcd member change postponed", component=action.component, error=temporary_error)
         return False
     raise ConnectionError("; ".join(reasons) or "no etcd server answers")
 

@@ -1,8 +1,8 @@
-"""Prometheus text as replicas expose it: read line by line, for the samples that are used alone.
+"""Parses Prometheus text line by line and keeps only the samples in use.
 
-The format is that of the Prometheus documentation ("Exposition formats", text format 0.0.4). A page
-is mostly histograms that nobody here reads: those lines cost a look at their first bytes, so a page
-of several MiB does not hold up the event loop.
+The format is text format 0.0.4 of the Prometheus documentation ("Exposition formats"). Most of a
+page is unused histograms. Only the first bytes of those lines are compared, so that a page of
+several MiB does not block the event loop.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from prometheus_client.parser import text_string_to_metric_families
 
 MAX_LINE_BYTES = 8192
 MAX_OTHER_LINE_BYTES = 128 * 1024
-"""Engines describe their whole configuration in the labels of one sample."""
+"""Engines describe their complete configuration in the labels of one sample."""
 MAX_SAMPLES = 20_000
 MAX_VALUE = 1e15
-"""Counters of tokens stay far below; above, a float no longer counts by ones."""
-_LINE = re.compile(rb'[#a-zA-Z_:{"]')
-"""How a line begins that is not empty: a comment, a name, or a quoted name in braces."""
+"""Token counters stay far below this; at larger values a float no longer counts by ones."""
+_LINE_START = re.compile(rb'[#a-zA-Z_:{"]')
+"""The start of a line that is not empty: a comment, a name, or a quoted name in braces."""
 
 Sample = tuple[str, Mapping[str, str], float]
 """Name, labels, value."""
@@ -28,31 +28,31 @@ Sample = tuple[str, Mapping[str, str], float]
 
 @dataclass(frozen=True, slots=True)
 class MetricsPage:
-    """The wanted samples of a page. ``known``: it has a line of the family that was looked for."""
+    """The samples kept from a page. ``known``: it has at least one metric with the prefix."""
 
     samples: tuple[Sample, ...]
     known: bool
 
 
 class MetricsReader:
-    """Takes a page piece by piece. ``prefix`` is what all names of the ``wanted`` begin with.
+    """Reads a page piece by piece and keeps the samples called ``names``.
 
-    Both methods raise ValueError for what is not Prometheus text, and for a wanted sample whose
-    value cannot be: NaN, infinite, negative, or absurdly large. The page is then of no use: what
-    else it says is as doubtful.
+    All ``names`` begin with ``prefix``. Both methods raise ValueError for anything other than
+    Prometheus text, and if the value of a kept sample is NaN, infinite, negative or too large. The
+    whole page is then rejected, as its other values are equally doubtful.
     """
 
-    def __init__(self, wanted: frozenset[str], prefix: str) -> None:
-        self._wanted = wanted
-        self._begins = tuple(name.encode() for name in wanted)
+    def __init__(self, names: frozenset[str], prefix: str) -> None:
+        self._names = names
+        self._starts = tuple(name.encode() for name in names)
         self._prefix = prefix.encode()
-        self._named = tuple(f"# {word} {prefix}".encode() for word in ("HELP", "TYPE"))
+        self._comments = tuple(f"# {word} {prefix}".encode() for word in ("HELP", "TYPE"))
         self._rest = b""
         self._known = False
         self._samples: list[Sample] = []
 
     def feed(self, piece: bytes) -> None:
-        """Take the next bytes."""
+        """Parse the next bytes of the page."""
         *lines, self._rest = (self._rest + piece).split(b"\n")
         self._take(lines)
         longest = MAX_LINE_BYTES if self._rest.startswith(self._prefix) else MAX_OTHER_LINE_BYTES
@@ -60,7 +60,7 @@ class MetricsReader:
             raise ValueError(f"not Prometheus text: a line is longer than {longest} bytes")
 
     def end(self) -> MetricsPage:
-        """The page, which has ended here."""
+        """Return the parsed page after its last byte."""
         self._take([self._rest])
         return MetricsPage(tuple(self._samples), self._known)
 
@@ -70,13 +70,13 @@ class MetricsReader:
             line = raw.strip()
             if not line:
                 continue
-            if not _LINE.match(line):
+            if not _LINE_START.match(line):
                 raise ValueError(f"not Prometheus text: {line[:80]!r}")
             if not line.startswith(self._prefix):
-                self._known = self._known or line.startswith(self._named)
+                self._known = self._known or line.startswith(self._comments)
                 continue
             self._known = True
-            if line.startswith(self._begins):
+            if line.startswith(self._starts):
                 if len(line) > MAX_LINE_BYTES:
                     raise ValueError(
                         f"not Prometheus text: a line is longer than {MAX_LINE_BYTES} bytes"
@@ -93,23 +93,23 @@ class MetricsReader:
         except UnicodeDecodeError as error:
             raise ValueError(f"not UTF-8 text: {error.object[error.start :][:40]!r}") from None
         try:
-            found = [
+            samples = [
                 (sample.name, dict(sample.labels), sample.value)
                 for family in text_string_to_metric_families(text)
                 for sample in family.samples
-                if sample.name in self._wanted
+                if sample.name in self._names
             ]
-        # The parser is a lax one, which trips over some of what it does not expect.
+        # The parser does not validate its input and fails with other errors than ValueError.
         except (ValueError, LookupError, TypeError, AttributeError) as error:
             raise ValueError(f"not Prometheus text: {str(error)[:200]}") from None
-        return [(name, labels, usable_value(name, value)) for name, labels, value in found]
+        return [(name, labels, usable_value(name, value)) for name, labels, value in samples]
 
 
 def usable_value(name: str, value: float) -> float:
-    """``value`` as a count or a gauge of the metric ``name``. Raises ValueError where it is none.
+    """Return ``value``, an int of any size or a float, if the metric ``name`` can have it.
 
-    It may be an int of any size.
+    Raises ValueError if it is NaN, negative or larger than `MAX_VALUE`.
     """
     if not 0 <= value <= MAX_VALUE:
-        raise ValueError(f"{name} is {str(value)[:24]}; it is a number from 0 to {MAX_VALUE:g}")
+        raise ValueError(f"{name} is {str(value)[:24]}; it must be from 0 to {MAX_VALUE:g}")
     return float(value)

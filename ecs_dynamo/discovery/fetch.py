@@ -1,8 +1,8 @@
-"""Reads of what replicas answer over HTTP, bounded in bytes and in time while they are read.
+"""Reads replicas' answers over HTTP with limits on size and time.
 
-A replica may answer anything: a page without an end, one byte a second, no text at all. Whatever it
-answers costs at most ``max_bytes`` of memory and ``timeout`` seconds, and ends in an error that
-names the URL, and with it the replica.
+A replica may answer anything: an endless page, one byte per second, or binary data. Any answer
+costs at most ``max_bytes`` of memory and ``timeout`` seconds, and every error names the URL and
+thereby the replica.
 """
 
 from __future__ import annotations
@@ -19,30 +19,30 @@ import aiohttp
 from ecs_dynamo.discovery.exposition import MetricsPage, MetricsReader
 
 METRICS_BYTES = 8 * 1024 * 1024
-"""Dynamo's frontends and workers (1.6.1) write some hundred KiB, mostly histograms."""
+"""Maximum size of a metrics page; those of Dynamo 1.6.1 have a few hundred KiB."""
 DOCUMENT_BYTES = 1024 * 1024
-SHOWN = 200
-"""Of an answer that is quoted in an error, in characters."""
+MAX_QUOTED = 200
+"""Maximum length of an answer that is quoted in an error, in characters."""
 MAX_DEPTH = 32
-"""How deep the values of a JSON document may nest; those of Dynamo stay below ten."""
+"""Maximum nesting depth of a JSON document; those of Dynamo stay below ten."""
 
 
 class FetchError(ConnectionError):
-    """There is no usable answer; the message begins with the URL."""
+    """There is no usable answer. The message begins with the URL."""
 
 
 class MalformedError(FetchError):
-    """There is an answer, and it is not one that the replica should give."""
+    """The answer is not a valid one for this URL."""
 
 
 class StatusError(FetchError):
-    """There is an answer, with another status than 200."""
+    """The answer has a status other than 200."""
 
 
 def quoted(text: str | bytes) -> str:
-    """The beginning of ``text``, safe to show."""
-    shown = repr(text[:SHOWN])
-    return shown if len(text) <= SHOWN else f"{shown}..."
+    """Return the beginning of ``text`` with control characters escaped."""
+    start = repr(text[:MAX_QUOTED])
+    return start if len(text) <= MAX_QUOTED else f"{start}..."
 
 
 async def _read(
@@ -55,12 +55,15 @@ async def _read(
     params: Mapping[str, str] | None,
     redirects: bool,
 ) -> None:
-    """GET ``url`` and hand its body on piece by piece. ``take`` raises ValueError to refuse it."""
+    """GET ``url`` and pass its body to ``take`` in pieces; ``take`` raises ValueError to reject it.
+
+    Raises `FetchError`, or TimeoutError after ``timeout`` seconds.
+    """
     try:
         async with AsyncExitStack() as stack, asyncio.timeout(timeout):
             if session is None:
                 session = await stack.enter_async_context(
-                    # Without decompression: a small body may stand for a huge one.
+                    # No decompression: a small compressed body may expand to a huge one.
                     aiohttp.ClientSession(auto_decompress=False)
                 )
             answer = await stack.enter_async_context(
@@ -72,8 +75,8 @@ async def _read(
                 )
             )
             if answer.status != 200:
-                said = await answer.content.read(4 * SHOWN)
-                text = said.decode(errors="replace").strip()
+                start = await answer.content.read(4 * MAX_QUOTED)
+                text = start.decode(errors="replace").strip()
                 raise StatusError(
                     f"{url}: HTTP {answer.status}" + (f": {quoted(text)}" if text else "")
                 )
@@ -89,10 +92,10 @@ async def _read(
                     take(piece)
                 except ValueError as error:
                     raise MalformedError(f"{url}: {error}") from None
-                # What is there already is handed out without a pause: others get their turn.
+                # Buffered pieces arrive without a pause; let other tasks run in between.
                 await asyncio.sleep(0)
     except TimeoutError:
-        raise TimeoutError(f"{url}: no whole answer within {timeout:g} s") from None
+        raise TimeoutError(f"{url}: no complete answer within {timeout:g} s") from None
     except FetchError:
         raise
     except (aiohttp.ClientError, OSError, ValueError) as error:
@@ -108,7 +111,7 @@ async def fetch_json(
     params: Mapping[str, str] | None = None,
     redirects: bool = False,
 ) -> Any:
-    """GET a JSON document. Raises `FetchError`, or TimeoutError after ``timeout`` seconds."""
+    """Fetch a JSON document. Raises `FetchError`, or TimeoutError after ``timeout`` seconds."""
     body = bytearray()
     await _read(
         url,
@@ -132,7 +135,7 @@ async def fetch_status(
     max_bytes: int = DOCUMENT_BYTES,
     session: aiohttp.ClientSession | None = None,
 ) -> None:
-    """GET ``url`` for its status alone. Raises `FetchError` unless it is 200, and TimeoutError."""
+    """Check that ``url`` answers with status 200. Raises `FetchError` or TimeoutError."""
     await _read(
         url,
         lambda _: None,
@@ -146,19 +149,18 @@ async def fetch_status(
 
 async def fetch_metrics(
     url: str,
-    wanted: frozenset[str],
+    names: frozenset[str],
     prefix: str,
     *,
     timeout: float,
     max_bytes: int = METRICS_BYTES,
     session: aiohttp.ClientSession | None = None,
 ) -> MetricsPage:
-    """GET a page of Prometheus text and keep the samples in ``wanted``, read line by line.
+    """Fetch a page of Prometheus text and keep the samples called ``names``.
 
-    ``prefix`` is as in `MetricsReader`. Raises `FetchError`, or TimeoutError after ``timeout``
-    seconds.
+    All names begin with ``prefix``. Raises `FetchError`, or TimeoutError after ``timeout`` seconds.
     """
-    reader = MetricsReader(wanted, prefix)
+    reader = MetricsReader(names, prefix)
     await _read(
         url,
         reader.feed,
@@ -186,8 +188,10 @@ def _number(text: str) -> float:
 
 
 def parse_json(data: bytes, max_depth: int = MAX_DEPTH) -> Any:
-    """A JSON document from outside: UTF-8, finite numbers, values nested ``max_depth`` deep at
-    most. Raises ValueError for anything else, and nothing but that.
+    """Parse an untrusted JSON document.
+
+    Raises ValueError, and no other exception, unless it is UTF-8 with finite numbers and nested at
+    most ``max_depth`` deep.
     """
     try:
         value = json.loads(data.decode(), parse_constant=_no_constant, parse_float=_number)
@@ -201,10 +205,10 @@ def parse_json(data: bytes, max_depth: int = MAX_DEPTH) -> Any:
     for _ in range(max_depth):
         level = [
             item
-            for one in level
-            if isinstance(one, dict | list)
-            for item in (one.values() if isinstance(one, dict) else one)
+            for parent in level
+            if isinstance(parent, dict | list)
+            for item in (parent.values() if isinstance(parent, dict) else parent)
         ]
-    if any(isinstance(one, dict | list) for one in level):
+    if any(isinstance(item, dict | list) for item in level):
         raise ValueError("nested too deeply")
     return value

@@ -1,4 +1,4 @@
-"""NATS over nats-py: health, and news when the connection is lost."""
+"""Talks to NATS through nats-py: health, and a notification if the connection is lost."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from ecs_dynamo.discovery.credentials import NO_CREDENTIALS, AuthenticationError
 
 CONNECT_SECONDS = 3.0
 CLOSE_SECONDS = 1.0
-REFUSALS = ("authorization", "authentication", "certificate", "ssl", "tls")
-"""What NATS and the TLS library say to those who are not let in, or would not go in."""
+AUTHENTICATION_ERRORS = ("authorization", "authentication", "certificate", "ssl", "tls")
+"""Parts of the errors that NATS and the TLS library report if either side rejects the other."""
 
 
 async def _ignore(_: Exception) -> None:
-    """nats-py prints errors unless told where to: the callers see them as exceptions."""
+    """Replace the error callback of nats-py, which prints; callers get the errors as exceptions."""
 
 
 @asynccontextmanager
@@ -31,10 +31,10 @@ async def open_nats(
     credentials: NatsCredentials = NO_CREDENTIALS.nats,
     on_disconnect: Callable[[], None] = lambda: None,
 ) -> AsyncIterator[Client]:
-    """A connection that is never re-made by itself.
+    """Open a connection that does not reconnect.
 
-    ConnectionError where there is none, AuthenticationError where the server lets nobody in who has
-    ``credentials``.
+    Raises AuthenticationError if the server rejects ``credentials``, and ConnectionError if it
+    cannot be reached.
     """
 
     async def disconnected() -> None:
@@ -63,15 +63,16 @@ async def open_nats(
                 **{name: value for name, value in options.items() if value is not None},
             )
     except (NatsError, TimeoutError, OSError) as error:
-        said = str(error) or type(error).__name__
-        refused = any(word in said.lower() for word in REFUSALS)
-        raise (AuthenticationError if refused else ConnectionError)(f"{url}: {said}") from None
+        message = str(error) or type(error).__name__
+        rejected = any(part in message.lower() for part in AUTHENTICATION_ERRORS)
+        raise (AuthenticationError if rejected else ConnectionError)(f"{url}: {message}") from None
     except UnicodeDecodeError:
-        raise ConnectionError(f"{url}: what answers is no NATS server") from None
+        raise ConnectionError(f"{url}: the server that answers is not a NATS server") from None
     except (NkeysError, ValueError, TypeError) as error:
-        # Without its text, which may show what was declared.
-        what = f"the declared nkey or credentials can not be used ({type(error).__name__})"
-        raise AuthenticationError(f"{url}: {what}") from None
+        # The error's own text may contain the secret.
+        raise AuthenticationError(
+            f"{url}: the declared nkey or credentials cannot be used ({type(error).__name__})"
+        ) from None
     try:
         yield client
     finally:
@@ -83,7 +84,10 @@ async def open_nats(
 async def check_nats(
     url: str, timeout: float, credentials: NatsCredentials = NO_CREDENTIALS.nats
 ) -> str:
-    """A round trip through the server, and whether JetStream is on."""
+    """Make a round trip to the server and return its description, with the state of JetStream.
+
+    Raises ConnectionError.
+    """
     async with open_nats(url, timeout, credentials) as client:
         try:
             async with asyncio.timeout(timeout):
@@ -101,7 +105,10 @@ async def check_nats(
 async def watch_nats(
     nats_url: str, on_change: Callable[[], None], credentials: NatsCredentials = NO_CREDENTIALS.nats
 ) -> None:
-    """Keep a connection until cancelled; ConnectionError, and ``on_change``, when it is lost."""
+    """Hold a connection until cancelled.
+
+    If it is lost, call ``on_change`` and raise ConnectionError.
+    """
     lost = asyncio.Event()
     async with open_nats(nats_url, CONNECT_SECONDS, credentials, lost.set):
         await lost.wait()

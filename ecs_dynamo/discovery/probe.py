@@ -1,4 +1,4 @@
-"""Health checks of replicas at their private addresses, many at once, each with a time limit."""
+"""Checks the health of replicas at their private addresses, concurrently and in bounded time."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 import structlog
 
+from ecs_dynamo.discovery.concurrency import map_concurrently
 from ecs_dynamo.discovery.credentials import NO_CREDENTIALS, AuthenticationError, Credentials
 from ecs_dynamo.discovery.etcd import check_etcd
 from ecs_dynamo.discovery.fetch import MalformedError, fetch_json, fetch_status, quoted
@@ -18,21 +19,21 @@ from ecs_dynamo.model.snapshot import Probe
 
 _log = structlog.get_logger(__name__)
 
-AT_ONCE = 64
+MAX_CONCURRENT = 64
 MODEL_ID_LENGTH = 512
 CONNECT_SECONDS = 1.0
 
 
 async def _check_frontend(url: str, timeout: float) -> tuple[str, ...]:
-    """Models served. `/live` alone is not enough: it is fine with no worker at all."""
-    listing = f"{url}/v1/models"
+    """Return the served models. `/live` is not enough: it succeeds without any worker."""
+    models_url = f"{url}/v1/models"
     async with asyncio.timeout(timeout):
         await fetch_status(f"{url}/live", timeout=timeout)
-        listed = await fetch_json(listing, timeout=timeout)
+        document = await fetch_json(models_url, timeout=timeout)
     try:
-        models = {_model_id(model) for model in listed["data"] or ()}
+        models = {_model_id(model) for model in document["data"] or ()}
     except (LookupError, TypeError, ValueError, AttributeError) as error:
-        raise MalformedError(f"{listing}: answered in an unexpected shape: {error}") from None
+        raise MalformedError(f"{models_url}: the answer has an unexpected shape: {error}") from None
     return tuple(sorted(models))
 
 
@@ -44,10 +45,10 @@ def _model_id(model: Any) -> str:
 
 
 async def host_answers(url: str) -> bool:
-    """Whether the host accepts or refuses a TCP connection: either way it can be reached.
+    """Return whether the host accepts or refuses a TCP connection; both prove it is reachable.
 
-    Packets that a security group drops, and those to a private IP from outside its VPC, are
-    never answered.
+    Packets that a security group drops, and those to a private IP from outside its VPC, are never
+    answered.
     """
     parts = urlsplit(url)
     try:
@@ -64,7 +65,7 @@ async def host_answers(url: str) -> bool:
 async def probe(
     role: Role, url: str, timeout: float, credentials: Credentials = NO_CREDENTIALS
 ) -> Probe:
-    """The answer of one replica; never raises for one that does not answer."""
+    """Check one replica. Never raises for a replica that does not answer."""
     if credentials.problem is not None and role in (Role.ETCD, Role.NATS):
         return Probe(url, False, credentials.problem, refused=True)
     try:
@@ -77,18 +78,19 @@ async def probe(
                 models = await _check_frontend(url, timeout)
                 return Probe(url, True, f"serves {', '.join(models) or 'no model'}", models)
             case _:
-                raise ValueError(f"no health check for the role {role}")
+                raise ValueError(f"there is no health check for the role {role}")
     except AuthenticationError as error:
         return Probe(url, False, str(error), refused=True)
     except (ConnectionError, TimeoutError, OSError) as error:
-        detail = str(error) or f"{url}: no whole answer within {timeout:g} s"
-        there = await host_answers(url)
+        detail = str(error) or f"{url}: no complete answer within {timeout:g} s"
+        reachable = await host_answers(url)
         late = isinstance(error, TimeoutError)
-        return Probe(url, False, detail, unreachable=not there, silent=there and late)
+        return Probe(url, False, detail, unreachable=not reachable, silent=reachable and late)
     except Exception as error:
-        # The clients of etcd and NATS trip over some of what is neither: it costs this replica.
+        # The clients of etcd and NATS fail on some answers of other servers; that must affect this
+        # replica only.
         _log.debug("probe failed", url=url, exc_info=True)
-        return Probe(url, False, f"{url}: its answer cannot be read ({type(error).__name__})")
+        return Probe(url, False, f"{url}: the answer cannot be read ({type(error).__name__})")
 
 
 async def probe_all(
@@ -96,12 +98,11 @@ async def probe_all(
     timeout: float,
     credentials: Credentials = NO_CREDENTIALS,
 ) -> dict[tuple[str, Role], Probe]:
-    """Probe every target (task ARN and role -> URL) at once."""
-    gate = asyncio.Semaphore(AT_ONCE)
+    """Check all targets (task ARN and role -> URL) concurrently."""
 
-    async def one(role: Role, url: str) -> Probe:
-        async with gate:
-            return await probe(role, url, timeout, credentials)
+    async def check(target: tuple[str, Role]) -> Probe:
+        _, role = target
+        return await probe(role, targets[target], timeout, credentials)
 
-    answers = await asyncio.gather(*(one(role, url) for (_, role), url in targets.items()))
-    return dict(zip(targets, answers, strict=True))
+    probes = await map_concurrently(check, targets, limit=MAX_CONCURRENT)
+    return dict(zip(targets, probes, strict=True))

@@ -48,7 +48,7 @@ def planned(seen: Snapshot) -> Plan:
 
 
 def silent(url: str) -> Probe:
-    return Probe(url, False, f"{url}: no whole answer within 3 s", unreachable=True)
+    return Probe(url, False, f"{url}: no complete answer within 3 s", unreachable=True)
 
 
 def test_no_connection_to_any_task_is_reported_as_such() -> None:
@@ -75,7 +75,7 @@ def test_what_waits_for_endpoints_quotes_why_there_are_none() -> None:
     made = planned(snapshot(started=NOW - 60, etcd=silent(ETCD), nats=Probe(NATS, True)))
     waits = {w.component: w.reason for w in made.waits}
     assert waits["frontend"].startswith("waiting for a ready etcd")
-    assert f"{ETCD}: no whole answer within 3 s" in waits["frontend"]
+    assert f"{ETCD}: no complete answer within 3 s" in waits["frontend"]
 
 
 async def test_a_refused_connection_is_an_answer_of_the_host() -> None:

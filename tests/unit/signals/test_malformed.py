@@ -57,8 +57,8 @@ PAGES = {
         Answer(body=b'dynamo_frontend_active_requests{a="', endless=b'\\"' * 9000),
         "a line is longer than",
     ),
-    "slow": (Answer(body=GOOD, endless=b"#", pause=0.05), "no whole answer within 0.5 s"),
-    "silent": (Answer(body=GOOD, endless=b"#", pause=30.0), "no whole answer within 0.5 s"),
+    "slow": (Answer(body=GOOD, endless=b"#", pause=0.05), "no complete answer within 0.5 s"),
+    "silent": (Answer(body=GOOD, endless=b"#", pause=30.0), "no complete answer within 0.5 s"),
     "cut off": (
         Answer(body=GOOD, headers=("Content-Length: 5000",)),
         "payload",
@@ -206,7 +206,7 @@ def test_a_registration_that_cannot_be_read_is_a_value_error(value: bytes) -> No
 
 MODELS = {
     "endless": (Answer(body=b'{"data": [', endless=b" " * 65536), "longer than"),
-    "slow": (Answer(body=b'{"data": [', endless=b" ", pause=0.05), "no whole answer"),
+    "slow": (Answer(body=b'{"data": [', endless=b" ", pause=0.05), "no complete answer"),
     "not UTF-8": (Answer(body=b'{"data": [{"id": "\xff"}]}'), "not UTF-8"),
     "not JSON": (Answer(body=b"<html>"), "not JSON"),
     "deep": (Answer(body=b"[" * 100_000), "nested too deeply"),
