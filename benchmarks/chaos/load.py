@@ -79,7 +79,7 @@ class Load:
     async def ask(self, prompt: str, *, streamed: bool) -> None:
         """One request with its retry; its outcome is kept."""
         sent, attempts = time.monotonic(), 0
-        error: str | None = "no frontend is known"
+        error: str | None = "no ready frontend is known"
         while attempts < 2:
             urls = self.frontends()
             if not urls:
@@ -115,6 +115,6 @@ class Load:
         except aiohttp.ClientConnectionError as problem:
             raise Unanswered(f"not answered: {type(problem).__name__}") from None
         async with answer:
-            text, _ = await read_answer(answer, streamed)
+            text, _ = await read_answer(answer, stream=streamed)
             if not text:
                 raise AnswerError(f"the {'stream' if streamed else 'answer'} is empty")

@@ -113,7 +113,7 @@ class Stage:
         if self.daemon is None:
             return {}
         try:
-            return await self.daemon.look()
+            return await self.daemon.fetch_status()
         except (aiohttp.ClientError, TimeoutError, OSError, KeyError, ValueError):
             return {}
 

@@ -1,4 +1,4 @@
-"""The demonstration: the main job, for real, on one machine, step by step and measured."""
+"""The demonstration: a real graph on one machine, operated step by step and measured."""
 
 from ecs_dynamo.demo.run import run_demo
 

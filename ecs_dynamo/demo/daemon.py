@@ -1,4 +1,4 @@
-"""The daemon under demonstration: `ecs-dynamo run` as a process, seen through its HTTP port."""
+"""The demonstrated daemon: an `ecs-dynamo run` process, observed through its HTTP port."""
 
 from __future__ import annotations
 
@@ -20,12 +20,16 @@ START_SECONDS = 30.0
 
 
 class DemoDaemon:
-    """Starts, asks and stops one daemon. ``status`` is that of the first graph file's graph."""
+    """One daemon process.
+
+    ``status`` is the last status of the first graph file's graph, ``others`` the statuses of the
+    further graphs, and ``queue`` the status of the event queue.
+    """
 
     def __init__(
-        self, graph_file: Path, environ: Mapping[str, str], log: Path, *more: Path
+        self, graph_file: Path, environ: Mapping[str, str], log: Path, *more_files: Path
     ) -> None:
-        self._graph_files = (graph_file, *more)
+        self._graph_files = (graph_file, *more_files)
         self._environ = dict(environ)
         self._log = log
         self._process: asyncio.subprocess.Process | None = None
@@ -35,7 +39,10 @@ class DemoDaemon:
         self.queue: dict[str, Any] = {}
 
     async def start(self) -> None:
-        """Start it, and wait until its port answers."""
+        """Start the daemon and wait until it logs the URL of its HTTP port.
+
+        Raises EcsDynamoError if that does not happen within `START_SECONDS`.
+        """
         with self._log.open("wb") as out:
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable,
@@ -54,31 +61,33 @@ class DemoDaemon:
         while not self.url:
             if self._process.returncode is not None or time.monotonic() > deadline:
                 raise EcsDynamoError(f"the daemon did not start; see {self._log}")
-            found = re.search(r'"url": "(http://[^"]+)"', self._log.read_text(errors="replace"))
-            self.url = found.group(1) if found else ""
+            match = re.search(r'"url": "(http://[^"]+)"', self._log.read_text(errors="replace"))
+            self.url = match.group(1) if match else ""
             await asyncio.sleep(0.05)
 
-    async def look(self) -> dict[str, Any]:
-        """The first graph's part of `/status`; the others' are kept in ``others``, and the event
-        queue's in ``queue``."""
+    async def fetch_status(self) -> dict[str, Any]:
+        """Read `/status` and return the first graph's part; also update the attributes."""
         async with (
             aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5)) as session,
             session.get(f"{self.url}/status") as answer,
         ):
-            found = await answer.json()
-        self.status, *self.others = found["graphs"]
-        self.queue = found["eventQueue"] or {}
+            document = await answer.json()
+        self.status, *self.others = document["graphs"]
+        self.queue = document["eventQueue"] or {}
         return self.status
 
     async def until(
-        self, what: str, holds: Callable[[dict[str, Any]], bool], timeout: float
+        self, description: str, condition: Callable[[dict[str, Any]], bool], timeout: float
     ) -> dict[str, Any]:
-        """Wait until the status ``holds``; EcsDynamoError after ``timeout`` seconds."""
+        """Wait until the status meets ``condition``, and return it.
+
+        Raises EcsDynamoError with ``description`` after ``timeout`` seconds.
+        """
         deadline = time.monotonic() + timeout
         while True:
             try:
-                status = await self.look()
-                if holds(status):
+                status = await self.fetch_status()
+                if condition(status):
                     return status
             except (aiohttp.ClientError, TimeoutError, OSError):
                 status = {}
@@ -87,21 +96,22 @@ class DemoDaemon:
             if time.monotonic() > deadline:
                 waits = [f"{w['component']}: {w['reason']}" for w in status.get("waits", ())]
                 raise EcsDynamoError(
-                    f"{what}: not within {timeout:.0f} s ({'; '.join(waits) or 'no wait told'})"
+                    f"{description}: not within {timeout:.0f} s "
+                    f"({'; '.join(waits) or 'the daemon reports no wait'})"
                 )
             await asyncio.sleep(0.25)
 
     def send(self, number: int) -> None:
-        """Send it a signal."""
+        """Send the daemon a signal."""
         if self._process is not None and self._process.returncode is None:
             self._process.send_signal(number)
 
     def kill(self) -> None:
-        """End it without a chance to clean up, as a crash would."""
+        """End the daemon without a chance to clean up, like a crash."""
         self.send(signal.SIGKILL)
 
     async def stop(self) -> tuple[int, float]:
-        """SIGTERM; the exit code and how many seconds it took."""
+        """Send SIGTERM. Return the exit code and the seconds until the process ended."""
         process = self._process
         if process is None:
             return 0, 0.0
@@ -118,18 +128,18 @@ class DemoDaemon:
 
 
 def component(status: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """One component of a status; empty while it is not told yet."""
-    for one in status.get("components", ()):
-        if one["name"] == name:
-            return dict(one)
+    """Return one component of a status, or an empty dictionary if the status has none yet."""
+    for document in status.get("components", ()):
+        if document["name"] == name:
+            return dict(document)
     return {}
 
 
 def ready(status: Mapping[str, Any], name: str) -> int:
-    """Ready replicas of a component."""
+    """Return the number of ready replicas of a component."""
     return int((component(status, name).get("replicas") or {}).get("ready", 0))
 
 
 def desired(status: Mapping[str, Any], name: str) -> int:
-    """Desired replicas of a component."""
+    """Return the desired number of replicas of a component."""
     return int((component(status, name).get("replicas") or {}).get("desired", 0))

@@ -1,4 +1,4 @@
-"""Where the example graph is: in the checkout, or shipped with the package."""
+"""The example graph, in the checkout or shipped with the package."""
 
 from __future__ import annotations
 
@@ -12,34 +12,37 @@ from ecs_dynamo.model.errors import EcsDynamoError, InputError, Problem
 
 _PACKAGE = Path(ecs_dynamo.__file__).parent
 _SHIPPED = _PACKAGE / "examples" / "local"
-"""Where the wheel has it (`force-include` in pyproject.toml)."""
+"""The folder in an installed wheel (`force-include` in pyproject.toml)."""
 MODEL_SECONDS = 120.0
 
 
-def example_directory(given: Path | None = None) -> Path:
-    """The folder of the local example: ``given``, else the checkout's. InputError if not there."""
+def example_directory(folder: Path | None = None) -> Path:
+    """Return the folder of the local example: ``folder``, the checkout's or the package's.
+
+    Raises InputError if there is no example.
+    """
     candidates = (
-        [given] if given is not None else [_PACKAGE.parent / "examples" / "local", _SHIPPED]
+        [folder] if folder is not None else [_PACKAGE.parent / "examples" / "local", _SHIPPED]
     )
-    for folder in candidates:
-        if (folder / "ecs-dynamo.yaml").is_file() and (folder / "images.yaml").is_file():
-            return folder
+    for candidate in candidates:
+        if (candidate / "ecs-dynamo.yaml").is_file() and (candidate / "images.yaml").is_file():
+            return candidate
     raise InputError(
         Problem(
-            "the local example is not here",
+            "there is no local example in this folder",
             file=str(candidates[0]),
-            remedy="run in a checkout of ecs-dynamo, or give its folder with --example",
+            remedy="run in a checkout of ecs-dynamo, or name the folder with --example",
         )
     )
 
 
 def is_shipped(folder: Path) -> bool:
-    """Whether ``folder`` belongs to the installed package, where nothing may be written."""
+    """Return whether ``folder`` belongs to the installed package and must not be written to."""
     return folder == _SHIPPED
 
 
 def build_model(folder: Path) -> None:
-    """Build the tiny model of the example in ``folder``. EcsDynamoError where that fails."""
+    """Build the tiny model of the example in ``folder``. Raises EcsDynamoError on failure."""
     try:
         subprocess.run(
             [sys.executable, str(folder / "build_model.py"), str(folder / "model")],
@@ -48,17 +51,17 @@ def build_model(folder: Path) -> None:
             timeout=MODEL_SECONDS,
         )
     except subprocess.CalledProcessError as error:
-        said = error.stderr.decode(errors="replace").strip().splitlines()
-        raise EcsDynamoError(f"the example's model cannot be built: {said[-1:]}") from None
+        lines = error.stderr.decode(errors="replace").strip().splitlines()
+        raise EcsDynamoError(f"the example's model cannot be built: {lines[-1:]}") from None
     except (OSError, subprocess.TimeoutExpired) as error:
         raise EcsDynamoError(f"the example's model cannot be built: {error}") from None
 
 
 def unpack_example(target: Path) -> Path:
-    """Copy the example to ``target`` and build its model there; an earlier copy is replaced.
+    """Copy the example to ``target``, replacing an earlier copy, and build its model there.
 
-    The package's own folder may be read-only, and is no place for what a run writes.
-    InputError where ``target`` cannot be written.
+    A run writes to its example's folder, and the package's own folder may be read-only. Raises
+    InputError if ``target`` cannot be written to.
     """
     source = example_directory()
     try:
@@ -67,7 +70,7 @@ def unpack_example(target: Path) -> Path:
         )
     except (OSError, shutil.Error) as error:
         raise InputError(
-            Problem(f"the example cannot be copied here: {error}", file=str(target))
+            Problem(f"the example cannot be copied to this folder: {error}", file=str(target))
         ) from None
     build_model(target)
     return target

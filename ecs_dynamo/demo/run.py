@@ -1,7 +1,7 @@
-"""The steps of the demonstration, in order, each timed, each with the requests it cost.
+"""The steps of the demonstration in order, each with its duration and its failed requests.
 
-Everything is real but the cloud: the local ECS runs etcd, NATS and Dynamo (with its mock engine)
-as processes, and the daemon is `ecs-dynamo run`, told nothing but the endpoint URL.
+Only the cloud is simulated: the local ECS runs etcd, NATS and Dynamo (with its mock engine) as
+processes, and the daemon is `ecs-dynamo run`, configured with the endpoint URL of the local ECS.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ LOAD_CLIENTS = 48
 
 @dataclass(slots=True)
 class Stage:
-    """What the steps work on."""
+    """The running processes and measurements that every step uses."""
 
     local: LocalEcs
     daemon: DemoDaemon
@@ -56,7 +56,7 @@ class Stage:
 
     @asynccontextmanager
     async def step(self, name: str) -> AsyncIterator[Step]:
-        """Time a step and count its requests; an error marks it failed and ends the run."""
+        """Time a step and count its requests. An error marks it as failed and ends the run."""
         step = Step(name, time.monotonic())
         self.timeline.steps.append(step)
         say(f"[{step.started - self.timeline.started:6.1f} s] {name} ...", style="bold")
@@ -72,25 +72,27 @@ class Stage:
             say(f"           {step.seconds:5.1f} s  {step.detail}", style=style)
 
     async def aws(self, service: str, operation: str, **parameters: Any) -> dict[str, Any]:
-        """One call of the demonstration's own, beside the daemon's."""
+        """Call AWS directly, independently of the daemon."""
         settings = load_settings(self.environ)
         graph = load_graph(self.graph_file, self.environ).graph
         async with open_reconciler(graph, settings) as reconciler:
             return await reconciler.aws.call(service, operation, **parameters)
 
     def frontends(self) -> list[str]:
-        """URLs of the ready frontends, as the daemon's status has them; the newest first, since
-        the oldest is the next to stop."""
+        """Return the URLs of the frontends that are ready in the daemon's status.
+
+        The newest comes first, since ECS stops the oldest first.
+        """
         tasks = component(self.daemon.status, "frontend").get("tasks", ())
-        ready_ones = [t for t in tasks if t["ready"] and t["privateIp"]]
-        ready_ones.sort(key=lambda t: t["startedAt"] or "", reverse=True)
-        return [f"http://{t['privateIp']}:8000" for t in ready_ones]
+        ready_tasks = [t for t in tasks if t["ready"] and t["privateIp"]]
+        ready_tasks.sort(key=lambda t: t["startedAt"] or "", reverse=True)
+        return [f"http://{t['privateIp']}:8000" for t in ready_tasks]
 
     async def sample(self) -> None:
-        """Keep samples of the status until cancelled."""
+        """Sample the status twice per second until cancelled."""
         while True:
             with suppress(aiohttp.ClientError, TimeoutError, OSError, KeyError, IndexError):
-                status = await self.daemon.look()
+                status = await self.daemon.fetch_status()
                 depth = [
                     s["value"]
                     for s in status.get("signals", ())
@@ -107,14 +109,14 @@ class Stage:
             await asyncio.sleep(0.5)
 
 
-def need(holds: bool, message: str) -> None:
-    """Fail the step with ``message`` unless it ``holds``."""
-    if not holds:
+def require(condition: bool, message: str) -> None:
+    """Fail the step with ``message`` unless ``condition`` is true."""
+    if not condition:
         raise EcsDynamoError(message)
 
 
 async def cold_start(stage: Stage) -> None:
-    """From nothing to a converged graph."""
+    """Start the daemon on an empty cluster and wait until the graph has converged."""
     async with stage.step("cold start: etcd, NATS, frontend, prefill, decode") as step:
         await stage.daemon.start()
         say(f"           daemon: {stage.daemon.url}", style="dim")
@@ -124,12 +126,12 @@ async def cold_start(stage: Stage) -> None:
 
 
 async def completions(stage: Stage) -> None:
-    """A chat completion each way."""
+    """Request a chat completion, once at a time and once streamed."""
     async with stage.step("chat completions through the graph") as step:
         plain, text = await stage.traffic.chat("Say hello.", stream=False)
-        need(plain.error is None, f"completion failed: {plain.error}")
+        require(plain.error is None, f"completion failed: {plain.error}")
         streamed, _ = await stage.traffic.chat("Say hello again.", stream=True)
-        need(streamed.error is None, f"stream failed: {streamed.error}")
+        require(streamed.error is None, f"stream failed: {streamed.error}")
         first = streamed.first_token_seconds or 0.0
         step.detail = (
             f"answer of {len(text)} characters; streamed, first token after {first * 1000:.0f} ms"
@@ -137,7 +139,7 @@ async def completions(stage: Stage) -> None:
 
 
 async def scale_out_and_in(stage: Stage) -> None:
-    """Load makes the queue grow: prefill scales out; the load ends: it scales in."""
+    """Scale prefill out under load, and back in when the load ends."""
     async with stage.step("load: the prefill queue grows, prefill scales out") as step:
         async with stage.traffic.background("load", LOAD_CLIENTS, words=220, tokens=4):
             status = await stage.daemon.until(
@@ -145,7 +147,7 @@ async def scale_out_and_in(stage: Stage) -> None:
             )
             reasons = [d["reason"] for d in status["decisions"] if d["component"] == "prefill"]
         _, failed = stage.traffic.since(step.started, ("load",))
-        need(failed == 0, f"{failed} requests failed under load")
+        require(failed == 0, f"{failed} requests failed under load")
         step.detail = f"{ready(status, 'prefill')} prefill replicas ready; {' '.join(reasons)}"
     async with stage.step("load ends: prefill scales in") as step:
         status = await stage.daemon.until(
@@ -156,9 +158,9 @@ async def scale_out_and_in(stage: Stage) -> None:
         step.detail = "back to 1 prefill replica"
 
 
-async def etcd_moves(stage: Stage) -> None:
-    """etcd and NATS are killed under traffic and come back elsewhere: everything follows."""
-    before = (await stage.daemon.look())["endpoints"]
+async def move_etcd(stage: Stage) -> None:
+    """Stop etcd and NATS under traffic and wait until all components use the new addresses."""
+    before = (await stage.daemon.fetch_status())["endpoints"]
     async with stage.step("etcd and NATS killed under traffic: a new address, all follow") as step:
         async with stage.traffic.background("steady", 4, words=20, tokens=4, pause=0.15):
             task = component(stage.daemon.status, "etcd-nats")["tasks"][0]
@@ -170,43 +172,48 @@ async def etcd_moves(stage: Stage) -> None:
                 90,
             )
         sent, failed = stage.traffic.since(step.started, ("steady",))
-        bad = sorted(
+        failures = sorted(
             (r.started, r.error or "")
             for r in stage.traffic.done
             if r.kind == "steady" and r.error and r.started >= step.started
         )
         after = status["endpoints"]
         step.detail = f"{before['etcd']} -> {after['etcd']}; {failed} of {sent} requests failed" + (
-            f" within {bad[-1][0] - bad[0][0]:.1f} s ({bad[0][1]})" if bad else ""
+            f" within {failures[-1][0] - failures[0][0]:.1f} s ({failures[0][1]})"
+            if failures
+            else ""
         )
     async with stage.step("chat completion on the new endpoints") as step:
         request, _ = await stage.traffic.chat("Still there?", stream=False)
-        need(request.error is None, f"completion failed: {request.error}")
+        require(request.error is None, f"completion failed: {request.error}")
         step.detail = f"served in {request.seconds * 1000:.0f} ms"
 
 
 async def nothing_to_do(stage: Stage) -> None:
-    """A pass over a converged graph writes nothing."""
+    """Check that reconciling a converged graph writes nothing."""
     async with stage.step("reconcile again: nothing to do") as step:
         settings = load_settings(stage.environ)
         graph = load_graph(stage.graph_file, stage.environ).graph
         async with open_reconciler(graph, settings) as reconciler:
-            done = await reconciler.until_converged(15.0)
-            need(done.converged, "not converged: " + "; ".join(w.reason for w in done.plan.waits))
-            need(reconciler.aws.writes == 0, f"{reconciler.aws.writes} writes")
+            outcome = await reconciler.until_converged(15.0)
+            require(
+                outcome.converged,
+                "not converged: " + "; ".join(w.reason for w in outcome.plan.waits),
+            )
+            require(reconciler.aws.writes == 0, f"{reconciler.aws.writes} writes")
             step.detail = f"0 writes, {reconciler.aws.reads} reads"
 
 
 async def stop_and_down(stage: Stage) -> None:
-    """SIGTERM ends the daemon; `down` removes what it made."""
+    """Stop the daemon with SIGTERM, then delete everything it created with `down`."""
     async with stage.step("SIGTERM to the daemon; down") as step:
         code, seconds = await stage.daemon.stop()
-        need(code == 0, f"the daemon exited with {code}")
+        require(code == 0, f"the daemon exited with {code}")
         settings = load_settings(stage.environ)
         graph = load_graph(stage.graph_file, stage.environ).graph
         async with open_reconciler(graph, settings) as reconciler:
-            done = await reconciler.until_converged(60.0, taking_down=True)
-        need(done.converged, "not down: " + "; ".join(w.reason for w in done.plan.waits))
+            outcome = await reconciler.until_converged(60.0, taking_down=True)
+        require(outcome.converged, "not down: " + "; ".join(w.reason for w in outcome.plan.waits))
         step.detail = f"daemon exited with 0 in {seconds:.1f} s; every service is gone"
 
 
@@ -214,7 +221,7 @@ STEPS: tuple[Callable[[Stage], Awaitable[None]], ...] = (
     cold_start,
     completions,
     scale_out_and_in,
-    etcd_moves,
+    move_etcd,
     nothing_to_do,
     stop_and_down,
 )
@@ -247,28 +254,33 @@ def _summary(timeline: Timeline) -> None:
 
 
 async def run_demo(output: Path, example: Path | None = None) -> bool:
-    """Run every step; write ``timeline.png`` and logs to ``output``. True when all went well.
+    """Run every step and write ``timeline.png`` and logs to ``output``.
 
-    Ctrl-C and SIGTERM end it early; no process is left behind either way.
+    Return whether all steps succeeded. Ctrl-C and SIGTERM end the run early; it never leaves a
+    process behind.
     """
     folder = example_directory(example)
     try:
         await asyncio.to_thread(output.mkdir, parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(
-            Problem(f"cannot be made: {error.strerror}", file=str(output), remedy="see --output")
+            Problem(
+                f"the folder cannot be created: {error.strerror}",
+                file=str(output),
+                remedy="name another folder with --output",
+            )
         ) from None
     if is_shipped(folder):
         folder = await asyncio.to_thread(unpack_example, output / "example")
     else:
         await asyncio.to_thread(build_model, folder)
-    me = asyncio.current_task()
-    if me is not None:
+    this_task = asyncio.current_task()
+    if this_task is not None:
         for number in (signal.SIGINT, signal.SIGTERM):
-            asyncio.get_running_loop().add_signal_handler(number, me.cancel)
+            asyncio.get_running_loop().add_signal_handler(number, this_task.cancel)
     timeline = Timeline(time.monotonic())
     graph_file = folder / "ecs-dynamo.yaml"
-    ok = False
+    succeeded = False
     async with AsyncExitStack() as stack:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ecs-dynamo-")))
         local = await stack.enter_async_context(
@@ -297,7 +309,7 @@ async def run_demo(output: Path, example: Path | None = None) -> bool:
         try:
             for step in STEPS:
                 await step(stage)
-            ok = True
+            succeeded = True
         except EcsDynamoError as error:
             say(f"failed: {error}; logs: {output}", style="bold red")
             await asyncio.to_thread(_keep_logs, scratch, output)
@@ -305,11 +317,11 @@ async def run_demo(output: Path, example: Path | None = None) -> bool:
     picture = output / "timeline.png"
     await asyncio.to_thread(timeline.draw, traffic.done, picture)
     say(f"timeline: {picture}")
-    return ok
+    return succeeded
 
 
 def _keep_logs(scratch: Path, output: Path) -> None:
-    """Copy the containers' logs out of the scratch folder, for who looks for the reason."""
+    """Copy the containers' logs from the scratch folder to ``output``."""
     for log in scratch.rglob("*.log"):
         target = output / "containers" / log.relative_to(scratch)
         target.parent.mkdir(parents=True, exist_ok=True)

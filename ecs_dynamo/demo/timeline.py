@@ -1,4 +1,4 @@
-"""The demonstration as a picture: requests, replicas and steps over the same time axis."""
+"""A picture of the demonstration: requests, replicas and steps over one time axis."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ecs_dynamo.demo.traffic import Request
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """The status at one moment; ``at`` is monotonic seconds."""
+    """The status at one moment; ``at`` is in monotonic seconds."""
 
     at: float
     queued: float
@@ -21,7 +21,7 @@ class Sample:
 
 @dataclass(slots=True)
 class Step:
-    """One step of the demonstration and what it measured."""
+    """One step of the demonstration and its measurements. ``started`` is in monotonic seconds."""
 
     name: str
     started: float
@@ -34,7 +34,7 @@ class Step:
 
 @dataclass(slots=True)
 class Timeline:
-    """What the picture is drawn from."""
+    """All measurements of the demonstration. ``started`` is in monotonic seconds."""
 
     started: float
     steps: list[Step] = field(default_factory=list)
@@ -61,16 +61,16 @@ class Timeline:
         right.set_ylim(bottom=0)
         lines = [*top.get_lines(), *right.get_lines()]
         top.legend(lines, [str(line.get_label()) for line in lines], loc="upper right", fontsize=8)
-        for label, colour, chosen in (
+        for label, colour, selected in (
             ("served", "tab:green", [r for r in requests if r.error is None]),
             ("failed", "tab:red", [r for r in requests if r.error is not None]),
         ):
             middle.scatter(
-                [r.started - self.started for r in chosen],
-                [r.seconds for r in chosen],
+                [r.started - self.started for r in selected],
+                [r.seconds for r in selected],
                 s=7,
                 color=colour,
-                label=f"{label} ({len(chosen)})",
+                label=f"{label} ({len(selected)})",
             )
         middle.set_ylabel("request seconds")
         if requests:
@@ -79,8 +79,8 @@ class Timeline:
         end = max((s.started + s.seconds for s in self.steps), default=self.started) - self.started
         for row, step in enumerate(self.steps):
             begins = step.started - self.started
-            # A label stands where there is room for it: behind a bar of the first half.
-            behind = begins + step.seconds < end / 2
+            # A label needs space: it stands to the right of bars in the first half.
+            is_right = begins + step.seconds < end / 2
             bottom.barh(
                 -row,
                 step.seconds,
@@ -89,10 +89,10 @@ class Timeline:
             )
             bottom.annotate(
                 step.name,
-                (begins + step.seconds if behind else begins, -row),
-                xytext=(4 if behind else -4, 0),
+                (begins + step.seconds if is_right else begins, -row),
+                xytext=(4 if is_right else -4, 0),
                 textcoords="offset points",
-                ha="left" if behind else "right",
+                ha="left" if is_right else "right",
                 va="center",
                 fontsize=8,
             )

@@ -1,8 +1,8 @@
-"""Traffic on the frontend as its users make it: chat completions, each with its outcome.
+"""Requests to the frontend as users send them: chat completions, each with its outcome.
 
-A request that fails is recorded, never retried: the demonstration reports the outages it causes.
-Only an address that refuses the connection is passed over for the next, as every client of a name
-with several addresses does: nothing was sent to it.
+A failed request is recorded and never retried: the demonstration reports the outages it causes.
+Only if an address refuses the connection, so that nothing was sent, the next address is tried, as
+clients of a name with several addresses do.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ REQUEST_SECONDS = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One chat completion. Times are monotonic seconds; ``error`` is None where it succeeded."""
+    """One chat completion. Times are monotonic seconds; ``error`` is None if it succeeded."""
 
     started: float
     seconds: float
@@ -34,7 +34,7 @@ class Request:
 
 @dataclass(slots=True)
 class Traffic:
-    """Sends requests to the first of ``frontends()`` that takes them, and keeps results."""
+    """A client that sends requests to the first of ``frontends()`` that accepts the connection."""
 
     frontends: Callable[[], Sequence[str]]
     model: str
@@ -60,13 +60,13 @@ class Traffic:
     async def chat(
         self, prompt: str, *, stream: bool, tokens: int = 16, kind: str = "check"
     ) -> tuple[Request, str]:
-        """One completion: its record, and the text that came back."""
+        """Send one request. Return its record and the generated text."""
         started = time.monotonic()
         first: float | None = None
         error: str | None = None
         text = ""
         try:
-            text, first = await self._ask(prompt, stream, tokens)
+            text, first = await self._send(prompt, stream=stream, tokens=tokens)
             if not text:
                 error = "the answer has no content"
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError, KeyError) as problem:
@@ -81,22 +81,22 @@ class Traffic:
         self.done.append(request)
         return request, text
 
-    async def _ask(self, prompt: str, stream: bool, tokens: int) -> tuple[str, float | None]:
+    async def _send(self, prompt: str, *, stream: bool, tokens: int) -> tuple[str, float | None]:
         urls, session = self.frontends(), self._session
         if not urls or session is None:
-            raise ValueError("no frontend is known")
+            raise ValueError("no ready frontend is known")
         body: dict[str, Any] = {
             "model": self.model,
             "messages": [{"role": "user", "content": prompt}],
             "max_tokens": tokens,
             "stream": stream,
         }
-        for left, url in zip(range(len(urls) - 1, -1, -1), urls, strict=True):
+        for url in urls:
             try:
                 async with session.post(f"{url}/v1/chat/completions", json=body) as answer:
-                    return await read_answer(answer, stream)
+                    return await read_answer(answer, stream=stream)
             except aiohttp.ClientConnectorError:
-                if not left:
+                if url == urls[-1]:
                     raise
         raise AssertionError("the loop returns or raises")
 
@@ -104,14 +104,18 @@ class Traffic:
     async def background(
         self, kind: str, concurrency: int, *, words: int, tokens: int, pause: float = 0.0
     ) -> AsyncIterator[None]:
-        """``concurrency`` clients that ask one request after another until left."""
-        leave = asyncio.Event()
+        """Run ``concurrency`` clients inside the context, each with one request after another.
+
+        A prompt has ``words`` words and an answer at most ``tokens`` tokens. A client waits
+        ``pause`` seconds between requests, and at least half a second after a failed one.
+        """
+        stop = asyncio.Event()
 
         async def client(number: int) -> None:
             turn = 0
-            while not leave.is_set():
+            while not stop.is_set():
                 turn += 1
-                # A prompt of its own each time: a shared prefix would be served from KV cache.
+                # Every prompt is unique: a shared prefix would be served from the KV cache.
                 prompt = " ".join(f"w{number}x{turn}y{i}" for i in range(words))
                 request, _ = await self.chat(prompt, stream=True, tokens=tokens, kind=kind)
                 await asyncio.sleep(pause if request.error is None else max(pause, 0.5))
@@ -120,23 +124,23 @@ class Traffic:
         try:
             yield
         finally:
-            leave.set()
+            stop.set()
             _, late = await asyncio.wait(clients, timeout=REQUEST_SECONDS)
             for task in late:
                 task.cancel()
             await asyncio.gather(*clients, return_exceptions=True)
 
     def since(self, moment: float, kinds: tuple[str, ...] = ()) -> tuple[int, int]:
-        """Requests sent and failed that started at or after ``moment``."""
-        chosen = [r for r in self.done if r.started >= moment and (not kinds or r.kind in kinds)]
-        return len(chosen), sum(1 for r in chosen if r.error)
+        """Return how many requests started at or after ``moment``, and how many of them failed."""
+        selected = [r for r in self.done if r.started >= moment and (not kinds or r.kind in kinds)]
+        return len(selected), sum(1 for r in selected if r.error)
 
 
-async def read_answer(answer: aiohttp.ClientResponse, stream: bool) -> tuple[str, float | None]:
-    """The text of a completion, and when its first token arrived (None if it was not streamed).
+async def read_answer(answer: aiohttp.ClientResponse, *, stream: bool) -> tuple[str, float | None]:
+    """Return a completion's text, and when its first token arrived (None if it was not streamed).
 
     The text is empty if the answer has none. Raises ValueError for a status other than 200, and for
-    a stream that reports an error or breaks off.
+    a stream that reports an error or ends early.
     """
     if answer.status != 200:
         raise ValueError(f"HTTP {answer.status}: {(await answer.text())[:120]}")
@@ -146,13 +150,16 @@ async def read_answer(answer: aiohttp.ClientResponse, stream: bool) -> tuple[str
 
 
 def _text(document: Any, member: str) -> str:
-    """The generated text in an answer (``message``) or in one chunk of a stream (``delta``)."""
+    """Return the text in an answer (``member``: ``message``) or in a chunk (``delta``)."""
     choices = document.get("choices", ())
     return "".join(str(c.get(member, {}).get("content") or "") for c in choices)
 
 
 async def _read_stream(answer: aiohttp.ClientResponse) -> tuple[str, float | None]:
-    """The text of a server-sent event stream; ValueError where it breaks off."""
+    """Return the text of a server-sent event stream and when its first part arrived.
+
+    Raises ValueError if the stream ends early.
+    """
     parts: list[str] = []
     first: float | None = None
     finished = False
@@ -171,5 +178,5 @@ async def _read_stream(answer: aiohttp.ClientResponse) -> tuple[str, float | Non
             first = first if first is not None else time.monotonic()
             parts.append(content)
     if not finished:
-        raise ValueError("the stream broke off")
+        raise ValueError("the stream ended early")
     return "".join(parts), first

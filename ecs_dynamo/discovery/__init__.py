@@ -1,4 +1,4 @@
-"""Talks to the replicas themselves: health checks, and the workers registered with Dynamo."""
+"""Clients of the replicas themselves: health checks, and the workers registered with Dynamo."""
 
 from ecs_dynamo.discovery.etcd import read_registrations, watch_instances
 from ecs_dynamo.discovery.nats import watch_nats

@@ -1,4 +1,4 @@
-"""Parses model cards in etcd, as Dynamo 1.6.1 writes them.
+"""Parse model cards in etcd, as Dynamo 1.6.1 writes them.
 
 The key is ``v1/mdc/{namespace}/{component}/{endpoint}/{lease}``, with the lease id in hexadecimal;
 the value is JSON whose ``card_json`` is the card. On both request planes the card refers to the

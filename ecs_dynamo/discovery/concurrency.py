@@ -1,4 +1,4 @@
-"""Runs many calls concurrently, with a limit."""
+"""Run many calls concurrently, with a limit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Talks to etcd over its v3 API (aetcd): health, and the instances that Dynamo's workers register.
+"""Use etcd over its v3 API (aetcd): health, and the instances that Dynamo's workers register.
 
 Dynamo 1.6.1 writes the keys ``v1/instances/{namespace}/{component}/{endpoint}/{lease}``, with the
 lease id in hexadecimal. The value is JSON whose ``transport.tcp`` is ``{ip}:{port}/{lease}/...``.

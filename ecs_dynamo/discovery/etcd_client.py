@@ -12,13 +12,13 @@ from aetcd import rpc, watcher
 from ecs_dynamo.discovery.credentials import EtcdCredentials, Tls
 
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")
-"""Keeps gRPC from writing to standard error: it reports every error as an exception too."""
+"""Keep gRPC from writing to standard error: it reports every error as an exception too."""
 OPTIONS = {"grpc.enable_http_proxy": 0}
 """Endpoints are private addresses, which a proxy from the environment cannot reach."""
 
 
 class _TlsClient(aetcd.Client):  # type: ignore[misc]  # aetcd has no types
-    """Connects like aetcd 1.0.0, but through a TLS channel. The certificate identifies the user."""
+    """A client like that of aetcd 1.0.0, but with a TLS channel. The certificate is the user."""
 
     def __init__(self, tls: Tls, **options: Any) -> None:
         super().__init__(**options)

@@ -1,4 +1,4 @@
-"""Reads and changes the members of an etcd cluster over its v3 API (service Cluster).
+"""Read and change the members of an etcd cluster over its v3 API (service Cluster).
 
 A learner answers `Status` but no membership request, so its own ids are read from `Status`. The
 error texts are those of etcd's `rpctypes` (3.5).

@@ -1,4 +1,4 @@
-"""Parses Prometheus text line by line and keeps only the samples in use.
+"""Parse Prometheus text line by line and keep only the samples in use.
 
 The format is text format 0.0.4 of the Prometheus documentation ("Exposition formats"). Most of a
 page is unused histograms. Only the first bytes of those lines are compared, so that a page of
@@ -35,7 +35,7 @@ class MetricsPage:
 
 
 class MetricsReader:
-    """Reads a page piece by piece and keeps the samples called ``names``.
+    """Reader of a page, piece by piece, that keeps the samples called ``names``.
 
     All ``names`` begin with ``prefix``. Both methods raise ValueError for anything other than
     Prometheus text, and if the value of a kept sample is NaN, infinite, negative or too large. The

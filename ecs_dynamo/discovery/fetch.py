@@ -1,4 +1,4 @@
-"""Reads replicas' answers over HTTP with limits on size and time.
+"""Read replicas' answers over HTTP with limits on size and time.
 
 A replica may answer anything: an endless page, one byte per second, or binary data. Any answer
 costs at most ``max_bytes`` of memory and ``timeout`` seconds, and every error names the URL and

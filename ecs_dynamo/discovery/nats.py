@@ -1,4 +1,4 @@
-"""Talks to NATS through nats-py: health, and a notification if the connection is lost."""
+"""Use NATS through nats-py: health, and a notification if the connection is lost."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Checks the health of replicas at their private addresses, concurrently and in bounded time."""
+"""Check the health of replicas at their private addresses, concurrently and in bounded time."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ class SignalContext:
 
 
 class Adapter(Protocol):
-    """Reads one kind of source."""
+    """A reader of one kind of source."""
 
     async def read(self, source: Any, context: SignalContext) -> tuple[Signal, ...]:
         """Return the current signals of ``source``. Raises `SignalError`."""

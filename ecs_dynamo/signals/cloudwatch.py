@@ -20,7 +20,7 @@ two periods after that period has ended."""
 
 
 class CloudWatchAdapter:
-    """Reads the newest data point with GetMetricData."""
+    """Reader of the newest data point, with GetMetricData."""
 
     async def read(self, source: CloudWatchSource, context: SignalContext) -> tuple[Signal, ...]:
         """Return the newest data point. Raises `SignalError`."""

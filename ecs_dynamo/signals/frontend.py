@@ -1,4 +1,4 @@
-"""Reads Dynamo's queue metrics from every ready frontend and adds them up.
+"""Read Dynamo's queue metrics from every ready frontend and add them up.
 
 The names and meanings were measured on Dynamo 1.6.1 (docs/dynamo-protocol.md).
 ``dynamo_frontend_stage_requests{stage="dispatch",phase}`` counts requests before their first token
@@ -169,7 +169,7 @@ class _Counter:
 
 @dataclass(slots=True)
 class Rates:
-    """Computes rates of counters; each replica's counter may restart from zero.
+    """Rates of counters; each replica's counter may restart from zero.
 
     A value below the previous one means that the replica restarted: the whole value is new.
     """
@@ -203,7 +203,7 @@ class ScrapeResult:
 
 
 class FrontendAdapter:
-    """Scrapes the frontends once per pass, however many components have a signal there.
+    """Reader of the frontends, which are scraped once per pass for all components.
 
     ``busy``, ``served`` and ``routed`` describe workers (`load_by_worker`, `responding_workers`,
     `routed_workers`); ``busy_at`` and ``routed_at`` are when they were read, in monotonic seconds.

@@ -1,4 +1,4 @@
-"""Reads the backlog of a JetStream consumer.
+"""Read the backlog of a JetStream consumer.
 
 Dynamo up to 0.4.1 and batch gateways queue requests in JetStream. The demand is ``num_pending +
 num_ack_pending``: messages that nobody has fetched, and messages that were fetched and are not
@@ -21,7 +21,7 @@ from ecs_dynamo.signals.base import SignalContext, SignalError, get_json, usable
 
 
 class JetStreamAdapter:
-    """Reads through a NATS client, or through the monitoring endpoint if one is declared."""
+    """Reader through a NATS client, or through the monitoring endpoint if one is declared."""
 
     async def read(self, source: JetStreamSource, context: SignalContext) -> tuple[Signal, ...]:
         """Return the consumer's backlog and its redelivered messages. Raises `SignalError`."""

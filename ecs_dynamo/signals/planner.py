@@ -1,4 +1,4 @@
-"""Reads the counts that Dynamo's own planner publishes for environments other than Kubernetes.
+"""Read the counts that Dynamo's own planner publishes for environments other than Kubernetes.
 
 Its virtual connector (Dynamo 1.6.1) writes ASCII integers under ``v1/{namespace}/planner/``:
 ``num_prefill_workers``, ``num_decode_workers`` and, last, ``decision_id``. The orchestrator writes
@@ -80,7 +80,7 @@ async def _server(urls: str, timeout: float, credentials: EtcdCredentials) -> st
 
 
 class PlannerAdapter:
-    """Reads the planner's current decision."""
+    """Reader of the planner's current decision."""
 
     async def read(self, source: object, context: SignalContext) -> tuple[Signal, ...]:
         """Return the replica count that the planner's newest decision asks for."""

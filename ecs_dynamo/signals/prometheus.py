@@ -1,4 +1,4 @@
-"""Reads an instant query of a Prometheus server (HTTP API, ``/api/v1/query``)."""
+"""Read an instant query of a Prometheus server (HTTP API, ``/api/v1/query``)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ MAX_AHEAD_SECONDS = 3600.0
 
 
 class PrometheusAdapter:
-    """Reads one value: a scalar, or a vector of one element, each with its own timestamp."""
+    """Reader of one value: a scalar, or a vector of one element, each with its own timestamp."""
 
     async def read(self, source: PrometheusSource, context: SignalContext) -> tuple[Signal, ...]:
         """Run the query. Raises `SignalError`."""

@@ -1,4 +1,4 @@
-"""Reads every signal of every scaled component concurrently; each may fail without the others."""
+"""Read every signal of every scaled component concurrently; each may fail without the others."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def _declared_signals(graph: Graph) -> list[_DeclaredSignal]:
 
 
 class SignalReader:
-    """Reads a graph's signals. Between passes it keeps the counters from which rates are computed.
+    """Reader of a graph's signals. Between passes it keeps the counters that rates come from.
 
     It also keeps the last good values with their own time, so that a lost source shows as an
     outdated signal.

@@ -1,4 +1,4 @@
-"""Reads workers' own metrics at their system port: identity, requests in flight, requests served.
+"""Read workers' own metrics at their system port: identity, requests in flight, requests served.
 
 Measured on Dynamo 1.6.1: every ``dynamo_component_*`` series of a worker's page has the label
 ``worker_id``, the lease id of its registration in hexadecimal. This holds in every network mode, on
@@ -120,7 +120,7 @@ class _LastAnswer:
 
 
 class Workers:
-    """Reads workers; remembers each address's last answer and for how long there has been none.
+    """Reader of workers that remembers each address's last answer, or since when there is none.
 
     ``clock`` returns monotonic seconds.
     """

@@ -116,7 +116,7 @@ async def settled(stack: Stack, daemon: DemoDaemon, queue: Queue) -> dict[str, A
         await queue.emptied()
         before = await daemon.until("converged", lambda s: bool(s.get("converged")), 30)
         await asyncio.sleep(1.5)  # Longer than a wake-up and its pass take: nothing is to happen.
-        if (await daemon.look())["passId"] == before["passId"]:
+        if (await daemon.fetch_status())["passId"] == before["passId"]:
             return before
     raise AssertionError("it never rests")
 

@@ -83,7 +83,7 @@ async def test_without_an_answer_it_is_sent_once_more_to_the_next(streamed: bool
         ("503", True, "HTTP 503: no instances"),
         ("empty", False, "the answer is empty"),
         ("error", True, "stream error: worker lost"),
-        ("unfinished", True, "the stream broke off"),
+        ("unfinished", True, "the stream ended early"),
         ("broken", True, "broken off: ClientPayloadError"),
     ],
 )
@@ -95,7 +95,7 @@ async def test_an_answer_that_began_is_not_asked_for_again(
 
 
 async def test_no_frontend_is_a_failure() -> None:
-    assert await ask(streamed=False) == (0, "no frontend is known")
+    assert await ask(streamed=False) == (0, "no ready frontend is known")
 
 
 async def test_clients_send_at_their_rate_whatever_is_answered() -> None:
