@@ -9,7 +9,7 @@ from ecs_dynamo.model.graph import Component
 from ecs_dynamo.model.health import SERVES_NOBODY, HealthProblem
 from ecs_dynamo.model.plan import Condition, ConditionType, Decision, Endpoints, ReplicaCounts, Wait
 from ecs_dynamo.model.snapshot import Signal, Snapshot
-from ecs_dynamo.planning.desired.component import Wanted
+from ecs_dynamo.planning.desired.component import ComponentState
 from ecs_dynamo.planning.observed.certainty import NOT_OBSERVED
 from ecs_dynamo.planning.observed.failure_reasons import placement_failure
 from ecs_dynamo.planning.observed.reachability import infrastructure_probes, unreachable
@@ -50,17 +50,17 @@ class ConditionBook:
         return tuple(sorted(self._found.values(), key=lambda c: (c.component or "", c.type.value)))
 
 
-def placement_shortage(wanted: Wanted) -> str | None:
+def placement_shortage(state: ComponentState) -> str | None:
     """ECS's own words where it could not place a task, while replicas are missing."""
-    service = wanted.service
+    service = state.service
     if service is None or service.running >= service.desired:
         return None
     return placement_failure(service)
 
 
-def _state_capacity(book: ConditionBook, one: Wanted, shortage: Shortage | None) -> None:
+def _state_capacity(book: ConditionBook, state: ComponentState, shortage: Shortage | None) -> None:
     """CapacityShort: ``NoPlace`` where ECS said so, else ``DoesNotFit`` or ``Raising``."""
-    said = placement_shortage(one)
+    said = placement_shortage(state)
     if shortage is None:
         reason, text = ("NoPlace", said) if said else ("Placed", "")
     elif said is not None:
@@ -72,13 +72,13 @@ def _state_capacity(book: ConditionBook, one: Wanted, shortage: Shortage | None)
         said is not None or shortage is not None,
         reason,
         text,
-        component=one.component.name,
+        component=state.component.name,
     )
 
 
 def state_conditions(
     book: ConditionBook,
-    wanted: Iterable[Wanted],
+    wanted: Iterable[ComponentState],
     replicas: Mapping[str, ReplicaCounts],
     obstacles: Mapping[str, tuple[str, str]],
     failures: Failures,
@@ -121,8 +121,8 @@ def state_conditions(
             book.set(ConditionType.DEGRADED, True, word, message, component=name)
         elif name in rejected:
             book.set(ConditionType.DEGRADED, True, "Rejected", rejected[name], component=name)
-        elif one.verdict is not None:
-            word, message = one.verdict.reason, one.verdict.message
+        elif one.rollout_failure is not None:
+            word, message = one.rollout_failure.reason, one.rollout_failure.message
             book.set(ConditionType.DEGRADED, True, word, message, component=name)
         elif name in lost:
             word, message = lost[name].reason, lost[name].message

@@ -26,13 +26,13 @@ from ecs_dynamo.planning.conditions import (
     state_signals,
 )
 from ecs_dynamo.planning.desired.canonical import means_the_same
-from ecs_dynamo.planning.desired.component import Wanted
-from ecs_dynamo.planning.desired.context import Scene
+from ecs_dynamo.planning.desired.component import ComponentState
+from ecs_dynamo.planning.desired.context import PlanContext
 from ecs_dynamo.planning.desired.declaration import declared_fingerprint
 from ecs_dynamo.planning.desired.etcd_member import as_member
 from ecs_dynamo.planning.desired.fingerprint import fingerprint
 from ecs_dynamo.planning.desired.obstacles import obstacle
-from ecs_dynamo.planning.desired.plan_builder import Draft
+from ecs_dynamo.planning.desired.plan_builder import PlanBuilder
 from ecs_dynamo.planning.desired.port_turns import (
     render_in_turn,
     take_turn,
@@ -77,10 +77,10 @@ from ecs_dynamo.planning.rollout.hold import (
 )
 from ecs_dynamo.planning.rollout.progress_deadline import (
     failures,
-    judged,
     mark_good,
     on_probation,
     probation_left,
+    with_rollout_failure,
 )
 from ecs_dynamo.planning.rollout.protection import without_unknown_work
 from ecs_dynamo.planning.scaling.decide import decide_counts
@@ -101,14 +101,14 @@ def _wanted(
     ports: PortPlan,
     desired: int,
     now: float,
-) -> Wanted:
+) -> ComponentState:
     ready = component.is_infrastructure or endpoints_complete(graph, endpoints)
     ready = ready and component.member is None
     port = ports.system_ports.get(component.name, graph.runtime.system_port)
     seen = snapshot.components[component.name]
-    made = Wanted(
+    made = ComponentState(
         component=component,
-        seen=seen,
+        observed=seen,
         content=None,
         fingerprint=None,
         desired=desired,
@@ -120,7 +120,7 @@ def _wanted(
         made = replace(made, content=content, fingerprint=_fingerprint(content, seen))
     if component.member is not None:
         made = as_member(graph, cluster, made)
-    return judged(graph, made, snapshot, endpoints, now)
+    return with_rollout_failure(graph, made, snapshot, endpoints, now)
 
 
 def _fingerprint(content: JsonObject, seen: ComponentSnapshot) -> str:
@@ -139,33 +139,35 @@ def _fingerprint(content: JsonObject, seen: ComponentSnapshot) -> str:
     return made
 
 
-def _progress(draft: Draft, graph: Graph, wanted: Wanted, snapshot: Snapshot) -> None:
+def _progress(draft: PlanBuilder, graph: Graph, state: ComponentState, snapshot: Snapshot) -> None:
     """What a component that exists still waits for."""
-    service, name = wanted.service, wanted.component.name
+    service, name = state.service, state.component.name
     if service is None:
         return
-    ready = len(ready_tasks(graph, wanted.component, snapshot, wanted.new_tasks))
-    began = (wanted.primary.created_at if wanted.primary else None) or 0.0
+    ready = len(ready_tasks(graph, state.component, snapshot, state.new_tasks))
+    began = (state.primary.created_at if state.primary else None) or 0.0
     since = max(began, snapshot.observed_at - RECENT_SECONDS)
-    failed = last_failure(failures(wanted, since))
+    failed = last_failure(failures(state, since))
     why = f"; its last task that failed: {failed}" if failed else ""
-    if wanted.rolling:
-        running = wanted.primary.running if wanted.primary else service.running
+    if state.rollout_in_progress:
+        running = state.primary.running if state.primary else service.running
         text = f"ECS is rolling it out: {running} of {service.desired} of the new revision run"
         draft.wait(name, f"{text}, {ready} ready{why}" if ready != running else f"{text}{why}")
         return
-    if ready < wanted.desired:
+    if ready < state.desired:
         what = (
-            "registration in Dynamo's discovery" if wanted.component.is_worker else "health checks"
+            "registration in Dynamo's discovery" if state.component.is_worker else "health checks"
         )
-        seen = why_not_ready(graph, wanted.component, snapshot)
+        seen = why_not_ready(graph, state.component, snapshot)
         seen = f" ({seen})" if seen else ""
-        draft.wait(name, f"{ready} of {wanted.desired} ready, waiting for {what}{seen}{why}")
+        draft.wait(name, f"{ready} of {state.desired} ready, waiting for {what}{seen}{why}")
 
 
-def _held(one: Wanted, endpoints: Endpoints, ports: PortPlan, snapshot: Snapshot) -> Wanted:
+def _held(
+    state: ComponentState, endpoints: Endpoints, ports: PortPlan, snapshot: Snapshot
+) -> ComponentState:
     """``one`` held back, at a system port at which it can start beside what runs."""
-    held = hold(one, endpoints)
+    held = hold(state, endpoints)
     content = take_turn(held, ports, snapshot)
     if content is None or content is held.content:
         return held
@@ -173,7 +175,7 @@ def _held(one: Wanted, endpoints: Endpoints, ports: PortPlan, snapshot: Snapshot
 
 
 def _ready_since(
-    graph: Graph, wanted: Iterable[Wanted], snapshot: Snapshot, memory: Memory, now: float
+    graph: Graph, wanted: Iterable[ComponentState], snapshot: Snapshot, memory: Memory, now: float
 ) -> Mapping[str, float]:
     """Since when each ready task has been so. It begins with proof, and does not end while what
     was proven can just not be seen."""
@@ -186,21 +188,23 @@ def _ready_since(
     return found
 
 
-def _probation(draft: Draft, scene: Scene, one: Wanted) -> None:
+def _probation(draft: PlanBuilder, context: PlanContext, state: ComponentState) -> None:
     """Mark a revision good that has stayed ready for long enough, or tell how long it has to."""
-    left = probation_left(scene.graph, one, scene.snapshot, scene.ready_since, scene.now.monotonic)
-    note = mark_good(one) if left <= 0 else None
+    left = probation_left(
+        context.graph, state, context.snapshot, context.ready_since, context.now.monotonic
+    )
+    note = mark_good(state) if left <= 0 else None
     if note is not None:
         draft.actions.append(note)
     elif left == math.inf:
-        draft.wait(one.component.name, "ready, but not all replicas answered in this pass")
+        draft.wait(state.component.name, "ready, but not all replicas answered in this pass")
     else:
-        draft.wait(one.component.name, f"ready; it counts as good after {left:.0f} s more")
+        draft.wait(state.component.name, f"ready; it counts as good after {left:.0f} s more")
 
 
 def plan(graph: Graph, snapshot: Snapshot, memory: Memory, now: Now) -> Plan:
     """The actions to take now. Pure: same arguments, same plan."""
-    draft = Draft()
+    draft = PlanBuilder()
     ports = plan_ports(graph)
     draft.notes.extend(ports.notes)
     draft.notes.extend(filter(None, map(containers_note, graph.components)))
@@ -237,7 +241,7 @@ def plan(graph: Graph, snapshot: Snapshot, memory: Memory, now: Now) -> Plan:
 
     free = tuple(w for w in wanted if w.component.name not in obstacles)
     ready_since = _ready_since(graph, free, snapshot, memory, now.monotonic)
-    scene = Scene(
+    context = PlanContext(
         graph=graph,
         snapshot=snapshot,
         endpoints=endpoints,
@@ -252,14 +256,14 @@ def plan(graph: Graph, snapshot: Snapshot, memory: Memory, now: Now) -> Plan:
     )
     draft.notes.extend(filter(None, map(widening_note, free)))
     draft.actions.extend(drain_noticed(free, snapshot))
-    plan_infrastructure(draft, scene)
-    if cluster.places:
-        plan_members(draft, cluster, scene.dependants)
-    moved = plan_dependants(draft, scene)
+    plan_infrastructure(draft, context)
+    if cluster.slots:
+        plan_members(draft, cluster, context.dependants)
+    moved = plan_dependants(draft, context)
     if not obstacles and not doubts.all:
-        _tend_moves(draft, scene, moved)
+        _tend_moves(draft, context, moved)
     health = assess_health(graph, free, snapshot, endpoints, memory, now, doubts.all)
-    healing = heal(scene, health, memory, moved, {a.component for a in draft.actions})
+    healing = heal(context, health, memory, moved, {a.component for a in draft.actions})
     draft.actions.extend(healing.stops)
     for name, text in healing.waits.items():
         draft.wait(name, text)
@@ -272,7 +276,7 @@ def plan(graph: Graph, snapshot: Snapshot, memory: Memory, now: Now) -> Plan:
             _progress(draft, graph, one, snapshot)
         register_again(draft, graph, one)
         if on_probation(graph, one, snapshot):
-            _probation(draft, scene, one)
+            _probation(draft, context, one)
     draft.actions = without_releases(draft.actions, graph, snapshot, doubts.all)
     cut_off = unreachable(snapshot)
     if cut_off is not None:
@@ -334,7 +338,10 @@ def plan(graph: Graph, snapshot: Snapshot, memory: Memory, now: Now) -> Plan:
         ),
         failures=given_up.told,
         stuck=not busy
-        and (cut_off is not None or (bool(given_up.told) and not any(w.rolling for w in free))),
+        and (
+            cut_off is not None
+            or (bool(given_up.told) and not any(w.rollout_in_progress for w in free))
+        ),
         shortages=tuple(capacity.shortages.values()),
         unattributed=unattributed(graph, snapshot),
         unknown=doubts.all,
@@ -343,20 +350,20 @@ def plan(graph: Graph, snapshot: Snapshot, memory: Memory, now: Now) -> Plan:
     )
 
 
-def _tend_moves(draft: Draft, scene: Scene, moved: tuple[str, ...]) -> None:
+def _tend_moves(draft: PlanBuilder, context: PlanContext, moved: tuple[str, ...]) -> None:
     """Endpoints that move: keep the old side until the new one is up and routed, then let it go."""
-    over = handover.new_side_ready(scene, moved)
+    over = handover.new_side_ready(context, moved)
     asked = {a.component for a in draft.actions}
     sides = [
         w
-        for w in (*scene.dependants, *scene.infrastructure)
+        for w in (*context.dependants, *context.infrastructure)
         if w.component.is_infrastructure or handover.relocates(w)
     ]
-    tended = handover.tend_old_side(scene, sides, over=over)
+    tended = handover.tend_old_side(context, sides, over=over)
     draft.actions.extend(a for a in tended if a.component not in asked)
 
 
-def _retire_orphans(draft: Draft, snapshot: Snapshot) -> None:
+def _retire_orphans(draft: PlanBuilder, snapshot: Snapshot) -> None:
     """Delete what carries the graph's tag but is declared no more, when all else is done."""
     if isinstance(snapshot.orphans, Unknown):
         draft.wait("", f"services to retire could not be observed: {snapshot.orphans.reason}")

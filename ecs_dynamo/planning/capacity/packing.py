@@ -26,7 +26,7 @@ ZONE = "ecs.availability-zone"
 
 
 @dataclass(frozen=True, slots=True)
-class Need:
+class ResourceRequest:
     """What one replica takes. ``cpu`` units, ``memory`` MiB, ``ports`` of the host.
 
     ``gpus`` are slots; with ``all_gpus`` it takes every one of its instance, and finds no place
@@ -46,7 +46,7 @@ class Need:
 
 
 @dataclass(frozen=True, slots=True)
-class Room:
+class Allocatable:
     """What an instance has left. ``components`` counts the replicas on it by component."""
 
     name: str
@@ -60,7 +60,7 @@ class Room:
     gpus_in_all: int = 0
     """GPU slots of the instance, free or taken."""
 
-    def why_not(self, need: Need) -> str | None:
+    def why_not(self, need: ResourceRequest) -> str | None:
         """What keeps a replica from fitting, in words; None where it fits."""
         attributes = self.attributes or {}
         if need.providers is not None and self.provider not in need.providers:
@@ -79,7 +79,7 @@ class Room:
             return "one replica an instance"
         return None
 
-    def take(self, need: Need) -> Room:
+    def take(self, need: ResourceRequest) -> Allocatable:
         """What is left once a replica is here."""
         counts = Counter(self.components or {})
         counts[need.component] += 1
@@ -113,7 +113,7 @@ def need_of(
     distinct: bool = False,
     expressions: Sequence[str] = (),
     providers: frozenset[str] | None = None,
-) -> Need:
+) -> ResourceRequest:
     """What a replica of a task definition takes of an EC2 instance."""
     containers = content.get("containerDefinitions", ())
     mode = network_mode_of(content)
@@ -131,7 +131,7 @@ def need_of(
         for c in content.get("placementConstraints", ())
         if c.get("type") == "memberOf" and c.get("expression")
     ]
-    return Need(
+    return ResourceRequest(
         component=component,
         gpus=gpus.slots,
         all_gpus=gpus.all,
@@ -145,9 +145,9 @@ def need_of(
     )
 
 
-def room_of(instance: ContainerInstance, components: Mapping[str, int]) -> Room:
+def room_of(instance: ContainerInstance, components: Mapping[str, int]) -> Allocatable:
     """What ``instance`` has left."""
-    return Room(
+    return Allocatable(
         name=instance.arn,
         gpus=instance.gpus_free,
         gpus_in_all=instance.gpus,
@@ -160,9 +160,9 @@ def room_of(instance: ContainerInstance, components: Mapping[str, int]) -> Room:
     )
 
 
-def empty_room(name: str, size: InstanceSize, attributes: Mapping[str, str]) -> Room:
+def empty_room(name: str, size: InstanceSize, attributes: Mapping[str, str]) -> Allocatable:
     """A new instance, before anything runs on it."""
-    return Room(
+    return Allocatable(
         name=name,
         gpus=size.gpus,
         gpus_in_all=size.gpus,
@@ -172,12 +172,12 @@ def empty_room(name: str, size: InstanceSize, attributes: Mapping[str, str]) -> 
     )
 
 
-def largest_first(needs: Iterable[Need]) -> list[Need]:
+def largest_first(needs: Iterable[ResourceRequest]) -> list[ResourceRequest]:
     """The order in which replicas are packed: what is hardest to place comes first."""
     return sorted(needs, key=lambda n: (-n.gpus, -n.memory, -n.cpu, n.component))
 
 
-def _best(need: Need, rooms: Sequence[Room]) -> int | None:
+def _best(need: ResourceRequest, rooms: Sequence[Allocatable]) -> int | None:
     fitting = [
         (room.gpus - need.gpus, room.memory - need.memory, room.name, index)
         for index, room in enumerate(rooms)
@@ -190,15 +190,15 @@ def _best(need: Need, rooms: Sequence[Room]) -> int | None:
 class Packing:
     """``rooms`` after placing, ``left`` found no place, ``used`` are the rooms that got any."""
 
-    rooms: tuple[Room, ...]
-    left: tuple[Need, ...]
+    rooms: tuple[Allocatable, ...]
+    left: tuple[ResourceRequest, ...]
     used: frozenset[str]
 
 
-def pack(needs: Iterable[Need], rooms: Iterable[Room]) -> Packing:
+def pack(needs: Iterable[ResourceRequest], rooms: Iterable[Allocatable]) -> Packing:
     """Place what can be placed."""
     now = list(rooms)
-    left: list[Need] = []
+    left: list[ResourceRequest] = []
     used: set[str] = set()
     for need in largest_first(needs):
         index = _best(need, now)
@@ -210,7 +210,9 @@ def pack(needs: Iterable[Need], rooms: Iterable[Room]) -> Packing:
     return Packing(tuple(now), tuple(left), frozenset(used))
 
 
-def fits_empty(need: Need, size: InstanceSize, attributes: Mapping[str, str] | None = None) -> bool:
+def fits_empty(
+    need: ResourceRequest, size: InstanceSize, attributes: Mapping[str, str] | None = None
+) -> bool:
     """Whether a replica would fit an instance of this size with nothing on it.
 
     The capacity provider does not matter here: its instances are what is asked about.

@@ -27,7 +27,7 @@ from ecs_dynamo.model.plan import (
 )
 from ecs_dynamo.model.snapshot import Snapshot, Unknown
 from ecs_dynamo.planning.capacity.packing import (
-    Need,
+    ResourceRequest,
     pack,
     room_of,
 )
@@ -47,7 +47,7 @@ from ecs_dynamo.planning.capacity.shortage import (
     usable,
     why_short,
 )
-from ecs_dynamo.planning.desired.component import Wanted
+from ecs_dynamo.planning.desired.component import ComponentState
 
 
 @dataclass(slots=True)
@@ -64,7 +64,7 @@ class CapacityPlan:
 def plan_capacity(
     graph: Graph,
     snapshot: Snapshot,
-    wanted: Sequence[Wanted],
+    wanted: Sequence[ComponentState],
     before: CapacityMemory,
     now: float,
 ) -> CapacityPlan:
@@ -77,7 +77,11 @@ def plan_capacity(
         groups = own_groups(graph, snapshot, cluster, made.notes, before, now, unjoined)
         raising, kept = _raise(graph, cluster, groups, made)
         _tell(cluster, groups, wanted, snapshot, raising, made)
-        rolling = any(w.rolls or w.rolling for w in wanted if w.component.cluster == cluster.name)
+        rolling = any(
+            w.needs_rollout or w.rollout_in_progress
+            for w in wanted
+            if w.component.cluster == cluster.name
+        )
         for group in groups:
             resting = not cluster.packing.left and not rolling and not group.on_the_way
             _return(graph, group, kept, resting, before, now, empty_since, made)
@@ -85,7 +89,7 @@ def plan_capacity(
     return made
 
 
-def _missing_providers(snapshot: Snapshot, wanted: Sequence[Wanted]) -> list[str]:
+def _missing_providers(snapshot: Snapshot, wanted: Sequence[ComponentState]) -> list[str]:
     """ECS would refuse the service: told before it does."""
     if isinstance(snapshot.providers, Unknown):
         return [f"capacity providers could not be observed: {snapshot.providers.reason}"]
@@ -103,11 +107,13 @@ def _raise(
     graph: Graph, cluster: ClusterNeeds, groups: Sequence[Group], made: CapacityPlan
 ) -> tuple[dict[str, str], set[str]]:
     """Who adds instances for whom, by component; and the names of instances that must stay."""
-    left: tuple[Need, ...] = cluster.packing.left
+    left: tuple[ResourceRequest, ...] = cluster.packing.left
     kept = set(cluster.packing.used)
     raising: dict[str, str] = {}
 
-    def told(before: tuple[Need, ...], after: tuple[Need, ...], text: str) -> None:
+    def told(
+        before: tuple[ResourceRequest, ...], after: tuple[ResourceRequest, ...], text: str
+    ) -> None:
         for name in {n.component for n in before}:
             count = [sum(n.component == name for n in part) for part in (before, after)]
             if count[1] < count[0]:
@@ -152,7 +158,9 @@ def _raise(
     return raising, kept
 
 
-def _target(group: Group, left: tuple[Need, ...]) -> tuple[int, tuple[Need, ...]]:
+def _target(
+    group: Group, left: tuple[ResourceRequest, ...]
+) -> tuple[int, tuple[ResourceRequest, ...]]:
     """The desired size that gives ``left`` a place as far as the bounds allow; who has none."""
     desired = group.state.desired
     target = max(desired, min(group.spec.min, group.ceiling))
@@ -165,7 +173,7 @@ def _target(group: Group, left: tuple[Need, ...]) -> tuple[int, tuple[Need, ...]
 def _tell(
     cluster: ClusterNeeds,
     groups: Sequence[Group],
-    wanted: Sequence[Wanted],
+    wanted: Sequence[ComponentState],
     snapshot: Snapshot,
     raising: Mapping[str, str],
     made: CapacityPlan,

@@ -17,7 +17,7 @@ from ecs_dynamo.model.snapshot import ContainerInstance, Snapshot, Unknown
 from ecs_dynamo.model.spec.capacity import AutoScalingGroupSpec
 from ecs_dynamo.planning.capacity.packing import (
     ZONE,
-    Room,
+    Allocatable,
     empty_room,
 )
 from ecs_dynamo.planning.capacity.shortage import (
@@ -59,7 +59,7 @@ class Group:
         """Instances that are asked for and have not joined the cluster yet."""
         return max(0, self.state.desired - len(self.members) - self.lost)
 
-    def new_room(self, number: int) -> Room | None:
+    def new_room(self, number: int) -> Allocatable | None:
         """What a new instance offers at least; None where that is not known."""
         sizes = self.state.sizes or tuple(sizes_seen(self.members))
         if not sizes:
@@ -71,7 +71,7 @@ class Group:
             min(s.memory for s in sizes),
         )
         made = empty_room(f"{self.name}#{number}", least, self._common())
-        return Room(
+        return Allocatable(
             made.name,
             made.gpus,
             made.cpu,

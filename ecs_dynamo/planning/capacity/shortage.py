@@ -15,15 +15,15 @@ from ecs_dynamo.model.graph import Component
 from ecs_dynamo.model.snapshot import ContainerInstance, Snapshot, Task, Unknown
 from ecs_dynamo.model.spec.graph import LaunchType
 from ecs_dynamo.planning.capacity.packing import (
-    Need,
+    Allocatable,
     Packing,
-    Room,
+    ResourceRequest,
     fits_empty,
     pack,
     room_of,
 )
 from ecs_dynamo.planning.capacity.surge import surge_need
-from ecs_dynamo.planning.desired.component import Wanted
+from ecs_dynamo.planning.desired.component import ComponentState
 from ecs_dynamo.planning.desired.placement import distribute
 from ecs_dynamo.planning.observed.lookup import known_tasks
 
@@ -37,7 +37,7 @@ class ClusterNeeds:
 
     name: str
     instances: tuple[ContainerInstance, ...]
-    needs: tuple[Need, ...]
+    needs: tuple[ResourceRequest, ...]
     packing: Packing
 
 
@@ -60,24 +60,26 @@ def raised_by_aws(component: Component, snapshot: Snapshot) -> tuple[str, ...]:
     )
 
 
-def basic_need(wanted: Wanted) -> Need:
+def basic_need(state: ComponentState) -> ResourceRequest:
     """What one replica of the component takes, on whichever instance."""
-    return replace(surge_need(wanted), providers=None)
+    return replace(surge_need(state), providers=None)
 
 
-def _alive(wanted: Wanted) -> tuple[Task, ...]:
-    return tuple(t for t in known_tasks(wanted.seen) if t.desired_status == "RUNNING")
+def _alive(state: ComponentState) -> tuple[Task, ...]:
+    return tuple(t for t in known_tasks(state.observed) if t.desired_status == "RUNNING")
 
 
-def missing_needs(wanted: Wanted, leaving: frozenset[str] = frozenset()) -> list[Need]:
+def missing_needs(
+    state: ComponentState, leaving: frozenset[str] = frozenset()
+) -> list[ResourceRequest]:
     """A need for each replica that is wanted and is on no instance yet, or on one that leaves.
 
     ``leaving`` are the ARNs of instances that are DRAINING: ECS is about to replace what is there.
     """
-    component, need = wanted.component, basic_need(wanted)
-    alive = tuple(t for t in _alive(wanted) if t.container_instance_arn not in leaving)
+    component, need = state.component, basic_need(state)
+    alive = tuple(t for t in _alive(state) if t.container_instance_arn not in leaving)
     waiting = [t for t in alive if t.container_instance_arn is None]
-    missing = max(0, wanted.desired - (len(alive) - len(waiting)))
+    missing = max(0, state.desired - (len(alive) - len(waiting)))
     if not component.capacity_providers:
         return [need] * missing
     # ECS chose the provider of a task that waits (PROVISIONING); for the others it will.
@@ -87,7 +89,7 @@ def missing_needs(wanted: Wanted, leaving: frozenset[str] = frozenset()) -> list
     return [replace(need, providers=frozenset({name})) for name in names]
 
 
-def _given_back(room: Room, need: Need, count: int) -> Room:
+def _given_back(room: Allocatable, need: ResourceRequest, count: int) -> Allocatable:
     return replace(
         room,
         gpus=room.gpus_in_all if need.all_gpus and count else room.gpus + need.gpus * count,
@@ -97,15 +99,17 @@ def _given_back(room: Room, need: Need, count: int) -> Room:
     )
 
 
-def _rooms(instances: Iterable[ContainerInstance], wanted: Sequence[Wanted]) -> list[Room]:
+def _rooms(
+    instances: Iterable[ContainerInstance], wanted: Sequence[ComponentState]
+) -> list[Allocatable]:
     """What each usable instance has left, with what stopping tasks are about to give back."""
     on: dict[str, Counter[str]] = {}
     stopping: dict[str, Counter[str]] = {}
     for one in wanted:
-        for task in known_tasks(one.seen):
+        for task in known_tasks(one.observed):
             if task.container_instance_arn:
                 on.setdefault(task.container_instance_arn, Counter())[one.component.name] += 1
-        stopped = one.seen.stopped
+        stopped = one.observed.stopped
         for task in () if isinstance(stopped, Unknown) else stopped:
             if task.container_instance_arn and task.last_status != "STOPPED":
                 stopping.setdefault(task.container_instance_arn, Counter())[one.component.name] += 1
@@ -121,7 +125,7 @@ def _rooms(instances: Iterable[ContainerInstance], wanted: Sequence[Wanted]) -> 
     return rooms
 
 
-def cluster_needs(wanted: Sequence[Wanted], snapshot: Snapshot) -> list[ClusterNeeds]:
+def cluster_needs(wanted: Sequence[ComponentState], snapshot: Snapshot) -> list[ClusterNeeds]:
     """Each cluster whose instances were seen, with what is wanted of them."""
     found: list[ClusterNeeds] = []
     for name, instances in snapshot.container_instances.items():
@@ -149,19 +153,24 @@ def sizes_seen(instances: Iterable[ContainerInstance]) -> dict[InstanceSize, Map
     return found
 
 
-def types_that_do(need: Need, sizes: Mapping[InstanceSize, Mapping[str, str]]) -> tuple[str, ...]:
+def types_that_do(
+    need: ResourceRequest, sizes: Mapping[InstanceSize, Mapping[str, str]]
+) -> tuple[str, ...]:
     """Instance types on which the replica would fit."""
     return tuple(sorted({s.instance_type for s, has in sizes.items() if fits_empty(need, s, has)}))
 
 
-def _free_slots(rooms: Sequence[Room]) -> str:
+def _free_slots(rooms: Sequence[Allocatable]) -> str:
     free = sorted((room.gpus for room in rooms), reverse=True)
     more = f" and {len(free) - _SHOWN} more" if len(free) > _SHOWN else ""
     return ", ".join(map(str, free[:_SHOWN])) + more
 
 
 def why_short(
-    left: Sequence[Need], desired: int, rooms: Sequence[Room], types: Sequence[str]
+    left: Sequence[ResourceRequest],
+    desired: int,
+    rooms: Sequence[Allocatable],
+    types: Sequence[str],
 ) -> str:
     """The sentence about a component's replicas that find no place."""
     need = left[0]

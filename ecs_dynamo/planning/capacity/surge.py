@@ -17,13 +17,13 @@ from ecs_dynamo.model.spec.graph import LaunchType
 from ecs_dynamo.model.spec.rollout import RolloutSpec
 from ecs_dynamo.model.task_definition import gpus_of
 from ecs_dynamo.planning.capacity.packing import (
-    Need,
-    Room,
+    Allocatable,
+    ResourceRequest,
     need_of,
     pack,
     room_of,
 )
-from ecs_dynamo.planning.desired.component import Wanted
+from ecs_dynamo.planning.desired.component import ComponentState
 from ecs_dynamo.planning.desired.placement import wanted_constraints
 from ecs_dynamo.planning.observed.lookup import known_tasks
 
@@ -35,7 +35,7 @@ class FreeRooms:
     ``elastic`` are the capacity providers that add instances themselves.
     """
 
-    rooms: Mapping[str, tuple[Room, ...]] = field(default_factory=dict)
+    rooms: Mapping[str, tuple[Allocatable, ...]] = field(default_factory=dict)
     elastic: frozenset[str] = frozenset()
 
 
@@ -59,51 +59,51 @@ def free_rooms(snapshot: Snapshot) -> FreeRooms:
     return FreeRooms(rooms, frozenset(p.name for p in providers.values() if p.raises_itself))
 
 
-def surge_need(wanted: Wanted) -> Need:
+def surge_need(state: ComponentState) -> ResourceRequest:
     """What one more replica takes, and on which instances it may run."""
-    component = wanted.component
-    constraints = wanted_constraints(component, wanted.one_per_instance) or ()
+    component = state.component
+    constraints = wanted_constraints(component, state.one_per_instance) or ()
     own = frozenset(p.name for p in component.capacity_providers)
     return need_of(
         component.name,
-        wanted.content or component.template,
+        state.content or component.template,
         distinct=any(c.type == "distinctInstance" for c in constraints),
         expressions=[c.expression for c in constraints if c.expression],
         providers=own or None,
     )
 
 
-def surge_left(wanted: Wanted, replicas: int, free: FreeRooms) -> FreeRooms | None:
+def surge_left(state: ComponentState, replicas: int, free: FreeRooms) -> FreeRooms | None:
     """What is left once ``replicas`` more replicas have their place; None where they do not fit.
 
     Who surges at the same time must share: what fits for each alone may not fit for all. Fargate
     gives any number, and so does a provider that adds instances: ECS takes the time for it. On a
     cluster that was not observed nothing is promised to who needs GPUs.
     """
-    component = wanted.component
+    component = state.component
     own = {p.name for p in component.capacity_providers}
     if replicas == 0 or component.launch_type is not LaunchType.EC2 or own & free.elastic:
         return free
     rooms = free.rooms.get(component.cluster)
     if rooms is None:
         return None if gpus_of(component) else free
-    packing = pack([surge_need(wanted)] * replicas, rooms)
+    packing = pack([surge_need(state)] * replicas, rooms)
     if packing.left:
         return None
     return replace(free, rooms={**free.rooms, component.cluster: packing.rooms})
 
 
-def surge_fits(wanted: Wanted, replicas: int, free: FreeRooms) -> bool:
+def surge_fits(state: ComponentState, replicas: int, free: FreeRooms) -> bool:
     """Whether ``replicas`` more replicas find a place beside those that run."""
-    return surge_left(wanted, replicas, free) is not None
+    return surge_left(state, replicas, free) is not None
 
 
-def why_no_surge(wanted: Wanted, free: FreeRooms) -> str:
+def why_no_surge(state: ComponentState, free: FreeRooms) -> str:
     """What one more replica lacks, in words, where it does not fit."""
-    rooms = free.rooms.get(wanted.component.cluster)
+    rooms = free.rooms.get(state.component.cluster)
     if rooms is None:
         return "its instances could not be observed"
-    need = surge_need(wanted)
+    need = surge_need(state)
     reasons = Counter(why for room in rooms if (why := room.why_not(need)) is not None)
     if not reasons:
         return "the cluster has no active instance"

@@ -35,20 +35,20 @@ from ecs_dynamo.planning.observed.lookup import (
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class RolloutFailure:
     """Why a new revision does not come up: a reason word, a sentence, and where to go back to."""
 
     reason: str
     message: str
-    former: Revision | None = None
+    rollback_target: Revision | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class ComponentState:
     """One component's wanted state (None content: it can not be rendered yet) and what is seen."""
 
     component: Component
-    seen: ComponentSnapshot
+    observed: ComponentSnapshot
     content: JsonObject | None
     fingerprint: str | None
     desired: int
@@ -56,26 +56,26 @@ class Wanted:
     """Fingerprint of the declaration, whatever the endpoints are."""
     one_per_instance: bool = False
     """Its replicas must not share an instance: they have the same fixed port."""
-    verdict: Verdict | None = None
+    rollout_failure: RolloutFailure | None = None
     """Set where the revision that the service is set to does not come up."""
 
     @property
-    def former(self) -> Revision | None:
+    def rollback_target(self) -> Revision | None:
         """The revision to go back to, where the rollout is to be taken back."""
-        return self.verdict.former if self.verdict is not None else None
+        return self.rollout_failure.rollback_target if self.rollout_failure is not None else None
 
     @property
     def service(self) -> Service | None:
-        return known_service(self.seen)
+        return known_service(self.observed)
 
     @property
     def current(self) -> Revision | None:
         """The revision that the service is set to now."""
         service = self.service
-        return self.seen.revisions.get(service.task_definition_arn) if service else None
+        return self.observed.revisions.get(service.task_definition_arn) if service else None
 
     @property
-    def rolls(self) -> bool:
+    def needs_rollout(self) -> bool:
         """The service exists, and its revision or what else needs a new deployment differs."""
         return (
             self.service is not None
@@ -89,7 +89,7 @@ class Wanted:
         )
 
     @property
-    def why_it_rolls(self) -> str:
+    def rollout_reason(self) -> str:
         """What of the service differs that a new deployment changes, for people."""
         others = rollout_differences(self.component, self.service) if self.service else ()
         changed = self.current is None or self.current.fingerprint != self.fingerprint
@@ -97,7 +97,7 @@ class Wanted:
         return "; ".join((*others, *words))
 
     @property
-    def good(self) -> int | None:
+    def last_good(self) -> int | None:
         """Number of the newest revision that was seen ready."""
         return good_number(self.service)
 
@@ -114,15 +114,15 @@ class Wanted:
         """Running tasks that ECS will replace: of another revision or a former deployment."""
         if self.service is None:
             return ()
-        return tuple(t for t in known_tasks(self.seen) if t.is_running and not self._is_new(t))
+        return tuple(t for t in known_tasks(self.observed) if t.is_running and not self._is_new(t))
 
     @property
     def new_tasks(self) -> tuple[Task, ...]:
         """Tasks of the deployment in force."""
-        return tuple(t for t in known_tasks(self.seen) if self._is_new(t))
+        return tuple(t for t in known_tasks(self.observed) if self._is_new(t))
 
     @property
-    def rolling(self) -> bool:
+    def rollout_in_progress(self) -> bool:
         """ECS is still replacing tasks."""
         service = self.service
         return service is not None and (
@@ -131,27 +131,27 @@ class Wanted:
         )
 
     @property
-    def registered(self) -> Revision | None:
+    def matching_revision(self) -> Revision | None:
         """The newest known revision that has the wanted content."""
-        known = [*self.seen.revisions.values()]
-        if isinstance(self.seen.revision, Revision):
-            known.append(self.seen.revision)
+        known = [*self.observed.revisions.values()]
+        if isinstance(self.observed.revision, Revision):
+            known.append(self.observed.revision)
         same = [r for r in known if self.fingerprint and r.fingerprint == self.fingerprint]
         return max(same, key=lambda r: r.number, default=None)
 
     @property
-    def failed(self) -> bool:
+    def rejected_by_ecs(self) -> bool:
         """ECS gave up on the wanted revision: its deployment FAILED, or it was rolled back.
 
         The second is told by what stays when the failed deployment is listed no more: the wanted
         revision is there, an older one runs, and a rollback came after its registration.
         """
-        service, revision = self.service, self.registered
+        service, revision = self.service, self.matching_revision
         if service is None or revision is None:
             return False
         if any(
             d.rollout_state == "FAILED"
-            and (of := self.seen.revisions.get(d.task_definition_arn)) is not None
+            and (of := self.observed.revisions.get(d.task_definition_arn)) is not None
             and of.fingerprint == self.fingerprint
             # A good revision may have failed for the network that it was deployed on.
             and (d.network is None or not network_differs(self.component, d.network))
@@ -159,7 +159,7 @@ class Wanted:
         ):
             return True
         return (
-            self.rolls
+            self.needs_rollout
             and self.current is not None
             and self.current.number < revision.number
             and service.rolled_back_at is not None
@@ -168,13 +168,13 @@ class Wanted:
         )
 
 
-def existing_revision(wanted: Wanted) -> RevisionRef | None:
+def existing_revision(state: ComponentState) -> RevisionRef | None:
     """A reference to the wanted revision; its ARN where ECS has it already."""
-    if wanted.fingerprint is None:
+    if state.fingerprint is None:
         return None
-    known = wanted.registered
+    known = state.matching_revision
     arn = known.arn if known is not None and known.active else None
-    return RevisionRef(wanted.component.family, wanted.fingerprint, arn)
+    return RevisionRef(state.component.family, state.fingerprint, arn)
 
 
 def ownership_tags(

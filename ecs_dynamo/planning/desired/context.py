@@ -9,10 +9,10 @@ from ecs_dynamo.model.clock import Now
 from ecs_dynamo.model.graph import Graph
 from ecs_dynamo.model.plan import Endpoints
 from ecs_dynamo.model.snapshot import Snapshot
-from ecs_dynamo.planning.desired.component import Wanted
+from ecs_dynamo.planning.desired.component import ComponentState
 from ecs_dynamo.planning.desired.placement import (
     Placing,
-    wanted_placing,
+    desired_placing,
 )
 from ecs_dynamo.planning.desired.ports import PortPlan
 from ecs_dynamo.planning.observed.certainty import (
@@ -22,7 +22,7 @@ from ecs_dynamo.planning.observed.certainty import (
 
 
 @dataclass(frozen=True, slots=True)
-class Scene:
+class PlanContext:
     """The graph, what was seen, and what is wanted of the components that may be touched.
 
     ``failures`` and ``reasons``: components whose declaration is held back, and why.
@@ -35,13 +35,13 @@ class Scene:
     endpoints: Endpoints
     ports: PortPlan
     now: Now
-    infrastructure: tuple[Wanted, ...]
-    dependants: tuple[Wanted, ...]
+    infrastructure: tuple[ComponentState, ...]
+    dependants: tuple[ComponentState, ...]
     failures: Mapping[str, str]
     reasons: Mapping[str, str]
     ready_since: Mapping[str, float]
     doubts: Doubts = NO_DOUBTS
 
-    def placing(self, wanted: Wanted) -> Placing:
+    def placing(self, state: ComponentState) -> Placing:
         """How the component's service should place its tasks."""
-        return wanted_placing(wanted.component, self.snapshot, self.ports)
+        return desired_placing(state.component, self.snapshot, self.ports)

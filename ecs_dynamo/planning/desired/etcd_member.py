@@ -20,10 +20,10 @@ from ecs_dynamo.model.etcd import (
 from ecs_dynamo.model.graph import Component, Graph, JsonObject
 from ecs_dynamo.model.snapshot import EtcdMember, Revision
 from ecs_dynamo.model.task_definition import environment_value
-from ecs_dynamo.planning.desired.component import Wanted
+from ecs_dynamo.planning.desired.component import ComponentState
 from ecs_dynamo.planning.desired.fingerprint import fingerprint
 from ecs_dynamo.planning.desired.service_settings import network_differs
-from ecs_dynamo.planning.observed.etcd_membership import Membership, Place
+from ecs_dynamo.planning.observed.etcd_membership import Membership, MemberSlot
 from ecs_dynamo.planning.observed.lookup import known_service
 
 
@@ -46,7 +46,7 @@ def _rendered(component: Component, values: Mapping[str, str]) -> JsonObject:
     return content
 
 
-def _frozen(place: Place) -> JsonObject | None:
+def _frozen(place: MemberSlot) -> JsonObject | None:
     """What is declared, with the environment of the revision that is there."""
     revision = place.revision
     if revision is None:
@@ -55,10 +55,10 @@ def _frozen(place: Place) -> JsonObject | None:
     return _rendered(place.component, {k: v for k, v in values.items() if v is not None})
 
 
-def _joining(graph: Graph, found: Membership, place: Place, awaited: EtcdMember) -> JsonObject:
+def _joining(graph: Graph, found: Membership, place: MemberSlot, awaited: EtcdMember) -> JsonObject:
     others = [m for m in found.members if m.id != awaited.id]
     listed = [f"{m.id:x}={url}" for m in others for url in m.peer_urls]
-    latest = max(_generation(p.revision) for p in found.places)
+    latest = max(_generation(p.revision) for p in found.slots)
     return _rendered(
         place.component,
         {
@@ -70,9 +70,9 @@ def _joining(graph: Graph, found: Membership, place: Place, awaited: EtcdMember)
     )
 
 
-def _beginning(graph: Graph, found: Membership, place: Place) -> JsonObject:
+def _beginning(graph: Graph, found: Membership, place: MemberSlot) -> JsonObject:
     """The first of a cluster. Another generation where what is there can not come back."""
-    latest = max(_generation(p.revision) for p in found.places)
+    latest = max(_generation(p.revision) for p in found.slots)
     revision = place.revision
     begun = (
         revision is not None
@@ -91,12 +91,12 @@ def _beginning(graph: Graph, found: Membership, place: Place) -> JsonObject:
     )
 
 
-def is_due(place: Place) -> bool:
+def is_due(place: MemberSlot) -> bool:
     """Its declaration changed: it is to be replaced by another member, when its turn comes.
 
     Another network counts: it moves the task, and a member's address is its identity.
     """
-    frozen, revision, service = _frozen(place), place.revision, known_service(place.seen)
+    frozen, revision, service = _frozen(place), place.revision, known_service(place.observed)
     return (
         frozen is not None
         and revision is not None
@@ -109,17 +109,17 @@ def is_due(place: Place) -> bool:
     )
 
 
-def as_member(graph: Graph, found: Membership, one: Wanted) -> Wanted:
+def as_member(graph: Graph, found: Membership, state: ComponentState) -> ComponentState:
     """``one`` with the content that its place calls for; None before its turn to join."""
-    place = found.place(one.component.name)
+    place = found.slot(state.component.name)
     content = _frozen(place)
     if place.awaited is not None:
         content = _joining(graph, found, place, place.awaited)
-    elif found.lost and place == found.places[0]:
+    elif found.lost and place == found.slots[0]:
         content = _beginning(graph, found, place)
     elif content is not None and place.revision is not None:
         # A member is not replaced under its own name, and one that is lost has to be added first.
         held = place.revision
-        return replace(one, content=held.content, fingerprint=held.fingerprint)
+        return replace(state, content=held.content, fingerprint=held.fingerprint)
     print_ = fingerprint(content) if content is not None else None
-    return replace(one, content=content, fingerprint=print_)
+    return replace(state, content=content, fingerprint=print_)

@@ -88,7 +88,7 @@ class Placing:
         )
 
 
-def wanted_placing(component: Component, snapshot: Snapshot, ports: PortPlan) -> Placing:
+def desired_placing(component: Component, snapshot: Snapshot, ports: PortPlan) -> Placing:
     """The strategy and constraints of the component's service."""
     distinct = component.name in ports.distinct_instances
     return Placing(wanted_strategy(component, snapshot), wanted_constraints(component, distinct))

@@ -8,7 +8,7 @@ from ecs_dynamo.model.plan import AnyAction, Wait
 
 
 @dataclass(slots=True)
-class Draft:
+class PlanBuilder:
     """What the rules of one pass add to; it never leaves `planning`."""
 
     actions: list[AnyAction] = field(default_factory=list)

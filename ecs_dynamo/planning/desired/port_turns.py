@@ -17,7 +17,7 @@ from ecs_dynamo.model.plan import Endpoints
 from ecs_dynamo.model.snapshot import Revision, Snapshot, Task, Unknown
 from ecs_dynamo.model.task_definition import environment_value, gpus_of
 from ecs_dynamo.planning.desired.canonical import means_the_same
-from ecs_dynamo.planning.desired.component import Wanted
+from ecs_dynamo.planning.desired.component import ComponentState
 from ecs_dynamo.planning.desired.ports import PortPlan
 from ecs_dynamo.planning.desired.rendering import (
     anonymous,
@@ -26,7 +26,7 @@ from ecs_dynamo.planning.desired.rendering import (
 
 
 def render_in_turn(
-    graph: Graph, seen: Wanted, endpoints: Endpoints, ports: PortPlan, snapshot: Snapshot
+    graph: Graph, seen: ComponentState, endpoints: Endpoints, ports: PortPlan, snapshot: Snapshot
 ) -> JsonObject:
     """The rendered task definition; ``seen`` tells what runs, its content is not looked at.
 
@@ -49,24 +49,24 @@ def render_in_turn(
     return render(graph, component, endpoints, (free or turns)[0])
 
 
-def take_turn(held: Wanted, ports: PortPlan, snapshot: Snapshot) -> JsonObject | None:
+def take_turn(state: ComponentState, ports: PortPlan, snapshot: Snapshot) -> JsonObject | None:
     """The content of a component that is held back, at a port that it can start at."""
-    content, turns = held.content, ports.turns.get(held.component.name, ())
-    current = held.current
+    content, turns = state.content, ports.turns.get(state.component.name, ())
+    current = state.current
     if content is None or len(turns) < 2:
         return content
-    names = dynamo_containers(held.component).names
+    names = dynamo_containers(state.component).names
     port = environment_value(content, SYSTEM_PORT_VARIABLE, names)
     settled = current is not None and means_the_same(current.content, content)
-    beside = held.old_tasks if settled else _running(held)
-    if port is None or not _crowded(held, snapshot, beside, port):
+    beside = state.old_tasks if settled else _running(state)
+    if port is None or not _crowded(state, snapshot, beside, port):
         return content
-    used = {_port_of(held, task) for task in beside}
+    used = {_port_of(state, task) for task in beside}
     free = [str(turn) for turn in turns if str(turn) not in used]
     return _at_port(content, names, free[0]) if free else content
 
 
-def _running(seen: Wanted) -> tuple[Task, ...]:
+def _running(seen: ComponentState) -> tuple[Task, ...]:
     return tuple(t for t in (*seen.new_tasks, *seen.old_tasks) if t.desired_status == "RUNNING")
 
 
@@ -75,12 +75,12 @@ def _port(component: Component, revision: Revision) -> str | None:
     return environment_value(revision.content, SYSTEM_PORT_VARIABLE, names)
 
 
-def _port_of(seen: Wanted, task: Task) -> str | None:
-    revision = seen.seen.revisions.get(task.task_definition_arn)
+def _port_of(seen: ComponentState, task: Task) -> str | None:
+    revision = seen.observed.revisions.get(task.task_definition_arn)
     return _port(seen.component, revision) if revision is not None else None
 
 
-def _crowded(seen: Wanted, snapshot: Snapshot, tasks: Iterable[Task], port: str) -> bool:
+def _crowded(seen: ComponentState, snapshot: Snapshot, tasks: Iterable[Task], port: str) -> bool:
     """Whether one more replica may come to run beside one of ``tasks`` that has the port."""
     instances = snapshot.container_instances.get(seen.component.cluster, ())
     known = () if isinstance(instances, Unknown) else instances

@@ -7,7 +7,8 @@ receives no requests. Frontends are assessed by their own answers.
 
 Only replicas that were ready once, or whose progress deadline has passed, are assessed: the others
 are still starting. Only the good revision is assessed (or one that differs from it in endpoints
-alone), and only while its service is not being rolled out: everything else belongs to `judge`.
+alone), and only while its service is not being rolled out: everything else belongs to the
+progress deadline.
 
 The assessment of what could not be observed (`certainty`) is carried over from the last pass.
 Times are seconds on the monotonic clock.
@@ -24,7 +25,7 @@ from ecs_dynamo.model.graph import Component, Graph, Role
 from ecs_dynamo.model.health import HealthMemory, HealthProblem, Suspect, Symptom
 from ecs_dynamo.model.plan import Endpoints, Memory
 from ecs_dynamo.model.snapshot import NoAnswer, Probe, Snapshot, Task, Unknown, good_arn
-from ecs_dynamo.planning.desired.component import Wanted
+from ecs_dynamo.planning.desired.component import ComponentState
 from ecs_dynamo.planning.desired.declaration import comparable
 from ecs_dynamo.planning.observed.attribution import (
     Attribution,
@@ -90,50 +91,48 @@ def is_confirmed(suspect: Suspect, now: float, notice: float) -> bool:
     return suspect.passes >= PASSES and now - suspect.since >= notice
 
 
-def longest_detection_seconds(graph: Graph, wanted: Wanted, arns: Collection[str]) -> float:
+def longest_detection_seconds(graph: Graph, state: ComponentState, arns: Collection[str]) -> float:
     """`detection_seconds` for the longest discovery lease among the component's tasks ``arns``.
 
     For a frontend, `quick_detection_seconds`.
     """
     leases = [
-        lease_seconds(graph, wanted.component, wanted.seen, t)
-        for t in wanted.new_tasks
+        lease_seconds(graph, state.component, state.observed, t)
+        for t in state.new_tasks
         if t.arn in arns
     ]
     lease = max(leases, default=float(graph.runtime.lease_seconds))
-    return (
-        detection_seconds(lease) if wanted.component.is_worker else quick_detection_seconds(lease)
-    )
+    return detection_seconds(lease) if state.component.is_worker else quick_detection_seconds(lease)
 
 
-def is_good(wanted: Wanted, endpoints: Endpoints) -> bool:
+def is_good(state: ComponentState, endpoints: Endpoints) -> bool:
     """Whether the service runs the good revision, or one that differs in endpoints alone."""
-    service, current = wanted.service, wanted.current
-    if service is None or current is None or wanted.good is None:
+    service, current = state.service, state.current
+    if service is None or current is None or state.last_good is None:
         return False
-    if current.number == wanted.good:
+    if current.number == state.last_good:
         return True
-    good = wanted.seen.revisions.get(good_arn(service) or "")
+    good = state.observed.revisions.get(good_arn(service) or "")
     if good is None or not good.content or not current.content:
         return False
-    names = dynamo_containers(wanted.component).names
+    names = dynamo_containers(state.component).names
     return comparable(good.content, endpoints, names) == comparable(
         current.content, endpoints, names
     )
 
 
-def is_settled(wanted: Wanted, endpoints: Endpoints) -> bool:
+def is_settled(state: ComponentState, endpoints: Endpoints) -> bool:
     """Whether a good revision is in place and no rollout is replacing any of it.
 
     A single deployment may be IN_PROGRESS merely because a task is missing.
     """
-    service = wanted.service
+    service = state.service
     return (
         service is not None
         and len(service.deployments) <= 1
-        and not wanted.rolls
-        and not wanted.old_tasks
-        and is_good(wanted, endpoints)
+        and not state.needs_rollout
+        and not state.old_tasks
+        and is_good(state, endpoints)
     )
 
 
@@ -162,37 +161,37 @@ class _HealthAssessor:
             for lease in page.last.lease_ids
         }
 
-    def _established(self, wanted: Wanted, task: Task) -> bool:
+    def _established(self, state: ComponentState, task: Task) -> bool:
         """Whether it was ready once, or its progress deadline has passed."""
-        allowed = wanted.component.rollout.progress_deadline_seconds
+        allowed = state.component.rollout.progress_deadline_seconds
         age = self._now.wall - task.started_at if task.started_at is not None else 0.0
         return task.arn in self._before.proven or age > allowed
 
-    def suspects(self, wanted: Wanted, ready: Collection[str]) -> dict[str, Suspect]:
+    def suspects(self, state: ComponentState, ready: Collection[str]) -> dict[str, Suspect]:
         """The component's suspects, by task ARN."""
         found = {}
-        for task in wanted.new_tasks:
-            if not task.is_running or not self._established(wanted, task):
+        for task in state.new_tasks:
+            if not task.is_running or not self._established(state, task):
                 continue
             before = self._before.suspects.get(task.arn)
-            if not self._is_observed(wanted, task):
+            if not self._is_observed(state, task):
                 if before is not None:
                     found[task.arn] = replace(before, reached=False)
                 continue
-            if wanted.component.is_worker:
-                seen = self._worker(wanted.component, task, ready)
+            if state.component.is_worker:
+                seen = self._worker(state.component, task, ready)
             else:
-                seen = self._frontend(wanted.seen.probes[task.arn, Role.FRONTEND])
+                seen = self._frontend(state.observed.probes[task.arn, Role.FRONTEND])
             if seen is not None:
                 found[task.arn] = seen if before is None else self._after(before, seen)
         return found
 
-    def _is_observed(self, wanted: Wanted, task: Task) -> bool:
+    def _is_observed(self, state: ComponentState, task: Task) -> bool:
         """Whether this pass observed the replica itself."""
-        if wanted.component.is_worker:
+        if state.component.is_worker:
             known = not isinstance(self._snapshot.registrations, Unknown)
             return known and task.private_ip is not None
-        return (task.arn, Role.FRONTEND) in wanted.seen.probes
+        return (task.arn, Role.FRONTEND) in state.observed.probes
 
     @staticmethod
     def _after(before: Suspect, seen: Suspect) -> Suspect:
@@ -266,16 +265,16 @@ class _HealthAssessor:
         )
 
     def assess(
-        self, wanted: Wanted, memory: HealthMemory, ready: Collection[str]
+        self, state: ComponentState, memory: HealthMemory, ready: Collection[str]
     ) -> tuple[HealthMemory, HealthProblem | None]:
         """The memory with what this pass learned of a component, and the problem to report."""
-        name, now = wanted.component.name, self._now.monotonic
-        running = {t.arn for t in known_tasks(wanted.seen)}
+        name, now = state.component.name, self._now.monotonic
+        running = {t.arn for t in known_tasks(state.observed)}
         others = {k: v for k, v in memory.suspects.items() if k not in running}
-        settled = is_settled(wanted, self._endpoints)
-        own = self.suspects(wanted, ready) if settled else {}
+        settled = is_settled(state, self._endpoints)
+        own = self.suspects(state, ready) if settled else {}
         before = memory.ready_baseline.get(name, 0) if settled else 0
-        baseline = min(wanted.desired, max(before, len(ready)))
+        baseline = min(state.desired, max(before, len(ready)))
         missing = max(0, baseline - sum(arn not in own for arn in ready))
         short = {k: v for k, v in memory.below_baseline_since.items() if k != name}
         if missing:
@@ -287,13 +286,13 @@ class _HealthAssessor:
             ready_baseline={**memory.ready_baseline, name: baseline},
             below_baseline_since=short,
         )
-        return memory, self.problem(wanted, own, missing, short.get(name))
+        return memory, self.problem(state, own, missing, short.get(name))
 
     def problem(
-        self, wanted: Wanted, own: Mapping[str, Suspect], missing: int, since: float | None
+        self, state: ComponentState, own: Mapping[str, Suspect], missing: int, since: float | None
     ) -> HealthProblem | None:
         """The problem of a component with suspects, or with replicas ``missing`` ``since`` then."""
-        now, notice = self._now.monotonic, longest_detection_seconds(self._graph, wanted, own)
+        now, notice = self._now.monotonic, longest_detection_seconds(self._graph, state, own)
         confirmed = {arn: s for arn, s in own.items() if is_confirmed(s, now, notice)}
         lost = max(missing, len(confirmed))
         if confirmed:
@@ -305,24 +304,24 @@ class _HealthAssessor:
             word = ordered[0][1].symptom
             one = len(confirmed) == 1
             what = ("hangs" if one else "hang") if word is Symptom.HANGS else "not registered"
-            text = f"{len(confirmed)} of {wanted.desired} replicas {what}: {'; '.join(texts)}"
+            text = f"{len(confirmed)} of {state.desired} replicas {what}: {'; '.join(texts)}"
             return HealthProblem(word.value, text, lost)
         if missing and since is not None and now - since >= notice:
-            text = f"{missing} of {wanted.desired} replicas that were ready no longer are"
+            text = f"{missing} of {state.desired} replicas that were ready no longer are"
             return HealthProblem(REPLICA_LOST, text, lost)
         return None
 
 
 def assess_health(
     graph: Graph,
-    wanted: Iterable[Wanted],
+    wanted: Iterable[ComponentState],
     snapshot: Snapshot,
     endpoints: Endpoints,
     memory: Memory,
     now: Now,
     unsure: Collection[str],
 ) -> Health:
-    """Assess the replicas of ``wanted``; ``unsure`` components keep their last assessment."""
+    """Assess the replicas of ``state``; ``unsure`` components keep their last assessment."""
     assessor = _HealthAssessor(graph, snapshot, endpoints, memory, now)
     before = kept = memory.health
     problems: dict[str, HealthProblem] = {}

@@ -29,8 +29,8 @@ from ecs_dynamo.model.graph import Graph
 from ecs_dynamo.model.health import HealthMemory, Stop, Suspect, Symptom
 from ecs_dynamo.model.plan import Memory, StopTask
 from ecs_dynamo.model.snapshot import Task, Unknown
-from ecs_dynamo.planning.desired.component import Wanted
-from ecs_dynamo.planning.desired.context import Scene
+from ecs_dynamo.planning.desired.component import ComponentState
+from ecs_dynamo.planning.desired.context import PlanContext
 from ecs_dynamo.planning.healing.health import (
     Health,
     detection_seconds,
@@ -43,7 +43,7 @@ from ecs_dynamo.planning.observed.failure_reasons import lacks_place
 from ecs_dynamo.planning.observed.lookup import short_id
 from ecs_dynamo.planning.observed.reachability import unreachable
 from ecs_dynamo.planning.observed.readiness import ready_tasks
-from ecs_dynamo.planning.rollout.draining_instances import leaving_tasks
+from ecs_dynamo.planning.rollout.draining_instances import tasks_on_draining_instances
 from ecs_dynamo.planning.rollout.handover import relocates
 
 FIRST_PAUSE_SECONDS = 60.0
@@ -66,50 +66,50 @@ class Healing:
     memory: HealthMemory
 
 
-def _graph_blocker(scene: Scene, moved: Collection[str], memory: Memory) -> str | None:
+def _graph_blocker(context: PlanContext, moved: Collection[str], memory: Memory) -> str | None:
     """Why no replica of the graph may be stopped in this pass."""
-    snapshot, now = scene.snapshot, scene.now.monotonic
+    snapshot, now = context.snapshot, context.now.monotonic
     if isinstance(snapshot.registrations, Unknown):
         return f"Dynamo's discovery could not be read ({snapshot.registrations.reason})"
     if unreachable(snapshot) is not None:
         return "the daemon can reach no task"
-    if not endpoints_complete(scene.graph, scene.endpoints):
+    if not endpoints_complete(context.graph, context.endpoints):
         return "etcd or NATS does not answer"
-    if moved or any(relocates(w) for w in scene.dependants):
+    if moved or any(relocates(w) for w in context.dependants):
         return "endpoints are moving"
-    for one in scene.infrastructure:
+    for one in context.infrastructure:
         name = one.component.name
         if one.component.member is not None:
             continue  # A quorum of the others answered.
-        if name in scene.doubts.all:
+        if name in context.doubts.all:
             return f"the state of {name} is uncertain"
-        ready = len(ready_tasks(scene.graph, one.component, snapshot))
-        if one.rolls or one.rolling or one.old_tasks or ready < one.desired:
+        ready = len(ready_tasks(context.graph, one.component, snapshot))
+        if one.needs_rollout or one.rollout_in_progress or one.old_tasks or ready < one.desired:
             return f"not all of {name} is ready"
-    if now - memory.started_at < 2 * detection_seconds(scene.graph.runtime.lease_seconds):
+    if now - memory.started_at < 2 * detection_seconds(context.graph.runtime.lease_seconds):
         return "this daemon has only just started to observe"
     return None
 
 
-def _component_blocker(scene: Scene, wanted: Wanted, health: Health) -> str | None:
+def _component_blocker(context: PlanContext, state: ComponentState, health: Health) -> str | None:
     """Why no replica of the component may be stopped in this pass."""
-    service, name = wanted.service, wanted.component.name
-    if service is None or name in scene.doubts.all:
+    service, name = state.service, state.component.name
+    if service is None or name in context.doubts.all:
         return "its state is uncertain"
-    if not is_settled(wanted, scene.endpoints):
+    if not is_settled(state, context.endpoints):
         return "it is being rolled out"
-    if service.desired != wanted.desired or service.running > service.desired:
+    if service.desired != state.desired or service.running > service.desired:
         return "its count is changing"
-    if leaving_tasks(wanted, scene.snapshot):
+    if tasks_on_draining_instances(state, context.snapshot):
         return "one of its instances is draining"
-    tasks = [t for t in wanted.new_tasks if t.desired_status == "RUNNING"]
-    ready = {t.arn for t in ready_tasks(scene.graph, wanted.component, scene.snapshot)}
+    tasks = [t for t in state.new_tasks if t.desired_status == "RUNNING"]
+    ready = {t.arn for t in ready_tasks(context.graph, state.component, context.snapshot)}
     suspects = health.suspects(tasks)
     if any(t.arn not in ready and t.arn not in suspects for t in tasks):
         return "a replica is on its way"
     if len(tasks) < service.desired and not lacks_place(service):
         return "ECS has yet to start a replica"
-    stop, now = health.memory.stops.get(name), scene.now.monotonic
+    stop, now = health.memory.stops.get(name), context.now.monotonic
     if stop is not None:
         if any(t.arn == stop.task for t in tasks):
             left = stop.at + FIRST_PAUSE_SECONDS - now
@@ -166,7 +166,7 @@ def _pause(before: Stop | None, now: float) -> float:
 
 
 def heal(
-    scene: Scene,
+    context: PlanContext,
     health: Health,
     memory: Memory,
     moved: Collection[str],
@@ -180,10 +180,10 @@ def heal(
     stops: list[StopTask] = []
     waits: dict[str, str] = {}
     last_stops = dict(health.memory.stops)
-    off = None if scene.graph.runtime.replace_lost_replicas else "replaceLostReplicas is false"
-    blocker = off or _graph_blocker(scene, moved, memory)
-    for one in scene.dependants:
-        name, now = one.component.name, scene.now.monotonic
+    off = None if context.graph.runtime.replace_lost_replicas else "replaceLostReplicas is false"
+    blocker = off or _graph_blocker(context, moved, memory)
+    for one in context.dependants:
+        name, now = one.component.name, context.now.monotonic
         problem = health.problems.get(name)
         if problem is None:
             continue
@@ -191,8 +191,8 @@ def heal(
         if not health.suspects(one.new_tasks):
             continue  # ECS itself replaces tasks that have ended.
         wait = blocker or ("it has other pending actions" if name in occupied else None)
-        wait = wait or _component_blocker(scene, one, health)
-        chosen, why = (None, wait) if wait is not None else _choose(scene, one, health)
+        wait = wait or _component_blocker(context, one, health)
+        chosen, why = (None, wait) if wait is not None else _choose(context, one, health)
         if chosen is None:
             waits[name] = f"{problem.message}; not replaced yet: {why}"
             continue
@@ -212,24 +212,24 @@ def heal(
     return Healing(tuple(stops), waits, replace(health.memory, stops=last_stops))
 
 
-def _all_lost(wanted: Iterable[Wanted], health: Health) -> bool:
+def _all_lost(wanted: Iterable[ComponentState], health: Health) -> bool:
     """Whether several replicas run and every one of them is a suspect."""
     running = [t for w in wanted for t in w.new_tasks if t.is_running]
     return len(running) > 1 and len(health.suspects(running)) == len(running)
 
 
-def _choose(scene: Scene, wanted: Wanted, health: Health) -> tuple[Task | None, str]:
+def _choose(context: PlanContext, state: ComponentState, health: Health) -> tuple[Task | None, str]:
     """The replica to stop and the reason, or None and why it is not stopped yet."""
-    graph, now = scene.graph, scene.now.monotonic
-    suspects = health.suspects(t for t in wanted.new_tasks if t.is_running)
-    workers = [w for w in scene.dependants if w.component.is_worker]
-    common = _all_lost([wanted], health)
-    common = common or (wanted.component.is_worker and _all_lost(workers, health))
-    certain = CERTAIN_SECONDS if wanted.component.is_worker else FRONTEND_SECONDS
-    by_arn = {t.arn: t for t in wanted.new_tasks}
+    graph, now = context.graph, context.now.monotonic
+    suspects = health.suspects(t for t in state.new_tasks if t.is_running)
+    workers = [w for w in context.dependants if w.component.is_worker]
+    common = _all_lost([state], health)
+    common = common or (state.component.is_worker and _all_lost(workers, health))
+    certain = CERTAIN_SECONDS if state.component.is_worker else FRONTEND_SECONDS
+    by_arn = {t.arn: t for t in state.new_tasks}
     waiting = ""
     for arn, suspect in sorted(suspects.items(), key=lambda i: (*_rank(i[1]), i[0])):
-        notice = longest_detection_seconds(graph, wanted, {arn})
+        notice = longest_detection_seconds(graph, state, {arn})
         wait = _reason_to_wait(graph, suspect, now, notice, certain, common=common)
         if wait is None:
             return by_arn[arn], _stop_reason(suspect, now)

@@ -14,7 +14,7 @@ from ecs_dynamo.model.dynamo import discovery_components
 from ecs_dynamo.model.graph import Graph
 from ecs_dynamo.model.health import HealthMemory
 from ecs_dynamo.model.snapshot import Snapshot, good_number
-from ecs_dynamo.planning.desired.component import Wanted
+from ecs_dynamo.planning.desired.component import ComponentState
 from ecs_dynamo.planning.healing.health import (
     Health,
     is_confirmed,
@@ -24,28 +24,28 @@ from ecs_dynamo.planning.healing.health import (
 from ecs_dynamo.planning.observed.readiness import ready_tasks
 
 
-def _is_needed(wanted: Wanted, memory: HealthMemory) -> bool:
+def _is_needed(state: ComponentState, memory: HealthMemory) -> bool:
     """Whether requests need a replica of it; one that scaled up from zero may still be starting."""
-    component = wanted.component
-    if not wanted.desired or not (component.is_worker or component.is_frontend):
+    component = state.component
+    if not state.desired or not (component.is_worker or component.is_frontend):
         return False
     started = component.scaling is None or component.scaling.min > 0
     return started or bool(memory.ready_baseline.get(component.name))
 
 
 def _has_working_replica(
-    graph: Graph, wanted: Wanted, snapshot: Snapshot, health: Health, now: float
+    graph: Graph, state: ComponentState, snapshot: Snapshot, health: Health, now: float
 ) -> bool:
     """Whether some replica of it is ready and not reported as hanging."""
-    ready = ready_tasks(graph, wanted.component, snapshot)
+    ready = ready_tasks(graph, state.component, snapshot)
     suspects = health.suspects(ready)
-    notice = longest_detection_seconds(graph, wanted, suspects.keys())
+    notice = longest_detection_seconds(graph, state, suspects.keys())
     return any(
         t.arn not in suspects or not is_confirmed(suspects[t.arn], now, notice) for t in ready
     )
 
 
-def _missing_kinds(needed: Iterable[Wanted], working: Collection[str]) -> str | None:
+def _missing_kinds(needed: Iterable[ComponentState], working: Collection[str]) -> str | None:
     """Which needed kinds have no working replica, in words; None where all have one."""
     frontends: list[str] = []
     workers: dict[str, list[str]] = {}
@@ -65,7 +65,7 @@ def _missing_kinds(needed: Iterable[Wanted], working: Collection[str]) -> str | 
 
 def assess_serving(
     graph: Graph,
-    wanted: Iterable[Wanted],
+    wanted: Iterable[ComponentState],
     snapshot: Snapshot,
     health: Health,
     now: float,

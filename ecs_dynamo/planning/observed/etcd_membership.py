@@ -22,14 +22,14 @@ from ecs_dynamo.planning.observed.lookup import known_service, known_tasks
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class MemberSlot:
     """A component that holds a member: its task, and who of the cluster that is.
 
     ``awaited`` was added for it and has not started yet.
     """
 
     component: Component
-    seen: ComponentSnapshot
+    observed: ComponentSnapshot
     task: Task | None = None
     view: EtcdView | None = None
     member: EtcdMember | None = None
@@ -38,8 +38,8 @@ class Place:
     @property
     def revision(self) -> Revision | None:
         """The one that its service is set to."""
-        service = known_service(self.seen)
-        return self.seen.revisions.get(service.task_definition_arn) if service else None
+        service = known_service(self.observed)
+        return self.observed.revisions.get(service.task_definition_arn) if service else None
 
     @property
     def current(self) -> bool:
@@ -74,48 +74,48 @@ class Membership:
     ``gone`` are members whose task is. ``servers`` are client URLs of those that answer.
     """
 
-    places: tuple[Place, ...]
+    slots: tuple[MemberSlot, ...]
     members: tuple[EtcdMember, ...] = ()
     gone: tuple[EtcdMember, ...] = ()
     servers: tuple[str, ...] = ()
     lost: bool = False
     """No quorum can ever be again: the data ended with the tasks of too many voters."""
 
-    def place(self, name: str) -> Place:
+    def slot(self, name: str) -> MemberSlot:
         """The place of the component called ``name``."""
-        return next(p for p in self.places if p.component.name == name)
+        return next(p for p in self.slots if p.component.name == name)
 
     @property
     def quorum(self) -> int:
-        return len(self.places) // 2 + 1
+        return len(self.slots) // 2 + 1
 
     @property
     def whole(self) -> bool:
         """Every place has its member, and nobody is added or to be removed."""
-        return len(self.servers) == len(self.places) == len(self.members) and not self.gone
+        return len(self.servers) == len(self.slots) == len(self.members) and not self.gone
 
 
 def _present(task: Task) -> bool:
     return task.last_status == "RUNNING" and task.desired_status == "RUNNING"
 
 
-def _place(snapshot: Snapshot, component: Component) -> Place:
+def _place(snapshot: Snapshot, component: Component) -> MemberSlot:
     seen = snapshot.components[component.name]
     running = [t for t in known_tasks(seen) if _present(t)]
     task = max(running, key=lambda t: (t.started_at or 0.0, t.arn), default=None)
     view = snapshot.etcd_views.get(task.arn) if task is not None else None
-    return Place(component, seen, task, view)
+    return MemberSlot(component, seen, task, view)
 
 
-def _healthy(place: Place) -> bool:
-    probe = place.seen.probes.get((place.task.arn, Role.ETCD)) if place.task else None
+def _healthy(place: MemberSlot) -> bool:
+    probe = place.observed.probes.get((place.task.arn, Role.ETCD)) if place.task else None
     return probe is not None and probe.healthy
 
 
 def membership(graph: Graph, snapshot: Snapshot) -> Membership:
     """Who is who, from what each server says."""
     places = [_place(snapshot, c) for c in graph.etcd_members if c.name in snapshot.components]
-    parts = [part for p in places for part in (p.seen.service, p.seen.tasks)]
+    parts = [part for p in places for part in (p.observed.service, p.observed.tasks)]
     if len(places) < len(graph.etcd_members) or any(isinstance(p, Unknown) for p in parts):
         return Membership(tuple(places))
     views = [p.view for p in places if p.view is not None and p.view.members and _healthy(p)]
@@ -127,7 +127,7 @@ def membership(graph: Graph, snapshot: Snapshot) -> Membership:
     found = [_with_member(p, known) for p in places]
     kept = {m.id for p in found for m in (p.member, p.awaited) if m is not None}
     servers = (
-        p.seen.probes[p.task.arn, Role.ETCD].url
+        p.observed.probes[p.task.arn, Role.ETCD].url
         for p in found
         if p.task is not None and p.member is not None and _healthy(p)
     )
@@ -139,7 +139,7 @@ def membership(graph: Graph, snapshot: Snapshot) -> Membership:
     )
 
 
-def _lost(places: Sequence[Place]) -> bool:
+def _lost(places: Sequence[MemberSlot]) -> bool:
     """Whether too few voters have a task. One that does not answer is believed to be there."""
     running = [p for p in places if p.task is not None and p.task.is_running]
     views = [p.view for p in running if p.view is not None and p.view.members]
@@ -159,7 +159,7 @@ def _lost(places: Sequence[Place]) -> bool:
     return sum(map(there, voters)) <= len(voters) // 2
 
 
-def _doubted(places: Sequence[Place], alone: EtcdView) -> bool:
+def _doubted(places: Sequence[MemberSlot], alone: EtcdView) -> bool:
     """Whether the others may be a cluster still, without the server that knows of nobody else.
 
     It needs nobody to be healthy, while they elect a leader.
@@ -171,7 +171,7 @@ def _doubted(places: Sequence[Place], alone: EtcdView) -> bool:
     return any(p.view is not None and p.view.members for p in others) and not _lost(others)
 
 
-def _with_member(place: Place, known: EtcdView) -> Place:
+def _with_member(place: MemberSlot, known: EtcdView) -> MemberSlot:
     """Which member the place's task is, and which one is awaited there."""
     here = [m for m in known.members if place.placeholder in m.peer_urls]
     awaited = next((m for m in here if not m.name), None)

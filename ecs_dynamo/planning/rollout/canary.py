@@ -18,7 +18,7 @@ from ecs_dynamo.model.graph import TAG_CANARY, TAG_ROLLED_BACK, Graph
 from ecs_dynamo.model.plan import MarkService
 from ecs_dynamo.model.snapshot import Snapshot, Unknown
 from ecs_dynamo.model.spec.rollout import RolloutSpec
-from ecs_dynamo.planning.desired.component import Wanted
+from ecs_dynamo.planning.desired.component import ComponentState
 from ecs_dynamo.planning.observed.readiness import ready_tasks
 from ecs_dynamo.planning.rollout.protection import served_tasks
 
@@ -49,37 +49,37 @@ def one_more(spec: RolloutSpec, replicas: int) -> RolloutSpec:
     )
 
 
-def begins_with_canary(wanted: Wanted) -> bool:
+def begins_with_canary(state: ComponentState) -> bool:
     """The rollout that is about to begin, or has begun, has a canary.
 
     A first revision has nothing to be compared with, and going back is not to be tried out.
     """
-    service = wanted.service
+    service = state.service
     return (
-        wanted.component.rollout.canary is not None
-        and wanted.component.is_worker
+        state.component.rollout.canary is not None
+        and state.component.is_worker
         and service is not None
-        and wanted.desired > 0
-        and wanted.good is not None
-        and wanted.former is None
-        and service.tags.get(TAG_ROLLED_BACK) != wanted.declared
+        and state.desired > 0
+        and state.last_good is not None
+        and state.rollback_target is None
+        and service.tags.get(TAG_ROLLED_BACK) != state.declared
     )
 
 
-def _mark(wanted: Wanted, value: str, why: str) -> MarkService:
+def _mark(state: ComponentState, value: str, why: str) -> MarkService:
     return MarkService(
-        component=wanted.component.name,
+        component=state.component.name,
         reason=why,
-        cluster=wanted.component.cluster,
-        service=wanted.component.service,
+        cluster=state.component.cluster,
+        service=state.component.service,
         tag=TAG_CANARY,
         value=value,
     )
 
 
-def state_of(wanted: Wanted) -> tuple[str, float]:
+def state_of(state: ComponentState) -> tuple[str, float]:
     """The phase that the tag tells of the service's revision, and since when it bakes."""
-    service, current = wanted.service, wanted.current
+    service, current = state.service, state.current
     words = service.tags.get(TAG_CANARY, "").split() if service is not None else []
     if current is None or not words or words[0] != str(current.number):
         return "", 0.0
@@ -87,37 +87,37 @@ def state_of(wanted: Wanted) -> tuple[str, float]:
     return words[1] if len(words) > 1 else "", since
 
 
-def canary(graph: Graph, wanted: Wanted, snapshot: Snapshot, now: float) -> Canary | None:
+def canary(graph: Graph, state: ComponentState, snapshot: Snapshot, now: float) -> Canary | None:
     """How the canary of the rollout under way stands; None where there is none."""
-    spec, current = wanted.component.rollout.canary, wanted.current
+    spec, current = state.component.rollout.canary, state.current
     if (
         spec is None
         or current is None
-        or wanted.rolls
-        or not wanted.old_tasks
-        or current.number == wanted.good
-        or not begins_with_canary(wanted)
+        or state.needs_rollout
+        or not state.old_tasks
+        or current.number == state.last_good
+        or not begins_with_canary(state)
     ):
         return None
-    phase, since = state_of(wanted)
+    phase, since = state_of(state)
     if phase == "promoted":
         return Canary(baking=False)
-    ready = ready_tasks(graph, wanted.component, snapshot, wanted.new_tasks)
+    ready = ready_tasks(graph, state.component, snapshot, state.new_tasks)
     seen = not isinstance(snapshot.registrations, Unknown)
     if not ready or not seen:
         told = "the canary is not ready yet" if seen else "discovery could not be read"
         return Canary(True, told, lost=phase == "baking" and seen)
     number = current.number
     if phase != "baking":
-        mark = _mark(wanted, f"{number} baking {int(now)}", "the canary is ready")
+        mark = _mark(state, f"{number} baking {int(now)}", "the canary is ready")
         return Canary(True, f"the canary bakes for {spec.bake_seconds:.0f} s", mark)
     left = spec.bake_seconds - (now - since)
     if left > 0:
         return Canary(True, f"the canary bakes for {left:.0f} s more")
-    served = served_tasks(graph, wanted, snapshot)
-    own = {t.arn for t in wanted.new_tasks}
+    served = served_tasks(graph, state, snapshot)
+    own = {t.arn for t in state.new_tasks}
     idle = served is not None and bool(served) and not served & own
     if idle and now - since < WAIT_FOR_WORK * spec.bake_seconds:
         return Canary(True, "the canary has had no request yet")
     how = "it has served" if served and served & own else "it was ready all the time"
-    return Canary(False, "", _mark(wanted, f"{number} promoted", f"the canary is good: {how}"))
+    return Canary(False, "", _mark(state, f"{number} promoted", f"the canary is good: {how}"))

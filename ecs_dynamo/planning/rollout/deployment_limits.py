@@ -18,7 +18,7 @@ from ecs_dynamo.planning.capacity.surge import (
     surge_fits,
     why_no_surge,
 )
-from ecs_dynamo.planning.desired.component import Wanted
+from ecs_dynamo.planning.desired.component import ComponentState
 from ecs_dynamo.planning.desired.service_settings import same_limits
 from ecs_dynamo.planning.observed.failure_reasons import lacks_place
 from ecs_dynamo.planning.observed.lookup import known_tasks
@@ -27,7 +27,7 @@ from ecs_dynamo.planning.rollout.canary import (
     begins_with_canary,
     one_more,
 )
-from ecs_dynamo.planning.rollout.draining_instances import leaving_limits
+from ecs_dynamo.planning.rollout.draining_instances import draining_limits
 from ecs_dynamo.planning.rollout.protection import is_protected
 
 PATIENCE_SECONDS = 120.0
@@ -48,25 +48,25 @@ class Limits:
     note: str | None = None
 
 
-def _fitting(wanted: Wanted, snapshot: Snapshot) -> Limits:
-    spec = wanted.component.rollout.widened(wanted.desired)
+def _fitting(state: ComponentState, snapshot: Snapshot) -> Limits:
+    spec = state.component.rollout.widened(state.desired)
     # Tasks beyond the desired count are stopped first, and give their places back: a revision that
     # is taken back must not cost a replica that serves.
-    taken = sum(t.desired_status == "RUNNING" for t in known_tasks(wanted.seen))
+    taken = sum(t.desired_status == "RUNNING" for t in known_tasks(state.observed))
     free = free_rooms(snapshot)
-    if taken > wanted.desired or surge_fits(wanted, 1, free):
+    if taken > state.desired or surge_fits(state, 1, free):
         return Limits(spec, True)
-    gap = "; it does not serve meanwhile" if wanted.desired == 1 else ""
+    gap = "; it does not serve meanwhile" if state.desired == 1 else ""
     return Limits(
-        one_at_a_time(spec, wanted.desired),
+        one_at_a_time(spec, state.desired),
         True,
-        f"{wanted.component.name}: one more replica does not fit ({why_no_surge(wanted, free)}): "
+        f"{state.component.name}: one more replica does not fit ({why_no_surge(state, free)}): "
         f"replicas are replaced one at a time{gap}",
     )
 
 
-def _of_service(wanted: Wanted) -> Limits:
-    service, spec = wanted.service, wanted.component.rollout
+def _of_service(state: ComponentState) -> Limits:
+    service, spec = state.service, state.component.rollout
     least = service.minimum_healthy_percent if service is not None else None
     most = service.maximum_percent if service is not None else None
     return Limits(
@@ -80,22 +80,22 @@ def _of_service(wanted: Wanted) -> Limits:
     )
 
 
-def _is_ours(wanted: Wanted, service: Service, snapshot: Snapshot) -> bool:
+def _is_ours(state: ComponentState, service: Service, snapshot: Snapshot) -> bool:
     """Whether the limits are among those that this module sets for a rollout, for any count.
 
     The count may have changed since the rollout began, so those of other counts are taken too,
     as long as ECS can still replace a task with them.
     """
-    spec = wanted.component.rollout
+    spec = state.component.rollout
     least, most = service.minimum_healthy_percent, service.maximum_percent
     if least is None or most is None:
         return True  # Not told: nothing to compare with.
-    counts = range(1, max(wanted.desired, service.desired, MAX_COUNT) + 1)
-    candidates = [spec, without_old_side(wanted).force, *(spec.widened(n) for n in counts)]
+    counts = range(1, max(state.desired, service.desired, MAX_COUNT) + 1)
+    candidates = [spec, without_old_side(state).force, *(spec.widened(n) for n in counts)]
     candidates += [one_at_a_time(spec, n) for n in counts]
     if spec.canary is not None:
         candidates += [one_more(spec, n) for n in counts]
-    if (leaving := leaving_limits(wanted, snapshot)) is not None:
+    if (leaving := draining_limits(state, snapshot)) is not None:
         candidates.append(leaving)
     if not any(same_limits(service, one) for one in candidates):
         return False
@@ -104,65 +104,65 @@ def _is_ours(wanted: Wanted, service: Service, snapshot: Snapshot) -> bool:
     return frees or adds or desired == 0
 
 
-def _stuck(wanted: Wanted, snapshot: Snapshot) -> bool:
+def _stuck(state: ComponentState, snapshot: Snapshot) -> bool:
     """The surge finds no place, and none is to be expected."""
-    service, primary, now = wanted.service, wanted.primary, snapshot.observed_at
+    service, primary, now = state.service, state.primary, snapshot.observed_at
     if service is None or primary is None or primary.running + primary.pending > 0:
         return False
     begun = primary.created_at if primary.created_at is not None else now
-    kept = any(is_protected(t, now) for t in wanted.old_tasks)
+    kept = any(is_protected(t, now) for t in state.old_tasks)
     return lacks_place(service) and (not kept or now - begun > PATIENCE_SECONDS)
 
 
-def without_old_side(wanted: Wanted) -> Limits:
+def without_old_side(state: ComponentState) -> Limits:
     """Old replicas that serve nobody go first, all of them, where no surge finds a place."""
     return Limits(
-        wanted.component.rollout.model_copy(
+        state.component.rollout.model_copy(
             update={"minimum_healthy_percent": 0, "maximum_percent": 100}
         ),
         True,
-        f"{wanted.component.name}: no place is free for a surge, and the etcd of its old replicas "
+        f"{state.component.name}: no place is free for a surge, and the etcd of its old replicas "
         "is gone: they go first",
     )
 
 
-def widening_note(wanted: Wanted) -> str | None:
+def widening_note(state: ComponentState) -> str | None:
     """That a rollout needs wider limits than the declared ones; None where it does not."""
-    spec, desired = wanted.component.rollout, wanted.desired
-    if spec.can_replace(desired) or not (wanted.rolls or wanted.rolling):
+    spec, desired = state.component.rollout, state.desired
+    if spec.can_replace(desired) or not (state.needs_rollout or state.rollout_in_progress):
         return None
     wider = spec.widened(desired)
     return (
-        f"{wanted.component.name}: {spec.minimum_healthy_percent}-{spec.maximum_percent} % of "
+        f"{state.component.name}: {spec.minimum_healthy_percent}-{spec.maximum_percent} % of "
         f"{desired} leave ECS no replica to stop and none to start: the maximum is "
         f"{wider.maximum_percent} % while it rolls, if one more fits"
     )
 
 
 def limits_now(
-    wanted: Wanted, snapshot: Snapshot, *, begins: bool, moves: bool, canary: Canary | None
+    state: ComponentState, snapshot: Snapshot, *, begins: bool, moves: bool, canary: Canary | None
 ) -> Limits:
     """Limits for a component that begins to roll, rolls, or is at rest.
 
     ``moves``: its endpoints do, which leaves no time for a canary.
     """
-    service, spec = wanted.service, wanted.component.rollout
+    service, spec = state.service, state.component.rollout
     if service is None:
         return Limits(spec, False)
     if begins:
-        found = _fitting(wanted, snapshot)
-        if found.note is None and not moves and begins_with_canary(wanted):
-            return Limits(one_more(spec, wanted.desired), True)
+        found = _fitting(state, snapshot)
+        if found.note is None and not moves and begins_with_canary(state):
+            return Limits(one_more(spec, state.desired), True)
         return found
-    if not wanted.rolling:
-        return Limits(leaving_limits(wanted, snapshot) or spec, True)
-    if not _is_ours(wanted, service, snapshot):
-        return _fitting(wanted, snapshot)  # Set by someone else, who may have stopped the rollout.
-    own = _of_service(wanted)
+    if not state.rollout_in_progress:
+        return Limits(draining_limits(state, snapshot) or spec, True)
+    if not _is_ours(state, service, snapshot):
+        return _fitting(state, snapshot)  # Set by someone else, who may have stopped the rollout.
+    own = _of_service(state)
     if canary is not None and not canary.baking and canary.mark is not None:
-        return _fitting(wanted, snapshot)
-    if wanted.old_tasks and _stuck(wanted, snapshot):
-        found = _fitting(wanted, snapshot)
+        return _fitting(state, snapshot)
+    if state.old_tasks and _stuck(state, snapshot):
+        found = _fitting(state, snapshot)
         if found.note is not None and not same_limits(service, found.force):
             return found
     return own

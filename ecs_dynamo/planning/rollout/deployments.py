@@ -16,8 +16,8 @@ from ecs_dynamo.planning.capacity.surge import (
     free_rooms,
     surge_fits,
 )
-from ecs_dynamo.planning.desired.component import Wanted
-from ecs_dynamo.planning.desired.context import Scene
+from ecs_dynamo.planning.desired.component import ComponentState
+from ecs_dynamo.planning.desired.context import PlanContext
 from ecs_dynamo.planning.observed.lookup import known_tasks
 from ecs_dynamo.planning.rollout import handover
 from ecs_dynamo.planning.rollout.lost_etcd import without_etcd
@@ -29,18 +29,18 @@ SPARE_DEPLOYMENTS = 1
 """Kept free for going back to a former revision, which is a deployment too, also ECS's own."""
 
 
-def active_deployments(wanted: Wanted) -> tuple[Deployment, ...]:
+def active_deployments(state: ComponentState) -> tuple[Deployment, ...]:
     """The service's deployments that have not ended, the oldest first."""
-    service = wanted.service
+    service = state.service
     found = (d for d in service.deployments if d.status in ("PRIMARY", "ACTIVE")) if service else ()
     return tuple(sorted(found, key=lambda d: (d.created_at or 0.0, d.id)))
 
 
-def must_wait(wanted: Wanted) -> str | None:
+def why_deployment_waits(state: ComponentState) -> str | None:
     """Why a further deployment cannot begin yet; None where it can."""
-    count = len(active_deployments(wanted))
-    most = MOST_DEPLOYMENTS - (0 if wanted.former is not None else SPARE_DEPLOYMENTS)
-    if not wanted.rolls or count < most:
+    count = len(active_deployments(state))
+    most = MOST_DEPLOYMENTS - (0 if state.rollback_target is not None else SPARE_DEPLOYMENTS)
+    if not state.needs_rollout or count < most:
         return None
     return (
         f"{count} deployments of it have not ended, and ECS takes {MOST_DEPLOYMENTS}: the next "
@@ -48,69 +48,71 @@ def must_wait(wanted: Wanted) -> str | None:
     )
 
 
-def let_oldest_end(scene: Scene, wanted: Wanted) -> list[ProtectTasks]:
+def let_oldest_end(context: PlanContext, state: ComponentState) -> list[ProtectTasks]:
     """Release what protection keeps of the oldest deployment, but for what is in use.
 
     What serves is released by the usual hand-over, as soon as newer replicas are ready.
     """
-    former = [d for d in active_deployments(wanted) if d.status != "PRIMARY"]
+    former = [d for d in active_deployments(state) if d.status != "PRIMARY"]
     if not former:
         return []
-    now = scene.snapshot.observed_at
-    in_use = handover.in_use(scene, wanted, wanted.old_tasks)
+    now = context.snapshot.observed_at
+    in_use = handover.in_use(context, state, state.old_tasks)
     release = [
         t.arn
-        for t in known_tasks(wanted.seen)
+        for t in known_tasks(state.observed)
         if t.deployment == former[0].id and is_protected(t, now) and t.arn not in in_use
     ]
     if not release:
         return []
     return [
         ProtectTasks(
-            component=wanted.component.name,
+            component=state.component.name,
             reason=f"its oldest deployment must end: {len(release)} of it do not serve",
-            cluster=wanted.component.cluster,
+            cluster=state.component.cluster,
             tasks=tuple(sorted(release)),
             minutes=None,
         )
     ]
 
 
-def lost_etcd(scene: Scene, wanted: Wanted) -> bool:
+def lost_etcd(context: PlanContext, state: ComponentState) -> bool:
     """Whether all replicas beside those of the wanted revision have an etcd that is gone.
 
     They exit within about 27 s, and come back with the same dead address, in the GPU slots that the
     new revision needs: there is nothing to keep of them.
     """
     tasks: tuple[Task, ...] = (
-        tuple(t for t in known_tasks(wanted.seen) if t.desired_status == "RUNNING")
-        if wanted.rolls
-        else wanted.old_tasks
+        tuple(t for t in known_tasks(state.observed) if t.desired_status == "RUNNING")
+        if state.needs_rollout
+        else state.old_tasks
     )
-    return bool(tasks) and without_etcd(scene, wanted, tasks) == {t.arn for t in tasks}
+    return bool(tasks) and without_etcd(context, state, tasks) == {t.arn for t in tasks}
 
 
-def within_both_sides(wanted: Wanted, snapshot: Snapshot) -> tuple[Wanted, str | None]:
-    """``wanted`` with no more replicas than fit on both sides of a rollout, and why it is fewer.
+def within_both_sides(
+    state: ComponentState, snapshot: Snapshot
+) -> tuple[ComponentState, str | None]:
+    """``state`` with no more replicas than fit on both sides of a rollout, and why it is fewer.
 
     While a former deployment has tasks ECS adds each further replica to it too, where it takes the
     place of one that is wanted.
     """
-    service = wanted.service
-    sides = [d for d in active_deployments(wanted) if d.status == "PRIMARY" or d.running]
-    if service is None or len(sides) < 2 or wanted.desired <= service.desired:
-        return wanted, None
-    free, least, most = free_rooms(snapshot), 0, wanted.desired - service.desired
+    service = state.service
+    sides = [d for d in active_deployments(state) if d.status == "PRIMARY" or d.running]
+    if service is None or len(sides) < 2 or state.desired <= service.desired:
+        return state, None
+    free, least, most = free_rooms(snapshot), 0, state.desired - service.desired
     while least < most:  # The most that fit, by halving.
         middle = (least + most + 1) // 2
-        if surge_fits(wanted, 2 * middle, free):
+        if surge_fits(state, 2 * middle, free):
             least = middle
         else:
             most = middle - 1
     desired = service.desired + least
-    if desired == wanted.desired:
-        return wanted, None
-    return replace(wanted, desired=desired), (
-        f"{wanted.desired} replicas are wanted: more than {desired} wait for the rollout to end, "
+    if desired == state.desired:
+        return state, None
+    return replace(state, desired=desired), (
+        f"{state.desired} replicas are wanted: more than {desired} wait for the rollout to end, "
         "as ECS adds them to both revisions and there is no room for that"
     )

@@ -19,7 +19,7 @@ from collections.abc import Mapping, Sequence
 from ecs_dynamo.model.graph import TAG_DRAINING, Component, Graph
 from ecs_dynamo.model.plan import MarkService
 from ecs_dynamo.model.snapshot import Task
-from ecs_dynamo.planning.desired.component import Wanted
+from ecs_dynamo.planning.desired.component import ComponentState
 from ecs_dynamo.planning.rollout.canary import WAIT_FOR_WORK
 from ecs_dynamo.planning.rollout.protection import (
     MAX_MINUTES,
@@ -78,9 +78,9 @@ def _base36(number: int) -> str:
     return text or "0"
 
 
-def draining_since(wanted: Wanted) -> Mapping[str, float]:
+def draining_since(state: ComponentState) -> Mapping[str, float]:
     """Since when each old task drains, by ARN, in UTC seconds; what cannot be read is left out."""
-    service, primary = wanted.service, wanted.primary
+    service, primary = state.service, state.primary
     begun = primary.created_at if primary is not None else None
     known: dict[str, float] = {}
     at: float | None = None
@@ -91,7 +91,7 @@ def draining_since(wanted: Wanted) -> Mapping[str, float]:
             at = float(int(digits, 36)) if fits else None
         elif at is not None and at >= math.floor(begun or 0.0):
             known[word] = at
-    return {t.arn: known[_key(t.arn)] for t in wanted.old_tasks if _key(t.arn) in known}
+    return {t.arn: known[_key(t.arn)] for t in state.old_tasks if _key(t.arn) in known}
 
 
 def _value(since: Mapping[str, float]) -> str:
@@ -104,7 +104,7 @@ def _value(since: Mapping[str, float]) -> str:
 
 
 def drain_record(
-    wanted: Wanted, since: Mapping[str, float], more: Sequence[Task], now: float
+    state: ComponentState, since: Mapping[str, float], more: Sequence[Task], now: float
 ) -> tuple[MarkService | None, frozenset[str]]:
     """The record with ``more`` draining from now on, and the ARNs that it holds.
 
@@ -116,16 +116,16 @@ def drain_record(
         if len(_value(longer)) > MAX_VALUE_LENGTH:
             break
         made = longer
-    if made == draining_since(wanted):
+    if made == draining_since(state):
         return None, frozenset(made)
     added = len(made.keys() - since.keys())
     mark = MarkService(
-        component=wanted.component.name,
+        component=state.component.name,
         reason=f"{added} still work: they may finish within the drain time"
         if added
         else "what was let go is needed again",
-        cluster=wanted.component.cluster,
-        service=wanted.component.service,
+        cluster=state.component.cluster,
+        service=state.component.service,
         tag=TAG_DRAINING,
         value=_value(made),
     )

@@ -26,7 +26,7 @@ from ecs_dynamo.planning.capacity.surge import (
     free_rooms,
     surge_fits,
 )
-from ecs_dynamo.planning.desired.component import Wanted
+from ecs_dynamo.planning.desired.component import ComponentState
 from ecs_dynamo.planning.observed.readiness import ready_tasks
 from ecs_dynamo.planning.rollout.protection import (
     busy_tasks,
@@ -49,10 +49,10 @@ def _instances(snapshot: Snapshot) -> Iterator[tuple[str, ContainerInstance]]:
             yield from ((cluster, instance) for instance in seen)
 
 
-def leaving_tasks(wanted: Wanted, snapshot: Snapshot) -> tuple[Task, ...]:
+def tasks_on_draining_instances(state: ComponentState, snapshot: Snapshot) -> tuple[Task, ...]:
     """The component's running tasks on instances that are DRAINING."""
     arns = {i.arn for _, i in _instances(snapshot) if i.status == "DRAINING"}
-    tasks = (*wanted.new_tasks, *wanted.old_tasks)
+    tasks = (*state.new_tasks, *state.old_tasks)
     return tuple(t for t in tasks if t.is_running and t.container_instance_arn in arns)
 
 
@@ -65,8 +65,8 @@ def _interrupted(task: Task, snapshot: Snapshot) -> float | None:
     return None
 
 
-def _tasks_on(instance: ContainerInstance, wanted: Wanted) -> list[Task]:
-    tasks = (*wanted.new_tasks, *wanted.old_tasks)
+def _tasks_on(instance: ContainerInstance, state: ComponentState) -> list[Task]:
+    tasks = (*state.new_tasks, *state.old_tasks)
     return [t for t in tasks if t.container_instance_arn == instance.arn]
 
 
@@ -76,7 +76,7 @@ def _needs_protection(task: Task, snapshot: Snapshot) -> bool:
 
 
 def drain_noticed(
-    wanted: tuple[Wanted, ...], snapshot: Snapshot
+    wanted: tuple[ComponentState, ...], snapshot: Snapshot
 ) -> list[ProtectTasks | DrainInstance]:
     """Set instances with a notice to DRAINING if the graph has tasks on them.
 
@@ -96,7 +96,7 @@ def drain_noticed(
         for one in wanted:
             tasks = [t for t in affected[one.component.name] if t.is_running]
             arns = [t.arn for t in tasks if _needs_protection(t, snapshot)]
-            if arns and not one.rolling:
+            if arns and not one.rollout_in_progress:
                 made.append(
                     ProtectTasks(
                         component=one.component.name,
@@ -118,14 +118,14 @@ def drain_noticed(
     return made
 
 
-def leaving_limits(wanted: Wanted, snapshot: Snapshot) -> RolloutSpec | None:
+def draining_limits(state: ComponentState, snapshot: Snapshot) -> RolloutSpec | None:
     """Limits with which replacements start beside the tasks that leave; None where none leave."""
-    leaving = leaving_tasks(wanted, snapshot)
+    leaving = tasks_on_draining_instances(state, snapshot)
     count = len(leaving)
-    if not count or not wanted.desired:
+    if not count or not state.desired:
         return None
-    spec, desired = wanted.component.rollout, wanted.desired
-    fits = surge_fits(wanted, 1, free_rooms(snapshot))
+    spec, desired = state.component.rollout, state.desired
+    fits = surge_fits(state, 1, free_rooms(snapshot))
     least = 100 if fits else spec.minimum_healthy_percent
     ending = sum(_interrupted(t, snapshot) is not None for t in leaving)
     if ending:
@@ -136,43 +136,45 @@ def leaving_limits(wanted: Wanted, snapshot: Snapshot) -> RolloutSpec | None:
     )
 
 
-def _is_full(wanted: Wanted) -> bool:
+def _is_full(state: ComponentState) -> bool:
     """Whether the limits allow no further task, so that one has to stop first."""
-    service = wanted.service
+    service = state.service
     if service is None or service.maximum_percent is None:
         return False
     return service.running + service.pending >= service.desired * service.maximum_percent // 100
 
 
-def spare_leaving(graph: Graph, wanted: Wanted, snapshot: Snapshot) -> list[ProtectTasks]:
+def protect_tasks_on_draining_instances(
+    graph: Graph, state: ComponentState, snapshot: Snapshot
+) -> list[ProtectTasks]:
     """Keep tasks that leave until as many replacements are ready; then let the idle ones go."""
-    leaving, now = leaving_tasks(wanted, snapshot), snapshot.observed_at
+    leaving, now = tasks_on_draining_instances(state, snapshot), snapshot.observed_at
     if not leaving:
         return []
     gone = {t.arn for t in leaving}
-    stay = [t for t in wanted.new_tasks if t.arn not in gone and t.desired_status == "RUNNING"]
-    ready = {t.arn for t in ready_tasks(graph, wanted.component, snapshot, stay, proven=True)}
+    stay = [t for t in state.new_tasks if t.arn not in gone and t.desired_status == "RUNNING"]
+    ready = {t.arn for t in ready_tasks(graph, state.component, snapshot, stay, proven=True)}
     starting = [t.created_at or now for t in stay if t.arn not in ready]
     late = bool(starting) and now - max(starting) > GRACE_SECONDS
-    busy = busy_tasks(graph, wanted, snapshot) or frozenset()
+    busy = busy_tasks(graph, state, snapshot) or frozenset()
     ranked = sorted(leaving, key=lambda t: (t.arn not in busy, t.arn))
-    count = max(0, wanted.desired - len(ready))
+    count = max(0, state.desired - len(ready))
     keep = [t for t in ranked[:count] if _needs_protection(t, snapshot) and not late]
     keep = [
         t
         for t in keep
         if (at := _interrupted(t, snapshot)) is None or now - at < NOTICE_GRACE_SECONDS
     ]
-    if wanted.old_tasks and not starting and _is_full(wanted):
+    if state.old_tasks and not starting and _is_full(state):
         # An old task kept for a replacement that cannot start beside it would be kept indefinitely.
-        old = {t.arn for t in wanted.old_tasks}
+        old = {t.arn for t in state.old_tasks}
         keep = [t for t in keep if t.arn in busy or t.arn not in old]
     free = [t for t in ranked[count:] if is_protected(t, now) and t.arn not in busy]
     return [
         ProtectTasks(
-            component=wanted.component.name,
+            component=state.component.name,
             reason=why,
-            cluster=wanted.component.cluster,
+            cluster=state.component.cluster,
             tasks=tuple(sorted(t.arn for t in tasks)),
             minutes=minutes,
         )

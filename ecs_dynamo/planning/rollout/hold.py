@@ -19,7 +19,7 @@ from ecs_dynamo.model.graph import (
 from ecs_dynamo.model.plan import Cause, Endpoints, Memory
 from ecs_dynamo.model.snapshot import Task, Unknown
 from ecs_dynamo.model.spec.graph import NetworkSpec
-from ecs_dynamo.planning.desired.component import Wanted
+from ecs_dynamo.planning.desired.component import ComponentState
 from ecs_dynamo.planning.desired.declaration import repoint
 from ecs_dynamo.planning.desired.fingerprint import fingerprint
 from ecs_dynamo.planning.desired.service_settings import service_network
@@ -45,29 +45,29 @@ class Failures:
     causes: Mapping[str, Cause]
 
 
-def _failed_tasks(one: Wanted) -> list[Task]:
+def _failed_tasks(state: ComponentState) -> list[Task]:
     """The stopped tasks of the declared revision."""
-    revision, stopped = one.registered, one.seen.stopped
+    revision, stopped = state.matching_revision, state.observed.stopped
     if revision is None or isinstance(stopped, Unknown):
         return []
     return [t for t in stopped if t.task_definition_arn == revision.arn]
 
 
-def _cause(one: Wanted, memory: Memory) -> Cause | None:
+def _cause(state: ComponentState, memory: Memory) -> Cause | None:
     """What the tasks of the declared revision failed of, also when ECS has forgotten them."""
-    failed = _failed_tasks(one)
+    failed = _failed_tasks(state)
     word, detail = reason_of(failed), last_failure(failed)
     if word is not None and detail is not None:
-        return Cause(one.declared, word, detail)
-    known = memory.causes.get(one.component.name)
-    return known if known is not None and known.declared == one.declared else None
+        return Cause(state.declared, word, detail)
+    known = memory.causes.get(state.component.name)
+    return known if known is not None and known.declared == state.declared else None
 
 
-def _given_up(one: Wanted, cause: Cause | None) -> str:
+def _given_up(state: ComponentState, cause: Cause | None) -> str:
     """The reason word of a deployment that ECS itself gave up."""
     failed = {
         d.task_definition_arn: d.rollout_reason
-        for d in (one.service.deployments if one.service else ())
+        for d in (state.service.deployments if state.service else ())
         if d.rollout_state == "FAILED"
     }
     if cause is not None:
@@ -77,18 +77,18 @@ def _given_up(one: Wanted, cause: Cause | None) -> str:
     return ROLLOUT_FAILED
 
 
-def find_failures(wanted: tuple[Wanted, ...], memory: Memory) -> Failures:
+def find_failures(wanted: tuple[ComponentState, ...], memory: Memory) -> Failures:
     """Which declarations were given up, and why."""
     remembered = dict(memory.failed)
     told: dict[str, str] = {}
     reasons: dict[str, str] = {}
     causes: dict[str, Cause] = {}
     for one in wanted:
-        name, service, verdict = one.component.name, one.service, one.verdict
+        name, service, verdict = one.component.name, one.service, one.rollout_failure
         cause = _cause(one, memory)
         if cause is not None:
             causes[name] = cause
-        if one.failed or one.former is not None:
+        if one.rejected_by_ecs or one.rollback_target is not None:
             remembered[name] = one.declared
         if service is not None and service.tags.get(TAG_ROLLED_BACK) == one.declared:
             word = service.tags.get(TAG_ROLLED_BACK_FOR, ROLLED_BACK)
@@ -102,7 +102,7 @@ def find_failures(wanted: tuple[Wanted, ...], memory: Memory) -> Failures:
                 f"rolled back ({why}); "
                 "held until its declaration changes, or `ecs-dynamo rollback --clear`"
             )
-        elif verdict is not None and verdict.former is not None:
+        elif verdict is not None and verdict.rollback_target is not None:
             told[name], reasons[name] = verdict.message, verdict.reason
         elif remembered.get(name) == one.declared:
             reasons[name] = word = _given_up(one, cause)
@@ -114,23 +114,23 @@ def find_failures(wanted: tuple[Wanted, ...], memory: Memory) -> Failures:
     return Failures(remembered, told, reasons, causes)
 
 
-def hold(one: Wanted, endpoints: Endpoints) -> Wanted:
+def hold(state: ComponentState, endpoints: Endpoints) -> ComponentState:
     """``one`` with what runs now as what is wanted, at the present endpoints."""
-    current, service = one.former or one.current, one.service
-    if service is not None and service_network(one.component) is not None:
+    current, service = state.rollback_target or state.current, state.service
+    if service is not None and service_network(state.component) is not None:
         network = NetworkSpec(
             subnets=service.subnets,
             security_groups=service.security_groups,
             assign_public_ip=service.assign_public_ip,
         )
-        one = replace(one, component=replace(one.component, network=network))
-    if current is None or one.content is None or not current.content:
-        return replace(one, content=None, fingerprint=None)
+        state = replace(state, component=replace(state.component, network=network))
+    if current is None or state.content is None or not current.content:
+        return replace(state, content=None, fingerprint=None)
     content = current.content
-    if not one.component.is_infrastructure:
-        names = dynamo_containers(one.component).names
+    if not state.component.is_infrastructure:
+        names = dynamo_containers(state.component).names
         content = repoint(content, endpoints, names)
     same = content is current.content and current.fingerprint is not None
     return replace(
-        one, content=content, fingerprint=current.fingerprint if same else fingerprint(content)
+        state, content=content, fingerprint=current.fingerprint if same else fingerprint(content)
     )

@@ -8,19 +8,19 @@ from urllib.parse import urlsplit
 from ecs_dynamo.model.dynamo import ETCD_VARIABLE
 from ecs_dynamo.model.snapshot import Task, Unknown
 from ecs_dynamo.model.task_definition import environment_value
-from ecs_dynamo.planning.desired.component import Wanted
-from ecs_dynamo.planning.desired.context import Scene
+from ecs_dynamo.planning.desired.component import ComponentState
+from ecs_dynamo.planning.desired.context import PlanContext
 
 
-def _infrastructure_hosts(scene: Scene) -> frozenset[str] | None:
+def _infrastructure_hosts(context: PlanContext) -> frozenset[str] | None:
     """Addresses of etcd's and NATS's tasks that run; None where not all of them are known."""
-    if len(scene.infrastructure) < sum(c.is_infrastructure for c in scene.graph.components):
+    if len(context.infrastructure) < sum(c.is_infrastructure for c in context.graph.components):
         return None
     hosts = set()
-    for one in scene.infrastructure:
-        if isinstance(one.seen.tasks, Unknown):
+    for one in context.infrastructure:
+        if isinstance(one.observed.tasks, Unknown):
             return None
-        for task in one.seen.tasks:
+        for task in one.observed.tasks:
             if task.last_status == "RUNNING":
                 if task.private_ip is None:
                     return None
@@ -28,19 +28,21 @@ def _infrastructure_hosts(scene: Scene) -> frozenset[str] | None:
     return frozenset(hosts)
 
 
-def without_etcd(scene: Scene, wanted: Wanted, tasks: Iterable[Task]) -> frozenset[str]:
+def without_etcd(
+    context: PlanContext, state: ComponentState, tasks: Iterable[Task]
+) -> frozenset[str]:
     """ARNs of those of ``tasks`` whose etcd runs no more; none where that is not known.
 
     With an etcd that the user runs, or one that is reached by a name, the address tells nothing.
     """
-    if scene.graph.external_etcd or scene.graph.names:
+    if context.graph.external_etcd or context.graph.names:
         return frozenset()
-    hosts = _infrastructure_hosts(scene)
+    hosts = _infrastructure_hosts(context)
     if hosts is None:
         return frozenset()
     found = set()
     for task in tasks:
-        revision = wanted.seen.revisions.get(task.task_definition_arn)
+        revision = state.observed.revisions.get(task.task_definition_arn)
         urls = environment_value(revision.content, ETCD_VARIABLE) if revision else None
         if urls is not None and all(urlsplit(u).hostname not in hosts for u in urls.split(",")):
             found.add(task.arn)

@@ -16,49 +16,49 @@ from collections.abc import Mapping, Sequence
 from ecs_dynamo.model.graph import Graph, Role
 from ecs_dynamo.model.plan import Endpoints
 from ecs_dynamo.model.snapshot import Snapshot
-from ecs_dynamo.planning.desired.component import Wanted
+from ecs_dynamo.planning.desired.component import ComponentState
 from ecs_dynamo.planning.observed.endpoints import share_endpoints
 from ecs_dynamo.planning.observed.readiness import ready_tasks
 
 _ORDER = {Role.DECODE: 0, Role.WORKER: 0, Role.PREFILL: 1, Role.PLANNER: 2, Role.FRONTEND: 3}
 
 
-def rollout_rank(wanted: Wanted) -> int:
+def rollout_rank(state: ComponentState) -> int:
     """Place in the order; a task with several roles rolls with the last of them."""
-    return max((_ORDER.get(role, -1) for role in wanted.component.roles), default=-1)
+    return max((_ORDER.get(role, -1) for role in state.component.roles), default=-1)
 
 
-def settled(graph: Graph, wanted: Wanted, snapshot: Snapshot) -> bool:
+def settled(graph: Graph, state: ComponentState, snapshot: Snapshot) -> bool:
     """The component runs the wanted revision, all of it, and all of it is ready."""
-    service = wanted.service
+    service = state.service
     return (
         service is not None
-        and not wanted.rolls
-        and not wanted.rolling
-        and service.desired == wanted.desired
-        and len(ready_tasks(graph, wanted.component, snapshot, proven=True)) >= wanted.desired
+        and not state.needs_rollout
+        and not state.rollout_in_progress
+        and service.desired == state.desired
+        and len(ready_tasks(graph, state.component, snapshot, proven=True)) >= state.desired
     )
 
 
 def next_in_order(
-    graph: Graph, dependants: Sequence[Wanted], snapshot: Snapshot
+    graph: Graph, dependants: Sequence[ComponentState], snapshot: Snapshot
 ) -> tuple[frozenset[str], str | None]:
     """Components that may roll now when only content changed, and the one that is waited for."""
     for rank in sorted({rollout_rank(w) for w in dependants}):
         group = [w for w in dependants if rollout_rank(w) == rank]
         for wanted in group:
-            if wanted.rolls:
+            if wanted.needs_rollout:
                 return frozenset({wanted.component.name}), wanted.component.name
             # ECS is done as soon as the tasks run; a revision that has not proven itself may still
             # turn out bad.
-            tried = wanted.current is not None and wanted.current.number != wanted.good
-            if (wanted.rolling or tried) and not settled(graph, wanted, snapshot):
+            tried = wanted.current is not None and wanted.current.number != wanted.last_good
+            if (wanted.rollout_in_progress or tried) and not settled(graph, wanted, snapshot):
                 return frozenset(), wanted.component.name
     return frozenset(), None
 
 
 def moved(
-    injected: Mapping[str, Endpoints], resolved: Endpoints, dependants: Sequence[Wanted]
+    injected: Mapping[str, Endpoints], resolved: Endpoints, dependants: Sequence[ComponentState]
 ) -> tuple[str, ...]:
     """Dependants whose running revision has endpoints that serve it no more.
 
@@ -69,7 +69,7 @@ def moved(
         w.component.name
         for w in dependants
         if (have := injected.get(w.component.name)) is not None
-        and w.rolls
+        and w.needs_rollout
         and (
             (have.etcd is not None and not share_endpoints(have.etcd, resolved.etcd))
             or (have.nats is not None and not share_endpoints(have.nats, resolved.nats))

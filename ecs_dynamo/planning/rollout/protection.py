@@ -15,7 +15,7 @@ from dataclasses import replace
 from ecs_dynamo.model.graph import Graph
 from ecs_dynamo.model.plan import ProtectTasks
 from ecs_dynamo.model.snapshot import Snapshot, Task, Unknown
-from ecs_dynamo.planning.desired.component import Wanted
+from ecs_dynamo.planning.desired.component import ComponentState
 from ecs_dynamo.planning.observed.attribution import attribute
 from ecs_dynamo.planning.observed.lookup import short_id
 
@@ -24,7 +24,7 @@ MIN_MINUTES, MAX_MINUTES = 1, 2880
 
 
 def _of_leases(
-    graph: Graph, wanted: Wanted, snapshot: Snapshot, leases: Container[int]
+    graph: Graph, state: ComponentState, snapshot: Snapshot, leases: Container[int]
 ) -> frozenset[str] | None:
     """ARNs of the component's running tasks that may have one of ``leases``; None: not known."""
     if isinstance(snapshot.registrations, Unknown):
@@ -34,11 +34,11 @@ def _of_leases(
     if any(r.lease_id in leases for r, _ in made.unattributed):
         # It may be one of those that never told who they are.
         arns |= {arn for arn, silent in made.silent.items() if silent.last is None}
-    tasks = (*wanted.new_tasks, *wanted.old_tasks)
+    tasks = (*state.new_tasks, *state.old_tasks)
     return frozenset(t.arn for t in tasks if t.is_running and t.arn in arns)
 
 
-def busy_tasks(graph: Graph, wanted: Wanted, snapshot: Snapshot) -> frozenset[str] | None:
+def busy_tasks(graph: Graph, state: ComponentState, snapshot: Snapshot) -> frozenset[str] | None:
     """ARNs of the component's tasks that have work; None where that is not known.
 
     Where a registration may be that of several tasks, all of them count as busy.
@@ -46,36 +46,36 @@ def busy_tasks(graph: Graph, wanted: Wanted, snapshot: Snapshot) -> frozenset[st
     busy = snapshot.busy
     if isinstance(busy, Unknown):
         return None
-    return _of_leases(graph, wanted, snapshot, {k for k, work in busy.items() if work > 0})
+    return _of_leases(graph, state, snapshot, {k for k, work in busy.items() if work > 0})
 
 
 def without_unknown_work(
-    graph: Graph, wanted: Wanted, snapshot: Snapshot
-) -> tuple[Wanted, str | None]:
-    """``wanted`` without a scale-in while it is unknown whether a replica has work, and why.
+    graph: Graph, state: ComponentState, snapshot: Snapshot
+) -> tuple[ComponentState, str | None]:
+    """``state`` without a scale-in while it is unknown whether a replica has work, and why.
 
     A registered worker that does not answer may still be working, and ECS would stop it as idle.
     Once the drain time has passed, any work it had has been given its time.
     """
-    service, drain = wanted.service, graph.runtime.drain_seconds
-    if service is None or wanted.desired >= service.desired or not wanted.component.is_worker:
-        return wanted, None
+    service, drain = state.service, graph.runtime.drain_seconds
+    if service is None or state.desired >= service.desired or not state.component.is_worker:
+        return state, None
     made = attribute(graph, snapshot)
-    for task in wanted.new_tasks:
+    for task in state.new_tasks:
         silent = made.silent.get(task.arn)
         if silent is None or silent.seconds >= drain or not made.leases_of(task.arn):
             continue
-        return replace(wanted, desired=service.desired), (
+        return replace(state, desired=service.desired), (
             f"keeps {service.desired} replicas until its task {short_id(task.arn)} answers, or "
             f"{drain:g} s are over: whether it has work is not known ({silent.reason})"
         )
-    return wanted, None
+    return state, None
 
 
-def served_tasks(graph: Graph, wanted: Wanted, snapshot: Snapshot) -> frozenset[str] | None:
+def served_tasks(graph: Graph, state: ComponentState, snapshot: Snapshot) -> frozenset[str] | None:
     """ARNs of the component's tasks that a frontend has had an answer from; None: not known."""
     served = snapshot.served
-    return None if isinstance(served, Unknown) else _of_leases(graph, wanted, snapshot, served)
+    return None if isinstance(served, Unknown) else _of_leases(graph, state, snapshot, served)
 
 
 def is_protected(task: Task, now: float) -> bool:
@@ -88,27 +88,29 @@ def minutes_left(task: Task, now: float) -> float:
     return max(0.0, (task.protected_until or 0.0) - now) / 60.0
 
 
-def protect(wanted: Wanted, tasks: Sequence[Task], minutes: int | None, why: str) -> ProtectTasks:
+def protect(
+    state: ComponentState, tasks: Sequence[Task], minutes: int | None, why: str
+) -> ProtectTasks:
     """The action that protects ``tasks`` for ``minutes``, or releases them."""
     return ProtectTasks(
-        component=wanted.component.name,
+        component=state.component.name,
         reason=why,
-        cluster=wanted.component.cluster,
+        cluster=state.component.cluster,
         tasks=tuple(sorted(t.arn for t in tasks)),
         minutes=minutes,
     )
 
 
-def protectable(wanted: Wanted, now: float, released: Collection[str] = ()) -> int:
+def protectable(state: ComponentState, now: float, released: Collection[str] = ()) -> int:
     """How many tasks more can be protected once ``released`` are not; below 0 none, not even anew.
 
     UpdateTaskProtection answers DEPLOYMENT_BLOCKED where a service has more protected tasks than
     its desired count (ECS developer guide, task scale-in protection).
     """
-    service = wanted.service
+    service = state.service
     if service is None:
         return 0
-    tasks = (*wanted.new_tasks, *wanted.old_tasks)
+    tasks = (*state.new_tasks, *state.old_tasks)
     held = sum(t.protected_until is not None and t.protected_until > now for t in tasks)
     freed = sum(minutes_left(t, now) > 0 and t.arn in released for t in tasks)
     return service.desired - (held - freed)
@@ -139,32 +141,34 @@ def _told_apart(graph: Graph, snapshot: Snapshot, running: Sequence[Task]) -> bo
     return any(tasks and tasks != arns for tasks in owners)
 
 
-def spare_busy(graph: Graph, wanted: Wanted, snapshot: Snapshot) -> list[ProtectTasks]:
+def protect_busy_tasks(
+    graph: Graph, state: ComponentState, snapshot: Snapshot
+) -> list[ProtectTasks]:
     """Before a scale-in: protect who is busy. While it goes on: release who has become idle.
 
     Of frontends nobody tells work by the task, but a rollout that was taken back may have left them
     protected: then none could go until that ends.
     """
-    service = wanted.service
-    if service is None or wanted.component.is_infrastructure or wanted.rolling:
+    service = state.service
+    if service is None or state.component.is_infrastructure or state.rollout_in_progress:
         return []
-    begins = wanted.desired < service.desired
+    begins = state.desired < service.desired
     goes_on = service.running > service.desired
     if not begins and not goes_on:
         return []
-    busy = busy_tasks(graph, wanted, snapshot)
+    busy = busy_tasks(graph, state, snapshot)
     if busy is None:
         return []
     now, minutes = snapshot.observed_at, drain_minutes(graph)
-    running = [t for t in wanted.new_tasks if t.is_running]
+    running = [t for t in state.new_tasks if t.is_running]
     # A rollout may have left longer protections, also to those that it was taken back to.
     keep = [t for t in running if t.arn in busy and not 0 < minutes_left(t, now) <= minutes]
     free = [t for t in running if t.arn not in busy and is_protected(t, now)]
-    keep = acceptable(keep, protectable(wanted, now, {t.arn for t in free}), now)
+    keep = acceptable(keep, protectable(state, now, {t.arn for t in free}), now)
     made: list[ProtectTasks] = []
     if free:
-        made.append(protect(wanted, free, None, f"{len(free)} have become idle and may go"))
+        made.append(protect(state, free, None, f"{len(free)} have become idle and may go"))
     if begins and keep and _told_apart(graph, snapshot, running):
         why = f"{len(keep)} still work: idle replicas go first"
-        made.append(protect(wanted, keep, minutes, why))
+        made.append(protect(state, keep, minutes, why))
     return made

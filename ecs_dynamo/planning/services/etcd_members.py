@@ -23,9 +23,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ecs_dynamo.model.plan import ChangeMembership, MembershipStep
-from ecs_dynamo.planning.desired.component import Wanted
+from ecs_dynamo.planning.desired.component import ComponentState
 from ecs_dynamo.planning.desired.etcd_member import is_due
-from ecs_dynamo.planning.desired.plan_builder import Draft
+from ecs_dynamo.planning.desired.plan_builder import PlanBuilder
 from ecs_dynamo.planning.observed.etcd_membership import Membership
 
 
@@ -49,8 +49,8 @@ def next_step(found: Membership, *, followed: bool) -> ChangeMembership | None:
             peer_url=url,
         )
 
-    first = found.places[0].component.name
-    awaited = [p for p in found.places if p.awaited is not None]
+    first = found.slots[0].component.name
+    awaited = [p for p in found.slots if p.awaited is not None]
     for place in awaited:
         if place.awaited is not None and place.current and place.member and not is_due(place):
             why = "what is declared runs already"
@@ -60,7 +60,7 @@ def next_step(found: Membership, *, followed: bool) -> ChangeMembership | None:
         if one.learner or not awaited:
             why = f"the task of {one.name or 'an added member'} is gone"
             return step(MembershipStep.REMOVE, first, why, one.id)
-    for place in found.places:
+    for place in found.slots:
         member, url, name = place.member, place.peer_url, place.component.name
         if member is None or place.view is None:
             continue
@@ -70,26 +70,28 @@ def next_step(found: Membership, *, followed: bool) -> ChangeMembership | None:
             return step(MembershipStep.UPDATE, name, "its address is known", member.id, url)
     if any(m.learner for m in found.members) or found.gone:
         return None
-    for place in found.places:
+    for place in found.slots:
         name = place.component.name
         if place.member is None:
             return step(MembershipStep.ADD, name, "it is to join", url=place.placeholder)
-    for place in found.places:
+    for place in found.slots:
         if found.whole and followed and is_due(place):
             why = "its task definition changed: another takes its place"
             return step(MembershipStep.ADD, place.component.name, why, url=place.placeholder)
     return None
 
 
-def plan_members(draft: Draft, found: Membership, dependants: Sequence[Wanted]) -> None:
+def plan_members(
+    draft: PlanBuilder, found: Membership, dependants: Sequence[ComponentState]
+) -> None:
     """The next change of the membership, and what each place waits for."""
-    followed = not any(w.rolls or w.rolling or w.old_tasks for w in dependants)
+    followed = not any(w.needs_rollout or w.rollout_in_progress or w.old_tasks for w in dependants)
     change = next_step(found, followed=followed)
     if change is not None:
         draft.actions.append(change)
-    for place in found.places:
+    for place in found.slots:
         name = place.component.name
-        begins = found.lost and place == found.places[0]
+        begins = found.lost and place == found.slots[0]
         if place.revision is None and place.awaited is None and not begins:
             draft.wait(name, "joins the etcd cluster when the members before it are in")
         elif found.members and place.member is None and place.awaited is None:

@@ -11,18 +11,18 @@ from collections.abc import Iterable
 
 from ecs_dynamo.model.plan import RetireRevisions
 from ecs_dynamo.model.task_definition import A_PASS
-from ecs_dynamo.planning.desired.component import Wanted
+from ecs_dynamo.planning.desired.component import ComponentState
 
 
-def retire_revisions(wanted: Iterable[Wanted]) -> list[RetireRevisions]:
+def retire_revisions(wanted: Iterable[ComponentState]) -> list[RetireRevisions]:
     """Once the graph is as declared: let go of what is more than is kept."""
     return [
         RetireRevisions(
             component=one.component.name,
             reason=f"{one.component.rollout.keep_revisions} revisions are kept",
             family=one.component.family,
-            arns=one.seen.surplus[:A_PASS],
+            arns=one.observed.surplus[:A_PASS],
         )
         for one in wanted
-        if one.seen.surplus and one.service is not None
+        if one.observed.surplus and one.service is not None
     ]

@@ -13,7 +13,7 @@ from ecs_dynamo.model.service_names import ServiceNames
 from ecs_dynamo.model.snapshot import Service
 from ecs_dynamo.model.spec.rollout import RolloutSpec
 from ecs_dynamo.planning.desired.component import (
-    Wanted,
+    ComponentState,
     existing_revision,
     ownership_tags,
 )
@@ -21,7 +21,7 @@ from ecs_dynamo.planning.desired.placement import (
     Placing,
     providers_differ,
 )
-from ecs_dynamo.planning.desired.plan_builder import Draft
+from ecs_dynamo.planning.desired.plan_builder import PlanBuilder
 from ecs_dynamo.planning.desired.service_names import names_missing
 from ecs_dynamo.planning.desired.service_settings import (
     load_balancers,
@@ -35,53 +35,55 @@ from ecs_dynamo.planning.desired.service_settings import (
 )
 
 
-def _register(draft: Draft, graph: Graph, wanted: Wanted) -> None:
-    revision = existing_revision(wanted)
-    if revision is None or revision.arn is not None or wanted.content is None:
+def _register(draft: PlanBuilder, graph: Graph, state: ComponentState) -> None:
+    revision = existing_revision(state)
+    if revision is None or revision.arn is not None or state.content is None:
         return
-    current = wanted.current
+    current = state.current
     if current is not None and current.fingerprint == revision.fingerprint and not current.active:
         why = f"{current.family}:{current.number} was deregistered or deleted"
     else:
         why = "first revision" if current is None else "content differs from the running one"
     draft.actions.append(
         RegisterTaskDefinition(
-            component=wanted.component.name,
+            component=state.component.name,
             reason=f"{why} (fingerprint {revision.fingerprint})",
             family=revision.family,
             fingerprint=revision.fingerprint,
-            content=wanted.content,
-            tags=ownership_tags(graph, wanted.component, revision.fingerprint),
+            content=state.content,
+            tags=ownership_tags(graph, state.component, revision.fingerprint),
         )
     )
 
 
-def register_again(draft: Draft, graph: Graph, wanted: Wanted) -> None:
+def register_again(draft: PlanBuilder, graph: Graph, state: ComponentState) -> None:
     """Register the running revision again where somebody deregistered or deleted it.
 
     ECS goes on with it, and scales it, but sets no service to it any more (ECS API reference,
     DeregisterTaskDefinition). The service stays as it is; what comes next has a revision to use.
     """
-    current = wanted.current
-    if current is not None and not current.active and not wanted.rolls:
-        _register(draft, graph, wanted)
+    current = state.current
+    if current is not None and not current.active and not state.needs_rollout:
+        _register(draft, graph, state)
 
 
-def create_service(draft: Draft, graph: Graph, wanted: Wanted, placing: Placing) -> None:
+def create_service(
+    draft: PlanBuilder, graph: Graph, state: ComponentState, placing: Placing
+) -> None:
     """Register the first revision and create the service."""
-    revision = existing_revision(wanted)
+    revision = existing_revision(state)
     if revision is None:
         return
-    component = wanted.component
-    _register(draft, graph, wanted)
+    component = state.component
+    _register(draft, graph, state)
     draft.actions.append(
         CreateService(
             component=component.name,
-            reason=f"declared with {wanted.desired} replicas, and there is no such service",
+            reason=f"declared with {state.desired} replicas, and there is no such service",
             cluster=component.cluster,
             service=component.service,
             revision=revision,
-            desired=wanted.desired,
+            desired=state.desired,
             launch_type=component.launch_type,
             rollout=component.rollout,
             network=service_network(component),
@@ -99,7 +101,7 @@ def create_service(draft: Draft, graph: Graph, wanted: Wanted, placing: Placing)
 
 
 def _rebalancing(
-    draft: Draft, component: Component, service: Service, limits: RolloutSpec | None
+    draft: PlanBuilder, component: Component, service: Service, limits: RolloutSpec | None
 ) -> bool | None:
     """What to change of Availability Zone rebalancing with ``limits``; None where it is right."""
     most = limits.maximum_percent if limits is not None else service.maximum_percent
@@ -116,9 +118,9 @@ def _rebalancing(
 
 
 def update_service(
-    draft: Draft,
+    draft: PlanBuilder,
     graph: Graph,
-    wanted: Wanted,
+    state: ComponentState,
     may_roll: bool,
     why: str,
     limits: RolloutSpec | None,
@@ -128,7 +130,7 @@ def update_service(
 
     ``limits`` None leaves the deployment limits alone.
     """
-    service, component = wanted.service, wanted.component
+    service, component = state.service, state.component
     if service is None:
         return
     if limits is not None and same_limits(service, limits):
@@ -136,9 +138,9 @@ def update_service(
     reasons: list[str] = []
     revision, providers, names, balancers = None, None, ServiceNames(), None
     network = None
-    if wanted.rolls and may_roll:
-        revision = existing_revision(wanted)
-        _register(draft, graph, wanted)
+    if state.needs_rollout and may_roll:
+        revision = existing_revision(state)
+        _register(draft, graph, state)
         if providers_differ(component, service):
             providers = component.capacity_providers
         names = names_missing(component, service)
@@ -147,7 +149,7 @@ def update_service(
         if network_differs(component, service):
             network = component.network
         reasons.append(why)
-    desired = wanted.desired if service.desired != wanted.desired else None
+    desired = state.desired if service.desired != state.desired else None
     if desired is not None:
         reasons.append(f"replicas {service.desired} -> {desired}")
     if limits is not None:
@@ -193,23 +195,23 @@ def update_service(
                 health_check_grace_seconds=grace,
             )
         )
-    _retag(draft, graph, wanted, service)
+    _retag(draft, graph, state, service)
 
 
-def _retag(draft: Draft, graph: Graph, wanted: Wanted, service: Service) -> None:
+def _retag(draft: PlanBuilder, graph: Graph, state: ComponentState, service: Service) -> None:
     """Bring the user's tags to what is declared; running tasks keep theirs."""
-    known = wanted.seen.revisions.values()
-    change = tag_change(graph.tags, service, wanted.current, known)
+    known = state.observed.revisions.values()
+    change = tag_change(graph.tags, service, state.current, known)
     if change is None:
         return
     words = [f"{key} = {value!r}" for key, value in sorted(change.add.items())]
     words += [f"without {key}" for key in change.remove]
-    current = wanted.current
+    current = state.current
     draft.actions.append(
         TagService(
-            component=wanted.component.name,
+            component=state.component.name,
             reason=f"tags differ: {', '.join(words)}",
-            cluster=wanted.component.cluster,
+            cluster=state.component.cluster,
             service=service.name,
             revision=current.arn if current is not None and current.fingerprint else None,
             add=change.add,

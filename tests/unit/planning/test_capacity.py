@@ -69,7 +69,7 @@ from ecs_dynamo.planning.capacity.surge import (
     surge_fits,
     why_no_surge,
 )
-from ecs_dynamo.planning.desired.component import Wanted
+from ecs_dynamo.planning.desired.component import ComponentState
 from ecs_dynamo.planning.desired.placement import (
     constraints_differ,
     distribute,
@@ -124,9 +124,11 @@ def worker(gpus: int = 1, name: str = "decode", **changes: Any) -> Component:
     return component(name, Role.DECODE, template=content, **changes)
 
 
-def wanted(one: Component, desired: int, *tasks: Task, stopped: tuple[Task, ...] = ()) -> Wanted:
+def wanted(
+    one: Component, desired: int, *tasks: Task, stopped: tuple[Task, ...] = ()
+) -> ComponentState:
     seen = ComponentSnapshot(service=None, tasks=tasks, stopped=stopped)
-    return Wanted(one, seen, content=None, fingerprint=None, desired=desired)
+    return ComponentState(one, seen, content=None, fingerprint=None, desired=desired)
 
 
 def snapshot(*instances: ContainerInstance, **changes: Any) -> Snapshot:
@@ -157,7 +159,7 @@ def group(
 
 
 def decide(
-    base: Graph, seen: Snapshot, *ones: Wanted, before: CapacityMemory | None = None
+    base: Graph, seen: Snapshot, *ones: ComponentState, before: CapacityMemory | None = None
 ) -> CapacityPlan:
     apart = plan_ports(base).distinct_instances
     placed = [replace(w, one_per_instance=w.component.name in apart) for w in ones]
@@ -243,7 +245,7 @@ def test_a_surge_needs_ports_memory_and_an_instance_of_its_own_too() -> None:
 
 
 def test_all_gpus_of_an_instance_and_shares_of_one() -> None:
-    def asks(value: str) -> Wanted:
+    def asks(value: str) -> ComponentState:
         content = template("decode", "awsvpc", gpus=1)
         content["containerDefinitions"][0]["resourceRequirements"][0]["value"] = value
         return wanted(replace(worker(), template=content), 1)

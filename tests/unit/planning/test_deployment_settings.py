@@ -18,7 +18,7 @@ from ecs_dynamo.model.spec.graph import NetworkSpec
 from ecs_dynamo.model.spec.rollout import RolloutSpec
 from ecs_dynamo.planning import plan
 from ecs_dynamo.planning.conditions import placement_shortage
-from ecs_dynamo.planning.desired.component import Wanted
+from ecs_dynamo.planning.desired.component import ComponentState
 from ecs_dynamo.planning.observed.failure_reasons import lacks_place
 from tests.unit.planning.graphs import graph, with_image
 from tests.unit.planning.simulated_ecs import SimulatedEcs
@@ -125,8 +125,8 @@ def test_words_of_rebalancing_are_no_lack_of_places() -> None:
     wanted = graph()
     ecs, _ = settled(wanted)
     seen = ecs.snapshot().components["decode"]
-    one = Wanted(wanted.component("decode"), seen, None, None, 2)
-    found = replace(one, seen=replace(seen, service=service(WORDS, lacking)))
+    one = ComponentState(wanted.component("decode"), seen, None, None, 2)
+    found = replace(one, observed=replace(seen, service=service(WORDS, lacking)))
     assert placement_shortage(found) == lacking
 
 

@@ -20,16 +20,16 @@ from ecs_dynamo.model.snapshot import Notice, Revision, Service, Task
 from ecs_dynamo.model.task_definition import surplus
 from ecs_dynamo.planning import down, plan
 from ecs_dynamo.planning.desired.component import (
-    Wanted,
+    ComponentState,
     existing_revision,
 )
-from ecs_dynamo.planning.desired.context import Scene
+from ecs_dynamo.planning.desired.context import PlanContext
 from ecs_dynamo.planning.desired.ports import plan_ports
 from ecs_dynamo.planning.observed.lookup import known_tasks
 from ecs_dynamo.planning.observed.readiness import ready_tasks
 from ecs_dynamo.planning.rollout.draining_instances import drain_noticed
 from ecs_dynamo.planning.rollout.handover import tend_old_side
-from ecs_dynamo.planning.rollout.protection import spare_busy
+from ecs_dynamo.planning.rollout.protection import protect_busy_tasks
 from tests.unit.planning.graphs import graph, with_image
 from tests.unit.planning.test_parts import converged
 from tests.unit.planning.test_plan_properties import run_pass
@@ -70,8 +70,8 @@ def test_who_becomes_idle_in_a_scale_in_is_released_at_once() -> None:
     assert isinstance(part.service, Service)
     # Asked to be one, and two still run.
     part = replace(part, service=replace(part.service, desired=1, running=2))
-    one = Wanted(wanted.component("prefill"), part, None, None, desired=1)
-    (freed,) = spare_busy(wanted, one, seen)
+    one = ComponentState(wanted.component("prefill"), part, None, None, desired=1)
+    (freed,) = protect_busy_tasks(wanted, one, seen)
     assert (freed.minutes, len(freed.tasks), busy in freed.tasks) == (None, 1, False)
 
 
@@ -90,7 +90,7 @@ def test_endpoints_that_move_blame_no_revision() -> None:
     assert not made.converged
 
 
-def moving(old: list[Task], began: float) -> tuple[Wanted, Scene]:
+def moving(old: list[Task], began: float) -> tuple[ComponentState, PlanContext]:
     """prefill is rolled to other endpoints since ``began``, and ``old`` are its old tasks."""
     wanted = graph()
     ecs, _ = converged(wanted)
@@ -111,8 +111,8 @@ def moving(old: list[Task], began: float) -> tuple[Wanted, Scene]:
     )
     part = replace(part, service=service, tasks=tasks)
     seen = replace(seen, components={**seen.components, "prefill": part})
-    one = Wanted(wanted.component("prefill"), part, None, None, desired=1)
-    scene = Scene(
+    one = ComponentState(wanted.component("prefill"), part, None, None, desired=1)
+    scene = PlanContext(
         graph=wanted,
         snapshot=seen,
         endpoints=Endpoints(),
@@ -202,7 +202,7 @@ def test_a_revision_that_was_deregistered_is_registered_anew() -> None:
     for active in (True, False):
         known = replace(part.revision, active=active)
         seen = replace(part, revision=known, revisions={known.arn: known})
-        one = Wanted(wanted.component("decode"), seen, None, known.fingerprint, desired=1)
+        one = ComponentState(wanted.component("decode"), seen, None, known.fingerprint, desired=1)
         reference = existing_revision(one)
         assert reference is not None
         assert (reference.arn == known.arn) == active
@@ -216,7 +216,9 @@ def test_an_instance_is_put_to_draining_once_with_its_tasks_protected_before() -
     assert isinstance(instances, tuple)
     used = {t.container_instance_arn for t in known_tasks(seen.components["decode"])}
     (mine,) = (i for i in instances if i.arn in used)
-    one = Wanted(wanted.component("decode"), seen.components["decode"], None, None, desired=1)
+    one = ComponentState(
+        wanted.component("decode"), seen.components["decode"], None, None, desired=1
+    )
     for status, kinds in (("ACTIVE", [ProtectTasks, DrainInstance]), ("DRAINING", [])):
         noticed = replace(
             seen,

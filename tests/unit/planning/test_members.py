@@ -193,7 +193,7 @@ def test_a_first_member_that_begins_anew_is_not_taken_in() -> None:
     stranger = next(s for s in ecs.servers.values() if s.store is not store)
     assert stranger.store.id == store.id, "etcd gives it the same ids"
     seen = membership(wanted, ecs.snapshot())
-    assert seen.place("etcd-0").member is None
+    assert seen.slot("etcd-0").member is None
     assert stranger.url not in seen.servers
     converge(ecs, wanted, memory)
     assert stores(ecs) == {id(store)}

@@ -45,7 +45,7 @@ from ecs_dynamo.model.spec.scaling import (
 )
 from ecs_dynamo.model.task_definition import environment_value
 from ecs_dynamo.planning import describe, describe_action, down, plan, probe_targets
-from ecs_dynamo.planning.capacity.packing import Room
+from ecs_dynamo.planning.capacity.packing import Allocatable
 from ecs_dynamo.planning.capacity.surge import (
     FreeRooms,
     free_rooms,
@@ -53,7 +53,7 @@ from ecs_dynamo.planning.capacity.surge import (
     surge_fits,
 )
 from ecs_dynamo.planning.describe import content_diff
-from ecs_dynamo.planning.desired.component import Wanted
+from ecs_dynamo.planning.desired.component import ComponentState
 from ecs_dynamo.planning.desired.declaration import (
     declared_fingerprint,
     repoint,
@@ -71,7 +71,7 @@ from ecs_dynamo.planning.observed.readiness import (
 )
 from ecs_dynamo.planning.rollout.protection import (
     busy_tasks,
-    spare_busy,
+    protect_busy_tasks,
 )
 from ecs_dynamo.planning.scaling.dynamo_planner import planner_reached
 from tests.unit.planning.graphs import component, graph, template, with_image
@@ -283,10 +283,10 @@ def test_environment_value_is_the_first_plain_one() -> None:
 
 def test_capacity_counts_slots_an_instance_not_in_total() -> None:
     two = replace(component("big", Role.PREFILL), template=template("big", "host", gpus=2))
-    big = Wanted(two, ComponentSnapshot(service=None), None, None, desired=1)
+    big = ComponentState(two, ComponentSnapshot(service=None), None, None, desired=1)
 
     def rooms(*gpus: int) -> FreeRooms:
-        found = tuple(Room(f"i{n}", have, 4096, 4096) for n, have in enumerate(gpus))
+        found = tuple(Allocatable(f"i{n}", have, 4096, 4096) for n, have in enumerate(gpus))
         return FreeRooms({"gpu": found})
 
     assert not surge_fits(big, 1, rooms(1, 1, 1))
@@ -683,12 +683,14 @@ def test_who_is_busy_may_not_be_known() -> None:
     wanted = graph(prefill=2)
     ecs, _ = converged(wanted)
     seen = replace(ecs.snapshot(), busy=Unknown("no frontend told"))
-    one = Wanted(wanted.component("prefill"), seen.components["prefill"], None, None, desired=1)
+    one = ComponentState(
+        wanted.component("prefill"), seen.components["prefill"], None, None, desired=1
+    )
     assert busy_tasks(wanted, one, seen) is None
-    assert spare_busy(wanted, one, seen) == []
+    assert protect_busy_tasks(wanted, one, seen) == []
     known = replace(seen, busy={})
     assert busy_tasks(wanted, one, known) == frozenset()
-    assert spare_busy(wanted, replace(one, desired=2), known) == []
+    assert protect_busy_tasks(wanted, replace(one, desired=2), known) == []
 
 
 # Progress deadline ---------------------------------------------------------------------------

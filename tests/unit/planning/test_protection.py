@@ -12,7 +12,7 @@ from ecs_dynamo.model.graph import TAG_DRAINING, Graph
 from ecs_dynamo.model.plan import MarkService, Memory, ProtectTasks, UpdateService
 from ecs_dynamo.model.snapshot import Service
 from ecs_dynamo.planning import plan
-from ecs_dynamo.planning.desired.component import Wanted
+from ecs_dynamo.planning.desired.component import ComponentState
 from ecs_dynamo.planning.rollout.drain_record import (
     MAX_VALUE_LENGTH,
     drain_record,
@@ -27,7 +27,7 @@ from tests.unit.planning.test_rollout_properties import fresh_pass, ready_graph
 NOW = 1_800_000_000.0
 
 
-def rolling(count: int, *, tag: str = "", begun: float = NOW - 100) -> Wanted:
+def rolling(count: int, *, tag: str = "", begun: float = NOW - 100) -> ComponentState:
     """decode, whose ``count`` tasks are the old side of a rollout that began at ``begun``."""
     ecs, _ = converged(graph())
     part = ecs.snapshot().components["decode"]
@@ -41,7 +41,7 @@ def rolling(count: int, *, tag: str = "", begun: float = NOW - 100) -> Wanted:
     )
     tasks = tuple(replace(part.tasks[0], arn=f"arn:task/{n:032x}") for n in range(count))
     part = replace(part, service=service, tasks=tasks)
-    return Wanted(graph().component("decode"), part, None, None, desired=1)
+    return ComponentState(graph().component("decode"), part, None, None, desired=1)
 
 
 @given(

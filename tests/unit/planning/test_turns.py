@@ -18,7 +18,7 @@ from ecs_dynamo.model.snapshot import (
     Task,
 )
 from ecs_dynamo.model.task_definition import environment_value
-from ecs_dynamo.planning.desired.component import Wanted
+from ecs_dynamo.planning.desired.component import ComponentState
 from ecs_dynamo.planning.desired.fingerprint import fingerprint
 from ecs_dynamo.planning.desired.port_turns import (
     render_in_turn,
@@ -44,7 +44,9 @@ def port_of(content: Any) -> str | None:
     return environment_value(content, "DYN_SYSTEM_PORT")
 
 
-def scene(wanted: Graph, current: Revision, *revisions: Revision, free: int) -> tuple[Wanted, Any]:
+def scene(
+    wanted: Graph, current: Revision, *revisions: Revision, free: int
+) -> tuple[ComponentState, Any]:
     """A service that is set to ``current``, with a running task of each of ``revisions``."""
     decode = wanted.component("decode")
     service = Service(
@@ -65,7 +67,7 @@ def scene(wanted: Graph, current: Revision, *revisions: Revision, free: int) -> 
         "arn:ci/0", "i-0", "ACTIVE", True, "10.9.0.1", gpus=4, gpus_free=free
     )
     snapshot = Snapshot("g", 1000.0, {"decode": seen}, container_instances={"gpu": (instance,)})
-    return Wanted(decode, seen, None, None, 1), snapshot
+    return ComponentState(decode, seen, None, None, 1), snapshot
 
 
 def revision(number: int, content: Any) -> Revision:
@@ -79,7 +81,7 @@ def test_the_next_revision_takes_a_port_that_no_running_task_has() -> None:
     first = revision(1, render(wanted, wanted.component("decode"), ENDS, 8081))
     one, snapshot = scene(wanted, first, first, free=3)
     # What runs is what is declared: it keeps its port where no other deployment has it.
-    same = replace(one, seen=replace(one.seen, tasks=()))
+    same = replace(one, observed=replace(one.observed, tasks=()))
     assert port_of(render_in_turn(wanted, same, ENDS, ports, snapshot)) == "8081"
     edited = with_image(wanted, "decode", "dynamo:2")
     newer = render_in_turn(edited, one, ENDS, ports, snapshot)
