@@ -24,7 +24,7 @@ class Phrase:
 
 
 _UNIT = (
-    r"(?:pass|call|request|listing|replica|instance|service|component|task|cluster|graph|policy"
+    r"(?:pass|call|listing|replica|instance|service|component|task|cluster|graph|policy"
     r"|API|family|container)"
 )
 _JOINS = r"(?:after|and|before|by|for|from|if|in|is|of|on|or|to|until|when|with)"
@@ -86,7 +86,7 @@ PHRASES = (
         rf" an? {_UNIT}\b",
         "per ... (per pass, per call)",
         ("one line a pass", "100 a call", "ten names a call", "one replica an instance"),
-        ("one per call", "gives a task", "in a pass", "503 until a pass"),
+        ("one per call", "gives a task", "in a pass", "503 until a pass", "2  # a request"),
     ),
     Phrase(
         r"\bin the place of\b",
