@@ -12,17 +12,16 @@ from tests.unit.import_levels import import_edges, levels
 from tests.unit.style_checker import ROOT
 
 CODE = ROOT / "ecs_dynamo"
-MAX_LINES = 520
+MAX_LINES = 500
 MAX_FILES = 12
 """Maximum number of modules of a folder, beside its `__init__.py`."""
 REASON = "More than 12 files"
 """Start of the sentence in the docstring of a wider folder that gives the reason."""
-WIDE_FOLDERS: frozenset[str] = frozenset(
-    {"aws", "cli", "config", "controller", "local", "model", "planning", "planning/scaling"}
-)
+WIDE_FOLDERS: frozenset[str] = frozenset({"cli", "model", "planning/desired"})
 """Folders that have yet to be divided. Entries are only removed, never added."""
-MAX_LEVELS = {"planning": 20}
+MAX_LEVELS = 7
 """Maximum number of import levels among the entries of a package."""
+PLANNING_LEVELS = 6
 
 
 def _folders() -> list[Path]:
@@ -48,10 +47,11 @@ def test_no_folder_is_too_wide_without_a_reason() -> None:
     assert not wide, f"divide the folder, or give the reason ({REASON!r}) in its docstring: {wide}"
 
 
-@pytest.mark.parametrize(("package", "most"), MAX_LEVELS.items())
-def test_imports_lie_on_few_levels_and_have_no_cycle(package: str, most: int) -> None:
-    level = levels(import_edges(CODE / package, ROOT))
-    assert max(level.values()) <= most, sorted((n, name) for name, n in level.items())
+@pytest.mark.parametrize("package", _folders(), ids=lambda p: p.relative_to(ROOT).as_posix())
+def test_imports_lie_on_few_levels_and_have_no_cycle(package: Path) -> None:
+    level = levels(import_edges(package, ROOT))
+    most = PLANNING_LEVELS if package.name == "planning" else MAX_LEVELS
+    assert max(level.values(), default=0) <= most, sorted((n, name) for name, n in level.items())
 
 
 def test_levels_follow_the_longest_path(tmp_path: Path) -> None:
