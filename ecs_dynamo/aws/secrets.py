@@ -7,7 +7,11 @@ import json
 from collections.abc import Mapping, Sequence
 
 from ecs_dynamo.aws.client import Aws
-from ecs_dynamo.model.secrets import is_secret, parameter_names, secret_id
+from ecs_dynamo.model.ecs.secrets import (
+    is_secret,
+    parameter_names,
+    secret_id,
+)
 
 BATCH = 10
 """Names in one GetParameters (SSM API reference)."""

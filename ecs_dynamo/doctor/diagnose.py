@@ -78,6 +78,13 @@ from ecs_dynamo.doctor.checks.security_groups import (
 )
 from ecs_dynamo.iam.daemon import daemon_policy
 from ecs_dynamo.model.doctor import Finding, Host, Identity, Simulated
+from ecs_dynamo.model.ecs.task_definition import (
+    ecr_image,
+    gpus_of,
+    graph_roles,
+    images_of,
+    log_groups_of,
+)
 from ecs_dynamo.model.errors import AwsError, Problem
 from ecs_dynamo.model.graph import (
     Graph,
@@ -85,13 +92,6 @@ from ecs_dynamo.model.graph import (
     registries_of,
 )
 from ecs_dynamo.model.snapshot import Observed, Snapshot, Unknown
-from ecs_dynamo.model.task_definition import (
-    ecr_image,
-    gpus_of,
-    graph_roles,
-    images_of,
-    log_groups_of,
-)
 
 SERVICES = (
     *("ecs", "ec2", "sts", "iam", "secretsmanager", "ssm", "autoscaling"),

@@ -12,15 +12,15 @@ from ecs_dynamo.iam.tasks import (
     role_arns,
     task_references_of,
 )
-from ecs_dynamo.model.graph import (
-    namespaces_of,
-    registries_of,
-)
-from ecs_dynamo.model.task_definition import (
+from ecs_dynamo.model.ecs.task_definition import (
     containers_of,
     ecr_repository,
     gpus_of,
     logs_anywhere,
+)
+from ecs_dynamo.model.graph import (
+    namespaces_of,
+    registries_of,
 )
 
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from ecs_dynamo.iam.statements import Arns, Graphs, Json, document, scope_of
-from ecs_dynamo.model.events import DETAIL_TYPES, NOTICE_TYPES
+from ecs_dynamo.model.ecs.events import (
+    DETAIL_TYPES,
+    NOTICE_TYPES,
+)
 
 
 def notice_pattern() -> Json:

@@ -12,7 +12,7 @@ from ecs_dynamo.iam.events import event_pattern, notice_pattern, queue_policy
 from ecs_dynamo.iam.statements import Arns, Graphs, Json, document, scope_of, split
 from ecs_dynamo.iam.tasks import execution_policies, instance_policy
 from ecs_dynamo.iam.volumes import efs_statements
-from ecs_dynamo.model.partitions import ec2_principals
+from ecs_dynamo.model.ecs.partitions import ec2_principals
 
 Documents = Mapping[str, Json]
 

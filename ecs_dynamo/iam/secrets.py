@@ -10,7 +10,7 @@ from ecs_dynamo.iam.statements import (
     Json,
     statement,
 )
-from ecs_dynamo.model.secrets import (
+from ecs_dynamo.model.ecs.secrets import (
     is_secret,
     secret_id,
 )

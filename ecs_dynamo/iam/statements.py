@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from ecs_dynamo.model.ecs.partitions import partition_of
 from ecs_dynamo.model.graph import TAG_GRAPH, Component, Graph
-from ecs_dynamo.model.partitions import partition_of
 from ecs_dynamo.model.spec.capacity import AutoScalingGroupSpec
 
 Json = dict[str, Any]

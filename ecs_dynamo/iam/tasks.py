@@ -17,14 +17,14 @@ from ecs_dynamo.iam.statements import (
     document,
     statement,
 )
-from ecs_dynamo.model.graph import Component
-from ecs_dynamo.model.secrets import task_references
-from ecs_dynamo.model.spec.security import SecuritySpec
-from ecs_dynamo.model.task_definition import (
+from ecs_dynamo.model.dynamo.credentials import task_references
+from ecs_dynamo.model.ecs.task_definition import (
     containers_of,
     ecr_repository,
     graph_roles,
 )
+from ecs_dynamo.model.graph import Component
+from ecs_dynamo.model.spec.security import SecuritySpec
 
 
 def role_arns(scope: Scope) -> list[str]:

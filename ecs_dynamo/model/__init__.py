@@ -1,1 +1,5 @@
-"""The values everything else speaks in: graph file, graph, snapshot, plan. No I/O, no clock."""
+"""The values that all packages exchange: graph file, graph, snapshot, plan. No I/O, no clock.
+
+`spec` is the graph file as a user writes it, `ecs` and `dynamo` hold facts about AWS and Dynamo,
+and `memory` is what planning carries from one pass to the next.
+"""

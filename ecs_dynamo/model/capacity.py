@@ -5,8 +5,7 @@ Looked at only where the graph declares them; see `ecs_dynamo.model.snapshot` fo
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 MANAGED_INSTANCES = "MANAGED_INSTANCES"
 
@@ -93,15 +92,6 @@ class Shortage:
     message: str
     instance_types: tuple[str, ...] = ()
     raising: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class CapacityMemory:
-    """Since when each instance has been seen empty (by ARN), or in its group and not in the cluster
-    (by EC2 id), in monotonic seconds."""
-
-    empty_since: Mapping[str, float] = field(default_factory=dict)
-    unjoined_since: Mapping[str, float] = field(default_factory=dict)
 
 
 AGENT_SHARE = 0.94

@@ -11,10 +11,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from ecs_dynamo.model.capacity import CapacityMemory, Shortage
+from ecs_dynamo.model.capacity import Shortage
 from ecs_dynamo.model.graph import JsonObject, LoadBalancer
-from ecs_dynamo.model.health import HealthMemory
-from ecs_dynamo.model.scaling import ScalingState
+from ecs_dynamo.model.memory.capacity import CapacityMemory
+from ecs_dynamo.model.memory.health import HealthMemory
+from ecs_dynamo.model.memory.scaling import ScalingState
 from ecs_dynamo.model.service_names import ServiceNames
 from ecs_dynamo.model.spec.capacity import (
     CapacityProviderItem,

@@ -6,7 +6,10 @@ from collections.abc import Iterable, Mapping
 
 from ecs_dynamo.model.capacity import Shortage
 from ecs_dynamo.model.graph import Component
-from ecs_dynamo.model.health import SERVES_NOBODY, HealthProblem
+from ecs_dynamo.model.memory.health import (
+    SERVES_NOBODY,
+    HealthProblem,
+)
 from ecs_dynamo.model.plan import Condition, ConditionType, Decision, Endpoints, ReplicaCounts, Wait
 from ecs_dynamo.model.snapshot import Signal, Snapshot
 from ecs_dynamo.planning.desired.component import ComponentState

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from ecs_dynamo.model.clock import Now
-from ecs_dynamo.model.dynamo import containers_note
+from ecs_dynamo.model.dynamo.containers import containers_note
 from ecs_dynamo.model.graph import Component, Graph, JsonObject
 from ecs_dynamo.model.plan import DeleteService, Endpoints, Memory, Plan
 from ecs_dynamo.model.snapshot import RECENT_SECONDS, ComponentSnapshot, Snapshot, Unknown

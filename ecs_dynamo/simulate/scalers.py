@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from ecs_dynamo.model.scaling import ColdStarts, ScalingState
+from ecs_dynamo.model.memory.scaling import (
+    ColdStarts,
+    ScalingState,
+)
 from ecs_dynamo.model.snapshot import Signal
 from ecs_dynamo.model.spec.scaling import ScalingSpec
 from ecs_dynamo.planning.scaling.cold_start import KEPT

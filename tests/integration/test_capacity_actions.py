@@ -27,9 +27,9 @@ from ecs_dynamo.aws.observe.capacity import (
 from ecs_dynamo.aws.observe.ecs import observe_ecs
 from ecs_dynamo.local import LocalEcs
 from ecs_dynamo.local.runtime import ImageTable
-from ecs_dynamo.model.capacity import CapacityMemory
 from ecs_dynamo.model.errors import AwsError
 from ecs_dynamo.model.graph import TAG_GRAPH, Graph
+from ecs_dynamo.model.memory.capacity import CapacityMemory
 from ecs_dynamo.model.plan import SetDesiredCapacity, SetInstancesState, TerminateInstance
 from ecs_dynamo.model.snapshot import ContainerInstance, Unknown
 from ecs_dynamo.model.spec.capacity import (

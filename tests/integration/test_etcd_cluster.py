@@ -8,7 +8,7 @@ import pytest
 
 from ecs_dynamo.controller.reconcile.reconciler import Pass
 from ecs_dynamo.discovery.etcd import open_etcd
-from ecs_dynamo.model.task_definition import environment_value
+from ecs_dynamo.model.ecs.task_definition import environment_value
 from tests.integration.stack import Stack
 from tests.integration.test_infrastructure import apart
 

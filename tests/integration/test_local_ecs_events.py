@@ -16,7 +16,7 @@ import pytest
 from ecs_dynamo.iam.events import event_pattern
 from ecs_dynamo.local import LocalEcs
 from ecs_dynamo.local.runtime import ImageTable
-from ecs_dynamo.model.events import DETAIL_TYPES
+from ecs_dynamo.model.ecs.events import DETAIL_TYPES
 from tests.integration.stack import until
 from tests.integration.test_local_ecs_clients import Client, container
 

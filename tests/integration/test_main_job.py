@@ -11,8 +11,8 @@ import pytest
 
 from ecs_dynamo.controller import Pass, pass_status
 from ecs_dynamo.demo.daemon import DemoDaemon, component, desired, ready
+from ecs_dynamo.model.ecs.task_definition import environment_value
 from ecs_dynamo.model.snapshot import Unknown
-from ecs_dynamo.model.task_definition import environment_value
 from tests.integration.stack import Stack, held_to, until
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]

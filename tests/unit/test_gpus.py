@@ -10,7 +10,11 @@ from hypothesis import strategies as st
 
 from ecs_dynamo.local.placement.resources import EVERY_GPU, Need, Room, gpu_slots, need_of
 from ecs_dynamo.local.placement.selection import NONE, shortage
-from ecs_dynamo.model.gpus import GpuRequest, gpu_request, parse_gpus
+from ecs_dynamo.model.ecs.gpus import (
+    GpuRequest,
+    gpu_request,
+    parse_gpus,
+)
 
 BAD = ["", "two", "all", "0", "-1", "0.0", "1e3", "NaN", "inf", "1.", ".5.", " 1", "None", "²"]
 

@@ -19,7 +19,7 @@ from ecs_dynamo.model.doctor import (
     Subnet,
     VpcEndpoint,
 )
-from ecs_dynamo.model.partitions import endpoint_service
+from ecs_dynamo.model.ecs.partitions import endpoint_service
 
 FILTER_VALUES = 200
 """Values in one filter (EC2 API reference)."""

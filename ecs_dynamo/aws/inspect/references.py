@@ -20,9 +20,9 @@ from ecs_dynamo.model.doctor import (
     Simulated,
     Simulation,
 )
+from ecs_dynamo.model.ecs.secrets import parameter_names
+from ecs_dynamo.model.ecs.task_definition import EcrImage
 from ecs_dynamo.model.errors import AwsError
-from ecs_dynamo.model.secrets import parameter_names
-from ecs_dynamo.model.task_definition import EcrImage
 
 PARAMETERS_A_CALL = 50
 """Values of a filter of DescribeParameters (SSM API reference)."""

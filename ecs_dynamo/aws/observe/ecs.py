@@ -31,6 +31,7 @@ from ecs_dynamo.aws.observe.tasks import (
     agreed,
 )
 from ecs_dynamo.model.capacity import AutoScalingGroup, CapacityProvider
+from ecs_dynamo.model.ecs.task_definition import number_of
 from ecs_dynamo.model.graph import TAG_ROLLED_BACK, Component, Graph
 from ecs_dynamo.model.snapshot import (
     RECENT_SECONDS,
@@ -44,7 +45,6 @@ from ecs_dynamo.model.snapshot import (
     Unknown,
     good_arn,
 )
-from ecs_dynamo.model.task_definition import number_of
 
 STOPPED_SECONDS = 3600.0
 """For how long ECS tells of a stopped task (ECS API reference, DescribeTasks)."""

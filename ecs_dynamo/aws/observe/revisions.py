@@ -14,13 +14,13 @@ from typing import Any
 
 from ecs_dynamo.aws.client import Aws
 from ecs_dynamo.aws.pages import read_pages
-from ecs_dynamo.model.graph import TAG_GRAPH, Component
-from ecs_dynamo.model.snapshot import Observed, Revision, Service, Unknown, good_arn
-from ecs_dynamo.model.task_definition import (
+from ecs_dynamo.model.ecs.task_definition import (
     A_PASS,
     number_of,
     surplus,
 )
+from ecs_dynamo.model.graph import TAG_GRAPH, Component
+from ecs_dynamo.model.snapshot import Observed, Revision, Service, Unknown, good_arn
 
 PAGES_A_LIST = 5
 """Oldest first: what is beyond is looked at once these are gone."""

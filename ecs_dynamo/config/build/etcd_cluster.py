@@ -22,7 +22,7 @@ from ecs_dynamo.config.task_definitions.prepare import (
     TaskDefinition,
     set_environment,
 )
-from ecs_dynamo.model.etcd import (
+from ecs_dynamo.model.dynamo.etcd_cluster import (
     FROZEN,
     LISTEN,
 )

@@ -22,7 +22,7 @@ from ecs_dynamo.config.task_definitions.prepare import (
     CONTAINERS,
     TaskDefinition,
 )
-from ecs_dynamo.model.dynamo import is_log_router
+from ecs_dynamo.model.dynamo.containers import is_log_router
 from ecs_dynamo.model.graph import ETCD_CLIENT_PORT, NATS_CLIENT_PORT, Role
 from ecs_dynamo.model.spec.infrastructure import VolumeSpec
 from ecs_dynamo.model.spec.rollout import RolloutSpec

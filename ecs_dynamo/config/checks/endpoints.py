@@ -11,7 +11,7 @@ from typing import Final
 from ecs_dynamo.config.build.components import Built
 from ecs_dynamo.config.reading.report import Report
 from ecs_dynamo.config.task_definitions.prepare import CONTAINERS
-from ecs_dynamo.model.dynamo import (
+from ecs_dynamo.model.dynamo.variables import (
     ETCD_VARIABLE,
     NATS_VARIABLE,
     PLACEHOLDER,

@@ -10,7 +10,7 @@ from functools import cache
 
 from ecs_dynamo.config.reading.document import Document
 from ecs_dynamo.config.reading.report import Report
-from ecs_dynamo.model.partitions import partitions
+from ecs_dynamo.model.ecs.partitions import partitions
 
 
 @cache

@@ -10,7 +10,7 @@ from ecs_dynamo.config.build.volumes import serving_container
 from ecs_dynamo.config.reading.document import Document
 from ecs_dynamo.config.reading.report import Report
 from ecs_dynamo.config.task_definitions.prepare import CONTAINERS
-from ecs_dynamo.model.dynamo import (
+from ecs_dynamo.model.dynamo.credentials import (
     path_variables,
     secret_variables,
 )

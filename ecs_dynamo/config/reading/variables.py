@@ -20,7 +20,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from ecs_dynamo.model.partitions import partition_of
+from ecs_dynamo.model.ecs.partitions import partition_of
 
 _BODY: Final = re.compile(r"(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?P<default>:-(?P<text>.*))?", re.S)
 _REFERENCE: Final = re.compile(r"(?P<kind>ssm|secret):(?P<name>[A-Za-z0-9/_+=.@:!-]+)")

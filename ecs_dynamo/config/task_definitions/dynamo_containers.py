@@ -23,7 +23,7 @@ from ecs_dynamo.config.task_definitions.prepare import (
     expand_word,
     set_environment,
 )
-from ecs_dynamo.model.dynamo import (
+from ecs_dynamo.model.dynamo.containers import (
     DynamoContainers,
     container_names,
     find_dynamo_containers,

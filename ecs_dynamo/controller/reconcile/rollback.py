@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from ecs_dynamo.aws.observe.convert import to_revision
 from ecs_dynamo.controller.reconcile.reconciler import Reconciler
-from ecs_dynamo.model.dynamo import dynamo_containers
+from ecs_dynamo.model.dynamo.containers import dynamo_containers
 from ecs_dynamo.model.errors import AwsError, EcsDynamoError
 from ecs_dynamo.model.graph import TAG_ROLLED_BACK, TAG_ROLLED_BACK_FOR
 from ecs_dynamo.model.plan import Plan, RegisterTaskDefinition, RevisionRef, UpdateService

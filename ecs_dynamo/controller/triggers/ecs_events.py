@@ -25,12 +25,12 @@ from typing import Any
 import structlog
 
 from ecs_dynamo.aws.client import Aws, AwsOptions, open_aws
-from ecs_dynamo.model.errors import AwsError
-from ecs_dynamo.model.events import (
+from ecs_dynamo.model.ecs.events import (
     DETAIL_TYPES,
     NOTICE_TYPES,
     is_over,
 )
+from ecs_dynamo.model.errors import AwsError
 from ecs_dynamo.model.snapshot import Notice
 
 _log = structlog.get_logger(__name__)

@@ -7,9 +7,9 @@ from typing import Any
 
 from ecs_dynamo.doctor.checks.base import listed
 from ecs_dynamo.model.doctor import Finding, Identity, Severity, Simulated, Simulation
+from ecs_dynamo.model.ecs.task_definition import graph_roles
 from ecs_dynamo.model.graph import Graph
 from ecs_dynamo.model.snapshot import Observed, Unknown
-from ecs_dynamo.model.task_definition import graph_roles
 
 MAX_SKEW_SECONDS = 60.0
 REFUSED_SKEW_SECONDS = 300.0

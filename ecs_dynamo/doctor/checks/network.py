@@ -17,14 +17,14 @@ from ecs_dynamo.doctor.checks.base import (
     unknown,
 )
 from ecs_dynamo.model.doctor import Finding, Host, RouteTable, Severity, Subnet, VpcEndpoint
-from ecs_dynamo.model.graph import Component, Graph, NetworkMode
-from ecs_dynamo.model.secrets import secret_values
-from ecs_dynamo.model.snapshot import Observed, Unknown
-from ecs_dynamo.model.spec.graph import LaunchType
-from ecs_dynamo.model.task_definition import (
+from ecs_dynamo.model.ecs.secrets import secret_values
+from ecs_dynamo.model.ecs.task_definition import (
     containers_of,
     ecr_repository,
 )
+from ecs_dynamo.model.graph import Component, Graph, NetworkMode
+from ecs_dynamo.model.snapshot import Observed, Unknown
+from ecs_dynamo.model.spec.graph import LaunchType
 
 EVERYWHERE = "0.0.0.0/0"
 

@@ -6,19 +6,19 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from ecs_dynamo.doctor.checks.base import listed
 from ecs_dynamo.model.doctor import Finding, Severity
-from ecs_dynamo.model.graph import Graph
-from ecs_dynamo.model.secrets import (
+from ecs_dynamo.model.dynamo.credentials import task_references
+from ecs_dynamo.model.ecs.secrets import (
     is_secret,
     secret_id,
-    task_references,
 )
-from ecs_dynamo.model.snapshot import Observed, Unknown
-from ecs_dynamo.model.task_definition import (
+from ecs_dynamo.model.ecs.task_definition import (
     ecr_image,
     graph_roles,
     images_of,
     log_groups_of,
 )
+from ecs_dynamo.model.graph import Graph
+from ecs_dynamo.model.snapshot import Observed, Unknown
 
 TASKS = "ecs-tasks.amazonaws.com"
 

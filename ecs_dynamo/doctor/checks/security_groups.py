@@ -17,6 +17,7 @@ from ecs_dynamo.doctor.checks.base import (
 )
 from ecs_dynamo.doctor.checks.network import own_interfaces
 from ecs_dynamo.model.doctor import Finding, Host, Rule, SecurityGroup, Severity, Subnet
+from ecs_dynamo.model.ecs.task_definition import containers_of
 from ecs_dynamo.model.graph import (
     ETCD_CLIENT_PORT,
     ETCD_PEER_PORT,
@@ -27,7 +28,6 @@ from ecs_dynamo.model.graph import (
     Role,
 )
 from ecs_dynamo.model.snapshot import Observed, Unknown
-from ecs_dynamo.model.task_definition import containers_of
 
 CHECK = "security groups"
 CHOSEN_PORTS = (32768, 60999)

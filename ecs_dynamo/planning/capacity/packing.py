@@ -12,11 +12,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ecs_dynamo.model.capacity import InstanceSize
-from ecs_dynamo.model.constraint_expressions import (
+from ecs_dynamo.model.ecs.constraint_expressions import (
     EC2_INSTANCE_ID,
     holds,
 )
-from ecs_dynamo.model.gpus import gpu_request
+from ecs_dynamo.model.ecs.gpus import gpu_request
 from ecs_dynamo.model.graph import JsonObject, network_mode_of
 from ecs_dynamo.model.snapshot import ContainerInstance
 

@@ -13,11 +13,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from ecs_dynamo.model.capacity import (
-    CapacityMemory,
-    Shortage,
-)
+from ecs_dynamo.model.capacity import Shortage
 from ecs_dynamo.model.graph import Graph
+from ecs_dynamo.model.memory.capacity import CapacityMemory
 from ecs_dynamo.model.plan import (
     AnyAction,
     SetDesiredCapacity,

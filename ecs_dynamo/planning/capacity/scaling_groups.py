@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 from ecs_dynamo.model.capacity import (
     AutoScalingGroup,
-    CapacityMemory,
     CapacityProvider,
     InstanceSize,
 )
 from ecs_dynamo.model.graph import TAG_GRAPH, Graph
+from ecs_dynamo.model.memory.capacity import CapacityMemory
 from ecs_dynamo.model.snapshot import ContainerInstance, Snapshot, Unknown
 from ecs_dynamo.model.spec.capacity import AutoScalingGroupSpec
 from ecs_dynamo.planning.capacity.packing import (

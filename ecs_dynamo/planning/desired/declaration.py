@@ -7,15 +7,15 @@ from collections.abc import Collection, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from ecs_dynamo.model.dynamo import (
+from ecs_dynamo.model.dynamo.variables import (
     ETCD_VARIABLE,
     NATS_VARIABLE,
     ROUTING_ID_VARIABLE,
     SYSTEM_PORT_VARIABLE,
 )
+from ecs_dynamo.model.ecs.task_definition import environment_value
 from ecs_dynamo.model.graph import Component, Graph, JsonObject
 from ecs_dynamo.model.plan import Endpoints
-from ecs_dynamo.model.task_definition import environment_value
 from ecs_dynamo.planning.desired.fingerprint import fingerprint
 from ecs_dynamo.planning.desired.rendering import identify, render
 from ecs_dynamo.planning.desired.service_settings import service_network

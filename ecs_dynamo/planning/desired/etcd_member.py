@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from ecs_dynamo.model.etcd import (
+from ecs_dynamo.model.dynamo.etcd_cluster import (
     ADVERTISE,
     CLUSTER,
     EXISTING,
@@ -17,9 +17,9 @@ from ecs_dynamo.model.etcd import (
     NEW,
     STATE,
 )
+from ecs_dynamo.model.ecs.task_definition import environment_value
 from ecs_dynamo.model.graph import Component, Graph, JsonObject
 from ecs_dynamo.model.snapshot import EtcdMember, Revision
-from ecs_dynamo.model.task_definition import environment_value
 from ecs_dynamo.planning.desired.component import ComponentState
 from ecs_dynamo.planning.desired.fingerprint import fingerprint
 from ecs_dynamo.planning.desired.service_settings import network_differs

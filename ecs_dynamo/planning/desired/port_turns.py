@@ -11,11 +11,15 @@ import copy
 from collections.abc import Iterable
 from typing import Any
 
-from ecs_dynamo.model.dynamo import SYSTEM_PORT_VARIABLE, dynamo_containers
+from ecs_dynamo.model.dynamo.containers import dynamo_containers
+from ecs_dynamo.model.dynamo.variables import SYSTEM_PORT_VARIABLE
+from ecs_dynamo.model.ecs.task_definition import (
+    environment_value,
+    gpus_of,
+)
 from ecs_dynamo.model.graph import Component, Graph, JsonObject
 from ecs_dynamo.model.plan import Endpoints
 from ecs_dynamo.model.snapshot import Revision, Snapshot, Task, Unknown
-from ecs_dynamo.model.task_definition import environment_value, gpus_of
 from ecs_dynamo.planning.desired.canonical import means_the_same
 from ecs_dynamo.planning.desired.component import ComponentState
 from ecs_dynamo.planning.desired.ports import PortPlan

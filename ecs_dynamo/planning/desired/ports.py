@@ -23,7 +23,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ecs_dynamo.model.dynamo import SYSTEM_PORT_VARIABLE, declared_port, dynamo_containers
+from ecs_dynamo.model.dynamo.containers import (
+    declared_port,
+    dynamo_containers,
+)
+from ecs_dynamo.model.dynamo.variables import SYSTEM_PORT_VARIABLE
 from ecs_dynamo.model.graph import Component, Graph, NetworkMode
 
 MAX_SYSTEM_PORT = 32767

@@ -14,15 +14,17 @@ from collections.abc import Collection, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from ecs_dynamo.model.dynamo import (
+from ecs_dynamo.model.dynamo.containers import dynamo_containers
+from ecs_dynamo.model.dynamo.credentials import (
+    path_variables,
+    secret_variables,
+)
+from ecs_dynamo.model.dynamo.variables import (
     ETCD_VARIABLE,
     NATS_VARIABLE,
     PLACEHOLDER,
     ROUTING_ID_VARIABLE,
     SYSTEM_PORT_VARIABLE,
-    dynamo_containers,
-    path_variables,
-    secret_variables,
 )
 from ecs_dynamo.model.graph import (
     ETCD_CLIENT_PORT,

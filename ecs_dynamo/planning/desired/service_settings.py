@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from ecs_dynamo.model.dynamo import dynamo_containers
+from ecs_dynamo.model.dynamo.containers import dynamo_containers
 from ecs_dynamo.model.graph import TAG_FINGERPRINT, Component, LoadBalancer, NetworkMode
 from ecs_dynamo.model.service_names import ServiceNames
 from ecs_dynamo.model.snapshot import Revision, Service

@@ -20,9 +20,15 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from ecs_dynamo.model.clock import Now
-from ecs_dynamo.model.dynamo import discovery_components, dynamo_containers
+from ecs_dynamo.model.dynamo.containers import dynamo_containers
+from ecs_dynamo.model.dynamo.registration import discovery_components
 from ecs_dynamo.model.graph import Component, Graph, Role
-from ecs_dynamo.model.health import HealthMemory, HealthProblem, Suspect, Symptom
+from ecs_dynamo.model.memory.health import (
+    HealthMemory,
+    HealthProblem,
+    Suspect,
+    Symptom,
+)
 from ecs_dynamo.model.plan import Endpoints, Memory
 from ecs_dynamo.model.snapshot import NoAnswer, Probe, Snapshot, Task, Unknown, good_arn
 from ecs_dynamo.planning.desired.component import ComponentState

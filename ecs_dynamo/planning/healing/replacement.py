@@ -26,7 +26,12 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from ecs_dynamo.model.graph import Graph
-from ecs_dynamo.model.health import HealthMemory, Stop, Suspect, Symptom
+from ecs_dynamo.model.memory.health import (
+    HealthMemory,
+    Stop,
+    Suspect,
+    Symptom,
+)
 from ecs_dynamo.model.plan import Memory, StopTask
 from ecs_dynamo.model.snapshot import Task, Unknown
 from ecs_dynamo.planning.desired.component import ComponentState

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import replace
 
-from ecs_dynamo.model.dynamo import discovery_components
+from ecs_dynamo.model.dynamo.registration import discovery_components
 from ecs_dynamo.model.graph import Graph
-from ecs_dynamo.model.health import HealthMemory
+from ecs_dynamo.model.memory.health import HealthMemory
 from ecs_dynamo.model.snapshot import Snapshot, good_number
 from ecs_dynamo.planning.desired.component import ComponentState
 from ecs_dynamo.planning.healing.health import (

@@ -24,13 +24,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-from ecs_dynamo.model.dynamo import (
-    ROUTING_ID_VARIABLE,
+from ecs_dynamo.model.dynamo.containers import dynamo_containers
+from ecs_dynamo.model.dynamo.registration import (
     SERVED_ENDPOINT,
-    SYSTEM_PORT_VARIABLE,
     discovery_components,
-    dynamo_containers,
 )
+from ecs_dynamo.model.dynamo.variables import (
+    ROUTING_ID_VARIABLE,
+    SYSTEM_PORT_VARIABLE,
+)
+from ecs_dynamo.model.ecs.task_definition import environment_value
 from ecs_dynamo.model.graph import Graph, NetworkMode
 from ecs_dynamo.model.snapshot import (
     NoAnswer,
@@ -40,7 +43,6 @@ from ecs_dynamo.model.snapshot import (
     Unknown,
     WorkerPage,
 )
-from ecs_dynamo.model.task_definition import environment_value
 from ecs_dynamo.planning.observed.endpoints import address_of
 from ecs_dynamo.planning.observed.lookup import known_tasks
 

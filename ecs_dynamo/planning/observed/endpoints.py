@@ -11,11 +11,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from urllib.parse import urlsplit
 
-from ecs_dynamo.model.dynamo import (
+from ecs_dynamo.model.dynamo.containers import dynamo_containers
+from ecs_dynamo.model.dynamo.variables import (
     ETCD_VARIABLE,
     NATS_VARIABLE,
-    dynamo_containers,
 )
+from ecs_dynamo.model.ecs.task_definition import environment_value
 from ecs_dynamo.model.graph import (
     ETCD_CLIENT_PORT,
     NATS_CLIENT_PORT,
@@ -26,7 +27,6 @@ from ecs_dynamo.model.graph import (
 )
 from ecs_dynamo.model.plan import Endpoints
 from ecs_dynamo.model.snapshot import Revision, Snapshot, Task
-from ecs_dynamo.model.task_definition import environment_value
 from ecs_dynamo.planning.observed.etcd_membership import (
     member_urls,
     membership,

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
-from ecs_dynamo.model.etcd import LISTEN
+from ecs_dynamo.model.dynamo.etcd_cluster import LISTEN
+from ecs_dynamo.model.ecs.task_definition import environment_value
 from ecs_dynamo.model.graph import ETCD_PEER_PORT, Component, Graph, Role
 from ecs_dynamo.model.snapshot import (
     ComponentSnapshot,
@@ -17,7 +18,6 @@ from ecs_dynamo.model.snapshot import (
     Task,
     Unknown,
 )
-from ecs_dynamo.model.task_definition import environment_value
 from ecs_dynamo.planning.observed.lookup import known_service, known_tasks
 
 

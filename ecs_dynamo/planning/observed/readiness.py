@@ -10,11 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ecs_dynamo.model.dynamo import LEASE_VARIABLE, discovery_components, dynamo_containers
+from ecs_dynamo.model.dynamo.containers import dynamo_containers
+from ecs_dynamo.model.dynamo.registration import discovery_components
+from ecs_dynamo.model.dynamo.variables import LEASE_VARIABLE
+from ecs_dynamo.model.ecs.task_definition import environment_value
 from ecs_dynamo.model.graph import Component, Graph, Role
 from ecs_dynamo.model.plan import ReplicaCounts
 from ecs_dynamo.model.snapshot import ComponentSnapshot, Snapshot, Task, Unknown
-from ecs_dynamo.model.task_definition import environment_value
 from ecs_dynamo.planning.observed.attribution import (
     Attribution,
     attribute,

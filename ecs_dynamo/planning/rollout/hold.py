@@ -9,9 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from ecs_dynamo.model.dynamo import (
-    dynamo_containers,
-)
+from ecs_dynamo.model.dynamo.containers import dynamo_containers
 from ecs_dynamo.model.graph import (
     TAG_ROLLED_BACK,
     TAG_ROLLED_BACK_FOR,

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from urllib.parse import urlsplit
 
-from ecs_dynamo.model.dynamo import ETCD_VARIABLE
+from ecs_dynamo.model.dynamo.variables import ETCD_VARIABLE
+from ecs_dynamo.model.ecs.task_definition import environment_value
 from ecs_dynamo.model.snapshot import Task, Unknown
-from ecs_dynamo.model.task_definition import environment_value
 from ecs_dynamo.planning.desired.component import ComponentState
 from ecs_dynamo.planning.desired.context import PlanContext
 

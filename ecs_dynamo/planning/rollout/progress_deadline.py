@@ -13,7 +13,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import replace
 
-from ecs_dynamo.model.dynamo import dynamo_containers
+from ecs_dynamo.model.dynamo.containers import dynamo_containers
 from ecs_dynamo.model.graph import TAG_GOOD, Graph, Role
 from ecs_dynamo.model.plan import Endpoints, MarkService
 from ecs_dynamo.model.snapshot import Revision, Service, Snapshot, Task, Unknown, good_arn

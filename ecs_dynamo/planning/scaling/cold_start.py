@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ecs_dynamo.model.scaling import ColdStarts
+from ecs_dynamo.model.memory.scaling import ColdStarts
 from ecs_dynamo.model.snapshot import Task
 
 KEPT = 32

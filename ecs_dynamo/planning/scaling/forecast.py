@@ -11,7 +11,10 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-from ecs_dynamo.model.scaling import Forecast, Season
+from ecs_dynamo.model.memory.scaling import (
+    Forecast,
+    Season,
+)
 
 LEVEL_SECONDS = 60.0
 TREND_SECONDS = 300.0

@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+from ecs_dynamo.model.memory.scaling import ScalingState
 from ecs_dynamo.model.plan import Decision
-from ecs_dynamo.model.scaling import ScalingState
 from ecs_dynamo.model.snapshot import Signal
 from ecs_dynamo.model.spec.scaling import ScalingSpec
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-from ecs_dynamo.model.scaling import Service
+from ecs_dynamo.model.memory.scaling import Service
 from ecs_dynamo.planning.scaling.policy import ScalingInput
 
 LOOKS = 400.0

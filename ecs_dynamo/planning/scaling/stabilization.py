@@ -9,8 +9,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from ecs_dynamo.model.memory.scaling import (
+    Recommendation,
+    ScalingState,
+)
 from ecs_dynamo.model.plan import Decision
-from ecs_dynamo.model.scaling import Recommendation, ScalingState
 from ecs_dynamo.planning.scaling.demand import Demand
 from ecs_dynamo.planning.scaling.policy import ScalingInput, ScalingOutput
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from ecs_dynamo.model.ecs.task_definition import A_PASS
 from ecs_dynamo.model.plan import RetireRevisions
-from ecs_dynamo.model.task_definition import A_PASS
 from ecs_dynamo.planning.desired.component import ComponentState
 
 

@@ -6,7 +6,11 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from ecs_dynamo.model.dynamo import ROUTING_ID_VARIABLE
+from ecs_dynamo.model.dynamo.variables import ROUTING_ID_VARIABLE
+from ecs_dynamo.model.ecs.task_definition import (
+    environment_value,
+    gpus_of,
+)
 from ecs_dynamo.model.graph import Graph, JsonObject, NetworkMode, Role
 from ecs_dynamo.model.snapshot import (
     ContainerInstance,
@@ -17,7 +21,6 @@ from ecs_dynamo.model.snapshot import (
     Service,
     Task,
 )
-from ecs_dynamo.model.task_definition import environment_value, gpus_of
 from tests.unit.planning.simulated_ecs import (
     SimDeployment,
     SimService,

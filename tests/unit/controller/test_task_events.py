@@ -21,12 +21,12 @@ from ecs_dynamo.controller.triggers.ecs_events import (
     queue_region,
     read,
 )
-from ecs_dynamo.model.errors import AwsError
-from ecs_dynamo.model.events import (
+from ecs_dynamo.model.ecs.events import (
     DETAIL_TYPES,
     NOTICE_SECONDS,
     NOTICE_TYPES,
 )
+from ecs_dynamo.model.errors import AwsError
 from ecs_dynamo.model.snapshot import Notice
 
 NOW = 1_800_000_000.0

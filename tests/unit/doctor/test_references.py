@@ -31,10 +31,10 @@ from ecs_dynamo.doctor.checks.references import (
 )
 from ecs_dynamo.iam.daemon import daemon_policy
 from ecs_dynamo.model.doctor import Finding, Identity, Severity, Simulated
+from ecs_dynamo.model.ecs.secrets import parameter_names
+from ecs_dynamo.model.ecs.task_definition import ecr_image
 from ecs_dynamo.model.graph import Graph, Role
-from ecs_dynamo.model.secrets import parameter_names
 from ecs_dynamo.model.snapshot import Unknown
-from ecs_dynamo.model.task_definition import ecr_image
 from tests.rights.policy import AccessRequest, decide
 from tests.unit.planning.graphs import component, graph, template
 

@@ -11,6 +11,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from ecs_dynamo.model.clock import Now
+from ecs_dynamo.model.ecs.task_definition import (
+    environment_value,
+    gpus_of,
+    surplus,
+)
 from ecs_dynamo.model.graph import (
     TAG_GRAPH,
     TAG_ROLLED_BACK,
@@ -61,7 +66,6 @@ from ecs_dynamo.model.spec.capacity import (
     PlacementStrategySpec,
 )
 from ecs_dynamo.model.spec.graph import NetworkSpec
-from ecs_dynamo.model.task_definition import environment_value, gpus_of, surplus
 from ecs_dynamo.planning.observed.endpoints import (
     probe_targets,
     reachable_endpoints,

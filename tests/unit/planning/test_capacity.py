@@ -13,21 +13,21 @@ from hypothesis import strategies as st
 from ecs_dynamo.doctor.checks.capacity import check_capacity
 from ecs_dynamo.model.capacity import (
     AutoScalingGroup,
-    CapacityMemory,
     CapacityProvider,
     GroupInstance,
     InstanceSize,
 )
 from ecs_dynamo.model.clock import Now
-from ecs_dynamo.model.constraint_expressions import (
+from ecs_dynamo.model.doctor import Severity
+from ecs_dynamo.model.ecs.constraint_expressions import (
     EC2_INSTANCE_ID,
     UnknownExpression,
     holds,
     instances_of,
     parse_expression,
 )
-from ecs_dynamo.model.doctor import Severity
 from ecs_dynamo.model.graph import TAG_GRAPH, Component, Graph, Role
+from ecs_dynamo.model.memory.capacity import CapacityMemory
 from ecs_dynamo.model.plan import (
     AnyAction,
     ConditionType,

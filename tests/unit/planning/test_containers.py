@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ecs_dynamo.model.dynamo import (
+from ecs_dynamo.model.dynamo.containers import (
     containers_note,
     find_dynamo_containers,
 )

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from ecs_dynamo.model.clock import Now
+from ecs_dynamo.model.ecs.task_definition import surplus
 from ecs_dynamo.model.plan import (
     DeleteService,
     DrainInstance,
@@ -17,7 +18,6 @@ from ecs_dynamo.model.plan import (
     UpdateService,
 )
 from ecs_dynamo.model.snapshot import Notice, Revision, Service, Task
-from ecs_dynamo.model.task_definition import surplus
 from ecs_dynamo.planning import down, plan
 from ecs_dynamo.planning.desired.component import (
     ComponentState,

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ecs_dynamo.model.ecs.task_definition import environment_value
 from ecs_dynamo.model.graph import Graph, Role
 from ecs_dynamo.model.plan import CreateService, Endpoints, Memory, Plan, UpdateService
 from ecs_dynamo.model.service_names import (
@@ -17,7 +18,6 @@ from ecs_dynamo.model.service_names import (
 )
 from ecs_dynamo.model.snapshot import Service
 from ecs_dynamo.model.spec.security import SecuritySpec
-from ecs_dynamo.model.task_definition import environment_value
 from ecs_dynamo.planning.desired.service_names import names_missing
 from ecs_dynamo.planning.observed.endpoints import (
     reachable_endpoints,

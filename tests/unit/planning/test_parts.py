@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ecs_dynamo.model.clock import Now
+from ecs_dynamo.model.ecs.task_definition import environment_value
 from ecs_dynamo.model.graph import TAG_ROLLED_BACK, Component, Graph, LoadBalancer, Role
 from ecs_dynamo.model.plan import (
     ConditionType,
@@ -43,7 +44,6 @@ from ecs_dynamo.model.spec.scaling import (
     PlannerSource,
     ScalingSpec,
 )
-from ecs_dynamo.model.task_definition import environment_value
 from ecs_dynamo.planning import describe, describe_action, down, plan, probe_targets
 from ecs_dynamo.planning.capacity.packing import Allocatable
 from ecs_dynamo.planning.capacity.surge import (

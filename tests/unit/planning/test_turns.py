@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from ecs_dynamo.model.ecs.task_definition import environment_value
 from ecs_dynamo.model.graph import TAG_GOOD, Component, Graph, Role
 from ecs_dynamo.model.plan import Endpoints, Memory, ProtectTasks
 from ecs_dynamo.model.snapshot import (
@@ -17,7 +18,6 @@ from ecs_dynamo.model.snapshot import (
     Snapshot,
     Task,
 )
-from ecs_dynamo.model.task_definition import environment_value
 from ecs_dynamo.planning.desired.component import ComponentState
 from ecs_dynamo.planning.desired.fingerprint import fingerprint
 from ecs_dynamo.planning.desired.port_turns import (

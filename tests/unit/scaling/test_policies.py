@@ -10,7 +10,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from ecs_dynamo.model.scaling import ColdStarts, ScalingState
+from ecs_dynamo.model.memory.scaling import (
+    ColdStarts,
+    ScalingState,
+)
 from ecs_dynamo.model.snapshot import Signal, Task
 from ecs_dynamo.model.spec.scaling import (
     ScalingSpec,

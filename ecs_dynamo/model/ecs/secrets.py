@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ecs_dynamo.model.dynamo import secret_variables
+from ecs_dynamo.model.ecs.task_definition import containers_of
 from ecs_dynamo.model.graph import Component
-from ecs_dynamo.model.spec.security import SecuritySpec
-from ecs_dynamo.model.task_definition import containers_of
 
 
 def secret_id(reference: str) -> str:
@@ -44,12 +42,3 @@ def secret_values(component: Component) -> Iterable[str]:
         credentials = container.get("repositoryCredentials", {}).get("credentialsParameter")
         if credentials:
             yield str(credentials)
-
-
-def task_references(components: Iterable[Component], security: SecuritySpec) -> set[str]:
-    """The references that ECS resolves for the components' tasks, injected ones included."""
-    components = list(components)
-    found = {r for c in components for r in secret_values(c)}
-    if any(not c.is_infrastructure for c in components):
-        found |= set(secret_variables(security).values())
-    return found

@@ -27,14 +27,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ecs_dynamo.model.graph import Component, JsonObject, Role
-from ecs_dynamo.model.spec.security import SecuritySpec
-from ecs_dynamo.model.task_definition import environment_value
-
-ETCD_VARIABLE = "ETCD_ENDPOINTS"
-NATS_VARIABLE = "NATS_SERVER"
-PLACEHOLDER = "IP_ADDRESS"
-"""The word that Dynamo's public ECS example has where an address must be pasted."""
+from ecs_dynamo.model.dynamo.variables import (
+    ETCD_VARIABLE,
+    NATS_VARIABLE,
+    PLACEHOLDER,
+    SYSTEM_PORT_VARIABLE,
+)
+from ecs_dynamo.model.ecs.task_definition import environment_value
+from ecs_dynamo.model.graph import Component, JsonObject
 
 _RUNS = re.compile(
     r"(?:^|\s)-m\s+dynamo\.\w"
@@ -171,58 +171,6 @@ def _names(containers: Iterable[Container]) -> tuple[str, ...]:
 
 def _listed(names: Sequence[str]) -> str:
     return ", ".join(names)
-
-
-SERVED_ENDPOINT = "generate"
-"""The endpoint through which a Dynamo worker takes requests."""
-
-
-def discovery_components(component: Component) -> frozenset[str]:
-    """Dynamo's names for what the component registers (Dynamo 1.6.1: `backend`, `prefill`)."""
-    names = set()
-    if Role.PREFILL in component.roles:
-        names.add("prefill")
-    if component.roles & {Role.DECODE, Role.WORKER}:
-        names.add("backend")
-    return frozenset(names)
-
-
-def secret_variables(security: SecuritySpec) -> Mapping[str, str]:
-    """Variable -> `valueFrom`. etcd's certificates are texts to Dynamo, not paths."""
-    etcd, nats = security.etcd, security.nats
-    found = {
-        "ETCD_AUTH_CA": etcd.tls.ca if etcd.tls else None,
-        "ETCD_AUTH_CLIENT_CERT": etcd.tls.client_cert if etcd.tls else None,
-        "ETCD_AUTH_CLIENT_KEY": etcd.tls.client_key if etcd.tls else None,
-        "ETCD_AUTH_USERNAME": etcd.username,
-        "ETCD_AUTH_PASSWORD": etcd.password,
-        "NATS_AUTH_USERNAME": nats.username,
-        "NATS_AUTH_PASSWORD": nats.password,
-        "NATS_AUTH_TOKEN": nats.token,
-        "NATS_AUTH_NKEY": nats.nkey,
-    }
-    return {name: value for name, value in found.items() if value is not None}
-
-
-def path_variables(security: SecuritySpec) -> Mapping[str, str]:
-    """Variable -> path of a file that the image or a volume has."""
-    tls = security.nats.tls
-    found = {
-        "NATS_TLS_CA_CERT_PATH": tls.ca_path if tls else None,
-        "NATS_TLS_CLIENT_CERT_PATH": tls.client_cert_path if tls else None,
-        "NATS_TLS_CLIENT_KEY_PATH": tls.client_key_path if tls else None,
-        "NATS_AUTH_CREDENTIALS_FILE": security.nats.credentials_path,
-    }
-    return {name: value for name, value in found.items() if value is not None}
-
-
-LEASE_VARIABLE = "ETCD_LEASE_TTL"
-
-
-SYSTEM_PORT_VARIABLE = "DYN_SYSTEM_PORT"
-
-
-ROUTING_ID_VARIABLE = "DYN_STABLE_ROUTING_ID"
 
 
 def declared_port(component: Component) -> int | None:

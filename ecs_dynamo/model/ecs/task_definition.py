@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ecs_dynamo.model.gpus import gpu_request
+from ecs_dynamo.model.ecs.gpus import gpu_request
 from ecs_dynamo.model.graph import Component, Graph, JsonObject
 
 

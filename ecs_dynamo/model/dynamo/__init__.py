@@ -1,0 +1,1 @@
+"""Facts about Dynamo: containers, environment variables, registrations, credentials, etcd."""

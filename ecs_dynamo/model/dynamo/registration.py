@@ -1,0 +1,18 @@
+"""How Dynamo's workers register themselves in discovery."""
+
+from __future__ import annotations
+
+from ecs_dynamo.model.graph import Component, Role
+
+SERVED_ENDPOINT = "generate"
+"""The endpoint through which a Dynamo worker takes requests."""
+
+
+def discovery_components(component: Component) -> frozenset[str]:
+    """Dynamo's names for what the component registers (Dynamo 1.6.1: `backend`, `prefill`)."""
+    names = set()
+    if Role.PREFILL in component.roles:
+        names.add("prefill")
+    if component.roles & {Role.DECODE, Role.WORKER}:
+        names.add("backend")
+    return frozenset(names)
