@@ -137,49 +137,27 @@ class DeleteService(Action):
     service: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HoldService(Action):
-    """Tag a service so that no daemon rolls the declaration with this fingerprint again.
+class TagPurpose(StrEnum):
+    """Why a service is tagged; the values are the verbs that `plan` shows."""
 
-    ``because`` is the reason word that is kept with it.
-    """
-
-    cluster: str
-    service: str
-    declared: str
-    because: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MarkService(Action):
-    """Note on a service, as a tag, what a later daemon must know of its rollout."""
-
-    cluster: str
-    service: str
-    tag: str
-    value: str
+    HOLD = "hold"
+    """No daemon may roll out the declaration with the tagged fingerprint again."""
+    MARK = "mark"
+    """Record the state of a rollout for later daemons, in a single tag."""
+    DECLARED = "tag"
+    """Bring the user's tags to what the graph declares."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TagService(Action):
-    """Bring the user's tags of a service, and of the revision that it runs, to what is declared.
+    """Set and remove tags of a service and, where ``revision`` is an ARN, of that revision too."""
 
-    ``revision`` is its ARN; None where its tags are not to be changed.
-    """
-
+    purpose: TagPurpose
     cluster: str
     service: str
-    revision: str | None
-    add: Mapping[str, str]
-    remove: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DrainInstance(Action):
-    """Put a container instance into DRAINING. ``component``: the first that runs on it."""
-
-    cluster: str
-    instance: str
+    set_tags: Mapping[str, str]
+    remove_tags: tuple[str, ...] = ()
+    revision: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -200,11 +178,16 @@ class SetDesiredCapacity(Action):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SetInstancesState(Action):
-    """Set container instances to DRAINING (tagged as this graph's before), or back to ACTIVE."""
+    """Set container instances to DRAINING, or back to ACTIVE.
+
+    ``claim``: before they drain, tag them as drained by this graph, which may then return them to
+    ACTIVE or terminate them. Instances that AWS interrupts are not claimed.
+    """
 
     cluster: str
     instances: tuple[str, ...]
     status: str
+    claim: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -252,16 +235,18 @@ AnyAction = (
     | ProtectTasks
     | StopTask
     | DeleteService
-    | HoldService
-    | MarkService
     | TagService
     | RetireRevisions
-    | DrainInstance
     | SetDesiredCapacity
     | SetInstancesState
     | TerminateInstance
     | ChangeMembership
 )
+
+
+def is_hold(action: AnyAction) -> bool:
+    """Whether the action puts the declared revision of a service on hold."""
+    return isinstance(action, TagService) and action.purpose is TagPurpose.HOLD
 
 
 @dataclass(frozen=True, slots=True)

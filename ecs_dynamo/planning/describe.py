@@ -13,9 +13,6 @@ from ecs_dynamo.model.plan import (
     ChangeMembership,
     CreateService,
     DeleteService,
-    DrainInstance,
-    HoldService,
-    MarkService,
     Plan,
     ProtectTasks,
     RegisterTaskDefinition,
@@ -23,6 +20,7 @@ from ecs_dynamo.model.plan import (
     SetDesiredCapacity,
     SetInstancesState,
     StopTask,
+    TagPurpose,
     TagService,
     TerminateInstance,
     UpdateService,
@@ -118,18 +116,18 @@ def describe_action(action: AnyAction) -> str:
             what = f"stop task {short_id(action.task)}"
         case DeleteService():
             what = f"delete service {action.service} in {action.cluster}"
-        case HoldService():
-            what = f"hold service {action.service}"
-        case MarkService():
-            what = f"mark service {action.service}: {action.tag.rpartition(':')[2]} {action.value}"
         case TagService():
-            what = f"tag service {action.service}"
-        case DrainInstance():
-            what = f"drain container instance {action.instance.rpartition('/')[2]}"
+            what = f"{action.purpose} service {action.service}"
+            if action.purpose is TagPurpose.MARK:
+                marks = (f"{key.rpartition(':')[2]} {v}" for key, v in action.set_tags.items())
+                what += f": {', '.join(marks)}"
         case RetireRevisions():
             what = f"delete {len(action.arns)} old revisions of {action.family}"
         case SetDesiredCapacity():
             what = f"raise Auto Scaling group {action.group} to {action.desired}"
+        case SetInstancesState(claim=False):
+            names = ", ".join(arn.rpartition("/")[2] for arn in action.instances)
+            what = f"drain container instance {names}"
         case SetInstancesState():
             what = f"set {len(action.instances)} instances to {action.status}"
         case TerminateInstance():

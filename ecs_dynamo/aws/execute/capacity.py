@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import structlog
+
 from ecs_dynamo.aws.client import Aws
 from ecs_dynamo.aws.observe.capacity import TASKS_A_CALL, Json, daemon_groups
 from ecs_dynamo.aws.observe.convert import tags_of
@@ -11,6 +13,8 @@ from ecs_dynamo.aws.pages import read_all
 from ecs_dynamo.model.errors import AwsError
 from ecs_dynamo.model.graph import TAG_GRAPH
 from ecs_dynamo.model.plan import SetDesiredCapacity, SetInstancesState, TerminateInstance
+
+_log = structlog.get_logger(__name__)
 
 STATES_A_CALL = 10
 
@@ -53,13 +57,15 @@ async def _instances(aws: Aws, cluster: str, arns: Sequence[str]) -> list[Json]:
 
 
 async def set_instances_state(aws: Aws, action: SetInstancesState, graph: str) -> bool:
-    """Drain instances, or take that back.
+    """Drain container instances, or return them to ACTIVE; whether any changed.
 
-    The tag that tells who drained comes first: so no instance is ever drained without it.
+    Claimed instances are tagged before they drain, so that none drains without its tag. Instances
+    that no longer exist are logged and left out.
     """
+    changed = False
     for start in range(0, len(action.instances), STATES_A_CALL):
         batch = action.instances[start : start + STATES_A_CALL]
-        if action.status == "DRAINING":
+        if action.claim and action.status == "DRAINING":
             for raw in await _instances(aws, action.cluster, batch):
                 if tags_of(raw.get("tags", [])).get(TAG_GRAPH) != graph:
                     await aws.call(
@@ -68,14 +74,23 @@ async def set_instances_state(aws: Aws, action: SetInstancesState, graph: str) -
                         resourceArn=raw["containerInstanceArn"],
                         tags=[{"key": TAG_GRAPH, "value": graph}],
                     )
-        await aws.call(
+        answer = await aws.call(
             "ecs",
             "UpdateContainerInstancesState",
             cluster=action.cluster,
             containerInstances=list(batch),
             status=action.status,
         )
-    return True
+        failures = answer.get("failures", [])
+        for failure in failures:
+            _log.info(
+                "container instance not updated",
+                arn=failure.get("arn"),
+                status=action.status,
+                reason=failure.get("reason"),
+            )
+        changed = changed or len(failures) < len(batch)
+    return changed
 
 
 async def terminate_instance(aws: Aws, action: TerminateInstance) -> bool:

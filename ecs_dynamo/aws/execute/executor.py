@@ -7,7 +7,7 @@ creating adopts only what carries the graph's tag, updating and deleting are the
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -41,17 +41,12 @@ from ecs_dynamo.model.errors import AwsError
 from ecs_dynamo.model.graph import (
     TAG_FINGERPRINT,
     TAG_GRAPH,
-    TAG_ROLLED_BACK,
-    TAG_ROLLED_BACK_FOR,
 )
 from ecs_dynamo.model.plan import (
     AnyAction,
     ChangeMembership,
     CreateService,
     DeleteService,
-    DrainInstance,
-    HoldService,
-    MarkService,
     Plan,
     ProtectTasks,
     RegisterTaskDefinition,
@@ -186,14 +181,8 @@ class Executor:
                 return await self._stop(action)
             case DeleteService():
                 return await self._delete(action)
-            case HoldService():
-                return await self._hold(action)
-            case MarkService():
-                return await self._tag(action.cluster, action.service, {action.tag: action.value})
             case TagService():
-                return await self._retag(action)
-            case DrainInstance():
-                return await self._drain(action)
+                return await self._tag(action)
             case RetireRevisions():
                 return await self._retire(action)
             case SetDesiredCapacity():
@@ -385,41 +374,31 @@ class Executor:
             return False  # Its tasks end with it.
         return await stop_task(self._aws, action)
 
-    async def _hold(self, action: HoldService) -> bool:
-        because = {TAG_ROLLED_BACK: action.declared, TAG_ROLLED_BACK_FOR: action.because}
-        return await self._tag(action.cluster, action.service, because)
+    async def _tag(self, action: TagService) -> bool:
+        """Set, then remove, tags of the service and of its revision.
 
-    async def _tag(self, cluster: str, service: str, tags: Mapping[str, str]) -> bool:
-        found = await self._owned(cluster, service)
-        if found is None:
-            raise AwsError("TagResource", "ServiceNotFound", service)
-        await self._aws.call(
-            "ecs", "TagResource", resourceArn=found["serviceArn"], tags=tags_request(tags)
-        )
-        return True
-
-    async def _retag(self, action: TagService) -> bool:
-        """The revision tells which tags were declared once: it gets a new tag before the service
-        does, and loses an old one after it, so that dying in between forgets none."""
+        The revision records which tags were declared once: it gets a new tag before the service
+        and loses an old one after it, so that a daemon that dies in between forgets none.
+        """
         found = await self._owned(action.cluster, action.service)
         if found is None:
             raise AwsError("TagResource", "ServiceNotFound", action.service)
         service: str = found["serviceArn"]
         both = [arn for arn in (action.revision, service) if arn is not None]
-        if action.add:
+        if action.set_tags:
             for arn in both:
                 await self._aws.call(
-                    "ecs", "TagResource", resourceArn=arn, tags=tags_request(action.add)
+                    "ecs", "TagResource", resourceArn=arn, tags=tags_request(action.set_tags)
                 )
-        if action.remove:
+        if action.remove_tags:
             for arn in reversed(both):
                 await self._aws.call(
-                    "ecs", "UntagResource", resourceArn=arn, tagKeys=list(action.remove)
+                    "ecs", "UntagResource", resourceArn=arn, tagKeys=list(action.remove_tags)
                 )
         known = self._cache.get(action.revision) if action.revision is not None else None
         if known is not None:
-            kept = {k: v for k, v in known.tags.items() if k not in action.remove}
-            self._cache.put(replace(known, tags={**kept, **action.add}))
+            kept = {k: v for k, v in known.tags.items() if k not in action.remove_tags}
+            self._cache.put(replace(known, tags={**kept, **action.set_tags}))
         return True
 
     async def _retire(self, action: RetireRevisions) -> bool:
@@ -450,19 +429,6 @@ class Executor:
                     "revision not deleted", arn=failure.get("arn"), why=failure.get("reason")
                 )
         return bool(mine)
-
-    async def _drain(self, action: DrainInstance) -> bool:
-        answer = await self._aws.call(
-            "ecs",
-            "UpdateContainerInstancesState",
-            cluster=action.cluster,
-            containerInstances=[action.instance],
-            status="DRAINING",
-        )
-        for failure in answer.get("failures", []):
-            # It is gone already, as was told.
-            _log.info("instance not drained", arn=failure.get("arn"), why=failure.get("reason"))
-        return not answer.get("failures")
 
     async def _deregister(self, arn: str) -> None:
         try:

@@ -15,7 +15,7 @@ import math
 from dataclasses import dataclass
 
 from ecs_dynamo.model.graph import TAG_CANARY, TAG_ROLLED_BACK, Graph
-from ecs_dynamo.model.plan import MarkService
+from ecs_dynamo.model.plan import TagPurpose, TagService
 from ecs_dynamo.model.snapshot import Snapshot, Unknown
 from ecs_dynamo.model.spec.rollout import RolloutSpec
 from ecs_dynamo.planning.desired.component import ComponentState
@@ -33,7 +33,7 @@ class Canary:
 
     baking: bool
     told: str = ""
-    mark: MarkService | None = None
+    mark: TagService | None = None
     lost: bool = False
     """It was ready, and no replica of the new revision is any more."""
 
@@ -66,14 +66,14 @@ def begins_with_canary(state: ComponentState) -> bool:
     )
 
 
-def _mark(state: ComponentState, value: str, why: str) -> MarkService:
-    return MarkService(
+def _mark(state: ComponentState, value: str, why: str) -> TagService:
+    return TagService(
         component=state.component.name,
         reason=why,
+        purpose=TagPurpose.MARK,
         cluster=state.component.cluster,
         service=state.component.service,
-        tag=TAG_CANARY,
-        value=value,
+        set_tags={TAG_CANARY: value},
     )
 
 

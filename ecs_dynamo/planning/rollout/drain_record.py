@@ -17,7 +17,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from ecs_dynamo.model.graph import TAG_DRAINING, Component, Graph
-from ecs_dynamo.model.plan import MarkService
+from ecs_dynamo.model.plan import TagPurpose, TagService
 from ecs_dynamo.model.snapshot import Task
 from ecs_dynamo.planning.desired.component import ComponentState
 from ecs_dynamo.planning.rollout.canary import WAIT_FOR_WORK
@@ -105,7 +105,7 @@ def _value(since: Mapping[str, float]) -> str:
 
 def drain_record(
     state: ComponentState, since: Mapping[str, float], more: Sequence[Task], now: float
-) -> tuple[MarkService | None, frozenset[str]]:
+) -> tuple[TagService | None, frozenset[str]]:
     """The record with ``more`` draining from now on, and the ARNs that it holds.
 
     No action where nothing is new. ``since`` is what stays of the present record.
@@ -119,14 +119,14 @@ def drain_record(
     if made == draining_since(state):
         return None, frozenset(made)
     added = len(made.keys() - since.keys())
-    mark = MarkService(
+    mark = TagService(
         component=state.component.name,
         reason=f"{added} still work: they may finish within the drain time"
         if added
         else "what was let go is needed again",
+        purpose=TagPurpose.MARK,
         cluster=state.component.cluster,
         service=state.component.service,
-        tag=TAG_DRAINING,
-        value=_value(made),
+        set_tags={TAG_DRAINING: _value(made)},
     )
     return mark, frozenset(made)

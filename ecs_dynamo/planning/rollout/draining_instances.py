@@ -19,7 +19,7 @@ import math
 from collections.abc import Iterator
 
 from ecs_dynamo.model.graph import Graph
-from ecs_dynamo.model.plan import DrainInstance, ProtectTasks
+from ecs_dynamo.model.plan import ProtectTasks, SetInstancesState
 from ecs_dynamo.model.snapshot import ContainerInstance, Snapshot, Task, Unknown
 from ecs_dynamo.model.spec.rollout import RolloutSpec
 from ecs_dynamo.planning.capacity.surge import (
@@ -77,14 +77,14 @@ def _needs_protection(task: Task, snapshot: Snapshot) -> bool:
 
 def drain_noticed(
     wanted: tuple[ComponentState, ...], snapshot: Snapshot
-) -> list[ProtectTasks | DrainInstance]:
+) -> list[ProtectTasks | SetInstancesState]:
     """Set instances with a notice to DRAINING if the graph has tasks on them.
 
     The tasks are protected first, because ECS stops them as soon as their replacements run. Tasks
     of a service with a rollout in progress are not: ECS may refuse the protection, and the instance
     has to drain regardless.
     """
-    made: list[ProtectTasks | DrainInstance] = []
+    made: list[ProtectTasks | SetInstancesState] = []
     for cluster, instance in _instances(snapshot):
         notice = snapshot.notices.get(instance.ec2_instance_id)
         if notice is None or instance.status != "ACTIVE":
@@ -108,11 +108,13 @@ def drain_noticed(
                 )
         what = "will be interrupted" if notice.interruption else "is at risk of interruption"
         made.append(
-            DrainInstance(
+            SetInstancesState(
                 component=users[0],
                 reason=f"{instance.ec2_instance_id} {what}: replace {', '.join(users)} early",
                 cluster=cluster,
-                instance=instance.arn,
+                instances=(instance.arn,),
+                status="DRAINING",
+                claim=False,
             )
         )
     return made

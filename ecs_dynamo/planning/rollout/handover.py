@@ -13,7 +13,7 @@ from collections import defaultdict
 from collections.abc import Collection, Sequence
 
 from ecs_dynamo.model.graph import TAG_CANARY
-from ecs_dynamo.model.plan import MarkService, ProtectTasks
+from ecs_dynamo.model.plan import ProtectTasks, TagService
 from ecs_dynamo.model.snapshot import Task
 from ecs_dynamo.model.spec.rollout import RolloutSpec
 from ecs_dynamo.planning.capacity.surge import (
@@ -75,7 +75,7 @@ def hand_over(
     *,
     begins: bool,
     baking: bool = False,
-) -> list[ProtectTasks | MarkService]:
+) -> list[ProtectTasks | TagService]:
     """Protections to set and lift before (``begins``) and while a component rolls.
 
     ``limits`` are those in force then; with ``baking`` the new replicas do not count yet.
@@ -119,7 +119,7 @@ def hand_over(
     gone = _making_room(state, [t for t in working if t not in late], lacking, now)
     free, most = [*free, *gone], most + len(gone)
     working = [t for t in working if t not in gone]
-    made: list[ProtectTasks | MarkService] = []
+    made: list[ProtectTasks | TagService] = []
     if free:
         cut = sum(t in late or t in gone for t in free)
         why = f"{cut} of them still work, and may do so no longer" if cut else "idle"

@@ -15,7 +15,7 @@ from dataclasses import replace
 
 from ecs_dynamo.model.dynamo.containers import dynamo_containers
 from ecs_dynamo.model.graph import TAG_GOOD, Graph, Role
-from ecs_dynamo.model.plan import Endpoints, MarkService
+from ecs_dynamo.model.plan import Endpoints, TagPurpose, TagService
 from ecs_dynamo.model.snapshot import Revision, Service, Snapshot, Task, Unknown, good_arn
 from ecs_dynamo.planning.desired.component import (
     ComponentState,
@@ -274,16 +274,16 @@ def probation_left(
     return left[state.desired - 1] if len(left) >= state.desired else math.inf
 
 
-def mark_good(state: ComponentState) -> MarkService | None:
+def mark_good(state: ComponentState) -> TagService | None:
     """The note that the service's revision is good."""
     service, current = state.service, state.current
     if service is None or current is None:
         return None
-    return MarkService(
+    return TagService(
         component=state.component.name,
         reason=f"all of {current.family}:{current.number} has stayed ready",
+        purpose=TagPurpose.MARK,
         cluster=state.component.cluster,
         service=service.name,
-        tag=TAG_GOOD,
-        value=str(current.number),
+        set_tags={TAG_GOOD: str(current.number)},
     )

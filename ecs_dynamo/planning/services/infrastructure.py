@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ecs_dynamo.model.plan import HoldService
+from ecs_dynamo.model.graph import TAG_ROLLED_BACK, TAG_ROLLED_BACK_FOR
+from ecs_dynamo.model.plan import TagPurpose, TagService
 from ecs_dynamo.planning.desired.component import ComponentState
 from ecs_dynamo.planning.desired.context import PlanContext
 from ecs_dynamo.planning.desired.plan_builder import PlanBuilder
@@ -26,13 +27,16 @@ def hold_back(draft: PlanBuilder, context: PlanContext, state: ComponentState) -
     """Before a rollout is taken back: so that nobody rolls its declaration again."""
     if state.rollback_target is not None and state.service is not None:
         draft.actions.append(
-            HoldService(
+            TagService(
                 component=state.component.name,
                 reason=context.failures.get(state.component.name, "it did not come up"),
+                purpose=TagPurpose.HOLD,
                 cluster=state.component.cluster,
                 service=state.component.service,
-                declared=state.declared,
-                because=context.reasons.get(state.component.name, ""),
+                set_tags={
+                    TAG_ROLLED_BACK: state.declared,
+                    TAG_ROLLED_BACK_FOR: context.reasons.get(state.component.name, ""),
+                },
             )
         )
 

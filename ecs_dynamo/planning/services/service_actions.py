@@ -6,6 +6,7 @@ from ecs_dynamo.model.graph import Component, Graph
 from ecs_dynamo.model.plan import (
     CreateService,
     RegisterTaskDefinition,
+    TagPurpose,
     TagService,
     UpdateService,
 )
@@ -211,10 +212,11 @@ def _retag(draft: PlanBuilder, graph: Graph, state: ComponentState, service: Ser
         TagService(
             component=state.component.name,
             reason=f"tags differ: {', '.join(words)}",
+            purpose=TagPurpose.DECLARED,
             cluster=state.component.cluster,
             service=service.name,
             revision=current.arn if current is not None and current.fingerprint else None,
-            add=change.add,
-            remove=change.remove,
+            set_tags=change.add,
+            remove_tags=change.remove,
         )
     )

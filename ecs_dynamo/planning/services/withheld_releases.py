@@ -8,11 +8,11 @@ from ecs_dynamo.model.graph import Graph
 from ecs_dynamo.model.plan import (
     AnyAction,
     ChangeMembership,
-    HoldService,
     ProtectTasks,
     RegisterTaskDefinition,
     StopTask,
     UpdateService,
+    is_hold,
 )
 from ecs_dynamo.model.snapshot import Snapshot
 from ecs_dynamo.planning.observed.lookup import known_service, known_tasks
@@ -64,7 +64,7 @@ def without_releases(
             kept += [] if _shortens(action, snapshot) else [action]
         elif isinstance(action, StopTask):
             continue
-        elif isinstance(action, RegisterTaskDefinition | HoldService):
+        elif isinstance(action, RegisterTaskDefinition) or is_hold(action):
             service = known_service(snapshot.components[action.component])
             kept += [action] if service is None else []
         else:

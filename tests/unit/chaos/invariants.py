@@ -18,10 +18,10 @@ from ecs_dynamo.model.graph import TAG_GRAPH, Component, Graph
 from ecs_dynamo.model.plan import (
     CreateService,
     DeleteService,
-    HoldService,
     ProtectTasks,
     RetireRevisions,
     UpdateService,
+    is_hold,
 )
 from ecs_dynamo.model.snapshot import Unknown
 from ecs_dynamo.planning.healing.replacement import FIRST_PAUSE_SECONDS
@@ -297,8 +297,8 @@ def check_pass(done: Pass, graph: Graph) -> None:
             if action.component != name:
                 continue
             releases = isinstance(action, ProtectTasks) and action.minutes is None
-            forbidden = CreateService | DeleteService | HoldService | RetireRevisions
+            forbidden = CreateService | DeleteService | RetireRevisions
             rolls = isinstance(action, UpdateService) and action.revision is not None
-            if releases or rolls or isinstance(action, forbidden):
+            if releases or rolls or is_hold(action) or isinstance(action, forbidden):
                 text = f"{name}: {unknown[0].reason}, and yet {action} (invariant 0)"
                 raise AssertionError(text)

@@ -21,7 +21,6 @@ from ecs_dynamo.aws.server_clock import ServerClock
 from ecs_dynamo.model.graph import LoadBalancer, NetworkMode
 from ecs_dynamo.model.plan import (
     CreateService,
-    DrainInstance,
     ProtectTasks,
     RevisionRef,
     UpdateService,
@@ -481,7 +480,7 @@ class SimulatedApi:
         known = {i.arn for i in self.ecs._instances()}
         for arn in asked["containerInstances"]:
             if arn in known:
-                self.ecs.apply(DrainInstance(component="", reason="", cluster="gpu", instance=arn))
+                self.ecs.drained.add(int(arn.rpartition("/")[2]))
         gone = [a for a in asked["containerInstances"] if a not in known]
         return {
             "containerInstances": [],

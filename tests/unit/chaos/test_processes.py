@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ecs_dynamo.model.plan import HoldService
+from ecs_dynamo.model.plan import is_hold
 from tests.unit.chaos.world import World
 
 
@@ -23,6 +23,6 @@ def test_the_first_pass_is_judged_by_the_time_of_aws(wrong: float) -> None:
         assert done is not None
         assert abs(done.now.wall - world.server_time()) < 2.0
         assert done.snapshot.observed_at == done.now.wall
-        assert not [a for a in done.plan.actions if isinstance(a, HoldService)]
+        assert not [a for a in done.plan.actions if is_hold(a)]
     finally:
         world.close()

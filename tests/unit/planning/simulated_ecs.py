@@ -18,8 +18,6 @@ from ecs_dynamo.model.ecs.task_definition import (
 )
 from ecs_dynamo.model.graph import (
     TAG_GRAPH,
-    TAG_ROLLED_BACK,
-    TAG_ROLLED_BACK_FOR,
     Component,
     Graph,
     JsonObject,
@@ -30,9 +28,6 @@ from ecs_dynamo.model.plan import (
     AnyAction,
     CreateService,
     DeleteService,
-    DrainInstance,
-    HoldService,
-    MarkService,
     ProtectTasks,
     RegisterTaskDefinition,
     RetireRevisions,
@@ -206,13 +201,6 @@ class SimulatedEcs:
             case StopTask():
                 service = self.services[action.service]
                 service.tasks = [t for t in service.tasks if t.arn != action.task]
-            case HoldService():
-                service = self.services[action.service]
-                held = {TAG_ROLLED_BACK: action.declared, TAG_ROLLED_BACK_FOR: action.because}
-                service.tags = {**service.tags, **held}
-            case MarkService():
-                service = self.services[action.service]
-                service.tags = {**service.tags, action.tag: action.value}
             case TagService():
                 service = self.services[action.service]
                 service.tags = self._retagged(service.tags, action)
@@ -220,8 +208,8 @@ class SimulatedEcs:
                     known = self.revisions[action.revision]
                     tags = self._retagged(known.tags, action)
                     self.revisions[action.revision] = replace(known, tags=tags)
-            case DrainInstance():
-                self.drained.add(int(action.instance.rpartition("/")[2]))
+            case SetInstancesState(claim=False):
+                self.drained |= {int(arn.rpartition("/")[2]) for arn in action.instances}
             case RetireRevisions():
                 self._retire(action)
             case DeleteService():
@@ -258,7 +246,9 @@ class SimulatedEcs:
 
     @staticmethod
     def _retagged(tags: Mapping[str, str], action: TagService) -> dict[str, str]:
-        return {k: v for k, v in tags.items() if k not in action.remove} | dict(action.add)
+        return {k: v for k, v in tags.items() if k not in action.remove_tags} | dict(
+            action.set_tags
+        )
 
     def _register(self, action: RegisterTaskDefinition) -> None:
         same = [r for r in self.revisions.values() if r.family == action.family]

@@ -11,11 +11,11 @@ from ecs_dynamo.model.clock import Now
 from ecs_dynamo.model.ecs.task_definition import surplus
 from ecs_dynamo.model.plan import (
     DeleteService,
-    DrainInstance,
     Endpoints,
-    HoldService,
     ProtectTasks,
+    SetInstancesState,
     UpdateService,
+    is_hold,
 )
 from ecs_dynamo.model.snapshot import Notice, Revision, Service, Task
 from ecs_dynamo.planning import down, plan
@@ -86,7 +86,7 @@ def test_endpoints_that_move_blame_no_revision() -> None:
     while ecs.now < began + 3 * deadline:
         made = run_pass(ecs, wanted, memory, seconds=30.0)
         memory = made.memory
-        assert not [a for a in made.actions if isinstance(a, HoldService)]
+        assert not [a for a in made.actions if is_hold(a)]
     assert not made.converged
 
 
@@ -219,7 +219,7 @@ def test_an_instance_is_put_to_draining_once_with_its_tasks_protected_before() -
     one = ComponentState(
         wanted.component("decode"), seen.components["decode"], None, None, desired=1
     )
-    for status, kinds in (("ACTIVE", [ProtectTasks, DrainInstance]), ("DRAINING", [])):
+    for status, kinds in (("ACTIVE", [ProtectTasks, SetInstancesState]), ("DRAINING", [])):
         noticed = replace(
             seen,
             container_instances={"gpu": (replace(mine, status=status),)},

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ecs_dynamo.model.graph import TAG_GOOD
-from ecs_dynamo.model.plan import HoldService, Memory, Plan, StopTask
+from ecs_dynamo.model.plan import Memory, Plan, StopTask, is_hold
 from ecs_dynamo.model.snapshot import (
     ContainerInstance,
     ModelCard,
@@ -478,7 +478,7 @@ def check_pass(ward: Ward, seconds: float) -> None:
     revision = ward.ecs.revisions[service.revision].number
     there = {t.arn for t in service.tasks}
     made = ward.pass_(seconds)
-    assert not [a for a in made.actions if isinstance(a, HoldService)]
+    assert not [a for a in made.actions if is_hold(a)]
     stops = [a for a in made.actions if isinstance(a, StopTask)]
     assert len(stops) <= 1
     for stop in stops:

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ecs_dynamo.model.graph import TAG_DRAINING, Graph
-from ecs_dynamo.model.plan import MarkService, Memory, ProtectTasks, UpdateService
+from ecs_dynamo.model.plan import Memory, ProtectTasks, TagService, UpdateService
 from ecs_dynamo.model.snapshot import Service
 from ecs_dynamo.planning import plan
 from ecs_dynamo.planning.desired.component import ComponentState
@@ -59,8 +59,8 @@ def test_the_record_of_who_drains_is_bounded_and_read_back(count: int, steps: li
         assert (mark is None) == (recorded == known.keys())
         known = {arn: known.get(arn, float(now)) for arn in recorded}
         if mark is not None:
-            assert len(mark.value) <= MAX_VALUE_LENGTH
-            one = rolling(count, tag=mark.value)
+            assert len(mark.set_tags[TAG_DRAINING]) <= MAX_VALUE_LENGTH
+            one = rolling(count, tag=mark.set_tags[TAG_DRAINING])
         assert draining_since(one) == known
     if count and steps and steps[0]:
         assert known
@@ -75,8 +75,8 @@ def test_what_was_recorded_for_an_earlier_rollout_counts_no_longer() -> None:
     one = rolling(2)
     mark, _ = drain_record(one, {}, one.old_tasks, NOW)
     assert mark is not None
-    assert len(draining_since(rolling(2, tag=mark.value, begun=NOW))) == 2
-    assert draining_since(rolling(2, tag=mark.value, begun=NOW + 1)) == {}
+    assert len(draining_since(rolling(2, tag=mark.set_tags[TAG_DRAINING], begun=NOW))) == 2
+    assert draining_since(rolling(2, tag=mark.set_tags[TAG_DRAINING], begun=NOW + 1)) == {}
 
 
 @pytest.mark.parametrize(
@@ -137,7 +137,11 @@ def test_who_drains_is_known_to_a_fresh_daemon_by_the_tag_not_by_the_expiry() ->
     marks: list[float] = []
     for _ in range(60):
         made = fresh_pass(ecs, edited)
-        marks += [ecs.now for a in made.actions if getattr(a, "tag", "") == TAG_DRAINING]
+        marks += [
+            ecs.now
+            for a in made.actions
+            if isinstance(a, TagService) and TAG_DRAINING in a.set_tags
+        ]
         # However long the protection is, the drain time ends it.
         for task in old:
             if task.protected_until > ecs.now:
@@ -157,13 +161,13 @@ def test_a_task_that_is_needed_again_gets_its_whole_drain_time_later() -> None:
     ecs.busy = {old.arn}
     for _ in range(30):
         made = fresh_pass(ecs, edited)
-        if any(isinstance(a, MarkService) and a.tag == TAG_DRAINING for a in made.actions):
+        if any(isinstance(a, TagService) and TAG_DRAINING in a.set_tags for a in made.actions):
             break
     (new,) = (t for t in service.tasks if t is not old)
     new.mute = True
     forgotten = fresh_pass(ecs, edited)
-    marks = [a for a in forgotten.actions if isinstance(a, MarkService)]
-    assert [(a.tag, a.value) for a in marks] == [(TAG_DRAINING, "")]
+    marks = [a for a in forgotten.actions if isinstance(a, TagService)]
+    assert [a.set_tags for a in marks] == [{TAG_DRAINING: ""}]
     assert old in service.tasks
 
 

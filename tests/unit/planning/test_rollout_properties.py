@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from ecs_dynamo.controller.reconcile.reconciler import Pass
 from ecs_dynamo.controller.telemetry.events import events_of
 from ecs_dynamo.model.graph import TAG_CANARY, TAG_GOOD, Graph
-from ecs_dynamo.model.plan import ConditionType, HoldService, Memory, Plan, RetireRevisions
+from ecs_dynamo.model.plan import ConditionType, Memory, Plan, RetireRevisions, is_hold
 from ecs_dynamo.model.snapshot import Container, Notice, Registration, Task
 from ecs_dynamo.model.spec.rollout import (
     CanarySpec,
@@ -127,7 +127,7 @@ def test_a_good_revision_that_loses_its_registration_is_not_taken_back() -> None
             task.mute = service.component == "decode"
     for _ in range(60):
         made = fresh_pass(ecs, wanted)
-    assert not [a for a in made.actions if isinstance(a, HoldService)]
+    assert not [a for a in made.actions if is_hold(a)]
     assert degraded(made, "decode") is None
     assert ecs.content_of("g-decode")["containerDefinitions"][0]["image"] == "dynamo:2"
 
@@ -159,7 +159,7 @@ def test_nobody_is_to_blame_while_etcd_does_not_answer() -> None:
     assert degraded(plan(edited, seen, Memory(ecs.now), ecs.clock), "decode") == "NeverRegistered"
     made = plan(edited, blind, Memory(ecs.now), ecs.clock)
     assert degraded(made, "decode") is None
-    assert not [a for a in made.actions if isinstance(a, HoldService)]
+    assert not [a for a in made.actions if is_hold(a)]
 
 
 def test_a_changed_reason_is_an_event_of_its_own() -> None:

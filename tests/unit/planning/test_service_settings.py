@@ -139,7 +139,7 @@ ATTRIBUTES: Mapping[str, tuple[Mapping[str, Any], Check]] = {
     "tags": (
         {"tags": {"ecs-dynamo:graph": "g", "team": "other", "by-hand": "stays"}},
         lambda p: (
-            [(a.add, a.remove) for a in p.actions if isinstance(a, TagService)]
+            [(a.set_tags, a.remove_tags) for a in p.actions if isinstance(a, TagService)]
             == [({"team": "llm"}, ())]
         ),
     ),
