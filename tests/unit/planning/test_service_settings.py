@@ -22,6 +22,7 @@ from ecs_dynamo.model.plan import (
     Plan,
     RegisterTaskDefinition,
     RevisionRef,
+    TagPurpose,
     TagService,
     UpdateService,
 )
@@ -139,7 +140,11 @@ ATTRIBUTES: Mapping[str, tuple[Mapping[str, Any], Check]] = {
     "tags": (
         {"tags": {"ecs-dynamo:graph": "g", "team": "other", "by-hand": "stays"}},
         lambda p: (
-            [(a.set_tags, a.remove_tags) for a in p.actions if isinstance(a, TagService)]
+            [
+                (a.set_tags, a.remove_tags)
+                for a in p.actions
+                if isinstance(a, TagService) and a.purpose is TagPurpose.DECLARED
+            ]
             == [({"team": "llm"}, ())]
         ),
     ),
@@ -324,7 +329,10 @@ def test_declared_tags_reach_services_and_leave_them() -> None:
         wanted = replace(declared(), tags=tags)
         made = run_pass(ecs, wanted, memory)
         memory = made.memory
-        assert {type(a) for a in made.actions} == {TagService}
+        assert {a.purpose for a in made.actions if isinstance(a, TagService)} == {
+            TagPurpose.DECLARED
+        }
+        assert all(isinstance(a, TagService) for a in made.actions)
         assert len(made.actions) == len(wanted.components)
         for service in ecs.services.values():
             user = {k: v for k, v in service.tags.items() if not k.startswith("ecs-dynamo:")}
