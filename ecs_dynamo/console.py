@@ -1,4 +1,4 @@
-"""What people see: tables and colours on a terminal, plain lines when piped, JSON when asked."""
+"""Output for people: tables and colours on a terminal, plain lines in a pipe, JSON on request."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ecs_dynamo.model.errors import Problem
 
 
 def console(stderr: bool = False) -> Console:
-    """Plain when piped; wide enough there that no line is folded."""
+    """Return the console of a stream. In a pipe it is plain and wide, so that no line is folded."""
     stream = sys.stderr if stderr else sys.stdout
     return Console(
         file=stream, highlight=False, soft_wrap=True, width=None if stream.isatty() else 200
@@ -23,37 +23,37 @@ def console(stderr: bool = False) -> Console:
 
 
 def say(text: str = "", *, style: str | None = None, stderr: bool = False) -> None:
-    """One line; markup in ``text`` is not interpreted."""
+    """Print one line. Markup in ``text`` is not interpreted."""
     console(stderr).print(text, style=style, markup=False, emoji=False)
     (sys.stderr if stderr else sys.stdout).flush()
 
 
 def print_json(value: Any) -> None:
-    """A JSON document on standard output."""
+    """Print a JSON document to standard output."""
     sys.stdout.write(json.dumps(value, indent=2, default=str) + "\n")
 
 
 def print_warnings(warnings: Iterable[Problem]) -> None:
-    """Warnings go to standard error, so that `--json` stays parseable."""
+    """Print warnings to standard error, so that `--json` output stays parseable."""
     for warning in warnings:
         say(f"warning: {warning}", style="yellow", stderr=True)
 
 
 def print_table(title: str | None, heads: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
-    """A table without frame lines, readable piped and on a terminal."""
+    """Print a table without frame lines, readable in a pipe and on a terminal."""
     table = Table(
         title=None if title is None else Text(title), box=None, pad_edge=False, title_justify="left"
     )
     for head in heads:
         table.add_column(head, overflow="fold")
     for row in rows:
-        # ARNs and messages are text: ":secret:" is not an emoji, "[prod]" not a style.
+        # ARNs and messages are plain text: ":secret:" is not an emoji, "[prod]" is not a style.
         table.add_row(*(Text(cell) for cell in row))
     console().print(table)
 
 
 def plan_line(line: str) -> None:
-    """A line of a plan in the colour of what it says."""
+    """Print a line of a plan in the colour of its kind."""
     stripped = line.strip()
     style = (
         "green"

@@ -1,4 +1,4 @@
-"""`ecs-dynamo demo`: the main job, for real, on this machine."""
+"""`ecs-dynamo demo`: deploy, move, scale and delete a real graph on this machine."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from ecs_dynamo.cli.local import need_local_extra
-from ecs_dynamo.cli.options import settings_for
+from ecs_dynamo.cli.extras import require_local_extra
+from ecs_dynamo.cli.options import load_command_settings
 from ecs_dynamo.console import say
 from ecs_dynamo.model.errors import ExitCode
 
@@ -22,17 +22,20 @@ def demo(
         Path | None, typer.Option("--example", help="Folder of the example graph.")
     ] = None,
 ) -> None:
-    """Bring a real Dynamo graph up on the local ECS, move its etcd, scale it, take it down."""
-    need_local_extra()
+    """Run a real Dynamo graph on the local ECS.
+
+    Deploys it, moves its etcd, scales it out and in, and deletes it.
+    """
+    require_local_extra()
     from ecs_dynamo.demo import run_demo
 
-    settings_for()
+    load_command_settings()
     try:
-        fine = asyncio.run(run_demo(output, example))
+        succeeded = asyncio.run(run_demo(output, example))
     except asyncio.CancelledError:
-        say("interrupted; everything that was started is stopped", stderr=True)
+        say("interrupted; all started processes are stopped", stderr=True)
         raise typer.Exit(130) from None
-    raise typer.Exit(ExitCode.OK if fine else ExitCode.FAILED)
+    raise typer.Exit(ExitCode.OK if succeeded else ExitCode.FAILED)
 
 
 def register(app: typer.Typer) -> None:

@@ -1,4 +1,4 @@
-"""`ecs-dynamo doctor`: what stands in the way, before it does."""
+"""`ecs-dynamo doctor`: find the obstacles to a deployment before it starts."""
 
 from __future__ import annotations
 
@@ -13,25 +13,16 @@ import typer
 from ecs_dynamo.aws.client import AwsOptions, open_aws
 from ecs_dynamo.cli.options import (
     DEFAULT_FILE,
-    EndpointUrlOption,
+    CommonFlags,
     FileOption,
     JsonOption,
-    LogLevelOption,
-    ProfileOption,
-    RegionOption,
-    load,
-    settings_for,
+    load_command_settings,
+    load_graph_file,
+    with_common_flags,
 )
 from ecs_dynamo.config import LoadedGraph, Settings
-from ecs_dynamo.console import (
-    print_json,
-    print_table,
-    say,
-)
-from ecs_dynamo.doctor.diagnose import (
-    SERVICES,
-    diagnose,
-)
+from ecs_dynamo.console import print_json, print_table, say
+from ecs_dynamo.doctor.diagnose import SERVICES, diagnose
 from ecs_dynamo.model.doctor import Finding, Severity
 from ecs_dynamo.model.errors import ExitCode, InputError, Problem
 
@@ -50,34 +41,31 @@ async def _diagnose(loaded: LoadedGraph, settings: Settings, role: str | None) -
         return await diagnose(aws, loaded.graph, loaded.warnings, role)
 
 
+@with_common_flags
 def doctor(
+    flags: CommonFlags,
     file: FileOption = DEFAULT_FILE,
     role: Annotated[
         str | None,
-        typer.Option("--role", help="ARN of the daemon's role, whose rights are simulated."),
+        typer.Option("--role", help="ARN of the daemon's role; its permissions are simulated."),
     ] = None,
     as_json: JsonOption = False,
-    endpoint_url: EndpointUrlOption = None,
-    profile: ProfileOption = None,
-    region: RegionOption = None,
-    log_level: LogLevelOption = None,
 ) -> None:
-    """Check everything that commonly stands in the way, in one go. Changes nothing.
+    """Find the obstacles to a deployment in the AWS account.
 
-    Exits with 1 where a finding is an error.
+    Checks credentials, permissions, references, network, capacity and quotas, and changes nothing.
+    Exits with 1 if any finding is an error.
     """
     if role is not None and not _ROLE.fullmatch(role):
         raise InputError(
             Problem(
-                f"{role!r} is no ARN of an IAM role",
+                f"{role!r} is not the ARN of an IAM role",
                 field="--role",
                 remedy="write it as arn:aws:iam::123456789012:role/ecs-dynamo",
             )
         )
-    settings = settings_for(
-        endpoint_url=endpoint_url, profile=profile, region=region, log_level=log_level
-    )
-    findings = asyncio.run(_diagnose(load(file), settings, role))
+    settings = load_command_settings(flags)
+    findings = asyncio.run(_diagnose(load_graph_file(file), settings, role))
     counts = Counter(f.severity for f in findings)
     if as_json:
         print_json([dataclasses.asdict(f) for f in findings])

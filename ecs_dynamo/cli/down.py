@@ -1,4 +1,4 @@
-"""`ecs-dynamo down`: take a graph down, dependants first."""
+"""`ecs-dynamo down`: delete the services of a graph, dependants first."""
 
 from __future__ import annotations
 
@@ -10,65 +10,58 @@ import typer
 
 from ecs_dynamo.cli.options import (
     DEFAULT_FILE,
-    EndpointUrlOption,
+    CommonFlags,
     FileOption,
     JsonOption,
-    LogLevelOption,
-    ProfileOption,
-    RegionOption,
     TimeoutOption,
-    load,
-    settings_for,
+    load_command_settings,
+    load_graph_file,
+    with_common_flags,
 )
-from ecs_dynamo.cli.progress import Progress
-from ecs_dynamo.cli.reconcile import outcome
+from ecs_dynamo.cli.progress import Progress, exit_code_of
 from ecs_dynamo.config import Settings
-from ecs_dynamo.console import (
-    print_json,
-    say,
-)
+from ecs_dynamo.console import print_json, say
 from ecs_dynamo.controller import Pass, open_reconciler
 from ecs_dynamo.model.errors import ExitCode, InputError, Problem
 from ecs_dynamo.model.graph import Graph
 
 
-async def _down(graph: Graph, settings: Settings, timeout: float, progress: Progress) -> Pass:
+async def _take_down(graph: Graph, settings: Settings, timeout: float, progress: Progress) -> Pass:
     async with open_reconciler(graph, settings) as reconciler:
         return await reconciler.until_converged(timeout, progress, taking_down=True)
 
 
+@with_common_flags
 def down(
+    flags: CommonFlags,
     file: FileOption = DEFAULT_FILE,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Skip the confirmation.")] = False,
     timeout: TimeoutOption = 600.0,
     as_json: JsonOption = False,
-    endpoint_url: EndpointUrlOption = None,
-    profile: ProfileOption = None,
-    region: RegionOption = None,
-    log_level: LogLevelOption = None,
 ) -> None:
-    """Delete the graph's services. Only what carries its ownership tag is touched."""
-    settings = settings_for(
-        endpoint_url=endpoint_url, profile=profile, region=region, log_level=log_level
-    )
-    graph = load(file).graph
+    """Delete the graph's services. Only services with its ownership tag are touched."""
+    settings = load_command_settings(flags)
+    graph = load_graph_file(file).graph
     if not yes:
         if not sys.stdin.isatty():
             raise InputError(
-                Problem("down deletes services and can not ask here", remedy="add --yes")
+                Problem(
+                    "refusing to delete services without confirmation: stdin is not a terminal",
+                    remedy="add --yes",
+                )
             )
-        typer.confirm(f"Delete every service of graph {graph.name}?", abort=True)
+        typer.confirm(f"Delete all services of graph {graph.name}?", abort=True)
     progress = Progress(quiet=as_json)
-    done = asyncio.run(_down(graph, settings, timeout, progress))
-    code = outcome(done)
+    last_pass = asyncio.run(_take_down(graph, settings, timeout, progress))
+    code = exit_code_of(last_pass)
     if as_json:
-        print_json({"graph": graph.name, "down": done.converged, "exitCode": int(code)})
+        print_json({"graph": graph.name, "down": last_pass.converged, "exitCode": int(code)})
     elif code is ExitCode.OK:
-        for note in done.plan.notes:
-            say(f"left alone: {note}", style="dim")
+        for note in last_pass.plan.notes:
+            say(f"not deleted: {note}", style="dim")
         say(f"graph {graph.name} is down after {progress.seconds:.1f} s", style="bold green")
     else:
-        for wait in done.plan.waits:
+        for wait in last_pass.plan.waits:
             say(f"still waiting: {wait.component}: {wait.reason}", style="yellow", stderr=True)
     raise typer.Exit(code)
 

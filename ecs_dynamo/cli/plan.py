@@ -1,4 +1,4 @@
-"""`ecs-dynamo plan`: the pass without acting."""
+"""`ecs-dynamo plan`: one pass without its actions."""
 
 from __future__ import annotations
 
@@ -10,68 +10,56 @@ import typer
 
 from ecs_dynamo.cli.options import (
     DEFAULT_FILE,
-    EndpointUrlOption,
+    CommonFlags,
     FileOption,
     JsonOption,
-    LogLevelOption,
-    ProfileOption,
-    RegionOption,
-    load,
-    settings_for,
+    load_command_settings,
+    load_graph_file,
+    with_common_flags,
 )
 from ecs_dynamo.config import Settings
-from ecs_dynamo.console import (
-    plan_line,
-    print_json,
-    print_warnings,
-    say,
-)
+from ecs_dynamo.console import plan_line, print_json, print_warnings, say
 from ecs_dynamo.controller import Pass, open_reconciler, plan_document
 from ecs_dynamo.model.errors import EcsDynamoError, ExitCode
 from ecs_dynamo.planning import describe
 
 
-async def _look(file: Path, settings: Settings) -> Pass:
-    loaded = load(file)
+async def _run_dry(file: Path, settings: Settings) -> Pass:
+    loaded = load_graph_file(file)
     print_warnings(loaded.warnings)
     async with open_reconciler(loaded.graph, settings) as reconciler:
         return await reconciler.run_pass(act=False)
 
 
-def show_plan(file: Path, settings: Settings, as_json: bool) -> Pass:
-    """Observe and print the plan. EcsDynamoError where not everything could be observed."""
-    done = asyncio.run(_look(file, settings))
+def show_plan(file: Path, settings: Settings, *, as_json: bool) -> Pass:
+    """Observe, and print the plan. Raises EcsDynamoError when the observation is incomplete."""
+    dry = asyncio.run(_run_dry(file, settings))
     if as_json:
-        print_json(plan_document(done.plan, done.snapshot))
-    elif done.converged:
-        say(f"graph {done.plan.graph} is converged: nothing to do")
-        for note in done.plan.notes:
+        print_json(plan_document(dry.plan, dry.snapshot))
+    elif dry.converged:
+        say(f"graph {dry.plan.graph} is converged: nothing to do")
+        for note in dry.plan.notes:
             plan_line(f"note: {note}")
     else:
-        for line in describe(done.plan, done.snapshot):
+        for line in describe(dry.plan, dry.snapshot):
             plan_line(line)
-    if done.unknown:
-        raise EcsDynamoError("not everything could be observed: " + "; ".join(done.unknown))
-    return done
+    if dry.unknown:
+        raise EcsDynamoError("not everything could be observed: " + "; ".join(dry.unknown))
+    return dry
 
 
+@with_common_flags
 def plan(
+    flags: CommonFlags,
     file: FileOption = DEFAULT_FILE,
     as_json: JsonOption = False,
     exit_code: Annotated[
-        bool, typer.Option("--exit-code", help="Exit with 4 where there are changes.")
+        bool, typer.Option("--exit-code", help="Exit with 4 if there are changes.")
     ] = False,
-    endpoint_url: EndpointUrlOption = None,
-    profile: ProfileOption = None,
-    region: RegionOption = None,
-    log_level: LogLevelOption = None,
 ) -> None:
-    """Show what a pass would do now, and why. Changes nothing."""
-    settings = settings_for(
-        endpoint_url=endpoint_url, profile=profile, region=region, log_level=log_level
-    )
-    done = show_plan(file, settings, as_json)
-    if exit_code and done.plan.actions:
+    """Show the changes that a pass would make now. Each has its reason; none is made."""
+    dry = show_plan(file, load_command_settings(flags), as_json=as_json)
+    if exit_code and dry.plan.actions:
         raise typer.Exit(ExitCode.CHANGES)
 
 

@@ -1,4 +1,4 @@
-"""Progress of passes towards convergence: actions as they happen, waits as they change."""
+"""Progress towards convergence: actions as they happen, waits as they change."""
 
 from __future__ import annotations
 
@@ -6,19 +6,31 @@ import time
 
 from ecs_dynamo.console import say
 from ecs_dynamo.controller import Pass
+from ecs_dynamo.model.errors import ExitCode
 from ecs_dynamo.planning import describe_action
 
 
-class Progress:
-    """Prints what is new in each pass. ``quiet`` prints nothing (for ``--json``)."""
+def exit_code_of(last_pass: Pass) -> ExitCode:
+    """Return the exit code of a command whose last pass this is.
 
-    def __init__(self, quiet: bool) -> None:
+    FAILED: AWS refused an action, ECS gave up on a rollout, or the observation is incomplete.
+    """
+    if last_pass.converged:
+        return ExitCode.OK
+    failed = last_pass.failed or last_pass.unknown or last_pass.plan.stuck
+    return ExitCode.FAILED if failed else ExitCode.NOT_CONVERGED
+
+
+class Progress:
+    """Prints what each pass adds. ``quiet`` prints nothing (for ``--json``)."""
+
+    def __init__(self, *, quiet: bool) -> None:
         self._quiet = quiet
         self._started = time.monotonic()
-        self._told: set[tuple[str, str]] = set()
+        self._printed: set[tuple[str, str]] = set()
 
     def __call__(self, done: Pass) -> None:
-        """Tell what ``done`` did and what it waits for, each once."""
+        """Print the actions of a pass, and its waits and failed observations when they are new."""
         if self._quiet:
             return
         at = f"[{time.monotonic() - self._started:6.1f} s]"
@@ -31,14 +43,14 @@ class Progress:
             else:
                 say(f"{at} {text}: {result.error}", style="red")
         waits = {(w.component, w.reason) for w in done.plan.waits}
-        for component, reason in sorted(waits - self._told):
+        for component, reason in sorted(waits - self._printed):
             say(f"{at} waiting: {component}: {reason}", style="dim")
         for problem in done.unknown:
-            if ("unknown", problem) not in self._told:
-                say(f"{at} not observed: {problem}", style="yellow")
-        self._told = waits | {("unknown", problem) for problem in done.unknown}
+            if ("unknown", problem) not in self._printed:
+                say(f"{at} observation failed: {problem}", style="yellow")
+        self._printed = waits | {("unknown", problem) for problem in done.unknown}
 
     @property
     def seconds(self) -> float:
-        """Since it began."""
+        """Seconds since the command started."""
         return time.monotonic() - self._started

@@ -1,4 +1,4 @@
-"""`ecs-dynamo rollback`: back to the revision before, and held there."""
+"""`ecs-dynamo rollback`: return a component to a previous revision and keep it there."""
 
 from __future__ import annotations
 
@@ -9,61 +9,56 @@ import typer
 
 from ecs_dynamo.cli.options import (
     DEFAULT_FILE,
-    EndpointUrlOption,
+    CommonFlags,
     FileOption,
-    LogLevelOption,
-    ProfileOption,
-    RegionOption,
-    load,
-    settings_for,
+    load_command_settings,
+    load_graph_file,
+    with_common_flags,
 )
 from ecs_dynamo.config import Settings
-from ecs_dynamo.console import (
-    plan_line,
-    say,
-)
+from ecs_dynamo.console import plan_line, say
 from ecs_dynamo.controller import open_reconciler
-from ecs_dynamo.controller.reconcile.rollback import (
-    RolledBack,
-    clear_rollback,
-    roll_back,
-)
+from ecs_dynamo.controller.reconcile.rollback import RolledBack, clear_rollback, roll_back
 from ecs_dynamo.model.errors import EcsDynamoError, InputError, Problem
 from ecs_dynamo.model.graph import Graph
 
 
-async def _run(
-    graph: Graph, settings: Settings, component: str, number: int | None, clear: bool
-) -> RolledBack | None:
+async def _roll_back(
+    graph: Graph, settings: Settings, component: str, number: int | None
+) -> RolledBack:
     async with open_reconciler(graph, settings, "rollback") as reconciler:
-        if clear:
-            await clear_rollback(reconciler, component)
-            return None
         return await roll_back(reconciler, component, number)
 
 
+async def _clear(graph: Graph, settings: Settings, component: str) -> None:
+    async with open_reconciler(graph, settings, "rollback") as reconciler:
+        await clear_rollback(reconciler, component)
+
+
+@with_common_flags
 def rollback(
-    component: Annotated[str, typer.Argument(help="Which component of the graph.")],
+    flags: CommonFlags,
+    component: Annotated[str, typer.Argument(help="Name of the component.")],
     file: FileOption = DEFAULT_FILE,
     to: Annotated[
-        int | None, typer.Option("--to", min=1, help="Number of the revision to go back to.")
+        int | None,
+        typer.Option(
+            "--to",
+            min=1,
+            help="Revision number to return to; the newest different one by default.",
+        ),
     ] = None,
     clear: Annotated[
-        bool, typer.Option("--clear", help="Let the declared revision roll out again.")
+        bool, typer.Option("--clear", help="End the hold: roll out the declared revision again.")
     ] = False,
-    endpoint_url: EndpointUrlOption = None,
-    profile: ProfileOption = None,
-    region: RegionOption = None,
-    log_level: LogLevelOption = None,
 ) -> None:
-    """Set a component back to its former revision, with the endpoints of now.
+    """Return a component to a previous revision.
 
-    The declared one is held back, by this and every other daemon, until the declaration changes.
+    It receives the current etcd and NATS endpoints. The declared revision is put on hold for every
+    daemon until its declaration changes.
     """
-    settings = settings_for(
-        endpoint_url=endpoint_url, profile=profile, region=region, log_level=log_level
-    )
-    graph = load(file).graph
+    settings = load_command_settings(flags)
+    graph = load_graph_file(file).graph
     names = [c.name for c in graph.components]
     if component not in names:
         raise InputError(
@@ -74,17 +69,18 @@ def rollback(
                 remedy=f"name one of {', '.join(names)}",
             )
         )
-    done = asyncio.run(_run(graph, settings, component, to, clear))
-    if done is None:
-        say(f"{component}: no longer held back; the next pass rolls what is declared")
+    if clear:
+        asyncio.run(_clear(graph, settings, component))
+        say(f"{component}: no longer on hold; the next pass rolls out the declared revision")
         return
-    for line in done.changes:
+    outcome = asyncio.run(_roll_back(graph, settings, component, to))
+    for line in outcome.changes:
         plan_line(f"  {line}")
-    if done.error is not None:
-        raise EcsDynamoError(f"{component}: {done.error}")
+    if outcome.error is not None:
+        raise EcsDynamoError(f"{component}: {outcome.error}")
     say(
-        f"{component}: {done.before} -> content of {done.after}; held until the declaration "
-        "changes, or `ecs-dynamo rollback --clear`",
+        f"{component}: {outcome.before} -> content of {outcome.after}; on hold until the "
+        "declaration changes, or until `ecs-dynamo rollback --clear`",
         style="green",
     )
 

@@ -4,44 +4,31 @@ from __future__ import annotations
 
 import asyncio
 import os
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from ecs_dynamo.cli.options import (
     DEFAULT_FILE,
-    EndpointUrlOption,
-    LogLevelOption,
-    ProfileOption,
-    RegionOption,
-    settings_for,
+    CommonFlags,
+    FilesOption,
+    load_command_settings,
+    with_common_flags,
 )
 from ecs_dynamo.controller import run_daemon
 
 
+@with_common_flags
 def run(
-    file: Annotated[
-        list[Path] | None,
-        typer.Option("--file", "-f", help="A graph file; give it again for more graphs."),
-    ] = None,
-    endpoint_url: EndpointUrlOption = None,
-    profile: ProfileOption = None,
-    region: RegionOption = None,
-    log_level: LogLevelOption = None,
+    flags: CommonFlags,
+    file: FilesOption = None,
     http_port: Annotated[
-        int | None, typer.Option("--http-port", help="Port of /metrics, /status and the page.")
+        int | None,
+        typer.Option("--http-port", help="Port of /metrics, /status and the status page."),
     ] = None,
 ) -> None:
-    """Keep graphs in sync for ever. SIGTERM ends it cleanly, SIGHUP looks again at once."""
-    settings = settings_for(
-        quiet=False,
-        endpoint_url=endpoint_url,
-        profile=profile,
-        region=region,
-        log_level=log_level,
-        http_port=http_port,
-    )
+    """Reconcile graphs continuously. SIGTERM stops cleanly; SIGHUP reconciles immediately."""
+    settings = load_command_settings(flags, quiet=False, http_port=http_port)
     asyncio.run(run_daemon(file or [DEFAULT_FILE], dict(os.environ), settings))
 
 

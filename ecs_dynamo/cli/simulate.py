@@ -1,4 +1,4 @@
-"""`ecs-dynamo simulate`: what a scaling policy would have done with a trace of requests."""
+"""`ecs-dynamo simulate`: replay a trace of requests against scaling policies."""
 
 from __future__ import annotations
 
@@ -10,13 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ecs_dynamo.cli.options import JsonOption, load
-from ecs_dynamo.console import (
-    print_json,
-    print_table,
-    say,
-)
-from ecs_dynamo.model.errors import EcsDynamoError, InputError, Problem
+from ecs_dynamo.cli.extras import require_simulate_extra
+from ecs_dynamo.cli.options import JsonOption, load_graph_file
+from ecs_dynamo.console import print_json, print_table, say
+from ecs_dynamo.model.errors import InputError, Problem
 from ecs_dynamo.model.spec.scaling import ScalingSpec
 
 if TYPE_CHECKING:
@@ -24,16 +21,6 @@ if TYPE_CHECKING:
     from ecs_dynamo.simulate.run import Result
 
 GENERATED = ("day", "bursty", "month")
-
-
-def _need_extra() -> None:
-    try:
-        import matplotlib  # noqa: F401
-        import numpy as np  # noqa: F401
-    except ImportError as error:
-        raise EcsDynamoError(
-            f"simulate needs {error.name}: pip install 'ecs-dynamo[simulate]'"
-        ) from None
 
 
 def _setting(
@@ -72,19 +59,18 @@ def _setting(
 
 
 def _scaling(file: Path, component: str | None) -> ScalingSpec:
-    found = {c.name: c.scaling for c in load(file).graph.components if c.scaling}
-    if component is None and len(found) == 1:
-        return next(iter(found.values()))
-    if component is None or component not in found:
-        raise InputError(
-            Problem(
-                f"no component {component} with scaling" if component else "which component?",
-                file=str(file),
-                field="--component",
-                remedy=f"name one of {', '.join(found) or 'those with scaling (there is none)'}",
-            )
-        )
-    return found[component]
+    """Return the scaling of a component, by default that of the only one that has any."""
+    scaling = {c.name: c.scaling for c in load_graph_file(file).graph.components if c.scaling}
+    if component is None and len(scaling) == 1:
+        return next(iter(scaling.values()))
+    if component is None or component not in scaling:
+        if not scaling:
+            message, remedy = "no component has scaling", "add scaling to a component"
+        else:
+            message = f"component {component} has no scaling" if component else "no component named"
+            remedy = f"name one of {', '.join(scaling)}"
+        raise InputError(Problem(message, file=str(file), field="--component", remedy=remedy))
+    return scaling[component]
 
 
 def _runs(setting: Setting, policies: list[str], own: ScalingSpec | None) -> Iterator[Result]:
@@ -105,17 +91,18 @@ def _runs(setting: Setting, policies: list[str], own: ScalingSpec | None) -> Ite
             yield compare.run_peer(setting, name, peer, peer.prefill[0], peer.decode[0])
 
 
-def _chosen(asked: list[str], file: Path | None) -> list[str]:
+def _resolve_policies(requested: list[str], file: Path | None) -> list[str]:
+    """Return the names of the policies to run, each once. Raises InputError for unknown ones."""
     from ecs_dynamo.simulate import compare
     from ecs_dynamo.simulate.peers import PEERS
 
     known = [*compare.OWN, *PEERS, "static", "clairvoyant"]
-    wanted = asked or ["slo"]
+    names = requested or ["slo"]
     if file is not None:
-        wanted = ["file", *(w for w in asked if w != "file")]
-    if "all" in wanted:
-        wanted = [*(["file"] if file else []), *known]
-    for name in wanted:
+        names = ["file", *(name for name in requested if name != "file")]
+    if "all" in names:
+        names = [*(["file"] if file else []), *known]
+    for name in names:
         if name not in known and not (name == "file" and file):
             raise InputError(
                 Problem(
@@ -124,12 +111,13 @@ def _chosen(asked: list[str], file: Path | None) -> list[str]:
                     remedy=f"write one of {', '.join(known)}, or all",
                 )
             )
-    return list(dict.fromkeys(wanted))
+    return list(dict.fromkeys(names))
 
 
 def _recommend(
-    setting: Setting, goal: float, own: ScalingSpec | None, as_json: bool, plot: Path | None
+    setting: Setting, goal: float, own: ScalingSpec | None, *, as_json: bool, plot: Path | None
 ) -> None:
+    """Try many settings, and print the cheapest that attains the goal."""
     from ecs_dynamo.simulate.recommend import as_yaml, candidates, frontier, recommend
     from ecs_dynamo.simulate.report import HEADS, plot_frontier, row
 
@@ -152,11 +140,12 @@ def _recommend(
         )
         return
     rows = (row(c.result) for c in front)
-    print_table("Cost and latency: what no other setting beats", HEADS, rows)
+    print_table("Cost and latency: the settings that no other setting beats", HEADS, rows)
     say()
     met = best.result.attainment >= goal
     say(
-        f"{'Cheapest that attains' if met else 'None attains; nearest to'} {100 * goal:g} %:",
+        f"{'Cheapest that attains' if met else 'None attains it; the nearest to'} "
+        f"{100 * goal:g} %:",
         style="green" if met else "yellow",
     )
     say(as_yaml(best.spec))
@@ -172,56 +161,74 @@ def simulate(
     trace: Annotated[
         str,
         typer.Argument(
-            help="A CSV file (arrival_s,prompt_tokens,output_tokens; or a recording of the "
-            f"daemon; .gz too), or a generated trace: {', '.join(GENERATED)}."
+            help="CSV file with arrival_s,prompt_tokens,output_tokens or recorded by the daemon "
+            f"(may be gzipped), or the name of a generated trace: {', '.join(GENERATED)}."
         ),
     ] = "day",
     policy: Annotated[
         list[str] | None,
-        typer.Option("--policy", "-p", help="slo, queue, a peer, static, clairvoyant, or all."),
+        typer.Option(
+            "--policy",
+            "-p",
+            help="slo, queue, a peer, static, clairvoyant, or all (may be repeated).",
+        ),
     ] = None,
     file: Annotated[
-        Path | None, typer.Option("--file", "-f", help="Take a component's scaling from here.")
+        Path | None,
+        typer.Option("--file", "-f", help="Graph file whose scaling is simulated too."),
     ] = None,
     component: Annotated[
-        str | None, typer.Option("--component", help="Which one of the graph file.")
+        str | None, typer.Option("--component", help="Component of the graph file.")
     ] = None,
     target: Annotated[
-        float, typer.Option("--target", min=0.01, help="Queue time that is attained, seconds.")
+        float, typer.Option("--target", min=0.01, help="Target for the queue time, in seconds.")
     ] = 2.0,
     goal: Annotated[
-        float, typer.Option("--goal", min=0.01, max=0.9999, help="Share that should attain it.")
+        float,
+        typer.Option(
+            "--goal", min=0.01, max=0.9999, help="Share of requests that should meet the target."
+        ),
     ] = 0.99,
-    scale: Annotated[int, typer.Option("--scale", min=1, help="Multiply the load.")] = 1,
-    low: Annotated[int, typer.Option("--min", min=0, help="Fewest replicas of a pool.")] = 1,
-    high: Annotated[int, typer.Option("--max", min=1, help="Most replicas of a pool.")] = 128,
+    scale: Annotated[int, typer.Option("--scale", min=1, help="Factor for the load.")] = 1,
+    low: Annotated[int, typer.Option("--min", min=0, help="Minimum replicas per pool.")] = 1,
+    high: Annotated[int, typer.Option("--max", min=1, help="Maximum replicas per pool.")] = 128,
     cold_start: Annotated[
-        float, typer.Option("--cold-start", min=0.0, help="Mean, seconds.")
+        float, typer.Option("--cold-start", min=0.0, help="Mean cold start, in seconds.")
     ] = 210.0,
     prefill_rate: Annotated[
-        float, typer.Option("--prefill-rate", min=1.0, help="Prompt tokens/s of a replica.")
+        float, typer.Option("--prefill-rate", min=1.0, help="Prompt tokens per second and replica.")
     ] = 4000.0,
     decode_token: Annotated[
-        float, typer.Option("--decode-token", min=1e-6, help="Seconds for an output token.")
+        float, typer.Option("--decode-token", min=1e-6, help="Seconds per output token.")
     ] = 0.03,
     decode_slots: Annotated[
-        int, typer.Option("--decode-slots", min=1, help="Requests that a decode replica holds.")
+        int, typer.Option("--decode-slots", min=1, help="Concurrent requests per decode replica.")
     ] = 16,
     gpus: Annotated[int, typer.Option("--gpus", min=1, help="GPU slots of the cluster.")] = 256,
-    seed: Annotated[int, typer.Option("--seed", help="Of the fleet's luck.")] = 7,
+    seed: Annotated[int, typer.Option("--seed", help="Random seed of the simulated fleet.")] = 7,
     recommend: Annotated[
-        bool, typer.Option("--recommend", help="Try settings, and propose the cheapest.")
+        bool,
+        typer.Option("--recommend", help="Search for the cheapest settings that meet the goal."),
     ] = False,
-    plot: Annotated[Path | None, typer.Option("--plot", help="Write a PNG or SVG.")] = None,
+    plot: Annotated[
+        Path | None, typer.Option("--plot", help="Write a picture to this .png or .svg file.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Replay a trace through a model of the fleet, with the policies of production and peers."""
-    _need_extra()
+    """Replay a trace of requests against scaling policies.
+
+    The fleet is simulated, with the cold starts and service times that the options set.
+    """
+    require_simulate_extra()
     from ecs_dynamo.simulate.report import HEADS, plot_history, row
 
     if plot is not None and plot.suffix.lower() not in (".png", ".svg"):
         raise InputError(
-            Problem(f"{plot} is no picture", field="--plot", remedy="end it in .png or .svg")
+            Problem(
+                f"{plot} is not a PNG or SVG file",
+                field="--plot",
+                remedy="end the name in .png or .svg",
+            )
         )
     fleet = {
         "prefill_rate": prefill_rate,
@@ -233,10 +240,10 @@ def simulate(
     own = _scaling(file, component) if file is not None else None
     setting = _setting(trace, scale, target, 1.0 - goal, (low, high), fleet, seed)
     if recommend:
-        _recommend(setting, goal, own, as_json, plot)
+        _recommend(setting, goal, own, as_json=as_json, plot=plot)
         return
     results: list[Result] = []
-    for result in _runs(setting, _chosen(policy or [], file), own):
+    for result in _runs(setting, _resolve_policies(policy or [], file), own):
         results.append(result)
         if sys.stderr.isatty():
             say(f"{result.policy} done", style="dim", stderr=True)
@@ -248,7 +255,7 @@ def simulate(
     hours = setting.trace.seconds / 3600
     print_table(
         f"{setting.trace.name}: {len(setting.trace):,} requests in {hours:.1f} h; attained: waited "
-        f"at most {target:g} s",
+        f"at most {target:g} s in the queue",
         HEADS,
         (row(r) for r in results),
     )

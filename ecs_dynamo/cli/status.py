@@ -1,45 +1,38 @@
-"""`ecs-dynamo status`: what is so, looked up now."""
+"""`ecs-dynamo status`: the state of a graph, observed now."""
 
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
 import typer
 
 from ecs_dynamo.cli.options import (
     DEFAULT_FILE,
-    EndpointUrlOption,
+    CommonFlags,
     FileOption,
     JsonOption,
-    LogLevelOption,
-    ProfileOption,
-    RegionOption,
-    load,
-    settings_for,
+    load_command_settings,
+    load_graph_file,
+    with_common_flags,
 )
 from ecs_dynamo.config import Settings
-from ecs_dynamo.console import (
-    print_json,
-    print_table,
-    say,
-)
+from ecs_dynamo.console import print_json, print_table, say
 from ecs_dynamo.controller import open_reconciler, pass_status
 from ecs_dynamo.model.errors import EcsDynamoError
-
-
-async def _status(file: Path, settings: Settings) -> dict[str, Any]:
-    graph = load(file).graph
-    async with open_reconciler(graph, settings) as reconciler:
-        return pass_status(graph, await reconciler.run_pass(act=False))
-
+from ecs_dynamo.model.graph import Graph
 
 COUNTS = ("desired", "running", "ready", "registered", "routed")
 
 
+async def _observe(graph: Graph, settings: Settings) -> dict[str, Any]:
+    async with open_reconciler(graph, settings) as reconciler:
+        return pass_status(graph, await reconciler.run_pass(act=False))
+
+
 def _age(unknown: dict[str, Any]) -> str:
-    """Of when the values shown are."""
+    """Return the age of the last known values, for a sentence."""
     seconds = unknown["ageSeconds"]
     return "not observed yet" if seconds is None else f"as of {seconds:g} s ago"
 
@@ -49,48 +42,57 @@ def _count(counts: dict[str, Any], key: str) -> str:
     return "-" if value is None else str(value)
 
 
-def _show(found: dict[str, Any]) -> None:
-    state = "converged" if found["converged"] else "not converged"
-    say(f"graph {found['graph']}: {state}", style="green" if found["converged"] else "yellow")
-    ends, unknown = found["endpoints"], found["endpointsUnknown"]
+def _row(component: dict[str, Any]) -> Iterator[str]:
+    yield component["name"]
+    yield "+".join(component["roles"])
+    missing = "-" if component["observed"] else "unknown"
+    yield component["service"] if component["exists"] else missing
+    for key in COUNTS:
+        yield _count(component["replicas"] or {}, key)
+    yield component["revision"] or "-"
+    yield ", ".join(task["privateIp"] or "-" for task in component["tasks"]) or "-"
+
+
+def _print_components(components: list[dict[str, Any]]) -> None:
+    counts = (key.upper() for key in COUNTS)
+    heads = ("COMPONENT", "ROLES", "SERVICE", *counts, "REVISION", "IPS")
+    print_table(None, heads, (_row(component) for component in components))
+    for component in components:
+        name = component["name"]
+        if (unknown := component["unknown"]) is not None:
+            say(f"unknown: {name} ({_age(unknown)}): {unknown['reason']}", style="red")
+        for task in component["stopped"]:
+            at = (task["stoppedAt"] or "")[:19].replace("T", " ")
+            say(f"stopped: {name} {task['id'][:8]} at {at} UTC: {task['why']}", style="red")
+
+
+def _print_problems(document: dict[str, Any]) -> None:
+    for text in document["unattributed"]:
+        say(f"registration without a task: {text}", style="yellow")
+    for problem in document["malformed"]:
+        say(f"malformed answer: {problem}", style="red")
+    for name, problem in document["signalProblems"].items():
+        say(f"signal not available: {name}: {problem}", style="yellow")
+
+
+def show_status(document: dict[str, Any]) -> None:
+    """Print a `pass_status` document for people."""
+    state = "converged" if document["converged"] else "not converged"
+    style = "green" if document["converged"] else "yellow"
+    say(f"graph {document['graph']}: {state}", style=style)
+    endpoints, unknown = document["endpoints"], document["endpointsUnknown"]
     none = "none ready" if unknown is None else "unknown"
     age = f" ({_age(unknown)})" if unknown is not None else ""
-    say(f"etcd {ends['etcd'] or none}, nats {ends['nats'] or none}{age}")
-    rows = []
-    for one in found["components"]:
-        counts = one["replicas"] or {}
-        rows.append(
-            (
-                one["name"],
-                "+".join(one["roles"]),
-                one["service"] if one["exists"] else ("-" if one["observed"] else "unknown"),
-                *(_count(counts, key) for key in COUNTS),
-                one["revision"] or "-",
-                ", ".join(t["privateIp"] or "-" for t in one["tasks"]) or "-",
-            )
-        )
-    counted = (key.upper() for key in COUNTS)
-    heads = ("COMPONENT", "ROLES", "SERVICE", *counted, "REVISION", "IPS")
-    print_table(None, heads, rows)
-    for one in found["components"]:
-        if (why := one["unknown"]) is not None:
-            say(f"unknown: {one['name']} ({_age(why)}): {why['reason']}", style="red")
-        for task in one["stopped"]:
-            at = (task["stoppedAt"] or "")[:19].replace("T", " ")
-            say(f"stopped: {one['name']} {task['id'][:8]} at {at} UTC: {task['why']}", style="red")
-    for condition in found["conditions"]:
+    say(f"etcd {endpoints['etcd'] or none}, nats {endpoints['nats'] or none}{age}")
+    _print_components(document["components"])
+    for condition in document["conditions"]:
         if condition["status"] and condition["type"] != "Ready":
-            whose = condition["component"] or "graph"
-            say(f"{condition['type']}: {whose}: {condition['message']}", style="yellow")
-    for wait in found["waits"]:
+            subject = condition["component"] or "graph"
+            say(f"{condition['type']}: {subject}: {condition['message']}", style="yellow")
+    for wait in document["waits"]:
         say(f"waiting: {wait['component']}: {wait['reason']}", style="dim")
-    for text in found["unattributed"]:
-        say(f"registration of no task: {text}", style="yellow")
-    for problem in found["malformed"]:
-        say(f"not usable: {problem}", style="red")
-    for name, problem in found["signalProblems"].items():
-        say(f"signal not measured: {name}: {problem}", style="yellow")
-    for signal in found["signals"]:
+    _print_problems(document)
+    for signal in document["signals"]:
         say(
             f"signal: {signal['component']} {signal['kind']} {signal['value']:g} {signal['unit']} "
             f"({signal['source']}, {signal['ageSeconds']} s old)",
@@ -98,25 +100,21 @@ def _show(found: dict[str, Any]) -> None:
         )
 
 
+@with_common_flags
 def status(
+    flags: CommonFlags,
     file: FileOption = DEFAULT_FILE,
     as_json: JsonOption = False,
-    endpoint_url: EndpointUrlOption = None,
-    profile: ProfileOption = None,
-    region: RegionOption = None,
-    log_level: LogLevelOption = None,
 ) -> None:
-    """Show components, replicas, endpoints and what is waited for."""
-    settings = settings_for(
-        endpoint_url=endpoint_url, profile=profile, region=region, log_level=log_level
-    )
-    found = asyncio.run(_status(file, settings))
+    """Show components, replicas, endpoints, conditions and waits."""
+    settings = load_command_settings(flags)
+    document = asyncio.run(_observe(load_graph_file(file).graph, settings))
     if as_json:
-        print_json(found)
+        print_json(document)
     else:
-        _show(found)
-    if found["unknown"]:
-        raise EcsDynamoError("not everything could be observed: " + "; ".join(found["unknown"]))
+        show_status(document)
+    if document["unknown"]:
+        raise EcsDynamoError("not everything could be observed: " + "; ".join(document["unknown"]))
 
 
 def register(app: typer.Typer) -> None:

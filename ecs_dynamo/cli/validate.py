@@ -1,22 +1,24 @@
-"""`ecs-dynamo validate`: everything that can be checked without AWS."""
+"""`ecs-dynamo validate`: all checks of a graph file that need no AWS."""
 
 from __future__ import annotations
 
 import typer
 
-from ecs_dynamo.cli.options import DEFAULT_FILE, FileOption, JsonOption, load, settings_for
-from ecs_dynamo.console import (
-    print_json,
-    print_warnings,
-    say,
+from ecs_dynamo.cli.options import (
+    DEFAULT_FILE,
+    FileOption,
+    JsonOption,
+    load_command_settings,
+    load_graph_file,
 )
+from ecs_dynamo.console import print_json, print_warnings, say
 from ecs_dynamo.controller.telemetry.status import document
 
 
 def validate(file: FileOption = DEFAULT_FILE, as_json: JsonOption = False) -> None:
-    """Check the graph file and the task definitions that it names."""
-    settings_for()
-    loaded = load(file)
+    """Check the graph file and its task definitions. AWS is not called."""
+    load_command_settings()
+    loaded = load_graph_file(file)
     if as_json:
         print_json(
             {
@@ -29,11 +31,11 @@ def validate(file: FileOption = DEFAULT_FILE, as_json: JsonOption = False) -> No
         )
         return
     print_warnings(loaded.warnings)
-    parts = ", ".join(f"{c.name} x{c.replicas}" for c in loaded.graph.components)
-    many = len(loaded.warnings)
+    components = ", ".join(f"{c.name} x{c.replicas}" for c in loaded.graph.components)
+    count = len(loaded.warnings)
     say(
-        f"{file}: graph {loaded.graph.name} is valid ({parts})"
-        + (f", {many} warning{'s' if many != 1 else ''}" if many else "")
+        f"{file}: graph {loaded.graph.name} is valid ({components})"
+        + (f", {count} warning{'s' if count != 1 else ''}" if count else "")
     )
 
 

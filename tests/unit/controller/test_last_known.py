@@ -174,7 +174,7 @@ def test_the_command_line_says_unknown(
     daemon = Daemon()
     if seen_before:
         daemon.run()
-    cli._show(pass_status(daemon.graph, daemon.run(30.0, frozen=True)))
+    cli.show_status(pass_status(daemon.graph, daemon.run(30.0, frozen=True)))
     told = " ".join(capsys.readouterr().out.split())
     assert ("as of 30 s ago" in told) == seen_before
     assert ("not observed yet" in told) == (not seen_before)
