@@ -21,7 +21,14 @@ from ecs_dynamo.discovery.cards import CARDS, parse_card
 from ecs_dynamo.discovery.credentials import NO_CREDENTIALS, AuthenticationError, EtcdCredentials
 from ecs_dynamo.discovery.etcd_client import make_client
 from ecs_dynamo.discovery.fetch import parse_json, quoted
-from ecs_dynamo.model.snapshot import ModelCard, Observed, Registration, Unknown
+from ecs_dynamo.model.discovery import (
+    ModelCard,
+    Registration,
+)
+from ecs_dynamo.model.snapshot import (
+    Observed,
+    Unknown,
+)
 
 INSTANCES = "v1/instances"
 AUTHENTICATION_ERRORS = (

@@ -16,8 +16,11 @@ from aetcd import rpc
 from ecs_dynamo.discovery.concurrency import map_concurrently
 from ecs_dynamo.discovery.credentials import NO_CREDENTIALS, EtcdCredentials
 from ecs_dynamo.discovery.etcd import open_etcd
+from ecs_dynamo.model.discovery import (
+    EtcdMember,
+    EtcdView,
+)
 from ecs_dynamo.model.plan import ChangeMembership, MembershipStep
-from ecs_dynamo.model.snapshot import EtcdMember, EtcdView
 
 _log = structlog.get_logger(__name__)
 

@@ -12,16 +12,13 @@ from dataclasses import dataclass, field
 from typing import TypeVar, Union
 
 from ecs_dynamo.model.capacity import AutoScalingGroup, CapacityProvider
+from ecs_dynamo.model.discovery import EtcdView, NoAnswer, Registration, WorkerPage
 from ecs_dynamo.model.graph import (
     TAG_FINGERPRINT,
-    TAG_GOOD,
-    TAG_GRAPH,
     JsonObject,
-    LoadBalancer,
     Role,
 )
-from ecs_dynamo.model.service_names import ServiceNames
-from ecs_dynamo.model.spec.graph import NetworkSpec
+from ecs_dynamo.model.service import Service
 
 T = TypeVar("T")
 
@@ -105,70 +102,6 @@ class Task:
 
 
 @dataclass(frozen=True, slots=True)
-class Deployment:
-    """One deployment of a service; ``status`` PRIMARY is the one in force."""
-
-    id: str
-    status: str
-    task_definition_arn: str
-    desired: int
-    running: int
-    pending: int
-    failed: int = 0
-    rollout_state: str = "COMPLETED"
-    rollout_reason: str = ""
-    updated_at: float | None = None
-    created_at: float | None = None
-    network: NetworkSpec | None = None
-    """The awsvpc configuration of its tasks, where they have one."""
-
-
-@dataclass(frozen=True, slots=True)
-class Service:
-    """One ECS service. ``status``: ACTIVE, DRAINING or INACTIVE."""
-
-    arn: str
-    name: str
-    cluster: str
-    status: str
-    desired: int
-    running: int
-    pending: int
-    task_definition_arn: str
-    deployments: tuple[Deployment, ...] = ()
-    tags: Mapping[str, str] = field(default_factory=dict)
-    minimum_healthy_percent: int | None = None
-    maximum_percent: int | None = None
-    circuit_breaker: bool = False
-    breaker_rolls_back: bool | None = None
-    """Whether the circuit breaker rolls back. None, here and below: ECS did not tell."""
-    launch_type: str | None = None
-    load_balancers: tuple[LoadBalancer, ...] | None = None
-    managed_tags: bool | None = None
-    propagate_tags: str | None = None
-    subnets: tuple[str, ...] = ()
-    security_groups: tuple[str, ...] = ()
-    assign_public_ip: bool = False
-    events: tuple[str, ...] = ()
-    rolled_back_at: float | None = None
-    """When the circuit breaker last took a deployment back, as the service's events tell."""
-    capacity_providers: tuple[tuple[str, int, int], ...] = ()
-    """(name, weight, base) of its capacity provider strategy."""
-    placement_strategy: tuple[tuple[str, str], ...] = ()
-    """(type, field), each as the graph file writes it."""
-    placement_constraints: tuple[tuple[str, str], ...] = ()
-    """(type, expression)."""
-    names: ServiceNames = field(default_factory=ServiceNames)
-    availability_zone_rebalancing: bool = False
-    health_check_grace_seconds: int | None = None
-    """None: not told."""
-
-    def owned_by(self, graph: str) -> bool:
-        """Whether the service carries ``graph``'s ownership tag."""
-        return self.tags.get(TAG_GRAPH) == graph
-
-
-@dataclass(frozen=True, slots=True)
 class Revision:
     """A task definition revision. ``content`` is the RegisterTaskDefinition shape."""
 
@@ -234,85 +167,6 @@ class Probe:
     refused: bool = False
     unreachable: bool = False
     silent: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class EtcdMember:
-    """A member of an etcd cluster, as its servers list it. ``name`` is empty until it started."""
-
-    id: int
-    name: str
-    peer_urls: tuple[str, ...]
-    learner: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class EtcdView:
-    """What one etcd server says of itself and of the cluster that it is in."""
-
-    cluster: int
-    member: int
-    members: tuple[EtcdMember, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class ModelCard:
-    """A worker's model card, the value of ``v1/mdc/{ns}/{component}/{endpoint}/{lease}``.
-
-    ``page`` is the address of the worker's system port (``http://ADDRESS:PORT``), which holds the
-    files that the card names; None where the worker has no such page. ``routing_id`` is its
-    ``DYN_STABLE_ROUTING_ID``. ``facts`` are (name, value) of what frontends compare before they
-    route to it, sorted by name.
-    """
-
-    page: str | None = None
-    routing_id: str | None = None
-    facts: tuple[tuple[str, str], ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Registration:
-    """A worker in Dynamo's discovery, ``v1/instances/{ns}/{component}/{endpoint}/{lease}``.
-
-    ``component`` is Dynamo's (``backend``, ``prefill``), ``address`` the IP that it advertises;
-    None on the nats request plane. ``card`` is what its model card says; None without one.
-    """
-
-    namespace: str
-    component: str
-    endpoint: str
-    lease_id: int
-    address: str | None = None
-    card: ModelCard | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class WorkerPage:
-    """What a worker's own metrics page says.
-
-    ``lease_ids`` are those of the registrations that the process made. ``started_at`` is when its
-    runtime started, in UTC seconds: the time of the answer less the uptime on the page.
-    """
-
-    lease_ids: frozenset[int]
-    started_at: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class NoAnswer:
-    """A worker's page that could not be read.
-
-    ``seconds``: for how long it has been so. ``last``: what it said before that, where it ever did:
-    a lease id never moves to another process, so what was learned of it stays true. ``spoke``: it
-    answered, but with something unusable. ``reached``: its host accepted or refused a connection,
-    so the network is not the cause.
-    """
-
-    reason: str
-    seconds: float = 0.0
-    last: WorkerPage | None = None
-    spoke: bool = False
-    reached: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -411,16 +265,3 @@ class Snapshot:
 
 RECENT_SECONDS = 600.0
 """A failure of longer ago does not tell why something is waited for now."""
-
-
-def good_number(service: Service | None) -> int | None:
-    """Number of the revision that is marked good on the service; None where none is."""
-    text = service.tags.get(TAG_GOOD, "") if service is not None else ""
-    return int(text) if text.isdecimal() else None
-
-
-def good_arn(service: Service) -> str | None:
-    """ARN of the revision that is marked good. A family's revisions differ by their number."""
-    number = good_number(service)
-    stem = service.task_definition_arn.rpartition(":")[0]
-    return f"{stem}:{number}" if number is not None and stem else None

@@ -26,7 +26,12 @@ from ecs_dynamo.model.plan import (
     UpdateService,
 )
 from ecs_dynamo.model.redaction import without_secrets
-from ecs_dynamo.model.snapshot import ComponentSnapshot, Revision, Service, Snapshot
+from ecs_dynamo.model.service import Service
+from ecs_dynamo.model.snapshot import (
+    ComponentSnapshot,
+    Revision,
+    Snapshot,
+)
 from ecs_dynamo.planning.desired.canonical import (
     Named,
     canonical,

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from ecs_dynamo.model.graph import Graph
 from ecs_dynamo.model.plan import AnyAction, DeleteService, Endpoints, Memory, Plan, Wait
-from ecs_dynamo.model.snapshot import Service, Snapshot, Unknown
+from ecs_dynamo.model.service import Service
+from ecs_dynamo.model.snapshot import (
+    Snapshot,
+    Unknown,
+)
 from ecs_dynamo.planning.desired.obstacles import obstacle
 from ecs_dynamo.planning.observed.lookup import (
     known_service,

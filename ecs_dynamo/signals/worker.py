@@ -30,7 +30,10 @@ from ecs_dynamo.discovery.fetch import (
     fetch_metrics,
 )
 from ecs_dynamo.discovery.probe import host_answers
-from ecs_dynamo.model.snapshot import NoAnswer, WorkerPage
+from ecs_dynamo.model.discovery import (
+    NoAnswer,
+    WorkerPage,
+)
 
 IN_FLIGHT = "dynamo_component_inflight_requests"
 SERVED = "dynamo_component_requests_total"

@@ -17,7 +17,8 @@ from ecs_dynamo.model.clock import Now
 from ecs_dynamo.model.errors import AwsError
 from ecs_dynamo.model.graph import TAG_GRAPH, Graph
 from ecs_dynamo.model.plan import ChangeMembership, Memory, RegisterTaskDefinition
-from ecs_dynamo.model.snapshot import Service, Unknown
+from ecs_dynamo.model.service import Service
+from ecs_dynamo.model.snapshot import Unknown
 from ecs_dynamo.model.spec.graph import NetworkSpec
 from ecs_dynamo.planning import plan
 from tests.unit.planning.graphs import graph

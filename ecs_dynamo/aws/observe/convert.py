@@ -12,14 +12,16 @@ from botocore.model import ServiceModel
 
 from ecs_dynamo.aws.observe.convert_names import to_names
 from ecs_dynamo.model.graph import LoadBalancer
+from ecs_dynamo.model.service import (
+    Deployment,
+    Service,
+)
 from ecs_dynamo.model.snapshot import (
     Container,
     ContainerInstance,
-    Deployment,
     Observed,
     PortBinding,
     Revision,
-    Service,
     Task,
     Unknown,
 )

@@ -33,17 +33,19 @@ from ecs_dynamo.aws.observe.tasks import (
 from ecs_dynamo.model.capacity import AutoScalingGroup, CapacityProvider
 from ecs_dynamo.model.ecs.task_definition import number_of
 from ecs_dynamo.model.graph import TAG_ROLLED_BACK, Component, Graph
+from ecs_dynamo.model.service import (
+    Service,
+    good_arn,
+)
 from ecs_dynamo.model.snapshot import (
     RECENT_SECONDS,
     ComponentSnapshot,
     ContainerInstance,
     Observed,
     Revision,
-    Service,
     Snapshot,
     Task,
     Unknown,
-    good_arn,
 )
 
 STOPPED_SECONDS = 3600.0

@@ -29,7 +29,12 @@ from ecs_dynamo.aws.observe.tasks import (
 from ecs_dynamo.aws.pages import read_all
 from ecs_dynamo.model.errors import AwsError
 from ecs_dynamo.model.graph import Graph
-from ecs_dynamo.model.snapshot import Observed, Revision, Service, Unknown
+from ecs_dynamo.model.service import Service
+from ecs_dynamo.model.snapshot import (
+    Observed,
+    Revision,
+    Unknown,
+)
 
 SERVICES_A_CALL = 10
 """Services in one DescribeServices (ECS API reference)."""

@@ -20,7 +20,15 @@ from ecs_dynamo.model.ecs.task_definition import (
     surplus,
 )
 from ecs_dynamo.model.graph import TAG_GRAPH, Component
-from ecs_dynamo.model.snapshot import Observed, Revision, Service, Unknown, good_arn
+from ecs_dynamo.model.service import (
+    Service,
+    good_arn,
+)
+from ecs_dynamo.model.snapshot import (
+    Observed,
+    Revision,
+    Unknown,
+)
 
 PAGES_A_LIST = 5
 """Oldest first: what is beyond is looked at once these are gone."""

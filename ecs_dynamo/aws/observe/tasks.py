@@ -20,7 +20,11 @@ from ecs_dynamo.aws.observe.convert import (
 )
 from ecs_dynamo.aws.observe.recall import Recall
 from ecs_dynamo.aws.pages import read_all
-from ecs_dynamo.model.snapshot import Observed, Service, Unknown
+from ecs_dynamo.model.service import Service
+from ecs_dynamo.model.snapshot import (
+    Observed,
+    Unknown,
+)
 
 TASKS_A_CALL = 100
 """Tasks in one DescribeTasks (ECS API reference)."""

@@ -10,7 +10,8 @@ from ecs_dynamo.model.dynamo.containers import dynamo_containers
 from ecs_dynamo.model.errors import AwsError, EcsDynamoError
 from ecs_dynamo.model.graph import TAG_ROLLED_BACK, TAG_ROLLED_BACK_FOR
 from ecs_dynamo.model.plan import Plan, RegisterTaskDefinition, RevisionRef, UpdateService
-from ecs_dynamo.model.snapshot import Revision, Service
+from ecs_dynamo.model.service import Service
+from ecs_dynamo.model.snapshot import Revision
 from ecs_dynamo.planning.describe import content_diff
 from ecs_dynamo.planning.desired.component import ownership_tags
 from ecs_dynamo.planning.desired.declaration import (

@@ -14,13 +14,15 @@ from ecs_dynamo.model.graph import (
     JsonObject,
 )
 from ecs_dynamo.model.plan import RevisionRef
+from ecs_dynamo.model.service import (
+    Deployment,
+    Service,
+    good_number,
+)
 from ecs_dynamo.model.snapshot import (
     ComponentSnapshot,
-    Deployment,
     Revision,
-    Service,
     Task,
-    good_number,
 )
 from ecs_dynamo.planning.desired.service_settings import (
     network_differs,

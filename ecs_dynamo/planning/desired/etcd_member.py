@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from ecs_dynamo.model.discovery import EtcdMember
 from ecs_dynamo.model.dynamo.etcd_cluster import (
     ADVERTISE,
     CLUSTER,
@@ -19,7 +20,7 @@ from ecs_dynamo.model.dynamo.etcd_cluster import (
 )
 from ecs_dynamo.model.ecs.task_definition import environment_value
 from ecs_dynamo.model.graph import Component, Graph, JsonObject
-from ecs_dynamo.model.snapshot import EtcdMember, Revision
+from ecs_dynamo.model.snapshot import Revision
 from ecs_dynamo.planning.desired.component import ComponentState
 from ecs_dynamo.planning.desired.fingerprint import fingerprint
 from ecs_dynamo.planning.desired.service_settings import network_differs

@@ -14,7 +14,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ecs_dynamo.model.graph import Component
-from ecs_dynamo.model.snapshot import Service, Snapshot, Unknown
+from ecs_dynamo.model.service import Service
+from ecs_dynamo.model.snapshot import (
+    Snapshot,
+    Unknown,
+)
 from ecs_dynamo.model.spec.capacity import (
     CapacityProviderItem,
     PlacementConstraintSpec,

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from ecs_dynamo.model.graph import Component
+from ecs_dynamo.model.service import Service
 from ecs_dynamo.model.service_names import (
     ServiceConnect,
     ServiceNames,
 )
-from ecs_dynamo.model.snapshot import Service
 
 
 def _same_namespace(one: str, other: str) -> bool:

@@ -16,8 +16,9 @@ from typing import Final
 
 from ecs_dynamo.model.dynamo.containers import dynamo_containers
 from ecs_dynamo.model.graph import TAG_FINGERPRINT, Component, LoadBalancer, NetworkMode
+from ecs_dynamo.model.service import Service
 from ecs_dynamo.model.service_names import ServiceNames
-from ecs_dynamo.model.snapshot import Revision, Service
+from ecs_dynamo.model.snapshot import Revision
 from ecs_dynamo.model.spec.graph import NetworkSpec
 from ecs_dynamo.model.spec.rollout import RolloutSpec
 from ecs_dynamo.planning.desired.placement import providers_differ

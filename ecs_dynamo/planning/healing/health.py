@@ -20,6 +20,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from ecs_dynamo.model.clock import Now
+from ecs_dynamo.model.discovery import NoAnswer
 from ecs_dynamo.model.dynamo.containers import dynamo_containers
 from ecs_dynamo.model.dynamo.registration import discovery_components
 from ecs_dynamo.model.graph import Component, Graph, Role
@@ -30,7 +31,13 @@ from ecs_dynamo.model.memory.health import (
     Symptom,
 )
 from ecs_dynamo.model.plan import Endpoints, Memory
-from ecs_dynamo.model.snapshot import NoAnswer, Probe, Snapshot, Task, Unknown, good_arn
+from ecs_dynamo.model.service import good_arn
+from ecs_dynamo.model.snapshot import (
+    Probe,
+    Snapshot,
+    Task,
+    Unknown,
+)
 from ecs_dynamo.planning.desired.component import ComponentState
 from ecs_dynamo.planning.desired.declaration import comparable
 from ecs_dynamo.planning.observed.attribution import (

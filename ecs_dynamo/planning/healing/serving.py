@@ -13,7 +13,8 @@ from dataclasses import replace
 from ecs_dynamo.model.dynamo.registration import discovery_components
 from ecs_dynamo.model.graph import Graph
 from ecs_dynamo.model.memory.health import HealthMemory
-from ecs_dynamo.model.snapshot import Snapshot, good_number
+from ecs_dynamo.model.service import good_number
+from ecs_dynamo.model.snapshot import Snapshot
 from ecs_dynamo.planning.desired.component import ComponentState
 from ecs_dynamo.planning.healing.health import (
     Health,

@@ -24,6 +24,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
+from ecs_dynamo.model.discovery import (
+    NoAnswer,
+    Registration,
+    WorkerPage,
+)
 from ecs_dynamo.model.dynamo.containers import dynamo_containers
 from ecs_dynamo.model.dynamo.registration import (
     SERVED_ENDPOINT,
@@ -36,12 +41,9 @@ from ecs_dynamo.model.dynamo.variables import (
 from ecs_dynamo.model.ecs.task_definition import environment_value
 from ecs_dynamo.model.graph import Graph, NetworkMode
 from ecs_dynamo.model.snapshot import (
-    NoAnswer,
-    Registration,
     Snapshot,
     Task,
     Unknown,
-    WorkerPage,
 )
 from ecs_dynamo.planning.observed.endpoints import address_of
 from ecs_dynamo.planning.observed.lookup import known_tasks

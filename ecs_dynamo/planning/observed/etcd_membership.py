@@ -6,13 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
+from ecs_dynamo.model.discovery import (
+    EtcdMember,
+    EtcdView,
+)
 from ecs_dynamo.model.dynamo.etcd_cluster import LISTEN
 from ecs_dynamo.model.ecs.task_definition import environment_value
 from ecs_dynamo.model.graph import ETCD_PEER_PORT, Component, Graph, Role
 from ecs_dynamo.model.snapshot import (
     ComponentSnapshot,
-    EtcdMember,
-    EtcdView,
     Revision,
     Snapshot,
     Task,

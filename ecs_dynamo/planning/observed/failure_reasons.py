@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from ecs_dynamo.model.snapshot import Service, Task
+from ecs_dynamo.model.service import Service
+from ecs_dynamo.model.snapshot import Task
 
 CRASH_LOOP = "CrashLoop"
 START_FAILED = "StartFailed"

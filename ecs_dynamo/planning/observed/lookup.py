@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from ecs_dynamo.model.snapshot import ComponentSnapshot, Deployment, Service, Task, Unknown
+from ecs_dynamo.model.service import (
+    Deployment,
+    Service,
+)
+from ecs_dynamo.model.snapshot import (
+    ComponentSnapshot,
+    Task,
+    Unknown,
+)
 
 
 def known_tasks(seen: ComponentSnapshot) -> tuple[Task, ...]:

@@ -11,9 +11,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
+from ecs_dynamo.model.discovery import (
+    ModelCard,
+    Registration,
+)
 from ecs_dynamo.model.graph import Component, Graph
 from ecs_dynamo.model.plan import ReplicaCounts
-from ecs_dynamo.model.snapshot import ModelCard, Registration, Snapshot, Unknown
+from ecs_dynamo.model.snapshot import (
+    Snapshot,
+    Unknown,
+)
 from ecs_dynamo.planning.observed.attribution import (
     Attribution,
     attribute,

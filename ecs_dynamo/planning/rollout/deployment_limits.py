@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ecs_dynamo.model.snapshot import Service, Snapshot
+from ecs_dynamo.model.service import Service
+from ecs_dynamo.model.snapshot import Snapshot
 from ecs_dynamo.model.spec.rollout import RolloutSpec
 from ecs_dynamo.planning.capacity.surge import (
     free_rooms,

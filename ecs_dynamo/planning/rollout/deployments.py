@@ -11,7 +11,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ecs_dynamo.model.plan import ProtectTasks
-from ecs_dynamo.model.snapshot import Deployment, Snapshot, Task
+from ecs_dynamo.model.service import Deployment
+from ecs_dynamo.model.snapshot import (
+    Snapshot,
+    Task,
+)
 from ecs_dynamo.planning.capacity.surge import (
     free_rooms,
     surge_fits,

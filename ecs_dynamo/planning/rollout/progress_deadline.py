@@ -16,7 +16,16 @@ from dataclasses import replace
 from ecs_dynamo.model.dynamo.containers import dynamo_containers
 from ecs_dynamo.model.graph import TAG_GOOD, Graph, Role
 from ecs_dynamo.model.plan import Endpoints, TagPurpose, TagService
-from ecs_dynamo.model.snapshot import Revision, Service, Snapshot, Task, Unknown, good_arn
+from ecs_dynamo.model.service import (
+    Service,
+    good_arn,
+)
+from ecs_dynamo.model.snapshot import (
+    Revision,
+    Snapshot,
+    Task,
+    Unknown,
+)
 from ecs_dynamo.planning.desired.component import (
     ComponentState,
     RolloutFailure,

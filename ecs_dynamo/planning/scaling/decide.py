@@ -9,7 +9,8 @@ from ecs_dynamo.model.clock import Now
 from ecs_dynamo.model.graph import Component, Graph
 from ecs_dynamo.model.memory.scaling import ScalingState
 from ecs_dynamo.model.plan import Decision, Memory
-from ecs_dynamo.model.snapshot import Service, Snapshot
+from ecs_dynamo.model.service import Service
+from ecs_dynamo.model.snapshot import Snapshot
 from ecs_dynamo.model.spec.scaling import ScalingSpec
 from ecs_dynamo.planning.observed.lookup import (
     known_service,

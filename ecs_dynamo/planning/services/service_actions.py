@@ -10,8 +10,8 @@ from ecs_dynamo.model.plan import (
     TagService,
     UpdateService,
 )
+from ecs_dynamo.model.service import Service
 from ecs_dynamo.model.service_names import ServiceNames
-from ecs_dynamo.model.snapshot import Service
 from ecs_dynamo.model.spec.rollout import RolloutSpec
 from ecs_dynamo.planning.desired.component import (
     ComponentState,

@@ -26,7 +26,12 @@ from ecs_dynamo.aws.observe.recall import (
 )
 from ecs_dynamo.config.task_definitions.ecs_shape import output_only_fields
 from ecs_dynamo.model.graph import Graph
-from ecs_dynamo.model.snapshot import ComponentSnapshot, Service, Snapshot, Unknown
+from ecs_dynamo.model.service import Service
+from ecs_dynamo.model.snapshot import (
+    ComponentSnapshot,
+    Snapshot,
+    Unknown,
+)
 from tests.unit.aws.fake_aws import fake_aws
 from tests.unit.planning.graphs import graph
 

@@ -6,19 +6,23 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
+from ecs_dynamo.model.discovery import (
+    ModelCard,
+    Registration,
+)
 from ecs_dynamo.model.dynamo.variables import ROUTING_ID_VARIABLE
 from ecs_dynamo.model.ecs.task_definition import (
     environment_value,
     gpus_of,
 )
 from ecs_dynamo.model.graph import Graph, JsonObject, NetworkMode, Role
+from ecs_dynamo.model.service import (
+    Deployment,
+    Service,
+)
 from ecs_dynamo.model.snapshot import (
     ContainerInstance,
-    Deployment,
-    ModelCard,
-    Registration,
     Revision,
-    Service,
     Task,
 )
 from tests.unit.planning.simulated_ecs import (

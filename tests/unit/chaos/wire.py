@@ -7,8 +7,16 @@ from datetime import UTC, datetime
 from typing import Any
 
 from ecs_dynamo.aws.execute.requests import names_request
+from ecs_dynamo.model.service import (
+    Deployment,
+    Service,
+)
 from ecs_dynamo.model.service_names import ServiceNames
-from ecs_dynamo.model.snapshot import ContainerInstance, Deployment, Revision, Service, Task
+from ecs_dynamo.model.snapshot import (
+    ContainerInstance,
+    Revision,
+    Task,
+)
 
 Json = dict[str, Any]
 

@@ -18,7 +18,8 @@ from ecs_dynamo.controller.reconcile.reconciler import (
     Reconciler,
 )
 from ecs_dynamo.model.graph import Graph
-from ecs_dynamo.model.snapshot import Notice, good_arn
+from ecs_dynamo.model.service import good_arn
+from ecs_dynamo.model.snapshot import Notice
 from ecs_dynamo.model.spec.rollout import CanarySpec
 from ecs_dynamo.model.spec.scaling import ScalingSpec
 from tests.unit.chaos import wire

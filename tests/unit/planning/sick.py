@@ -5,15 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from ecs_dynamo.model.discovery import (
+    NoAnswer,
+    Registration,
+    WorkerPage,
+)
 from ecs_dynamo.model.graph import Graph, Role
 from ecs_dynamo.model.plan import ConditionType, Memory, Plan, StopTask
 from ecs_dynamo.model.snapshot import (
-    NoAnswer,
-    Registration,
     Snapshot,
     Task,
     Unknown,
-    WorkerPage,
 )
 from ecs_dynamo.model.spec.graph import RuntimeSpec
 from ecs_dynamo.planning import plan

@@ -11,6 +11,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from ecs_dynamo.model.clock import Now
+from ecs_dynamo.model.discovery import (
+    NoAnswer,
+    Registration,
+    WorkerPage,
+)
 from ecs_dynamo.model.ecs.task_definition import (
     environment_value,
     gpus_of,
@@ -39,22 +44,21 @@ from ecs_dynamo.model.plan import (
     TerminateInstance,
     UpdateService,
 )
+from ecs_dynamo.model.service import (
+    Deployment,
+    Service,
+    good_arn,
+)
 from ecs_dynamo.model.service_names import ServiceNames
 from ecs_dynamo.model.snapshot import (
     ComponentSnapshot,
     ContainerInstance,
-    Deployment,
-    NoAnswer,
     Notice,
     Probe,
-    Registration,
     Revision,
-    Service,
     Signal,
     Snapshot,
     Task,
-    WorkerPage,
-    good_arn,
 )
 from ecs_dynamo.model.spec.capacity import (
     PlacementConstraintSpec,

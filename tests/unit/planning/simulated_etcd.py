@@ -8,10 +8,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from ecs_dynamo.model.discovery import (
+    EtcdMember,
+    EtcdView,
+)
 from ecs_dynamo.model.ecs.task_definition import environment_value
 from ecs_dynamo.model.graph import Graph, Role
 from ecs_dynamo.model.plan import AnyAction, ChangeMembership, MembershipStep
-from ecs_dynamo.model.snapshot import EtcdMember, EtcdView, Probe, Snapshot
+from ecs_dynamo.model.snapshot import (
+    Probe,
+    Snapshot,
+)
 from ecs_dynamo.planning.observed.endpoints import resolve_endpoints
 from tests.unit.planning.simulated_ecs import SimTask, SimulatedEcs
 

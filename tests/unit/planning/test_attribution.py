@@ -10,18 +10,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ecs_dynamo.model.discovery import (
+    ModelCard,
+    NoAnswer,
+    Registration,
+    WorkerPage,
+)
 from ecs_dynamo.model.graph import Component, Graph, Role
 from ecs_dynamo.model.snapshot import (
     ComponentSnapshot,
     Container,
-    ModelCard,
-    NoAnswer,
     PortBinding,
-    Registration,
     Revision,
     Snapshot,
     Task,
-    WorkerPage,
 )
 from ecs_dynamo.planning.observed.attribution import (
     attribute,

@@ -38,10 +38,10 @@ from ecs_dynamo.model.plan import (
     TerminateInstance,
     UpdateService,
 )
+from ecs_dynamo.model.service import Service
 from ecs_dynamo.model.snapshot import (
     ComponentSnapshot,
     ContainerInstance,
-    Service,
     Snapshot,
     Task,
     Unknown,

@@ -17,7 +17,12 @@ from ecs_dynamo.model.plan import (
     RegisterTaskDefinition,
     UpdateService,
 )
-from ecs_dynamo.model.snapshot import ComponentSnapshot, Service, Snapshot, Unknown
+from ecs_dynamo.model.service import Service
+from ecs_dynamo.model.snapshot import (
+    ComponentSnapshot,
+    Snapshot,
+    Unknown,
+)
 from ecs_dynamo.planning import plan
 from ecs_dynamo.planning.observed.lookup import known_tasks
 from ecs_dynamo.planning.services.withheld_releases import without_releases

@@ -140,7 +140,12 @@ def test_plan_says_which_containers_run_dynamo() -> None:
 
 
 def test_endpoints_in_force_are_those_of_dynamos_container() -> None:
-    from ecs_dynamo.model.snapshot import ComponentSnapshot, Revision, Service, Snapshot
+    from ecs_dynamo.model.service import Service
+    from ecs_dynamo.model.snapshot import (
+        ComponentSnapshot,
+        Revision,
+        Snapshot,
+    )
 
     side = {**EXPORTER, "environment": [{"name": "ETCD_ENDPOINTS", "value": "http://other:2379"}]}
     base = component("decode", Role.DECODE, template=content(side, VLLM), containers=("vllm",))

@@ -17,7 +17,12 @@ from ecs_dynamo.model.plan import (
     UpdateService,
     is_hold,
 )
-from ecs_dynamo.model.snapshot import Notice, Revision, Service, Task
+from ecs_dynamo.model.service import Service
+from ecs_dynamo.model.snapshot import (
+    Notice,
+    Revision,
+    Task,
+)
 from ecs_dynamo.planning import down, plan
 from ecs_dynamo.planning.desired.component import (
     ComponentState,

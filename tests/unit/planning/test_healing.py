@@ -12,15 +12,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ecs_dynamo.model.discovery import (
+    ModelCard,
+    NoAnswer,
+    WorkerPage,
+)
 from ecs_dynamo.model.graph import TAG_GOOD
 from ecs_dynamo.model.plan import Memory, Plan, StopTask, is_hold
 from ecs_dynamo.model.snapshot import (
     ContainerInstance,
-    ModelCard,
-    NoAnswer,
     Snapshot,
     Unknown,
-    WorkerPage,
 )
 from ecs_dynamo.model.spec.graph import RuntimeSpec
 from ecs_dynamo.planning import plan

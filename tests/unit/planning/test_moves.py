@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+from ecs_dynamo.model.discovery import (
+    NoAnswer,
+    WorkerPage,
+)
 from ecs_dynamo.model.graph import Graph
 from ecs_dynamo.model.plan import Memory, Plan, ProtectTasks, UpdateService
-from ecs_dynamo.model.snapshot import NoAnswer, Snapshot, WorkerPage
+from ecs_dynamo.model.snapshot import Snapshot
 from ecs_dynamo.planning import plan
 from tests.unit.planning.graphs import graph, with_image
 from tests.unit.planning.simulated_ecs import SimulatedEcs

@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from ecs_dynamo.model.ecs.task_definition import environment_value
 from ecs_dynamo.model.graph import Graph, Role
 from ecs_dynamo.model.plan import CreateService, Endpoints, Memory, Plan, UpdateService
+from ecs_dynamo.model.service import Service
 from ecs_dynamo.model.service_names import (
     Published,
     ServiceConnect,
     ServiceNames,
 )
-from ecs_dynamo.model.snapshot import Service
 from ecs_dynamo.model.spec.security import SecuritySpec
 from ecs_dynamo.planning.desired.service_names import names_missing
 from ecs_dynamo.planning.observed.endpoints import (

@@ -25,12 +25,12 @@ from ecs_dynamo.model.plan import (
     UpdateService,
     is_hold,
 )
+from ecs_dynamo.model.service import Service
 from ecs_dynamo.model.snapshot import (
     ComponentSnapshot,
     Container,
     PortBinding,
     Probe,
-    Service,
     Signal,
     Task,
     Unknown,

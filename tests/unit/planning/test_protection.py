@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from ecs_dynamo.model.graph import TAG_DRAINING, Graph
 from ecs_dynamo.model.plan import Memory, ProtectTasks, TagService, UpdateService
-from ecs_dynamo.model.snapshot import Service
+from ecs_dynamo.model.service import Service
 from ecs_dynamo.planning import plan
 from ecs_dynamo.planning.desired.component import ComponentState
 from ecs_dynamo.planning.rollout.drain_record import (

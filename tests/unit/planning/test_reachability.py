@@ -9,7 +9,13 @@ from ecs_dynamo.discovery.probe import probe
 from ecs_dynamo.model.clock import Now
 from ecs_dynamo.model.graph import Role
 from ecs_dynamo.model.plan import ConditionType, Memory, Plan
-from ecs_dynamo.model.snapshot import ComponentSnapshot, Probe, Service, Snapshot, Task
+from ecs_dynamo.model.service import Service
+from ecs_dynamo.model.snapshot import (
+    ComponentSnapshot,
+    Probe,
+    Snapshot,
+    Task,
+)
 from ecs_dynamo.planning import plan
 from tests.unit.planning.graphs import graph
 

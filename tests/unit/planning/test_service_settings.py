@@ -26,12 +26,16 @@ from ecs_dynamo.model.plan import (
     TagService,
     UpdateService,
 )
+from ecs_dynamo.model.service import (
+    Deployment,
+    Service,
+)
 from ecs_dynamo.model.service_names import (
     Published,
     ServiceConnect,
     ServiceNames,
 )
-from ecs_dynamo.model.snapshot import Deployment, Service, Snapshot
+from ecs_dynamo.model.snapshot import Snapshot
 from ecs_dynamo.model.spec.capacity import (
     CapacityProviderItem,
     PlacementConstraintSpec,

@@ -9,12 +9,14 @@ from typing import Any
 from ecs_dynamo.model.ecs.task_definition import environment_value
 from ecs_dynamo.model.graph import TAG_GOOD, Component, Graph, Role
 from ecs_dynamo.model.plan import Endpoints, Memory, ProtectTasks
+from ecs_dynamo.model.service import (
+    Deployment,
+    Service,
+)
 from ecs_dynamo.model.snapshot import (
     ComponentSnapshot,
     ContainerInstance,
-    Deployment,
     Revision,
-    Service,
     Snapshot,
     Task,
 )

@@ -10,7 +10,11 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from ecs_dynamo.model.snapshot import NoAnswer, Unknown, WorkerPage
+from ecs_dynamo.model.discovery import (
+    NoAnswer,
+    WorkerPage,
+)
+from ecs_dynamo.model.snapshot import Unknown
 from ecs_dynamo.signals.registry import Measurement, add_worker_report
 from ecs_dynamo.signals.worker import WorkerLoad, Workers, parse_worker
 

@@ -1,0 +1,87 @@
+"""An ECS service and its deployments, as observed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from ecs_dynamo.model.graph import TAG_GOOD, TAG_GRAPH, LoadBalancer
+from ecs_dynamo.model.service_names import ServiceNames
+from ecs_dynamo.model.spec.graph import NetworkSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """One deployment of a service; ``status`` PRIMARY is the one in force."""
+
+    id: str
+    status: str
+    task_definition_arn: str
+    desired: int
+    running: int
+    pending: int
+    failed: int = 0
+    rollout_state: str = "COMPLETED"
+    rollout_reason: str = ""
+    updated_at: float | None = None
+    created_at: float | None = None
+    network: NetworkSpec | None = None
+    """The awsvpc configuration of its tasks, where they have one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """One ECS service. ``status``: ACTIVE, DRAINING or INACTIVE."""
+
+    arn: str
+    name: str
+    cluster: str
+    status: str
+    desired: int
+    running: int
+    pending: int
+    task_definition_arn: str
+    deployments: tuple[Deployment, ...] = ()
+    tags: Mapping[str, str] = field(default_factory=dict)
+    minimum_healthy_percent: int | None = None
+    maximum_percent: int | None = None
+    circuit_breaker: bool = False
+    breaker_rolls_back: bool | None = None
+    """Whether the circuit breaker rolls back. None, here and below: ECS did not tell."""
+    launch_type: str | None = None
+    load_balancers: tuple[LoadBalancer, ...] | None = None
+    managed_tags: bool | None = None
+    propagate_tags: str | None = None
+    subnets: tuple[str, ...] = ()
+    security_groups: tuple[str, ...] = ()
+    assign_public_ip: bool = False
+    events: tuple[str, ...] = ()
+    rolled_back_at: float | None = None
+    """When the circuit breaker last took a deployment back, as the service's events tell."""
+    capacity_providers: tuple[tuple[str, int, int], ...] = ()
+    """(name, weight, base) of its capacity provider strategy."""
+    placement_strategy: tuple[tuple[str, str], ...] = ()
+    """(type, field), each as the graph file writes it."""
+    placement_constraints: tuple[tuple[str, str], ...] = ()
+    """(type, expression)."""
+    names: ServiceNames = field(default_factory=ServiceNames)
+    availability_zone_rebalancing: bool = False
+    health_check_grace_seconds: int | None = None
+    """None: not told."""
+
+    def owned_by(self, graph: str) -> bool:
+        """Whether the service carries ``graph``'s ownership tag."""
+        return self.tags.get(TAG_GRAPH) == graph
+
+
+def good_number(service: Service | None) -> int | None:
+    """Number of the revision that is marked good on the service; None where none is."""
+    text = service.tags.get(TAG_GOOD, "") if service is not None else ""
+    return int(text) if text.isdecimal() else None
+
+
+def good_arn(service: Service) -> str | None:
+    """ARN of the revision that is marked good. A family's revisions differ by their number."""
+    number = good_number(service)
+    stem = service.task_definition_arn.rpartition(":")[0]
+    return f"{stem}:{number}" if number is not None and stem else None
