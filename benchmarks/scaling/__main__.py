@@ -19,13 +19,13 @@ from benchmarks.scaling.document import GOAL, document
 from ecs_dynamo.simulate.compare import (
     Setting,
     best,
-    own_spec,
+    default_spec,
     peak_counts,
     run_clairvoyants,
     run_frontier,
     run_grid,
-    run_own,
     run_peers,
+    run_policy,
     run_static,
 )
 from ecs_dynamo.simulate.fleet import FleetSpec
@@ -69,9 +69,9 @@ def compare(name: str, trace: Trace) -> dict[str, Any]:
     repeats = REPEATS if short else 1
     setting = Setting(trace, FleetSpec(), target=TARGET, miss=1.0 - GOAL, repeats=repeats)
     started = time.monotonic()
-    slo = run_own(setting, own_spec(setting, "slo"))
+    slo = run_policy(setting, default_spec(setting, "slo"))
     seconds = (time.monotonic() - started) / repeats
-    own = [slo, run_own(setting, own_spec(setting, "queue"))]
+    own = [slo, run_policy(setting, default_spec(setting, "queue"))]
     peers = list(run_peers(setting))
     bounds = list(run_clairvoyants(setting, every=short))
     static = run_static(setting, "static (peak, in hindsight)", peak_counts(setting))

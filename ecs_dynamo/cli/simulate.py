@@ -79,9 +79,9 @@ def _runs(setting: Setting, policies: list[str], own: ScalingSpec | None) -> Ite
 
     for name in policies:
         if name == "file" and own is not None:
-            yield compare.run_own(setting, own, f"file ({own.policy})")
-        elif name in compare.OWN:
-            yield compare.run_own(setting, compare.own_spec(setting, name))
+            yield compare.run_policy(setting, own, f"file ({own.policy})")
+        elif name in compare.PRODUCTION_POLICIES:
+            yield compare.run_policy(setting, compare.default_spec(setting, name))
         elif name == "clairvoyant":
             yield compare.run_clairvoyant(setting)
         elif name == "static":
@@ -96,7 +96,7 @@ def _resolve_policies(requested: list[str], file: Path | None) -> list[str]:
     from ecs_dynamo.simulate import compare
     from ecs_dynamo.simulate.peers import PEERS
 
-    known = [*compare.OWN, *PEERS, "static", "clairvoyant"]
+    known = [*compare.PRODUCTION_POLICIES, *PEERS, "static", "clairvoyant"]
     names = requested or ["slo"]
     if file is not None:
         names = ["file", *(name for name in requested if name != "file")]
@@ -119,7 +119,7 @@ def _recommend(
 ) -> None:
     """Try many settings, and print the cheapest that attains the goal."""
     from ecs_dynamo.simulate.recommend import as_yaml, candidates, frontier, recommend
-    from ecs_dynamo.simulate.report import HEADS, plot_frontier, row
+    from ecs_dynamo.simulate.report import HEADINGS, plot_frontier, row
 
     tried = []
     for candidate in candidates(setting, own):
@@ -140,7 +140,7 @@ def _recommend(
         )
         return
     rows = (row(c.result) for c in front)
-    print_table("Cost and latency: the settings that no other setting beats", HEADS, rows)
+    print_table("Cost and latency: the settings that no other setting beats", HEADINGS, rows)
     say()
     met = best.result.attainment >= goal
     say(
@@ -220,7 +220,7 @@ def simulate(
     The fleet is simulated, with the cold starts and service times that the options set.
     """
     require_simulate_extra()
-    from ecs_dynamo.simulate.report import HEADS, plot_history, row
+    from ecs_dynamo.simulate.report import HEADINGS, plot_history, row
 
     if plot is not None and plot.suffix.lower() not in (".png", ".svg"):
         raise InputError(
@@ -256,7 +256,7 @@ def simulate(
     print_table(
         f"{setting.trace.name}: {len(setting.trace):,} requests in {hours:.1f} h; attained: waited "
         f"at most {target:g} s in the queue",
-        HEADS,
+        HEADINGS,
         (row(r) for r in results),
     )
     if plot is not None:

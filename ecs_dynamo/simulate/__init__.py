@@ -1,1 +1,1 @@
-"""Replays a request trace through a model of the fleet, with the policy code of production."""
+"""Replay of a request trace through a model of the fleet, with the production policies."""

@@ -1,9 +1,9 @@
-"""A discrete-event model of the fleet: pools of replicas that serve requests first come, first
-served, with cold starts, launches that fail, and GPU slots that run out.
+"""A discrete-event model of the fleet: pools of replicas with first-come, first-served queues.
 
-A prefill replica takes one request at a time, for a time set by its prompt; a decode replica has
-slots, each held for the output's length. Batching effects on speed are left out: a policy sees
-queues and rates, not kernels.
+The model has cold starts, launches that fail, and a limited number of GPU slots. A prefill replica
+serves one request at a time, for a time that depends on its prompt. A decode replica has slots,
+each occupied for a time that depends on the output's length. The effect of batching on speed is
+left out: a policy observes queues and rates only.
 """
 
 from __future__ import annotations
@@ -14,14 +14,22 @@ import random
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class PoolName(StrEnum):
+    """The pools of a fleet, in the order in which a request passes them."""
+
+    PREFILL = "prefill"
+    DECODE = "decode"
 
 
 @dataclass(frozen=True, slots=True)
 class FleetSpec:
     """The hardware and the model. Times are seconds, rates tokens/s of one replica (one GPU).
 
-    ``cold_start`` is the mean, ``cold_start_spread`` the standard deviation relative to it
-    (log-normal). ``launch_failure`` is the share of launches that come to nothing.
+    ``cold_start`` is the mean and ``cold_start_spread`` the standard deviation relative to it
+    (log-normal). ``launch_failure`` is the share of launches that fail.
     """
 
     prefill_base: float = 0.03
@@ -34,7 +42,7 @@ class FleetSpec:
     gpu_slots: int = 256
 
     def cold(self, rng: random.Random) -> float:
-        """One cold start."""
+        """Return one random cold start in seconds."""
         if self.cold_start_spread <= 0:
             return self.cold_start
         variance = math.log(1 + self.cold_start_spread**2)
@@ -43,7 +51,10 @@ class FleetSpec:
 
 @dataclass(slots=True)
 class Replica:
-    """``ready_at`` is infinite where the launch fails at ``fails_at``. ``used``: it has served."""
+    """One replica. ``used``: it has served a request.
+
+    ``ready_at`` is infinite if the launch fails, which then happens at ``fails_at``.
+    """
 
     id: int
     launched: float
@@ -54,7 +65,12 @@ class Replica:
 
 @dataclass(slots=True)
 class Pool:
-    """Replicas of one component. ``slots`` is how many requests each serves at once."""
+    """The replicas of one component.
+
+    ``slots`` is the number of requests that each serves concurrently, ``limit`` the number of GPU
+    slots. ``free`` is a heap of (time, replica id): when each slot becomes free. ``wasted`` counts
+    launched replicas that were removed before they served a request.
+    """
 
     spec: FleetSpec
     rng: random.Random
@@ -72,41 +88,41 @@ class Pool:
     def _launch(self, now: float, *, warm: bool = False) -> None:
         cold = 0.0 if warm else self.spec.cold(self.rng)
         self._next_id += 1
-        made = Replica(self._next_id, now, now + cold)
+        replica = Replica(self._next_id, now, now + cold)
         if not warm:
             self.launches += 1
             if self.rng.random() < self.spec.launch_failure:
-                made.fails_at, made.ready_at = now + cold, math.inf
-        self.replicas[made.id] = made
-        if made.ready_at < math.inf:
+                replica.fails_at, replica.ready_at = now + cold, math.inf
+        self.replicas[replica.id] = replica
+        if replica.ready_at < math.inf:
             for _ in range(self.slots):
-                heapq.heappush(self.free, (made.ready_at, made.id))
+                heapq.heappush(self.free, (replica.ready_at, replica.id))
 
     def start(self, count: int, now: float) -> None:
-        """Replicas that serve at once, as at the beginning of a trace."""
+        """Add replicas that serve immediately, at the beginning of a trace."""
         self.desired = count
         for _ in range(count):
             self._launch(now, warm=True)
 
     def keep(self, now: float, used: int = 0) -> None:
-        """What the service scheduler does: replace failed launches, reach the desired count.
+        """Replace failed launches and reach the desired count, as the ECS service scheduler does.
 
         ``used`` GPU slots belong to other pools.
         """
         for replica in [r for r in self.replicas.values() if r.fails_at <= now]:
             self.gpu_seconds += replica.fails_at - replica.launched
             del self.replicas[replica.id]
-        room = self.limit - used - len(self.replicas)
-        for _ in range(min(self.desired - len(self.replicas), room)):
+        free_gpus = self.limit - used - len(self.replicas)
+        for _ in range(min(self.desired - len(self.replicas), free_gpus)):
             self._launch(now)
         while len(self.replicas) > self.desired:
             self._remove(now)
 
     def _remove(self, now: float) -> None:
-        """Take one away: the newest that is not ready, else the one that is done first."""
+        """Remove the newest replica that is not ready, or else the one that becomes idle first."""
         starting = [r for r in self.replicas.values() if r.ready_at > now]
         if starting:
-            gone = max(starting, key=lambda r: r.id)
+            removed = max(starting, key=lambda r: r.id)
             self.wasted += 1
             end = now
         else:
@@ -114,14 +130,14 @@ class Pool:
             for at, number in self.free:
                 last[number] = max(at, last.get(number, 0.0))
             number = min(last, key=lambda n: (max(last[n], now), n))
-            gone = self.replicas[number]
-            # It drains: what it works on is finished first.
+            removed = self.replicas[number]
+            # It drains first: its GPU is in use until its requests are finished.
             end = max(last[number], now)
-            self.wasted += not gone.used and gone.launched > 0
-        self.gpu_seconds += end - gone.launched
-        self.free = [entry for entry in self.free if entry[1] != gone.id]
+            self.wasted += not removed.used and removed.launched > 0
+        self.gpu_seconds += end - removed.launched
+        self.free = [entry for entry in self.free if entry[1] != removed.id]
         heapq.heapify(self.free)
-        del self.replicas[gone.id]
+        del self.replicas[removed.id]
 
     def serve(
         self,
@@ -129,56 +145,51 @@ class Pool:
         work: Sequence[float],
         begin: int,
         until: float,
-        starts: list[float],
-    ) -> int:
-        """Start requests from index ``begin`` that can start before ``until``; the next index.
+    ) -> list[float]:
+        """Start the requests from index ``begin`` on that can start before ``until``.
 
-        ``starts`` gets their start times, in order.
+        Return their start times in order.
         """
-        free, index, count = self.free, begin, len(arrivals)
-        replace = heapq.heapreplace
-        add = starts.append
-        while index < count and free:
-            arrived = arrivals[index]
+        free, count = self.free, len(arrivals)
+        starts: list[float] = []
+        for index in range(begin, count if free else begin):
             at, number = free[0]
-            if arrived > at:
-                at = arrived
+            at = max(at, arrivals[index])
             if at >= until:
                 break
-            replace(free, (at + work[index], number))
-            add(at)
-            index += 1
-        return index
+            heapq.heapreplace(free, (at + work[index], number))
+            starts.append(at)
+        return starts
 
     def ready(self, now: float) -> int:
-        """Replicas that serve at ``now``; notes which have been of use."""
+        """Return the number of ready replicas at ``now``, and mark those that have served."""
         count = 0
         for replica in self.replicas.values():
             if replica.ready_at <= now:
                 count += 1
         for at, number in self.free:
             if at > now:
-                found = self.replicas[number]
-                if found.ready_at < at:
-                    found.used = True
+                replica = self.replicas[number]
+                if replica.ready_at < at:
+                    replica.used = True
         return count
 
     def starting(self, now: float) -> tuple[float, ...]:
-        """Launch times of the replicas that do not serve yet."""
+        """Return the launch times of the replicas that are not ready yet."""
         return tuple(r.launched for r in self.replicas.values() if r.ready_at > now)
 
     def busy(self, now: float) -> int:
-        """Slots in use at ``now``."""
+        """Return the number of slots in use at ``now``."""
         return sum(
             1 for at, number in self.free if at > now and self.replicas[number].ready_at <= now
         )
 
     def close(self, now: float) -> None:
-        """Count the GPU time of what still runs."""
+        """Add the GPU time of the replicas that still run at the end."""
         for replica in self.replicas.values():
             self.gpu_seconds += max(0.0, min(now, replica.fails_at) - replica.launched)
 
 
 def arrived_by(arrivals: Sequence[float], now: float, low: int) -> int:
-    """How many of ``arrivals`` came before ``now``; ``low`` is a known lower bound."""
+    """Return how many of the sorted ``arrivals`` are before ``now``; at least ``low`` are."""
     return bisect_left(arrivals, now, low)

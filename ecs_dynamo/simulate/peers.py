@@ -1,10 +1,10 @@
-"""The scalers that users could pick instead, from their published algorithms with their defaults.
+"""Other scalers that users could choose, after their published algorithms and with their defaults.
 
-Each takes the backlog that suits it best (requests not done, a replica's share of them) and one
-target. Their decision period is the simulator's tick where their own is shorter. Where a document
-leaves something open, the choice is the one that serves the peer: it sees every metric at once
-(CloudWatch and Prometheus are a minute late), and what a backlog is divided by counts replicas that
-still start, without which the two policies of AWS order the same replicas minute after minute.
+Each has one target and uses the measure of backlog that suits it best (unfinished requests, or its
+share per replica). A decision period shorter than the simulator's tick becomes the tick. Open
+questions are decided in favour of the peer: it receives every metric immediately (CloudWatch and
+Prometheus are a minute late), and a backlog is also divided by the replicas that are starting;
+otherwise the two AWS policies would launch the same replicas again every minute.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ecs_dynamo.simulate.scalers import Scaler, View
 
 @dataclass(slots=True)
 class Bounds:
-    """min and max replicas, as every peer has them."""
+    """Minimum and maximum number of replicas."""
 
     low: int
     high: int
@@ -31,36 +31,38 @@ class Bounds:
 
 @dataclass(slots=True)
 class KedaHpa:
-    """KEDA's queue scalers drive a Kubernetes HPA with an AverageValue target.
+    """A Kubernetes HPA with an AverageValue target, driven by KEDA's queue scalers.
 
-    HPA: desired = ceil(total / target), tolerance 0.1; up by the larger of 4 and 100 % each 15 s
-    at once; down to the largest wish of 300 s (kubernetes.io, "Horizontal Pod Autoscaling",
-    algorithm details and default behavior; keda.sh, "Scaling deployments").
+    HPA: desired = ceil(total / target) with tolerance 0.1. It scales up immediately, by at most the
+    larger of 4 and 100 % per 15 s, and down to the largest recommendation of the last 300 s
+    (kubernetes.io, "Horizontal Pod Autoscaling", algorithm details and default behavior; keda.sh,
+    "Scaling deployments").
     """
 
     bounds: Bounds
     target: float
-    wishes: deque[tuple[float, int]] = field(default_factory=deque)
+    recommendations: deque[tuple[float, int]] = field(default_factory=deque)
 
     def decide(self, view: View) -> int:
         current = max(view.current, 1)
         ratio = view.queue / (self.target * current)
-        wish = view.current if abs(ratio - 1) <= 0.1 else math.ceil(view.queue / self.target)
-        self.wishes.append((view.now, wish))
-        while self.wishes[0][0] < view.now - 300.0:
-            self.wishes.popleft()
-        if wish >= view.current:
-            return self.bounds.clamp(min(wish, view.current + max(4, view.current)))
-        return self.bounds.clamp(min(view.current, max(w for _, w in self.wishes)))
+        desired = view.current if abs(ratio - 1) <= 0.1 else math.ceil(view.queue / self.target)
+        self.recommendations.append((view.now, desired))
+        while self.recommendations[0][0] < view.now - 300.0:
+            self.recommendations.popleft()
+        if desired >= view.current:
+            return self.bounds.clamp(min(desired, view.current + max(4, view.current)))
+        return self.bounds.clamp(min(view.current, max(c for _, c in self.recommendations)))
 
 
 @dataclass(slots=True)
 class TargetTracking:
-    """AWS target tracking on backlog per task, a custom metric each minute.
+    """AWS target tracking on the backlog per task, a custom metric with one value per minute.
 
-    Out after 3 minutes above the target, in after 15 below 90 % of it, both in proportion;
-    cooldowns 300 s, a larger scale-out is not held (Application Auto Scaling user guide, "Target
-    tracking scaling policies"; the alarms' 3 and 15 data points as the service makes them).
+    It scales out after 3 minutes above the target and in after 15 minutes below 90 % of it, both in
+    proportion. The cooldowns are 300 s and do not delay a larger scale-out (Application Auto
+    Scaling user guide, "Target tracking scaling policies"; the 3 and 15 data points are those of
+    the alarms that the service creates).
     """
 
     bounds: Bounds
@@ -80,23 +82,25 @@ class TargetTracking:
         self.points.append(sum(self.minute) / len(self.minute))
         self.minute.clear()
         metric = self.points[-1]
-        wish = self.bounds.clamp(math.ceil(view.current * metric / self.target))
+        desired = self.bounds.clamp(math.ceil(view.current * metric / self.target))
         last = list(self.points)
-        if len(last) >= 3 and min(last[-3:]) > self.target and wish > view.current:
-            if view.now >= self.out_until or wish > self.out_to:
-                self.out_until, self.out_to = view.now + 300.0, wish
-                return wish
+        if len(last) >= 3 and min(last[-3:]) > self.target and desired > view.current:
+            if view.now >= self.out_until or desired > self.out_to:
+                self.out_until, self.out_to = view.now + 300.0, desired
+                return desired
         elif len(last) == 15 and max(last) < 0.9 * self.target and view.now >= self.in_until:
             self.in_until = view.now + 300.0
-            return min(view.current, max(wish, self.bounds.low))
+            return min(view.current, max(desired, self.bounds.low))
         return view.current
 
 
 @dataclass(slots=True)
 class StepScaling:
-    """ECS step scaling on the same metric: 10 % out above the target, 30 % above twice of it; 10 %
-    in below half, 30 % below a quarter; at least one task, 300 s cooldown (Application Auto Scaling
-    user guide, "Step scaling policies", with the percentages of its example).
+    """ECS step scaling on the same metric.
+
+    It adds 10 % above the target and 30 % above twice the target; it removes 10 % below half and
+    30 % below a quarter of it. Each step is at least one task, and the cooldown is 300 s
+    (Application Auto Scaling user guide, "Step scaling policies", with its example's percentages).
     """
 
     bounds: Bounds
@@ -123,9 +127,11 @@ class StepScaling:
 
 @dataclass(slots=True)
 class KnativeKpa:
-    """Knative's pod autoscaler on concurrency: 60 s stable and 6 s panic window, panic at 200 %,
-    target utilisation 70 %, down to half at most (knative.dev, "Additional autoscaling
-    configuration for Knative Pod Autoscaler"; serving/pkg/autoscaler/scaling).
+    """Knative's pod autoscaler on concurrency.
+
+    The stable window is 60 s and the panic window 6 s, with panic at 200 %, a target utilisation of
+    70 % and scale-down to half at most (knative.dev, "Additional autoscaling configuration for
+    Knative Pod Autoscaler"; serving/pkg/autoscaler/scaling).
     """
 
     bounds: Bounds
@@ -155,9 +161,10 @@ class KnativeKpa:
 
 @dataclass(slots=True)
 class RayServe:
-    """Ray Serve: ongoing requests over 30 s per replica against a target; up after 30 s of the same
-    wish, down after 600 s (docs.ray.io, "Ray Serve Autoscaling", advanced guide; defaults of
-    AutoscalingConfig).
+    """Ray Serve's autoscaler on ongoing requests per replica, averaged over 30 s.
+
+    It scales up after 30 s in which more replicas were desired, and down after 600 s with fewer
+    (docs.ray.io, "Ray Serve Autoscaling", advanced guide; defaults of AutoscalingConfig).
     """
 
     bounds: Bounds
@@ -171,19 +178,19 @@ class RayServe:
         while self.window[0][0] <= view.now - 30.0:
             self.window.popleft()
         ongoing = sum(q for _, q in self.window) / len(self.window)
-        wish = self.bounds.clamp(math.ceil(ongoing / self.target))
-        if wish > view.current:
+        desired = self.bounds.clamp(math.ceil(ongoing / self.target))
+        if desired > view.current:
             self.down_since = None
             self.up_since = view.now if self.up_since is None else self.up_since
             if view.now - self.up_since >= 30.0:
                 self.up_since = None
-                return wish
-        elif wish < view.current:
+                return desired
+        elif desired < view.current:
             self.up_since = None
             self.down_since = view.now if self.down_since is None else self.down_since
             if view.now - self.down_since >= 600.0:
                 self.down_since = None
-                return wish
+                return desired
         else:
             self.up_since = self.down_since = None
         return view.current
@@ -191,9 +198,11 @@ class RayServe:
 
 @dataclass(slots=True)
 class DynamoLoad:
-    """Dynamo's planner, load based: one replica up where each engine's queue is at least 1.0 of its
-    capacity (prefill) or its KV slots are over-subscribed (decode), one down below 0.1 and 0.6; no
-    decision while one is carried out (planner 1.6.1, throughput target, virtual connector).
+    """Dynamo's load-based planner (1.6.1, throughput target, virtual connector).
+
+    It adds one replica if each engine's queue is at least 1.0 of its capacity (prefill) or if the
+    KV slots are over-subscribed (decode), and removes one below 0.1 (prefill) or 0.6 (decode). It
+    makes no decision while an earlier one is carried out.
     """
 
     bounds: Bounds
@@ -214,11 +223,13 @@ class DynamoLoad:
 
 @dataclass(slots=True)
 class DynamoThroughput:
-    """Dynamo's planner, throughput based (its default): each 180 s the last interval's rate is the
-    next one's (constant predictor), and the performance model gives the replicas for it. The model
-    here is exact: it knows the work of the requests that came, outputs not written yet included.
+    """Dynamo's throughput-based planner, which is its default.
 
-    ``target`` is the utilisation at which the model says that the latency target holds.
+    Every 180 s it predicts that the last interval's rate continues (constant predictor), and its
+    performance model returns the replicas for that rate. The model used here is exact: it knows the
+    service time of all requests that arrived, including outputs that are not written yet.
+
+    ``target`` is the utilisation at which the model attains the latency target.
     """
 
     bounds: Bounds
@@ -239,7 +250,7 @@ class DynamoThroughput:
 
 @dataclass(slots=True)
 class Static:
-    """The same count for ever."""
+    """A fixed count."""
 
     count: int
 
@@ -250,8 +261,11 @@ class Static:
 
 @dataclass(slots=True)
 class Clairvoyant:
-    """Knows all arrivals and their work: the count that Erlang C asks for at the true rate of each
-    minute to come, launched one long cold start ahead and let go when the future needs fewer.
+    """A scaler that knows all arrivals and their service times.
+
+    ``counts`` holds Erlang C's counts at the true load of each tick. Replicas are launched
+    ``ahead`` seconds (one long cold start) before they are needed and removed as soon as the future
+    needs fewer.
     """
 
     counts: Sequence[int]
@@ -274,7 +288,7 @@ def true_counts(
     tick: float,
     low: int,
 ) -> list[int]:
-    """The replicas that the true load asks for, tick by tick (means over a minute)."""
+    """Return the replicas that the true load needs at each tick, from means over a minute."""
     if not arrivals:
         return []
     bins = int(arrivals[-1] / tick) + 1
@@ -284,22 +298,22 @@ def true_counts(
         load[int(at / tick)] += seconds
         number[int(at / tick)] += 1
     half = max(1, round(30.0 / tick))
-    found = []
+    counts = []
     for i in range(bins):
         near = range(max(0, i - half), min(bins, i + half + 1))
         seconds, count = sum(load[j] for j in near), sum(number[j] for j in near)
         offered = seconds / (len(near) * tick)
-        each = seconds / count if count else 1.0
-        servers = servers_needed(offered, each, target, miss, 1.0)
-        found.append(max(low, math.ceil(servers / slots)))
-    return found
+        service_time = seconds / count if count else 1.0
+        servers = servers_needed(offered, service_time, target, miss, 1.0)
+        counts.append(max(low, math.ceil(servers / slots)))
+    return counts
 
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """A peer and the targets to try: its default first, then what a careful user would tune.
+    """A peer and its targets to try: first the default, then those that a careful user would try.
 
-    A target is a share of one replica's slots for ``decode`` and requests for prefill.
+    A target of ``prefill`` is a number of requests, one of ``decode`` a share of a replica's slots.
     """
 
     make: Callable[[Bounds, float], Scaler]

@@ -1,4 +1,4 @@
-"""Settings of the slo policy for a trace of one's own: tried out, not guessed."""
+"""Recommendation of settings of the slo policy for a trace, by trying many of them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import product
 
 from ecs_dynamo.model.spec.scaling import ScalingSpec
-from ecs_dynamo.simulate.compare import Setting, best, own_spec, run_own
+from ecs_dynamo.simulate.compare import Setting, best, default_spec, run_policy
 from ecs_dynamo.simulate.run import Result
 
 MISSES = (0.0005, 0.002, 0.005, 0.01, 0.02, 0.05)
@@ -17,15 +17,15 @@ WINDOWS = (120.0, 300.0, 600.0)
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A setting that was tried and what it came to."""
+    """Settings that were tried, and their result."""
 
     spec: ScalingSpec
     result: Result
 
 
 def candidates(setting: Setting, spec: ScalingSpec | None = None) -> Iterator[Candidate]:
-    """Each combination of the tuned fields, the others as in ``spec`` (or the defaults)."""
-    base = spec or own_spec(setting, "slo")
+    """Run each combination of the tuned fields; the others are those of ``spec`` or defaults."""
+    base = spec or default_spec(setting, "slo")
     for miss, headroom, window in product(MISSES, HEADROOMS, WINDOWS):
         update = {
             "policy": "slo",
@@ -33,28 +33,28 @@ def candidates(setting: Setting, spec: ScalingSpec | None = None) -> Iterator[Ca
             "headroom": headroom,
             "scale_down_stabilization_seconds": window,
         }
-        tried = base.model_copy(update=update)
+        candidate = base.model_copy(update=update)
         name = f"slo miss={miss:g} headroom={headroom:g} window={window:g}"
-        yield Candidate(tried, run_own(setting, tried, name))
+        yield Candidate(candidate, run_policy(setting, candidate, name))
 
 
 def frontier(tried: Sequence[Candidate]) -> list[Candidate]:
-    """Those that no other beats in both attainment and GPU hours, cheapest first."""
-    kept: list[Candidate] = []
-    for one in sorted(tried, key=lambda c: (c.result.gpu_hours, -c.result.attainment)):
-        if not kept or one.result.attainment > kept[-1].result.attainment:
-            kept.append(one)
-    return kept
+    """Return the Pareto frontier of attainment and GPU hours, cheapest first."""
+    best_so_far: list[Candidate] = []
+    for candidate in sorted(tried, key=lambda c: (c.result.gpu_hours, -c.result.attainment)):
+        if not best_so_far or candidate.result.attainment > best_so_far[-1].result.attainment:
+            best_so_far.append(candidate)
+    return best_so_far
 
 
 def recommend(tried: Sequence[Candidate], goal: float) -> Candidate:
-    """The cheapest that attains ``goal``; where none does, the one that comes nearest."""
-    chosen = best([c.result for c in tried], goal)
-    return next(c for c in tried if c.result is chosen)
+    """Return the cheapest candidate that attains ``goal``, or the nearest to it if none does."""
+    result = best([c.result for c in tried], goal)
+    return next(c for c in tried if c.result is result)
 
 
 def as_yaml(spec: ScalingSpec) -> str:
-    """What to write under ``scaling`` in the graph file."""
+    """Return the block ``scaling`` for the graph file."""
     return (
         "scaling:\n"
         f"  min: {spec.min}\n"

@@ -1,4 +1,4 @@
-"""Results as a table and as pictures."""
+"""Presentation of results as a table and as plots."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from ecs_dynamo.simulate.run import Result
 from ecs_dynamo.simulate.trace import Trace
 
-HEADS = (
+HEADINGS = (
     "policy",
     "attained",
     "queue p50",
@@ -26,15 +26,15 @@ HEADS = (
 )
 
 
-def seconds(value: float) -> str:
-    """A time in the fewest figures that tell it."""
+def format_seconds(value: float) -> str:
+    """Return a time with two decimals below 10 s and none above; "never" if it is infinite."""
     if math.isinf(value):
         return "never"
     return f"{value:.2f} s" if value < 10 else f"{value:.0f} s"
 
 
 def row(result: Result) -> tuple[str, ...]:
-    """One line of the table, in the order of `HEADS`."""
+    """Return one line of the table, in the order of `HEADINGS`."""
     times = (
         result.queue_p50,
         result.queue_p90,
@@ -46,7 +46,7 @@ def row(result: Result) -> tuple[str, ...]:
     return (
         result.policy,
         f"{100 * result.attainment:.2f} %",
-        *(seconds(t) for t in times),
+        *(format_seconds(t) for t in times),
         f"{result.gpu_hours:.1f}",
         str(result.launches),
         str(result.wasted),
@@ -54,14 +54,14 @@ def row(result: Result) -> tuple[str, ...]:
 
 
 def markdown(results: Sequence[Result]) -> str:
-    """The table for the documentation."""
-    lines = [f"| {' | '.join(HEADS)} |", "|" + " --- |" * len(HEADS)]
+    """Return the table in Markdown, for the documentation."""
+    lines = [f"| {' | '.join(HEADINGS)} |", "|" + " --- |" * len(HEADINGS)]
     lines += [f"| {' | '.join(row(r))} |" for r in results]
     return "\n".join(lines) + "\n"
 
 
 def plot_history(trace: Trace, results: Sequence[Result], path: Path) -> None:
-    """Load and replicas over time. PNG or SVG by the name of ``path``."""
+    """Plot load and replicas over time as PNG or SVG, depending on the suffix of ``path``."""
     from matplotlib import colormaps
     from matplotlib.figure import Figure
 
@@ -91,17 +91,17 @@ def plot_history(trace: Trace, results: Sequence[Result], path: Path) -> None:
 
 
 def plot_frontier(results: Sequence[Result], path: Path, title: str) -> None:
-    """Missed requests over GPU hours: nearer to the lower left corner is better."""
+    """Plot missed requests over GPU hours; the lower left corner is best."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8.5, 6), layout="constrained")
     axes = figure.subplots()
     for name in dict.fromkeys(r.policy.split(" ")[0] for r in results):
-        own = sorted(
+        of_policy = sorted(
             (r for r in results if r.policy.split(" ")[0] == name), key=lambda r: r.gpu_hours
         )
-        x = [r.gpu_hours for r in own]
-        y = [max(100 * (1 - r.attainment), 0.005) for r in own]
+        x = [r.gpu_hours for r in of_policy]
+        y = [max(100 * (1 - r.attainment), 0.005) for r in of_policy]
         marker = "*" if name == "slo" else "o"
         axes.plot(x, y, marker=marker, markersize=13 if name == "slo" else 6, label=name, lw=0.8)
     axes.set_yscale("log")

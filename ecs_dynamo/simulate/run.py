@@ -1,34 +1,39 @@
-"""One policy over one trace: the fleet tick by tick, and what its users and its owner felt."""
+"""Simulation of one policy over one trace, tick by tick, with its latencies and costs."""
 
 from __future__ import annotations
 
 import random
+from bisect import bisect_left
 from collections.abc import Callable
 from dataclasses import dataclass
+from operator import itemgetter
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ecs_dynamo.simulate.fleet import FleetSpec, Pool, arrived_by
+from ecs_dynamo.simulate.fleet import FleetSpec, Pool, PoolName, arrived_by
 from ecs_dynamo.simulate.scalers import Scaler, View
 from ecs_dynamo.simulate.trace import Trace
 
 TICK_SECONDS = 15.0
-"""The daemon's and most peers' period of decisions."""
+"""The decision period of the daemon and of most peers."""
 TICK_JITTER = 0.1
-"""A pass takes its time: were ticks exact, a trace whose times are rounded (to 3 s in Mooncake's)
-would always be seen in the same phase, just before its next batch or just after."""
+"""Relative variation of a tick. The duration of real passes varies too. With exact ticks, a trace
+with rounded times (to 3 s in Mooncake's) would always be observed in the same phase: just before or
+just after its next batch."""
 MAX_DRAIN_SECONDS = 6 * 3600.0
-"""How long after the last arrival a queue may take; what is left then never started."""
+"""Simulated time after the last arrival; requests still queued then count as never started."""
 
-MakeScaler = Callable[[str, int], Scaler]
-"""(pool name, slots a replica) -> its scaler."""
+MakeScaler = Callable[[PoolName, int], Scaler]
+"""(pool, slots per replica) -> the pool's scaler."""
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What a run came to. Times are seconds; ``attainment`` is the share of requests that waited
-    at most the target, in both queues together. ``history`` has (time, prefill, decode) counts.
+    """The outcome of a run. Times are in seconds.
+
+    ``attainment`` is the share of requests that waited at most the target in both queues together.
+    ``history`` has the desired counts as (time, prefill, decode).
     """
 
     policy: str
@@ -48,7 +53,7 @@ class Result:
 
 
 class _Stage:
-    """A pool with its queue and its scaler."""
+    """A pool with its queue and its scaler. ``begun``: how many requests have started."""
 
     def __init__(
         self, pool: Pool, scaler: Scaler, arrivals: list[float], work: list[float]
@@ -58,33 +63,29 @@ class _Stage:
         self.starts: list[float] = []
         self.begun = 0
         self.arrived = 0
-        self.seen_arrived = 0
         self.done = 0
-        self.readied: set[int] = set()
-        self.work_seen = 0
+        self.ready_ids: set[int] = set()
 
-    def advance(self, until: float) -> tuple[int, int]:
-        """Serve up to ``until``; the range of requests that started."""
+    def advance(self, until: float) -> range:
+        """Serve up to ``until``. Return the indices of the requests that started."""
         before = self.begun
-        self.begun = self.pool.serve(self.arrivals, self.work, before, until, self.starts)
-        return before, self.begun
+        self.starts += self.pool.serve(self.arrivals, self.work, before, until)
+        self.begun = len(self.starts)
+        return range(before, self.begun)
 
     def view(self, now: float, tick: float) -> View:
-        """What the scaler sees."""
+        """Return the scaler's view of the pool."""
         pool = self.pool
-        self.arrived = arrived_by(self.arrivals, now, self.arrived)
+        before, self.arrived = self.arrived, arrived_by(self.arrivals, now, self.arrived)
         busy = pool.busy(now)
         finished = self.begun - busy
-        arrived, self.seen_arrived = self.arrived - self.seen_arrived, self.arrived
         done, self.done = max(0, finished - self.done), max(finished, self.done)
         ready = pool.ready(now)
         for replica in pool.replicas.values():
-            if replica.ready_at <= now and replica.id not in self.readied:
-                self.readied.add(replica.id)
+            if replica.ready_at <= now and replica.id not in self.ready_ids:
+                self.ready_ids.add(replica.id)
                 if replica.ready_at > replica.launched:
                     pool.cold_starts.append(replica.ready_at - replica.launched)
-        came = sum(self.work[self.work_seen : self.arrived])
-        self.work_seen = self.arrived
         return View(
             now=now,
             tick=tick,
@@ -95,9 +96,9 @@ class _Stage:
             waiting=self.arrived - self.begun,
             busy=busy,
             slots=pool.slots,
-            arrived=arrived,
+            arrived=self.arrived - before,
             done=done,
-            work=came,
+            work=sum(self.work[before : self.arrived]),
             cold_starts=tuple(pool.cold_starts[-32:]),
         )
 
@@ -113,23 +114,24 @@ def simulate(
     tick: float = TICK_SECONDS,
     seed: int = 7,
 ) -> Result:
-    """Run ``policy`` over ``trace``. The same seed gives every policy the same fleet luck.
+    """Run ``policy`` over ``trace``.
 
-    ``target`` is the wait (seconds) that counts as attained, ``initial`` the replicas (prefill,
-    decode) that serve at the start.
+    ``target`` is the longest wait in seconds that counts as attained, ``initial`` the (prefill,
+    decode) replicas at the start. With the same seed, every policy meets the same cold starts and
+    launch failures.
     """
     arrivals: list[float] = trace.arrivals.tolist()
     prefill_work: list[float] = (fleet.prefill_base + trace.prompts / fleet.prefill_rate).tolist()
     decode_work: NDArray[np.float64] = trace.outputs * fleet.decode_token
     prefill = _Stage(
         Pool(fleet, random.Random(seed), 1, fleet.gpu_slots),
-        make_scaler("prefill", 1),
+        make_scaler(PoolName.PREFILL, 1),
         arrivals,
         prefill_work,
     )
     decode = _Stage(
         Pool(fleet, random.Random(seed + 1), fleet.decode_slots, fleet.gpu_slots),
-        make_scaler("decode", fleet.decode_slots),
+        make_scaler(PoolName.DECODE, fleet.decode_slots),
         [],
         [],
     )
@@ -145,10 +147,9 @@ def simulate(
     while now < end:
         elapsed = tick * clock.uniform(1.0 - TICK_JITTER, 1.0 + TICK_JITTER)
         until = now + elapsed
-        first, last = prefill.advance(until)
-        handoff += [(prefill.starts[i] + prefill_work[i], i) for i in range(first, last)]
+        handoff += [(prefill.starts[i] + prefill_work[i], i) for i in prefill.advance(until)]
         handoff.sort()
-        cut = arrived_by_pair(handoff, until)
+        cut = bisect_left(handoff, until, key=itemgetter(0))
         for at, index in handoff[:cut]:
             decode.arrivals.append(at)
             decode.work.append(outputs[index])
@@ -165,18 +166,6 @@ def simulate(
     prefill.pool.close(now)
     decode.pool.close(now)
     return _result(trace, policy, target, prefill, decode, order, fleet, history)
-
-
-def arrived_by_pair(handoff: list[tuple[float, int]], until: float) -> int:
-    """How many of the sorted hand-offs lie before ``until``."""
-    low, high = 0, len(handoff)
-    while low < high:
-        middle = (low + high) // 2
-        if handoff[middle][0] < until:
-            low = middle + 1
-        else:
-            high = middle
-    return low
 
 
 def _result(

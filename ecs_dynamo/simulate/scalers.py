@@ -1,8 +1,8 @@
-"""What decides counts in the simulator: the production policies, and the peers behind one face."""
+"""The interface of scalers in the simulator, and the scaler that runs a production policy."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from ecs_dynamo.model.memory.scaling import (
@@ -19,12 +19,13 @@ from ecs_dynamo.planning.scaling.schedule import scheduled
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What a scaler may see of a pool at ``now``, once a tick of ``tick`` seconds.
+    """A scaler's view of a pool at ``now``, once per tick of ``tick`` seconds.
 
-    ``queue`` counts requests not done with the pool (waiting and in service), ``waiting`` those
-    not started; ``arrived`` and ``done`` since the last tick, ``work`` the slot-seconds that what
-    arrived will take; ``busy`` slots of ``slots`` a replica; ``starting`` launch times;
-    ``cold_starts`` those completed so far.
+    ``queue`` counts the unfinished requests (waiting and in service) and ``waiting`` those that
+    have not started. ``arrived`` and ``done`` count requests since the last tick; ``work`` is the
+    service time of those that arrived, in slot-seconds. ``busy`` is the number of slots in use;
+    each replica has ``slots``. ``starting`` holds launch times, ``cold_starts`` the durations of
+    the last completed cold starts.
     """
 
     now: float
@@ -43,15 +44,15 @@ class View:
 
 
 class Scaler(Protocol):
-    """Decides the desired count of one pool; may keep state of its own."""
+    """A scaler decides the desired count of one pool. It may keep state."""
 
     def decide(self, view: View) -> int: ...
 
 
 class PolicyScaler:
-    """A production policy, fed as the daemon feeds it.
+    """A production policy with the inputs that the daemon gives it.
 
-    Signals are ``lag`` seconds old when they are decided on, as a scrape is.
+    Signals are ``lag`` seconds old at the decision, as scraped metrics are.
     """
 
     def __init__(self, spec: ScalingSpec, *, lag: float = 0.0, start: float = 0.0) -> None:
@@ -59,34 +60,30 @@ class PolicyScaler:
         self._policy = POLICIES[spec.policy]
         self._state = ScalingState()
         self._lag = lag
-        # A daemon that has been up for a while: what it does after a restart is another test.
+        # The daemon has been running for a day: restarts are not simulated.
         self._since = start - 86_400.0
         self.reason = ""
 
     def decide(self, view: View) -> int:
-        """One pass of the policy."""
+        """Return the policy's decision for one pass."""
         now = view.now
-        seen = now - self._lag
+        observed_at = now - self._lag
         known = self._state.cold_starts.samples
         if len(view.cold_starts) and (not known or known[-1][0] != str(len(view.cold_starts))):
             recent = view.cold_starts[-KEPT:]
             first = len(view.cold_starts) - len(recent) + 1
             samples = tuple((str(first + i), s) for i, s in enumerate(recent))
-            self._state = ScalingState(
-                self._state.recommendations,
-                ColdStarts(samples),
-                self._state.forecast,
-                self._state.service,
-                self._state.busy_at,
-            )
+            self._state = replace(self._state, cold_starts=ColdStarts(samples))
         output = self._policy(
             ScalingInput(
                 component="pool",
                 spec=scheduled(self._spec, now) if self._spec.schedule else self._spec,
                 current=view.current,
                 signals=(
-                    Signal("pool", "queue_depth", float(view.queue), "requests", seen),
-                    Signal("pool", "arrival_rate", view.arrived / view.tick, "requests/s", seen),
+                    Signal("pool", "queue_depth", float(view.queue), "requests", observed_at),
+                    Signal(
+                        "pool", "arrival_rate", view.arrived / view.tick, "requests/s", observed_at
+                    ),
                 ),
                 state=self._state,
                 observing_since=self._since,

@@ -1,7 +1,7 @@
-"""Request traces: read from CSV, or made by a seeded generator for shapes longer than an hour.
+"""Request traces, read from CSV or generated from a seed for shapes longer than an hour.
 
-A trace is three arrays of equal length: arrival (seconds from the start, rising), prompt tokens,
-output tokens.
+A trace has three arrays of equal length: arrivals (seconds from the start, ascending), prompt
+tokens and output tokens.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ecs_dynamo.model.errors import InputError, Problem
 
 COLUMNS = ("arrival_s", "prompt_tokens", "output_tokens")
 RECORDED = ("at", "seconds", "requests", "prompt_tokens", "output_tokens")
-"""Columns of a daemon's recording: UTC seconds of the interval's end, its length, its totals."""
+"""Columns of a daemon's recording: end of the interval (UTC seconds), its length and its totals."""
 DAY = 86_400.0
 MAX_ROWS = 50_000_000
 
@@ -39,11 +39,14 @@ class Trace:
 
     @property
     def seconds(self) -> float:
-        """From the first second to the last arrival."""
+        """Duration from the start to the last arrival."""
         return float(self.arrivals[-1]) if len(self) else 0.0
 
     def scaled(self, factor: int, seed: int = 0) -> Trace:
-        """``factor`` times the load: each request as many times, up to 30 s apart."""
+        """Return a trace with ``factor`` times the load.
+
+        Each request is repeated ``factor`` times, up to 30 s later.
+        """
         if factor <= 1:
             return self
         rng = np.random.default_rng(seed)
@@ -77,41 +80,45 @@ def _rows(path: Path) -> Iterator[str]:
 
 
 def load_trace(path: Path) -> Trace:
-    """A CSV file (``.gz`` too) with the columns arrival_s, prompt_tokens, output_tokens, or those
-    of a recording (`RECORDED`), whose requests are spread over their interval.
+    """Read a CSV file, which may be compressed (``.gz``).
 
-    Raises InputError with file and line.
+    Its columns are `COLUMNS`, or those of a recording (`RECORDED`), whose requests are spread
+    evenly over their interval. Raises InputError with file and line.
     """
-    wanted = f"a header line {','.join(COLUMNS)} and a row of three numbers for each request"
+    expected = f"a header line {','.join(COLUMNS)} and a row of three numbers for each request"
     values: list[tuple[float, ...]] = []
     try:
         reader = csv.DictReader(_rows(path))
-        heads = reader.fieldnames or ()
-        columns = RECORDED if "requests" in heads else COLUMNS
-        missing = [c for c in columns if c not in heads]
+        headings = reader.fieldnames or ()
+        columns = RECORDED if "requests" in headings else COLUMNS
+        missing = [c for c in columns if c not in headings]
         if missing:
-            raise _problem(path, f"has no column {', '.join(missing)}", f"write {wanted}", 1)
+            raise _problem(
+                path, f"the file has no column {', '.join(missing)}", f"write {expected}", 1
+            )
         for row in islice(reader, MAX_ROWS):
             try:
                 numbers = tuple(float(row[c]) for c in columns)
             except (TypeError, ValueError):
-                found = ",".join(str(row[c]) for c in columns)
+                fields = ",".join(str(row[c]) for c in columns)
                 raise _problem(
-                    path, f"{found} are not numbers", f"write {wanted}", reader.line_num
+                    path, f"{fields} are not numbers", f"write {expected}", reader.line_num
                 ) from None
             if not all(0 <= number < 1e12 for number in numbers):
                 raise _problem(
                     path,
                     f"{','.join(f'{n:g}' for n in numbers)} is out of range",
-                    "times and token counts are finite and not negative",
+                    "write times and token counts that are finite and not negative",
                     reader.line_num,
                 )
             values.append(numbers)
     except (OSError, EOFError, UnicodeDecodeError, csv.Error) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise _problem(path, f"can not be read: {reason}", f"give {wanted}") from None
+        raise _problem(
+            path, f"the trace cannot be read: {reason}", f"name a file with {expected}"
+        ) from None
     if not values:
-        raise _problem(path, "has no request", f"write {wanted}")
+        raise _problem(path, "the file has no request", f"write {expected}")
     table = np.array(values, dtype=np.float64)
     name = path.name.removesuffix(".gz").removesuffix(".csv")
     if columns is RECORDED:
@@ -120,34 +127,35 @@ def load_trace(path: Path) -> Trace:
 
 
 def _spread(path: Path, table: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The requests of a recording, evenly over their intervals, each with the mean lengths."""
+    """Spread a recording's requests evenly over their intervals, each with the mean lengths."""
     counts = table[:, 2].round().astype(np.int64)
     total = int(counts.sum())
     if not 0 < total <= MAX_ROWS:
-        raise _problem(path, f"has {total} requests", f"record 1 to {MAX_ROWS}")
-    each = np.maximum(counts, 1)
-    places = np.concatenate([(np.arange(n) + 0.5) / n for n in counts if n])
+        raise _problem(path, f"the file has {total} requests", f"record 1 to {MAX_ROWS}")
+    divisors = np.maximum(counts, 1)
+    fractions = np.concatenate([(np.arange(n) + 0.5) / n for n in counts if n])
     begin = np.repeat(table[:, 0] - table[:, 1], counts)
-    made = np.column_stack(
+    requests = np.column_stack(
         (
-            begin + places * np.repeat(table[:, 1], counts),
-            np.repeat(table[:, 3] / each, counts),
-            np.repeat(table[:, 4] / each, counts),
+            begin + fractions * np.repeat(table[:, 1], counts),
+            np.repeat(table[:, 3] / divisors, counts),
+            np.repeat(table[:, 4] / divisors, counts),
         )
     )
-    made[:, 0] -= made[:, 0].min()
-    return made
+    requests[:, 0] -= requests[:, 0].min()
+    return requests
 
 
-def _made(
+def _generated(
     name: str,
     seconds: float,
     rate: Callable[[NDArray[np.float64]], NDArray[np.float64]],
     seed: int,
 ) -> Trace:
-    """Poisson arrivals of a rate that changes each 10 s; log-normal prompt and output lengths.
+    """Return Poisson arrivals with log-normal prompt and output lengths.
 
-    The lengths have the means and spread of the Azure 2023 conversation trace.
+    ``rate`` returns requests/s for times in seconds and is evaluated every 10 s. The lengths have
+    the means and spread of the Azure 2023 conversation trace.
     """
     rng = np.random.default_rng(seed)
     step = 10.0
@@ -161,7 +169,7 @@ def _made(
 
 
 def _daily(t: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Office hours: lowest at 4, highest at 15 o'clock, a smaller evening peak."""
+    """Return the shape of a day: lowest at 4:00, highest at 15:00, with a smaller evening peak."""
     hour = (t % DAY) / 3600.0
     day = np.exp(-0.5 * ((hour - 14.5) / 3.2) ** 2)
     evening = 0.55 * np.exp(-0.5 * ((hour - 20.5) / 1.6) ** 2)
@@ -169,7 +177,7 @@ def _daily(t: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _weekly(t: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Five days of work, two of less than half."""
+    """Return the shape of a week: 1 on five working days, 0.4 on the weekend."""
     weekend = (t // DAY) % 7 >= 5
     return np.where(weekend, 0.4, 1.0)
 
@@ -177,31 +185,34 @@ def _weekly(t: NDArray[np.float64]) -> NDArray[np.float64]:
 def _bursts(
     t: NDArray[np.float64], seed: int, each: float, height: float, length: float
 ) -> NDArray[np.float64]:
-    """Sudden crowds, one in ``each`` seconds on average: up within a minute, gone in ``length``."""
+    """Return a factor with sudden bursts, one per ``each`` seconds on average.
+
+    A burst rises within a minute and decays with the time constant ``length`` in seconds.
+    """
     rng = np.random.default_rng(seed + 1)
     total = float(t[-1]) if len(t) else 0.0
-    found = np.ones_like(t)
+    factor = np.ones_like(t)
     for at in np.cumsum(rng.exponential(each, int(total / each * 2) + 4)):
         size = height * rng.uniform(0.5, 1.5)
         after = t - at
         rise = np.clip(after / 60.0, 0.0, 1.0)
-        found += np.where(after >= 0, size * rise * np.exp(-np.clip(after, 0, None) / length), 0.0)
-    return found
+        factor += np.where(after >= 0, size * rise * np.exp(-np.clip(after, 0, None) / length), 0.0)
+    return factor
 
 
 def day(seed: int = 1) -> Trace:
-    """One working day, 6 requests/s at its height, with slow random drift."""
-    return _made("day", DAY, lambda t: 6.0 * _daily(t) * _drift(t, seed, 0.12), seed)
+    """Generate one working day with a peak of 6 requests/s and a slow random drift."""
+    return _generated("day", DAY, lambda t: 6.0 * _daily(t) * _drift(t, seed, 0.12), seed)
 
 
 def bursty(seed: int = 2) -> Trace:
-    """Twelve hours of a low base load with sudden crowds of about five times that."""
-    return _made("bursty", DAY / 2, lambda t: 2.0 * _bursts(t, seed, 3600.0, 4.0, 900.0), seed)
+    """Generate twelve hours of low base load with sudden bursts of about five times that load."""
+    return _generated("bursty", DAY / 2, lambda t: 2.0 * _bursts(t, seed, 3600.0, 4.0, 900.0), seed)
 
 
 def month(seed: int = 3) -> Trace:
-    """Four weeks with daily and weekly seasons, drift and a crowd every other day."""
-    return _made(
+    """Generate four weeks with daily and weekly seasons, drift and a burst every other day."""
+    return _generated(
         "month",
         28 * DAY,
         lambda t: (
@@ -216,7 +227,10 @@ def month(seed: int = 3) -> Trace:
 
 
 def _drift(t: NDArray[np.float64], seed: int, size: float) -> NDArray[np.float64]:
-    """A slow random factor about 1: the standard deviation is ``size``, it turns in half hours."""
+    """Return a slow random factor around 1 with the standard deviation ``size``.
+
+    It changes direction at half-hourly knots.
+    """
     rng = np.random.default_rng(seed + 2)
     knots = np.arange(0.0, (float(t[-1]) if len(t) else 0.0) + 3600.0, 1800.0)
     values = np.exp(rng.normal(0.0, size, len(knots)))
@@ -224,4 +238,4 @@ def _drift(t: NDArray[np.float64], seed: int, size: float) -> NDArray[np.float64
 
 
 GENERATORS: Mapping[str, Callable[[int], Trace]] = {"day": day, "bursty": bursty, "month": month}
-"""Traces that need no file, by name."""
+"""Generators of traces by name; each takes a seed."""

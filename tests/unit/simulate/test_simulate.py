@@ -1,4 +1,4 @@
-"""The fleet model against queueing theory and by its invariants; traces; the peers' algorithms."""
+"""The fleet model compared with queueing theory and its invariants; traces; peers' algorithms."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from ecs_dynamo.model.errors import InputError
 from ecs_dynamo.simulate.compare import (
     Setting,
     best,
-    own_spec,
+    default_spec,
     peak_counts,
     run_clairvoyant,
-    run_own,
     run_peer,
     run_peers,
+    run_policy,
     run_static,
 )
 from ecs_dynamo.simulate.fleet import FleetSpec, Pool
@@ -38,7 +38,7 @@ from ecs_dynamo.simulate.peers import (
     TargetTracking,
 )
 from ecs_dynamo.simulate.recommend import Candidate, as_yaml, candidates, frontier, recommend
-from ecs_dynamo.simulate.report import markdown, plot_frontier, plot_history, seconds
+from ecs_dynamo.simulate.report import format_seconds, markdown, plot_frontier, plot_history
 from ecs_dynamo.simulate.run import Result, simulate
 from ecs_dynamo.simulate.scalers import Scaler, View
 from ecs_dynamo.simulate.trace import GENERATORS, Trace, load_trace
@@ -64,8 +64,8 @@ def fixed(prefill: int, decode: int) -> Callable[[str, int], Scaler]:
     return lambda pool, slots: Fixed(prefill if pool == "prefill" else decode)
 
 
-def test_the_queue_is_that_of_theory() -> None:
-    """M/M/3 at 2 erlangs: the mean wait is C(3, 2) / (3 - 2) of a service time, C = 0.444."""
+def test_the_queue_agrees_with_theory() -> None:
+    """M/M/3 at 2 erlangs: the mean wait is C(3, 2) / (3 - 2) service times, with C = 0.444."""
     trace = poisson(rate=2.0, length=200_000, prompt=4000)
     fleet = FleetSpec(prefill_base=0.0, prefill_rate=4000.0, launch_failure=0.0)
     result = simulate(trace, "fixed", fixed(3, 20), fleet=fleet, target=1.0, initial=(3, 20))
@@ -76,7 +76,7 @@ def test_the_queue_is_that_of_theory() -> None:
     assert result.gpu_hours == pytest.approx(23 * trace.seconds / 3600, rel=0.01)
 
 
-def test_a_cold_start_is_waited_for_and_paid() -> None:
+def test_requests_wait_for_a_cold_start() -> None:
     trace = poisson(rate=4.0, length=600, prompt=400)
 
     class Late:
@@ -88,11 +88,11 @@ def test_a_cold_start_is_waited_for_and_paid() -> None:
 
     result = simulate(trace, "late", make, fleet=QUIET, target=1e9, initial=(0, 1))
     assert result.attainment == 1.0
-    assert result.queue_p99 > 200  # those of the first minute wait for the launch at 60 s
+    assert result.queue_p99 > 200  # Requests of the first minute wait for the launch at 60 s.
     assert result.launches == 2
 
 
-def test_failed_launches_are_tried_again() -> None:
+def test_failed_launches_are_repeated() -> None:
     pool = Pool(FleetSpec(launch_failure=1.0, cold_start_spread=0.0), random.Random(1), 1, 8)
     pool.desired = 2
     pool.keep(0.0)
@@ -109,13 +109,11 @@ def test_slots_are_finite_and_removal_drains() -> None:
     pool.desired = 9
     pool.keep(0.0, used=0)
     assert len(pool.replicas) == 3
-    starts: list[float] = []
-    assert pool.serve([0.0, 0.0, 0.0, 1.0, 1.0], [10.0] * 5, 0, 5.0, starts) == 4
-    assert starts == [0.0, 0.0, 0.0, 1.0]
+    assert pool.serve([0.0, 0.0, 0.0, 1.0, 1.0], [10.0] * 5, 0, 5.0) == [0.0, 0.0, 0.0, 1.0]
     assert pool.busy(5.0) == 4
     pool.desired = 1
     pool.keep(5.0)
-    # The one that starts goes first, wasted; then one that drains until 10 or 11.
+    # The starting replica is removed first (wasted), then one that drains until 10 or 11 s.
     assert pool.wasted == 1
     assert len(pool.replicas) == 1
     assert pool.gpu_seconds in (5.0 + 10.0, 5.0 + 11.0)
@@ -150,7 +148,7 @@ def test_every_request_is_served_once_in_order(counts: list[int], seed: int, rat
     assert result.gpu_hours > 0
 
 
-def view(now: float, queue: int, current: int, **more: object) -> View:
+def view(now: float, queue: int, current: int, **changes: object) -> View:
     values: dict[str, object] = {
         "now": now,
         "tick": 15.0,
@@ -166,36 +164,36 @@ def view(now: float, queue: int, current: int, **more: object) -> View:
         "work": 15.0,
         "cold_starts": (),
     }
-    return View(**{**values, **more})  # type: ignore[arg-type]  # a table of fields
+    return View(**{**values, **changes})  # type: ignore[arg-type]  # The values have many types.
 
 
 BOUNDS = Bounds(1, 20)
 
 
-def test_peers_do_what_their_documents_say() -> None:
+def test_peers_follow_their_documentation() -> None:
     hpa = KedaHpa(BOUNDS, 2.0)
-    assert hpa.decide(view(15, 20, 4)) == 8  # at most doubled or four more
+    assert hpa.decide(view(15, 20, 4)) == 8  # At most doubled, or four more.
     assert hpa.decide(view(30, 8, 4)) == 4
-    assert hpa.decide(view(45, 0, 8)) == 8  # the largest wish of five minutes
+    assert hpa.decide(view(45, 0, 8)) == 8  # The largest recommendation of five minutes.
     assert hpa.decide(view(400, 0, 8)) == 1
 
     tracking = TargetTracking(BOUNDS, 1.0)
     counts = [tracking.decide(view(15.0 * i, 12, 4)) for i in range(1, 13)]
     assert counts[:11] == [4] * 11
-    assert counts[11] == 12  # the third minute above the target
+    assert counts[11] == 12  # The third minute above the target.
     low = TargetTracking(BOUNDS, 1.0)
     counts = [low.decide(view(15.0 * i, 1, 8)) for i in range(1, 61)]
     assert set(counts[:59]) == {8}
-    assert counts[59] == 1  # the fifteenth minute below
+    assert counts[59] == 1  # The fifteenth minute below the target.
 
     step = StepScaling(BOUNDS, 1.0)
     counts = [step.decide(view(15.0 * i, 40, 10)) for i in range(1, 9)]
-    assert counts == [10, 10, 10, 13, 10, 10, 10, 10]  # then it cools down
+    assert counts == [10, 10, 10, 13, 10, 10, 10, 10]  # A cooldown follows the step.
 
     kpa = KnativeKpa(BOUNDS, 1.0)
     assert kpa.decide(view(15, 6, 4)) == 9
-    assert kpa.decide(view(30, 0, 9)) == 9  # panicking: never down
-    assert kpa.decide(view(120, 0, 9)) == 4  # at most halved
+    assert kpa.decide(view(30, 0, 9)) == 9  # It never scales down during a panic.
+    assert kpa.decide(view(120, 0, 9)) == 4  # At most halved.
 
     ray = RayServe(BOUNDS, 1.0)
     assert [ray.decide(view(t, 8, 2)) for t in (15, 30, 45)] == [2, 2, 8]
@@ -208,18 +206,18 @@ def test_peers_do_what_their_documents_say() -> None:
 
     throughput = DynamoThroughput(BOUNDS, 0.5)
     counts = [throughput.decide(view(15.0 * i, 1, 4)) for i in range(1, 13)]
-    assert counts[-2:] == [4, 2]  # one request/s of one second at half use
+    assert counts[-2:] == [4, 2]  # One request/s of one second each, at half utilisation.
 
 
 def test_slo_beats_the_peers_on_a_day_and_every_policy_runs() -> None:
-    """A guard, not a claim (that is the benchmark): three hours around the morning's rise."""
+    """Three hours around the morning's rise, as a regression test. The benchmark is separate."""
     whole = GENERATORS["day"](3)
     part = (whole.arrivals > 7 * 3600) & (whole.arrivals < 10 * 3600)
     trace = Trace(
         "morning", whole.arrivals[part] - 7 * 3600, whole.prompts[part], whole.outputs[part]
     )
     setting = Setting(trace, FleetSpec())
-    slo = run_own(setting, own_spec(setting, "slo"))
+    slo = run_policy(setting, default_spec(setting, "slo"))
     assert slo.attainment > 0.97
     peers = list(run_peers(setting))
     assert [p.policy for p in peers] == list(PEERS)
@@ -229,7 +227,7 @@ def test_slo_beats_the_peers_on_a_day_and_every_policy_runs() -> None:
     assert clairvoyant.gpu_hours < slo.gpu_hours * 1.05
     static = run_static(setting, "static", peak_counts(setting))
     assert static.launches <= 5
-    assert run_own(setting, own_spec(setting, "slo")) == slo  # the same seed, the same run
+    assert run_policy(setting, default_spec(setting, "slo")) == slo  # Same seed, same run.
     tuned = run_peer(setting, "ray-serve", PEERS["ray-serve"], 1.0, 0.8)
     assert tuned.requests == len(trace)
 
@@ -238,35 +236,37 @@ def result(policy: str, attainment: float, hours: float) -> Result:
     return Result(policy, "t", 1, attainment, 0, 0, 0, 0, 0, math.inf, hours, 0, 0, ((0.0, 1, 1),))
 
 
-def test_best_is_the_cheapest_that_attains_or_the_nearest() -> None:
-    cheap, fine, dear = result("a", 0.9, 1), result("b", 0.992, 5), result("c", 1.0, 9)
-    assert best([cheap, fine, dear], 0.99) is fine
-    assert best([cheap, fine, dear], 0.9999) is dear
-    assert best([cheap, fine], 0.9999) is fine
+def test_best_is_the_cheapest_that_attains_the_goal_or_the_nearest() -> None:
+    cheap, medium, expensive = result("a", 0.9, 1), result("b", 0.992, 5), result("c", 1.0, 9)
+    assert best([cheap, medium, expensive], 0.99) is medium
+    assert best([cheap, medium, expensive], 0.9999) is expensive
+    assert best([cheap, medium], 0.9999) is medium
 
 
-def test_recommendations_are_what_nothing_beats(tmp_path: Path) -> None:
+def test_recommendations_are_on_the_frontier(tmp_path: Path) -> None:
     trace = poisson(2.0, 900, 1000, output=100)
     setting = Setting(trace, FleetSpec())
     tried = list(candidates(setting))[:6]
     front = frontier(tried)
-    for kept in front:
+    for candidate in front:
         assert not any(
-            c.result.attainment > kept.result.attainment
-            and c.result.gpu_hours < kept.result.gpu_hours
+            c.result.attainment > candidate.result.attainment
+            and c.result.gpu_hours < candidate.result.gpu_hours
             for c in tried
         )
-    chosen = recommend(tried, 0.5)
-    assert chosen in front
-    assert "policy: slo" in as_yaml(chosen.spec)
-    made = [Candidate(chosen.spec, result(n, a, h)) for n, a, h in (("x", 0.5, 2), ("y", 0.4, 3))]
-    assert frontier(made) == made[:1]
+    recommended = recommend(tried, 0.5)
+    assert recommended in front
+    assert "policy: slo" in as_yaml(recommended.spec)
+    better, worse = (
+        Candidate(recommended.spec, result(n, a, h)) for n, a, h in (("x", 0.5, 2), ("y", 0.4, 3))
+    )
+    assert frontier([better, worse]) == [better]
     plot_history(trace, [c.result for c in tried], tmp_path / "a.png")
     plot_frontier([c.result for c in tried], tmp_path / "b.svg", "title")
     for name in ("a.png", "b.svg"):
         assert (tmp_path / name).stat().st_size > 5000
     assert "| slo miss=" in markdown([tried[0].result])
-    assert [seconds(v) for v in (1.234, 75.2, math.inf)] == ["1.23 s", "75 s", "never"]
+    assert [format_seconds(v) for v in (1.234, 75.2, math.inf)] == ["1.23 s", "75 s", "never"]
 
 
 def test_traces_are_read_and_scaled(tmp_path: Path) -> None:
@@ -308,25 +308,25 @@ def test_a_daemons_recording_is_a_trace(tmp_path: Path) -> None:
         ("at,seconds,requests,prompt_tokens,output_tokens\n1,1,0,0,0\n", "has 0 requests"),
     ],
 )
-def test_bad_traces_are_refused(tmp_path: Path, text: str, words: str) -> None:
+def test_invalid_traces_are_rejected(tmp_path: Path, text: str, words: str) -> None:
     path = tmp_path / "bad.csv"
     path.write_text(text)
     with pytest.raises(InputError, match=words):
         load_trace(path)
 
 
-def test_no_trace_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="can not be read"):
+def test_unreadable_traces_are_rejected(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="cannot be read"):
         load_trace(tmp_path / "none.csv")
     broken = tmp_path / "broken.csv.gz"
     broken.write_bytes(b"not gzip")
-    with pytest.raises(InputError, match="can not be read"):
+    with pytest.raises(InputError, match="cannot be read"):
         load_trace(broken)
 
 
 @pytest.mark.parametrize("name", ["day", "bursty"])
 def test_generators_are_repeatable(name: str) -> None:
-    one, two = GENERATORS[name](5), GENERATORS[name](5)
-    assert (one.arrivals == two.arrivals).all()
-    assert (np.diff(one.arrivals) >= 0).all()
-    assert len(one) > 50_000
+    first, second = GENERATORS[name](5), GENERATORS[name](5)
+    assert (first.arrivals == second.arrivals).all()
+    assert (np.diff(first.arrivals) >= 0).all()
+    assert len(first) > 50_000
