@@ -1,4 +1,4 @@
-"""The local ECS as a server: one port for ECS, for moto's services, and for tests' own wishes."""
+"""The local ECS as a server: one port for ECS, for the services of moto, and for test controls."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import logging
 import re
 import uuid
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -17,32 +18,34 @@ from aiohttp import web
 
 from ecs_dynamo.local.events.bus import EventBus
 from ecs_dynamo.local.events.source import EventSource
-from ecs_dynamo.local.instances.scaling_groups import Groups
+from ecs_dynamo.local.instances.scaling_groups import ScalingGroups
 from ecs_dynamo.local.moto.cloud_map import CloudMap
-from ecs_dynamo.local.moto.ec2_errors import cut, refusal_of, refused
-from ecs_dynamo.local.moto.network_interfaces import MotoInterfaces
-from ecs_dynamo.local.moto.server import Moto
+from ecs_dynamo.local.moto.ec2_errors import apply_fault, truncate_answer, validation_error
+from ecs_dynamo.local.moto.network_interfaces import MotoNetworkInterfaces
+from ecs_dynamo.local.moto.server import MotoServer
 from ecs_dynamo.local.operations import OPERATIONS, Context
 from ecs_dynamo.local.runtime import ImageTable
 from ecs_dynamo.local.scheduling.scheduler import Scheduler
 from ecs_dynamo.local.state.entities import Cluster, Instance
 from ecs_dynamo.local.state.store import State
-from ecs_dynamo.local.tasks.lifecycle import Tasks
-from ecs_dynamo.local.tasks.names import Names
-from ecs_dynamo.local.wire.faults import Call, Faults, distorted
+from ecs_dynamo.local.tasks.lifecycle import TaskManager
+from ecs_dynamo.local.tasks.name_resolution import NameResolver
+from ecs_dynamo.local.tasks.placing import remaining_resources
+from ecs_dynamo.local.wire.faults import Call, Faults, distort_answer
 from ecs_dynamo.local.wire.protocol import TARGET_PREFIX, EcsError, Json, parse, serialise
 
 _log = logging.getLogger(__name__)
 
 DEFAULT_REGION = "us-east-1"
 CLOSE_SECONDS = 40.0
+"""How long tasks have to stop before they are killed, longer than the default stopTimeout."""
 IDLE_SECONDS = 75.0
-"""How long a connection without a request is kept; aiohttp's own default is an hour."""
-_SCOPE = re.compile(r"Credential=[^/]+/\d{8}/[^/]+/([^/]+)/")
+"""How long an idle connection is kept open; aiohttp's default is an hour."""
+_CREDENTIAL_SCOPE = re.compile(r"Credential=[^/]+/\d{8}/[^/]+/([^/]+)/")
 
 
 class LocalEcs:
-    """Runs while the context is entered. ``calls`` are all that came in."""
+    """A local ECS, which runs as long as its context is entered."""
 
     def __init__(
         self,
@@ -54,45 +57,49 @@ class LocalEcs:
     ) -> None:
         self._host, self._port = host, port
         self._faults = Faults()
-        self._moto = Moto(region)
+        self._moto = MotoServer(region)
         self.state = State(region)
         cloud_map = CloudMap(region)
-        self._names = Names(self.state, cloud_map)
-        self._tasks = Tasks(
+        self._names = NameResolver(self.state, cloud_map)
+        self._tasks = TaskManager(
             self.state,
             images,
             directory.absolute(),
             self._moto.secret,
             self._names,
-            MotoInterfaces(region),
-            self._changed,
+            MotoNetworkInterfaces(region),
+            self._on_change,
         )
-        self.groups = Groups(self.state, self._moto, self._changed, self._gone)
+        self.groups = ScalingGroups(
+            self.state, self._moto, self._on_change, self._remove_container_instance
+        )
         self._scheduler = Scheduler(self.state, self._tasks, self._after_round)
-        self._events = EventSource(self.state, EventBus(region), self._tasks.room)
+        self._events = EventSource(
+            self.state, EventBus(region), partial(remaining_resources, self.state)
+        )
         self._context = Context(self.state, self._tasks, self._scheduler, cloud_map)
         self._running: asyncio.Task[None] | None = None
         self._runner: web.AppRunner | None = None
         self.endpoint_url = ""
         self.on_call: Callable[[Call, Json], None] | None = None
-        """Told of every call and its parameters, before it takes effect."""
+        """Called with each call and its parameters, before the call takes effect."""
 
     @property
     def calls(self) -> list[Call]:
-        """Every call so far, oldest first."""
+        """The most recent calls, oldest first."""
         return list(self._faults.calls)
 
     def clear_faults(self) -> None:
-        """No fault is in force any more."""
+        """End all injected faults."""
         self._faults.pending.clear()
 
-    def _changed(self) -> None:
-        self._events.look()
+    def _on_change(self) -> None:
+        self._events.publish_changes()
         self._scheduler.wake()
 
     def _after_round(self) -> None:
-        self.groups.scale()
-        self._events.look()
+        self.groups.scale_out()
+        self._events.publish_changes()
 
     async def __aenter__(self) -> Self:
         self.state.addresses.open()
@@ -104,7 +111,7 @@ class LocalEcs:
                 web.get("/_local/calls", self._list_calls),
                 web.post("/_local/faults", self._add_fault),
                 web.post("/_local/kill", self._kill),
-                web.route("*", "/{path:.*}", self._any),
+                web.route("*", "/{path:.*}", self._api_call),
             ]
         )
         self._runner = web.AppRunner(
@@ -142,7 +149,7 @@ class LocalEcs:
         self.state.addresses.close()
 
     def create_cluster(self, name: str) -> None:
-        """Make a cluster; harmless where it is there."""
+        """Create a cluster. Does nothing if it exists."""
         self.state.clusters.setdefault(name, Cluster(name, self.state.arn(f"cluster/{name}")))
 
     async def add_instance(
@@ -154,15 +161,16 @@ class LocalEcs:
         memory: int = 15_000,
         availability_zone: str | None = None,
     ) -> str:
-        """Register an EC2 instance with ``cluster`` (made where there is none); its ARN."""
+        """Launch an EC2 instance and register it with ``cluster``, which is created if necessary.
+
+        ``cpu`` is in CPU units, ``memory`` in MiB. Returns the ARN of the container instance.
+        """
         state = self.state
         self.create_cluster(cluster)
         address = state.addresses.instance()
         ec2_id = await self._moto.run_instance(address, instance_type)
-        identity = state.new_id()
-        instance = Instance(
-            arn=state.arn(f"container-instance/{cluster}/{identity}"),
-            cluster=cluster,
+        instance = state.register_instance(
+            cluster,
             ec2_id=ec2_id,
             address=address,
             instance_type=instance_type,
@@ -170,33 +178,35 @@ class LocalEcs:
             cpu=cpu,
             memory=memory,
             gpus=gpus,
-            registered_at=state.now(),
         )
-        state.instances[identity] = instance
         self._scheduler.wake()
         return instance.arn
 
     async def remove_instance(self, arn: str) -> None:
-        """The instance is gone at once, as a terminated one is: its tasks are killed."""
-        instance = self.state.instances[arn.rsplit("/", 1)[-1]]
-        await self._gone(arn)
+        """Terminate an instance. It is deregistered at once, and its tasks are killed."""
+        instance = self._instance(arn)
+        await self._remove_container_instance(arn)
         await self._moto.terminate_instance(instance.ec2_id)
 
     def lose_host(self, arn: str, ec2_id: str | None = None) -> None:
-        """EC2 forgets the instance, and its agent is disconnected: ECS still lists it.
+        """Remove an instance from EC2 and disconnect its agent, while ECS still lists it.
 
-        With ``ec2_id`` given it has been another's all along, such as Systems Manager's ``mi-...``.
+        If ``ec2_id`` is set, the instance gets that id instead, and its agent remains connected.
+        This simulates an instance that EC2 does not know, such as ``mi-...`` of Systems Manager.
         """
-        instance = self.state.instances[arn.rsplit("/", 1)[-1]]
+        instance = self._instance(arn)
         self._moto.forget_instance(instance.ec2_id)
         instance.ec2_id = ec2_id or instance.ec2_id
         instance.agent_connected = ec2_id is not None
 
     def warn_of_interruption(self, arn: str) -> None:
-        """EC2 tells that it will take the instance back; `remove_instance` is what follows."""
-        self._events.interruption(self.state.instances[arn.rsplit("/", 1)[-1]])
+        """Publish EC2's interruption warning, which `remove_instance` should follow."""
+        self._events.publish_interruption_warning(self._instance(arn))
 
-    async def _gone(self, arn: str) -> None:
+    def _instance(self, arn: str) -> Instance:
+        return self.state.instances[arn.rsplit("/", 1)[-1]]
+
+    async def _remove_container_instance(self, arn: str) -> None:
         instance = self.state.instances.pop(arn.rsplit("/", 1)[-1])
         for task in self.state.tasks_on_instance(instance):
             if task.process is not None:
@@ -220,48 +230,52 @@ class LocalEcs:
         return web.json_response({"operation": fault.operation, "kind": fault.kind})
 
     async def _kill(self, request: web.Request) -> web.Response:
-        wanted = await request.json()
-        task = self.state.tasks.get(str(wanted.get("task", "")).rsplit("/", 1)[-1])
+        parameters = await request.json()
+        task = self.state.tasks.get(str(parameters.get("task", "")).rsplit("/", 1)[-1])
         if task is None or task.process is None:
-            return web.Response(status=404, text="no such task")
-        await task.process.kill(int(wanted.get("signal", 9)), wanted.get("container"))
+            return web.Response(status=404, text="the task does not exist or does not run")
+        await task.process.kill(int(parameters.get("signal", 9)), parameters.get("container"))
         return web.json_response({"task": task.arn})
 
-    def _record(self, service: str, operation: str, agent: str, body: bytes) -> None:
-        call = self._faults.record(service, operation, agent)
+    def _record(self, service: str, operation: str, request: web.Request, body: bytes) -> None:
+        call = self._faults.record(service, operation, request.headers.get("User-Agent", ""))
         if self.on_call is not None:
             self.on_call(call, _parameters(body))
 
-    async def _any(self, request: web.Request) -> web.Response:
+    async def _api_call(self, request: web.Request) -> web.Response:
         target = request.headers.get("X-Amz-Target", "")
         body = await request.read()
-        agent = request.headers.get("User-Agent", "")
-        if not target.startswith(TARGET_PREFIX):
-            scope = _SCOPE.search(request.headers.get("Authorization", ""))
-            form = re.search(rb"(?:^|&)Action=(\w+)", body)
-            operation = form[1].decode() if form else target.rpartition(".")[2]
-            service = scope[1] if scope else "unknown"
-            self._record(service, operation, agent, body)
-            if service == "iam":
-                self._moto.offer_managed_policies(operation, body)
-            fault = self._faults.take(operation, service)
-            refusal = await refusal_of(fault)
-            if refusal is None and service == "ec2":
-                refusal = refused(operation, body)
-            if refusal is not None:
-                return refusal
-            answer = cut(fault, await self._moto.forward(request, body))
-            # What may have added or ended instances: the groups', and those of a terminated one.
-            if (service, operation[:8]) != ("autoscaling", "Describe") and (
-                service == "autoscaling" or operation == "TerminateInstances"
-            ):
-                self.groups.look()
-            return answer
-        operation = target.removeprefix(TARGET_PREFIX)
-        self._record("ecs", operation, agent, body)
+        if target.startswith(TARGET_PREFIX):
+            return await self._ecs_call(request, target.removeprefix(TARGET_PREFIX), body)
+        return await self._moto_call(request, body)
+
+    async def _moto_call(self, request: web.Request, body: bytes) -> web.Response:
+        scope = _CREDENTIAL_SCOPE.search(request.headers.get("Authorization", ""))
+        action = re.search(rb"(?:^|&)Action=(\w+)", body)
+        target = request.headers.get("X-Amz-Target", "")
+        operation = action[1].decode() if action else target.rpartition(".")[2]
+        service = scope[1] if scope else "unknown"
+        self._record(service, operation, request, body)
+        if service == "iam":
+            self._moto.load_managed_policies(operation, body)
+        fault = self._faults.take(operation, service)
+        error = await apply_fault(fault)
+        if error is None and service == "ec2":
+            error = validation_error(operation, body)
+        if error is not None:
+            return error
+        answer = truncate_answer(fault, await self._moto.forward(request, body))
+        if operation == "TerminateInstances" or (
+            service == "autoscaling" and not operation.startswith("Describe")
+        ):
+            self.groups.request_sync()
+        return answer
+
+    async def _ecs_call(self, request: web.Request, operation: str, body: bytes) -> web.Response:
+        self._record("ecs", operation, request, body)
         try:
             fault = await self._faults.before(operation)
-            text = distorted(fault, operation, body, self.handle(operation, body))
+            text = distort_answer(fault, operation, body, self.handle(operation, body))
             await self._faults.after(fault)
         except EcsError as error:
             return _answer(error.body(), error.status)
@@ -270,26 +284,26 @@ class LocalEcs:
                 request.transport.abort()
             return web.Response(status=500)
         except Exception:
-            _log.exception("%s has failed", operation)
-            failed = EcsError("ServerException", f"{operation} has failed.", 500)
-            return _answer(failed.body(), failed.status)
+            _log.exception("%s failed", operation)
+            failure = EcsError("ServerException", f"{operation} has failed.", 500)
+            return _answer(failure.body(), failure.status)
         return _answer(text, 200)
 
     def handle(self, operation: str, body: bytes) -> str:
-        """One ECS call, atomically. Raises EcsError."""
+        """Handle an ECS call, and return its answer as JSON. Raises EcsError."""
         parameters: Json = parse(operation, body)
-        handler = OPERATIONS.get(operation)
-        if handler is None:
+        function = OPERATIONS.get(operation)
+        if function is None:
             raise EcsError(
-                "UnsupportedFeatureException", f"the local ECS does not serve {operation}"
+                "UnsupportedFeatureException", f"the local ECS does not support {operation}"
             )
-        answer = serialise(operation, handler(self._context, parameters))
-        self._events.look()
+        answer = serialise(operation, function(self._context, parameters))
+        self._events.publish_changes()
         return answer
 
 
 def _parameters(body: bytes) -> Json:
-    """A request's parameters, as far as its body is JSON or a form."""
+    """Return the parameters of a request whose body is JSON or a form; empty if it is neither."""
     text = body.decode(errors="replace")
     if not text.startswith("{"):
         return dict(parse_qsl(text))
@@ -319,7 +333,10 @@ async def serve(
     gpus_per_instance: int,
     ready: Callable[[LocalEcs], None] = lambda _: None,
 ) -> None:
-    """Serve until cancelled, with the clusters of Dynamo's public ECS example."""
+    """Run a local ECS with the clusters of Dynamo's public ECS example until cancelled.
+
+    ``images`` is the path of the image table. ``ready`` is called once the local ECS runs.
+    """
     await asyncio.to_thread(directory.mkdir, parents=True, exist_ok=True)
     table = ImageTable.load(images)
     async with LocalEcs(table, directory, host, port) as local:

@@ -1,8 +1,8 @@
-"""The default event bus: events go to the SQS queues of the rules that clients put into moto.
+"""The default event bus: delivers events to the SQS queues of rules that clients create in moto.
 
-moto keeps the rules, matches their patterns and keeps the queues. Its own PutEvents is passed by,
-as no client may put events of AWS's services, and as it asks neither whether a rule is on nor what
-a queue's policy says: a queue that EventBridge may not send to gets nothing, as on AWS.
+moto stores the rules and the queues, and matches event patterns. Its PutEvents is not used: clients
+cannot put events of AWS services, and moto checks neither whether a rule is enabled nor the policy
+of a queue. As on AWS, a queue whose policy does not allow EventBridge to send gets no event.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ from ecs_dynamo.local.wire.protocol import ACCOUNT, Json
 _log = logging.getLogger(__name__)
 
 PRINCIPAL = "events.amazonaws.com"
-_EXACT = frozenset({"ArnEquals", "ArnLike", "StringEquals", "StringLike"})
+_STRING_OPERATORS = frozenset({"ArnEquals", "ArnLike", "StringEquals", "StringLike"})
 
 
-def instant(seconds: float) -> str:
-    """A time as events tell it."""
-    told = datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
-    return told.replace("+00:00", "Z")
+def timestamp(seconds: float) -> str:
+    """Return a time in the format of events: ISO 8601 in UTC, with milliseconds."""
+    text = datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
+    return text.replace("+00:00", "Z")
 
 
 class EventBus:
-    """The default bus of one Region."""
+    """The default event bus of one Region."""
 
     def __init__(self, region: str) -> None:
         self._region = region
@@ -41,7 +41,10 @@ class EventBus:
     def put(
         self, source: str, detail_type: str, resources: Sequence[str], detail: Json, at: float
     ) -> None:
-        """Send an event to whatever target wants it. Never raises: on AWS nobody is told either."""
+        """Deliver an event to the targets of all matching rules.
+
+        ``at`` is in seconds since the epoch. Failed deliveries are only logged, as on AWS.
+        """
         event = {
             "version": "0",
             "id": str(uuid.uuid4()),
@@ -66,44 +69,44 @@ class EventBus:
         name = target.rsplit(":", 1)[-1]
         queue = sqs_backends[ACCOUNT][self._region].queues.get(name)
         if ":sqs:" not in target or queue is None:
-            _log.warning("%s has a target that is no queue here: %s", rule, target)
+            _log.warning("the target of %s is not a queue of this Region: %s", rule, target)
         elif not may_send(queue.policy, rule, target):
-            _log.warning("the policy of %s lets EventBridge's rule %s not send to it", target, rule)
+            _log.warning("the policy of %s does not allow the rule %s to send to it", target, rule)
         else:
             sqs_backends[ACCOUNT][self._region].send_message(name, json.dumps(event))
 
 
 def may_send(policy: Any, rule: str, queue: str) -> bool:
-    """Whether a queue's policy lets EventBridge send there for ``rule``."""
+    """Whether a queue's policy allows EventBridge to send messages for ``rule``."""
     document = json.loads(policy) if isinstance(policy, str) and policy else policy or {}
     effects = {
         statement["Effect"]
-        for statement in _several(document.get("Statement"))
+        for statement in _as_list(document.get("Statement"))
         if _applies(statement, rule, queue)
     }
     return effects == {"Allow"}
 
 
-def _several(value: Any) -> list[Any]:
+def _as_list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [] if value is None else [value]
 
 
 def _applies(statement: Json, rule: str, queue: str) -> bool:
     principal = statement.get("Principal")
-    named = (
-        _several(principal.get("Service")) + _several(principal.get("AWS"))
+    principals = (
+        _as_list(principal.get("Service")) + _as_list(principal.get("AWS"))
         if isinstance(principal, dict)
-        else _several(principal)
+        else _as_list(principal)
     )
     context = {"aws:SourceArn": rule, "aws:SourceAccount": ACCOUNT}
     return (
-        bool({PRINCIPAL, "*"} & set(named))
-        and any(fnmatchcase("sqs:SendMessage", a) for a in _several(statement.get("Action")))
-        and any(fnmatchcase(queue, r) for r in _several(statement.get("Resource")))
+        bool({PRINCIPAL, "*"} & set(principals))
+        and any(fnmatchcase("sqs:SendMessage", a) for a in _as_list(statement.get("Action")))
+        and any(fnmatchcase(queue, r) for r in _as_list(statement.get("Resource")))
         and all(
-            operator in _EXACT
-            and any(fnmatchcase(context.get(key, ""), value) for value in _several(values))
-            for operator, wanted in statement.get("Condition", {}).items()
-            for key, values in wanted.items()
+            operator in _STRING_OPERATORS
+            and any(fnmatchcase(context.get(key, ""), value) for value in _as_list(values))
+            for operator, keys in statement.get("Condition", {}).items()
+            for key, values in keys.items()
         )
     )

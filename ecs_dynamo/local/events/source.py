@@ -1,8 +1,8 @@
-"""ECS's own events: what changed since the last look, as EventBridge tells it.
+"""ECS's events on EventBridge, found by comparing the state with what was published before.
 
-Shapes are those of the ECS developer guide, "Amazon ECS events". The versions of a task and of a
-container instance grow with each event, and here alone; service events have none. No event tells of
-a task's health, and a deployment's event names its cluster in the service's ARN alone.
+The shapes are from the ECS developer guide, "Amazon ECS events". Only events increment the version
+of a task or a container instance; events of services have no version. No event reports the health
+of a task. The event of a deployment names its cluster only in the service's ARN.
 """
 
 from __future__ import annotations
@@ -11,60 +11,69 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from ecs_dynamo.local.events.bus import EventBus, instant
-from ecs_dynamo.local.placement.resources import Room
+from ecs_dynamo.local.events.bus import EventBus, timestamp
+from ecs_dynamo.local.placement.resources import RemainingResources
 from ecs_dynamo.local.placement.selection import NO_INSTANCE
-from ecs_dynamo.local.state.descriptions import instance_shape, task_shape
+from ecs_dynamo.local.state.descriptions import instance_description, task_description
 from ecs_dynamo.local.state.entities import Instance, Service, Task
 from ecs_dynamo.local.state.store import State
 from ecs_dynamo.local.wire.protocol import Json
 
 SOURCE = "aws.ecs"
-TASK = "ECS Task State Change"
-INSTANCE = "ECS Container Instance State Change"
-DEPLOYMENT = "ECS Deployment State Change"
-ACTION = "ECS Service Action"
+TASK_CHANGE = "ECS Task State Change"
+INSTANCE_CHANGE = "ECS Container Instance State Change"
+DEPLOYMENT_CHANGE = "ECS Deployment State Change"
+SERVICE_ACTION = "ECS Service Action"
 
 _TIMES = ("createdAt", "startedAt", "stoppingAt", "stoppedAt", "registeredAt")
 
 
-def _told(shape: Json) -> Json:
-    """A description as events have it: no empty fields, times as text, nothing of health."""
-    told = {k: v for k, v in shape.items() if v is not None and k not in ("healthStatus", "tags")}
+def _event_detail(description: Json) -> Json:
+    """Return a description as events contain it.
+
+    Empty members, health, and tags are omitted, and times are text.
+    """
+    detail = {
+        k: v for k, v in description.items() if v is not None and k not in ("healthStatus", "tags")
+    }
     for name in _TIMES:
-        if name in told:
-            told[name] = instant(told[name])
-    return told
+        if name in detail:
+            detail[name] = timestamp(detail[name])
+    return detail
 
 
 @dataclass(slots=True)
 class EventSource:
-    """Compares the state with what was told before. ``room`` is what an instance has left."""
+    """Publishes the changes of the state. ``remaining`` returns what an instance has left."""
 
     state: State
     bus: EventBus
-    room: Callable[[Instance], Room]
-    _tasks: dict[str, Any] = field(default_factory=dict)
-    _instances: dict[str, tuple[Instance, Any]] = field(default_factory=dict)
-    _deployments: dict[str, str] = field(default_factory=dict)
-    _actions: set[str] = field(default_factory=set)
+    remaining: Callable[[Instance], RemainingResources]
+    _published_tasks: dict[str, Any] = field(default_factory=dict)
+    _published_instances: dict[str, tuple[Instance, Any]] = field(default_factory=dict)
+    _published_deployments: dict[str, str] = field(default_factory=dict)
+    _published_actions: set[str] = field(default_factory=set)
 
-    def look(self) -> None:
-        """Tell what has changed."""
+    def publish_changes(self) -> None:
+        """Publish an event for each change since the last call."""
         for task in list(self.state.tasks.values()):
-            self._task(task)
+            self._publish_task(task)
         for instance in list(self.state.instances.values()):
-            self._instance(instance)
-        for gone in self._instances.keys() - {i.arn for i in self.state.instances.values()}:
-            instance, _ = self._instances.pop(gone)
+            self._publish_instance(instance)
+        for arn in self._published_instances.keys() - {
+            i.arn for i in self.state.instances.values()
+        }:
+            instance, _ = self._published_instances.pop(arn)
             instance.status, instance.agent_connected = "INACTIVE", False
-            self._tell_instance(instance)
+            self._put_instance(instance)
         for service in list(self.state.services.values()):
-            self._service(service)
-        self._tasks = {k: v for k, v in self._tasks.items() if k in self.state.tasks}
+            self._publish_service(service)
+        self._published_tasks = {
+            k: v for k, v in self._published_tasks.items() if k in self.state.tasks
+        }
 
-    def interruption(self, instance: Instance) -> None:
-        """EC2's warning, two minutes before it takes a spot instance back."""
+    def publish_interruption_warning(self, instance: Instance) -> None:
+        """Publish EC2's warning, two minutes before it interrupts a Spot Instance."""
         self.bus.put(
             "aws.ec2",
             "EC2 Spot Instance Interruption Warning",
@@ -73,63 +82,65 @@ class EventSource:
             self.state.now(),
         )
 
-    def _put(self, kind: str, resource: str, detail: Json) -> None:
-        self.bus.put(SOURCE, kind, [resource], detail, self.state.now())
+    def _put(self, detail_type: str, resource: str, detail: Json) -> None:
+        self.bus.put(SOURCE, detail_type, [resource], detail, self.state.now())
 
-    def _task(self, task: Task) -> None:
+    def _publish_task(self, task: Task) -> None:
         containers = tuple((c.last_status, c.exit_code) for c in task.containers)
-        key = (task.last_status, task.desired_status, task.stop_code, containers)
-        if self._tasks.get(task.id) == key:
+        state = (task.last_status, task.desired_status, task.stop_code, containers)
+        if self._published_tasks.get(task.id) == state:
             return
-        self._tasks[task.id] = key
+        self._published_tasks[task.id] = state
         task.version += 1
-        detail = _told(task_shape(self.state, task, []))
-        detail["containers"] = [_told(c) for c in detail["containers"]]
-        self._put(TASK, task.arn, detail | {"updatedAt": instant(self.state.now())})
+        detail = _event_detail(task_description(self.state, task, []))
+        detail["containers"] = [_event_detail(c) for c in detail["containers"]]
+        self._put(TASK_CHANGE, task.arn, detail | {"updatedAt": timestamp(self.state.now())})
 
-    def _instance(self, instance: Instance) -> None:
-        held = frozenset(t.id for t in self.state.tasks_on_instance(instance))
-        key = (instance.status, instance.agent_connected, held)
-        if self._instances.get(instance.arn) != (instance, key):
-            self._instances[instance.arn] = (instance, key)
-            self._tell_instance(instance)
+    def _publish_instance(self, instance: Instance) -> None:
+        tasks = frozenset(t.id for t in self.state.tasks_on_instance(instance))
+        state = (instance.status, instance.agent_connected, tasks)
+        if self._published_instances.get(instance.arn) != (instance, state):
+            self._published_instances[instance.arn] = (instance, state)
+            self._put_instance(instance)
 
-    def _tell_instance(self, instance: Instance) -> None:
+    def _put_instance(self, instance: Instance) -> None:
         instance.version += 1
-        now = instant(self.state.now())
-        detail = _told(instance_shape(self.state, instance, self.room(instance), []))
+        now = timestamp(self.state.now())
+        detail = _event_detail(
+            instance_description(self.state, instance, self.remaining(instance), [])
+        )
         cluster = self.state.arn(f"cluster/{instance.cluster}")
-        self._put(INSTANCE, instance.arn, detail | {"clusterArn": cluster, "updatedAt": now})
+        self._put(INSTANCE_CHANGE, instance.arn, detail | {"clusterArn": cluster, "updatedAt": now})
 
-    def _service(self, service: Service) -> None:
+    def _publish_service(self, service: Service) -> None:
         for deployment in service.deployments:
-            if self._deployments.get(deployment.id) == deployment.rollout_state:
+            if self._published_deployments.get(deployment.id) == deployment.rollout_state:
                 continue
-            self._deployments[deployment.id] = deployment.rollout_state
+            self._published_deployments[deployment.id] = deployment.rollout_state
             failed = deployment.rollout_state == "FAILED"
             detail = {
                 "eventType": "ERROR" if failed else "INFO",
                 "eventName": f"SERVICE_DEPLOYMENT_{deployment.rollout_state}",
                 "deploymentId": deployment.id,
-                "updatedAt": instant(deployment.updated_at),
+                "updatedAt": timestamp(deployment.updated_at),
                 "reason": deployment.rollout_reason,
             }
-            self._put(DEPLOYMENT, service.arn, detail)
-        for said in reversed(service.events):
-            if said["id"] in self._actions:
+            self._put(DEPLOYMENT_CHANGE, service.arn, detail)
+        for event in reversed(service.events):
+            if event["id"] in self._published_actions:
                 continue
-            self._actions.add(said["id"])
-            action = _action(said["message"])
+            self._published_actions.add(event["id"])
+            action = _service_action(event["message"])
             if action is not None:
-                about = {
+                context = {
                     "clusterArn": self.state.arn(f"cluster/{service.cluster}"),
-                    "createdAt": instant(said["createdAt"]),
+                    "createdAt": timestamp(event["createdAt"]),
                 }
-                self._put(ACTION, service.arn, action | about)
+                self._put(SERVICE_ACTION, service.arn, action | context)
 
 
-def _action(message: str) -> Json | None:
-    """The service action event of a service's message, where it has one."""
+def _service_action(message: str) -> Json | None:
+    """Return the service action event for the message of a service event, if there is one."""
     if "has reached a steady state" in message:
         return {"eventType": "INFO", "eventName": "SERVICE_STEADY_STATE"}
     if NO_INSTANCE in message:

@@ -1,4 +1,4 @@
-"""Cloud Map: moto's, in this process. ECS registers tasks in it and looks namespaces up."""
+"""Cloud Map, as moto implements it: ECS registers tasks in it and looks up namespaces."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ecs_dynamo.local.wire.protocol import ACCOUNT
 
 
 class CloudMap:
-    """One region's Cloud Map."""
+    """Cloud Map of one Region."""
 
     def __init__(self, region: str) -> None:
         self._region = region
@@ -20,7 +20,7 @@ class CloudMap:
         return servicediscovery_backends[ACCOUNT][self._region]
 
     def record_types(self, arn: str) -> frozenset[str] | None:
-        """The types of the DNS records of a Cloud Map service; None where there is no such one."""
+        """Return the types of a service's DNS records, or None if the service does not exist."""
         service = self._service(arn)
         if service is None:
             return None
@@ -28,38 +28,38 @@ class CloudMap:
         return frozenset(str(record["Type"]) for record in records)
 
     def namespace(self, text: str) -> str | None:
-        """The name of the namespace that ``text`` (a name or an ARN) stands for; None: missing."""
+        """Return the name of the namespace with the name or ARN ``text``, or None."""
         for namespace in list(self._backend.namespaces.values()):
             if text in (namespace.name, namespace.arn):
                 return str(namespace.name)
         return None
 
     def register(self, arn: str, instance: str, attributes: dict[str, str]) -> None:
-        """Register an instance; harmless where the service is gone."""
+        """Register an instance. Does nothing if the service does not exist."""
         service = self._service(arn)
         if service is not None:
             self._backend.register_instance(service.id, instance, instance, attributes)
 
     def deregister(self, arn: str, instance: str) -> None:
-        """Take an instance out; harmless where it is not there."""
+        """Deregister an instance. Does nothing if it is not registered."""
         service = self._service(arn)
         if service is not None:
             service.instances[:] = [i for i in service.instances if i.instance_id != instance]
 
     def addresses(self) -> dict[str, list[str]]:
-        """What DNS answers: each name with A records, and its addresses."""
+        """Return the names that DNS resolves, with their IPv4 addresses."""
         backend = self._backend
-        found: dict[str, list[str]] = {}
+        addresses: dict[str, list[str]] = {}
         for service in list(backend.services.values()):
             namespace = backend.namespaces.get(service.namespace_id)
             if namespace is None or "A" not in (self.record_types(service.arn) or ()):
                 continue
-            found[f"{service.name}.{namespace.name}"] = [
+            addresses[f"{service.name}.{namespace.name}"] = [
                 str(instance.attributes["AWS_INSTANCE_IPV4"])
                 for instance in list(service.instances)
                 if "AWS_INSTANCE_IPV4" in instance.attributes
             ]
-        return found
+        return addresses
 
     def _service(self, arn: str) -> Any:
         services = list(self._backend.services.values())

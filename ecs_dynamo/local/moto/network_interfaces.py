@@ -1,9 +1,9 @@
-"""Network interfaces of awsvpc tasks, as EC2 shows them: in moto's own store.
+"""Network interfaces of awsvpc tasks in moto's EC2.
 
-Scripts look a task's public address up in DescribeNetworkInterfaces, since DescribeTasks has the
-private one alone. ECS makes the interface when it places the task and deletes it when the task has
-stopped (developer guide, awsvpc mode). Public addresses are of the block for documentation (RFC
-5737): they lead nowhere.
+Scripts look up a task's public address with DescribeNetworkInterfaces, since DescribeTasks returns
+only the private one. ECS creates the interface when it places the task, and deletes it when the
+task has stopped (developer guide, awsvpc mode). Public addresses are from the block that is
+reserved for documentation (RFC 5737), so they cannot be connected to.
 """
 
 from __future__ import annotations
@@ -20,28 +20,35 @@ from moto.ec2.models.security_groups import SecurityGroup
 
 from ecs_dynamo.local.wire.protocol import ACCOUNT
 
-# moto's classes leave methods of CloudFormation out that their base declares.
+# moto's classes do not implement CloudFormation methods that their base class declares.
 _NetworkInterface: Any = NetworkInterface
 _SecurityGroup: Any = SecurityGroup
 
 
-class Interfaces(Protocol):
-    """What tasks need of EC2."""
+class NetworkInterfaces(Protocol):
+    """Creates and deletes the network interfaces of tasks."""
 
     def attach(
-        self, eni: str, address: str, subnet: str, groups: Sequence[str], public: bool, of: str
+        self,
+        eni: str,
+        address: str,
+        subnet: str,
+        security_groups: Sequence[str],
+        *,
+        public: bool,
+        attachment: str,
     ) -> None:
-        """Make the interface ``eni``; ``of`` is the ARN of its attachment."""
+        """Create the interface ``eni``. ``attachment`` is the ARN of its attachment."""
 
     def detach(self, eni: str) -> None:
-        """Delete it; harmless twice."""
+        """Delete the interface. Does nothing if it does not exist."""
 
 
-class MotoInterfaces:
-    """Interfaces in moto, whatever subnets and security groups moto itself knows.
+class MotoNetworkInterfaces:
+    """Network interfaces in moto, for any subnets and security groups.
 
-    A graph may name subnets and groups that nobody made: interfaces refer to them all the same,
-    and EC2 does not learn of them by that.
+    A graph may name subnets and security groups that do not exist in moto. Interfaces refer to them
+    nevertheless, and moto does not list them.
     """
 
     def __init__(self, region: str) -> None:
@@ -49,22 +56,29 @@ class MotoInterfaces:
         self._public = itertools.cycle(range(1, 255))
 
     def attach(
-        self, eni: str, address: str, subnet: str, groups: Sequence[str], public: bool, of: str
+        self,
+        eni: str,
+        address: str,
+        subnet: str,
+        security_groups: Sequence[str],
+        *,
+        public: bool,
+        attachment: str,
     ) -> None:
-        """Make the interface ``eni``; ``of`` is the ARN of its attachment."""
+        """Create the interface ``eni``. ``attachment`` is the ARN of its attachment."""
         ec2 = ec2_backends[ACCOUNT][self._region]
-        made = _NetworkInterface(ec2, self._subnet(subnet), address, description=of)
-        made.id = eni
-        made.status = "in-use"
-        made.requester_managed = True
-        if groups:
-            made._group_set = [self._group(name, made.vpc_id) for name in groups]
+        interface = _NetworkInterface(ec2, self._subnet(subnet), address, description=attachment)
+        interface.id = eni
+        interface.status = "in-use"
+        interface.requester_managed = True
+        if security_groups:
+            interface._group_set = [self._group(name, interface.vpc_id) for name in security_groups]
         if public:
-            made.public_ip = f"203.0.113.{next(self._public)}"
-        ec2.enis[eni] = made
+            interface.public_ip = f"203.0.113.{next(self._public)}"
+        ec2.enis[eni] = interface
 
     def detach(self, eni: str) -> None:
-        """Delete it; harmless twice."""
+        """Delete the interface. Does nothing if it does not exist."""
         ec2_backends[ACCOUNT][self._region].enis.pop(eni, None)
 
     def _subnet(self, name: str) -> Any:
@@ -72,11 +86,11 @@ class MotoInterfaces:
         try:
             return ec2.get_subnet(name)
         except EC2ClientError:
-            stand_in = copy.copy(ec2.get_default_subnets()[f"{self._region}a"])
-            stand_in.id = name
-            return stand_in
+            subnet = copy.copy(ec2.get_default_subnets()[f"{self._region}a"])
+            subnet.id = name
+            return subnet
 
     def _group(self, name: str, vpc: str) -> Any:
         ec2 = ec2_backends[ACCOUNT][self._region]
-        known = ec2.get_security_group_from_id(name)
-        return known or _SecurityGroup(ec2, name, name, name, vpc_id=vpc)
+        group = ec2.get_security_group_from_id(name)
+        return group or _SecurityGroup(ec2, name, name, name, vpc_id=vpc)

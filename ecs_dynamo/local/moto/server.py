@@ -1,7 +1,7 @@
-"""The other AWS APIs: moto in this process, reached through the same port.
+"""A moto server in this process, for the AWS APIs other than ECS.
 
-EC2 instances are made there with addresses of the loopback network, so that whoever asks EC2 for
-a container instance's private IP gets one that answers.
+EC2 instances are created there with loopback addresses, so that a client which asks EC2 for the
+private IP address of a container instance can connect to it.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ VPC = "127.1.0.0/16"
 _HOP_HEADERS = frozenset({"connection", "transfer-encoding", "content-length", "content-encoding"})
 
 
-class Moto:
-    """A moto server and a client session to it."""
+class MotoServer:
+    """A moto server, and clients of it."""
 
     def __init__(self, region: str) -> None:
         self._region = region
@@ -37,34 +37,34 @@ class Moto:
         self._subnet: str | None = None
 
     async def start(self) -> None:
-        """Start it in a thread of its own."""
+        """Start the server in a thread."""
         logging.getLogger("werkzeug").setLevel(logging.ERROR)
         await asyncio.to_thread(self._server.start)
         host, port = self._server.get_host_and_port()
         self._url = f"http://{host}:{port}"
         self._session = aiohttp.ClientSession(auto_decompress=False)
-        # moto keeps its state in the process: without this, one of an earlier server would be seen.
+        # moto's state belongs to the process, so the state of an earlier server is discarded.
         async with self._session.post(f"{self._url}/moto-api/reset") as answer:
             answer.raise_for_status()
 
     async def stop(self) -> None:
-        """Stop it."""
+        """Stop the server."""
         if self._session is not None:
             await self._session.close()
         await asyncio.to_thread(self._server.stop)
 
     def client(self, service: str) -> Any:
-        """A boto3 client straight to moto."""
+        """Return a boto3 client that calls moto directly."""
         return boto3.client(
             service,
             endpoint_url=self._url,
             region_name=self._region,
             aws_access_key_id="test",
-            aws_secret_access_key="test",  # noqa: S106 (moto takes any)
+            aws_secret_access_key="test",  # noqa: S106 (moto accepts any key)
         )
 
     async def forward(self, request: web.Request, body: bytes) -> web.Response:
-        """Pass a request on as it is."""
+        """Forward a request to moto unchanged, and return its answer."""
         if self._session is None:
             return web.Response(status=503)
         async with self._session.request(
@@ -80,7 +80,7 @@ class Moto:
             )
 
     async def run_instance(self, address: str, instance_type: str) -> str:
-        """An EC2 instance with the private IP ``address``; its id."""
+        """Launch an EC2 instance with the private IP address ``address``, and return its id."""
         return await asyncio.to_thread(self._run_instance, address, instance_type)
 
     def _run_instance(self, address: str, instance_type: str) -> str:
@@ -88,7 +88,7 @@ class Moto:
         if self._subnet is None:
             vpc = ec2.create_vpc(CidrBlock=VPC)["Vpc"]["VpcId"]
             self._subnet = ec2.create_subnet(VpcId=vpc, CidrBlock=VPC)["Subnet"]["SubnetId"]
-        made = ec2.run_instances(
+        answer = ec2.run_instances(
             ImageId="ami-12c6146b",
             MinCount=1,
             MaxCount=1,
@@ -96,34 +96,37 @@ class Moto:
             SubnetId=self._subnet,
             PrivateIpAddress=address,
         )
-        return str(made["Instances"][0]["InstanceId"])
+        return str(answer["Instances"][0]["InstanceId"])
 
     async def terminate_instance(self, instance_id: str) -> None:
-        """End an EC2 instance."""
+        """Terminate an EC2 instance."""
         ec2 = self.client("ec2")
         await asyncio.to_thread(lambda: ec2.terminate_instances(InstanceIds=[instance_id]))
 
     def forget_instance(self, instance_id: str) -> None:
-        """EC2 knows it no more, as usually an hour after it was terminated (EC2 API reference,
-        DescribeInstances)."""
+        """Remove an instance from EC2, as happens about an hour after its termination (EC2 API
+        reference, DescribeInstances)."""
         backend = ec2_backends[ACCOUNT][self._region]
         for reservation in list(backend.reservations.values()):
             reservation.instances = [i for i in reservation.instances if i.id != instance_id]
 
-    def readdress(self, instance_id: str, address: str) -> None:
-        """Have EC2 tell another private IP of an instance: moto's own would reach nothing."""
+    def set_private_address(self, instance_id: str, address: str) -> None:
+        """Replace the private IP address that moto assigned, which cannot be connected to."""
         interface = ec2_backends[ACCOUNT][self._region].get_instance(instance_id).nics[0]
         interface.private_ip_address = address
         interface.private_ip_addresses[0]["PrivateIpAddress"] = address
 
-    def offer_managed_policies(self, operation: str, body: bytes) -> None:
-        """Let IAM have the policies that AWS manages, before a call that may ask for one.
+    def load_managed_policies(self, operation: str, body: bytes) -> None:
+        """Load the policies that AWS manages into IAM, before a call that may need one.
 
-        moto holds them as text that takes a second to read, which most users never need.
+        moto has them as JSON text that takes about a second to parse, which most sessions never
+        need.
         """
         iam = iam_backends[ACCOUNT][get_partition(self._region)]
-        asked = operation == "ListPolicies" or b"aws%3Apolicy" in body or b"aws:policy" in body
-        if not asked or iam.aws_managed_policies:
+        needs_policies = (
+            operation == "ListPolicies" or b"aws%3Apolicy" in body or b"aws:policy" in body
+        )
+        if not needs_policies or iam.aws_managed_policies:
             return
         iam.aws_managed_policies = [
             AWSManagedPolicy.from_data(name, ACCOUNT, self._region, data)
@@ -132,7 +135,10 @@ class Moto:
         iam.managed_policies.update({p.arn: p for p in iam.aws_managed_policies})
 
     async def secret(self, reference: str) -> str:
-        """The value behind a container's ``valueFrom``. LookupError where there is none."""
+        """Return the value that a container's ``valueFrom`` refers to.
+
+        Raises LookupError if it does not exist.
+        """
         return await asyncio.to_thread(self._secret, reference)
 
     def _secret(self, reference: str) -> str:
@@ -141,18 +147,18 @@ class Moto:
                 # arn:...:secret:name-suffix[:json-key:stage:version]
                 parts = reference.split(":")
                 key, stage, version = [*parts[7:], "", "", ""][:3]
-                asked = {"VersionStage": stage, "VersionId": version}
+                options = {"VersionStage": stage, "VersionId": version}
                 value = self.client("secretsmanager").get_secret_value(
-                    SecretId=":".join(parts[:7]), **{n: v for n, v in asked.items() if v}
+                    SecretId=":".join(parts[:7]), **{n: v for n, v in options.items() if v}
                 )["SecretString"]
                 return str(json.loads(value)[key] if key else value)
-            # The ARN of a top-level parameter does not tell ``key`` from ``/key``.
+            # The ARN of a top-level parameter is the same for ``key`` and ``/key``.
             name = reference.split(":parameter/", 1)[-1] if ":ssm:" in reference else reference
             if name == reference:
-                asked_names = [name]
+                names = [name]
             else:
-                asked_names = [f"/{name}"] if "/" in name else [name, f"/{name}"]
-            answer = self.client("ssm").get_parameters(Names=asked_names, WithDecryption=True)
+                names = [f"/{name}"] if "/" in name else [name, f"/{name}"]
+            answer = self.client("ssm").get_parameters(Names=names, WithDecryption=True)
             return str(answer["Parameters"][0]["Value"])
         except Exception as error:
             raise LookupError(f"unable to pull secrets: {error}") from None

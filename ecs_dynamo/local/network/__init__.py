@@ -1,1 +1,1 @@
-"""Loopback addresses and TCP forwarders that stand for the networks of an AWS Region."""
+"""Loopback addresses and TCP forwarders, in place of the VPC and the networks of instances."""

@@ -1,11 +1,12 @@
-"""Addresses on the loopback network, and forwarders for bridge mode's mapped ports.
+"""Addresses on the loopback network.
 
-127.1.0.0/16 holds EC2 instances, 127.64.0.0/16 the network interfaces of awsvpc tasks, and
-127.192.0.0/16 what stands for names. Each instance has a network of its own for the containers of
-bridge tasks, 24 bits of 127.128.0.0/10, and tasks elsewhere are refused there (`runtime.fence`).
-Every address is local without any set-up on Linux.
-Addresses are given out in turn, so that a replacement never has the address of what it replaces.
-Each local ECS has a block of its own of each network, so that several can run at once.
+EC2 instances have addresses in 127.1.0.0/16, network interfaces of awsvpc tasks in 127.64.0.0/16,
+and names of services in 127.192.0.0/16. Each instance has its own /24 network in 127.128.0.0/10 for
+the containers of bridge tasks; connections from other instances to it are refused
+(`runtime.fence`). On Linux, all of these addresses are local without any set-up.
+
+Addresses are assigned in turn, so that a replacement does not get the address of what it replaces.
+Each local ECS has its own block of each network, so that several can run on one machine.
 """
 
 from __future__ import annotations
@@ -18,41 +19,43 @@ from collections.abc import Iterator
 from ecs_dynamo.local.runtime.fence import BRIDGES
 
 FIRST_DYNAMIC_PORT = 32768
-"""Where Docker's dynamic host ports begin (ECS developer guide, bridge mode)."""
+"""The first of Docker's dynamic host ports (ECS developer guide, bridge mode)."""
 LAST_DYNAMIC_PORT = 60998
 
 
 BLOCKS = 16
 BLOCK_SIZE = 256 // BLOCKS
-"""Of the third byte of an address."""
+"""How many values of an address's third byte belong to one block."""
 CLAIM_PORT = 51678
-"""Held open at a block's first address for as long as the block is in use."""
+"""A socket is bound to this port at a block's first address as long as the block is in use."""
 
 
-def _claim() -> tuple[int, socket.socket]:
-    """A block that no other local ECS of this machine has, and what holds it.
+def _claim_block() -> tuple[int, socket.socket]:
+    """Return the number of an unused block, and the socket that reserves it.
 
-    OSError where all are taken.
+    Raises OSError if all blocks are in use.
     """
     for block in range(BLOCKS):
-        held = socket.socket()
+        claim = socket.socket()
         try:
-            held.bind((f"127.1.{block * BLOCK_SIZE}.1", CLAIM_PORT))
+            claim.bind((f"127.1.{block * BLOCK_SIZE}.1", CLAIM_PORT))
         except OSError as error:
-            held.close()
+            claim.close()
             if error.errno != errno.EADDRINUSE:
                 raise
         else:
-            return block, held
-    raise OSError(f"{BLOCKS} local ECS run on this machine already: stop one of them")
+            return block, claim
+    raise OSError(
+        f"{BLOCKS} instances of the local ECS are running on this machine: stop one of them"
+    )
 
 
 class Addresses:
-    """Gives out addresses and dynamic ports, between `open` and `close`."""
+    """Assigns addresses and dynamic ports, between `open` and `close`."""
 
     def open(self) -> None:
-        """Take a block. OSError where none is free."""
-        self._block, self._held = _claim()
+        """Reserve a block. Raises OSError if all blocks are in use."""
+        self._block, self._claim = _claim_block()
         self._instances = self._hosts("127.1")
         self._interfaces = self._hosts("127.64")
         self._networks = self._bridge_networks()
@@ -66,10 +69,10 @@ class Addresses:
         return itertools.cycle(f"{prefix}.{high}.{low}" for high, low in numbers)
 
     def _bridge_networks(self) -> Iterator[str]:
-        first, (head, seconds) = self._block * BLOCK_SIZE, BRIDGES
-        thirds = range(first, first + BLOCK_SIZE)
-        pairs = itertools.product(seconds, thirds)
-        return itertools.cycle(f"{head}.{second}.{third}" for second, third in pairs)
+        first_byte, second_bytes = BRIDGES
+        start = self._block * BLOCK_SIZE
+        pairs = itertools.product(second_bytes, range(start, start + BLOCK_SIZE))
+        return itertools.cycle(f"{first_byte}.{second}.{third}" for second, third in pairs)
 
     def _bridge(self, instance: str) -> tuple[str, Iterator[str]]:
         if instance not in self._bridges:
@@ -79,32 +82,37 @@ class Addresses:
         return self._bridges[instance]
 
     def close(self) -> None:
-        """Let the block go."""
-        self._held.close()
+        """Release the block."""
+        self._claim.close()
 
     def instance(self) -> str:
+        """Return an address for an EC2 instance."""
         return next(self._instances)
 
     def interface(self) -> str:
+        """Return an address for the network interface of an awsvpc task."""
         return next(self._interfaces)
 
     def network(self, instance: str) -> str:
-        """The first three bytes of the addresses of bridge containers on that instance."""
+        """Return the first three bytes of the addresses of bridge containers on ``instance``."""
         return self._bridge(instance)[0]
 
     def container(self, instance: str) -> str:
+        """Return an address for a bridge container on ``instance``."""
         return next(self._bridge(instance)[1])
 
     def name(self) -> str:
+        """Return an address for a name of a service."""
         return next(self._names)
 
     def port(self) -> int:
+        """Return a dynamic port."""
         return next(self._ports)
 
     def ports(self, count: int) -> range:
-        """``count`` dynamic ports in a row. OSError where there are not so many."""
+        """Return ``count`` consecutive dynamic ports. Raises OSError if there are not that many."""
         if count > LAST_DYNAMIC_PORT - FIRST_DYNAMIC_PORT:
-            raise OSError(f"there are no {count} dynamic ports in a row")
+            raise OSError(f"there are no {count} consecutive dynamic ports")
         first = self.port()
         if first + count - 1 > LAST_DYNAMIC_PORT:
             while first != FIRST_DYNAMIC_PORT:

@@ -1,15 +1,15 @@
-"""Capacity providers, and which of them a cluster has."""
+"""Operations on capacity providers."""
 
 from __future__ import annotations
 
 from ecs_dynamo.local.operations.registry import Context, operation
 from ecs_dynamo.local.placement.provider_strategy import FARGATE, check_strategy
-from ecs_dynamo.local.state.descriptions import cluster_shape
+from ecs_dynamo.local.state.descriptions import cluster_description
 from ecs_dynamo.local.state.entities import Provider
 from ecs_dynamo.local.state.store import State, tags_of
 from ecs_dynamo.local.wire.protocol import EcsError, Json, failure, invalid, page
 
-_DEFAULTS = {
+_MANAGED_SCALING_DEFAULTS = {
     "status": "DISABLED",
     "targetCapacity": 100,
     "minimumScalingStepSize": 1,
@@ -18,8 +18,8 @@ _DEFAULTS = {
 }
 
 
-def provider_shape(provider: Provider, include: list[str]) -> Json:
-    shape: Json = {
+def provider_description(provider: Provider, include: list[str]) -> Json:
+    description: Json = {
         "capacityProviderArn": provider.arn,
         "name": provider.name,
         "cluster": provider.cluster,
@@ -27,21 +27,24 @@ def provider_shape(provider: Provider, include: list[str]) -> Json:
         "type": provider.type,
         "tags": provider.tags if "TAGS" in include else [],
     }
-    own = provider.request.get("autoScalingGroupProvider")
-    if own is not None:
-        shape["autoScalingGroupProvider"] = {
+    group_provider = provider.request.get("autoScalingGroupProvider")
+    if group_provider is not None:
+        description["autoScalingGroupProvider"] = {
             "managedTerminationProtection": "DISABLED",
             "managedDraining": "ENABLED",
-            **own,
-            "managedScaling": {**_DEFAULTS, **own.get("managedScaling", {})},
+            **group_provider,
+            "managedScaling": {
+                **_MANAGED_SCALING_DEFAULTS,
+                **group_provider.get("managedScaling", {}),
+            },
         }
     if "managedInstancesProvider" in provider.request:
-        shape["managedInstancesProvider"] = provider.request["managedInstancesProvider"]
-    return shape
+        description["managedInstancesProvider"] = provider.request["managedInstancesProvider"]
+    return description
 
 
 def fargate_provider(state: State, name: str) -> Provider:
-    """One of those that AWS has everywhere."""
+    """Return FARGATE or FARGATE_SPOT, which exist in every account."""
     return Provider(name, state.arn(f"capacity-provider/{name}"), {})
 
 
@@ -69,7 +72,7 @@ def create_capacity_provider(context: Context, request: Json) -> Json:
         tags=tags_of(request),
     )
     state.providers[name] = provider
-    return {"capacityProvider": provider_shape(provider, ["TAGS"])}
+    return {"capacityProvider": provider_description(provider, ["TAGS"])}
 
 
 @operation("DescribeCapacityProviders")
@@ -78,19 +81,22 @@ def describe_capacity_providers(context: Context, request: Json) -> Json:
     names = [n.rsplit("/", 1)[-1] for n in request.get("capacityProviders", ())]
     if len(names) > 100:
         raise invalid("capacityProviders can have at most 100 items.")
-    of = state.cluster(request["cluster"]) if "cluster" in request else None
-    known = {
+    providers = {
         **{name: fargate_provider(state, name) for name in FARGATE},
         **state.providers,
     }
-    if of is not None:
-        known = {n: p for n, p in known.items() if n in FARGATE or n in of.capacity_providers}
-    asked = names or sorted(known)
-    items, token = page(asked, request, default=10, most=10)
+    if "cluster" in request:
+        attached = {*state.cluster(request["cluster"]).capacity_providers, *FARGATE}
+        providers = {n: p for n, p in providers.items() if n in attached}
+    items, token = page(names or sorted(providers), request, default=10, limit=10)
     include = request.get("include", [])
     return {
-        "capacityProviders": [provider_shape(known[n], include) for n in items if n in known],
-        "failures": [failure(state.arn(f"capacity-provider/{n}")) for n in items if n not in known],
+        "capacityProviders": [
+            provider_description(providers[n], include) for n in items if n in providers
+        ],
+        "failures": [
+            failure(state.arn(f"capacity-provider/{n}")) for n in items if n not in providers
+        ],
         "nextToken": token,
     }
 
@@ -98,12 +104,12 @@ def describe_capacity_providers(context: Context, request: Json) -> Json:
 @operation("UpdateCapacityProvider")
 def update_capacity_provider(context: Context, request: Json) -> Json:
     provider = _existing(context, request["name"])
-    own = request.get("autoScalingGroupProvider")
-    if own is not None:
-        merged = {**provider.request.get("autoScalingGroupProvider", {}), **own}
+    changes = request.get("autoScalingGroupProvider")
+    if changes is not None:
+        merged = {**provider.request.get("autoScalingGroupProvider", {}), **changes}
         provider.request["autoScalingGroupProvider"] = merged
     context.scheduler.wake()
-    return {"capacityProvider": provider_shape(provider, [])}
+    return {"capacityProvider": provider_description(provider, [])}
 
 
 @operation("DeleteCapacityProvider")
@@ -116,14 +122,14 @@ def delete_capacity_provider(context: Context, request: Json) -> Json:
             cluster.capacity_providers.remove(provider.name)
     del context.state.providers[provider.name]
     provider.status = "INACTIVE"
-    return {"capacityProvider": provider_shape(provider, [])}
+    return {"capacityProvider": provider_description(provider, [])}
 
 
 def _existing(context: Context, name: str) -> Provider:
-    found = context.state.providers.get(name)
-    if found is None:
+    provider = context.state.providers.get(name)
+    if provider is None:
         raise invalid("The specified capacity provider does not exist.")
-    return found
+    return provider
 
 
 @operation("PutClusterCapacityProviders")
@@ -134,11 +140,15 @@ def put_capacity_providers(context: Context, request: Json) -> Json:
     for name in names:
         if name not in state.providers and name not in FARGATE:
             raise invalid(f"The specified capacity provider {name} does not exist.")
-    own = [n for n in cluster.capacity_providers if n in state.providers]
-    own = [n for n in own if state.providers[n].cluster is not None]
-    dropped = set(cluster.capacity_providers) - set(names) - set(own)
+    # Managed Instances providers belong to the cluster and remain attached.
+    permanent = [
+        n
+        for n in cluster.capacity_providers
+        if n in state.providers and state.providers[n].cluster is not None
+    ]
+    removed = set(cluster.capacity_providers) - set(names) - set(permanent)
     if any(
-        t.provider in dropped and t.cluster == cluster.name and t.holds_resources
+        t.capacity_provider in removed and t.cluster == cluster.name and t.holds_resources
         for t in state.tasks.values()
     ):
         raise EcsError(
@@ -146,7 +156,7 @@ def put_capacity_providers(context: Context, request: Json) -> Json:
         )
     if request["defaultCapacityProviderStrategy"]:
         check_strategy(request["defaultCapacityProviderStrategy"], names)
-    cluster.capacity_providers = list(dict.fromkeys([*names, *own]))
+    cluster.capacity_providers = list(dict.fromkeys([*names, *permanent]))
     cluster.default_strategy = request["defaultCapacityProviderStrategy"]
     context.scheduler.wake()
-    return {"cluster": cluster_shape(state, cluster, [])}
+    return {"cluster": cluster_description(state, cluster, [])}

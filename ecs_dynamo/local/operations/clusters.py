@@ -1,25 +1,25 @@
-"""Clusters and account settings."""
+"""Operations on clusters, and on account settings."""
 
 from __future__ import annotations
 
 from ecs_dynamo.local.operations.registry import Context, operation
-from ecs_dynamo.local.state.descriptions import cluster_shape
+from ecs_dynamo.local.state.descriptions import cluster_description
 from ecs_dynamo.local.state.entities import Cluster
 from ecs_dynamo.local.state.store import tags_of
-from ecs_dynamo.local.wire.protocol import EcsError, Json, failure, invalid, page
+from ecs_dynamo.local.wire.protocol import ROOT_ARN, EcsError, Json, failure, invalid, page
 
 
 @operation("CreateCluster")
 def create_cluster(context: Context, request: Json) -> Json:
     name = request.get("clusterName", "default")
-    found = context.state.clusters.get(name)
-    if found is None or found.status != "ACTIVE":
-        found = Cluster(name, context.state.arn(f"cluster/{name}"), tags=tags_of(request))
-        found.settings = request.get("settings", [])
-        found.capacity_providers = request.get("capacityProviders", [])
-        found.default_strategy = request.get("defaultCapacityProviderStrategy", [])
-        context.state.clusters[name] = found
-    return {"cluster": cluster_shape(context.state, found, ["TAGS"])}
+    cluster = context.state.clusters.get(name)
+    if cluster is None or cluster.status != "ACTIVE":
+        cluster = Cluster(name, context.state.arn(f"cluster/{name}"), tags=tags_of(request))
+        cluster.settings = request.get("settings", [])
+        cluster.capacity_providers = request.get("capacityProviders", [])
+        cluster.default_strategy = request.get("defaultCapacityProviderStrategy", [])
+        context.state.clusters[name] = cluster
+    return {"cluster": cluster_description(context.state, cluster, ["TAGS"])}
 
 
 @operation("DescribeClusters")
@@ -27,15 +27,15 @@ def describe_clusters(context: Context, request: Json) -> Json:
     names = request.get("clusters") or ["default"]
     if len(names) > 100:
         raise invalid("clusters can not be more than 100")
-    found, missing = [], []
+    clusters, failures = [], []
     for name in names:
         cluster = context.state.clusters.get(name.rsplit("/", 1)[-1])
         if cluster is None:
-            full = name if name.startswith("arn:") else context.state.arn(f"cluster/{name}")
-            missing.append(failure(full))
+            arn = name if name.startswith("arn:") else context.state.arn(f"cluster/{name}")
+            failures.append(failure(arn))
         else:
-            found.append(cluster_shape(context.state, cluster, request.get("include", [])))
-    return {"clusters": found, "failures": missing}
+            clusters.append(cluster_description(context.state, cluster, request.get("include", [])))
+    return {"clusters": clusters, "failures": failures}
 
 
 @operation("ListClusters")
@@ -64,19 +64,19 @@ def delete_cluster(context: Context, request: Json) -> Json:
             "The Cluster cannot be deleted while Container Instances are active or draining.",
         )
     cluster.status = "INACTIVE"
-    return {"cluster": cluster_shape(state, cluster, [])}
+    return {"cluster": cluster_description(state, cluster, [])}
 
 
 @operation("ListAccountSettings")
 def list_account_settings(_: Context, request: Json) -> Json:
     names = ("serviceLongArnFormat", "taskLongArnFormat", "awsvpcTrunking", "containerInsights")
-    on = {"serviceLongArnFormat", "taskLongArnFormat"}
+    enabled = {"serviceLongArnFormat", "taskLongArnFormat"}
     return {
         "settings": [
             {
                 "name": name,
-                "value": "enabled" if name in on else "disabled",
-                "principalArn": "arn:aws:iam::123456789012:root",
+                "value": "enabled" if name in enabled else "disabled",
+                "principalArn": ROOT_ARN,
             }
             for name in names
             if request.get("name") in (None, name)

@@ -1,10 +1,17 @@
-"""Container instances."""
+"""Operations on container instances."""
 
 from __future__ import annotations
 
 from ecs_dynamo.local.operations.registry import Context, operation
-from ecs_dynamo.local.state.descriptions import instance_shape
+from ecs_dynamo.local.state.descriptions import instance_description
+from ecs_dynamo.local.state.entities import Instance
+from ecs_dynamo.local.tasks.placing import remaining_resources
 from ecs_dynamo.local.wire.protocol import Json, failure, invalid, page
+
+
+def _description(context: Context, instance: Instance, include: list[str]) -> Json:
+    remaining = remaining_resources(context.state, instance)
+    return instance_description(context.state, instance, remaining, include)
 
 
 @operation("ListContainerInstances")
@@ -28,40 +35,37 @@ def describe_container_instances(context: Context, request: Json) -> Json:
     if len(names) > 100:
         raise invalid("containerInstances can have at most 100 items.")
     cluster = context.state.cluster(request.get("cluster"))
-    found, missing = [], []
+    descriptions, failures = [], []
     for name in names:
         instance = context.state.instance(cluster, name)
         if instance is None:
-            identity = name.rsplit("/", 1)[-1]
-            arn = context.state.arn(f"container-instance/{cluster.name}/{identity}")
-            missing.append(failure(arn))
+            instance_id = name.rsplit("/", 1)[-1]
+            arn = context.state.arn(f"container-instance/{cluster.name}/{instance_id}")
+            failures.append(failure(arn))
         else:
-            room = context.tasks.room(instance)
-            include = request.get("include", [])
-            found.append(instance_shape(context.state, instance, room, include))
-    return {"containerInstances": found, "failures": missing}
+            descriptions.append(_description(context, instance, request.get("include", [])))
+    return {"containerInstances": descriptions, "failures": failures}
 
 
 @operation("UpdateContainerInstancesState")
-def update_state(context: Context, request: Json) -> Json:
+def update_container_instances_state(context: Context, request: Json) -> Json:
     cluster = context.state.cluster(request.get("cluster"))
     if len(request["containerInstances"]) > 10:
         raise invalid("containerInstances can have at most 10 items.")
-    found, missing = [], []
+    descriptions, failures = [], []
     for name in request["containerInstances"]:
         instance = context.state.instance(cluster, name)
         if instance is None:
-            missing.append(failure(name))
+            failures.append(failure(name))
             continue
         instance.status = request["status"]
-        room = context.tasks.room(instance)
-        found.append(instance_shape(context.state, instance, room, []))
+        descriptions.append(_description(context, instance, []))
     context.scheduler.wake()
-    return {"containerInstances": found, "failures": missing}
+    return {"containerInstances": descriptions, "failures": failures}
 
 
 @operation("DeregisterContainerInstance")
-def deregister(context: Context, request: Json) -> Json:
+def deregister_container_instance(context: Context, request: Json) -> Json:
     cluster = context.state.cluster(request.get("cluster"))
     instance = context.state.instance(cluster, request["containerInstance"])
     if instance is None:
@@ -74,5 +78,4 @@ def deregister(context: Context, request: Json) -> Json:
     del context.state.instances[instance.arn.rsplit("/", 1)[-1]]
     instance.status = "INACTIVE"
     context.scheduler.wake()
-    room = context.tasks.room(instance)
-    return {"containerInstance": instance_shape(context.state, instance, room, [])}
+    return {"containerInstance": _description(context, instance, [])}

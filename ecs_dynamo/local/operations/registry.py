@@ -1,4 +1,4 @@
-"""Which operations there are."""
+"""The registry of operations."""
 
 from __future__ import annotations
 
@@ -8,29 +8,29 @@ from dataclasses import dataclass
 from ecs_dynamo.local.moto.cloud_map import CloudMap
 from ecs_dynamo.local.scheduling.scheduler import Scheduler
 from ecs_dynamo.local.state.store import State
-from ecs_dynamo.local.tasks.lifecycle import Tasks
+from ecs_dynamo.local.tasks.lifecycle import TaskManager
 from ecs_dynamo.local.wire.protocol import Json
 
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What every operation works on."""
+    """The objects that operations work on."""
 
     state: State
-    tasks: Tasks
+    tasks: TaskManager
     scheduler: Scheduler
     cloud_map: CloudMap
 
 
-Handler = Callable[[Context, Json], Json]
-OPERATIONS: dict[str, Handler] = {}
+Operation = Callable[[Context, Json], Json]
+OPERATIONS: dict[str, Operation] = {}
 
 
-def operation(name: str) -> Callable[[Handler], Handler]:
-    """Register a handler for the operation ``name`` (as ``CreateService``)."""
+def operation(name: str) -> Callable[[Operation], Operation]:
+    """Register the decorated function as the operation ``name``, for example ``CreateService``."""
 
-    def register(handler: Handler) -> Handler:
-        OPERATIONS[name] = handler
-        return handler
+    def register(function: Operation) -> Operation:
+        OPERATIONS[name] = function
+        return function
 
     return register

@@ -8,7 +8,7 @@ from ecs_dynamo.local.wire.protocol import Json, invalid
 
 
 def check_network(definition: TaskDefinition, launch_type: str, network: Json | None) -> None:
-    """ECS's rules of network mode, launch type and network configuration."""
+    """Check network mode, launch type, and network configuration. Raises EcsError."""
     vpc = (network or {}).get("awsvpcConfiguration")
     if definition.network_mode == "awsvpc" and not vpc:
         raise invalid(
@@ -33,39 +33,40 @@ def check_network(definition: TaskDefinition, launch_type: str, network: Json | 
 
 
 def check_volumes_at_launch(definition: TaskDefinition, request: Json) -> None:
-    """A volume that is configured at launch has its configuration in the call, and no other has."""
-    needed = {
+    """Check that exactly the volumes which are configured at launch have a configuration."""
+    required = {
         v["name"] for v in definition.content.get("volumes", ()) if v.get("configuredAtLaunch")
     }
-    given = {one["name"] for one in request.get("volumeConfigurations") or ()}
-    if given - needed:
+    configured = {c["name"] for c in request.get("volumeConfigurations") or ()}
+    if configured - required:
         raise invalid(
             "Volume configuration provided but no matching configuredAtLaunch volume found in task "
             "definition."
         )
-    if needed - given:
+    if required - configured:
         raise invalid(
             "Volume configuration is required for the configuredAtLaunch volumes "
-            f"{sorted(needed - given)} of the task definition."
+            f"{sorted(required - configured)} of the task definition."
         )
 
 
 def check_deployment_limits(configuration: Json) -> None:
-    least = configuration.get("minimumHealthyPercent", 100)
-    most = configuration.get("maximumPercent", 200)
-    if least > 100:
+    """Check a deployment configuration. Raises EcsError."""
+    minimum = configuration.get("minimumHealthyPercent", 100)
+    maximum = configuration.get("maximumPercent", 200)
+    if minimum > 100:
         raise invalid("minimumHealthyPercent must be at most 100.")
-    if most < 100 or least > most or (most == 100 and least == 100):
+    if maximum < 100 or minimum > maximum or (maximum == 100 and minimum == 100):
         raise invalid(
             "The specified minimumHealthyPercent and maximumPercent leave no room for a deployment."
         )
 
 
 def check_load_balancers(definition: TaskDefinition, request: Json) -> None:
-    """A load balancer names a container of the task definition and a port that it maps."""
+    """Check that load balancers name a container of the task definition and a port that it maps."""
     containers = {c["name"]: c for c in definition.content.get("containerDefinitions", ())}
-    for one in request.get("loadBalancers") or ():
-        name, port = one.get("containerName"), one.get("containerPort")
+    for balancer in request.get("loadBalancers") or ():
+        name, port = balancer.get("containerName"), balancer.get("containerPort")
         if name not in containers:
             raise invalid(f"The container {name} does not exist in the task definition.")
         ports = {m.get("containerPort") for m in containers[name].get("portMappings", ())}
@@ -74,7 +75,7 @@ def check_load_balancers(definition: TaskDefinition, request: Json) -> None:
 
 
 def check_placement(request: Json, launch_type: str, definition: TaskDefinition) -> None:
-    """ECS's rules of placement strategies and constraints.
+    """Check placement strategies and constraints. Raises EcsError.
 
     The limit counts the constraints of the task definition too (API reference, CreateService).
     """
@@ -86,13 +87,13 @@ def check_placement(request: Json, launch_type: str, definition: TaskDefinition)
         raise invalid("Maximum number of constraints is 10.")
     if len(strategy) > 5:
         raise invalid("Maximum number of strategies is 5.")
-    for one in constraints:
-        if one.get("type") == "memberOf":
-            matches(one.get("expression", ""), {})
-        elif one.get("expression"):
+    for constraint in constraints:
+        if constraint.get("type") == "memberOf":
+            matches(constraint.get("expression", ""), {})
+        elif constraint.get("expression"):
             raise invalid("An expression cannot be specified for distinctInstance.")
-    for one in strategy:
-        kind, field = one.get("type"), one.get("field", "")
-        packs = kind == "binpack" and field.lower() not in ("cpu", "memory")
-        if packs or (kind == "spread" and not field) or (kind == "random" and field):
+    for step in strategy:
+        kind, field = step.get("type"), step.get("field", "")
+        invalid_binpack = kind == "binpack" and field.lower() not in ("cpu", "memory")
+        if invalid_binpack or (kind == "spread" and not field) or (kind == "random" and field):
             raise invalid(f"Invalid placement strategy: {kind} does not take the field {field!r}.")

@@ -1,23 +1,24 @@
-"""ECS's rules of settings that a service has besides its tasks: rebalancing and grace periods."""
+"""ECS's rules for Availability Zone rebalancing and for grace periods."""
 
 from __future__ import annotations
 
 from ecs_dynamo.local.wire.protocol import Json, invalid
 
 ZONE = "ecs.availability-zone"
-MOST_GRACE_SECONDS = 2**31 - 1
+MAX_GRACE_SECONDS = 2**31 - 1
 """Service model, UpdateService.healthCheckGracePeriodSeconds."""
 
 
-def _obstacle(service: Json) -> str | None:
-    """Why Availability Zone rebalancing does not go with the service.
+def _rebalancing_obstacle(service: Json) -> str | None:
+    """Return why the service does not support Availability Zone rebalancing, or None.
 
-    Developer guide, "Balancing an Amazon ECS service across Availability Zones": not for daemons,
-    a maximumPercent of 100, Classic Load Balancers, or constraints on the zone, and a placement
-    strategy has to begin with a spread over zones. The first message is AWS's own.
+    According to the developer guide, "Balancing an Amazon ECS service across Availability Zones",
+    it excludes daemons, a maximumPercent of 100, Classic Load Balancers, and constraints on the
+    zone, and a placement strategy must begin with a spread over zones. The first message is worded
+    as AWS words it.
     """
-    most = service.get("deploymentConfiguration", {}).get("maximumPercent", 200)
-    if most <= 100:
+    maximum = service.get("deploymentConfiguration", {}).get("maximumPercent", 200)
+    if maximum <= 100:
         return "Availability Zone Rebalancing does not support maximumPercent <= 100 %"
     if service.get("schedulingStrategy", "REPLICA") == "DAEMON":
         return "Availability Zone Rebalancing does not support the DAEMON scheduling strategy"
@@ -32,23 +33,23 @@ def _obstacle(service: Json) -> str | None:
 
 
 def default_rebalancing(request: Json) -> str:
-    """What CreateService takes where it is not said.
+    """Return the default of CreateService.
 
-    "Amazon ECS defaults the value to ENABLED" (service model); of a service that is not compatible
-    it is DISABLED, as the documentation of Terraform's `aws_ecs_service` and AWS's notice of June
-    2025 say.
+    "Amazon ECS defaults the value to ENABLED" (service model). The default of a service that does
+    not support rebalancing is DISABLED, according to the documentation of Terraform's
+    `aws_ecs_service` and AWS's notice of June 2025.
     """
-    return "ENABLED" if _obstacle(request) is None else "DISABLED"
+    return "ENABLED" if _rebalancing_obstacle(request) is None else "DISABLED"
 
 
 def check_settings(service: Json) -> None:
-    """Refuse what ECS refuses. ``service`` has all that the service is to have."""
+    """Check ``service``, which has all parameters of the service. Raises EcsError."""
     if service.get("availabilityZoneRebalancing") == "ENABLED":
-        obstacle = _obstacle(service)
+        obstacle = _rebalancing_obstacle(service)
         if obstacle is not None:
             raise invalid(obstacle)
     grace = service.get("healthCheckGracePeriodSeconds", 0)
-    if not 0 <= grace <= MOST_GRACE_SECONDS:
+    if not 0 <= grace <= MAX_GRACE_SECONDS:
         raise invalid(
-            f"healthCheckGracePeriodSeconds must be between 0 and {MOST_GRACE_SECONDS}, is {grace}."
+            f"healthCheckGracePeriodSeconds must be between 0 and {MAX_GRACE_SECONDS}, is {grace}."
         )

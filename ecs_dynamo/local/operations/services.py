@@ -1,4 +1,4 @@
-"""Services."""
+"""Operations on services."""
 
 from __future__ import annotations
 
@@ -10,27 +10,53 @@ from ecs_dynamo.local.operations.service_checks import (
     check_placement,
     check_volumes_at_launch,
 )
-from ecs_dynamo.local.operations.service_names import NAMES, check_names, names_change
+from ecs_dynamo.local.operations.service_names import NAME_PARAMETERS, check_names, names_changed
 from ecs_dynamo.local.operations.service_settings import check_settings, default_rebalancing
-from ecs_dynamo.local.placement.provider_strategy import FARGATE, check_strategy, whole
-from ecs_dynamo.local.state.descriptions import service_shape
+from ecs_dynamo.local.placement.provider_strategy import FARGATE, check_strategy, with_defaults
+from ecs_dynamo.local.scheduling.deployments import active_deployments, deploy, scale_out
+from ecs_dynamo.local.state.descriptions import service_description
 from ecs_dynamo.local.state.entities import Cluster, Service
 from ecs_dynamo.local.state.store import tags_of
 from ecs_dynamo.local.wire.protocol import EcsError, Json, failure, invalid, page
 
+MAX_DEPLOYMENTS = 5
+"""A deployment is active until all of its tasks have stopped, and "once five deployments are
+simultaneously in a non-completed state, ECS rejects any additional deployment requests" (AWS
+Support, quoted with the message in aws/containers-roadmap#2836). The error's code is not quoted
+there; the code of CreateTaskSet's similar limit is used ("5 deployments exist on the service")."""
 
-def _live(context: Context, request: Json) -> tuple[Cluster, Service]:
+_UPDATABLE = (
+    "deploymentConfiguration",
+    "networkConfiguration",
+    "placementConstraints",
+    "placementStrategy",
+    "healthCheckGracePeriodSeconds",
+    "availabilityZoneRebalancing",
+    "enableECSManagedTags",
+    "enableExecuteCommand",
+    "propagateTags",
+    "loadBalancers",
+    "volumeConfigurations",
+    *NAME_PARAMETERS,
+    "capacityProviderStrategy",
+)
+
+
+def _active_service(context: Context, request: Json) -> Service:
     cluster = context.state.cluster(request.get("cluster"))
     service = context.state.service(cluster, request["service"])
     if service is None:
         raise EcsError("ServiceNotFoundException", "Service not found.")
     if service.status != "ACTIVE":
         raise EcsError("ServiceNotActiveException", "Service was not ACTIVE.")
-    return cluster, service
+    return service
 
 
 def _launch_type(context: Context, cluster: Cluster, request: Json) -> str:
-    """What the service runs on; the cluster's default strategy is filled in where none is given."""
+    """Return the launch type, and complete the request.
+
+    A request without launch type and strategy gets the cluster's default strategy. Raises EcsError.
+    """
     if "launchType" in request and request.get("capacityProviderStrategy"):
         raise invalid(
             "Specifying both a launch type and capacity provider strategy is not supported. "
@@ -42,7 +68,7 @@ def _launch_type(context: Context, cluster: Cluster, request: Json) -> str:
     if not strategy:
         return str(request.setdefault("launchType", "EC2"))
     check_strategy(strategy, cluster.capacity_providers)
-    request["capacityProviderStrategy"] = whole(strategy)
+    request["capacityProviderStrategy"] = with_defaults(strategy)
     first = str(strategy[0]["capacityProvider"]).rsplit("/", 1)[-1]
     if first in context.state.providers and not context.state.providers[first].scaling_group:
         raise EcsError(
@@ -65,7 +91,7 @@ def create_service(context: Context, request: Json) -> Json:
     if existing is not None and existing.status != "INACTIVE":
         token = request.get("clientToken")
         if token is not None and token == existing.client_token:
-            return {"service": service_shape(state, existing, ["TAGS"])}
+            return {"service": service_description(state, existing, ["TAGS"])}
         if existing.status == "DRAINING":
             raise invalid("Unable to Start a service that is still Draining.")
         raise invalid("Creation of service was not idempotent.")
@@ -94,43 +120,24 @@ def create_service(context: Context, request: Json) -> Json:
     )
     for task in state.tasks.values():
         if task.service == name and task.cluster == cluster.name:
-            task.service = None  # Tasks of a deleted service of the same name.
-    context.scheduler.deploy(service, definition)
+            task.service = None  # It belongs to a deleted service of the same name.
+    deploy(state, service, definition)
     state.services[(cluster.name, name)] = service
-    return {"service": service_shape(state, service, ["TAGS"])}
-
-
-MOST_DEPLOYMENTS = 5
-"""A deployment is active until all of its tasks have ended; "once five deployments are
-simultaneously in a non-completed state, ECS rejects any additional deployment requests" (AWS
-Support, quoted with the message in aws/containers-roadmap#2836). The error's code is not quoted
-there: it is that of CreateTaskSet's like limit ("5 deployments exist on the service")."""
-
-_UPDATABLE = (
-    "deploymentConfiguration",
-    "networkConfiguration",
-    "placementConstraints",
-    "placementStrategy",
-    "healthCheckGracePeriodSeconds",
-    "availabilityZoneRebalancing",
-    "enableECSManagedTags",
-    "enableExecuteCommand",
-    "propagateTags",
-    "loadBalancers",
-    "volumeConfigurations",
-    *NAMES,
-    "capacityProviderStrategy",
-)
+    context.scheduler.wake()
+    return {"service": service_description(state, service, ["TAGS"])}
 
 
 def _updated_launch_type(context: Context, service: Service, request: Json) -> str:
-    """What the service runs on after an update. A strategy only changes with a new deployment."""
-    had = service.request.get("capacityProviderStrategy") or []
-    asked = request.get("capacityProviderStrategy")
-    strategy = had
-    if asked is not None:
-        strategy = request["capacityProviderStrategy"] = whole(asked)
-    if strategy != had and not request.get("forceNewDeployment"):
+    """Return the launch type after an update, and complete its strategy. Raises EcsError.
+
+    A strategy can only change with a new deployment.
+    """
+    current = service.request.get("capacityProviderStrategy") or []
+    requested = request.get("capacityProviderStrategy")
+    strategy = current
+    if requested is not None:
+        strategy = request["capacityProviderStrategy"] = with_defaults(requested)
+    if strategy != current and not request.get("forceNewDeployment"):
         raise invalid(
             "When switching from launch type to capacity provider strategy on an existing service, "
             "or making a change to a capacity provider strategy on a service that is already "
@@ -145,7 +152,7 @@ def _updated_launch_type(context: Context, service: Service, request: Json) -> s
 @operation("UpdateService")
 def update_service(context: Context, request: Json) -> Json:
     state = context.state
-    _, service = _live(context, request)
+    service = _active_service(context, request)
     definition = service.primary.definition
     if "taskDefinition" in request:
         definition = state.definition(request["taskDefinition"])
@@ -156,35 +163,42 @@ def update_service(context: Context, request: Json) -> Json:
     check_network(definition, launch_type, network)
     check_placement({**service.request, **request}, launch_type, definition)
     check_deployment_limits(request.get("deploymentConfiguration", {}))
-    asked = {**service.request, **request, "cluster": service.cluster, "serviceName": service.name}
-    check_settings(asked)
-    check_names(state, context.cloud_map, definition, asked)
-    check_volumes_at_launch(definition, asked)
-    moved = network != service.request.get("networkConfiguration")
-    moved = moved or names_change(service, request)
+    updated = {
+        **service.request,
+        **request,
+        "cluster": service.cluster,
+        "serviceName": service.name,
+    }
+    check_settings(updated)
+    check_names(state, context.cloud_map, definition, updated)
+    check_volumes_at_launch(definition, updated)
     # "This parameter triggers a new service deployment" (UpdateService, loadBalancers).
     balancers = service.request.get("loadBalancers", [])
-    moved = moved or request.get("loadBalancers", balancers) != balancers
-    check_load_balancers(definition, asked)
+    deploys = (
+        definition is not service.primary.definition
+        or network != service.request.get("networkConfiguration")
+        or names_changed(service, request)
+        or request.get("loadBalancers", balancers) != balancers
+        or request.get("forceNewDeployment", False)
+    )
+    check_load_balancers(definition, updated)
     if request.get("desiredCount", 0) < 0:
         raise invalid("desiredCount can not be negative.")
-    begins = definition is not service.primary.definition or moved
-    begins = begins or request.get("forceNewDeployment", False)
-    if begins and len(context.scheduler.active(service)) >= MOST_DEPLOYMENTS:
+    if deploys and len(active_deployments(state, service)) >= MAX_DEPLOYMENTS:
         raise invalid(
-            f"{MOST_DEPLOYMENTS} active deployments exist, unable to create new deployment."
+            f"{MAX_DEPLOYMENTS} active deployments exist, unable to create new deployment."
         )
     for key in _UPDATABLE:
         if key in request:
             service.request[key] = request[key]
     if "desiredCount" in request:
-        context.scheduler.scale_out(service, max(0, request["desiredCount"] - service.desired))
+        scale_out(service, max(0, request["desiredCount"] - service.desired))
         service.desired = request["desiredCount"]
         service.primary.desired = service.desired
-    if begins:
-        context.scheduler.deploy(service, definition)
+    if deploys:
+        deploy(state, service, definition)
     context.scheduler.wake()
-    return {"service": service_shape(state, service, ["TAGS"])}
+    return {"service": service_description(state, service, ["TAGS"])}
 
 
 @operation("DeleteService")
@@ -199,7 +213,7 @@ def delete_service(context: Context, request: Json) -> Json:
         service.desired = 0
         service.status = "DRAINING"
         context.scheduler.wake()
-    return {"service": service_shape(context.state, service, ["TAGS"])}
+    return {"service": service_description(context.state, service, ["TAGS"])}
 
 
 @operation("DescribeServices")
@@ -210,28 +224,30 @@ def describe_services(context: Context, request: Json) -> Json:
     if len(names) > 10:
         raise invalid("services can have at most 10 items.")
     cluster = context.state.cluster(request.get("cluster"))
-    found, missing = [], []
+    descriptions, failures = [], []
     for name in names:
         service = context.state.service(cluster, name)
         if service is None:
-            full = context.state.arn(f"service/{cluster.name}/{name.rsplit('/', 1)[-1]}")
-            missing.append(failure(full))
+            arn = context.state.arn(f"service/{cluster.name}/{name.rsplit('/', 1)[-1]}")
+            failures.append(failure(arn))
         else:
-            found.append(service_shape(context.state, service, request.get("include", [])))
-    return {"services": found, "failures": missing}
+            descriptions.append(
+                service_description(context.state, service, request.get("include", []))
+            )
+    return {"services": descriptions, "failures": failures}
 
 
 @operation("ListServices")
 def list_services(context: Context, request: Json) -> Json:
     cluster = context.state.cluster(request.get("cluster"))
-    wanted, kind = request.get("launchType"), request.get("schedulingStrategy")
+    launch_type, strategy = request.get("launchType"), request.get("schedulingStrategy")
     arns = sorted(
         s.arn
         for s in context.state.services.values()
         if s.cluster == cluster.name
         and s.status != "INACTIVE"
-        and wanted in (None, s.request.get("launchType"))
-        and kind in (None, s.request.get("schedulingStrategy", "REPLICA"))
+        and launch_type in (None, s.request.get("launchType"))
+        and strategy in (None, s.request.get("schedulingStrategy", "REPLICA"))
     )
     items, token = page(arns, request, default=10)
     return {"serviceArns": items, "nextToken": token}

@@ -1,4 +1,4 @@
-"""Tags of any resource, by ARN."""
+"""Operations on tags, which all kinds of resources have."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from ecs_dynamo.local.state.store import tags_of
 from ecs_dynamo.local.wire.protocol import EcsError, Json, invalid
 
 
-def _holder(context: Context, arn: str) -> list[Json]:
+def _tags_of_resource(context: Context, arn: str) -> list[Json]:
     state = context.state
-    holders = (
+    resources = (
         *((c.arn, c.tags) for c in state.clusters.values()),
         *((s.arn, s.tags) for s in state.services.values()),
         *((t.arn, t.tags) for t in state.tasks.values()),
         *((i.arn, i.tags) for i in state.instances.values()),
-        *((d.arn, d.tags) for known in state.definitions.values() for d in known),
+        *((d.arn, d.tags) for revisions in state.definitions.values() for d in revisions),
     )
-    for own, tags in holders:
-        if own == arn:
+    for resource_arn, tags in resources:
+        if resource_arn == arn:
             return tags
     if not arn.startswith("arn:"):
         raise invalid("Invalid resource ARN.")
@@ -26,20 +26,20 @@ def _holder(context: Context, arn: str) -> list[Json]:
 
 @operation("TagResource")
 def tag_resource(context: Context, request: Json) -> Json:
-    tags = _holder(context, request["resourceArn"])
+    tags = _tags_of_resource(context, request["resourceArn"])
     new = tags_of(request)
-    kept = [t for t in tags if t["key"] not in {n["key"] for n in new}]
-    tags[:] = [*kept, *new]
+    new_keys = {t["key"] for t in new}
+    tags[:] = [*(t for t in tags if t["key"] not in new_keys), *new]
     return {}
 
 
 @operation("UntagResource")
 def untag_resource(context: Context, request: Json) -> Json:
-    tags = _holder(context, request["resourceArn"])
+    tags = _tags_of_resource(context, request["resourceArn"])
     tags[:] = [t for t in tags if t["key"] not in set(request["tagKeys"])]
     return {}
 
 
 @operation("ListTagsForResource")
-def list_tags(context: Context, request: Json) -> Json:
-    return {"tags": _holder(context, request["resourceArn"])}
+def list_tags_for_resource(context: Context, request: Json) -> Json:
+    return {"tags": _tags_of_resource(context, request["resourceArn"])}

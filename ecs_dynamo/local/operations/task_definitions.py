@@ -1,10 +1,10 @@
-"""Task definitions: immutable revisions of families."""
+"""Operations on task definitions."""
 
 from __future__ import annotations
 
 from ecs_dynamo.local.operations.registry import Context, operation
 from ecs_dynamo.local.registration import admit
-from ecs_dynamo.local.state.descriptions import definition_shape
+from ecs_dynamo.local.state.descriptions import definition_description
 from ecs_dynamo.local.state.entities import TaskDefinition
 from ecs_dynamo.local.state.store import tags_of
 from ecs_dynamo.local.wire.protocol import Json, client_error, failure, invalid, page
@@ -14,8 +14,8 @@ from ecs_dynamo.local.wire.protocol import Json, client_error, failure, invalid,
 def register_task_definition(context: Context, request: Json) -> Json:
     content = admit(request)
     state, family = context.state, content["family"]
-    known = state.definitions.setdefault(family, [])
-    # Numbers of deleted revisions are not given again.
+    revisions = state.definitions.setdefault(family, [])
+    # Numbers of deleted revisions are not reused.
     number = state.revisions[family] = state.revisions.get(family, 0) + 1
     definition = TaskDefinition(
         arn=state.arn(f"task-definition/{family}:{number}"),
@@ -25,14 +25,14 @@ def register_task_definition(context: Context, request: Json) -> Json:
         tags=tags_of(request),
         registered_at=state.now(),
     )
-    known.append(definition)
-    return {"taskDefinition": definition_shape(definition), "tags": definition.tags}
+    revisions.append(definition)
+    return {"taskDefinition": definition_description(definition), "tags": definition.tags}
 
 
 @operation("DescribeTaskDefinition")
 def describe_task_definition(context: Context, request: Json) -> Json:
     definition = context.state.definition(request["taskDefinition"])
-    answer: Json = {"taskDefinition": definition_shape(definition)}
+    answer: Json = {"taskDefinition": definition_description(definition)}
     if "TAGS" in request.get("include", ()):
         answer["tags"] = definition.tags
     return answer
@@ -41,27 +41,29 @@ def describe_task_definition(context: Context, request: Json) -> Json:
 @operation("ListTaskDefinitions")
 def list_task_definitions(context: Context, request: Json) -> Json:
     prefix, status = request.get("familyPrefix"), request.get("status", "ACTIVE")
-    found = [
+    definitions = [
         d
         for family in sorted(context.state.definitions)
         for d in context.state.definitions[family]
         if d.status == status and prefix in (None, family)
     ]
     if request.get("sort") == "DESC":
-        found.reverse()
-    items, token = page([d.arn for d in found], request)
+        definitions.reverse()
+    items, token = page([d.arn for d in definitions], request)
     return {"taskDefinitionArns": items, "nextToken": token}
 
 
 @operation("ListTaskDefinitionFamilies")
-def list_families(context: Context, request: Json) -> Json:
+def list_task_definition_families(context: Context, request: Json) -> Json:
     status = request.get("status", "ACTIVE")
     prefix = request.get("familyPrefix", "")
     names = [
         family
-        for family, known in sorted(context.state.definitions.items())
+        for family, revisions in sorted(context.state.definitions.items())
         if family.startswith(prefix)
-        and (status == "ALL" or (status == "ACTIVE") == any(d.status == "ACTIVE" for d in known))
+        and (
+            status == "ALL" or (status == "ACTIVE") == any(d.status == "ACTIVE" for d in revisions)
+        )
     ]
     items, token = page(names, request)
     return {"families": items, "nextToken": token}
@@ -79,7 +81,7 @@ def deregister_task_definition(context: Context, request: Json) -> Json:
         )
     definition.status = "INACTIVE"
     definition.deregistered_at = context.state.now()
-    return {"taskDefinition": definition_shape(definition)}
+    return {"taskDefinition": definition_description(definition)}
 
 
 @operation("DeleteTaskDefinitions")
@@ -96,6 +98,6 @@ def delete_task_definitions(context: Context, request: Json) -> Json:
             )
             continue
         definition.status = "DELETE_IN_PROGRESS"
-        deleted.append(definition_shape(definition))
-    context.state.forget_old()
+        deleted.append(definition_description(definition))
+    context.state.remove_expired()
     return {"taskDefinitions": deleted, "failures": failures}

@@ -1,4 +1,4 @@
-"""Task scale-in protection."""
+"""Operations on the scale-in protection of tasks."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ from ecs_dynamo.local.state.entities import Task
 from ecs_dynamo.local.wire.protocol import Json, failure, invalid
 
 DEFAULT_MINUTES = 120
-MOST_MINUTES = 2880
-BLOCKED = "The service has more protected tasks than the desired count of tasks for the service."
-"""After the ECS developer guide's page on task scale-in protection."""
+MAX_MINUTES = 2880
+DEPLOYMENT_BLOCKED_MESSAGE = (
+    "The service has more protected tasks than the desired count of tasks for the service."
+)
+"""As worded in the ECS developer guide's page on task scale-in protection."""
 
 
-def _shape(task: Task, now: float) -> Json:
+def _description(task: Task, now: float) -> Json:
     protected = task.protected(now)
     return {
         "taskArn": task.arn,
@@ -21,12 +23,13 @@ def _shape(task: Task, now: float) -> Json:
     }
 
 
-def _tasks(context: Context, request: Json, most: int) -> tuple[list[Task], list[Json]]:
+def _tasks(context: Context, request: Json, limit: int) -> tuple[list[Task], list[Json]]:
+    """Return the requested tasks, at most ``limit``, and a failure for each invalid one."""
     cluster = context.state.cluster(request["cluster"])
     names = request.get("tasks") or []
-    if len(names) > most:
-        raise invalid(f"tasks can have at most {most} items.")
-    found, failures = [], []
+    if len(names) > limit:
+        raise invalid(f"tasks can have at most {limit} items.")
+    tasks, failures = [], []
     for name in names:
         task = context.state.task(cluster, name)
         if task is None:
@@ -34,38 +37,40 @@ def _tasks(context: Context, request: Json, most: int) -> tuple[list[Task], list
         elif task.service is None or not task.alive:
             failures.append(failure(task.arn, "TASK_NOT_VALID"))
         else:
-            found.append(task)
-    return found, failures
+            tasks.append(task)
+    return tasks, failures
 
 
 @operation("UpdateTaskProtection")
-def update_protection(context: Context, request: Json) -> Json:
-    found, failures = _tasks(context, request, 10)
+def update_task_protection(context: Context, request: Json) -> Json:
+    tasks, failures = _tasks(context, request, 10)
     minutes = request.get("expiresInMinutes", DEFAULT_MINUTES)
-    if not 1 <= minutes <= MOST_MINUTES:
-        raise invalid(f"expiresInMinutes must be between 1 and {MOST_MINUTES}")
-    now, done = context.state.now(), []
-    for task in found:
+    if not 1 <= minutes <= MAX_MINUTES:
+        raise invalid(f"expiresInMinutes must be between 1 and {MAX_MINUTES}")
+    now, updated = context.state.now(), []
+    for task in tasks:
         if request["protectionEnabled"] and _blocked(context, task, now):
-            failures.append(failure(task.arn, "DEPLOYMENT_BLOCKED", BLOCKED))
+            failures.append(failure(task.arn, "DEPLOYMENT_BLOCKED", DEPLOYMENT_BLOCKED_MESSAGE))
             continue
         task.protected_until = now + 60.0 * minutes if request["protectionEnabled"] else None
-        done.append(task)
+        updated.append(task)
     context.scheduler.wake()
-    return {"protectedTasks": [_shape(t, now) for t in done], "failures": failures}
+    return {"protectedTasks": [_description(t, now) for t in updated], "failures": failures}
 
 
 def _blocked(context: Context, task: Task, now: float) -> bool:
-    """With ``task`` more tasks of its service would be protected than are desired."""
+    """Whether protecting ``task`` would exceed the desired count of its service."""
     service = context.state.services.get((task.cluster, task.service or ""))
     if service is None:
         return False
-    held = {t.arn for t in context.state.service_tasks(service) if t.alive and t.protected(now)}
-    return len(held | {task.arn}) > service.desired
+    protected = {
+        t.arn for t in context.state.service_tasks(service) if t.alive and t.protected(now)
+    }
+    return len(protected | {task.arn}) > service.desired
 
 
 @operation("GetTaskProtection")
-def get_protection(context: Context, request: Json) -> Json:
-    found, failures = _tasks(context, request, 100)
+def get_task_protection(context: Context, request: Json) -> Json:
+    tasks, failures = _tasks(context, request, 100)
     now = context.state.now()
-    return {"protectedTasks": [_shape(t, now) for t in found], "failures": failures}
+    return {"protectedTasks": [_description(t, now) for t in tasks], "failures": failures}

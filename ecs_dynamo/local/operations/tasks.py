@@ -1,13 +1,13 @@
-"""Tasks."""
+"""Operations on tasks."""
 
 from __future__ import annotations
 
 from ecs_dynamo.local.operations.registry import Context, operation
 from ecs_dynamo.local.operations.service_checks import check_network, check_volumes_at_launch
-from ecs_dynamo.local.placement.selection import rules_of
-from ecs_dynamo.local.state.descriptions import task_shape
+from ecs_dynamo.local.placement.selection import placement_rules
+from ecs_dynamo.local.state.descriptions import task_description
 from ecs_dynamo.local.state.store import tags_of
-from ecs_dynamo.local.tasks.lifecycle import PlacementError
+from ecs_dynamo.local.tasks.placing import PlacementError
 from ecs_dynamo.local.wire.protocol import EcsError, Json, failure, invalid, page
 
 
@@ -24,12 +24,12 @@ def run_task(context: Context, request: Json) -> Json:
         raise invalid("count must be between 1 and 10")
     token = request.get("clientToken")
     if token in state.run_tokens:
-        known = [state.tasks[i] for i in state.run_tokens[token] if i in state.tasks]
-        return {"tasks": [task_shape(state, t, ["TAGS"]) for t in known], "failures": []}
-    made, failures = [], []
+        started = [state.tasks[i] for i in state.run_tokens[token] if i in state.tasks]
+        return {"tasks": [task_description(state, t, ["TAGS"]) for t in started], "failures": []}
+    tasks, failures = [], []
     for _ in range(count):
         try:
-            made.append(
+            tasks.append(
                 context.tasks.create(
                     cluster,
                     definition,
@@ -38,7 +38,7 @@ def run_task(context: Context, request: Json) -> Json:
                     network=request.get("networkConfiguration"),
                     started_by=request.get("startedBy"),
                     overrides=request.get("overrides"),
-                    rules=rules_of(
+                    rules=placement_rules(
                         request.get("placementConstraints", ()),
                         request.get("placementStrategy", ()),
                     ),
@@ -51,8 +51,8 @@ def run_task(context: Context, request: Json) -> Json:
             arn = next((i.arn for i in state.instances.values() if i.cluster == cluster.name), "")
             failures.append(failure(arn, str(error)))
     if token is not None:
-        state.run_tokens[token] = [t.id for t in made]
-    return {"tasks": [task_shape(state, t, ["TAGS"]) for t in made], "failures": failures}
+        state.run_tokens[token] = [t.id for t in tasks]
+    return {"tasks": [task_description(state, t, ["TAGS"]) for t in tasks], "failures": failures}
 
 
 @operation("StopTask")
@@ -62,7 +62,7 @@ def stop_task(context: Context, request: Json) -> Json:
     if task is None:
         raise invalid("The referenced task was not found.")
     context.tasks.stop(task, "UserInitiated", request.get("reason", "Task stopped by user"))
-    return {"task": task_shape(context.state, task, ["TAGS"])}
+    return {"task": task_description(context.state, task, ["TAGS"])}
 
 
 @operation("DescribeTasks")
@@ -73,22 +73,22 @@ def describe_tasks(context: Context, request: Json) -> Json:
     if len(names) > 100:
         raise invalid("tasks can have at most 100 items.")
     cluster = context.state.cluster(request.get("cluster"))
-    found, missing = [], []
+    descriptions, failures = [], []
     for name in names:
         task = context.state.task(cluster, name)
         if task is None:
-            full = context.state.arn(f"task/{cluster.name}/{name.rsplit('/', 1)[-1]}")
-            missing.append(failure(full))
+            arn = context.state.arn(f"task/{cluster.name}/{name.rsplit('/', 1)[-1]}")
+            failures.append(failure(arn))
         else:
-            found.append(task_shape(context.state, task, request.get("include", [])))
-    return {"tasks": found, "failures": missing}
+            descriptions.append(task_description(context.state, task, request.get("include", [])))
+    return {"tasks": descriptions, "failures": failures}
 
 
 @operation("ListTasks")
 def list_tasks(context: Context, request: Json) -> Json:
     state = context.state
     cluster = state.cluster(request.get("cluster"))
-    wanted = request.get("desiredStatus", "RUNNING")
+    desired_status = request.get("desiredStatus", "RUNNING")
     service = request.get("serviceName")
     if service is not None:
         service = service.rsplit("/", 1)[-1]
@@ -99,7 +99,7 @@ def list_tasks(context: Context, request: Json) -> Json:
         t
         for t in state.tasks.values()
         if t.cluster == cluster.name
-        and t.desired_status == wanted
+        and t.desired_status == desired_status
         and service in (None, t.service)
         and request.get("family") in (None, t.definition.family)
         and request.get("startedBy") in (None, t.started_by)

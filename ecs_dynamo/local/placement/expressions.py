@@ -1,6 +1,7 @@
-"""The cluster query language: ``attribute:x == a and ec2InstanceId in [b]``. Pure.
+"""The cluster query language of placement constraints. Pure.
 
-Of its subjects, attributes and the EC2 instance's id are known.
+Example: ``attribute:x == a and ec2InstanceId in [b]``. The supported subjects are attributes and
+``ec2InstanceId``.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Mapping
 
 from ecs_dynamo.local.wire.protocol import invalid
 
-_ONE = re.compile(
+_CONDITION = re.compile(
     r"""(?:attribute:(?P<name>[\w.\-/]+)|(?P<id>ec2InstanceId))\s*
         (?:(?P<exists>!?\s*exists)
           |(?P<operator>==|!=|=~|equals|not_equals|matches)\s*(?P<value>"[^"]*"|'[^']*'|[^\s\[\]()]+)
@@ -20,32 +21,32 @@ _ONE = re.compile(
 
 
 EC2_INSTANCE_ID = "@ec2InstanceId"
-"""The instance's id among its attributes; no name of an attribute has such a character."""
+"""The key of the instance's id among its attributes. No attribute name can contain ``@``."""
 _QUOTES = "\"'"
 
 
 def matches(expression: str, attributes: Mapping[str, str]) -> bool:
-    """Whether an instance meets the expression. Raises EcsError where it is not understood."""
+    """Whether an instance with ``attributes`` matches. Raises EcsError if it is invalid."""
     return any(
-        all(_one(part, attributes) for part in re.split(r"\s+and\s+|\s*&&\s*", either))
-        for either in re.split(r"\s+or\s+|\s*\|\|\s*", expression.strip())
+        all(_condition_holds(text, attributes) for text in re.split(r"\s+and\s+|\s*&&\s*", term))
+        for term in re.split(r"\s+or\s+|\s*\|\|\s*", expression.strip())
     )
 
 
-def _one(text: str, attributes: Mapping[str, str]) -> bool:
+def _condition_holds(text: str, attributes: Mapping[str, str]) -> bool:
     text = text.strip()
     if text.startswith("not(") and text.endswith(")"):
-        return not _one(text[4:-1], attributes)
-    found = _ONE.match(text)
-    if found is None:
+        return not _condition_holds(text[4:-1], attributes)
+    condition = _CONDITION.match(text)
+    if condition is None:
         raise invalid(f"Invalid expression in placement constraint: {text}")
-    have = attributes.get(found["name"] or EC2_INSTANCE_ID)
-    if found["exists"]:
-        return (have is None) == found["exists"].startswith("!")
-    if found["member"]:
-        values = {v.strip().strip(_QUOTES) for v in found["values"].split(",")}
-        return (have in values) == (found["member"] == "in")
-    value = found["value"].strip(_QUOTES)
-    if found["operator"] in ("=~", "matches"):
-        return have is not None and re.fullmatch(value, have) is not None
-    return (have == value) == (found["operator"] in ("==", "equals"))
+    actual = attributes.get(condition["name"] or EC2_INSTANCE_ID)
+    if condition["exists"]:
+        return (actual is None) == condition["exists"].startswith("!")
+    if condition["member"]:
+        values = {v.strip().strip(_QUOTES) for v in condition["values"].split(",")}
+        return (actual in values) == (condition["member"] == "in")
+    value = condition["value"].strip(_QUOTES)
+    if condition["operator"] in ("=~", "matches"):
+        return actual is not None and re.fullmatch(value, actual) is not None
+    return (actual == value) == (condition["operator"] in ("==", "equals"))

@@ -1,29 +1,29 @@
-"""Capacity providers: which one a service's next task goes to, and how many instances it needs.
+"""Capacity providers: selection for a service's next task, and managed scaling. Pure.
 
-Pure. Rules from the ECS API reference (CapacityProviderStrategyItem): the base of one provider
-comes first, then tasks go by weight; a provider of weight 0 takes none beyond its base. Managed
-scaling is kept to its essence: as many more instances as the tasks that wait for room
-(PROVISIONING) need; it takes none away.
+The rules of strategies are from the ECS API reference (CapacityProviderStrategyItem): tasks are
+first assigned to the provider with a base, then distributed by weight; a provider with weight 0
+gets no task beyond its base. Managed scaling is simplified: it adds as many instances as the
+waiting tasks (PROVISIONING) need, and never removes any.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from ecs_dynamo.local.placement.resources import Need, Room
-from ecs_dynamo.local.placement.selection import place
+from ecs_dynamo.local.placement.resources import RemainingResources, ResourceRequest
+from ecs_dynamo.local.placement.selection import select_instance
 from ecs_dynamo.local.wire.protocol import Json, invalid
 
 FARGATE = ("FARGATE", "FARGATE_SPOT")
 
 
-def whole(strategy: Sequence[Json]) -> list[Json]:
-    """A strategy with the defaults that ECS fills in."""
+def with_defaults(strategy: Sequence[Json]) -> list[Json]:
+    """Return a strategy with the defaults that ECS adds."""
     return [{"weight": 0, "base": 0, **item} for item in strategy]
 
 
 def check_strategy(strategy: Sequence[Json], attached: Iterable[str]) -> None:
-    """Refuse what ECS refuses. Raises EcsError."""
+    """Check a strategy of a cluster with the providers ``attached``. Raises EcsError."""
     names = [str(item["capacityProvider"]).rsplit("/", 1)[-1] for item in strategy]
     if len(names) > 20:
         raise invalid("A capacity provider strategy can contain a maximum of 20 providers.")
@@ -45,7 +45,7 @@ def check_strategy(strategy: Sequence[Json], attached: Iterable[str]) -> None:
 
 
 def next_provider(strategy: Sequence[Json], counts: Mapping[str, int]) -> str:
-    """Where the next task goes, beside the ``counts`` that run by provider."""
+    """Return the provider of the next task. ``counts`` has the number of tasks per provider."""
     items = [
         (str(i["capacityProvider"]).rsplit("/", 1)[-1], i.get("weight", 0), i.get("base", 0))
         for i in strategy
@@ -57,16 +57,17 @@ def next_provider(strategy: Sequence[Json], counts: Mapping[str, int]) -> str:
     return min(weighted, key=lambda i: (counts.get(i[0], 0) - i[2] + 1) / i[1])[0]
 
 
-def instances_needed(waiting: Iterable[Need], fresh: Room, most: int) -> int:
-    """How many instances like ``fresh`` the waiting tasks need; at most ``most``."""
-    rooms: list[Room] = []
-    for need in sorted(waiting, key=lambda n: (-n.gpus, -n.memory)):
-        arn, _ = place(need, rooms)
+def instances_needed(
+    requests: Iterable[ResourceRequest], new_instance: RemainingResources, limit: int
+) -> int:
+    """Return how many instances like ``new_instance`` the tasks need, at most ``limit``."""
+    instances: dict[str, RemainingResources] = {}
+    for request in sorted(requests, key=lambda r: (-r.gpus, -r.memory)):
+        arn, _ = select_instance(request, instances.values())
         if arn is None:
-            if len(rooms) >= most or place(need, [fresh])[0] is None:
+            if len(instances) >= limit or select_instance(request, [new_instance])[0] is None:
                 continue
-            rooms.append(fresh.named(str(len(rooms))))
-            arn = rooms[-1].arn
-        index = next(i for i, room in enumerate(rooms) if room.arn == arn)
-        rooms[index] = rooms[index].take(need)
-    return len(rooms)
+            arn = str(len(instances))
+            instances[arn] = new_instance.with_arn(arn)
+        instances[arn] = instances[arn].after_placing(request)
+    return len(instances)

@@ -1,4 +1,4 @@
-"""What a task requests, and what a container instance has left. Pure."""
+"""The resources that a task requests, and those that a container instance has left. Pure."""
 
 from __future__ import annotations
 
@@ -7,15 +7,16 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
-EVERY_GPU = 1_000_000
-"""More than any instance has."""
+ALL_GPUS = 1_000_000
+"""The GPU slots of a request for all GPUs of an instance: more than any instance has."""
 
 
 @dataclass(frozen=True, slots=True)
-class Need:
-    """What a task takes. ``cpu`` units, ``memory`` MiB, ``ports`` on the host.
+class ResourceRequest:
+    """The resources that a task requests.
 
-    ``gpus`` are slots; `EVERY_GPU` for all of the instance.
+    ``cpu`` is in CPU units, ``memory`` in MiB, ``gpus`` in GPU slots (or `ALL_GPUS`); ``ports`` are
+    those of the host.
     """
 
     cpu: int
@@ -25,51 +26,54 @@ class Need:
 
 
 @dataclass(frozen=True, slots=True)
-class Room:
-    """What an instance has left. ``same_group``: tasks of the same service or family on it."""
+class RemainingResources:
+    """The resources that a container instance has left, in the units of `ResourceRequest`.
+
+    ``tasks_of_group`` is the number of tasks of the same service or family on it.
+    """
 
     arn: str
     cpu: int
     memory: int
     gpus: int
     used_ports: frozenset[int]
-    same_group: int = 0
+    tasks_of_group: int = 0
     active: bool = True
     attributes: Mapping[str, str] = field(default_factory=dict)
-    gpus_in_all: int = 0
+    total_gpus: int = 0
 
-    def named(self, arn: str) -> Room:
-        """The same room of another instance."""
+    def with_arn(self, arn: str) -> RemainingResources:
+        """Return the same resources of another instance."""
         return replace(self, arn=arn)
 
-    def take(self, need: Need) -> Room:
-        """What is left with a task more."""
+    def after_placing(self, request: ResourceRequest) -> RemainingResources:
+        """Return what is left after another task of the group is placed."""
         return replace(
             self,
-            cpu=self.cpu - need.cpu,
-            memory=self.memory - need.memory,
-            gpus=max(0, self.gpus - need.gpus),
-            used_ports=self.used_ports | need.ports,
-            same_group=self.same_group + 1,
+            cpu=self.cpu - request.cpu,
+            memory=self.memory - request.memory,
+            gpus=max(0, self.gpus - request.gpus),
+            used_ports=self.used_ports | request.ports,
+            tasks_of_group=self.tasks_of_group + 1,
         )
 
 
 def gpu_slots(value: str) -> int:
-    """Slots behind a GPU requirement: a share of a GPU is a device of its own, ``ALL`` every one.
+    """Return the GPU slots of a requirement: a fraction of a GPU needs a slot, ``ALL`` every slot.
 
-    ValueError for what ECS refuses (developer guide, "Specifying GPUs in an Amazon ECS task
-    definition").
+    Raises ValueError for values that ECS rejects (developer guide, "Specifying GPUs in an Amazon
+    ECS task definition").
     """
     if value == "ALL":
-        return EVERY_GPU
+        return ALL_GPUS
     number = Decimal(value) if value.replace(".", "", 1).isdecimal() else Decimal(0)
     if number <= 0:
         raise ValueError(value)
     return math.ceil(number)
 
 
-def need_of(content: Mapping[str, object], network_mode: str) -> Need:
-    """What a task definition's content asks for."""
+def requested_resources(content: Mapping[str, object], network_mode: str) -> ResourceRequest:
+    """Return the resources that a task definition requests."""
     containers = list(_mappings(content.get("containerDefinitions")))
     cpu = int(str(content.get("cpu") or 0))
     memory = int(str(content.get("memory") or 0))
@@ -92,7 +96,7 @@ def need_of(content: Mapping[str, object], network_mode: str) -> Need:
                 ports.add(int(str(mapping.get("hostPort") or mapping["containerPort"])))
             elif network_mode == "bridge" and mapping.get("hostPort"):
                 ports.add(int(str(mapping["hostPort"])))
-    return Need(cpu, memory, gpus, frozenset(ports))
+    return ResourceRequest(cpu, memory, gpus, frozenset(ports))
 
 
 def _mappings(value: object) -> Iterable[Mapping[str, object]]:

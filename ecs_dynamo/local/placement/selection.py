@@ -1,4 +1,4 @@
-"""Where a task fits: GPU slots, CPU, memory and host ports of container instances. Pure."""
+"""Selection of a container instance for a task, as ECS's placement rules require. Pure."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ecs_dynamo.local.placement.expressions import matches
-from ecs_dynamo.local.placement.resources import EVERY_GPU, Need, Room
+from ecs_dynamo.local.placement.resources import ALL_GPUS, RemainingResources, ResourceRequest
 
 NO_INSTANCE = (
     "was unable to place a task because no container instance met all of its requirements."
@@ -18,93 +18,112 @@ TROUBLESHOOTING = (
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
-    """Placement constraints and strategies of a service or task, in the API's shapes."""
+class PlacementRules:
+    """Placement constraints and strategies, the latter in the shape of the API."""
 
-    distinct: bool = False
+    distinct_instances: bool = False
     expressions: tuple[str, ...] = ()
     strategy: tuple[Mapping[str, str], ...] = ()
 
 
-def rules_of(
+NO_RULES = PlacementRules()
+
+
+def placement_rules(
     constraints: Iterable[Mapping[str, str]], strategy: Sequence[Mapping[str, str]]
-) -> Rules:
-    """From a request's placementConstraints and placementStrategy."""
-    wanted = list(constraints)
-    return Rules(
-        any(c.get("type") == "distinctInstance" for c in wanted),
-        tuple(c["expression"] for c in wanted if c.get("type") == "memberOf"),
+) -> PlacementRules:
+    """Convert the placementConstraints and the placementStrategy of a request."""
+    listed = list(constraints)
+    return PlacementRules(
+        any(c.get("type") == "distinctInstance" for c in listed),
+        tuple(c["expression"] for c in listed if c.get("type") == "memberOf"),
         tuple(strategy),
     )
 
 
-def shortage(need: Need, room: Room, rules: Rules) -> str | None:
-    """Why the task does not fit, in ECS's words (RESOURCE:GPU, ...); None where it fits."""
-    if not room.active:
+def unmet_requirement(
+    request: ResourceRequest, instance: RemainingResources, rules: PlacementRules
+) -> str | None:
+    """Return ECS's reason why the task does not fit (such as RESOURCE:GPU); None if it fits."""
+    if not instance.active:
         return "AGENT"
-    if rules.distinct and room.same_group:
+    if rules.distinct_instances and instance.tasks_of_group:
         return "distinctInstance placement constraint unsatisfied."
-    if not all(matches(text, room.attributes) for text in rules.expressions):
+    if not all(matches(text, instance.attributes) for text in rules.expressions):
         return "memberOf placement constraint unsatisfied."
-    every = need.gpus >= EVERY_GPU
-    if (every and not 0 < room.gpus == room.gpus_in_all) or (not every and need.gpus > room.gpus):
+    if request.gpus >= ALL_GPUS:
+        gpus_fit = 0 < instance.gpus == instance.total_gpus
+    else:
+        gpus_fit = request.gpus <= instance.gpus
+    if not gpus_fit:
         return "RESOURCE:GPU"
-    if need.cpu > room.cpu:
+    if request.cpu > instance.cpu:
         return "RESOURCE:CPU"
-    if need.memory > room.memory:
+    if request.memory > instance.memory:
         return "RESOURCE:MEMORY"
-    if need.ports & room.used_ports:
+    if request.ports & instance.used_ports:
         return "RESOURCE:PORTS"
     return None
 
 
-NONE = Rules()
-
-
-def place(need: Need, rooms: Iterable[Room], rules: Rules = NONE) -> tuple[str | None, str]:
-    """The instance to use and "", or None and the reason."""
-    everywhere = list(rooms)
-    fitting: list[Room] = []
+def select_instance(
+    request: ResourceRequest,
+    instances: Iterable[RemainingResources],
+    rules: PlacementRules = NO_RULES,
+) -> tuple[str | None, str]:
+    """Return the ARN of the instance to use and "", or None and the reason."""
+    all_instances = list(instances)
+    candidates: list[RemainingResources] = []
     reason = "no container instances were found in your cluster"
-    for room in everywhere:
-        short = shortage(need, room, rules)
-        if short is None:
-            fitting.append(room)
+    for instance in all_instances:
+        unmet = unmet_requirement(request, instance, rules)
+        if unmet is None:
+            candidates.append(instance)
         else:
-            reason = short
-    if not fitting:
+            reason = unmet
+    if not candidates:
         return None, reason
-    for step in rules.strategy:
-        fitting = _narrow(step, fitting, everywhere)
-    # Spreads a group over instances. Without a GPU of its own a task goes where the fewest GPU
-    # slots are left to block.
+    for strategy in rules.strategy:
+        candidates = _narrow(strategy, candidates, all_instances)
+    # Spreads a group over instances. A task without GPUs goes to the instance with the fewest free
+    # GPU slots, so that it blocks as few of them as possible.
     best = min(
-        fitting,
-        key=lambda r: (r.same_group, r.gpus if need.gpus == 0 else -r.gpus, -r.memory, r.arn),
+        candidates,
+        key=lambda i: (
+            i.tasks_of_group,
+            i.gpus if request.gpus == 0 else -i.gpus,
+            -i.memory,
+            i.arn,
+        ),
     )
     return best.arn, ""
 
 
-def _narrow(step: Mapping[str, str], fitting: list[Room], rooms: Iterable[Room]) -> list[Room]:
-    """The candidates that are best by one strategy."""
-    kind, by = step.get("type"), step.get("field", "")
+def _narrow(
+    strategy: Mapping[str, str],
+    candidates: list[RemainingResources],
+    instances: Iterable[RemainingResources],
+) -> list[RemainingResources]:
+    """Return the candidates that are best according to one strategy."""
+    kind, field = strategy.get("type"), strategy.get("field", "")
     if kind == "random":
-        return [secrets.choice(fitting)]
+        return [secrets.choice(candidates)]
     if kind == "binpack":
-        least = min(_left(room, by) for room in fitting)
-        return [room for room in fitting if _left(room, by) == least]
+        least = min(_remaining(instance, field) for instance in candidates)
+        return [instance for instance in candidates if _remaining(instance, field) == least]
     counts: dict[str, int] = {}
-    for room in rooms:
-        counts[_value(room, by)] = counts.get(_value(room, by), 0) + room.same_group
-    fewest = min(counts[_value(room, by)] for room in fitting)
-    return [room for room in fitting if counts[_value(room, by)] == fewest]
+    for instance in instances:
+        value = _value(instance, field)
+        counts[value] = counts.get(value, 0) + instance.tasks_of_group
+    fewest = min(counts[_value(instance, field)] for instance in candidates)
+    return [instance for instance in candidates if counts[_value(instance, field)] == fewest]
 
 
-def _left(room: Room, by: str) -> int:
-    return room.cpu if by.lower() == "cpu" else room.memory
+def _remaining(instance: RemainingResources, field: str) -> int:
+    return instance.cpu if field.lower() == "cpu" else instance.memory
 
 
-def _value(room: Room, by: str) -> str:
-    if by.startswith("attribute:"):
-        return room.attributes.get(by.removeprefix("attribute:"), "")
-    return room.arn
+def _value(instance: RemainingResources, field: str) -> str:
+    if field.startswith("attribute:"):
+        return instance.attributes.get(field.removeprefix("attribute:"), "")
+    return instance.arn

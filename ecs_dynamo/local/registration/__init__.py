@@ -1,8 +1,8 @@
-"""What RegisterTaskDefinition does before it takes a task definition: it checks and normalises.
+"""Checks and normalisation of task definitions by RegisterTaskDefinition.
 
-The checks are those of the API reference; the messages are ECS's own where public transcripts show
-them. Checks stop at the first fault, as ECS does. Nothing is shared with `validate`, which must
-find the same faults by itself.
+The checks follow the API reference. Messages are worded as ECS words them wherever a public
+transcript shows its wording. As in ECS, the first violation is reported. No code is shared with the
+`validate` command, which must find the same violations independently.
 """
 
 from __future__ import annotations
@@ -18,31 +18,35 @@ __all__ = ["admit", "compatibilities"]
 
 
 def admit(request: Json) -> Json:
-    """The request as ECS keeps it: sizes in units, defaults filled in. Raises EcsError."""
-    made = copy.deepcopy(request)
-    check_names(made)
-    if _is_managed(made) and "EC2" not in made["requiresCompatibilities"]:
-        # The default for Managed Instances (developer guide, their task definition parameters).
-        made.setdefault("networkMode", "awsvpc")
-    _normalise_sizes(made)
-    containers.check(made)
-    limits.check(made)
-    network.check(made)
-    storage.check(made)
-    if "FARGATE" in made.get("requiresCompatibilities", ()):
-        fargate.check(made)
-    _fill_in(made)
-    return made
+    """Return the task definition as ECS stores it: with sizes in units, and with defaults.
+
+    Raises EcsError for the first violation.
+    """
+    content = copy.deepcopy(request)
+    check_names(content)
+    if _is_managed(content) and "EC2" not in content["requiresCompatibilities"]:
+        # The default for Managed Instances (developer guide, "Task definition parameters" for
+        # them).
+        content.setdefault("networkMode", "awsvpc")
+    _normalise_sizes(content)
+    containers.check(content)
+    limits.check(content)
+    network.check(content)
+    storage.check(content)
+    if "FARGATE" in content.get("requiresCompatibilities", ()):
+        fargate.check(content)
+    _add_defaults(content)
+    return content
 
 
 def compatibilities(content: Json) -> list[str]:
-    """What a task definition could run on, which ECS reports whatever was asked for."""
-    found = ["EC2"]
+    """Return what a task definition can run on, which ECS reports in ``compatibilities``."""
+    result = ["EC2"]
     if fargate.fits(content):
-        found.append("FARGATE")
+        result.append("FARGATE")
     if _is_managed(content):
-        found.append("MANAGED_INSTANCES")
-    return found
+        result.append("MANAGED_INSTANCES")
+    return result
 
 
 def _is_managed(content: Json) -> bool:
@@ -50,19 +54,19 @@ def _is_managed(content: Json) -> bool:
 
 
 def _normalise_sizes(request: Json) -> None:
-    """ECS answers ``.25 vCPU`` with 256 and ``0.5 GB`` with 512."""
-    for key, read in (("cpu", cpu_units), ("memory", memory_mib)):
+    """Convert task sizes to units, for example ``.25 vCPU`` to 256 and ``0.5 GB`` to 512."""
+    for key, parse in (("cpu", cpu_units), ("memory", memory_mib)):
         if key not in request:
             continue
-        units = read(str(request[key]))
+        units = parse(str(request[key]))
         if units is None:
             raise client_error(f"Invalid '{key}' setting for task.")
         request[key] = str(units)
 
 
-def _fill_in(request: Json) -> None:
-    """ECS answers with these even where they were left out."""
-    shared = request.get("networkMode") in ("host", "awsvpc")
+def _add_defaults(request: Json) -> None:
+    """Add the members that ECS returns even if the request omits them."""
+    same_ports = request.get("networkMode") in ("host", "awsvpc")
     for container in request["containerDefinitions"]:
         for key in ("environment", "mountPoints", "volumesFrom", "portMappings"):
             container.setdefault(key, [])
@@ -70,5 +74,5 @@ def _fill_in(request: Json) -> None:
         container.setdefault("cpu", 0)
         for mapping in container["portMappings"]:
             mapping.setdefault("protocol", "tcp")
-            if shared and "containerPort" in mapping:
+            if same_ports and "containerPort" in mapping:
                 mapping["hostPort"] = mapping["containerPort"]

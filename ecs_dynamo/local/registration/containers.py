@@ -1,4 +1,4 @@
-"""Containers: their variables, secrets, dependencies, health checks and logs."""
+"""Checks of containers: variables, secrets, dependencies, health checks, and logs."""
 
 from __future__ import annotations
 
@@ -6,31 +6,36 @@ from collections.abc import Callable
 
 from ecs_dynamo.local.wire.protocol import Json, client_error
 
-_HEALTH = {"interval": (5, 300), "timeout": (2, 60), "retries": (1, 10), "startPeriod": (0, 300)}
-"""API reference, HealthCheck."""
+_HEALTH_CHECK_RANGES = {
+    "interval": (5, 300),
+    "timeout": (2, 60),
+    "retries": (1, 10),
+    "startPeriod": (0, 300),
+}
+"""Allowed ranges, from the API reference, HealthCheck. Times are in seconds."""
 
 
 def check(request: Json) -> None:
-    """Raises EcsError for what a container may not have."""
+    """Check containers. Raises EcsError for the first violation."""
     containers: list[Json] = request["containerDefinitions"]
     if all(c.get("essential") is False for c in containers):
         raise client_error("Task definition doesn't have any essential container.")
     if request.get("inferenceAccelerators"):
         raise client_error("Unsupported field 'inferenceAccelerators'.")
     for container in containers:
-        _variables(container)
-        _role_needed(request, container)
-        _health(container)
-        _restarts(container)
-        _logs(container, containers)
+        _check_variables(container)
+        _check_execution_role(request, container)
+        _check_health_check(container)
+        _check_restart_policy(container)
+        _check_logs(container, containers)
     if sum(1 for c in containers if c.get("firelensConfiguration")) > 1:
         raise client_error("Only one container can have a 'firelensConfiguration'.")
-    _dependencies(containers)
-    _links(containers)
-    _constraints(request)
+    _check_dependencies(containers)
+    _check_links(containers)
+    _check_constraints(request)
 
 
-def _variables(container: Json) -> None:
+def _check_variables(container: Json) -> None:
     taken: set[str] = set()
     for variable in container.get("environment", ()):
         name = variable.get("name") or ""
@@ -63,28 +68,28 @@ def _variables(container: Json) -> None:
             raise client_error("An environment file must have a .env file extension.")
 
 
-def _role_needed(request: Json, container: Json) -> None:
+def _check_execution_role(request: Json, container: Json) -> None:
     if request.get("executionRoleArn"):
         return
     log = container.get("logConfiguration", {})
-    for what, value in (
+    for member, value in (
         ("secrets", container.get("secrets") or log.get("secretOptions")),
         ("repositoryCredentials", container.get("repositoryCredentials")),
     ):
         if value:
             raise client_error(
-                f"When you are specifying container {what}, you must also specify a value for "
+                f"When you are specifying container {member}, you must also specify a value for "
                 "'executionRoleArn'."
             )
 
 
-def _health(container: Json) -> None:
+def _check_health_check(container: Json) -> None:
     health = container.get("healthCheck")
     if health is None:
         return
     if health["command"][:1] not in (["CMD"], ["CMD-SHELL"]) or len(health["command"]) == 1:
         raise client_error("Health check command must start with CMD or CMD-SHELL.")
-    for key, (least, most) in _HEALTH.items():
+    for key, (least, most) in _HEALTH_CHECK_RANGES.items():
         if not least <= health.get(key, least) <= most:
             raise client_error(
                 f"Invalid value for healthCheck '{key}' of container '{container['name']}': it "
@@ -92,7 +97,7 @@ def _health(container: Json) -> None:
             )
 
 
-def _restarts(container: Json) -> None:
+def _check_restart_policy(container: Json) -> None:
     policy = container.get("restartPolicy", {})
     if not 60 <= policy.get("restartAttemptPeriod", 300) <= 1800:
         raise client_error(
@@ -103,7 +108,7 @@ def _restarts(container: Json) -> None:
         raise client_error("'ignoredExitCodes' can have at most 50 items.")
 
 
-def _logs(container: Json, containers: list[Json]) -> None:
+def _check_logs(container: Json, containers: list[Json]) -> None:
     log = container.get("logConfiguration", {})
     options = log.get("options", {})
     if log.get("logDriver") == "awslogs" and not all(
@@ -119,7 +124,7 @@ def _logs(container: Json, containers: list[Json]) -> None:
         )
 
 
-def _dependencies(containers: list[Json]) -> None:
+def _check_dependencies(containers: list[Json]) -> None:
     known = {c["name"]: c for c in containers}
     for container in containers:
         for dependency in container.get("dependsOn", ()):
@@ -140,14 +145,14 @@ def _dependencies(containers: list[Json]) -> None:
                     "A dependency container with HEALTHY condition must have health check "
                     "configured"
                 )
-    _no_circle(
+    _check_no_cycle(
         containers,
         lambda c: [d["containerName"] for d in c.get("dependsOn", ())],
         "Container dependencies should not have a cycle",
     )
 
 
-def _links(containers: list[Json]) -> None:
+def _check_links(containers: list[Json]) -> None:
     def targets(container: Json) -> list[str]:
         return [link.split(":")[0] for link in container.get("links", ())]
 
@@ -155,21 +160,26 @@ def _links(containers: list[Json]) -> None:
     for target in (t for c in containers for t in targets(c)):
         if target not in names:
             raise client_error(f"Invalid 'links' setting. Unknown container: '{target}'")
-    _no_circle(containers, targets, "Container links should not have a cycle")
+    _check_no_cycle(containers, targets, "Container links should not have a cycle")
 
 
-def _no_circle(containers: list[Json], follow: Callable[[Json], list[str]], message: str) -> None:
-    """Take away what leads nowhere until nothing is left; a circle stays."""
-    left = {c["name"]: set(follow(c)) for c in containers}
-    while left:
-        free = [name for name, targets in left.items() if not targets & left.keys()]
+def _check_no_cycle(
+    containers: list[Json], targets_of: Callable[[Json], list[str]], message: str
+) -> None:
+    """Raise EcsError with ``message`` if following targets leads back to the same container.
+
+    Containers without remaining targets are removed until none is left; a cycle cannot be removed.
+    """
+    remaining = {c["name"]: set(targets_of(c)) for c in containers}
+    while remaining:
+        free = [name for name, targets in remaining.items() if not targets & remaining.keys()]
         if not free:
             raise client_error(message)
         for name in free:
-            del left[name]
+            del remaining[name]
 
 
-def _constraints(request: Json) -> None:
+def _check_constraints(request: Json) -> None:
     constraints = request.get("placementConstraints", ())
     if len(constraints) > 10:
         raise client_error("Maximum number of constraints is 10.")

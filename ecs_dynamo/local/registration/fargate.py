@@ -1,10 +1,10 @@
-"""What Fargate does not take (developer guide, task definition differences for Fargate)."""
+"""Restrictions of Fargate (developer guide, "Task definition differences for Fargate")."""
 
 from __future__ import annotations
 
 from ecs_dynamo.local.wire.protocol import EcsError, Json, client_error
 
-# CPU units -> least and most memory in MiB, and the steps between (developer guide, task size).
+# CPU units -> minimum and maximum memory, and its increment, in MiB (developer guide, task size).
 _MEMORY: dict[int, tuple[int, int, int]] = {
     256: (512, 2048, 512),
     512: (1024, 4096, 1024),
@@ -18,7 +18,7 @@ _DRIVERS = ("awslogs", "splunk", "awsfirelens")
 
 
 def fits(content: Json) -> bool:
-    """Whether a task definition that was taken could run on Fargate."""
+    """Whether a registered task definition can run on Fargate."""
     try:
         check(content)
     except EcsError:
@@ -27,32 +27,36 @@ def fits(content: Json) -> bool:
 
 
 def check(request: Json) -> None:
-    """Raises EcsError for the first thing that Fargate does not take."""
+    """Check the restrictions of Fargate. Raises EcsError for the first violation."""
     if request.get("networkMode") != "awsvpc":
         raise client_error("Fargate only supports network mode ‘awsvpc’.")
-    _size(request)
+    _check_size(request)
     if request.get("pidMode", "task") != "task":
         raise client_error(
             f"Tasks using the Fargate launch type do not support pidMode '{request['pidMode']}'. "
             "The supported value for pidMode is 'task'."
         )
-    _unsupported("ipcMode", request.get("ipcMode"))
-    _unsupported("constraints", request.get("placementConstraints"))
+    _check_absent("ipcMode", request.get("ipcMode"))
+    _check_absent("constraints", request.get("placementConstraints"))
     for volume in request.get("volumes", ()):
-        _unsupported("sourcePath", volume.get("host", {}).get("sourcePath"))
-        _unsupported("dockerVolumeConfiguration", "dockerVolumeConfiguration" in volume)
+        _check_absent("sourcePath", volume.get("host", {}).get("sourcePath"))
+        _check_absent("dockerVolumeConfiguration", "dockerVolumeConfiguration" in volume)
     for container in request["containerDefinitions"]:
-        _container(request, container)
+        _check_container(request, container)
 
 
-def _size(request: Json) -> None:
+def _check_size(request: Json) -> None:
     for key in ("cpu", "memory"):
         if key not in request:
             raise client_error(f"Fargate requires that '{key}' be defined at the task level.")
     cpu, memory = int(request["cpu"]), int(request["memory"])
-    least, most, step = _MEMORY.get(cpu, (0, -1, 1))
-    # With 256 units 1536 MiB is missing between 1024 and 2048.
-    if not least <= memory <= most or (memory - least) % step or (cpu, memory) == (256, 1536):
+    minimum, maximum, step = _MEMORY.get(cpu, (0, -1, 1))
+    # With 256 CPU units, 1536 MiB is not offered.
+    if (
+        not minimum <= memory <= maximum
+        or (memory - minimum) % step
+        or (cpu, memory) == (256, 1536)
+    ):
         raise client_error(
             f"No Fargate configuration exists for given values: {cpu} CPU, {memory} memory. See "
             "the Amazon ECS documentation for the valid values."
@@ -64,38 +68,38 @@ def _size(request: Json) -> None:
         )
 
 
-def _unsupported(name: str, present: object) -> None:
+def _check_absent(name: str, present: object) -> None:
     if present:
         raise client_error(f"Fargate compatible task definitions do not support {name}")
 
 
-def _container(request: Json, container: Json) -> None:
+def _check_container(request: Json, container: Json) -> None:
     if container.get("privileged"):
         raise client_error("Fargate requires that the 'privileged' setting be 'false'.")
-    _unsupported("dockerSecurityOptions", container.get("dockerSecurityOptions"))
+    _check_absent("dockerSecurityOptions", container.get("dockerSecurityOptions"))
     linux = container.get("linuxParameters", {})
-    _unsupported("devices", linux.get("devices"))
+    _check_absent("devices", linux.get("devices"))
     for key in ("sharedMemorySize", "maxSwap", "swappiness"):
-        _unsupported(key, key in linux)
-    for word in linux.get("capabilities", {}).get("add", ()):
-        if word != "SYS_PTRACE":
-            raise client_error(f"{word} is not allowed on Fargate.")
-    if any(need["type"] == "GPU" for need in container.get("resourceRequirements", ())):
+        _check_absent(key, key in linux)
+    for capability in linux.get("capabilities", {}).get("add", ()):
+        if capability != "SYS_PTRACE":
+            raise client_error(f"{capability} is not allowed on Fargate.")
+    if any(r["type"] == "GPU" for r in container.get("resourceRequirements", ())):
         raise client_error(
             "Tasks using the Fargate launch type do not support GPU resource requirements."
         )
     for key in ("startTimeout", "stopTimeout"):
         if container.get(key, 2) > 120:
             raise client_error(f"{key} must be 120 or less for tasks that use Fargate.")
-    _logs(request, container)
+    _check_logs(request, container)
     if ".dkr.ecr." in container["image"] or ".dkr-ecr." in container["image"]:
-        _needs_role(request, "ECR images")
-    router = container.get("firelensConfiguration", {}).get("options", {})
-    if router.get("config-file-type") == "s3":
+        _check_execution_role(request, "ECR images")
+    options = container.get("firelensConfiguration", {}).get("options", {})
+    if options.get("config-file-type") == "s3":
         raise client_error("Fargate only supports the 'file' config-file-type.")
 
 
-def _logs(request: Json, container: Json) -> None:
+def _check_logs(request: Json, container: Json) -> None:
     log = container.get("logConfiguration")
     if log is None:
         return
@@ -106,7 +110,7 @@ def _logs(request: Json, container: Json) -> None:
         )
     if driver != "awslogs":
         return
-    _needs_role(request, "log driver awslogs")
+    _check_execution_role(request, "log driver awslogs")
     if not log.get("options", {}).get("awslogs-stream-prefix"):
         raise client_error(
             "Fargate requires log configuration options to include awslogs-stream-prefix to "
@@ -114,8 +118,8 @@ def _logs(request: Json, container: Json) -> None:
         )
 
 
-def _needs_role(request: Json, what: str) -> None:
+def _check_execution_role(request: Json, feature: str) -> None:
     if not request.get("executionRoleArn"):
         raise client_error(
-            f"Fargate requires task definition to have execution role ARN to support {what}."
+            f"Fargate requires task definition to have execution role ARN to support {feature}."
         )

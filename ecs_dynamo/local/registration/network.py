@@ -1,11 +1,11 @@
-"""Ports, and what network modes do not allow."""
+"""Checks of port mappings, and of the restrictions of network modes."""
 
 from __future__ import annotations
 
 from ecs_dynamo.local.wire.protocol import Json, client_error
 
 _NAME = frozenset("abcdefghijklmnopqrstuvwxyz0123456789_-")
-_AWSVPC = {
+_AWSVPC_MESSAGES = {
     "links": "Links are not supported when networkMode=awsvpc.",
     "hostname": "hostname is not supported on container when networkMode=awsvpc.",
     "extraHosts": "Extra hosts are not supported on container when networkMode=awsvpc.",
@@ -17,8 +17,8 @@ _AWSVPC = {
 }
 
 
-def parse_range(text: str) -> tuple[int, int]:
-    """First and last port. Raises EcsError."""
+def parse_port_range(text: str) -> tuple[int, int]:
+    """Return the first and last port of a range. Raises EcsError if it is invalid."""
     first, dash, last = text.partition("-")
     if dash and first.isdecimal() and last.isdecimal() and 1 <= int(first) < int(last) <= 65_535:
         return int(first), int(last)
@@ -26,30 +26,33 @@ def parse_range(text: str) -> tuple[int, int]:
 
 
 def check(request: Json) -> None:
-    """Raises EcsError for ports or options that the network mode does not allow."""
+    """Check ports and options of the network mode. Raises EcsError for the first violation."""
     mode = request.get("networkMode", "bridge")
-    _proxy(request, mode)
+    _check_proxy(request, mode)
     names: set[str] = set()
     task_ports: set[tuple[str, int]] = set()
     host_ports: set[tuple[str, int]] = set()
     for container in request["containerDefinitions"]:
-        _options(container, mode)
+        _check_options(container, mode)
         mappings = container.get("portMappings", ())
         if mappings and mode == "none":
             raise client_error("Port mappings are not supported when networkMode=none.")
         if sum("containerPortRange" in m for m in mappings) > 100:
             raise client_error("A container can have at most 100 port ranges.")
-        own: set[tuple[str, int]] = set()
+        container_ports: set[tuple[str, int]] = set()
         for mapping in mappings:
-            _port_name(mapping, names)
-            ports = _ports(mapping, mode)
+            _check_port_name(mapping, names)
+            ports = _check_ports(mapping, mode)
             protocol = mapping.get("protocol", "tcp")
-            used = task_ports if mode in ("host", "awsvpc") else own
-            several = mode == "bridge" and "containerPort" in mapping
-            asked = {(protocol, port) for port in ports}
-            if asked & used and not (several and asked <= used and _single(mapping, mappings)):
+            used = task_ports if mode in ("host", "awsvpc") else container_ports
+            requested = {(protocol, port) for port in ports}
+            # Docker can map a port of a container to several ports of the host.
+            repeatable = mode == "bridge" and "containerPort" in mapping
+            if requested & used and not (
+                repeatable and requested <= used and _is_outside_ranges(mapping, mappings)
+            ):
                 raise client_error("container port is used multiple times in task.")
-            used |= asked
+            used |= requested
             host = mapping.get("hostPort", 0)
             if mode == "bridge" and host:
                 if (protocol, host) in host_ports:
@@ -57,7 +60,7 @@ def check(request: Json) -> None:
                 host_ports.add((protocol, host))
 
 
-def _proxy(request: Json, mode: str) -> None:
+def _check_proxy(request: Json, mode: str) -> None:
     proxy = request.get("proxyConfiguration")
     if proxy is None:
         return
@@ -65,35 +68,37 @@ def _proxy(request: Json, mode: str) -> None:
         raise client_error("APPMESH proxy configuration is only supported in networkMode=awsvpc")
     if proxy["containerName"] not in [c["name"] for c in request["containerDefinitions"]]:
         raise client_error(f"Proxy container [{proxy['containerName']}] does not exist")
-    given = {p["name"]: p.get("value") for p in proxy.get("properties", ()) if "name" in p}
-    for key, words in (
+    properties = {p["name"]: p.get("value") for p in proxy.get("properties", ()) if "name" in p}
+    for key, label in (
         ("ProxyIngressPort", "Ingress port"),
         ("ProxyEgressPort", "Egress port"),
         ("AppPorts", "App ports"),
     ):
-        if not given.get(key):
-            raise client_error(f"{words} not found")
-    if not (given.get("IgnoredUID") or given.get("IgnoredGID")):
+        if not properties.get(key):
+            raise client_error(f"{label} not found")
+    if not (properties.get("IgnoredUID") or properties.get("IgnoredGID")):
         raise client_error("Ignored UID or ignored GID not found")
 
 
-def _single(mapping: Json, mappings: list[Json]) -> bool:
-    """Whether no range of the container has the port: Docker maps one to several of the host."""
+def _is_outside_ranges(mapping: Json, mappings: list[Json]) -> bool:
+    """Whether the port of ``mapping`` is in none of the container's port ranges."""
     port = mapping["containerPort"]
-    spans = [parse_range(m["containerPortRange"]) for m in mappings if "containerPortRange" in m]
-    return not any(first <= port <= last for first, last in spans)
+    ranges = [
+        parse_port_range(m["containerPortRange"]) for m in mappings if "containerPortRange" in m
+    ]
+    return not any(first <= port <= last for first, last in ranges)
 
 
-def _options(container: Json, mode: str) -> None:
+def _check_options(container: Json, mode: str) -> None:
     if mode == "awsvpc":
-        for key, message in _AWSVPC.items():
+        for key, message in _AWSVPC_MESSAGES.items():
             if container.get(key):
                 raise client_error(message)
     elif mode != "bridge" and container.get("links"):
         raise client_error(f"Links are not supported when networkMode={mode}.")
 
 
-def _port_name(mapping: Json, names: set[str]) -> None:
+def _check_port_name(mapping: Json, names: set[str]) -> None:
     name = mapping.get("name")
     if name is None:
         return
@@ -104,7 +109,7 @@ def _port_name(mapping: Json, names: set[str]) -> None:
     names.add(name)
 
 
-def _ports(mapping: Json, mode: str) -> range:
+def _check_ports(mapping: Json, mode: str) -> range:
     port, host = mapping.get("containerPort"), mapping.get("hostPort")
     if "containerPortRange" in mapping:
         if mode not in ("bridge", "awsvpc"):
@@ -113,7 +118,7 @@ def _ports(mapping: Json, mode: str) -> range:
             )
         if port is not None or host is not None:
             raise client_error("cannot specify both single port and port range.")
-        first, last = parse_range(mapping["containerPortRange"])
+        first, last = parse_port_range(mapping["containerPortRange"])
         return range(first, last + 1)
     if port is None or not 1 <= port <= 65_535:
         raise client_error(f"Invalid 'containerPort' setting: {port}")

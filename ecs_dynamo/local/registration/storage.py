@@ -1,4 +1,4 @@
-"""Volumes, mount points and the task's own disk."""
+"""Checks of volumes, mount points, and ephemeral storage."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _SOURCES = (
 
 
 def check(request: Json) -> None:
-    """Raises EcsError for volumes that ECS does not take."""
+    """Check volumes and ephemeral storage. Raises EcsError for the first violation."""
     volumes = request.get("volumes", [])
     names = [v.get("name", "") for v in volumes]
     if len(set(names)) < len(names):
         raise client_error("Volume.name should be unique.")
     for volume in volumes:
-        _volume(volume)
-    _mounts(request, set(names))
+        _check_volume(volume)
+    _check_mount_points(request, set(names))
     at_launch = [v["name"] for v in volumes if v.get("configuredAtLaunch")]
     if len(at_launch) > 1:
         raise client_error("Only one volume can be configured at launch.")
@@ -36,8 +36,12 @@ def check(request: Json) -> None:
         raise client_error(
             f"Volumes [{', '.join(unused)}] are not referenced by any of the containers"
         )
-    wanted = request.get("requiresCompatibilities", ())
-    if "ephemeralStorage" in request and "EC2" in wanted and "FARGATE" not in wanted:
+    compatibilities = request.get("requiresCompatibilities", ())
+    if (
+        "ephemeralStorage" in request
+        and "EC2" in compatibilities
+        and "FARGATE" not in compatibilities
+    ):
         raise client_error("Tasks using the EC2 launch type do not support EphemeralStorage")
     size = request.get("ephemeralStorage", {}).get("sizeInGiB", 21)
     if size < 21:
@@ -46,7 +50,7 @@ def check(request: Json) -> None:
         raise client_error("EphemeralStorage size should be at most 200")
 
 
-def _volume(volume: Json) -> None:
+def _check_volume(volume: Json) -> None:
     if not re.fullmatch(r"[\w-]{1,255}", volume.get("name", ""), re.ASCII):
         raise client_error("Volume.name contains invalid characters.")
     if sum(1 for key in _SOURCES if volume.get(key)) > 1:
@@ -57,15 +61,15 @@ def _volume(volume: Json) -> None:
     efs = volume.get("efsVolumeConfiguration")
     if efs is None:
         return
-    grants = efs.get("authorizationConfig", {})
+    authorization = efs.get("authorizationConfig", {})
     encrypted = efs.get("transitEncryption", "DISABLED") == "ENABLED"
-    point = grants.get("accessPointId")
-    if point and efs.get("rootDirectory", "/") != "/":
+    access_point = authorization.get("accessPointId")
+    if access_point and efs.get("rootDirectory", "/") != "/":
         raise client_error(
             "When using an EFS access point, the root directory must either be set to "
             '"/" or be omitted.'
         )
-    if not encrypted and (point or grants.get("iam") == "ENABLED"):
+    if not encrypted and (access_point or authorization.get("iam") == "ENABLED"):
         raise client_error("EFS IAM authorization requires TransitEncryption to be enabled.")
     port = efs.get("transitEncryptionPort")
     if port is not None and not encrypted:
@@ -74,7 +78,7 @@ def _volume(volume: Json) -> None:
         raise client_error("Invalid 'transitEncryptionPort' setting.")
 
 
-def _mounts(request: Json, names: set[str]) -> None:
+def _check_mount_points(request: Json, names: set[str]) -> None:
     containers = request["containerDefinitions"]
     for container in containers:
         for mount in container.get("mountPoints", ()):

@@ -1,8 +1,8 @@
-"""Containers as processes: what a task definition's container becomes without a container engine.
+"""Containers as processes: runs the containers of task definitions without a container engine.
 
-There is no isolation, except that connections to bridge containers of other instances are refused
-(`fence`): a process sees the whole machine. The price is paid for what it gives: real etcd, NATS
-and Dynamo on a laptop or in CI, with nothing to install but wheels.
+Processes are not isolated: each sees the whole machine. The only exception is that connections to
+bridge containers of other instances are refused (`fence`). In return, real etcd, NATS, and Dynamo
+run on a laptop or in CI, with nothing to install but wheels.
 """
 
 from ecs_dynamo.local.runtime.images import CannotPullContainerError, ImageTable, ImageTableError

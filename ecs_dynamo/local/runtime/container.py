@@ -1,4 +1,4 @@
-"""One container: a process under its own init, its log, its health check, and how it ends."""
+"""A container: a process under an init, with its log, its health check, and its end."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from ecs_dynamo.local.runtime.launch import ContainerLaunch, ContainerStatus, He
 
 INIT = Path(__file__).with_name("init.py")
 KILL_SECONDS = 10.0
-"""SIGKILL ends a process at once; this long only on a machine that is starved."""
-YOUNG_SECONDS = 0.5
-"""How often a container is looked at that was not healthy yet, where ECS would wait an interval."""
+"""How long to wait for SIGKILL to take effect. Only an overloaded machine needs this long."""
+FIRST_CHECKS_SECONDS = 0.5
+"""Longest interval between health checks of a container that has not been healthy yet."""
 
 
 def base_environment() -> dict[str, str]:
-    """What a container has without being told; the machine's own variables stay outside."""
+    """Return the environment of every container. The server's own environment is not inherited."""
     here = str(Path(sys.executable).parent)
     return {
         "PATH": f"{here}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
@@ -34,7 +34,7 @@ def base_environment() -> dict[str, str]:
 
 
 def _signal(process: asyncio.subprocess.Process, number: int) -> None:
-    """Send to the command under the init; what can not be handled goes by its stand-in."""
+    """Send a signal to the command under the init (see `init` for those that cannot be handled)."""
     if number in (signal.SIGKILL, signal.SIGSTOP):
         number += signal.SIGRTMIN
     if process.returncode is None:
@@ -43,7 +43,7 @@ def _signal(process: asyncio.subprocess.Process, number: int) -> None:
 
 
 class ContainerProcess:
-    """Runs one container. ``on_change`` is called whenever ``status`` is another."""
+    """Runs a container, and calls ``on_change`` whenever ``status`` has changed."""
 
     def __init__(
         self,
@@ -65,14 +65,15 @@ class ContainerProcess:
 
     @property
     def environment(self) -> Mapping[str, str]:
+        """All environment variables of the container."""
         return {**base_environment(), **self._command.environment}
 
     def _set(self, **changes: object) -> None:
-        after = replace(self.status, **changes)  # type: ignore[arg-type]  # fields by name
-        if after.last_status == "STOPPED":
+        status = replace(self.status, **changes)  # type: ignore[arg-type]  # fields by name
+        if status.last_status == "STOPPED":
             self.stopped.set()
-        if after != self.status:
-            self.status = after
+        if status != self.status:
+            self.status = status
             self._on_change()
 
     async def _spawn(
@@ -95,7 +96,7 @@ class ContainerProcess:
         )
 
     async def start(self) -> None:
-        """Spawn it; from then on its end is watched."""
+        """Start the process, and begin to watch for its end and its health."""
         if self.status.last_status != "PENDING":
             return
         if not self._command.words:
@@ -118,27 +119,30 @@ class ContainerProcess:
 
     async def _watch(self, process: asyncio.subprocess.Process) -> None:
         code = await process.wait()
-        # Negative where the init itself was killed, before it could say how the command ended.
+        # Negative if the init itself was killed, before it could return the command's exit code.
         self._set(last_status="STOPPED", exit_code=128 - code if code < 0 else code)
 
     async def _check(self, check: HealthCheck) -> None:
-        """HEALTHY at a success, UNHEALTHY after ``retries`` failures in a row.
+        """Check health: HEALTHY after a success, UNHEALTHY after ``retries`` consecutive failures.
 
         Failures within the start period do not count (ECS API reference, HealthCheck). A
-        container that was not healthy yet is looked at more often than declared, so that a local
-        start does not wait for intervals meant for the cloud; its failures count by intervals.
+        container that has not been healthy yet is checked more often than declared, so that a
+        local start does not wait for intervals that are chosen for the cloud. Its failures are
+        still counted once per declared interval.
         """
         clock = asyncio.get_running_loop().time
-        begin = clock() + check.start_period
+        start = clock() + check.start_period
         failures = 0
         while not self.stopped.is_set():
-            young = self.status.health == "UNKNOWN"
-            await asyncio.sleep(min(check.interval, YOUNG_SECONDS) if young else check.interval)
+            never_healthy = self.status.health == "UNKNOWN"
+            await asyncio.sleep(
+                min(check.interval, FIRST_CHECKS_SECONDS) if never_healthy else check.interval
+            )
             if await self._healthy(check):
                 failures = 0
                 self._set(health="HEALTHY")
                 continue
-            failures = int((clock() - begin) / check.interval) if young else failures + 1
+            failures = int((clock() - start) / check.interval) if never_healthy else failures + 1
             if failures >= check.retries:
                 self._set(health="UNHEALTHY")
 
@@ -160,12 +164,12 @@ class ContainerProcess:
                     await asyncio.wait_for(process.wait(), KILL_SECONDS)
 
     def send(self, number: int) -> None:
-        """A signal to the command; SIGKILL and SIGSTOP to all of its processes."""
+        """Send a signal to the command; SIGKILL and SIGSTOP go to all of its processes."""
         if self._process is not None:
             _signal(self._process, number)
 
     async def stop(self) -> None:
-        """SIGTERM, ``stop_timeout`` seconds, SIGKILL. Returns when it is STOPPED."""
+        """Send SIGTERM and, after ``stop_timeout`` seconds, SIGKILL. Returns when it is STOPPED."""
         if self._process is None:
             self._set(last_status="STOPPED")
         else:

@@ -19,9 +19,9 @@ import os
 import struct
 
 BRIDGES = (127, range(128, 192))
-"""First byte, and the range of the second, of every bridge container's address."""
+"""The first byte, and the range of the second byte, of the addresses of bridge containers."""
 NOWHERE = "-"
-"""The network of a task that can reach no bridge container, since it is on no bridge network."""
+"""The network of a task that is not on a bridge network and can reach no bridge container."""
 
 _PR_SET_NO_NEW_PRIVS = 38
 _SECCOMP = {"x86_64": 317, "aarch64": 277}
@@ -35,7 +35,7 @@ _NOTIFICATION, _RESPONSE = struct.Struct("=QIIiIQ6Q"), struct.Struct("=QqiI")
 _CONTINUE = 1
 _AF_INET, _AF_INET6 = 2, 10
 _MAPPED = bytes(10) + b"\xff\xff"
-"""How an IPv6 socket writes an IPv4 address."""
+"""The prefix of an IPv4 address that is mapped to IPv6."""
 
 
 class _Program(ctypes.Structure):
@@ -50,7 +50,7 @@ def _system_call(*arguments: object) -> int:
 
 
 def available() -> bool:
-    """Whether this kernel supports it."""
+    """Whether this kernel supports seccomp user notification as it is used here."""
     system = os.uname()
     if system.sysname != "Linux" or system.machine not in _CONNECT:
         return False
@@ -60,8 +60,8 @@ def available() -> bool:
     sizes = ctypes.create_string_buffer(6)
     if _system_call(_GET_NOTIF_SIZES, 0, sizes) != 0:
         return False
-    wanted = ctypes.c_uint32(_USER_NOTIF)
-    if _system_call(_GET_ACTION_AVAIL, 0, ctypes.byref(wanted)) != 0:
+    action = ctypes.c_uint32(_USER_NOTIF)
+    if _system_call(_GET_ACTION_AVAIL, 0, ctypes.byref(action)) != 0:
         return False
     notification, response, _ = struct.unpack("=3H", sizes.raw)
     return (notification, response) == (_NOTIFICATION.size, _RESPONSE.size)
@@ -87,8 +87,10 @@ def install() -> int | None:
     program = _Program(len(instructions), ctypes.cast(code, ctypes.c_void_p))
     if ctypes.CDLL(None).prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0:
         return None
-    made = _system_call(_SET_MODE_FILTER, ctypes.c_ulong(_NEW_LISTENER), ctypes.byref(program))
-    return made if made >= 0 else None
+    descriptor = _system_call(
+        _SET_MODE_FILTER, ctypes.c_ulong(_NEW_LISTENER), ctypes.byref(program)
+    )
+    return descriptor if descriptor >= 0 else None
 
 
 def answer(listener: int, network: str) -> None:
@@ -98,14 +100,14 @@ def answer(listener: int, network: str) -> None:
     reached ("127.128.3"), or `NOWHERE`.
     """
     while True:
-        asked = bytearray(_NOTIFICATION.size)
+        report = bytearray(_NOTIFICATION.size)
         try:
-            fcntl.ioctl(listener, _RECEIVE, asked)
+            fcntl.ioctl(listener, _RECEIVE, report)
         except OSError as error:
-            if error.errno in (errno.EINTR, errno.ENOENT):  # The caller has ended meanwhile.
+            if error.errno in (errno.EINTR, errno.ENOENT):  # The calling process has ended.
                 continue
             return
-        number, thread, _, _, _, _, _, address, length, *_ = _NOTIFICATION.unpack(asked)
+        number, thread, _, _, _, _, _, address, length, *_ = _NOTIFICATION.unpack(report)
         refused = is_refused(_read(thread, address, min(length, 28)), network)
         reply = (-errno.ECONNREFUSED, 0) if refused else (0, _CONTINUE)
         try:
@@ -115,7 +117,7 @@ def answer(listener: int, network: str) -> None:
 
 
 def _read(thread: int, address: int, length: int) -> bytes:
-    """Memory of the calling process; empty if it cannot be read."""
+    """Read memory of the calling process; the result is empty if it cannot be read."""
     try:
         memory = os.open(f"/proc/{thread}/mem", os.O_RDONLY | os.O_CLOEXEC)
     except OSError:

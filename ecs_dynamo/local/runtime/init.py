@@ -1,10 +1,11 @@
-"""The process 1 of a container: runs one command and takes everything down with it.
+"""The init process of a container: runs one command and ends all of its processes with it.
 
-Run by path with ``python -I -S``, so it uses the standard library alone (and `fence`, beside it)
-and starts in some ten milliseconds. Like a container's own namespace it guarantees that nothing
-outlives the command: its process group and its orphans are killed when it ends, and also when the
-server that started it dies. Signals go to the command alone, as Docker sends them to process 1
-alone; those that can not be handled travel as ``SIGRTMIN + n`` and reach the whole group.
+It is run by path with ``python -I -S``, so it uses only the standard library and `fence`, which is
+beside it, and starts in about ten milliseconds. Like the PID namespace of a container, it
+guarantees that no process outlives the command: the command's process group and its orphans are
+killed when it ends, and also when the server that started the init dies. Signals are forwarded to
+the command only, as Docker sends them to process 1 only. SIGKILL and SIGSTOP cannot be handled, so
+they are sent as ``SIGRTMIN + n`` and reach the whole process group.
 """
 
 from __future__ import annotations
@@ -39,7 +40,10 @@ def _prctl(option: int, value: int) -> None:
 
 
 def _run(command: list[str]) -> None:
-    """Become the command. Python ignores two signals at its start, which exec would keep."""
+    """Become the command.
+
+    Python ignores SIGPIPE and SIGXFSZ from its start, which exec would preserve.
+    """
     os.setsid()
     _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     for ignored in (signal.SIGPIPE, signal.SIGXFSZ):
@@ -50,12 +54,12 @@ def _run(command: list[str]) -> None:
     except OSError as error:
         sys.stderr.write(f"{command[0]}: {error.strerror}\n")
         sys.stderr.flush()
-        # 127: not found, 126: not executable, as shells and Docker say.
+        # As for shells and Docker, 127 is "not found" and 126 is "not executable".
         os._exit(127 if isinstance(error, FileNotFoundError) else 126)
 
 
 def _fence(network: str) -> Callable[[], None]:
-    """Set the fence up around this process and its children; what starts its thread."""
+    """Install the fence for this process and its children; return what starts its thread."""
     sys.path.insert(0, os.path.dirname(__file__))  # noqa: PTH120 (pathlib takes ten times longer)
     import fence  # type: ignore[import-not-found]  # beside this file, which is in no package
 
@@ -70,9 +74,10 @@ def _fence(network: str) -> Callable[[], None]:
 
 
 def main(arguments: list[str]) -> int:
-    """Run ``arguments[2:]`` as a child of the process ``arguments[0]``; its exit code.
+    """Run the command ``arguments[2:]`` and return its exit code.
 
-    ``arguments[1]`` is the network of bridge containers that may be reached, empty for any.
+    ``arguments[0]`` is the process id of the server. ``arguments[1]`` is the network of bridge
+    containers that the command may connect to; if it is empty, there is no restriction.
     """
     server, network, command = int(arguments[0]), arguments[1], arguments[2:]
     signal.pthread_sigmask(signal.SIG_BLOCK, HANDLED)
@@ -83,7 +88,7 @@ def main(arguments: list[str]) -> int:
     if child == 0:
         _run(command)
     if watch is not None:
-        watch()  # While signals are blocked, so that none is delivered to its thread.
+        watch()  # Signals are blocked, so that none is delivered to the thread.
 
     def to_group(number: int) -> None:
         with contextlib.suppress(ProcessLookupError):
@@ -96,13 +101,13 @@ def main(arguments: list[str]) -> int:
     for carrier, number in UNCATCHABLE.items():
         signal.signal(carrier, lambda _n, _f, number=number: to_group(number))  # type: ignore[misc]  # the default argument binds the loop variable
     for number in FORWARDED:
-        # A frozen group is thawed as a whole, as it was frozen.
-        thaw = number == signal.SIGCONT
-        signal.signal(number, (lambda n, _f: to_group(n)) if thaw else to_command)
+        # SIGSTOP stops the whole group, so SIGCONT continues the whole group.
+        continues = number == signal.SIGCONT
+        signal.signal(number, (lambda n, _f: to_group(n)) if continues else to_command)
     if os.getppid() != server:
         os.kill(child, signal.SIGKILL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, HANDLED)
-    # Looked at before it is reaped: while it is a zombie its number can be nobody else's group.
+    # The child is not reaped yet: while it is a zombie, no other group can get its number.
     while (ended := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT)) and ended.si_pid != child:
         os.waitpid(ended.si_pid, 0)
     to_group(signal.SIGKILL)
@@ -113,7 +118,10 @@ def main(arguments: list[str]) -> int:
 
 
 def _end_orphans() -> None:
-    """Kill what left the group by a session of its own: it came to us as the subreaper."""
+    """Kill processes that left the group by creating a session.
+
+    They are children of this process now, since it is their subreaper.
+    """
     for _ in range(1000):
         with contextlib.suppress(OSError):
             listed = open(f"/proc/self/task/{os.getpid()}/children", encoding="ascii")  # noqa: SIM115, PTH123

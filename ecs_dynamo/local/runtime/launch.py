@@ -1,4 +1,4 @@
-"""What is to run, and what became of it: frozen values between scheduler and runtime."""
+"""Immutable descriptions of tasks to launch, and the status of their containers."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class HealthCheck:
-    """A container health check as ECS declares it; times are seconds.
+    """A container health check as a task definition declares it. Times are in seconds.
 
-    ``command`` begins with ``CMD`` (words) or ``CMD-SHELL`` (one shell line).
+    ``command`` begins with ``CMD`` (followed by words) or ``CMD-SHELL`` (followed by one shell
+    line).
     """
 
     command: tuple[str, ...]
@@ -23,10 +24,11 @@ class HealthCheck:
 
 @dataclass(frozen=True, slots=True)
 class ContainerLaunch:
-    """One container. Empty ``entry_point`` and ``command`` mean the image's own.
+    """A container to launch.
 
-    ``depends_on`` holds (container name, START | HEALTHY | COMPLETE | SUCCESS), ``mounts``
-    (path in the container, folder that stands for it).
+    If ``entry_point`` or ``command`` is empty, the image's own is used. ``depends_on`` has pairs of
+    a container name and a condition (START, HEALTHY, COMPLETE, or SUCCESS). ``mounts`` has pairs of
+    a path in the container and the folder that it is mapped to.
     """
 
     name: str
@@ -43,10 +45,11 @@ class ContainerLaunch:
 
 @dataclass(frozen=True, slots=True)
 class TaskLaunch:
-    """One task: ``address`` is the IP its containers listen on, ``directory`` holds its files.
+    """A task to launch.
 
-    ``network``: the network of bridge containers that its own may connect to, as `fence` takes it;
-    empty for all.
+    Its containers listen on the IP address ``address``. Its files are in a subfolder of
+    ``directory``. ``network`` is the network of bridge containers that it may connect to, in the
+    form that `fence` expects; if it is empty, there is no restriction.
     """
 
     task_id: str
@@ -58,7 +61,10 @@ class TaskLaunch:
 
 @dataclass(frozen=True, slots=True)
 class ContainerStatus:
-    """``last_status``: PENDING, RUNNING or STOPPED. ``health``: HEALTHY, UNHEALTHY, UNKNOWN."""
+    """The status of a container.
+
+    ``last_status`` is PENDING, RUNNING, or STOPPED; ``health`` is HEALTHY, UNHEALTHY, or UNKNOWN.
+    """
 
     name: str
     last_status: str = "PENDING"

@@ -1,4 +1,4 @@
-"""One task: its containers in the order of their dependencies, living and dying together."""
+"""A task: starts its containers in the order of their dependencies, and stops them together."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from ecs_dynamo.local.runtime.images import ImageTable
 from ecs_dynamo.local.runtime.launch import ContainerStatus, TaskLaunch
 
 DEPENDENCY_SECONDS = 300.0
-"""How long a container waits for another before the task is given up."""
+"""How long a container waits for a dependency before the task is stopped."""
 
 
 class TaskProcess:
-    """Runs a task. ``on_change`` is called (in the event loop) when any container's state changes.
+    """Runs a task. ``on_change`` is called in the event loop when a container's status changes.
 
     When an essential container ends, the others are stopped, as ECS does.
     """
@@ -26,21 +26,24 @@ class TaskProcess:
         self._launch = launch
         self._images = images
         self._on_change = on_change
-        self._parts: dict[str, ContainerProcess] = {}
+        self._processes: dict[str, ContainerProcess] = {}
         self._starting: asyncio.Task[None] | None = None
         self._ending: asyncio.Task[None] | None = None
-        self._news = asyncio.Event()
+        self._status_changed = asyncio.Event()
 
     @property
     def containers(self) -> tuple[ContainerStatus, ...]:
-        """The state of each container, in the order of the task definition."""
+        """The status of each container, in the order of the task definition."""
         return tuple(
-            self._parts[c.name].status if c.name in self._parts else ContainerStatus(c.name)
+            self._processes[c.name].status if c.name in self._processes else ContainerStatus(c.name)
             for c in self._launch.containers
         )
 
     async def start(self) -> None:
-        """Begin; returns at once. Raises `CannotPullContainerError` before anything runs."""
+        """Begin to start the containers, without waiting until they run.
+
+        Raises `CannotPullContainerError` before any process is started.
+        """
         launch = self._launch
         directory = launch.directory / launch.task_id
         commands = [
@@ -49,7 +52,7 @@ class TaskProcess:
         ]
         await asyncio.to_thread(directory.mkdir, parents=True, exist_ok=True)
         for container, command in zip(launch.containers, commands, strict=True):
-            self._parts[container.name] = ContainerProcess(
+            self._processes[container.name] = ContainerProcess(
                 container, command, directory, launch.network, self._changed
             )
         if self._ending is None:
@@ -58,78 +61,88 @@ class TaskProcess:
             await self._stop_all()
 
     async def _start_all(self) -> None:
-        await asyncio.gather(*(self._start_one(part) for part in self._parts.values()))
+        await asyncio.gather(
+            *(self._start_container(process) for process in self._processes.values())
+        )
 
-    async def _start_one(self, part: ContainerProcess) -> None:
-        for name, condition in part.launch.depends_on:
-            if name in self._parts and not await self._fulfilled(self._parts[name], condition):
+    async def _start_container(self, process: ContainerProcess) -> None:
+        for name, condition in process.launch.depends_on:
+            if name not in self._processes:
+                continue
+            if not await self._wait_for(self._processes[name], condition):
                 self._end()
                 return
         if self._ending is None:
-            await part.start()
+            await process.start()
 
-    async def _fulfilled(self, other: ContainerProcess, condition: str) -> bool:
-        """Wait for ``condition`` of ``other``; False where it did not or can not come."""
+    async def _wait_for(self, dependency: ContainerProcess, condition: str) -> bool:
+        """Wait until a dependency meets ``condition``; return False if it does not or cannot."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(DEPENDENCY_SECONDS):
                 while self._ending is None:
-                    state = _state(other.status, condition)
-                    if state is not None:
-                        return state
-                    await self._news.wait()
+                    is_met = _is_met(dependency.status, condition)
+                    if is_met is not None:
+                        return is_met
+                    await self._status_changed.wait()
         return False
 
     def _changed(self) -> None:
-        news, self._news = self._news, asyncio.Event()
-        news.set()
+        status_changed, self._status_changed = self._status_changed, asyncio.Event()
+        status_changed.set()
         self._on_change()
         if any(
-            p.launch.essential and p.status.last_status == "STOPPED" for p in self._parts.values()
+            p.launch.essential and p.status.last_status == "STOPPED"
+            for p in self._processes.values()
         ):
             self._end()
 
     def _end(self) -> asyncio.Task[None]:
         if self._ending is None:
             self._ending = asyncio.create_task(self._stop_all())
-            self._news.set()
+            self._status_changed.set()
         return self._ending
 
     async def _stop_all(self) -> None:
         if self._starting is not None:
-            # Not cancelled: what is being spawned this moment would be lost sight of.
+            # Not cancelled: a process that is being spawned at this moment would not be stopped.
             await asyncio.gather(self._starting, return_exceptions=True)
-        await asyncio.gather(*(self._stop_one(part) for part in self._parts.values()))
+        await asyncio.gather(
+            *(self._stop_container(process) for process in self._processes.values())
+        )
 
-    async def _stop_one(self, part: ContainerProcess) -> None:
-        """Stop ``part`` after those that need it: the reverse order of the start, as in ECS."""
-        needing = [
-            p for p in self._parts.values() if any(n == part.launch.name for n, _ in _lasting(p))
+    async def _stop_container(self, process: ContainerProcess) -> None:
+        """Stop a container after those that depend on it, in the reverse order, as ECS does."""
+        dependants = [
+            p for p in self._processes.values() if process.launch.name in _running_dependencies(p)
         ]
-        # Bounded, so that a circle of dependencies ends as well.
-        bound = max((p.launch.stop_timeout for p in needing), default=0.0) + KILL_SECONDS
+        # Bounded, so that circular dependencies do not block each other indefinitely.
+        timeout = max((p.launch.stop_timeout for p in dependants), default=0.0) + KILL_SECONDS
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(bound):
-                await asyncio.gather(*(p.stopped.wait() for p in needing))
-        await part.stop()
+            async with asyncio.timeout(timeout):
+                await asyncio.gather(*(p.stopped.wait() for p in dependants))
+        await process.stop()
 
     async def stop(self) -> None:
-        """SIGTERM, stopTimeout, SIGKILL for each container; returns when all are STOPPED."""
+        """Send SIGTERM to each container and, after its stopTimeout, SIGKILL.
+
+        Returns when all containers are STOPPED.
+        """
         await asyncio.shield(self._end())
 
     async def kill(self, signal_number: int, container: str | None = None) -> None:
-        """Send a signal to one container or to all, as a crash would come: unannounced."""
-        for name, part in self._parts.items():
+        """Send a signal to one container or to all, to simulate a crash."""
+        for name, process in self._processes.items():
             if container in (None, name):
-                part.send(signal_number)
+                process.send(signal_number)
 
 
-def _lasting(part: ContainerProcess) -> tuple[tuple[str, str], ...]:
-    """Dependencies that must run on beside ``part``, not only before it."""
-    return tuple(d for d in part.launch.depends_on if d[1] in ("START", "HEALTHY"))
+def _running_dependencies(process: ContainerProcess) -> frozenset[str]:
+    """Return the names of dependencies that must keep running as long as the container runs."""
+    return frozenset(n for n, c in process.launch.depends_on if c in ("START", "HEALTHY"))
 
 
-def _state(status: ContainerStatus, condition: str) -> bool | None:
-    """Whether ``condition`` holds; None where that is not decided yet."""
+def _is_met(status: ContainerStatus, condition: str) -> bool | None:
+    """Whether a dependency with ``status`` meets ``condition``; None if that is still open."""
     stopped = status.last_status == "STOPPED"
     match condition:
         case "START":

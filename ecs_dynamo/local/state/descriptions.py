@@ -1,8 +1,8 @@
-"""State as the API shows it."""
+"""Descriptions of entities, as the API returns them."""
 
 from __future__ import annotations
 
-from ecs_dynamo.local.placement.resources import Room
+from ecs_dynamo.local.placement.resources import RemainingResources
 from ecs_dynamo.local.registration import compatibilities
 from ecs_dynamo.local.state.entities import (
     Cluster,
@@ -13,15 +13,15 @@ from ecs_dynamo.local.state.entities import (
     TaskDefinition,
 )
 from ecs_dynamo.local.state.store import State
-from ecs_dynamo.local.wire.protocol import Json
+from ecs_dynamo.local.wire.protocol import ROOT_ARN, Json
 
 AGENT_VERSION = "1.106.2"
-"""What each instance registers; one of 2026."""
+"""The agent version of every instance, a release of 2026."""
 
 
-def cluster_shape(state: State, cluster: Cluster, include: list[str]) -> Json:
+def cluster_description(state: State, cluster: Cluster, include: list[str]) -> Json:
     tasks = [t for t in state.tasks.values() if t.cluster == cluster.name]
-    shape: Json = {
+    return {
         "clusterArn": cluster.arn,
         "clusterName": cluster.name,
         "status": cluster.status,
@@ -39,10 +39,9 @@ def cluster_shape(state: State, cluster: Cluster, include: list[str]) -> Json:
         "defaultCapacityProviderStrategy": cluster.default_strategy,
         "tags": cluster.tags if "TAGS" in include else [],
     }
-    return shape
 
 
-def definition_shape(definition: TaskDefinition) -> Json:
+def definition_description(definition: TaskDefinition) -> Json:
     content = {k: v for k, v in definition.content.items() if k != "tags"}
     shape: Json = {
         **content,
@@ -55,37 +54,39 @@ def definition_shape(definition: TaskDefinition) -> Json:
         "placementConstraints": content.get("placementConstraints", []),
         "compatibilities": compatibilities(content),
         "registeredAt": definition.registered_at,
-        "registeredBy": "arn:aws:iam::123456789012:root",
+        "registeredBy": ROOT_ARN,
     }
     if definition.deregistered_at is not None:
         shape["deregisteredAt"] = definition.deregistered_at
     return shape
 
 
-def _deployment_shape(state: State, service: Service, deployment: Deployment) -> Json:
+def _deployment_description(state: State, service: Service, deployment: Deployment) -> Json:
     tasks = [t for t in state.service_tasks(service) if t.deployment == deployment.id]
     return {
         "id": deployment.id,
         "status": deployment.status,
         "taskDefinition": deployment.definition.arn,
-        "desiredCount": deployment.desired if deployment.status == "PRIMARY" else deployment.keeps,
+        "desiredCount": deployment.desired
+        if deployment.status == "PRIMARY"
+        else deployment.retained,
         "runningCount": sum(1 for t in tasks if t.last_status == "RUNNING"),
         "pendingCount": sum(
             1 for t in tasks if t.alive and t.last_status in ("PROVISIONING", "PENDING")
         ),
-        "failedTasks": deployment.failed,
+        "failedTasks": deployment.failed_tasks,
         "createdAt": deployment.created_at,
         "updatedAt": deployment.updated_at,
         "launchType": None if deployment.strategy else service.request.get("launchType", "EC2"),
         "capacityProviderStrategy": deployment.strategy,
         "networkConfiguration": deployment.network,
-        "serviceConnectConfiguration": deployment.connect,
+        "serviceConnectConfiguration": deployment.service_connect,
         "rolloutState": deployment.rollout_state,
         "rolloutStateReason": deployment.rollout_reason,
     }
 
 
-def service_shape(state: State, service: Service, include: list[str]) -> Json:
+def service_description(state: State, service: Service, include: list[str]) -> Json:
     tasks = state.service_tasks(service)
     request = service.request
     active = service.status == "ACTIVE"
@@ -111,12 +112,12 @@ def service_shape(state: State, service: Service, include: list[str]) -> Json:
             "deploymentCircuitBreaker": {"enable": False, "rollback": False},
             **request.get("deploymentConfiguration", {}),
         },
-        "deployments": [_deployment_shape(state, service, d) for d in service.deployments]
+        "deployments": [_deployment_description(state, service, d) for d in service.deployments]
         if active
         else [],
         "events": list(service.events),
         "createdAt": service.created_at,
-        "createdBy": "arn:aws:iam::123456789012:root",
+        "createdBy": ROOT_ARN,
         "loadBalancers": request.get("loadBalancers", []),
         "serviceRegistries": request.get("serviceRegistries", []),
         "placementConstraints": request.get("placementConstraints", []),
@@ -134,7 +135,7 @@ def service_shape(state: State, service: Service, include: list[str]) -> Json:
     }
 
 
-def task_shape(state: State, task: Task, include: list[str]) -> Json:
+def task_description(state: State, task: Task, include: list[str]) -> Json:
     content = task.definition.content
     attachments: list[Json] = []
     interfaces: list[Json] = []
@@ -164,7 +165,7 @@ def task_shape(state: State, task: Task, include: list[str]) -> Json:
         "desiredStatus": task.desired_status,
         "healthStatus": task.health,
         "launchType": task.launch_type,
-        "capacityProviderName": task.provider,
+        "capacityProviderName": task.capacity_provider,
         "group": task.group,
         "startedBy": task.started_by,
         "cpu": str(content.get("cpu") or "0"),
@@ -208,7 +209,9 @@ def _resources(cpu: int, memory: int, ports: list[int], gpus: int) -> list[Json]
     ]
 
 
-def instance_shape(state: State, instance: Instance, room: Room, include: list[str]) -> Json:
+def instance_description(
+    state: State, instance: Instance, remaining: RemainingResources, include: list[str]
+) -> Json:
     tasks = state.tasks_on_instance(instance)
     return {
         "containerInstanceArn": instance.arn,
@@ -217,7 +220,7 @@ def instance_shape(state: State, instance: Instance, room: Room, include: list[s
         "agentConnected": instance.agent_connected,
         "versionInfo": {"agentVersion": AGENT_VERSION},
         "version": instance.version,
-        # ECS counts those whose desired status is RUNNING (API reference, ContainerInstance).
+        # Only tasks with the desired status RUNNING count (API reference, ContainerInstance).
         "runningTasksCount": sum(1 for t in tasks if t.last_status == "RUNNING" and t.alive),
         "pendingTasksCount": sum(1 for t in tasks if t.last_status in ("PENDING", "PROVISIONING")),
         "registeredAt": instance.registered_at,
@@ -225,10 +228,10 @@ def instance_shape(state: State, instance: Instance, room: Room, include: list[s
             instance.cpu, instance.memory, [22, 2375, 2376, 51678, 51679], instance.gpus
         ),
         "remainingResources": _resources(
-            room.cpu,
-            room.memory,
-            [22, 2375, 2376, 51678, 51679, *sorted(room.used_ports)],
-            room.gpus,
+            remaining.cpu,
+            remaining.memory,
+            [22, 2375, 2376, 51678, 51679, *sorted(remaining.used_ports)],
+            remaining.gpus,
         ),
         "attributes": [
             {"name": name, "value": value} for name, value in instance.all_attributes.items()

@@ -1,4 +1,4 @@
-"""The entities of ECS: clusters, task definitions, container instances, services, and tasks."""
+"""The entities of ECS: clusters, capacity providers, instances, services, tasks, and so on."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from ecs_dynamo.local.wire.protocol import Json
 
 @dataclass(slots=True)
 class Cluster:
+    """A cluster."""
+
     name: str
     arn: str
     status: str = "ACTIVE"
@@ -24,6 +26,8 @@ class Cluster:
 
 @dataclass(slots=True)
 class TaskDefinition:
+    """A revision of a task definition. ``content`` is what was registered, with defaults."""
+
     arn: str
     family: str
     revision: int
@@ -35,16 +39,18 @@ class TaskDefinition:
 
     @property
     def network_mode(self) -> str:
+        """The network mode; ``bridge`` if the task definition does not set one."""
         return str(self.content.get("networkMode") or "bridge")
 
     @property
     def containers(self) -> list[Json]:
+        """The container definitions."""
         return list(self.content["containerDefinitions"])
 
 
 @dataclass(slots=True)
 class Instance:
-    """A container instance and what it registered: CPU units, memory in MiB, GPU slots."""
+    """A container instance. It registered ``cpu`` units, ``memory`` in MiB, and ``gpus`` slots."""
 
     arn: str
     cluster: str
@@ -66,7 +72,7 @@ class Instance:
 
     @property
     def all_attributes(self) -> dict[str, str]:
-        """ECS's own attributes and the instance's."""
+        """The attributes that ECS sets, and those that the instance declares."""
         return {
             "ecs.availability-zone": self.zone,
             "ecs.instance-type": self.instance_type,
@@ -77,6 +83,8 @@ class Instance:
 
 @dataclass(slots=True)
 class ContainerState:
+    """A container of a task."""
+
     name: str
     image: str
     arn: str
@@ -89,6 +97,8 @@ class ContainerState:
 
 @dataclass(slots=True)
 class Task:
+    """A task. Times are in seconds since the epoch."""
+
     arn: str
     cluster: str
     definition: TaskDefinition
@@ -115,28 +125,33 @@ class Task:
     tags: list[Json] = field(default_factory=list)
     version: int = 0
     process: TaskProcess | None = None
-    provider: str | None = None
+    capacity_provider: str | None = None
     registries: list[Json] = field(default_factory=list)
-    connect: Json | None = None
-    waits: bool = False
-    """It waits for its capacity provider to add an instance."""
+    service_connect: Json | None = None
+    awaiting_capacity: bool = False
+    """Whether the task waits for its capacity provider to add an instance."""
 
     @property
     def id(self) -> str:
+        """The last part of the ARN."""
         return self.arn.rsplit("/", 1)[-1]
 
     @property
     def alive(self) -> bool:
-        """Wanted and not stopped."""
+        """Whether the task runs or starts, and is not being stopped."""
         return self.desired_status == "RUNNING" and self.last_status != "STOPPED"
 
     @property
     def holds_resources(self) -> bool:
+        """Whether the task still uses resources of its instance."""
         return self.last_status != "STOPPED"
 
     @property
     def health(self) -> str:
-        """HEALTHY when every essential container with a health check is, UNKNOWN without any."""
+        """HEALTHY if every essential container with a health check is, UNHEALTHY if one is not.
+
+        It is UNKNOWN in all other cases, and if there is no such container.
+        """
         checked = {
             c["name"]
             for c in self.definition.containers
@@ -149,16 +164,20 @@ class Task:
 
     @property
     def has_health_check(self) -> bool:
+        """Whether any essential container has a health check."""
         return any(
             c.get("healthCheck") and c.get("essential", True) for c in self.definition.containers
         )
 
     def protected(self, now: float) -> bool:
+        """Whether the task has scale-in protection at the time ``now``."""
         return self.protected_until is not None and self.protected_until > now
 
 
 @dataclass(slots=True)
 class Deployment:
+    """A deployment of a service. Times are in seconds since the epoch."""
+
     id: str
     definition: TaskDefinition
     desired: int
@@ -167,21 +186,25 @@ class Deployment:
     status: str = "PRIMARY"
     rollout_state: str = "IN_PROGRESS"
     rollout_reason: str = ""
-    failed: int = 0
+    failed_tasks: int = 0
     succeeded_once: bool = False
     completed_once: bool = False
-    keeps: int = 0
-    """Of a former deployment: how many tasks it is to have still (`scheduling.rolling_update`)."""
+    retained: int = 0
+    """How many tasks an earlier deployment should still have (`scheduling.rolling_update`)."""
     not_before: float = 0.0
+    """No task is started before this time."""
     launch_failures: int = 0
+    """Consecutive launch failures, which determine the back-off."""
     network: Json | None = None
     strategy: list[Json] = field(default_factory=list)
     registries: list[Json] = field(default_factory=list)
-    connect: Json | None = None
+    service_connect: Json | None = None
 
 
 @dataclass(slots=True)
 class Service:
+    """A service. ``request`` has the parameters of CreateService, with later updates."""
+
     arn: str
     name: str
     cluster: str
@@ -195,14 +218,16 @@ class Service:
     events: deque[Json] = field(default_factory=lambda: deque(maxlen=100))
     deleted_at: float | None = None
     steady: bool = False
-    last_complete: TaskDefinition | None = None
+    last_completed_definition: TaskDefinition | None = None
+    """What the circuit breaker rolls back to."""
 
     @property
     def primary(self) -> Deployment:
+        """The deployment with the status PRIMARY."""
         return next(d for d in self.deployments if d.status == "PRIMARY")
 
-    def say(self, message: str, now: float) -> None:
-        """A service event, newest first; the same message is not repeated at once."""
+    def add_event(self, message: str, now: float) -> None:
+        """Add a service event. The message of the newest event is not repeated."""
         text = f"(service {self.name}) {message}"
         if self.events and self.events[0]["message"] == text:
             return
@@ -211,13 +236,13 @@ class Service:
 
 @dataclass(slots=True)
 class Provider:
-    """A capacity provider and what it was created with."""
+    """A capacity provider. ``request`` has the parameters that it was created with."""
 
     name: str
     arn: str
     request: Json
     cluster: str | None = None
-    """Set for Managed Instances, which belong to one cluster."""
+    """The cluster of a Managed Instances provider; None for other providers."""
     status: str = "ACTIVE"
     tags: list[Json] = field(default_factory=list)
 
@@ -228,13 +253,14 @@ class Provider:
         return str(arn).rsplit("/", 1)[-1] if arn else None
 
     @property
-    def managed(self) -> bool:
-        """Managed scaling is enabled."""
-        own = self.request.get("autoScalingGroupProvider", {})
-        return bool(own.get("managedScaling", {}).get("status") == "ENABLED")
+    def managed_scaling(self) -> bool:
+        """Whether managed scaling is enabled."""
+        group_provider = self.request.get("autoScalingGroupProvider", {})
+        return bool(group_provider.get("managedScaling", {}).get("status") == "ENABLED")
 
     @property
     def type(self) -> str:
+        """The provider's type, as ECS reports it."""
         if self.name in FARGATE:
             return self.name
         return "EC2_AUTOSCALING" if self.scaling_group else "MANAGED_INSTANCES"

@@ -1,121 +1,68 @@
-"""A task's life: placed, given an address, its processes run, and everything given back."""
+"""The life of a task: placement, address, processes, and the release of its resources."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import signal
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import replace
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from ecs_dynamo.local.moto.network_interfaces import Interfaces
+from ecs_dynamo.local.moto.network_interfaces import NetworkInterfaces
 from ecs_dynamo.local.network.forwarder import Forwarder
-from ecs_dynamo.local.placement.expressions import EC2_INSTANCE_ID
-from ecs_dynamo.local.placement.resources import Room, need_of
-from ecs_dynamo.local.placement.selection import NONE, Rules, place, rules_of
+from ecs_dynamo.local.placement.selection import NO_RULES, PlacementRules
 from ecs_dynamo.local.runtime import (
     CannotPullContainerError,
-    ContainerLaunch,
-    HealthCheck,
     ImageTable,
     TaskLaunch,
     TaskProcess,
 )
 from ecs_dynamo.local.state.entities import Cluster, ContainerState, Instance, Task, TaskDefinition
 from ecs_dynamo.local.state.store import State
-from ecs_dynamo.local.tasks.names import Names
-from ecs_dynamo.local.tasks.network_bindings import bindings_of, bound_ports, reached_network
-from ecs_dynamo.local.tasks.volumes import mounts_of, volume_folders
+from ecs_dynamo.local.tasks.launches import SecretReader, container_launch
+from ecs_dynamo.local.tasks.name_resolution import NameResolver
+from ecs_dynamo.local.tasks.network_bindings import (
+    bound_ports,
+    network_bindings,
+    reachable_network,
+)
+from ecs_dynamo.local.tasks.placing import PlacementError, place_task
+from ecs_dynamo.local.tasks.volumes import volume_folders
 from ecs_dynamo.local.wire.protocol import Json
 
 _log = logging.getLogger(__name__)
 
-MAX_FORWARDED = 1000
-"""Mapped ports of one task: each is a socket of this process."""
-SecretReader = Callable[[str], Awaitable[str]]
+MAX_FORWARDED_PORTS = 1000
+"""Most mapped ports of one task, since each is a socket of this process."""
 
 
-class PlacementError(Exception):
-    """No container instance fits; the message is ECS's reason (``RESOURCE:GPU``)."""
-
-
-def _same(target: tuple[str, int]) -> tuple[str, int]:
+def _identity(target: tuple[str, int]) -> tuple[str, int]:
     return target
 
 
-class Tasks:
-    """Starts and stops tasks. ``on_change`` is called whenever one changes."""
+class TaskManager:
+    """Starts and stops tasks. ``on_change`` is called whenever a task changes."""
 
     def __init__(
         self,
         state: State,
         images: ImageTable,
         directory: Path,
-        secrets: SecretReader,
-        names: Names,
-        interfaces: Interfaces,
+        read_secret: SecretReader,
+        names: NameResolver,
+        interfaces: NetworkInterfaces,
         on_change: Callable[[], None],
     ) -> None:
         self._state = state
         self._images = images
         self._directory = directory
-        self._secrets = secrets
+        self._read_secret = read_secret
         self._names = names
         self._interfaces = interfaces
         self._on_change = on_change
-        self._running: dict[str, asyncio.Task[None]] = {}
+        self._jobs: dict[str, asyncio.Task[None]] = {}
         self._forwarders: dict[str, list[Forwarder]] = {}
-
-    def _place(
-        self,
-        cluster: Cluster,
-        definition: TaskDefinition,
-        group: str,
-        rules: Rules,
-        provider: str | None,
-    ) -> Instance:
-        """An instance with room, of ``provider`` where there is one. Raises `PlacementError`."""
-        state = self._state
-        own = rules_of(definition.content.get("placementConstraints", ()), ())
-        merged = replace(rules, expressions=(*rules.expressions, *own.expressions))
-        rooms = [
-            self.room(instance, group)
-            for instance in state.instances.values()
-            if instance.cluster == cluster.name
-            and (provider is None or state.provider_of(instance) == provider)
-        ]
-        need = need_of(definition.content, definition.network_mode)
-        arn, reason = place(need, rooms, merged)
-        if arn is None:
-            raise PlacementError(reason)
-        return state.instances[arn.rsplit("/", 1)[-1]]
-
-    def room(self, instance: Instance, group: str = "") -> Room:
-        """What ``instance`` has left."""
-        on_it = self._state.tasks_on_instance(instance)
-        needs = [need_of(t.definition.content, t.definition.network_mode) for t in on_it]
-        dynamic = {
-            host
-            for t in on_it
-            if t.definition.network_mode == "bridge"
-            for c in t.containers
-            for b in c.bindings
-            for host, _ in bound_ports(b)
-        }
-        fixed = (port for need in needs for port in need.ports)
-        return Room(
-            instance.arn,
-            instance.cpu - sum(n.cpu for n in needs),
-            instance.memory - sum(n.memory for n in needs),
-            max(0, instance.gpus - sum(n.gpus for n in needs)),
-            frozenset({*fixed, *dynamic}),
-            sum(1 for t in on_it if t.group == group),
-            instance.status == "ACTIVE" and instance.agent_connected,
-            {**instance.all_attributes, EC2_INSTANCE_ID: instance.ec2_id},
-            instance.gpus,
-        )
 
     def create(
         self,
@@ -128,30 +75,41 @@ class Tasks:
         service: str | None = None,
         deployment: str | None = None,
         started_by: str | None = None,
-        rules: Rules = NONE,
-        provider: str | None = None,
+        rules: PlacementRules = NO_RULES,
+        capacity_provider: str | None = None,
         registries: list[Json] | None = None,
-        connect: Json | None = None,
+        service_connect: Json | None = None,
         overrides: Json | None = None,
         tags: list[Json] | None = None,
     ) -> Task:
-        """Place a task and begin to run it. Raises `PlacementError`.
+        """Place a task and begin to run it.
 
-        Where its capacity provider can add instances, it waits for one instead (PROVISIONING).
+        If no instance fits and the capacity provider has managed scaling, the task waits for an
+        instance (PROVISIONING). Otherwise `PlacementError` is raised.
         """
         state = self._state
         instance: Instance | None = None
-        waits = False
+        awaiting_capacity = False
         if launch_type != "FARGATE":
             try:
-                instance = self._place(cluster, definition, group, rules, provider)
+                instance = place_task(
+                    state,
+                    cluster,
+                    definition,
+                    group=group,
+                    rules=rules,
+                    capacity_provider=capacity_provider,
+                )
             except PlacementError:
-                if provider is None or not state.providers[provider].managed:
+                if (
+                    capacity_provider is None
+                    or not state.providers[capacity_provider].managed_scaling
+                ):
                     raise
-                waits = True
-        identity = state.new_id()
+                awaiting_capacity = True
+        task_id = state.new_id()
         task = Task(
-            arn=state.arn(f"task/{cluster.name}/{identity}"),
+            arn=state.arn(f"task/{cluster.name}/{task_id}"),
             cluster=cluster.name,
             definition=definition,
             launch_type=launch_type,
@@ -161,7 +119,7 @@ class Tasks:
                 ContainerState(
                     c["name"],
                     c["image"],
-                    state.arn(f"container/{cluster.name}/{identity}/{state.new_id()[:8]}"),
+                    state.arn(f"container/{cluster.name}/{task_id}/{state.new_id()[:8]}"),
                 )
                 for c in definition.containers
             ],
@@ -171,29 +129,37 @@ class Tasks:
             started_by=started_by,
             instance=instance,
             tags=list(tags or ()),
-            provider=provider,
+            capacity_provider=capacity_provider,
             registries=list(registries or ()),
-            connect=connect,
-            waits=waits,
+            service_connect=service_connect,
+            awaiting_capacity=awaiting_capacity,
         )
-        if not waits:
-            self._begin(task, network)
-        # Only now: a task that could not be begun would hold its place for ever.
-        state.tasks[identity] = task
+        if not awaiting_capacity:
+            self._start(task, network)
+        # Added last: a task that could not be started would use its resources indefinitely.
+        state.tasks[task_id] = task
         return task
 
-    def place_waiting(self, task: Task, rules: Rules, network: Json | None) -> bool:
-        """Begin to run a task that waits, if an instance has come that has room for it."""
+    def place_waiting(self, task: Task, rules: PlacementRules, network: Json | None) -> bool:
+        """Start a task that waits for capacity, if an instance fits by now."""
         cluster = self._state.clusters[task.cluster]
         try:
-            task.instance = self._place(cluster, task.definition, task.group, rules, task.provider)
+            task.instance = place_task(
+                self._state,
+                cluster,
+                task.definition,
+                group=task.group,
+                rules=rules,
+                capacity_provider=task.capacity_provider,
+            )
         except PlacementError:
             return False
-        self._begin(task, network)
-        task.waits = False
+        self._start(task, network)
+        task.awaiting_capacity = False
         return True
 
-    def _begin(self, task: Task, network: Json | None) -> None:
+    def _start(self, task: Task, network: Json | None) -> None:
+        """Assign the task's address and ports, and begin to run it."""
         state, definition, instance = self._state, task.definition, task.instance
         if definition.network_mode == "awsvpc":
             task.address = state.addresses.interface()
@@ -206,37 +172,45 @@ class Tasks:
                 task.address,
                 task.subnet,
                 vpc.get("securityGroups", ()),
-                vpc.get("assignPublicIp") == "ENABLED",
-                state.arn(f"attachment/{task.id}"),
+                public=vpc.get("assignPublicIp") == "ENABLED",
+                attachment=state.arn(f"attachment/{task.id}"),
             )
         elif definition.network_mode == "host" and instance is not None:
             task.address = instance.address
         else:
             task.address = state.addresses.container(instance.address if instance else "")
         for container, declared in zip(task.containers, definition.containers, strict=True):
-            container.bindings = bindings_of(declared, definition.network_mode, state.addresses)
-        self._running[task.id] = asyncio.create_task(self._run(task))
+            container.bindings = network_bindings(
+                declared, definition.network_mode, state.addresses
+            )
+        self._jobs[task.id] = asyncio.create_task(self._run(task))
 
     async def _run(self, task: Task) -> None:
-        """From PENDING until its processes run; their end comes through `_sync`."""
+        """Start the processes of a task. Changes of their status are handled by `_update`."""
         state = self._state
         try:
-            await self._forward(task)
+            await self._forward_ports(task)
             folders = volume_folders(task, self._directory)
             for folder in folders.values():
                 await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
+            launches = [
+                await container_launch(
+                    task, declared, folders, read_secret=self._read_secret, names=self._names
+                )
+                for declared in task.definition.containers
+            ]
             launch = TaskLaunch(
                 task.id,
                 task.address,
-                tuple([await self._launch(task, c, folders) for c in task.definition.containers]),
+                tuple(launches),
                 self._directory,
-                reached_network(task, state.addresses),
+                reachable_network(task, state.addresses),
             )
             if task.desired_status != "RUNNING":
                 await self._finish(task)
                 return
             task.last_status = "PENDING"
-            task.process = TaskProcess(launch, self._images, lambda: self._sync(task))
+            task.process = TaskProcess(launch, self._images, lambda: self._update(task))
             await task.process.start()
         except CannotPullContainerError as error:
             await self._fail(task, str(error))
@@ -255,10 +229,10 @@ class Tasks:
             container.reason = container.reason or reason
         await self._finish(task)
 
-    async def _forward(self, task: Task) -> None:
+    async def _forward_ports(self, task: Task) -> None:
         if task.definition.network_mode != "bridge" or task.instance is None:
             return
-        made = self._forwarders.setdefault(task.id, [])
+        forwarders = self._forwarders.setdefault(task.id, [])
         pairs = [
             pair
             for container in task.containers
@@ -266,82 +240,41 @@ class Tasks:
             if binding["protocol"] == "tcp"
             for pair in bound_ports(binding)
         ]
-        if len(pairs) > MAX_FORWARDED:
-            raise OSError(f"{len(pairs)} mapped ports are more than {MAX_FORWARDED}")
-        for host, port in pairs:
-            target = (task.address, port)
-            forwarder = Forwarder(task.instance.address, host, partial(_same, target))
-            await forwarder.start()
-            made.append(forwarder)
-
-    async def _launch(
-        self, task: Task, declared: Json, folders: Mapping[str, Path]
-    ) -> ContainerLaunch:
-        over: Mapping[str, Json] = {
-            o["name"]: o for o in task.overrides.get("containerOverrides", ())
-        }
-        override = over.get(declared["name"], {})
-        environment = {
-            e["name"]: e.get("value", "")
-            for e in (*declared.get("environment", ()), *override.get("environment", ()))
-        }
-        for secret in declared.get("secrets", ()):
-            environment[secret["name"]] = await self._secrets(secret["valueFrom"])
-        known = self._names.known_to(task)
-        for name, value in environment.items():
-            environment[name] = await self._names.rewrite(value, known)
-        environment["ECS_LOCAL_TASK_ARN"] = task.arn
-        command = override.get("command") or declared.get("command", ())
-        check = declared.get("healthCheck")
-        return ContainerLaunch(
-            name=declared["name"],
-            image=declared["image"],
-            entry_point=tuple(declared.get("entryPoint", ())),
-            command=tuple([await self._names.rewrite(word, known) for word in command]),
-            environment=environment,
-            essential=declared.get("essential", True),
-            stop_timeout=float(declared.get("stopTimeout", 30)),
-            health_check=HealthCheck(
-                tuple(check["command"]),
-                float(check.get("interval", 30)),
-                float(check.get("timeout", 5)),
-                int(check.get("retries", 3)),
-                float(check.get("startPeriod", 0)),
+        if len(pairs) > MAX_FORWARDED_PORTS:
+            raise OSError(
+                f"the task maps {len(pairs)} ports, more than the limit of {MAX_FORWARDED_PORTS}"
             )
-            if check and check["command"] != ["NONE"]
-            else None,
-            depends_on=tuple(
-                (d["containerName"], d["condition"]) for d in declared.get("dependsOn", ())
-            ),
-            mounts=mounts_of(declared, folders),
-        )
+        for host_port, container_port in pairs:
+            target = (task.address, container_port)
+            forwarder = Forwarder(task.instance.address, host_port, partial(_identity, target))
+            await forwarder.start()
+            forwarders.append(forwarder)
 
-    def _sync(self, task: Task) -> None:
-        """Take over what the processes have become."""
+    def _update(self, task: Task) -> None:
+        """Update a task from the status of its processes."""
         process = task.process
         if process is None:
             return
-        for state, now in zip(task.containers, process.containers, strict=True):
-            state.last_status, state.health = now.last_status, now.health
-            state.exit_code, state.reason = now.exit_code, now.reason
+        for container, status in zip(task.containers, process.containers, strict=True):
+            container.last_status, container.health = status.last_status, status.health
+            container.exit_code, container.reason = status.exit_code, status.reason
         statuses = {c.last_status for c in task.containers}
         if task.last_status in ("PROVISIONING", "PENDING") and statuses == {"RUNNING"}:
             task.last_status = "RUNNING"
             task.started_at = self._state.now()
             if task.alive:
                 self._names.register(task)
-        ended = [
-            c
+        essential_ended = any(
+            c.last_status == "STOPPED" and d.get("essential", True)
             for c, d in zip(task.containers, task.definition.containers, strict=True)
-            if c.last_status == "STOPPED" and d.get("essential", True)
-        ]
-        if ended and task.desired_status == "RUNNING":
+        )
+        if essential_ended and task.desired_status == "RUNNING":
             task.desired_status = "STOPPED"
             task.stop_code = "EssentialContainerExited"
             task.stopped_reason = "Essential container in task exited"
             task.stopping_at = self._state.now()
         if statuses == {"STOPPED"} and task.last_status != "STOPPED":
-            self._running[task.id] = asyncio.create_task(self._finish(task))
+            self._jobs[task.id] = asyncio.create_task(self._finish(task))
         elif task.desired_status == "STOPPED" and task.last_status == "RUNNING":
             task.last_status = "DEACTIVATING"
         self._on_change()
@@ -362,7 +295,7 @@ class Tasks:
         self._on_change()
 
     def stop(self, task: Task, code: str, reason: str) -> None:
-        """Begin to stop ``task``; harmless when it stops already."""
+        """Begin to stop ``task``. Does nothing if it is being stopped already."""
         if task.desired_status == "STOPPED":
             return
         self._names.deregister(task)
@@ -372,25 +305,25 @@ class Tasks:
         if task.last_status == "RUNNING":
             task.last_status = "DEACTIVATING"
         if task.process is not None:
-            earlier = self._running.get(task.id)
-            self._running[task.id] = asyncio.create_task(self._stop(task, earlier))
-        elif task.waits:
-            task.waits = False
-            self._running[task.id] = asyncio.create_task(self._finish(task))
+            previous = self._jobs.get(task.id)
+            self._jobs[task.id] = asyncio.create_task(self._stop(task, previous))
+        elif task.awaiting_capacity:
+            task.awaiting_capacity = False
+            self._jobs[task.id] = asyncio.create_task(self._finish(task))
         self._on_change()
 
-    async def _stop(self, task: Task, earlier: asyncio.Task[None] | None) -> None:
-        if earlier is not None and not earlier.done():
-            await asyncio.gather(earlier, return_exceptions=True)
+    async def _stop(self, task: Task, previous: asyncio.Task[None] | None) -> None:
+        if previous is not None and not previous.done():
+            await asyncio.gather(previous, return_exceptions=True)
         if task.process is not None:
             await task.process.stop()
         await self._finish(task)
 
     async def close(self, timeout: float) -> None:
-        """Stop everything; what has not ended after ``timeout`` seconds is killed."""
+        """Stop all tasks, and kill those that are still running after ``timeout`` seconds."""
         for task in list(self._state.tasks.values()):
-            self.stop(task, "UserInitiated", "the local ECS is shut down")
-        pending = {t for t in self._running.values() if not t.done()}
+            self.stop(task, "UserInitiated", "the local ECS is shutting down")
+        pending = {t for t in self._jobs.values() if not t.done()}
         if not pending:
             return
         _, late = await asyncio.wait(pending, timeout=timeout)
@@ -399,5 +332,5 @@ class Tasks:
                 await task.process.kill(signal.SIGKILL)
         if late:
             _, late = await asyncio.wait(late, timeout=10.0)
-        for one in late:
-            one.cancel()
+        for job in late:
+            job.cancel()

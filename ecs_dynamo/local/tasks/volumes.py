@@ -1,7 +1,7 @@
-"""Volumes of tasks: which folder of the machine stands for each.
+"""The folders of this machine that replace volumes of tasks.
 
-EFS file systems and an instance's own folders outlive tasks; a volume without a source, or one that
-is configured at launch, lives as long as its task.
+EFS file systems and host folders of an instance outlive tasks. A volume without a source, and one
+that is configured at launch, has the lifetime of its task.
 """
 
 from __future__ import annotations
@@ -14,32 +14,35 @@ from ecs_dynamo.local.wire.protocol import Json
 
 
 def _below(folder: Path, path: str) -> Path:
+    """Return ``path`` below ``folder``, which it cannot leave."""
     return folder.joinpath(*(part for part in Path(path).parts if part not in ("/", "..")))
 
 
 def volume_folders(task: Task, directory: Path) -> dict[str, Path]:
-    """The folder of each of the task's volumes, by name; ``directory`` is the server's own."""
-    found: dict[str, Path] = {}
+    """Return the folder of each volume of a task, by name, below the server's ``directory``."""
+    folders: dict[str, Path] = {}
     for volume in task.definition.content.get("volumes", ()):
         name = str(volume["name"])
         efs = volume.get("efsVolumeConfiguration")
         source = volume.get("host", {}).get("sourcePath")
         if efs is not None:
             root = directory / "efs" / str(efs["fileSystemId"])
-            point = efs.get("authorizationConfig", {}).get("accessPointId")
-            found[name] = (
-                root / point if point else _below(root / "root", efs.get("rootDirectory", "/"))
+            access_point = efs.get("authorizationConfig", {}).get("accessPointId")
+            folders[name] = (
+                root / access_point
+                if access_point
+                else _below(root / "root", efs.get("rootDirectory", "/"))
             )
         elif source:
             host = task.instance.ec2_id if task.instance is not None else task.id
-            found[name] = _below(directory / "hosts" / host, source)
+            folders[name] = _below(directory / "hosts" / host, source)
         else:
-            found[name] = directory / task.id / "volumes" / name
-    return found
+            folders[name] = directory / task.id / "volumes" / name
+    return folders
 
 
 def mounts_of(container: Json, folders: Mapping[str, Path]) -> tuple[tuple[str, Path], ...]:
-    """(path in the container, folder) of each of its mount points."""
+    """Return (path in the container, folder) for each mount point of a container."""
     return tuple(
         (str(m["containerPath"]), folders[m["sourceVolume"]])
         for m in container.get("mountPoints", ())

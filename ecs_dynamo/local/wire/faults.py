@@ -1,13 +1,13 @@
-"""Faults on demand, and a record of every call: what tests of a client need of its server.
+"""Injected faults, and a record of every call, for tests of clients.
 
-Besides refusals, delays and lost answers, an answer with HTTP 200 may be wrong:
+Besides rejections, delays, and lost answers, a fault can distort an answer with HTTP status 200:
 
-- ``empty``: its lists are empty, as an eventually consistent list may be.
-- ``partial``: just the first half of each list is there.
-- ``missing``: nothing of what was asked for by name exists (``failures`` with the reason MISSING).
-- ``stale``: the answer that the first such request got is given again.
-- ``bare``: a JSON object without members.
-- ``truncated``: the body ends in the middle.
+- ``empty``: all lists are empty, as an eventually consistent list can be.
+- ``partial``: each list contains only its first half.
+- ``missing``: everything that the request names is in ``failures`` with the reason MISSING.
+- ``stale``: the answer to the first identical request is repeated.
+- ``bare``: the answer is a JSON object without members.
+- ``truncated``: the body ends halfway.
 """
 
 from __future__ import annotations
@@ -19,19 +19,22 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
 
-from ecs_dynamo.local.wire.protocol import EcsError, invalid
+from ecs_dynamo.local.wire.protocol import ACCOUNT, EcsError, invalid
 
 WRONG_ANSWERS = ("empty", "partial", "missing", "stale", "bare", "truncated")
-OF_OTHERS = ("throttle", "error", "delay", "truncated")
+MOTO_KINDS = ("throttle", "error", "delay", "truncated")
+"""The kinds of fault that answers of moto's services can have."""
 KINDS = ("throttle", "error", "timeout-after-effect", "delay", *WRONG_ANSWERS)
+"""The kinds of fault that answers of ECS can have."""
 
 
 @dataclass(slots=True)
 class Fault:
-    """``count`` calls of ``operation`` ("*": any) go wrong. ``seconds`` is for delays.
+    """A fault of the next ``count`` calls of ``operation``, where "*" means any operation.
 
-    With ``lasts`` given, all calls do for so many seconds instead. ``service`` is ``ecs`` or one of
-    moto's, of whose answers just ``throttle``, ``error``, ``delay`` and ``truncated`` are known.
+    If ``lasts`` is set, all calls are affected for that many seconds instead. ``seconds`` is the
+    length of a delay. ``service`` is ``ecs`` or a service that moto serves; for the latter only the
+    kinds in `MOTO_KINDS` are supported. The fields are the JSON keys of ``POST /_local/faults``.
     """
 
     operation: str
@@ -42,16 +45,17 @@ class Fault:
     service: str = "ecs"
     until: float = field(default=0.0, init=False)
     answers: dict[bytes, str] = field(default_factory=dict, init=False)
-    """For ``stale``: the first answer to each request."""
+    """The first answer to each request, for the kind ``stale``."""
 
     @property
-    def over(self) -> bool:
+    def expired(self) -> bool:
+        """Whether the fault no longer affects any call."""
         return time.monotonic() >= self.until if self.lasts else self.count <= 0
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call as it came in; ``at`` is UTC seconds, ``agent`` the client's User-Agent."""
+    """A received call. ``at`` is in UTC seconds, ``agent`` is the client's User-Agent."""
 
     service: str
     operation: str
@@ -61,33 +65,34 @@ class Call:
 
 @dataclass(slots=True)
 class Faults:
-    """The faults in force and the calls so far."""
+    """The active faults, and the most recent calls."""
 
     calls: deque[Call] = field(default_factory=lambda: deque(maxlen=20_000))
     pending: list[Fault] = field(default_factory=list)
 
     def record(self, service: str, operation: str, agent: str = "") -> Call:
+        """Record a received call and return it."""
         call = Call(service, operation, time.time(), agent)
         self.calls.append(call)
         return call
 
     def add(self, document: dict[str, Any]) -> Fault:
-        """A fault from its JSON form. Raises EcsError."""
+        """Activate the fault that a JSON document describes. Raises EcsError if it is invalid."""
         try:
             fault = Fault(**document)
         except TypeError as error:
             raise invalid(f"fault: {error}") from None
         if fault.kind not in KINDS:
-            raise invalid(f"fault: kind {fault.kind!r} is none of {', '.join(KINDS)}")
-        if fault.service != "ecs" and fault.kind not in OF_OTHERS:
-            raise invalid(f"fault: {fault.service} knows no kind but {', '.join(OF_OTHERS)}")
+            raise invalid(f"fault: unknown kind {fault.kind!r}; known: {', '.join(KINDS)}")
+        if fault.service != "ecs" and fault.kind not in MOTO_KINDS:
+            raise invalid(f"fault: {fault.service} supports only {', '.join(MOTO_KINDS)}")
         fault.until = time.monotonic() + fault.lasts
         self.pending.append(fault)
         return fault
 
     def take(self, operation: str, service: str = "ecs") -> Fault | None:
-        """The fault that befalls this call."""
-        self.pending = [fault for fault in self.pending if not fault.over]
+        """Return the fault that affects this call, and count the call against it."""
+        self.pending = [fault for fault in self.pending if not fault.expired]
         for fault in self.pending:
             if fault.operation in (operation, "*") and fault.service == service:
                 fault.count -= 1
@@ -95,7 +100,11 @@ class Faults:
         return None
 
     async def before(self, operation: str) -> Fault | None:
-        """Apply what comes before the call; the fault is returned for `after`."""
+        """Apply the part of a fault that precedes the call.
+
+        Returns the fault, which `after` and `distort_answer` take. Raises EcsError if the fault
+        rejects the call.
+        """
         fault = self.take(operation)
         if fault is None:
             return None
@@ -108,23 +117,26 @@ class Faults:
         return fault
 
     async def after(self, fault: Fault | None) -> None:
-        """The call has taken effect, and nobody hears of it."""
+        """Apply the part of a fault that follows the call, which has taken effect.
+
+        Raises ConnectionAbortedError if the answer is to be lost.
+        """
         if fault is not None and fault.kind == "timeout-after-effect":
             await asyncio.sleep(fault.seconds)
             raise ConnectionAbortedError
 
 
-NAMED = {
+NAME_PARAMETERS = {
     "DescribeClusters": "clusters",
     "DescribeServices": "services",
     "DescribeTasks": "tasks",
     "DescribeContainerInstances": "containerInstances",
 }
-"""Parameter of the names that are asked for, which is the member of the answer too."""
+"""Parameter with the names of the resources to describe; the answer's member has the same name."""
 
 
-def distorted(fault: Fault | None, operation: str, body: bytes, text: str) -> str:
-    """The answer ``text`` to a request as ``fault`` makes it."""
+def distort_answer(fault: Fault | None, operation: str, body: bytes, text: str) -> str:
+    """Return the answer ``text`` to a request as ``fault`` changes it."""
     if fault is None or fault.kind not in WRONG_ANSWERS:
         return text
     match fault.kind:
@@ -136,13 +148,13 @@ def distorted(fault: Fault | None, operation: str, body: bytes, text: str) -> st
             return "{}"
     answer = json.loads(text)
     if fault.kind == "missing":
-        member = NAMED.get(operation)
+        member = NAME_PARAMETERS.get(operation)
         if member is None:
             return text
         names = json.loads(body or b"{}").get(member, [])
-        # ARNs of what is named: ECS answers with these (ECS API reference, Failure).
+        # ECS reports failures by ARN (ECS API reference, Failure).
         failures = [
-            {"arn": f"arn:aws:ecs:us-east-1:123456789012:{member}/{name}", "reason": "MISSING"}
+            {"arn": f"arn:aws:ecs:us-east-1:{ACCOUNT}:{member}/{name}", "reason": "MISSING"}
             if not name.startswith("arn:")
             else {"arn": name, "reason": "MISSING"}
             for name in names

@@ -1,7 +1,8 @@
 """The ECS wire protocol (JSON 1.1), checked against botocore's own service model.
 
-Requests that the model refuses are refused, answers that it does not know are not given: so what
-works here works with any AWS SDK, and a typo in a handler fails in its first test.
+A request that violates the model is rejected, and an answer with a member that the model does not
+define raises an error. So whatever works here works with any AWS SDK, and a misspelt member in an
+operation fails its first test.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ Json = dict[str, Any]
 
 
 class EcsError(Exception):
-    """An error as AWS gives it: ``code`` is the exception's name in the API reference."""
+    """An error answer. ``code`` is the exception's name in the ECS API reference."""
 
     def __init__(self, code: str, message: str, status: int = 400) -> None:
         super().__init__(message)
@@ -29,27 +30,31 @@ class EcsError(Exception):
         self.status = status
 
     def body(self) -> str:
+        """Return the error as the body of an AWS JSON answer."""
         return json.dumps({"__type": self.code, "message": str(self)})
 
 
 def invalid(message: str) -> EcsError:
-    """InvalidParameterException."""
+    """Return an InvalidParameterException with ``message``."""
     return EcsError("InvalidParameterException", message)
 
 
 def client_error(message: str) -> EcsError:
-    """ClientException."""
+    """Return a ClientException with ``message``."""
     return EcsError("ClientException", message)
 
 
 @cache
 def service_model() -> Any:
-    """botocore's model of ECS."""
+    """Return botocore's service model of ECS."""
     return botocore.session.get_session().get_service_model("ecs")
 
 
 def parse(operation: str, body: bytes) -> Json:
-    """The parameters of a request. Raises EcsError for an unknown operation or a bad shape."""
+    """Return the parameters of a request.
+
+    Raises EcsError if the operation is unknown, or if the body violates its input shape.
+    """
     if operation not in service_model().operation_names:
         raise EcsError("UnknownOperationException", f"Unknown operation {operation}")
     try:
@@ -68,12 +73,15 @@ def parse(operation: str, body: bytes) -> Json:
 
 
 def serialise(operation: str, answer: Mapping[str, Any]) -> str:
-    """The answer as JSON, with times as seconds and only what the model knows."""
+    """Return the answer as JSON, with timestamps in seconds.
+
+    Raises KeyError if the answer has a member that the output shape does not define.
+    """
     shape = service_model().operation_model(operation).output_shape
-    return json.dumps(_shaped(answer, shape))
+    return json.dumps(_serialisable(answer, shape))
 
 
-def _shaped(value: Any, shape: Any) -> Any:
+def _serialisable(value: Any, shape: Any) -> Any:
     if value is None:
         return None
     match shape.type_name if shape is not None else "":
@@ -81,11 +89,13 @@ def _shaped(value: Any, shape: Any) -> Any:
             unknown = set(value) - set(shape.members)
             if unknown:
                 raise KeyError(f"{shape.name} has no member {sorted(unknown)}")
-            return {k: _shaped(v, shape.members[k]) for k, v in value.items() if v is not None}
+            return {
+                k: _serialisable(v, shape.members[k]) for k, v in value.items() if v is not None
+            }
         case "list":
-            return [_shaped(item, shape.member) for item in value]
+            return [_serialisable(item, shape.member) for item in value]
         case "map":
-            return {k: _shaped(v, shape.value) for k, v in value.items()}
+            return {k: _serialisable(v, shape.value) for k, v in value.items()}
         case "timestamp":
             return value.timestamp() if isinstance(value, datetime) else float(value)
         case "integer" | "long":
@@ -94,12 +104,16 @@ def _shaped(value: Any, shape: Any) -> Any:
 
 
 def page(
-    items: Sequence[str], request: Json, default: int = 100, most: int = 100
+    items: Sequence[str], request: Json, default: int = 100, limit: int = 100
 ) -> tuple[list[str], str | None]:
-    """One page of ``items`` by the request's ``maxResults`` and ``nextToken``."""
+    """Return the page of ``items`` that the request asks for, and the token of the next page.
+
+    The token is None after the last page. Raises EcsError for an invalid ``maxResults`` (by default
+    ``default``, at most ``limit``) or ``nextToken``.
+    """
     size = request.get("maxResults", default)
-    if not 1 <= size <= most:
-        raise invalid(f"maxResults must be between 1 and {most}")
+    if not 1 <= size <= limit:
+        raise invalid(f"maxResults must be between 1 and {limit}")
     start = 0
     token = request.get("nextToken")
     if token is not None:
@@ -110,14 +124,18 @@ def page(
         if not 0 <= start <= len(items):
             raise invalid("Invalid token")
     end = start + size
-    more = base64.urlsafe_b64encode(f"at:{end}".encode()).decode() if end < len(items) else None
-    return list(items[start:end]), more
+    next_token = (
+        base64.urlsafe_b64encode(f"at:{end}".encode()).decode() if end < len(items) else None
+    )
+    return list(items[start:end]), next_token
 
 
 def failure(arn: str, reason: str = "MISSING", detail: str | None = None) -> Json:
-    """One entry of an answer's ``failures``."""
+    """Return an entry of an answer's ``failures``."""
     return {"arn": arn, "reason": reason, **({"detail": detail} if detail else {})}
 
 
 ACCOUNT = "123456789012"
-"""moto's default account, so that both answer for the same one."""
+"""moto's default account, so that moto and the local ECS agree on it."""
+ROOT_ARN = f"arn:aws:iam::{ACCOUNT}:root"
+"""The principal that every request is attributed to."""
