@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import ast
+import io
 import os
 import re
+import tokenize
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.unit.style_phrases import DOCSTRING_STARTS, IDENTIFIERS, PHRASES
+from tests.unit.style_phrases import IDENTIFIERS, PHRASES, TEXT_STARTS
 
 ROOT = Path(__file__).parents[2]
 SUFFIXES = {".py", ".md", ".yaml", ".yml"}
@@ -21,7 +23,9 @@ EXEMPT = {
     "tests/unit/style_phrases.py": "the word list itself",
     "tests/unit/test_style.py": "it tests the checker with phrases of the list",
 }
+START = "a text that begins with a verb or a noun"
 _PATTERNS = [(p.compiled(), p.instead) for p in PHRASES]
+_COMMENT_START = re.compile(rf"# *(?:{'|'.join(TEXT_STARTS)})")
 _IDENTIFIERS = [(re.compile(pattern), instead) for pattern, instead in IDENTIFIERS.items()]
 
 
@@ -67,6 +71,19 @@ def _documented(tree: ast.Module) -> Iterator[ast.Constant]:
             yield node.value
 
 
+def _comments(text: str) -> Iterator[tuple[int, str]]:
+    """The first line of each comment, without its sign, and its line number."""
+    if not _COMMENT_START.search(text):
+        return  # Reading tokens is slow, and most files have no such comment.
+    last = 0
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        if token.type == tokenize.COMMENT:
+            line = token.start[0]
+            if line != last + 1 or token.line.split("#")[0].strip():
+                yield line, token.string.lstrip("# ")
+            last = line
+
+
 def _identifiers(tree: ast.Module) -> Iterator[tuple[str, int]]:
     """Every name that a module defines, and its line."""
     for node in ast.walk(tree):
@@ -82,9 +99,12 @@ def python_problems(path: str, text: str) -> Iterator[Problem]:
     """Docstrings that begin as fragments, and identifiers that are not used here."""
     tree = ast.parse(text)
     for constant in _documented(tree):
-        if isinstance(constant.value, str) and constant.value.startswith(DOCSTRING_STARTS):
+        if isinstance(constant.value, str) and constant.value.startswith(TEXT_STARTS):
             start = constant.value.split("\n")[0][:40]
-            yield Problem(path, constant.lineno, start, "a docstring that begins with verb or noun")
+            yield Problem(path, constant.lineno, start, START)
+    for line, comment in _comments(text):
+        if comment.startswith(TEXT_STARTS):
+            yield Problem(path, line, comment[:40], START)
     for name, line in _identifiers(tree):
         for pattern, instead in _IDENTIFIERS:
             if pattern.fullmatch(name):

@@ -130,9 +130,40 @@ PHRASES = (
         ("all save for one", "unchanged but for the tag"),
         ("save the file", "but for every"),
     ),
+    Phrase(
+        r"\b(?:of|to|for|by|with|from) who\b",
+        "of those who, or a noun",
+        ("a record of who drains",),
+        ("for those who wait",),
+    ),
+    Phrase(
+        r"\bso many (?!that\b)\w+",
+        "the number of, or that many",
+        ("so many replicas are kept",),
+        ("so many that it fails",),
+    ),
+    Phrase(
+        r"\b(?:find|finds|found|finding) (?:no|a) place\b",
+        "fits (does not fit), or has (no) capacity",
+        ("a replica finds no place",),
+        ("no place holder found",),
+    ),
+    Phrase(
+        r"\b(?:give|gives|given|giving|gave) (?:it |them )?back\b",
+        "release",
+        ("instances are given back", "to give them back"),
+        ("gives it to them",),
+    ),
+    Phrase(
+        r"\b(?:take|takes|taken|taking|took) (?:it |them )?back\b",
+        "roll back",
+        ("a revision is taken back", "ECS takes it back"),
+        ("takes a backup",),
+    ),
+    Phrase(r"\b(?:no such|such a|such) one\b|\bbe it\b", "a noun", ("None without such one",)),
 )
-DOCSTRING_STARTS = ("What ", "Who ", "Whose ", "Of ", "Or ", "Tell ", "Tells ", "That ")
-"""Docstrings begin with a verb or a noun, not with a clause or a fragment."""
+TEXT_STARTS = ("What ", "Who ", "Whose ", "Of ", "Or ", "Tell ", "Tells ", "That ")
+"""Docstrings and comments begin with a verb or a noun, not with a clause or a fragment."""
 IDENTIFIERS = {
     r".*_A_(?:CALL|LIST|PASS|REQUEST)": "..._PER_CALL",
     r"A_(?:CALL|LIST|PASS|REQUEST)": "PER_CALL",

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.style_checker import ROOT, Problem, checked_files, problems
+from tests.unit.style_checker import ROOT, START, Problem, checked_files, problems
 from tests.unit.style_phrases import PHRASES, Phrase
 
 NOT_YET_CLEAN = (
@@ -44,16 +44,16 @@ def test_the_checker_names_file_line_phrase_and_replacement(tmp_path: Path) -> N
     (tmp_path / "docs").mkdir()
     (tmp_path / "docs" / "page.md").write_text("It waits.\nIt can\nnot end.\n")
     (tmp_path / "module.py").write_text(
-        '"""A module."""\n\nKEYS_A_CALL = 10\n"""What one call takes."""\n'
+        '"""A module."""\n\nKEYS_A_CALL = 10\n"""What one call takes."""\n# A comment:\n'
+        "# What follows is its second line.\nPAGES = 1  # Of one call.\n"
     )
     (tmp_path / "build").mkdir()
     (tmp_path / "build" / "copy.md").write_text("It can not end.\n")
     assert problems(tmp_path) == [
         Problem("docs/page.md", 2, "can not", "cannot"),
         Problem("module.py", 3, "KEYS_A_CALL", "..._PER_CALL"),
-        Problem(
-            "module.py", 4, "What one call takes.", "a docstring that begins with verb or noun"
-        ),
+        Problem("module.py", 4, "What one call takes.", START),
+        Problem("module.py", 7, "Of one call.", START),
     ]
     assert str(problems(tmp_path)[0]) == "docs/page.md:2: 'can not': write cannot"
 
