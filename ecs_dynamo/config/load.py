@@ -24,10 +24,11 @@ from ecs_dynamo.config.checks.ecs_rules import check_rules
 from ecs_dynamo.config.checks.endpoints import check_endpoint_variables
 from ecs_dynamo.config.checks.graph import check_graph
 from ecs_dynamo.config.checks.limits import check_limits
-from ecs_dynamo.config.checks.names import check_names
 from ecs_dynamo.config.checks.regions import check_region
 from ecs_dynamo.config.checks.security import check_security
+from ecs_dynamo.config.checks.service_discovery import check_service_discovery
 from ecs_dynamo.config.checks.tasks import check_tasks
+from ecs_dynamo.config.reading.deprecated_keys import replace_deprecated_keys
 from ecs_dynamo.config.reading.document import (
     Document,
     FieldPath,
@@ -80,6 +81,7 @@ def load_graph(path: Path, environ: Mapping[str, str]) -> LoadedGraph:
             )
         )
     report = Report()
+    document = replace_deprecated_keys(document, report)
     raw = _as_written(document.value, (), document)
     variables = _variables(raw, environ, document, report)
     filled = _fill(raw, (), variables, document, report)
@@ -91,17 +93,17 @@ def load_graph(path: Path, environ: Mapping[str, str]) -> LoadedGraph:
         raise InputError(report.errors) from None
     check_region(variables.region, document, report)
     check_graph(spec, document, report)
-    built = build_components(spec, definitions, variables, document, report)
-    check_rules(spec, built, document, report)
-    check_tasks(spec, built, document, report)
-    check_bridges(spec, built, document, report)
-    check_limits(built, document, report)
-    check_endpoint_variables(spec, built, report)
-    check_security(spec, built, document, report)
-    check_names(spec, built, document, report)
+    components = build_components(spec, definitions, variables, document, report)
+    check_rules(spec, components, document, report)
+    check_tasks(spec, components, document, report)
+    check_bridges(spec, components, document, report)
+    check_limits(components, document, report)
+    check_endpoint_variables(spec, components, report)
+    check_security(spec, components, document, report)
+    check_service_discovery(spec, components, document, report)
     report.raise_errors()
     return LoadedGraph(
-        graph=build_graph(spec, built, variables.region),
+        graph=build_graph(spec, components, variables.region),
         warnings=tuple(report.warnings),
         files=(path, *files),
     )
@@ -127,7 +129,7 @@ def _as_written(value: Any, path: FieldPath, document: Document) -> Any:
     if isinstance(value, list):
         return [_as_written(item, (*path, i), document) for i, item in enumerate(value)]
     if _holds_text(path) and isinstance(value, bool | int | float):
-        text = document.texts.get(path)
+        text = document.text_of(path)
         return str(value) if text is None else text
     return value
 

@@ -18,14 +18,14 @@ from ecs_dynamo.model.spec.capacity import (
     CapacitySpec,
     PlacementSpec,
 )
-from ecs_dynamo.model.spec.graph import (
-    LaunchType,
-    NetworkSpec,
-    RuntimeSpec,
-)
+from ecs_dynamo.model.spec.graph import RuntimeSpec
 from ecs_dynamo.model.spec.rollout import MAX_GRACE_SECONDS, RolloutSpec
 from ecs_dynamo.model.spec.scaling import ScalingSpec
 from ecs_dynamo.model.spec.security import SecuritySpec
+from ecs_dynamo.model.spec.service import (
+    LaunchType,
+    NetworkSpec,
+)
 
 JsonObject = Mapping[str, Any]
 """A parsed JSON object; treated as immutable, like every value of the model."""

@@ -22,11 +22,11 @@ from ecs_dynamo.model.spec.capacity import (
     PlacementConstraintSpec,
     PlacementStrategySpec,
 )
-from ecs_dynamo.model.spec.graph import (
+from ecs_dynamo.model.spec.rollout import RolloutSpec
+from ecs_dynamo.model.spec.service import (
     LaunchType,
     NetworkSpec,
 )
-from ecs_dynamo.model.spec.rollout import RolloutSpec
 
 
 @dataclass(frozen=True, slots=True)

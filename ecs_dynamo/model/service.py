@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from ecs_dynamo.model.graph import TAG_GOOD, TAG_GRAPH, LoadBalancer
 from ecs_dynamo.model.service_names import ServiceNames
-from ecs_dynamo.model.spec.graph import NetworkSpec
+from ecs_dynamo.model.spec.service import NetworkSpec
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from ecs_dynamo.model.graph import TAG_GRAPH, Graph
 from ecs_dynamo.model.plan import ChangeMembership, Memory, RegisterTaskDefinition
 from ecs_dynamo.model.service import Service
 from ecs_dynamo.model.snapshot import Unknown
-from ecs_dynamo.model.spec.graph import NetworkSpec
+from ecs_dynamo.model.spec.service import NetworkSpec
 from ecs_dynamo.planning import plan
 from tests.unit.planning.graphs import graph
 

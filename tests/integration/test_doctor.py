@@ -294,7 +294,7 @@ async def test_a_denied_look_is_unknown_and_hides_no_other(stack: Stack) -> None
 
 
 def name_infrastructure(stack: Stack, names: dict[str, Any]) -> None:
-    stack.edit(lambda d: d["infrastructure"].update(names=names))
+    stack.edit(lambda d: d["infrastructure"].update(serviceDiscovery=names))
 
 
 async def test_names_are_looked_up(stack: Stack) -> None:

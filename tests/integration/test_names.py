@@ -42,7 +42,7 @@ async def registered(stack: Stack, arn: str) -> list[str]:
 
 def named(stack: Stack, names: dict[str, Any]) -> None:
     def edit(document: dict[str, Any]) -> None:
-        document["infrastructure"]["names"] = names
+        document["infrastructure"]["serviceDiscovery"] = names
         for component in document["components"]:
             component.pop("scaling", None)
 
@@ -117,7 +117,7 @@ async def test_service_connect_names_outlive_etcd_and_nats(stack: Stack) -> None
         stack.edit_task_definition(name, lambda d: d.update(networkMode="awsvpc"))
     await cloud_map(stack)
     named(stack, {})
-    stack.edit(lambda d: d["infrastructure"].pop("names"))
+    stack.edit(lambda d: d["infrastructure"].pop("serviceDiscovery"))
     await stack.converge(120)
     await stack.chat()
     # Who had an address gets the name, by one roll.

@@ -14,8 +14,8 @@ from ecs_dynamo.model.spec.capacity import (
     PlacementConstraintSpec,
     PlacementStrategySpec,
 )
-from ecs_dynamo.model.spec.graph import NetworkSpec
 from ecs_dynamo.model.spec.rollout import RolloutSpec
+from ecs_dynamo.model.spec.service import NetworkSpec
 
 
 def settings_request(action: CreateService | UpdateService) -> dict[str, Any]:

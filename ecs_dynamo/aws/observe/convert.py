@@ -25,7 +25,7 @@ from ecs_dynamo.model.snapshot import (
     Task,
     Unknown,
 )
-from ecs_dynamo.model.spec.graph import NetworkSpec
+from ecs_dynamo.model.spec.service import NetworkSpec
 
 Json = Mapping[str, Any]
 

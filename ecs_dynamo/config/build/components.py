@@ -43,11 +43,9 @@ from ecs_dynamo.config.task_definitions.prepare import (
 )
 from ecs_dynamo.model.graph import Component, Graph, Role
 from ecs_dynamo.model.spec.capacity import CapacitySpec
-from ecs_dynamo.model.spec.graph import (
-    ComponentSpec,
-    GraphSpec,
-    InfraServiceSpec,
-)
+from ecs_dynamo.model.spec.component import ComponentSpec
+from ecs_dynamo.model.spec.graph import GraphSpec
+from ecs_dynamo.model.spec.infrastructure import InfraServiceSpec
 
 ETCD_AND_NATS: Final = "etcd-nats"
 MEMBERS: Final = tuple(f"{Role.ETCD}-{place}" for place in range(3))
@@ -57,7 +55,7 @@ RESERVED_NAMES: Final = frozenset({ETCD_AND_NATS, Role.ETCD.value, Role.NATS.val
 
 
 @dataclass(frozen=True, slots=True)
-class Built:
+class BuiltComponent:
     """A component with where it comes from, for checks that must point there."""
 
     component: Component
@@ -98,9 +96,9 @@ def build_components(
     variables: Variables,
     document: Document,
     report: Report,
-) -> list[Built]:
+) -> list[BuiltComponent]:
     """Every component whose task definition could be read, infrastructure first."""
-    built = [
+    components = [
         _infrastructure_part(spec, name, roles, definition, place, document, report)
         for name, roles, reference, place in _infrastructure(spec)
         if (definition := definitions.get(reference)) is not None
@@ -109,8 +107,8 @@ def build_components(
         found = definitions.get(component.task_definition)
         if found is not None:
             place = ("components", index)
-            built.append(_component(spec, component, found, variables, document, place, report))
-    return built
+            components.append(_component(spec, component, found, variables, document, place, report))
+    return components
 
 
 def _infrastructure_part(
@@ -121,7 +119,7 @@ def _infrastructure_part(
     place: FieldPath,
     document: Document,
     report: Report,
-) -> Built:
+) -> BuiltComponent:
     infra = spec.infrastructure
     template = _template(definition, f"{spec.name}-{name}")
     rollout, network, member = infra.rollout, spec.network, None
@@ -157,7 +155,7 @@ def _infrastructure_part(
     serving = {
         serving_container(template, role) for role in (Role.ETCD, Role.NATS) if role in roles
     }
-    return Built(made, place, definition, tuple(sorted(serving)))
+    return BuiltComponent(made, place, definition, tuple(sorted(serving)))
 
 
 def _template(definition: TaskDefinition, family: str) -> dict[str, Any]:
@@ -174,7 +172,7 @@ def _component(
     document: Document,
     place: FieldPath,
     report: Report,
-) -> Built:
+) -> BuiltComponent:
     service = f"{spec.name}-{component.name}"
     template = _template(definition, service)
     dynamo = settle_containers(component, template, document, place, report)
@@ -201,18 +199,18 @@ def _component(
         availability_zone_rebalancing=component.availability_zone_rebalancing,
     )
     indexes = (i for i, c in enumerate(template[CONTAINERS]) if c["name"] in dynamo.names)
-    return Built(made, place, definition, tuple(indexes))
+    return BuiltComponent(made, place, definition, tuple(indexes))
 
 
-def build_graph(spec: GraphSpec, built: list[Built], region: str | None) -> Graph:
+def build_graph(spec: GraphSpec, components: list[BuiltComponent], region: str | None) -> Graph:
     """The graph; the namespace is the graph's name unless it is given."""
     infra = spec.infrastructure
-    runs = {role for one in built for role in one.component.roles}
+    runs = {role for built in components for role in built.component.roles}
     return Graph(
         name=spec.name,
         namespace=spec.namespace or spec.name,
         region=region,
-        components=tuple(one.component for one in built),
+        components=tuple(built.component for built in components),
         runtime=spec.runtime,
         external_etcd=infra.etcd.endpoints if infra.etcd else (),
         external_nats=infra.nats.endpoints if infra.nats else (),

@@ -27,7 +27,7 @@ from ecs_dynamo.model.dynamo.etcd_cluster import (
     LISTEN,
 )
 from ecs_dynamo.model.graph import ETCD_PEER_PORT, Role
-from ecs_dynamo.model.spec.graph import NetworkSpec
+from ecs_dynamo.model.spec.service import NetworkSpec
 
 NAME: Final = "ETCD_NAME"
 _OURS: Final = (NAME, LISTEN, *FROZEN)

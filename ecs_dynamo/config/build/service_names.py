@@ -1,4 +1,4 @@
-"""Names of etcd and NATS, put into the components: what their services get, and who is a client."""
+"""Service names of etcd and NATS: what their services publish, and which services are clients."""
 
 from __future__ import annotations
 
@@ -17,17 +17,20 @@ _PORTS: Final = {Role.ETCD: ETCD_CLIENT_PORT, Role.NATS: NATS_CLIENT_PORT}
 
 
 def server_names(spec: GraphSpec, roles: frozenset[Role], template: dict[str, Any]) -> ServiceNames:
-    """How etcd or NATS is found. A port that Service Connect publishes is given a name."""
-    names = spec.infrastructure.names
-    if names is None:
+    """Return the service names of etcd or NATS.
+
+    In ``template`` each port that Service Connect publishes gets a name, if it has none.
+    """
+    discovery = spec.infrastructure.service_discovery
+    if discovery is None:
         return ServiceNames()
-    if (mapped := names.cloud_map) is not None:
-        named = {Role.ETCD: mapped.etcd, Role.NATS: mapped.nats}
-        found = (one for role, one in named.items() if role in roles and one is not None)
-        return ServiceNames(registry=next((one.registry_arn for one in found), None))
-    known = dns_names(spec)
+    if (cloud_map := discovery.cloud_map) is not None:
+        services = {Role.ETCD: cloud_map.etcd, Role.NATS: cloud_map.nats}
+        arns = [s.registry_arn for role, s in services.items() if role in roles and s is not None]
+        return ServiceNames(registry=arns[0] if arns else None)
+    names = dns_names(spec)
     published = [
-        Published(mapping.setdefault("name", role.value), f"{spec.name}-{role}", known[role], port)
+        Published(mapping.setdefault("name", role.value), f"{spec.name}-{role}", names[role], port)
         for role, port in _PORTS.items()
         if role in roles
         for container in template[CONTAINERS]
@@ -38,25 +41,25 @@ def server_names(spec: GraphSpec, roles: frozenset[Role], template: dict[str, An
 
 
 def client_names(spec: GraphSpec) -> ServiceNames:
-    """What a dependant's service gets: the namespace, where there is Service Connect."""
+    """Return the service names of a dependant: the namespace, if Service Connect is declared."""
     return ServiceNames(connect=_connect(spec))
 
 
 def _connect(spec: GraphSpec, published: tuple[Published, ...] = ()) -> ServiceConnect | None:
-    names = spec.infrastructure.names
-    if names is None or names.service_connect is None:
+    discovery = spec.infrastructure.service_discovery
+    if discovery is None or discovery.service_connect is None:
         return None
-    return ServiceConnect(names.service_connect.namespace, published)
+    return ServiceConnect(discovery.service_connect.namespace, published)
 
 
 def dns_names(spec: GraphSpec) -> dict[Role, str]:
-    """The declared names of etcd and NATS."""
-    names = spec.infrastructure.names
-    if names is None:
+    """Return the declared DNS names of etcd and NATS."""
+    discovery = spec.infrastructure.service_discovery
+    if discovery is None:
         return {}
-    if names.service_connect is not None:
-        connect = names.service_connect
+    if discovery.service_connect is not None:
+        connect = discovery.service_connect
         return {Role.ETCD: connect.etcd, Role.NATS: connect.nats}
-    mapped = names.cloud_map
-    found = {Role.ETCD: mapped.etcd, Role.NATS: mapped.nats} if mapped else {}
-    return {role: one.dns_name for role, one in found.items() if one is not None}
+    cloud_map = discovery.cloud_map
+    services = {Role.ETCD: cloud_map.etcd, Role.NATS: cloud_map.nats} if cloud_map else {}
+    return {role: service.dns_name for role, service in services.items() if service is not None}

@@ -23,7 +23,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from ecs_dynamo.config.build.components import Built
+from ecs_dynamo.config.build.components import BuiltComponent
 from ecs_dynamo.config.reading.document import Document
 from ecs_dynamo.config.reading.report import Report
 from ecs_dynamo.config.task_definitions.prepare import CONTAINERS
@@ -32,10 +32,8 @@ from ecs_dynamo.model.dynamo.variables import SYSTEM_PORT_VARIABLE
 from ecs_dynamo.model.ecs.constraint_expressions import instances_of
 from ecs_dynamo.model.ecs.task_definition import environment_value
 from ecs_dynamo.model.graph import Component, NetworkMode, Role
-from ecs_dynamo.model.spec.graph import (
-    GraphSpec,
-    LaunchType,
-)
+from ecs_dynamo.model.spec.graph import GraphSpec
+from ecs_dynamo.model.spec.service import LaunchType
 
 _ROUTERS: Final = frozenset({Role.FRONTEND})
 _READERS: Final = frozenset({Role.FRONTEND, Role.PLANNER})
@@ -47,20 +45,24 @@ _PIN: Final = (
 _BROKER: Final = ("DYN_ZMQ_BROKER_URL", "DYN_ZMQ_BROKER_ENABLED")
 
 
-def check_bridges(spec: GraphSpec, built: list[Built], document: Document, report: Report) -> None:
+def check_bridges(
+    spec: GraphSpec, components: list[BuiltComponent], document: Document, report: Report
+) -> None:
     """Reject bridge networking that cuts components off from each other."""
-    for one in built:
-        component = one.component
+    for built in components:
+        component = built.component
         if component.is_infrastructure or component.network_mode is not NetworkMode.BRIDGE:
             continue
-        _Checker(spec, one, [other.component for other in built], report).run()
+        _Checker(spec, built, [other.component for other in components], report).run()
         if component.is_worker:
-            _check_system_port(spec, one, document, report)
+            _check_system_port(spec, built, document, report)
 
 
-def _check_system_port(spec: GraphSpec, one: Built, document: Document, report: Report) -> None:
+def _check_system_port(
+    spec: GraphSpec, built: BuiltComponent, document: Document, report: Report
+) -> None:
     """The daemon queries a worker's system port, which must be fixed so that it can be mapped."""
-    component = one.component
+    component = built.component
     declared = declared_port(component)
     if (spec.runtime.system_port if declared is None else declared) != 0:
         return
@@ -70,26 +72,26 @@ def _check_system_port(spec: GraphSpec, one: Built, document: Document, report: 
         "declared ports only"
     )
     remedy = "set one, such as 8081; in bridge mode each container has its own ports"
-    index = int(one.path[1])
+    index = int(built.path[1])
     if declared is None:
         report.error(document, ("runtime", "systemPort"), message, remedy)
     elif SYSTEM_PORT_VARIABLE in spec.components[index].env:
-        report.error(document, (*one.path, "env", SYSTEM_PORT_VARIABLE), message, remedy)
+        report.error(document, (*built.path, "env", SYSTEM_PORT_VARIABLE), message, remedy)
     else:
-        path = one.definition.at(CONTAINERS, one.dynamo[0], "environment")
-        report.error(one.definition.document, path, message, remedy)
+        path = built.definition.at(CONTAINERS, built.dynamo[0], "environment")
+        report.error(built.definition.document, path, message, remedy)
 
 
 class _Checker:
     def __init__(
-        self, spec: GraphSpec, one: Built, others: list[Component], report: Report
+        self, spec: GraphSpec, built: BuiltComponent, others: list[Component], report: Report
     ) -> None:
         self.spec = spec
-        self.one = one
-        self.component = one.component
+        self.built = built
+        self.component = built.component
         self.others = others
         self.report = report
-        written = "networkMode" in one.component.template
+        written = "networkMode" in built.component.template
         self.found = f"{self.component.name}: networkMode bridge" + (
             "" if written else " (ECS's default)"
         )
@@ -157,7 +159,7 @@ class _Checker:
         return [c for c in self.others if c.roles & roles]
 
     def _variable(self, name: str) -> str | None:
-        names = [self.one.containers[index]["name"] for index in self.one.dynamo]
+        names = [self.built.containers[index]["name"] for index in self.built.dynamo]
         return environment_value(self.component.template, name, names)
 
     def _cut_off(self, others: Iterable[Component]) -> str:
@@ -166,12 +168,12 @@ class _Checker:
         return ", ".join(f"{name} ({why})" for name, why in told.items())
 
     def _error(self, what: str, remedy: str) -> None:
-        definition = self.one.definition
+        definition = self.built.definition
         path = definition.at("networkMode")
         self.report.error(definition.document, path, f"{self.found} {what}", remedy)
 
     def _warn(self, what: str, remedy: str) -> None:
-        definition = self.one.definition
+        definition = self.built.definition
         path = definition.at("networkMode")
         self.report.warn(definition.document, path, f"{self.found} {what}", remedy)
 

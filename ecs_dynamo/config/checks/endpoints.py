@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from ecs_dynamo.config.build.components import Built
+from ecs_dynamo.config.build.components import BuiltComponent
 from ecs_dynamo.config.reading.report import Report
 from ecs_dynamo.config.task_definitions.prepare import CONTAINERS
 from ecs_dynamo.model.dynamo.variables import (
@@ -23,18 +23,20 @@ from ecs_dynamo.model.spec.graph import GraphSpec
 _ROLES: Final = {ETCD_VARIABLE: Role.ETCD, NATS_VARIABLE: Role.NATS}
 
 
-def check_endpoint_variables(spec: GraphSpec, built: list[Built], report: Report) -> None:
+def check_endpoint_variables(
+    spec: GraphSpec, components: list[BuiltComponent], report: Report
+) -> None:
     """Warn of each address in a Dynamo container that will not be there when it runs."""
-    for one in built:
-        if one.component.is_infrastructure:
+    for built in components:
+        if built.component.is_infrastructure:
             continue
-        for index in one.dynamo:
-            for number, entry in enumerate(one.containers[index].get("environment", ())):
+        for index in built.dynamo:
+            for number, entry in enumerate(built.containers[index].get("environment", ())):
                 found = _what_becomes_of(spec, entry.get("name", ""), entry.get("value", ""))
                 if found is not None:
                     message, remedy = found
-                    where = one.definition.at(CONTAINERS, index, "environment", number)
-                    report.warn(one.definition.document, where, message, remedy)
+                    where = built.definition.at(CONTAINERS, index, "environment", number)
+                    report.warn(built.definition.document, where, message, remedy)
 
 
 def _what_becomes_of(spec: GraphSpec, name: str, value: str) -> tuple[str, str] | None:

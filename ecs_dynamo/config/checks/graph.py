@@ -22,12 +22,10 @@ from ecs_dynamo.config.reading.document import (
 )
 from ecs_dynamo.config.reading.report import Report
 from ecs_dynamo.model.graph import SERVICE_TAGS, WORKER_ROLES, Role
-from ecs_dynamo.model.spec.graph import (
-    ComponentSpec,
-    GraphSpec,
-    LaunchType,
-)
+from ecs_dynamo.model.spec.component import ComponentSpec
+from ecs_dynamo.model.spec.graph import GraphSpec
 from ecs_dynamo.model.spec.scaling import ScalingSpec
+from ecs_dynamo.model.spec.service import LaunchType
 
 _RESERVED_TAGS: Final = ("aws:", "ecs-dynamo:")
 _MAX_TAGS: Final = 50 - len(SERVICE_TAGS)

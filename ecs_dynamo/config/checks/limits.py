@@ -6,7 +6,7 @@ DeploymentConfiguration), so that 50-150 % of one replica lets it neither stop n
 
 from __future__ import annotations
 
-from ecs_dynamo.config.build.components import Built
+from ecs_dynamo.config.build.components import BuiltComponent
 from ecs_dynamo.config.reading.document import (
     Document,
     FieldPath,
@@ -16,13 +16,13 @@ from ecs_dynamo.model.graph import Component
 from ecs_dynamo.model.spec.rollout import RolloutSpec
 
 
-def check_limits(built: list[Built], document: Document, report: Report) -> None:
+def check_limits(components: list[BuiltComponent], document: Document, report: Report) -> None:
     """Warn of limits that are widened during a rollout, with the count that they do not fit."""
-    for one in built:
-        infrastructure = one.component.is_infrastructure
-        place: FieldPath = ("infrastructure",) if infrastructure else one.path
-        counts = _counts(one.component)
-        _check(one.component.rollout, counts, (*place, "rollout"), document, report)
+    for built in components:
+        infrastructure = built.component.is_infrastructure
+        place: FieldPath = ("infrastructure",) if infrastructure else built.path
+        counts = _counts(built.component)
+        _check(built.component.rollout, counts, (*place, "rollout"), document, report)
 
 
 def _counts(component: Component) -> range:

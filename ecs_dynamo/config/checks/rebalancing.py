@@ -13,7 +13,7 @@ from ecs_dynamo.config.reading.document import (
     FieldPath,
 )
 from ecs_dynamo.config.reading.report import Report
-from ecs_dynamo.model.spec.graph import ComponentSpec
+from ecs_dynamo.model.spec.component import ComponentSpec
 
 _ZONE: Final = "ecs.availability-zone"
 _REMOVE: Final = "remove availabilityZoneRebalancing (it is off then)"

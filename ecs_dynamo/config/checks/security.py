@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from ecs_dynamo.config.build.components import Built
+from ecs_dynamo.config.build.components import BuiltComponent
 from ecs_dynamo.config.build.service_names import dns_names
 from ecs_dynamo.config.build.volumes import serving_container
 from ecs_dynamo.config.reading.document import Document
@@ -24,7 +24,9 @@ _SERVER_CERTIFICATE: Final = {
 """With what a server is told to speak TLS; NATS also in a configuration file, not read here."""
 
 
-def check_security(spec: GraphSpec, built: list[Built], document: Document, report: Report) -> None:
+def check_security(
+    spec: GraphSpec, components: list[BuiltComponent], document: Document, report: Report
+) -> None:
     """Check the declared security against the servers and the tasks that get it."""
     infra = spec.infrastructure
     security = infra.security
@@ -37,11 +39,11 @@ def check_security(spec: GraphSpec, built: list[Built], document: Document, repo
             "add infrastructure.nats, or remove this",
         )
     _check_endpoints(spec, document, report)
-    for one in built:
-        if one.component.is_infrastructure:
-            _check_server(spec, one, document, report)
+    for built in components:
+        if built.component.is_infrastructure:
+            _check_server(spec, built, document, report)
         else:
-            _check_dependant(spec, one, report)
+            _check_dependant(spec, built, report)
 
 
 def _has_tls(spec: GraphSpec, role: Role) -> bool:
@@ -80,12 +82,14 @@ def _speaks_tls(container: dict[str, Any], role: Role) -> bool:
     )
 
 
-def _check_server(spec: GraphSpec, one: Built, document: Document, report: Report) -> None:
+def _check_server(
+    spec: GraphSpec, built: BuiltComponent, document: Document, report: Report
+) -> None:
     for role in (Role.ETCD, Role.NATS):
-        if role not in one.component.roles:
+        if role not in built.component.roles:
             continue
         declared = _has_tls(spec, role)
-        container = one.containers[serving_container(one.component.template, role)]
+        container = built.containers[serving_container(built.component.template, role)]
         speaks = _speaks_tls(container, role)
         path = ("infrastructure", "security", role.value, "tls")
         configured = role is Role.NATS and any(
@@ -101,8 +105,8 @@ def _check_server(spec: GraphSpec, one: Built, document: Document, report: Repor
             )
         elif speaks and not declared:
             report.warn(
-                one.definition.document,
-                one.definition.at(CONTAINERS),
+                built.definition.document,
+                built.definition.at(CONTAINERS),
                 f"{role} is told to speak TLS, but the graph does not declare it: it would be "
                 "asked without",
                 f"declare infrastructure.security.{role}.tls",
@@ -113,26 +117,27 @@ def _check_server(spec: GraphSpec, one: Built, document: Document, report: Repor
                 path,
                 f"{role}'s certificate must name the address that it is reached at, which is a "
                 "private IP that changes with each task",
-                "make the certificate when the task starts, or declare infrastructure.names",
+                "create the certificate when the task starts, or declare "
+                "infrastructure.serviceDiscovery",
             )
 
 
-def _check_dependant(spec: GraphSpec, one: Built, report: Report) -> None:
+def _check_dependant(spec: GraphSpec, built: BuiltComponent, report: Report) -> None:
     security = spec.infrastructure.security
     names = secret_variables(security)
-    if names and not one.component.template.get("executionRoleArn"):
+    if names and not built.component.template.get("executionRoleArn"):
         report.error(
-            one.definition.document,
-            one.definition.at("executionRoleArn"),
-            f"{one.component.name} gets secrets, which ECS reads with the task's execution role",
+            built.definition.document,
+            built.definition.at("executionRoleArn"),
+            f"{built.component.name} gets secrets, which ECS reads with the task's execution role",
             "add executionRoleArn (see `ecs-dynamo iam render`)",
         )
-    for index in one.dynamo:
-        for number, entry in enumerate(one.containers[index].get("environment", ())):
+    for index in built.dynamo:
+        for number, entry in enumerate(built.containers[index].get("environment", ())):
             if entry.get("name") in names.keys() | path_variables(security).keys():
                 report.warn(
-                    one.definition.document,
-                    one.definition.at(CONTAINERS, index, "environment", number),
+                    built.definition.document,
+                    built.definition.at(CONTAINERS, index, "environment", number),
                     f"{entry['name']} stands here and is declared in infrastructure.security too; "
                     "this one is used",
                     "remove it here",

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-from ecs_dynamo.config.build.components import Built
+from ecs_dynamo.config.build.components import BuiltComponent
 from ecs_dynamo.config.reading.document import (
     Document,
     FieldPath,
@@ -19,10 +19,8 @@ from ecs_dynamo.config.reading.report import Report
 from ecs_dynamo.config.task_definitions.prepare import CONTAINERS
 from ecs_dynamo.model.graph import ETCD_CLIENT_PORT, NATS_CLIENT_PORT, NetworkMode, Role
 from ecs_dynamo.model.redaction import is_secret_name
-from ecs_dynamo.model.spec.graph import (
-    GraphSpec,
-    LaunchType,
-)
+from ecs_dynamo.model.spec.graph import GraphSpec
+from ecs_dynamo.model.spec.service import LaunchType
 
 MAX_STOP_SECONDS: Final = 120
 """The longest stopTimeout on Fargate."""
@@ -32,31 +30,35 @@ _MODE: Final = re.compile(r"--(disaggregation-mode|is-prefill-worker|is-decode-w
 _TAG_OR_DIGEST: Final = re.compile(r"(?::(?P<tag>[^/:@]+))?(?P<digest>@.+)?$")
 
 
-def check_tasks(spec: GraphSpec, built: list[Built], document: Document, report: Report) -> None:
+def check_tasks(
+    spec: GraphSpec, components: list[BuiltComponent], document: Document, report: Report
+) -> None:
     """Check every component's template against its launch type, network mode and role."""
-    for one in built:
-        _Checker(spec, one, document, report).run()
+    for built in components:
+        _Checker(spec, built, document, report).run()
 
 
 class _Checker:
-    def __init__(self, spec: GraphSpec, one: Built, document: Document, report: Report) -> None:
+    def __init__(
+        self, spec: GraphSpec, built: BuiltComponent, document: Document, report: Report
+    ) -> None:
         self.spec = spec
-        self.one = one
-        self.component = one.component
-        self.template: Mapping[str, Any] = one.component.template
+        self.built = built
+        self.component = built.component
+        self.template: Mapping[str, Any] = built.component.template
         self.document = document
         self.report = report
 
     def run(self) -> None:
         self._network()
         self._launch_type()
-        for index, container in enumerate(self.one.containers):
+        for index, container in enumerate(self.built.containers):
             self._image(index, container)
             self._plain_secrets(index, container)
         if self.component.is_infrastructure:
             self._infrastructure_ports()
         else:
-            for index in self.one.dynamo:
+            for index in self.built.dynamo:
                 self._stop_timeout(index)
                 self._namespace(index)
             self._frontend_port()
@@ -67,12 +69,12 @@ class _Checker:
     def _error(self, message: str, remedy: str, *path: str | int) -> None:
         """In the task definition's file."""
         self.report.error(
-            self.one.definition.document, self.one.definition.at(*path), message, remedy
+            self.built.definition.document, self.built.definition.at(*path), message, remedy
         )
 
     def _warn(self, message: str, remedy: str, *path: str | int) -> None:
         self.report.warn(
-            self.one.definition.document, self.one.definition.at(*path), message, remedy
+            self.built.definition.document, self.built.definition.at(*path), message, remedy
         )
 
     def _graph_error(self, message: str, remedy: str, path: FieldPath) -> None:
@@ -82,7 +84,7 @@ class _Checker:
         for entry in container.get("environment", ()):
             name = str(entry.get("name", ""))
             if entry.get("value") and is_secret_name(name):
-                of_env = index in self.one.dynamo and not self.component.is_infrastructure
+                of_env = index in self.built.dynamo and not self.component.is_infrastructure
                 self._warn(
                     f"{name} is in plain text: whoever may describe the task definition reads it",
                     f"store it and write {name}: ${{secret:NAME}} under env"
@@ -114,10 +116,10 @@ class _Checker:
 
     def _place(self) -> FieldPath:
         """Where the component's network comes from."""
-        own = self.one.path[0] == "components" and (
-            self.spec.components[int(self.one.path[1])].network is not None
+        own = self.built.path[0] == "components" and (
+            self.spec.components[int(self.built.path[1])].network is not None
         )
-        return self.one.path if own else ()
+        return self.built.path if own else ()
 
     def _launch_type(self) -> None:
         """What the replicas run on is among what the task definition is made for.
@@ -134,12 +136,12 @@ class _Checker:
             return
         needed = f"the task definition's requiresCompatibilities {', '.join(allowed)}"
         if providers:
-            place: FieldPath = (*self.one.path, "capacityProviders")
+            place: FieldPath = (*self.built.path, "capacityProviders")
             runs_on = "Fargate" if launch is LaunchType.FARGATE else "EC2 or Managed Instances"
             found = f"capacityProviders {', '.join(p.name for p in providers)} run on {runs_on}"
             remedy = "name other capacityProviders, or change requiresCompatibilities"
         else:
-            part = ("infrastructure",) if self.component.is_infrastructure else self.one.path
+            part = ("infrastructure",) if self.component.is_infrastructure else self.built.path
             written = self._names_launch_type(part)
             place = (*part, "launchType") if written else part
             found = f"launchType {launch.value}{'' if written else ' (the default)'}"
@@ -161,18 +163,18 @@ class _Checker:
             return
         message = f"the image {image} is not pinned: replicas may come to run different versions"
         remedy = "name a version or a digest"
-        spec_image = self.one.path[0] == "components" and (
-            self.spec.components[int(self.one.path[1])].image is not None
+        spec_image = self.built.path[0] == "components" and (
+            self.spec.components[int(self.built.path[1])].image is not None
         )
-        if spec_image and index in self.one.dynamo:
-            self.report.warn(self.document, (*self.one.path, "image"), message, remedy)
+        if spec_image and index in self.built.dynamo:
+            self.report.warn(self.document, (*self.built.path, "image"), message, remedy)
         else:
             self._warn(message, remedy, CONTAINERS, index, "image")
 
     def _ports(self) -> set[int]:
         return {
             mapping["containerPort"]
-            for container in self.one.containers
+            for container in self.built.containers
             for mapping in container.get("portMappings", ())
             if "containerPort" in mapping
         }
@@ -192,11 +194,11 @@ class _Checker:
             reason = "bridge networking" if bridge else "targetGroupArn"
             message = f"no container maps the frontend's port {port}, which {reason} needs"
             remedy = f"add containerPort {port} to its portMappings, or set runtime.frontendPort"
-            self._error(message, remedy, CONTAINERS, self.one.dynamo[0], "portMappings")
+            self._error(message, remedy, CONTAINERS, self.built.dynamo[0], "portMappings")
 
     def _stop_timeout(self, index: int) -> None:
         drain = self.spec.runtime.drain_seconds
-        timeout = self.one.containers[index].get("stopTimeout")
+        timeout = self.built.containers[index].get("stopTimeout")
         if (timeout if timeout is not None else DEFAULT_STOP_SECONDS) >= drain:
             return
         found = f"stopTimeout {timeout}" if timeout is not None else "no stopTimeout (30 s)"
@@ -214,7 +216,7 @@ class _Checker:
 
     def _namespace(self, index: int) -> None:
         wanted = self.spec.namespace or self.spec.name
-        for entry in self.one.containers[index].get("environment", ()):
+        for entry in self.built.containers[index].get("environment", ()):
             if entry.get("name") == "DYN_NAMESPACE" and entry.get("value") != wanted:
                 self._warn(
                     f"{self.component.name}: DYN_NAMESPACE {entry.get('value')!r} differs from the "
@@ -227,7 +229,7 @@ class _Checker:
         """A prefill or decode worker is told so by its command (Dynamo 1.6.1's engines)."""
         if not self.component.roles & {Role.PREFILL, Role.DECODE}:
             return
-        for index, container in enumerate(self.one.containers):
+        for index, container in enumerate(self.built.containers):
             words = (*container.get("entryPoint", ()), *container.get("command", ()))
             text = " ".join(words)
             if _ENGINE.search(text) and not _MODE.search(text):
@@ -240,7 +242,7 @@ class _Checker:
                 )
 
     def _nats_options(self) -> None:
-        for index, container in enumerate(self.one.containers):
+        for index, container in enumerate(self.built.containers):
             ports = {m.get("containerPort") for m in container.get("portMappings", ())}
             if NATS_CLIENT_PORT not in ports:
                 continue

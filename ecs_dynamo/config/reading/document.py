@@ -44,12 +44,25 @@ class Document:
     file: str
     value: Any
     lines: Mapping[FieldPath, int] = field(default_factory=dict)
+    """Path in the file -> line, from 1."""
     texts: Mapping[FieldPath, str] = field(default_factory=dict)
+    """Path in the file -> text of a number or boolean."""
+    deprecated_keys: Mapping[FieldPath, str] = field(default_factory=dict)
+    """Path in ``value`` -> the deprecated key that the file has in place of its last step."""
+
+    def as_written(self, path: FieldPath) -> FieldPath:
+        """Return the path in the file of ``path``, a path in ``value``."""
+        return tuple(self.deprecated_keys.get(path[: i + 1], step) for i, step in enumerate(path))
+
+    def text_of(self, path: FieldPath) -> str | None:
+        """Return the number or boolean at ``path`` as the file has it; None for other values."""
+        return self.texts.get(self.as_written(path))
 
     def line_of(self, path: FieldPath) -> int | None:
-        """The line (from 1) of ``path``, or of the nearest thing around it that is there."""
-        for length in range(len(path), -1, -1):
-            line = self.lines.get(path[:length])
+        """Return the line (from 1) of ``path``, or of the closest value that contains it."""
+        written = self.as_written(path)
+        for length in range(len(written), -1, -1):
+            line = self.lines.get(written[:length])
             if line is not None:
                 return line
         return None

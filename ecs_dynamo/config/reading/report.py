@@ -53,7 +53,7 @@ class Report:
         problem = Problem(
             message=message,
             file=document.file,
-            field=dotted(path) or None,
+            field=dotted(document.as_written(path)) or None,
             line=document.line_of(path),
             remedy=remedy,
         )

@@ -7,7 +7,7 @@ import types
 from collections.abc import Iterable
 from typing import Annotated, Any, Final, Union, get_args, get_origin
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from ecs_dynamo.config.reading.document import (
@@ -15,6 +15,7 @@ from ecs_dynamo.config.reading.document import (
     FieldPath,
 )
 from ecs_dynamo.config.reading.report import Report
+from ecs_dynamo.model.spec.base import SpecModel
 from ecs_dynamo.model.spec.graph import GraphSpec
 
 _OTHER_WORDS: Final = {
@@ -81,18 +82,18 @@ def _plain(word: str) -> str:
     return word.replace("_", "").replace("-", "").lower()
 
 
-def _models(annotation: Any) -> list[type[BaseModel]]:
-    """The models that a value of this annotation, or an item of it, may be."""
+def models_in(annotation: Any) -> list[type[SpecModel]]:
+    """Return the models that a value of this annotation, or an item of it, may have."""
     if get_origin(annotation) in (Annotated, Union, types.UnionType, tuple):
-        return [model for part in get_args(annotation) for model in _models(part)]
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [model for part in get_args(annotation) for model in models_in(part)]
+    if isinstance(annotation, type) and issubclass(annotation, SpecModel):
         return [annotation]
     return []
 
 
 def known_keys(path: FieldPath) -> list[str]:
     """The keys that the graph file allows in the mapping at ``path``."""
-    models: list[type[BaseModel]] = [GraphSpec]
+    models: list[type[SpecModel]] = [GraphSpec]
     for step in path:
         if isinstance(step, int):
             continue  # A list's items have its annotation's models already.
@@ -101,7 +102,7 @@ def known_keys(path: FieldPath) -> list[str]:
             for model in models
             for info in model.model_fields.values()
             if info.alias == step
-            for inner in _models(info.annotation)
+            for inner in models_in(info.annotation)
         ]
     return [info.alias or "" for model in models for info in model.model_fields.values()]
 

@@ -29,7 +29,7 @@ from ecs_dynamo.model.dynamo.containers import (
     find_dynamo_containers,
     is_log_router,
 )
-from ecs_dynamo.model.spec.graph import ComponentSpec
+from ecs_dynamo.model.spec.component import ComponentSpec
 
 
 def settle_containers(

@@ -104,7 +104,7 @@ def prepare(document: Document, variables: Variables, report: Report) -> TaskDef
         register_shape(),
         (),
         complain,
-        lambda path: document.texts.get(definition.at(*path)),
+        lambda path: document.text_of(definition.at(*path)),
     )
     _check_network_mode(definition, content, report)
     if isinstance(content, dict):

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from ecs_dynamo.model.doctor import Finding, Severity
 from ecs_dynamo.model.graph import Component, Graph
 from ecs_dynamo.model.snapshot import Unknown
-from ecs_dynamo.model.spec.graph import LaunchType
+from ecs_dynamo.model.spec.service import LaunchType
 
 RANK = {Severity.ERROR: 0, Severity.WARNING: 1, Severity.UNKNOWN: 2, Severity.OK: 3}
 

@@ -24,7 +24,7 @@ from ecs_dynamo.model.ecs.task_definition import (
 )
 from ecs_dynamo.model.graph import Component, Graph, NetworkMode
 from ecs_dynamo.model.snapshot import Observed, Unknown
-from ecs_dynamo.model.spec.graph import LaunchType
+from ecs_dynamo.model.spec.service import LaunchType
 
 EVERYWHERE = "0.0.0.0/0"
 

@@ -22,7 +22,7 @@ from ecs_dynamo.model.doctor import Finding, Severity
 from ecs_dynamo.model.ecs.task_definition import gpus_of
 from ecs_dynamo.model.graph import Graph
 from ecs_dynamo.model.snapshot import Observed, Snapshot, Unknown
-from ecs_dynamo.model.spec.graph import LaunchType
+from ecs_dynamo.model.spec.service import LaunchType
 from ecs_dynamo.planning.capacity.packing import need_of
 
 CHECK = "quotas"

@@ -1,4 +1,4 @@
-"""The graph file's words for capacity: where replicas may go, and what may add instances.
+"""Capacity in the graph file: where replicas may run, and which groups of instances may grow.
 
 Names, ranges and limits are ECS's own (API reference, CreateService: at most 20 providers, weight 0
 to 1000, base 0 to 100000 on one of them, 5 strategies, 10 constraints).
@@ -20,18 +20,33 @@ FARGATE_PROVIDERS = frozenset({"FARGATE", "FARGATE_SPOT"})
 
 
 class CapacityProviderItem(SpecModel):
-    """One capacity provider of a strategy: its share by ``weight`` after the first ``base``."""
+    """One capacity provider of a component's strategy."""
 
-    name: Annotated[str, Field(min_length=1)]
-    weight: Annotated[int, Field(ge=0, le=1000)] = 1
-    base: Annotated[int, Field(ge=0, le=100_000)] = 0
+    name: str = Field(
+        min_length=1,
+        description="Name of a capacity provider of the component's cluster, or FARGATE or "
+        "FARGATE_SPOT.",
+    )
+    weight: int = Field(
+        default=1,
+        ge=0,
+        le=1000,
+        description="Relative share of the replicas beyond base that run on this provider.",
+    )
+    base: int = Field(
+        default=0,
+        ge=0,
+        le=100_000,
+        description="Number of replicas that run on this provider before weights apply. Only one "
+        "provider of a component can have a base.",
+    )
 
 
 CapacityProviders = Annotated[tuple[CapacityProviderItem, ...], Field(max_length=20)]
 
 
 def check_providers(providers: tuple[CapacityProviderItem, ...]) -> None:
-    """Refuse what ECS can not carry out. Raises ValueError with a remedy."""
+    """Refuse a strategy that ECS cannot carry out. Raises ValueError with a remedy."""
     names = [p.name for p in providers]
     if len(set(names)) < len(names):
         raise ValueError("capacityProviders names one provider twice; give each one once")
@@ -51,15 +66,22 @@ def check_providers(providers: tuple[CapacityProviderItem, ...]) -> None:
 
 
 class PlacementStrategySpec(SpecModel):
-    """One placement strategy; several apply in order."""
+    """One placement strategy of ECS. Several apply in order."""
 
-    type: Literal["spread", "binpack", "random"]
-    field: str | None = None
+    type: Literal["spread", "binpack", "random"] = Field(
+        description="How ECS chooses an instance: spread evens replicas out over the values of "
+        "field, binpack fills instances, random chooses any."
+    )
+    field: str | None = Field(
+        default=None,
+        description="For spread: instanceId or an attribute such as "
+        "attribute:ecs.availability-zone. For binpack: cpu or memory. Not used with random.",
+    )
 
     @model_validator(mode="after")
-    def _right_field(self) -> Self:
+    def _field_fits_type(self) -> Self:
         if self.type == "binpack" and self.field not in ("cpu", "memory"):
-            raise ValueError("binpack packs by nothing else; set field to cpu or memory")
+            raise ValueError("binpack needs a field; set it to cpu or memory")
         if self.type == "spread" and not self.field:
             raise ValueError(
                 "spread needs a field; set it to instanceId, or to an attribute such as "
@@ -71,13 +93,20 @@ class PlacementStrategySpec(SpecModel):
 
 
 class PlacementConstraintSpec(SpecModel):
-    """One placement constraint; all must hold."""
+    """One placement constraint of ECS. An instance must meet all of them."""
 
-    type: Literal["memberOf", "distinctInstance"]
-    expression: Annotated[str, Field(max_length=2000)] | None = None
+    type: Literal["memberOf", "distinctInstance"] = Field(
+        description="memberOf: the instance meets expression. distinctInstance: at most one "
+        "replica of the component per instance."
+    )
+    expression: Annotated[str, Field(max_length=2000)] | None = Field(
+        default=None,
+        description="For memberOf: an expression of ECS's cluster query language, such as "
+        "attribute:ecs.instance-type == g5.xlarge.",
+    )
 
     @model_validator(mode="after")
-    def _right_expression(self) -> Self:
+    def _expression_fits_type(self) -> Self:
         if self.type == "memberOf" and not self.expression:
             raise ValueError(
                 "memberOf needs an expression; write one such as "
@@ -89,41 +118,59 @@ class PlacementConstraintSpec(SpecModel):
 
 
 class PlacementSpec(SpecModel):
-    """Where ECS places a component's replicas on EC2. ``strategy`` None takes the default."""
+    """Where ECS places a component's replicas on EC2."""
 
-    strategy: Annotated[tuple[PlacementStrategySpec, ...], Field(max_length=5)] | None = None
-    constraints: Annotated[tuple[PlacementConstraintSpec, ...], Field(max_length=10)] = ()
+    strategy: Annotated[tuple[PlacementStrategySpec, ...], Field(max_length=5)] | None = Field(
+        default=None,
+        description="Placement strategies, in order. By default frontends are spread over "
+        "Availability Zones and instances, and all other components are spread over zones and "
+        "packed by memory. An empty list leaves placement to ECS.",
+    )
+    constraints: tuple[PlacementConstraintSpec, ...] = Field(
+        default=(),
+        max_length=10,
+        description="Placement constraints. ECS counts those of the task definition too: at most "
+        "10 together.",
+    )
 
 
 class AutoScalingGroupSpec(SpecModel):
-    """An Auto Scaling group whose desired size is set within ``min`` and ``max``.
+    """An EC2 Auto Scaling group whose desired size ecs-dynamo sets."""
 
-    ``cluster`` is the one that its instances join; None is the workers' cluster.
-    """
-
-    name: Annotated[str, Field(min_length=1, max_length=255)]
-    cluster: str | None = None
-    min: Annotated[int, Field(ge=0)] = 0
-    max: Annotated[int, Field(ge=1)]
+    name: str = Field(min_length=1, max_length=255, description="Name of the Auto Scaling group.")
+    cluster: str | None = Field(
+        default=None,
+        description="Name or ARN of the ECS cluster that the group's instances join. Default: "
+        "clusters.workers.",
+    )
+    min: int = Field(default=0, ge=0, description="Smallest desired size that is set.")
+    max: int = Field(
+        ge=1,
+        description="Largest desired size that is set. The group's own MaxSize applies as well.",
+    )
 
     @model_validator(mode="after")
-    def _consistent(self) -> Self:
+    def _min_is_not_above_max(self) -> Self:
         if self.min > self.max:
             raise ValueError(f"min {self.min} is above max {self.max}; lower min or raise max")
         return self
 
 
 class CapacitySpec(SpecModel):
-    """What may add instances and give them back.
+    """Groups of instances that ecs-dynamo sizes for the replicas."""
 
-    An instance goes back once it was seen without a task for ``scale_in_seconds`` on end.
-    """
-
-    auto_scaling_groups: tuple[AutoScalingGroupSpec, ...] = ()
-    scale_in_seconds: Seconds = 900.0
+    auto_scaling_groups: tuple[AutoScalingGroupSpec, ...] = Field(
+        default=(),
+        description="Auto Scaling groups that ecs-dynamo sizes. Groups that a capacity provider's "
+        "managed scaling sizes are left to ECS.",
+    )
+    scale_in_seconds: Seconds = Field(
+        default=900.0,
+        description="Seconds that an instance must run no task before it is terminated.",
+    )
 
     @model_validator(mode="after")
-    def _once(self) -> Self:
+    def _groups_are_distinct(self) -> Self:
         names = [g.name for g in self.auto_scaling_groups]
         if len(set(names)) < len(names):
             raise ValueError("autoScalingGroups names one group twice; give each one once")

@@ -1,31 +1,51 @@
-"""What makes etcd and NATS last: the parts of the graph file beside their task definitions."""
+"""etcd and NATS in the graph file: task definitions or endpoints, and volumes for their data."""
 
 from __future__ import annotations
 
-from typing import Annotated, Self
+from collections.abc import Mapping
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
 from ecs_dynamo.model.spec.base import SpecModel
+from ecs_dynamo.model.spec.rollout import RolloutSpec
+from ecs_dynamo.model.spec.security import SecuritySpec
+from ecs_dynamo.model.spec.service import LaunchType
+from ecs_dynamo.model.spec.service_discovery import ServiceDiscoverySpec
 
 
 class VolumeSpec(SpecModel):
-    """An EFS file system for the data of etcd or NATS, so that a replaced task finds it again.
+    """An EFS file system that keeps the data of etcd or NATS when a task is replaced."""
 
-    ``path`` is where it is mounted in the container; by default where the command has its data.
-    ``iam``: the task role is what EFS grants access to (ECS: ``authorizationConfig.iam``).
-    """
-
-    file_system_id: Annotated[str, Field(pattern=r"^fs-[0-9a-f]{8,40}$")]
-    access_point_id: Annotated[str, Field(pattern=r"^fsap-[0-9a-f]{8,40}$")] | None = None
-    root_directory: Annotated[str, Field(pattern=r"^/")] | None = None
-    transit_encryption: bool = True
-    iam: bool = False
-    path: Annotated[str, Field(pattern=r"^/[^/\s]")] | None = None
+    file_system_id: str = Field(
+        pattern=r"^fs-[0-9a-f]{8,40}$",
+        description="Id of the EFS file system, such as fs-0123456789abcdef0.",
+    )
+    access_point_id: Annotated[str, Field(pattern=r"^fsap-[0-9a-f]{8,40}$")] | None = Field(
+        default=None, description="Id of an EFS access point, such as fsap-0123456789abcdef0."
+    )
+    root_directory: Annotated[str, Field(pattern=r"^/")] | None = Field(
+        default=None,
+        description="Directory of the file system that is mounted. Default: its root. An access "
+        "point has a root directory of its own.",
+    )
+    transit_encryption: bool = Field(
+        default=True,
+        description="Whether the connection to EFS is encrypted. Access points and iam need it.",
+    )
+    iam: bool = Field(
+        default=False,
+        description="Whether EFS grants access to the task role (authorizationConfig.iam of ECS).",
+    )
+    path: Annotated[str, Field(pattern=r"^/[^/\s]")] | None = Field(
+        default=None,
+        description="Path at which the volume is mounted in the container. Default: the data "
+        "directory in its command (--data-dir of etcd, -sd or --store_dir of NATS).",
+    )
 
     @model_validator(mode="after")
-    def _as_ecs_takes_it(self) -> Self:
-        """ECS API reference, EFSVolumeConfiguration."""
+    def _ecs_accepts_it(self) -> Self:
+        """Apply the rules of the ECS API reference, EFSVolumeConfiguration."""
         if self.access_point_id is not None and self.root_directory not in (None, "/"):
             raise ValueError(
                 "an access point has a root directory of its own; leave out rootDirectory"
@@ -37,57 +57,89 @@ class VolumeSpec(SpecModel):
         return self
 
 
-DnsName = Annotated[str, Field(pattern=r"^[a-z0-9_][a-z0-9_-]*(\.[a-z0-9_-]+)*$", max_length=127)]
-"""As Service Connect takes it (ECS API reference, ServiceConnectClientAlias)."""
+class InfraServiceSpec(SpecModel):
+    """etcd or NATS: a task definition that the graph runs, or endpoints that exist already."""
 
-RegistryArn = Annotated[
-    str,
-    Field(pattern=r"^arn:[a-z-]+:servicediscovery:[a-z0-9-]+:\d{12}:service/srv-[a-z0-9]+$"),
-]
-
-
-class CloudMapSpec(SpecModel):
-    """A Cloud Map service with A records, and the name that these have in the VPC's DNS."""
-
-    registry_arn: RegistryArn
-    dns_name: DnsName
-
-
-class CloudMapNamesSpec(SpecModel):
-    """The Cloud Map services that ECS registers the tasks of etcd and NATS in."""
-
-    etcd: CloudMapSpec | None = None
-    nats: CloudMapSpec | None = None
+    task_definition: str | None = Field(
+        default=None,
+        description="Path of the task definition file, relative to the graph file. Give either "
+        "this or endpoints.",
+    )
+    endpoints: tuple[str, ...] = Field(
+        default=(),
+        description="URLs of servers that exist already: http://host:2379 or https:// for etcd, "
+        "nats://host:4222 or tls:// for NATS.",
+    )
+    replicas: Literal[1, 3] = Field(
+        default=1,
+        description="Number of servers. 3, for etcd only, is a cluster that survives the loss of "
+        "one member.",
+    )
+    volume: VolumeSpec | None = Field(
+        default=None,
+        description="EFS volume that keeps the server's data when its task is replaced. Default: "
+        "the data is lost with the task.",
+    )
 
     @model_validator(mode="after")
-    def _some(self) -> Self:
-        if self.etcd is None and self.nats is None:
-            raise ValueError("give etcd, nats or both")
+    def _has_one_source(self) -> Self:
+        if (self.task_definition is None) == (not self.endpoints):
+            raise ValueError("give exactly one of taskDefinition and endpoints")
+        if self.endpoints and self.volume is not None:
+            raise ValueError("volume is for a taskDefinition; leave it out beside endpoints")
+        if self.endpoints and self.replicas != 1:
+            raise ValueError("replicas is for a taskDefinition; leave it out beside endpoints")
+        if self.replicas != 1 and self.volume is not None:
+            raise ValueError(
+                "the members of a cluster hold its data together; leave out volume, or set "
+                "replicas to 1"
+            )
         return self
 
 
-class ServiceConnectSpec(SpecModel):
-    """A Service Connect namespace (its name or ARN) and the names that it has for etcd and NATS."""
+class InfrastructureSpec(SpecModel):
+    """etcd and NATS: together in one task (taskDefinition), or each on its own."""
 
-    namespace: Annotated[str, Field(pattern=r"^[^\s]{1,1024}$")]
-    etcd: DnsName = "etcd"
-    nats: DnsName = "nats"
+    deprecated_keys: ClassVar[Mapping[str, str]] = {"names": "serviceDiscovery"}
+
+    task_definition: str | None = Field(
+        default=None,
+        description="Path of the task definition file that runs etcd and NATS in one task, "
+        "relative to the graph file.",
+    )
+    etcd: InfraServiceSpec | None = Field(
+        default=None, description="etcd on its own. Required without taskDefinition."
+    )
+    nats: InfraServiceSpec | None = Field(
+        default=None,
+        description="NATS on its own. Default: none, which is possible with requestPlane tcp and "
+        "eventPlane zmq.",
+    )
+    launch_type: LaunchType = Field(
+        default=LaunchType.FARGATE, description="ECS launch type of etcd and NATS."
+    )
+    rollout: RolloutSpec = Field(
+        default=RolloutSpec(), description="How new revisions of etcd and NATS replace old ones."
+    )
+    security: SecuritySpec = Field(
+        default=SecuritySpec(),
+        description="TLS and credentials of etcd and NATS, as references to secrets. Default: no "
+        "TLS and no login.",
+    )
+    service_discovery: ServiceDiscoverySpec | None = Field(
+        default=None,
+        description="Stable DNS names for etcd and NATS. A replaced server keeps its name, so no "
+        "dependant needs a new revision. Default: dependants get private IPs.",
+    )
 
     @model_validator(mode="after")
-    def _apart(self) -> Self:
-        if self.etcd == self.nats:
-            raise ValueError(f"etcd and nats have one name, {self.etcd}; give them two")
-        return self
-
-
-class NamesSpec(SpecModel):
-    """Names for etcd and NATS instead of private IPs: of Cloud Map's DNS, or Service Connect's."""
-
-    cloud_map: CloudMapNamesSpec | None = None
-    service_connect: ServiceConnectSpec | None = None
-
-    @model_validator(mode="after")
-    def _one_kind(self) -> Self:
-        if (self.cloud_map is None) == (self.service_connect is None):
-            raise ValueError("give exactly one of cloudMap and serviceConnect")
+    def _is_together_or_apart(self) -> Self:
+        if self.task_definition is not None and (self.etcd or self.nats):
+            raise ValueError("taskDefinition runs etcd and NATS together; leave out etcd and nats")
+        if self.task_definition is None and self.etcd is None:
+            raise ValueError("give taskDefinition (etcd and NATS together) or etcd")
+        if self.nats is not None and self.nats.replicas != 1:
+            raise ValueError("nats.replicas must be 1; clusters are for etcd")
+        if self.rollout.canary is not None:
+            raise ValueError("rollout.canary is for workers; leave it out here")
         return self

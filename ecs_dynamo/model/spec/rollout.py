@@ -1,4 +1,4 @@
-"""Rollout limits, canaries and revision retention, as the graph file declares them."""
+"""Rollouts in the graph file: deployment limits, canaries, and how many revisions are kept."""
 
 from __future__ import annotations
 
@@ -9,39 +9,66 @@ from pydantic import Field, model_validator
 
 from ecs_dynamo.model.spec.base import Seconds, SpecModel
 
-Percent = Annotated[int, Field(ge=0, le=200)]
 MAX_GRACE_SECONDS = 2_147_483_647
 """ECS's limit (service model, UpdateService.healthCheckGracePeriodSeconds)."""
 
 
 class CanarySpec(SpecModel):
-    """One replica of a worker's new revision first; the others follow once it has baked.
+    """A rollout of a worker that starts with one replica of the new revision."""
 
-    ``bake_seconds``: for how long it must have been ready.
-    """
-
-    bake_seconds: Annotated[float, Field(ge=0, le=86_400)] = 300.0
+    bake_seconds: float = Field(
+        default=300.0,
+        ge=0,
+        le=86_400,
+        description="Seconds that the first new replica must stay ready before the others follow.",
+    )
 
 
 class RolloutSpec(SpecModel):
-    """How a new revision replaces the old one: ECS's own deployment limits, in percent.
+    """How a new revision replaces the old one."""
 
-    ``keep_revisions``: how many task definition revisions are kept; older ones are deleted.
-    ``health_check_grace_seconds``: for so long after a task has started ECS ignores failing health
-    checks (of containers and of a load balancer); None: the progress deadline for what serves
-    models, 0 for etcd and NATS.
-    """
-
-    minimum_healthy_percent: Annotated[int, Field(ge=0, le=100)] = 100
-    maximum_percent: Percent = 200
-    progress_deadline_seconds: Seconds = 1800
-    circuit_breaker: bool = True
-    canary: CanarySpec | None = None
-    keep_revisions: Annotated[int, Field(ge=1, le=1000)] = 10
-    health_check_grace_seconds: Annotated[int, Field(ge=0, le=MAX_GRACE_SECONDS)] | None = None
+    minimum_healthy_percent: int = Field(
+        default=100,
+        ge=0,
+        le=100,
+        description="Share of the replicas, in percent, that ECS keeps healthy during a rollout. "
+        "ECS rounds the number of replicas up.",
+    )
+    maximum_percent: int = Field(
+        default=200,
+        ge=0,
+        le=200,
+        description="Share of the replicas, in percent, that may run during a rollout: 100 to "
+        "200. ECS rounds the number of replicas down.",
+    )
+    progress_deadline_seconds: Seconds = Field(
+        default=1800,
+        description="Seconds without progress after which a rollout has failed and is rolled back.",
+    )
+    circuit_breaker: bool = Field(
+        default=True,
+        description="Whether ECS's deployment circuit breaker rolls a failing deployment back.",
+    )
+    canary: CanarySpec | None = Field(
+        default=None,
+        description="Replace one replica first and the others once it has baked. For workers "
+        "only. Default: no canary.",
+    )
+    keep_revisions: int = Field(
+        default=10,
+        ge=1,
+        le=1000,
+        description="Number of task definition revisions that are kept. Older ones are deleted.",
+    )
+    health_check_grace_seconds: Annotated[int, Field(ge=0, le=MAX_GRACE_SECONDS)] | None = Field(
+        default=None,
+        description="Seconds after the start of a task during which ECS ignores failing health "
+        "checks, of containers and of a load balancer. Default: progressDeadlineSeconds; 0 for "
+        "etcd and NATS.",
+    )
 
     @model_validator(mode="after")
-    def _room_to_move(self) -> Self:
+    def _leaves_a_first_step(self) -> Self:
         if self.maximum_percent < 100:
             raise ValueError("maximumPercent is below 100; ECS takes 100 to 200")
         if self.maximum_percent == 100 and self.minimum_healthy_percent >= 100:
@@ -52,7 +79,7 @@ class RolloutSpec(SpecModel):
         return self
 
     def can_replace(self, replicas: int) -> bool:
-        """Whether ECS can take a first step of a rollout of ``replicas`` within these limits.
+        """Return whether ECS can take a first step of a rollout of ``replicas`` in these limits.
 
         ECS rounds the number of tasks that must stay healthy up, and the number that may run down
         (service model, DeploymentConfiguration).
@@ -64,9 +91,9 @@ class RolloutSpec(SpecModel):
         return must_stay < replicas or may_run > replicas
 
     def widened(self, replicas: int) -> RolloutSpec:
-        """Limits with which ``replicas`` can be replaced: these, or with room for one more task.
+        """Return limits that can replace ``replicas``: these, or with a surge of one task.
 
-        The maximum is raised, rather than the minimum lowered, so that all replicas serve on.
+        The maximum is raised rather than the minimum lowered, so that all replicas keep serving.
         """
         if self.can_replace(replicas):
             return self

@@ -1,8 +1,13 @@
-"""TLS and credentials of etcd and NATS, as references to secrets: no value is ever in the file.
+"""TLS and credentials of etcd and NATS in the graph file, as references to secrets.
 
-What fits together is what Dynamo 1.6.1 does with it, as measured with real servers: its etcd client
-takes either a password, without TLS, or a client certificate with its CA, as PEM texts; its NATS
-client takes the CA and certificate as paths of files, and any one kind of credentials beside them.
+The file never contains a secret value. The validators allow what Dynamo 1.6.1 supports, as measured
+with real servers: its etcd client takes either a password, without TLS, or a client certificate
+with its CA, as PEM texts; its NATS client takes the CA and the certificate as paths of files, and
+one kind of credentials beside them.
+
+The key is called ``security`` and not ``credentials``: it also decides whether connections are
+encrypted and which CA is trusted, and NATS has a kind of credentials that is called ``credentials``
+itself.
 """
 
 from __future__ import annotations
@@ -19,38 +24,50 @@ REFERENCE: Final = re.compile(
     r"arn:[a-z-]+:secretsmanager:[a-z0-9-]+:\d{12}:secret:[^\s:]+(:[^\s:]*){0,3}"
     r"|arn:[a-z-]+:ssm:[a-z0-9-]+:\d{12}:parameter/\S+|/[A-Za-z0-9_./-]+"
 )
-"""What ECS takes as `valueFrom`: a secret's ARN (with JSON key, stage, version), or a parameter."""
+"""A `valueFrom` of ECS: a secret's ARN (with JSON key, stage and version), or a parameter."""
 
 
-def _no_value(text: str) -> str:
+def _is_reference(text: str) -> str:
     if not REFERENCE.fullmatch(text):
         raise ValueError(
-            "this is no reference to a secret; write ${secret:name}, ${ssm:/path} or an ARN"
+            "this is not a reference to a secret; write ${secret:name}, ${ssm:/path} or an ARN"
         )
     return text
 
 
-Reference = Annotated[str, AfterValidator(_no_value)]
+Reference = Annotated[str, AfterValidator(_is_reference)]
 ContainerPath = Annotated[str, Field(pattern=r"^/\S+$")]
 
 
 class EtcdTls(SpecModel):
-    """The CA of etcd's certificate, and the client certificate that Dynamo needs with it."""
+    """TLS to etcd: the CA of its certificate, and the client certificate that Dynamo requires."""
 
-    ca: Reference
-    client_cert: Reference
-    client_key: Reference
+    ca: Reference = Field(
+        description="Reference to the certificate (PEM) of the CA that signed etcd's certificate."
+    )
+    client_cert: Reference = Field(description="Reference to the client certificate (PEM).")
+    client_key: Reference = Field(
+        description="Reference to the private key (PEM) of the client certificate."
+    )
 
 
 class EtcdSecurity(SpecModel):
-    """How etcd is reached: over TLS with a client certificate, or with a password."""
+    """How Dynamo and the daemon connect to etcd: TLS with a client certificate, or a password."""
 
-    tls: EtcdTls | None = None
-    username: Reference | None = None
-    password: Reference | None = None
+    tls: EtcdTls | None = Field(
+        default=None,
+        description="TLS with a client certificate. Cannot be combined with username and "
+        "password: Dynamo 1.6.1 uses a password only without TLS. Default: no TLS.",
+    )
+    username: Reference | None = Field(
+        default=None, description="Reference to the name of an etcd user."
+    )
+    password: Reference | None = Field(
+        default=None, description="Reference to the password of the etcd user."
+    )
 
     @model_validator(mode="after")
-    def _as_dynamo_can(self) -> Self:
+    def _dynamo_supports_it(self) -> Self:
         if (self.username is None) != (self.password is None):
             raise ValueError("give username and password together")
         if self.tls is not None and self.username is not None:
@@ -62,20 +79,32 @@ class EtcdSecurity(SpecModel):
 
 
 class NatsTls(SpecModel):
-    """The CA and client certificate, for the daemon; and where their files are in the containers.
+    """TLS to NATS: references for the daemon, and paths of the same files in the containers."""
 
-    Without ``ca`` the system's own certificate authorities are trusted.
-    """
-
-    ca: Reference | None = None
-    ca_path: ContainerPath | None = None
-    client_cert: Reference | None = None
-    client_cert_path: ContainerPath | None = None
-    client_key: Reference | None = None
-    client_key_path: ContainerPath | None = None
+    ca: Reference | None = Field(
+        default=None,
+        description="Reference to the certificate (PEM) of the CA that signed NATS's certificate, "
+        "for the daemon. Default: the system's certificate authorities.",
+    )
+    ca_path: ContainerPath | None = Field(
+        default=None, description="Path of the CA's certificate in Dynamo's containers."
+    )
+    client_cert: Reference | None = Field(
+        default=None, description="Reference to the client certificate (PEM), for the daemon."
+    )
+    client_cert_path: ContainerPath | None = Field(
+        default=None, description="Path of the client certificate in Dynamo's containers."
+    )
+    client_key: Reference | None = Field(
+        default=None,
+        description="Reference to the private key (PEM) of the client certificate, for the daemon.",
+    )
+    client_key_path: ContainerPath | None = Field(
+        default=None, description="Path of the private key in Dynamo's containers."
+    )
 
     @model_validator(mode="after")
-    def _complete(self) -> Self:
+    def _has_both_forms_of_each(self) -> Self:
         if (self.ca is None) != (self.ca_path is None):
             raise ValueError(
                 "give ca (a reference, for the daemon) and caPath (the same file in the containers)"
@@ -95,22 +124,29 @@ class NatsTls(SpecModel):
 
 
 class NatsSecurity(SpecModel):
-    """How NATS is reached: ``tls``, and one kind of credentials.
+    """How Dynamo and the daemon connect to NATS: TLS, and one kind of credentials."""
 
-    ``nkey`` is a user's seed. ``credentials`` is the text of a ``.creds`` file, whose place in the
-    containers is ``credentials_path``.
-    """
-
-    tls: NatsTls | None = None
-    username: Reference | None = None
-    password: Reference | None = None
-    token: Reference | None = None
-    nkey: Reference | None = None
-    credentials: Reference | None = None
-    credentials_path: ContainerPath | None = None
+    tls: NatsTls | None = Field(default=None, description="TLS. Default: no TLS.")
+    username: Reference | None = Field(
+        default=None, description="Reference to the name of a NATS user."
+    )
+    password: Reference | None = Field(
+        default=None, description="Reference to the password of the NATS user."
+    )
+    token: Reference | None = Field(default=None, description="Reference to a token.")
+    nkey: Reference | None = Field(
+        default=None, description="Reference to the seed of a user's NKey."
+    )
+    credentials: Reference | None = Field(
+        default=None,
+        description="Reference to the text of a .creds file, for the daemon.",
+    )
+    credentials_path: ContainerPath | None = Field(
+        default=None, description="Path of the .creds file in Dynamo's containers."
+    )
 
     @model_validator(mode="after")
-    def _one_kind(self) -> Self:
+    def _has_one_kind_of_credentials(self) -> Self:
         if (self.username is None) != (self.password is None):
             raise ValueError("give username and password together")
         if (self.credentials is None) != (self.credentials_path is None):
@@ -125,13 +161,13 @@ class NatsSecurity(SpecModel):
 
 
 class SecuritySpec(SpecModel):
-    """TLS and credentials of both."""
+    """TLS and credentials of etcd and NATS."""
 
-    etcd: EtcdSecurity = EtcdSecurity()
-    nats: NatsSecurity = NatsSecurity()
+    etcd: EtcdSecurity = Field(default=EtcdSecurity(), description="TLS and credentials of etcd.")
+    nats: NatsSecurity = Field(default=NatsSecurity(), description="TLS and credentials of NATS.")
 
     def references(self) -> tuple[str, ...]:
-        """Every secret referred to, each once, sorted."""
+        """Return every reference to a secret, each once, sorted."""
         return tuple(sorted(set(_references(self))))
 
 

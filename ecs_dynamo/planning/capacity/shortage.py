@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from ecs_dynamo.model.capacity import CapacityProvider, InstanceSize
 from ecs_dynamo.model.graph import Component
 from ecs_dynamo.model.snapshot import ContainerInstance, Snapshot, Task, Unknown
-from ecs_dynamo.model.spec.graph import LaunchType
+from ecs_dynamo.model.spec.service import LaunchType
 from ecs_dynamo.planning.capacity.packing import (
     Allocatable,
     Packing,

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field, replace
 
 from ecs_dynamo.model.ecs.task_definition import gpus_of
 from ecs_dynamo.model.snapshot import Snapshot, Unknown
-from ecs_dynamo.model.spec.graph import LaunchType
 from ecs_dynamo.model.spec.rollout import RolloutSpec
+from ecs_dynamo.model.spec.service import LaunchType
 from ecs_dynamo.planning.capacity.packing import (
     Allocatable,
     ResourceRequest,

@@ -24,7 +24,7 @@ from ecs_dynamo.model.spec.capacity import (
     PlacementConstraintSpec,
     PlacementStrategySpec,
 )
-from ecs_dynamo.model.spec.graph import LaunchType
+from ecs_dynamo.model.spec.service import LaunchType
 from ecs_dynamo.planning.desired.ports import PortPlan
 
 _ZONES = PlacementStrategySpec(type="spread", field="attribute:ecs.availability-zone")

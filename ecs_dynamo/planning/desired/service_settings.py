@@ -19,8 +19,8 @@ from ecs_dynamo.model.graph import TAG_FINGERPRINT, Component, LoadBalancer, Net
 from ecs_dynamo.model.service import Service
 from ecs_dynamo.model.service_names import ServiceNames
 from ecs_dynamo.model.snapshot import Revision
-from ecs_dynamo.model.spec.graph import NetworkSpec
 from ecs_dynamo.model.spec.rollout import RolloutSpec
+from ecs_dynamo.model.spec.service import NetworkSpec
 from ecs_dynamo.planning.desired.placement import providers_differ
 from ecs_dynamo.planning.desired.service_names import names_missing
 

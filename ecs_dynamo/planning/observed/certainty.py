@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from ecs_dynamo.model.graph import Component, Graph, NetworkMode
 from ecs_dynamo.model.snapshot import Snapshot, Unknown
-from ecs_dynamo.model.spec.graph import LaunchType
+from ecs_dynamo.model.spec.service import LaunchType
 from ecs_dynamo.planning.observed.lookup import (
     known_service,
     known_tasks,

@@ -16,7 +16,7 @@ from ecs_dynamo.model.graph import (
 )
 from ecs_dynamo.model.plan import Cause, Endpoints, Memory
 from ecs_dynamo.model.snapshot import Task, Unknown
-from ecs_dynamo.model.spec.graph import NetworkSpec
+from ecs_dynamo.model.spec.service import NetworkSpec
 from ecs_dynamo.planning.desired.component import ComponentState
 from ecs_dynamo.planning.desired.declaration import repoint
 from ecs_dynamo.planning.desired.fingerprint import fingerprint

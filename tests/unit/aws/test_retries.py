@@ -14,8 +14,8 @@ from ecs_dynamo.aws.execute.executor import Executor
 from ecs_dynamo.aws.observe.cache import RevisionCache
 from ecs_dynamo.model.errors import AwsError
 from ecs_dynamo.model.plan import CreateService, DeleteService, Endpoints, Memory, Plan, RevisionRef
-from ecs_dynamo.model.spec.graph import LaunchType
 from ecs_dynamo.model.spec.rollout import RolloutSpec
+from ecs_dynamo.model.spec.service import LaunchType
 from tests.unit.aws.fake_aws import fake_aws
 
 CONCURRENT = (

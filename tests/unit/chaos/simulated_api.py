@@ -30,11 +30,11 @@ from ecs_dynamo.model.spec.capacity import (
     PlacementConstraintSpec,
     PlacementStrategySpec,
 )
-from ecs_dynamo.model.spec.graph import (
+from ecs_dynamo.model.spec.rollout import RolloutSpec
+from ecs_dynamo.model.spec.service import (
     LaunchType,
     NetworkSpec,
 )
-from ecs_dynamo.model.spec.rollout import RolloutSpec
 from tests.unit.aws.fake_aws import service_model
 from tests.unit.chaos import wire
 from tests.unit.chaos.faults import (

@@ -27,7 +27,7 @@ CONNECT = {"serviceConnect": {"namespace": "dynamo"}}
 
 
 def names(**kinds: Any) -> Edit:
-    return lambda d: d["infrastructure"].update(names=kinds)
+    return lambda d: d["infrastructure"].update(serviceDiscovery=kinds)
 
 
 def infrastructure(**parts: Any) -> Edit:
@@ -111,14 +111,14 @@ def test_a_port_that_has_a_name_keeps_it(folder: Path) -> None:
             infrastructure(
                 etcd={"taskDefinition": "taskdefs/etcd-nats.json"},
                 nats={"taskDefinition": "taskdefs/etcd-nats.json"},
-                names={"cloudMap": {"etcd": ETCD, "nats": ETCD}},
+                serviceDiscovery={"cloudMap": {"etcd": ETCD, "nats": ETCD}},
             ),
             "etcd and NATS are two services",
         ),
         (
             infrastructure(
                 etcd={"taskDefinition": "taskdefs/etcd-nats.json", "replicas": 3},
-                names={"cloudMap": {"etcd": ETCD}},
+                serviceDiscovery={"cloudMap": {"etcd": ETCD}},
             ),
             "etcd is a cluster",
         ),
@@ -127,19 +127,19 @@ def test_a_port_that_has_a_name_keeps_it(folder: Path) -> None:
             infrastructure(
                 etcd={"endpoints": ["http://e:2379"]},
                 nats={"taskDefinition": "taskdefs/etcd-nats.json"},
-                names={"cloudMap": {"etcd": ETCD}},
+                serviceDiscovery={"cloudMap": {"etcd": ETCD}},
             ),
             "etcd has endpoints of its own",
         ),
         (
             infrastructure(
                 etcd={"taskDefinition": "taskdefs/etcd-nats.json"},
-                names={"cloudMap": {"nats": NATS}},
+                serviceDiscovery={"cloudMap": {"nats": NATS}},
             ),
             "the graph has no nats",
         ),
         (
-            infrastructure(etcd={"endpoints": ["http://e:2379"]}, names=CONNECT),
+            infrastructure(etcd={"endpoints": ["http://e:2379"]}, serviceDiscovery=CONNECT),
             "there is nothing to name",
         ),
     ],
@@ -158,7 +158,7 @@ def test_servers_and_clients_that_names_can_not_serve(folder: Path) -> None:
         ({"cloudMap": {"etcd": ETCD, "nats": ETCD}}, "would not resolve to an address"),
         (CONNECT, "and not the daemon"),
     ):
-        more = {"launchType": "EC2", "names": kind}
+        more = {"launchType": "EC2", "serviceDiscovery": kind}
         assert told in refused(folder, lambda d, m=more: d["infrastructure"].update(m))  # type: ignore[misc]
 
 
@@ -171,6 +171,6 @@ def test_an_etcd_that_keeps_nothing_is_told_of(folder: Path) -> None:
 def test_certificates_may_name_the_name(folder: Path) -> None:
     def both(document: Any) -> None:
         document["infrastructure"]["security"] = {"etcd": {"tls": TLS}}
-        document["infrastructure"]["names"] = {"cloudMap": {"etcd": ETCD}}
+        document["infrastructure"]["serviceDiscovery"] = {"cloudMap": {"etcd": ETCD}}
 
     assert "must name the address" not in warnings(folder, both)

@@ -31,8 +31,8 @@ from ecs_dynamo.model.doctor import (
 )
 from ecs_dynamo.model.graph import Component, Graph, Role
 from ecs_dynamo.model.snapshot import Observed, Unknown
-from ecs_dynamo.model.spec.graph import NetworkSpec
 from ecs_dynamo.model.spec.scaling import ScalingSpec
+from ecs_dynamo.model.spec.service import NetworkSpec
 from tests.unit.planning.graphs import component, graph, template
 
 OK, WARNING, ERROR, UNKNOWN = Severity.OK, Severity.WARNING, Severity.ERROR, Severity.UNKNOWN

@@ -6,13 +6,13 @@ from dataclasses import replace
 from typing import Any
 
 from ecs_dynamo.model.graph import Component, Graph, Role
-from ecs_dynamo.model.spec.graph import (
-    LaunchType,
-    NetworkSpec,
-    RuntimeSpec,
-)
+from ecs_dynamo.model.spec.graph import RuntimeSpec
 from ecs_dynamo.model.spec.rollout import RolloutSpec
 from ecs_dynamo.model.spec.scaling import ScalingSpec
+from ecs_dynamo.model.spec.service import (
+    LaunchType,
+    NetworkSpec,
+)
 
 NETWORK = NetworkSpec(subnets=("subnet-1",), security_groups=("sg-1",))
 

@@ -64,7 +64,7 @@ from ecs_dynamo.model.spec.capacity import (
     PlacementConstraintSpec,
     PlacementStrategySpec,
 )
-from ecs_dynamo.model.spec.graph import NetworkSpec
+from ecs_dynamo.model.spec.service import NetworkSpec
 from ecs_dynamo.planning.observed.endpoints import (
     probe_targets,
     reachable_endpoints,

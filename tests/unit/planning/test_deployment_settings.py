@@ -14,8 +14,8 @@ from ecs_dynamo.aws.observe.convert import to_service
 from ecs_dynamo.model.graph import Graph
 from ecs_dynamo.model.plan import ConditionType, CreateService, Memory, Plan, UpdateService
 from ecs_dynamo.model.service import Service
-from ecs_dynamo.model.spec.graph import NetworkSpec
 from ecs_dynamo.model.spec.rollout import RolloutSpec
+from ecs_dynamo.model.spec.service import NetworkSpec
 from ecs_dynamo.planning import plan
 from ecs_dynamo.planning.conditions import placement_shortage
 from ecs_dynamo.planning.desired.component import ComponentState

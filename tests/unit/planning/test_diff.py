@@ -14,8 +14,8 @@ from ecs_dynamo.model.graph import LoadBalancer
 from ecs_dynamo.model.plan import RegisterTaskDefinition, UpdateService
 from ecs_dynamo.model.service import Service
 from ecs_dynamo.model.snapshot import Revision
-from ecs_dynamo.model.spec.graph import NetworkSpec
 from ecs_dynamo.model.spec.rollout import RolloutSpec
+from ecs_dynamo.model.spec.service import NetworkSpec
 from ecs_dynamo.planning import describe, plan
 from ecs_dynamo.planning.describe import (
     content_diff,

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ecs_dynamo.model.plan import Memory, UpdateService
-from ecs_dynamo.model.spec.graph import LaunchType
 from ecs_dynamo.model.spec.rollout import RolloutSpec
+from ecs_dynamo.model.spec.service import LaunchType
 from ecs_dynamo.planning import plan
 from ecs_dynamo.planning.observed.lookup import known_tasks
 from tests.unit.planning.graphs import graph, template, with_image

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from ecs_dynamo.model.graph import Graph, Role
 from ecs_dynamo.model.plan import ChangeMembership, MembershipStep, Memory, UpdateService
 from ecs_dynamo.model.snapshot import Unknown
-from ecs_dynamo.model.spec.graph import NetworkSpec
 from ecs_dynamo.model.spec.rollout import RolloutSpec
+from ecs_dynamo.model.spec.service import NetworkSpec
 from ecs_dynamo.planning import plan
 from ecs_dynamo.planning.observed.etcd_membership import membership
 from tests.unit.planning.graphs import component, graph, with_image

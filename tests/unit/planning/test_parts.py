@@ -35,16 +35,16 @@ from ecs_dynamo.model.snapshot import (
     Task,
     Unknown,
 )
-from ecs_dynamo.model.spec.graph import (
+from ecs_dynamo.model.spec.infrastructure import (
     InfraServiceSpec,
     InfrastructureSpec,
-    NetworkSpec,
 )
 from ecs_dynamo.model.spec.rollout import RolloutSpec
 from ecs_dynamo.model.spec.scaling import (
     PlannerSource,
     ScalingSpec,
 )
+from ecs_dynamo.model.spec.service import NetworkSpec
 from ecs_dynamo.planning import describe, describe_action, down, plan, probe_targets
 from ecs_dynamo.planning.capacity.packing import Allocatable
 from ecs_dynamo.planning.capacity.surge import (

@@ -457,10 +457,8 @@ def test_the_last_good_revision_outlives_the_number_that_is_kept() -> None:
 def test_rollout_settings_are_refused_where_they_mean_nothing() -> None:
     from pydantic import ValidationError
 
-    from ecs_dynamo.model.spec.graph import (
-        ComponentSpec,
-        InfrastructureSpec,
-    )
+    from ecs_dynamo.model.spec.component import ComponentSpec
+    from ecs_dynamo.model.spec.infrastructure import InfrastructureSpec
 
     canary = RolloutSpec(canary=CanarySpec())
     with pytest.raises(ValidationError, match="for workers, not for a frontend"):
