@@ -1,4 +1,4 @@
-"""`make bench`: every benchmark, side by side in one run; the results go to docs/benchmarks."""
+"""The entry point of `make bench`; the results go to docs/benchmarks."""
 
 from __future__ import annotations
 

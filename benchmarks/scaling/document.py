@@ -1,198 +1,241 @@
-"""docs/benchmarks/scaling.md from what the benchmark kept."""
+"""Generation of docs/benchmarks/scaling.md from the benchmark's stored results (scaling.json)."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 GOAL = 0.99
 LEVELS = (0.9, 0.95, 0.98, 0.99, 0.995, 0.999, 0.9999)
 HEAD = Path(__file__).parent / "HEAD.md"
 
 
-def cheapest(points: Iterable[Sequence[Any]], attained: float) -> Sequence[Any] | None:
-    """Of (attained, hours, ...) the fewest hours that attain as much."""
-    reached = [p for p in points if p[0] >= attained]
-    return min(reached, key=lambda p: p[1]) if reached else None
+class Point(NamedTuple):
+    """The outcome of one run. ``attained`` is a share, ``settings`` a text."""
+
+    attained: float
+    hours: float
+    settings: str = ""
+
+    @property
+    def text(self) -> str:
+        return f"{100 * self.attained:.1f} %, {self.hours:.0f} h"
 
 
-def chosen(points: Mapping[str, Sequence[float]], goal: float = GOAL) -> str:
-    """The cheapest that attains the goal; where none does, the nearest to it."""
-    reached = [k for k, p in points.items() if p[0] >= goal]
-    if reached:
-        return min(reached, key=lambda k: points[k][1])
-    return max(points, key=lambda k: points[k][0])
+class TraceResults:
+    """The stored results of one trace."""
+
+    def __init__(self, name: str, stored: Mapping[str, Any]) -> None:
+        self.name = name
+        self.requests: int = stored["requests"]
+        self.hours: float = stored["hours"]
+        self.seconds: float = stored["seconds"]
+        self.table: str = stored["table"]
+        self.tuned: str | None = stored.get("tuned")
+        self.peers: Sequence[str] = stored["peers"]
+        self.defaults = {policy: Point(*p) for policy, p in stored["defaults"].items()}
+        self.bounds = [Point(*p) for p in stored["bounds"]]
+        self.frontier = [Point(*p) for p in stored.get("frontier", ())]
+        self.grids = {
+            peer: {pair: Point(p[0], p[1], f"{peer} {pair}") for pair, p in grid.items()}
+            for peer, grid in stored.get("grids", {}).items()
+        }
+
+    @property
+    def peer_points(self) -> list[Point]:
+        """All results of all peers."""
+        return [point for grid in self.grids.values() for point in grid.values()]
+
+
+def cheapest(points: Iterable[Point], attained: float) -> Point | None:
+    """Return the point with the fewest hours that attains at least as much, if there is one."""
+    attaining = [p for p in points if p.attained >= attained]
+    return min(attaining, key=lambda p: p.hours) if attaining else None
+
+
+def best_key(points: Mapping[str, Point], goal: float = GOAL) -> str:
+    """Return the key of the cheapest point that attains the goal, or of the nearest to it."""
+    attaining = [k for k, p in points.items() if p.attained >= goal]
+    if attaining:
+        return min(attaining, key=lambda k: points[k].hours)
+    return max(points, key=lambda k: points[k].attained)
 
 
 def percent(share: float) -> str:
-    """A share as text."""
+    """Return a share as text."""
     return f"{100 * share:.2f} %"
 
 
-def _points(kept: Mapping[str, Any]) -> list[list[Any]]:
-    """All operating points of all peers: attained, hours, name."""
-    return [
-        [*p, f"{peer} {pair}"] for peer, grid in kept["grids"].items() for pair, p in grid.items()
-    ]
+def headline(results: TraceResults) -> list[str]:
+    """Compare slo with the best peer, with defaults and at equal attainment."""
+    lines = [_defaults_line(results)]
+    return [*lines, _equal_attainment_line(results)] if results.grids else lines
 
 
-def headline(kept: Mapping[str, Any]) -> list[str]:
-    """slo with its defaults beside the best peer with its defaults."""
-    peers = {p: kept["defaults"][p] for p in kept["peers"]}
-    peer = chosen(peers)
-    own, other = kept["defaults"]["slo"], peers[peer]
-    saved = 1 - own[1] / other[1]
+def _defaults_line(results: TraceResults) -> str:
+    peer = best_key({p: results.defaults[p] for p in results.peers})
+    slo, other = results.defaults["slo"], results.defaults[peer]
+    saved = 1 - slo.hours / other.hours
     text = (
-        f"- **defaults**: slo {percent(own[0])}, {own[1]:.1f} GPU hours; best peer {peer} "
-        f"{percent(other[0])}, {other[1]:.1f}: "
+        f"- **defaults**: slo {percent(slo.attained)}, {slo.hours:.1f} GPU hours; best peer {peer} "
+        f"{percent(other.attained)}, {other.hours:.1f}: "
     )
-    if own[0] >= min(other[0], GOAL) and saved > 0:
+    if slo.attained >= min(other.attained, GOAL) and saved > 0:
         text += f"**holds**, {100 * saved:.0f} % fewer GPU hours"
-    elif own[0] >= other[0]:
+    elif slo.attained >= other.attained:
         text += f"attains more, for {-100 * saved:.0f} % more GPU hours"
     else:
         text += "**does not hold**"
-    lines = [text + ("" if own[0] >= GOAL else " (slo misses the goal)")]
-    if "grids" not in kept:
-        return lines
-    points = _points(kept)
+    return text + ("" if slo.attained >= GOAL else " (slo misses the goal)")
+
+
+def _equal_attainment_line(results: TraceResults) -> str:
+    points = results.peer_points
     goal = GOAL
-    other_point = cheapest(points, goal)
-    if other_point is None:
-        goal = max(p[0] for p in points)
-        other_point = cheapest(points, goal)
-    assert other_point is not None
-    mine = cheapest(kept["frontier"], goal)
+    peer = cheapest(points, goal)
+    if peer is None:
+        peer = max(points, key=lambda p: (p.attained, -p.hours))
+        goal = peer.attained
+    slo = cheapest(results.frontier, goal)
     text = f"- **equal attainment**, both tuned on this very trace, at {percent(goal)}: best peer "
-    text += f"{other_point[2]} {other_point[1]:.1f} GPU hours; slo "
-    if mine is None:
-        return [*lines, text + "does not reach it: **does not hold**"]
-    saved = 1 - mine[1] / other_point[1]
-    text += f"{mine[1]:.1f}: "
+    text += f"{peer.settings} {peer.hours:.1f} GPU hours; slo "
+    if slo is None:
+        return text + "does not reach it: **does not hold**"
+    saved = 1 - slo.hours / peer.hours
+    text += f"{slo.hours:.1f}: "
     text += "**holds**, " if saved > 0 else "**does not hold**, "
     text += f"{100 * abs(saved):.0f} % {'fewer' if saved > 0 else 'more'}"
-    bound = cheapest(kept["bounds"], goal)
-    if bound is not None and saved > 0 and other_point[1] > bound[1]:
-        share = (other_point[1] - mine[1]) / (other_point[1] - bound[1])
+    bound = cheapest(results.bounds, goal)
+    if bound is not None and saved > 0 and peer.hours > bound.hours:
+        share = (peer.hours - slo.hours) / (peer.hours - bound.hours)
         text += f", {100 * share:.0f} % of the gap to the clairvoyant closed"
-    return [*lines, text]
+    return text
 
 
-def levels(kept: Mapping[str, Any]) -> str:
-    """What it costs to attain as much."""
+def levels(results: TraceResults) -> str:
+    """Return a table of the cost of several levels of attainment."""
     lines = [
         "| attained at least | best peer, tuned in hindsight | GPU hours | "
         "slo, tuned in hindsight | difference | clairvoyant | gap closed |",
         "|" + " --- |" * 7,
     ]
-    points = _points(kept)
     for level in LEVELS:
-        peer, own, bound = (cheapest(p, level) for p in (points, kept["frontier"], kept["bounds"]))
-        name, hours = (peer[2], f"{peer[1]:.1f}") if peer else ("none", "")
-        mine = f"{own[1]:.1f}" if own else "not reached"
-        known = f"{bound[1]:.1f}" if bound else ""
+        peer = cheapest(results.peer_points, level)
+        slo, bound = cheapest(results.frontier, level), cheapest(results.bounds, level)
+        name, hours = (peer.settings, f"{peer.hours:.1f}") if peer else ("none", "")
+        slo_hours = f"{slo.hours:.1f}" if slo else "not reached"
+        bound_hours = f"{bound.hours:.1f}" if bound else ""
         difference = share = ""
-        if peer and own:
-            difference = f"{100 * (own[1] / peer[1] - 1):+.0f} %"
-            if bound and own[1] < peer[1] and bound[1] < peer[1]:
-                share = f"{100 * (peer[1] - own[1]) / (peer[1] - bound[1]):.0f} %"
+        if peer and slo:
+            difference = f"{100 * (slo.hours / peer.hours - 1):+.0f} %"
+            if bound and slo.hours < peer.hours and bound.hours < peer.hours:
+                share = f"{100 * (peer.hours - slo.hours) / (peer.hours - bound.hours):.0f} %"
         lines.append(
-            f"| {100 * level:g} % | {name} | {hours} | {mine} | {difference} | {known} | {share} |"
+            f"| {100 * level:g} % | {name} | {hours} | {slo_hours} | {difference} | "
+            f"{bound_hours} | {share} |"
         )
     return "\n".join(lines) + "\n"
 
 
-def per_peer(kept: Mapping[str, Any]) -> str:
-    """For each peer: what slo needs to attain what it does, with defaults and over its grid."""
+def per_peer(results: TraceResults) -> str:
+    """Return a table of the cost at which slo attains as much as each peer."""
     lines = [
-        "| peer | its defaults | slo for as much | settings tried | attain 90 % | "
-        "of these slo is cheaper |",
+        "| peer | its defaults | slo for equal attainment | settings tried | attain 90 % | "
+        "slo is cheaper for |",
         "|" + " --- |" * 6,
     ]
-    for peer in kept["peers"]:
-        point = kept["defaults"][peer]
-        own = cheapest(kept["frontier"], point[0])
-        needs = f"{own[1]:.1f} h ({100 * (own[1] / point[1] - 1):+.0f} %)" if own else "not reached"
-        grid = list(kept["grids"][peer].values())
-        able = [p for p in grid if p[0] >= 0.9]
-        needed = [cheapest(kept["frontier"], p[0]) for p in able]
-        won = sum(o is not None and o[1] < p[1] for o, p in zip(needed, able, strict=True))
+    for peer in results.peers:
+        default = results.defaults[peer]
+        slo = cheapest(results.frontier, default.attained)
+        cost = (
+            f"{slo.hours:.1f} h ({100 * (slo.hours / default.hours - 1):+.0f} %)"
+            if slo
+            else "not reached"
+        )
+        grid = list(results.grids[peer].values())
+        able = [p for p in grid if p.attained >= 0.9]
+        needed = [cheapest(results.frontier, p.attained) for p in able]
+        cheaper = sum(
+            s is not None and s.hours < p.hours for s, p in zip(needed, able, strict=True)
+        )
         lines.append(
-            f"| {peer} | {percent(point[0])}, {point[1]:.1f} h | {needs} | {len(grid)} | "
-            f"{len(able)} | {won} |"
+            f"| {peer} | {percent(default.attained)}, {default.hours:.1f} h | {cost} | "
+            f"{len(grid)} | {len(able)} | {cheaper} |"
         )
     return "\n".join(lines) + "\n"
 
 
-def carried(every: Mapping[str, Mapping[str, Any]]) -> str:
-    """Each peer with the settings that are best on the other traces, slo with its defaults."""
-    names = [n for n in every if "grids" in every[n]]
+def tuned_on_other_traces(every: Sequence[TraceResults]) -> str:
+    """Return a table of peers with the settings that are best on the other traces."""
+    traces = [results for results in every if results.grids]
+    names = [results.name for results in traces]
     lines = [
         "## Tuned on the other traces",
-        "Nobody tunes on the traffic that is still to come. Here each peer has, for each trace, "
-        f"the one setting that is the cheapest of those that attain {100 * GOAL:g} % on average "
-        "over the *other* traces (or the nearest to it); slo has its defaults.",
+        "Nobody can tune on future traffic. In this table, each peer has for each trace the "
+        f"cheapest of the settings that attain {100 * GOAL:g} % on average over the *other* traces "
+        "(or the settings nearest to that); slo has its defaults.",
         "",
         f"| policy | {' | '.join(names)} | goal met | mean attained |",
         "|" + " --- |" * (len(names) + 3),
     ]
 
-    def line(policy: str, points: Sequence[Sequence[float]]) -> str:
-        cells = [f"{100 * a:.1f} %, {h:.0f} h" for a, h in points]
-        met = sum(p[0] >= GOAL for p in points)
-        mean = sum(p[0] for p in points) / len(points)
+    def line(policy: str, points: Sequence[Point]) -> str:
+        cells = [p.text for p in points]
+        met = sum(p.attained >= GOAL for p in points)
+        mean = sum(p.attained for p in points) / len(points)
         return f"| {policy} | {' | '.join(cells)} | {met} of {len(names)} | {100 * mean:.1f} % |"
 
-    lines.append(line("slo", [every[n]["defaults"]["slo"] for n in names]))
-    for peer in every[names[0]]["peers"] if names else ():
+    lines.append(line("slo", [results.defaults["slo"] for results in traces]))
+    for peer in traces[0].peers if traces else ():
         points = []
-        for name in names:
-            others = [every[n]["grids"][peer] for n in names if n != name]
+        for results in traces:
+            others = [other.grids[peer] for other in traces if other is not results]
             means = {
-                pair: (
-                    sum(o[pair][0] for o in others) / max(len(others), 1),
-                    sum(math.log(o[pair][1]) for o in others),
+                pair: Point(
+                    sum(grid[pair].attained for grid in others) / max(len(others), 1),
+                    sum(math.log(grid[pair].hours) for grid in others),
                 )
-                for pair in every[name]["grids"][peer]
+                for pair in results.grids[peer]
             }
-            points.append(every[name]["grids"][peer][chosen(means)])
+            points.append(results.grids[peer][best_key(means)])
         lines.append(line(peer, points))
     return "\n".join(lines) + "\n"
 
 
-def overview(every: Mapping[str, Mapping[str, Any]]) -> str:
-    """All policies with their defaults over all traces: attained, GPU hours."""
-    names = list(every)
-    policies = list(dict.fromkeys(p for name in names for p in every[name]["defaults"]))
+def overview(every: Sequence[TraceResults]) -> str:
+    """Return a table of all policies with their defaults over all traces."""
+    names = [results.name for results in every]
+    policies = list(dict.fromkeys(policy for results in every for policy in results.defaults))
     lines = [
-        "## All at once: with defaults",
+        "## All traces, with defaults",
         "",
         f"| policy | {' | '.join(names)} | goal met |",
         "|" + " --- |" * (len(names) + 2),
     ]
     for policy in policies:
-        cells = [every[name]["defaults"].get(policy) for name in names]
-        texts = [f"{100 * c[0]:.1f} %, {c[1]:.0f} h" if c else "" for c in cells]
-        met = sum(c[0] >= GOAL for c in cells if c)
+        points = [results.defaults.get(policy) for results in every]
+        texts = [p.text if p else "" for p in points]
+        met = sum(p.attained >= GOAL for p in points if p)
         lines.append(f"| {policy} | {' | '.join(texts)} | {met} of {len(names)} |")
     return "\n".join(lines) + "\n"
 
 
-def section(name: str, kept: Mapping[str, Any]) -> str:
-    """One trace's part of the document."""
+def section(results: TraceResults) -> str:
+    """Return the part of the document about one trace."""
+    name = results.name
     lines = [
-        f"## {name}: {kept['requests']:,} requests in {kept['hours']:.1f} h",
-        *headline(kept),
-        f"- one run of slo over it takes {kept['seconds']:.1f} s on one core",
+        f"## {name}: {results.requests:,} requests in {results.hours:.1f} h",
+        *headline(results),
+        f"- one run of slo over the trace takes {results.seconds:.1f} s on one core",
         "",
     ]
-    if "grids" in kept:
-        lines += ["Equal attainment:", "", levels(kept), per_peer(kept)]
-    lines += ["Defaults:", "", kept["table"]]
-    if "tuned" in kept:
-        lines += [f"Tuned in hindsight for {100 * GOAL:g} % on this trace:", "", kept["tuned"]]
+    if results.grids:
+        lines += ["Equal attainment:", "", levels(results), per_peer(results)]
+    lines += ["Defaults:", "", results.table]
+    if results.tuned is not None:
+        lines += [f"Tuned in hindsight for {100 * GOAL:g} % on this trace:", "", results.tuned]
     lines += [
         f"![replicas over time](scaling-{name}.png)",
         f"![cost and latency](scaling-{name}-frontier.png)",
@@ -201,7 +244,8 @@ def section(name: str, kept: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def document(every: Mapping[str, Mapping[str, Any]]) -> str:
-    """The whole page."""
-    parts = [HEAD.read_text(), overview(every), carried(every)]
-    return "\n".join([*parts, *(section(name, kept) for name, kept in every.items())])
+def document(stored: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return the complete page for the stored results by trace name."""
+    every = [TraceResults(name, results) for name, results in stored.items()]
+    parts = [HEAD.read_text(), overview(every), tuned_on_other_traces(every)]
+    return "\n".join([*parts, *(section(results) for results in every)])
