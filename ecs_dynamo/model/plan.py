@@ -10,12 +10,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Final
 
 from ecs_dynamo.model.capacity import Shortage
+from ecs_dynamo.model.conditions import Condition
 from ecs_dynamo.model.graph import JsonObject, LoadBalancer
 from ecs_dynamo.model.memory.capacity import CapacityMemory
 from ecs_dynamo.model.memory.health import HealthMemory
 from ecs_dynamo.model.memory.scaling import ScalingState
+from ecs_dynamo.model.purposes import ActionPurpose, WaitPurpose
 from ecs_dynamo.model.service_names import ServiceNames
 from ecs_dynamo.model.spec.capacity import (
     CapacityProviderItem,
@@ -27,6 +30,9 @@ from ecs_dynamo.model.spec.service import (
     LaunchType,
     NetworkSpec,
 )
+
+INTERNAL: Final[Mapping[str, bool]] = {"internal": True}
+"""Metadata of fields that documents (`--json`, `/status`) leave out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +50,7 @@ class Action:
 
     component: str
     reason: str
+    purpose: ActionPurpose = field(default=ActionPurpose.CONVERGE, metadata=INTERNAL)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -255,36 +262,7 @@ class Wait:
 
     component: str
     reason: str
-
-
-class ConditionType(StrEnum):
-    """Typed statements about a graph or component."""
-
-    READY = "Ready"
-    PROGRESSING = "Progressing"
-    ENDPOINTS_STALE = "EndpointsStale"
-    SIGNAL_STALE = "SignalStale"
-    CAPACITY_SHORT = "CapacityShort"
-    DEGRADED = "Degraded"
-    UNROUTED = "Unrouted"
-    """Workers are registered, and no frontend routes to them."""
-    RECONCILE_FAILED = "ReconcileFailed"
-    """Stated by the daemon itself: a pass raised, so nothing is known of the other conditions."""
-
-
-@dataclass(frozen=True, slots=True)
-class Condition:
-    """A condition that holds (``status`` True) or not; ``component`` None means the graph.
-
-    ``since`` is UTC epoch seconds of the last change of ``status``.
-    """
-
-    type: ConditionType
-    status: bool
-    reason: str
-    message: str
-    since: float
-    component: str | None = None
+    purpose: WaitPurpose = field(default=WaitPurpose.UNSPECIFIED, metadata=INTERNAL)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,12 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from ecs_dynamo.model.capacity import Shortage
+from ecs_dynamo.model.conditions import (
+    Condition,
+    ConditionType,
+)
 from ecs_dynamo.model.graph import Component
 from ecs_dynamo.model.memory.health import (
     SERVES_NOBODY,
     HealthProblem,
 )
-from ecs_dynamo.model.plan import Condition, ConditionType, Decision, Endpoints, ReplicaCounts, Wait
+from ecs_dynamo.model.plan import (
+    Decision,
+    Endpoints,
+    ReplicaCounts,
+    Wait,
+)
 from ecs_dynamo.model.snapshot import Signal, Snapshot
 from ecs_dynamo.planning.desired.component import ComponentState
 from ecs_dynamo.planning.observed.certainty import NOT_OBSERVED

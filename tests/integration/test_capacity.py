@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from ecs_dynamo.model.conditions import ConditionType
 from ecs_dynamo.model.graph import TAG_GRAPH
-from ecs_dynamo.model.plan import ConditionType
 from tests.integration.scaling_groups import Scaling
 from tests.integration.stack import Stack, until
 

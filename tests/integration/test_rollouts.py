@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from ecs_dynamo.controller import Pass
+from ecs_dynamo.model.conditions import ConditionType
 from ecs_dynamo.model.graph import TAG_CANARY
-from ecs_dynamo.model.plan import ConditionType
 from tests.integration.stack import Stack, until
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]

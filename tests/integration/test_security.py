@@ -27,8 +27,8 @@ from ecs_dynamo.discovery.credentials import (
 )
 from ecs_dynamo.discovery.etcd import open_etcd
 from ecs_dynamo.local.wire.protocol import ACCOUNT
+from ecs_dynamo.model.conditions import ConditionType
 from ecs_dynamo.model.graph import Role
-from ecs_dynamo.model.plan import ConditionType
 from tests.integration.secure_servers import Authority, secure_etcd, secure_nats
 from tests.integration.stack import REGION, Stack, until
 

@@ -16,7 +16,7 @@ from ecs_dynamo.controller.triggers.ecs_events import (
     KINDS,
     TaskEvents,
 )
-from ecs_dynamo.model.plan import ConditionType
+from ecs_dynamo.model.conditions import ConditionType
 
 
 class _AwsCalls(Collector):

@@ -44,12 +44,14 @@ def timestamp(seconds: float | None) -> str | None:
 
 
 def document(value: Any) -> Any:
-    """A frozen value as JSON: camelCase keys, sets sorted, enums by value."""
+    """A frozen value as JSON: camelCase keys, sets sorted, enums by value, no internal fields."""
     if isinstance(value, BaseModel):
         return value.model_dump(mode="json", by_alias=True)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {
-            to_camel(f.name): document(getattr(value, f.name)) for f in dataclasses.fields(value)
+            to_camel(f.name): document(getattr(value, f.name))
+            for f in dataclasses.fields(value)
+            if not f.metadata.get("internal")
         }
     if isinstance(value, Enum):
         return value.value

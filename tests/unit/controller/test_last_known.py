@@ -16,8 +16,9 @@ from ecs_dynamo.controller.reconcile.reconciler import Pass
 from ecs_dynamo.controller.telemetry.metrics import Metrics
 from ecs_dynamo.controller.telemetry.status import pass_status
 from ecs_dynamo.model.clock import Now
+from ecs_dynamo.model.conditions import ConditionType
 from ecs_dynamo.model.graph import Graph
-from ecs_dynamo.model.plan import ConditionType, Plan
+from ecs_dynamo.model.plan import Plan
 from ecs_dynamo.model.snapshot import ComponentSnapshot, Snapshot, Unknown
 from ecs_dynamo.planning import plan
 from tests.unit.planning.graphs import graph

@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from ecs_dynamo.model.conditions import ConditionType
 from ecs_dynamo.model.discovery import (
     NoAnswer,
     Registration,
     WorkerPage,
 )
 from ecs_dynamo.model.graph import Graph, Role
-from ecs_dynamo.model.plan import ConditionType, Memory, Plan, StopTask
+from ecs_dynamo.model.plan import Memory, Plan, StopTask
 from ecs_dynamo.model.snapshot import (
     Snapshot,
     Task,

@@ -18,6 +18,7 @@ from ecs_dynamo.model.capacity import (
     InstanceSize,
 )
 from ecs_dynamo.model.clock import Now
+from ecs_dynamo.model.conditions import ConditionType
 from ecs_dynamo.model.doctor import Severity
 from ecs_dynamo.model.ecs.constraint_expressions import (
     EC2_INSTANCE_ID,
@@ -30,7 +31,6 @@ from ecs_dynamo.model.graph import TAG_GRAPH, Component, Graph, Role
 from ecs_dynamo.model.memory.capacity import CapacityMemory
 from ecs_dynamo.model.plan import (
     AnyAction,
-    ConditionType,
     CreateService,
     Memory,
     SetDesiredCapacity,

@@ -14,8 +14,12 @@ from ecs_dynamo.iam.secrets import read_statements
 from ecs_dynamo.iam.statements import Arns
 from ecs_dynamo.iam.tasks import execution_policy
 from ecs_dynamo.model.clock import Now
+from ecs_dynamo.model.conditions import ConditionType
 from ecs_dynamo.model.graph import Graph
-from ecs_dynamo.model.plan import ConditionType, Endpoints, Memory
+from ecs_dynamo.model.plan import (
+    Endpoints,
+    Memory,
+)
 from ecs_dynamo.model.snapshot import Probe, Snapshot
 from ecs_dynamo.model.spec.security import SecuritySpec
 from ecs_dynamo.planning import plan, probe_targets

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from ecs_dynamo.aws.execute.requests import settings_request
 from ecs_dynamo.aws.observe.convert import to_service
+from ecs_dynamo.model.conditions import ConditionType
 from ecs_dynamo.model.graph import Graph
-from ecs_dynamo.model.plan import ConditionType, CreateService, Memory, Plan, UpdateService
+from ecs_dynamo.model.plan import CreateService, Memory, Plan, UpdateService
 from ecs_dynamo.model.service import Service
 from ecs_dynamo.model.spec.rollout import RolloutSpec
 from ecs_dynamo.model.spec.service import NetworkSpec

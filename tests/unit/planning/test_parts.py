@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ecs_dynamo.model.clock import Now
+from ecs_dynamo.model.conditions import ConditionType
 from ecs_dynamo.model.ecs.task_definition import environment_value
 from ecs_dynamo.model.graph import TAG_ROLLED_BACK, Component, Graph, LoadBalancer, Role
 from ecs_dynamo.model.plan import (
-    ConditionType,
     CreateService,
     DeleteService,
     Endpoints,

@@ -7,8 +7,9 @@ from dataclasses import replace
 
 from ecs_dynamo.discovery.probe import probe
 from ecs_dynamo.model.clock import Now
+from ecs_dynamo.model.conditions import ConditionType
 from ecs_dynamo.model.graph import Role
-from ecs_dynamo.model.plan import ConditionType, Memory, Plan
+from ecs_dynamo.model.plan import Memory, Plan
 from ecs_dynamo.model.service import Service
 from ecs_dynamo.model.snapshot import (
     ComponentSnapshot,

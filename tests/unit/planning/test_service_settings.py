@@ -12,10 +12,10 @@ from ecs_dynamo.aws.client import Aws
 from ecs_dynamo.aws.execute.executor import Executor
 from ecs_dynamo.aws.observe.cache import RevisionCache
 from ecs_dynamo.aws.observe.convert import to_service
+from ecs_dynamo.model.conditions import ConditionType
 from ecs_dynamo.model.graph import Graph, LoadBalancer, Role
 from ecs_dynamo.model.plan import (
     ChangeMembership,
-    ConditionType,
     CreateService,
     Endpoints,
     Memory,

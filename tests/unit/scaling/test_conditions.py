@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import pytest
 
+from ecs_dynamo.model.conditions import ConditionType
 from ecs_dynamo.model.graph import Role
-from ecs_dynamo.model.plan import ConditionType, Decision
+from ecs_dynamo.model.plan import Decision
 from ecs_dynamo.model.snapshot import Signal
 from ecs_dynamo.model.spec.scaling import (
     FrontendSource,
