@@ -144,22 +144,14 @@ class DeleteService(Action):
     service: str
 
 
-class TagPurpose(StrEnum):
-    """Why a service is tagged; the values are the verbs that `plan` shows."""
-
-    HOLD = "hold"
-    """No daemon may roll out the declaration with the tagged fingerprint again."""
-    MARK = "mark"
-    """Record the state of a rollout for later daemons, in a single tag."""
-    DECLARED = "tag"
-    """Bring the user's tags to what the graph declares."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TagService(Action):
-    """Set and remove tags of a service and, where ``revision`` is an ARN, of that revision too."""
+    """Set and remove tags of a service and, where ``revision`` is an ARN, of that revision too.
 
-    purpose: TagPurpose
+    ``purpose`` HOLD puts the declared revision on hold, and DECLARED_TAGS brings the user's tags to
+    what the graph declares; all others record the state of a rollout for later daemons.
+    """
+
     cluster: str
     service: str
     set_tags: Mapping[str, str]
@@ -253,7 +245,7 @@ AnyAction = (
 
 def is_hold(action: AnyAction) -> bool:
     """Whether the action puts the declared revision of a service on hold."""
-    return isinstance(action, TagService) and action.purpose is TagPurpose.HOLD
+    return isinstance(action, TagService) and action.purpose is ActionPurpose.HOLD
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,11 +20,11 @@ from ecs_dynamo.model.plan import (
     SetDesiredCapacity,
     SetInstancesState,
     StopTask,
-    TagPurpose,
     TagService,
     TerminateInstance,
     UpdateService,
 )
+from ecs_dynamo.model.purposes import ActionPurpose
 from ecs_dynamo.model.redaction import without_secrets
 from ecs_dynamo.model.service import Service
 from ecs_dynamo.model.snapshot import (
@@ -122,8 +122,9 @@ def describe_action(action: AnyAction) -> str:
         case DeleteService():
             what = f"delete service {action.service} in {action.cluster}"
         case TagService():
-            what = f"{action.purpose} service {action.service}"
-            if action.purpose is TagPurpose.MARK:
+            verb = {ActionPurpose.HOLD: "hold", ActionPurpose.DECLARED_TAGS: "tag"}
+            what = f"{verb.get(action.purpose, 'mark')} service {action.service}"
+            if action.purpose not in verb:
                 marks = (f"{key.rpartition(':')[2]} {v}" for key, v in action.set_tags.items())
                 what += f": {', '.join(marks)}"
         case RetireRevisions():

@@ -15,7 +15,8 @@ import math
 from dataclasses import dataclass
 
 from ecs_dynamo.model.graph import TAG_CANARY, TAG_ROLLED_BACK, Graph
-from ecs_dynamo.model.plan import TagPurpose, TagService
+from ecs_dynamo.model.plan import TagService
+from ecs_dynamo.model.purposes import ActionPurpose
 from ecs_dynamo.model.snapshot import Snapshot, Unknown
 from ecs_dynamo.model.spec.rollout import RolloutSpec
 from ecs_dynamo.planning.desired.component import ComponentState
@@ -70,7 +71,7 @@ def _mark(state: ComponentState, value: str, why: str) -> TagService:
     return TagService(
         component=state.component.name,
         reason=why,
-        purpose=TagPurpose.MARK,
+        purpose=ActionPurpose.RECORD_CANARY,
         cluster=state.component.cluster,
         service=state.component.service,
         set_tags={TAG_CANARY: value},

@@ -17,7 +17,8 @@ import math
 from collections.abc import Mapping, Sequence
 
 from ecs_dynamo.model.graph import TAG_DRAINING, Component, Graph
-from ecs_dynamo.model.plan import TagPurpose, TagService
+from ecs_dynamo.model.plan import TagService
+from ecs_dynamo.model.purposes import ActionPurpose
 from ecs_dynamo.model.snapshot import Task
 from ecs_dynamo.planning.desired.component import ComponentState
 from ecs_dynamo.planning.rollout.canary import WAIT_FOR_WORK
@@ -124,7 +125,7 @@ def drain_record(
         reason=f"{added} still work: they may finish within the drain time"
         if added
         else "what was let go is needed again",
-        purpose=TagPurpose.MARK,
+        purpose=ActionPurpose.RECORD_DRAIN,
         cluster=state.component.cluster,
         service=state.component.service,
         set_tags={TAG_DRAINING: _value(made)},

@@ -15,7 +15,8 @@ from dataclasses import replace
 
 from ecs_dynamo.model.dynamo.containers import dynamo_containers
 from ecs_dynamo.model.graph import TAG_GOOD, Graph, Role
-from ecs_dynamo.model.plan import Endpoints, TagPurpose, TagService
+from ecs_dynamo.model.plan import Endpoints, TagService
+from ecs_dynamo.model.purposes import ActionPurpose
 from ecs_dynamo.model.service import (
     Service,
     good_arn,
@@ -291,7 +292,7 @@ def mark_good(state: ComponentState) -> TagService | None:
     return TagService(
         component=state.component.name,
         reason=f"all of {current.family}:{current.number} has stayed ready",
-        purpose=TagPurpose.MARK,
+        purpose=ActionPurpose.MARK_GOOD,
         cluster=state.component.cluster,
         service=service.name,
         set_tags={TAG_GOOD: str(current.number)},

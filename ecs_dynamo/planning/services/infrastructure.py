@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from ecs_dynamo.model.graph import TAG_ROLLED_BACK, TAG_ROLLED_BACK_FOR
-from ecs_dynamo.model.plan import TagPurpose, TagService
+from ecs_dynamo.model.plan import TagService
+from ecs_dynamo.model.purposes import ActionPurpose
 from ecs_dynamo.planning.desired.component import ComponentState
 from ecs_dynamo.planning.desired.context import PlanContext
 from ecs_dynamo.planning.desired.plan_builder import PlanBuilder
@@ -30,7 +31,7 @@ def hold_back(draft: PlanBuilder, context: PlanContext, state: ComponentState) -
             TagService(
                 component=state.component.name,
                 reason=context.failures.get(state.component.name, "it did not come up"),
-                purpose=TagPurpose.HOLD,
+                purpose=ActionPurpose.HOLD,
                 cluster=state.component.cluster,
                 service=state.component.service,
                 set_tags={

@@ -6,10 +6,10 @@ from ecs_dynamo.model.graph import Component, Graph
 from ecs_dynamo.model.plan import (
     CreateService,
     RegisterTaskDefinition,
-    TagPurpose,
     TagService,
     UpdateService,
 )
+from ecs_dynamo.model.purposes import ActionPurpose
 from ecs_dynamo.model.service import Service
 from ecs_dynamo.model.service_names import ServiceNames
 from ecs_dynamo.model.spec.rollout import RolloutSpec
@@ -212,7 +212,7 @@ def _retag(draft: PlanBuilder, graph: Graph, state: ComponentState, service: Ser
         TagService(
             component=state.component.name,
             reason=f"tags differ: {', '.join(words)}",
-            purpose=TagPurpose.DECLARED,
+            purpose=ActionPurpose.DECLARED_TAGS,
             cluster=state.component.cluster,
             service=service.name,
             revision=current.arn if current is not None and current.fingerprint else None,

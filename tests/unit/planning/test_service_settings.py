@@ -22,10 +22,10 @@ from ecs_dynamo.model.plan import (
     Plan,
     RegisterTaskDefinition,
     RevisionRef,
-    TagPurpose,
     TagService,
     UpdateService,
 )
+from ecs_dynamo.model.purposes import ActionPurpose
 from ecs_dynamo.model.service import (
     Deployment,
     Service,
@@ -147,7 +147,7 @@ ATTRIBUTES: Mapping[str, tuple[Mapping[str, Any], Check]] = {
             [
                 (a.set_tags, a.remove_tags)
                 for a in p.actions
-                if isinstance(a, TagService) and a.purpose is TagPurpose.DECLARED
+                if isinstance(a, TagService) and a.purpose is ActionPurpose.DECLARED_TAGS
             ]
             == [({"team": "llm"}, ())]
         ),
@@ -334,7 +334,7 @@ def test_declared_tags_reach_services_and_leave_them() -> None:
         made = run_pass(ecs, wanted, memory)
         memory = made.memory
         assert {a.purpose for a in made.actions if isinstance(a, TagService)} == {
-            TagPurpose.DECLARED
+            ActionPurpose.DECLARED_TAGS
         }
         assert all(isinstance(a, TagService) for a in made.actions)
         assert len(made.actions) == len(wanted.components)
