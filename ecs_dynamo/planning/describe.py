@@ -122,9 +122,9 @@ def describe_action(action: AnyAction) -> str:
         case DeleteService():
             what = f"delete service {action.service} in {action.cluster}"
         case TagService():
-            verb = {ActionPurpose.HOLD: "hold", ActionPurpose.DECLARED_TAGS: "tag"}
-            what = f"{verb.get(action.purpose, 'mark')} service {action.service}"
-            if action.purpose not in verb:
+            verbs = {ActionPurpose.HOLD: "hold", ActionPurpose.DECLARED_TAGS: "tag"}
+            what = f"{verbs.get(action.purpose, 'mark')} service {action.service}"
+            if action.purpose not in verbs:
                 marks = (f"{key.rpartition(':')[2]} {v}" for key, v in action.set_tags.items())
                 what += f": {', '.join(marks)}"
         case RetireRevisions():
