@@ -24,7 +24,7 @@ from ecs_dynamo.config.reading.report import Report
 from ecs_dynamo.model.graph import SERVICE_TAGS, WORKER_ROLES, Role
 from ecs_dynamo.model.spec.component import ComponentSpec
 from ecs_dynamo.model.spec.graph import GraphSpec
-from ecs_dynamo.model.spec.scaling import ScalingSpec
+from ecs_dynamo.model.spec.scaling import ScalingSpec, SloScaling, ignored_parameters
 from ecs_dynamo.model.spec.service import LaunchType
 
 _RESERVED_TAGS: Final = ("aws:", "ecs-dynamo:")
@@ -204,7 +204,14 @@ def _check_scaling(
                 message = f"{url!r} is not an HTTP URL"
                 remedy = "write http://host:port"
                 report.error(document, (*place, to_camel(key)), message, remedy)
-    if scaling.policy == "slo" and not rates and scaling.signals[0].source != "planner":
+    for key in ignored_parameters(document.value_at(path)):
+        report.warn(
+            document,
+            (*path, key),
+            f"policy {scaling.policy_name} has no parameter {key}: it has no effect",
+            "remove it, or change the policy",
+        )
+    if isinstance(scaling, SloScaling) and not rates and scaling.signals[0].source != "planner":
         report.warn(
             document,
             (*path, "policy"),

@@ -67,6 +67,16 @@ class Document:
                 return line
         return None
 
+    def value_at(self, path: FieldPath) -> Any:
+        """The value at ``path``; None where there is none."""
+        value = self.value
+        for step in path:
+            if isinstance(value, list) and isinstance(step, int):
+                value = value[step] if step < len(value) else None
+            else:
+                value = value.get(step) if isinstance(value, dict) else None
+        return value
+
 
 def dotted(path: FieldPath) -> str:
     """``components[1].name`` for ``("components", 1, "name")``."""

@@ -51,6 +51,7 @@ _REMEDIES: Final = {
     "tuple_type": "write a list: one item a line, each after '- '",
     "dict_type": "write a mapping: one 'key: value' a line",
     "model_type": "write a mapping: one 'key: value' a line",
+    "model_attributes_type": "write a mapping: one 'key: value' a line",
     "too_short": "give at least one item",
     "too_long": "remove some items",
 }
@@ -110,10 +111,24 @@ def known_keys(path: FieldPath) -> list[str]:
 def report_validation(error: ValidationError, document: Document, report: Report) -> None:
     """Add every error of pydantic's to ``report``, but for places already reported."""
     for detail in error.errors(include_url=False):
-        path: FieldPath = detail["loc"]
+        path = _written_path(detail, document)
         if not any(report.has_error_at(document, path[:n]) for n in range(1, len(path) + 1)):
             message, remedy = _say(detail, path)
             report.error(document, path, message, remedy)
+
+
+def _written_path(detail: ErrorDetails, document: Document) -> FieldPath:
+    """The place of an error in the file: pydantic's location without the tags of unions."""
+    path: FieldPath = ()
+    for step in detail["loc"]:
+        around = document.value_at(path)
+        if isinstance(step, int) or (isinstance(around, dict) and step in around):
+            path = (*path, step)
+    if detail["type"] == "missing":
+        return (*path, detail["loc"][-1])
+    if detail["type"].startswith("union_tag"):
+        return (*path, str(detail.get("ctx", {}).get("discriminator", "")).strip("'"))
+    return path
 
 
 def _say(detail: ErrorDetails, path: FieldPath) -> tuple[str, str | None]:
@@ -136,6 +151,14 @@ def _say(detail: ErrorDetails, path: FieldPath) -> tuple[str, str | None]:
         )
     if kind == "string_pattern_mismatch":
         return f"this is not a valid {last}{found}", _FIELD_REMEDIES.get(str(last))
+    if kind == "union_tag_invalid":
+        context = detail.get("ctx", {})
+        return (
+            f"this is not one of the words for it, found {_short(context.get('tag'))}",
+            f"write one of {context.get('expected_tags')}",
+        )
+    if kind == "union_tag_not_found":
+        return "this key is missing", _REMEDIES["missing"]
     if kind in ("enum", "literal_error"):
         expected = str(detail.get("ctx", {}).get("expected", ""))
         return f"this is not one of the words for it{found}", f"write one of {expected}"

@@ -1,6 +1,6 @@
-"""What scaling remembers between passes. A fresh state (after a restart) is always safe.
+"""What scaling remembers between passes. Starting afresh (after a restart) is always safe.
 
-Frozen like every value of the model: a policy takes one and gives the next.
+All values are frozen: a policy takes one and returns the next. Times are monotonic seconds.
 """
 
 from __future__ import annotations
@@ -10,49 +10,91 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Recommendation:
-    """A raw wish of a scaling policy at ``at`` (monotonic seconds), kept for the windows."""
+    """A policy's raw recommendation at ``at``, kept for the stabilization windows."""
 
     at: float
     desired: int
 
 
 @dataclass(frozen=True, slots=True)
-class ColdStarts:
-    """Launch to ready, in seconds, of the last replicas: ``samples`` are (task ARN, seconds).
+class ColdStart:
+    """The seconds that a task (its ARN) took from launch to ready."""
 
-    ``starting`` are the tasks that were seen before they were ready: only of these the moment of
-    readiness is known.
+    task: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class ColdStarts:
+    """The measured cold starts of the last replicas.
+
+    ``starting`` are the ARNs of tasks that were observed before they were ready: only for these is
+    the moment of readiness known.
     """
 
-    samples: tuple[tuple[str, float], ...] = ()
+    samples: tuple[ColdStart, ...] = ()
     starting: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
 class Season:
-    """The usual arrival rate by time of the period: ``rates[i]`` belongs to bin ``i`` (seconds
-    ``bin_seconds`` each), -1 where it was never seen. ``total`` and ``count`` fill the bin in hand.
+    """The usual arrival rate by the time of a period.
+
+    ``rates[i]`` belongs to bin ``i`` (``bin_seconds`` each) and is None until that bin has been
+    observed. ``index`` is the current bin (None before the first value), and ``total`` and
+    ``count`` are its sum and number of values so far. ``completed`` counts the bins that have
+    joined the profile.
     """
 
-    rates: tuple[float, ...]
+    rates: tuple[float | None, ...]
     bin_seconds: float
-    index: int = -1
+    index: int | None = None
     total: float = 0.0
     count: int = 0
-    seen: int = 0
+    completed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Predictions:
+    """What each forecaster predicts for one moment; ``season`` is None while none is known."""
+
+    reversion: float
+    trend: float
+    season: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class PredictionErrors:
+    """The mean squared relative error of each forecaster. A fresh one is taken to be 15 % off."""
+
+    reversion: float = 0.0225
+    trend: float = 0.0225
+    season: float = 0.0225
+
+
+@dataclass(frozen=True, slots=True)
+class PendingForecast:
+    """A forecast that is kept until ``due``, to be compared with what is then observed.
+
+    ``steady`` is the long-term mean when it was made, and ``deviation`` the level less that mean.
+    """
+
+    due: float
+    steady: float
+    deviation: float
+    predictions: Predictions
 
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """A rate or a load as it is followed; times are monotonic seconds.
+    """The followed course of a rate or a load.
 
-    ``level`` and ``trend`` (per second) are Holt's; ``steady`` is the mean over a longer time,
-    ``age`` the seconds that it was followed; ``daily`` and ``weekly`` the seasons. ``pending`` are
-    forecasts not due yet: due, steady, level less steady, then by reversion, by trend, by season
-    (-1 where none is known). Of those that were due (``judged`` seconds of them), ``errors`` are
-    the mean squared relative errors; ``products`` and ``squares`` are the moments that tell how
-    much of a deviation from the steady level lasts until then. They start as if a few had been
-    seen: 15 % off, and deviations of 10 % that lasted.
+    ``level`` and ``trend`` (per second) are Holt's; ``steady`` is the mean over a longer time, and
+    ``age`` the seconds for which it was followed. ``daily`` and ``weekly`` are the seasons.
+    ``pending`` forecasts are not due yet. ``assessed`` are the seconds of forecasts that were due,
+    and ``errors`` what they amounted to. ``products`` and ``squares`` are the moments that tell
+    how much of a deviation from the steady level lasts until a forecast is due; they start as if
+    deviations of 10 % had been observed that lasted.
     """
 
     at: float
@@ -62,22 +104,22 @@ class Forecast:
     age: float = 0.0
     daily: Season | None = None
     weekly: Season | None = None
-    pending: tuple[tuple[float, float, float, float, float, float], ...] = ()
-    errors: tuple[float, float, float] = (0.0225, 0.0225, 0.0225)
-    judged: float = 0.0
+    pending: tuple[PendingForecast, ...] = ()
+    errors: PredictionErrors = PredictionErrors()
+    assessed: float = 0.0
     products: float = 0.01
     squares: float = 0.01
 
 
 @dataclass(frozen=True, slots=True)
-class Service:
-    """What one replica does: sums over a fading window, so that their ratio is a mean.
+class ServiceTimeEstimate:
+    """What one replica accomplishes: sums over a fading window, so that their ratio is a mean.
 
-    ``busy`` slot-seconds were spent on ``done`` requests; ``queue`` and ``rate`` are the last
-    depth and arrival rate seen. ``counts`` and ``squares`` are of arrivals a look and give their
-    dispersion; ``peak`` is the highest load of the last day, in slots. ``caution`` is learned from
-    requests that had to wait: up to 1 it is the share of the margins that is kept, above 1 a
-    reserve as a share of ``peak``.
+    ``busy`` slot-seconds were spent on ``done`` requests; ``queue`` and ``rate`` are the last depth
+    and arrival rate. ``ticks``, ``counts`` and ``squares`` are the number of passes, the arrivals
+    per pass, and their squared differences, which give the dispersion. ``peak`` is the highest load
+    of the last day, in slots. ``caution`` is learned from requests that had to wait: up to 1 it is
+    the share of the margins that is kept, above 1 a reserve as a share of ``peak``.
     """
 
     at: float
@@ -94,10 +136,10 @@ class Service:
 
 @dataclass(frozen=True, slots=True)
 class ScalingState:
-    """All that one component's scaling remembers. ``busy_at`` is when demand was last seen."""
+    """All that the scaling of one component remembers; demand was last observed at ``busy_at``."""
 
     recommendations: tuple[Recommendation, ...] = ()
     cold_starts: ColdStarts = field(default_factory=ColdStarts)
     forecast: Forecast | None = None
-    service: Service | None = None
+    service_time: ServiceTimeEstimate | None = None
     busy_at: float | None = None

@@ -15,7 +15,7 @@ from ecs_dynamo.model.spec.capacity import (
     check_providers,
 )
 from ecs_dynamo.model.spec.rollout import RolloutSpec
-from ecs_dynamo.model.spec.scaling import Count, ScalingSpec
+from ecs_dynamo.model.spec.scaling import Count, Scaling
 from ecs_dynamo.model.spec.service import LaunchType, NetworkSpec
 
 ContainerNames = Annotated[
@@ -97,7 +97,7 @@ class ComponentSpec(SpecModel):
     rollout: RolloutSpec = Field(
         default=RolloutSpec(), description="How a new revision replaces the old one."
     )
-    scaling: ScalingSpec | None = Field(
+    scaling: Scaling | None = Field(
         default=None, description="Scaling by demand. Default: the count is replicas."
     )
     network: NetworkSpec | None = Field(

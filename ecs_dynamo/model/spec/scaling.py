@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import AfterValidator, Field, WithJsonSchema, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    TypeAdapter,
+    WithJsonSchema,
+    model_validator,
+)
 
 from ecs_dynamo.model.spec.base import Seconds, SpecModel
 
 MAX_COUNT = 2**31 - 1
 """ECS takes a count as a 32-bit integer (API reference, CreateService.desiredCount)."""
-
-
 Count = Annotated[int, Field(ge=0, le=MAX_COUNT)]
+POLICY_DESCRIPTION = "Scaling policy: slo, queue or static."
 
 
 class FrontendSource(SpecModel):
@@ -105,39 +112,164 @@ class ScheduleSpec(SpecModel):
 
 
 class ScalingSpec(SpecModel):
-    """Scaling of one component from its measured demand; the largest demand wins.
+    """How one component is scaled: what every policy shares.
 
-    Policy ``slo`` keeps the share ``miss`` of requests from waiting longer than
-    ``target_queue_seconds``; ``concurrency`` is how many requests a replica works on at once,
-    ``cold_start_seconds`` what a launch is taken to need until it was measured, ``headroom`` how
-    many standard errors of the forecast are added (0: neither these nor a learned reserve).
-    Policy ``queue`` keeps ``target`` requests in hand for each replica, ``static`` the declared
-    count. ``idle_seconds`` without demand come before zero, more than ``activation_threshold``
-    requests in hand (0: any demand) before it starts again.
+    Each policy's parameters are a subclass, chosen by ``policy`` (`Scaling`). Where several signals
+    are given, the largest demand counts.
     """
 
-    min: Count = 1
-    max: Annotated[int, Field(ge=1, le=MAX_COUNT)]
-    policy: Literal["slo", "queue", "static"] = "slo"
-    signals: Annotated[tuple[SignalSource, ...], Field(min_length=1)] = (FrontendSource(),)
-    target_queue_seconds: Annotated[float, Field(gt=0)] = 2.0
-    miss: Annotated[float, Field(gt=0, lt=1)] = 0.01
-    headroom: Annotated[float, Field(ge=0, le=10)] = 1.0
-    concurrency: Annotated[float, Field(gt=0)] = 1.0
-    cold_start_seconds: Annotated[float, Field(gt=0)] = 300.0
-    target: Annotated[float, Field(gt=0)] = 4.0
-    tolerance: Annotated[float, Field(ge=0, lt=1)] = 0.1
-    scale_up_stabilization_seconds: Seconds = 0.0
-    scale_down_stabilization_seconds: Seconds = 300.0
-    max_step_up: Annotated[int, Field(ge=1)] = 4
-    max_step_down: Annotated[int, Field(ge=1)] = 1
-    max_signal_age_seconds: Annotated[float, Field(gt=0)] = 60.0
-    idle_seconds: Seconds = 900.0
-    activation_threshold: Annotated[float, Field(ge=0)] = 0.0
-    schedule: tuple[ScheduleSpec, ...] = ()
+    min: Count = Field(default=1, description="Smallest number of replicas.")
+    max: Annotated[int, Field(ge=1, le=MAX_COUNT, description="Largest number of replicas.")]
+    signals: Annotated[tuple[SignalSource, ...], Field(min_length=1)] = Field(
+        default=(FrontendSource(),),
+        description="Where the demand is measured; the largest fresh value counts.",
+    )
+    scale_up_stabilization_seconds: Seconds = Field(
+        default=0.0,
+        description="Scale up only to the smallest recommendation of this many seconds.",
+    )
+    scale_down_stabilization_seconds: Seconds = Field(
+        default=300.0,
+        description="Scale down only to the largest recommendation of this many seconds.",
+    )
+    max_step_up: Annotated[int, Field(ge=1)] = Field(
+        default=4, description="Largest number of replicas added per pass."
+    )
+    max_step_down: Annotated[int, Field(ge=1)] = Field(
+        default=1, description="Largest number of replicas removed per pass."
+    )
+    max_signal_age_seconds: Annotated[float, Field(gt=0)] = Field(
+        default=60.0, description="Measurements older than this many seconds do not count."
+    )
+    idle_seconds: Seconds = Field(
+        default=900.0,
+        description="Seconds without demand before the component scales to zero (min 0).",
+    )
+    activation_threshold: Annotated[float, Field(ge=0)] = Field(
+        default=0.0,
+        description="Pending requests above which a component starts from zero; 0: any demand.",
+    )
+    schedule: tuple[ScheduleSpec, ...] = Field(
+        default=(), description="Floors and ceilings of the count by the clock."
+    )
+
+    @property
+    def policy_name(self) -> str:
+        """The policy as the graph file names it."""
+        name: str = type(self).model_fields["policy"].default
+        return name
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.min > self.max:
             raise ValueError(f"min {self.min} is above max {self.max}; lower min or raise max")
         return self
+
+
+class QueueParameters(SpecModel):
+    """What scaling from the queue depth alone needs."""
+
+    target: Annotated[float, Field(gt=0)] = Field(
+        default=4.0, description="Pending requests per replica to aim at."
+    )
+    tolerance: Annotated[float, Field(ge=0, lt=1)] = Field(
+        default=0.1,
+        description="Relative deviation from the target up to which the count is kept.",
+    )
+
+
+class QueueScaling(ScalingSpec, QueueParameters):
+    """Policy ``queue``: keeps ``target`` pending requests for each replica."""
+
+    policy: Literal["queue"] = Field(default="queue", description=POLICY_DESCRIPTION)
+
+
+class SloScaling(ScalingSpec, QueueParameters):
+    """Policy ``slo``: keeps all but the share ``miss`` of requests from waiting longer than
+    ``target_queue_seconds``.
+
+    While no arrival rate or service time is known it scales from the queue depth, so it has the
+    parameters of policy ``queue`` too.
+    """
+
+    policy: Literal["slo"] = Field(default="slo", description=POLICY_DESCRIPTION)
+    target_queue_seconds: Annotated[float, Field(gt=0)] = Field(
+        default=2.0, description="Queue time to keep, in seconds."
+    )
+    miss: Annotated[float, Field(gt=0, lt=1)] = Field(
+        default=0.01, description="Share of the requests that may wait longer than the target."
+    )
+    headroom: Annotated[float, Field(ge=0, le=10)] = Field(
+        default=1.0,
+        description=(
+            "Standard errors of the forecast that are added to it; 0 also turns off the learned "
+            "reserve."
+        ),
+    )
+    concurrency: Annotated[float, Field(gt=0)] = Field(
+        default=1.0, description="Requests that one replica works on at once."
+    )
+    cold_start_seconds: Annotated[float, Field(gt=0)] = Field(
+        default=300.0,
+        description="Seconds from launch to serving that are assumed until one was measured.",
+    )
+
+
+class StaticScaling(ScalingSpec):
+    """Policy ``static``: keeps the declared count; schedules still apply."""
+
+    policy: Literal["static"] = Field(default="static", description=POLICY_DESCRIPTION)
+
+
+AnyScaling = SloScaling | QueueScaling | StaticScaling
+"""The parameters of one policy. A new policy is a class above and a member here."""
+
+DEFAULT_POLICY = "slo"
+SCALING_POLICIES: Mapping[str, type[ScalingSpec]] = {
+    spec.model_fields["policy"].default: spec for spec in get_args(AnyScaling)
+}
+"""The parameter classes by the name of their policy."""
+
+
+def ignored_parameters(values: Any) -> list[str]:
+    """The keys of the raw mapping ``values`` that only other policies than the chosen one have.
+
+    They are accepted and have no effect: a file may keep the parameters of a policy that it left.
+    """
+    if not isinstance(values, Mapping):
+        return []
+    name = values.get("policy", DEFAULT_POLICY)
+    own = SCALING_POLICIES.get(name) if isinstance(name, str) else None
+    if own is None:
+        return []
+    others = set[str]().union(*map(_keys, SCALING_POLICIES.values())) - _keys(own)
+    return [key for key in values if key in others]
+
+
+def _keys(spec: type[ScalingSpec]) -> set[str]:
+    return {key for name, field in spec.model_fields.items() for key in (name, field.alias or name)}
+
+
+def _with_policy(values: Any) -> Any:
+    """Raw values with the policy that is meant, and without the parameters of other policies."""
+    if not isinstance(values, Mapping):
+        return values
+    ignored = ignored_parameters(values)
+    kept = {key: value for key, value in values.items() if key not in ignored}
+    return {"policy": DEFAULT_POLICY, **kept}
+
+
+Scaling = Annotated[
+    Annotated[AnyScaling, Field(discriminator="policy")], BeforeValidator(_with_policy)
+]
+"""The value of ``scaling`` in the graph file."""
+
+_SCALING: TypeAdapter[AnyScaling] = TypeAdapter(Scaling)
+
+
+def scaling_of(values: Mapping[str, Any]) -> AnyScaling:
+    """The parameters of the policy that ``values`` names, in Python's or the graph file's keys.
+
+    Raises pydantic's ValidationError.
+    """
+    return _SCALING.validate_python(values)

@@ -1,1 +1,1 @@
-"""Pure scaling policies: measured demand in, desired counts with reasons out."""
+"""Pure scaling policies: from measured demand to desired counts, with the reasons."""

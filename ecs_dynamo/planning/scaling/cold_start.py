@@ -4,23 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ecs_dynamo.model.memory.scaling import ColdStarts
+from ecs_dynamo.model.memory.scaling import ColdStart, ColdStarts
 from ecs_dynamo.model.snapshot import Task
 
 KEPT = 32
 QUANTILE = 0.75
-"""A late replica costs more than an early one: above the median, not the worst ever seen."""
+"""A late replica costs more than an early one: above the median, but not the worst ever seen."""
 
 
 def observe_cold_starts(
     known: ColdStarts, tasks: Iterable[Task], ready: Iterable[Task], now: float
 ) -> ColdStarts:
-    """With what this look tells. Times are UTC seconds.
+    """Return ``known`` with the cold starts that ended since. Times are UTC seconds.
 
-    Of a task that was seen starting, the time to now counts. Of one that was ready at first sight
-    (after a restart of the daemon) ECS's own timestamps count: to RUNNING, which is a lower bound.
+    The cold start of a task that was observed while it started ends at ``now``. For a task that was
+    ready when it was first observed (after a restart of the daemon), ECS's own timestamps are used:
+    they end at RUNNING, which is a lower bound.
     """
-    done = {arn for arn, _ in known.samples}
+    measured = {sample.task for sample in known.samples}
     ready_arns = {t.arn for t in ready}
     samples = list(known.samples)
     starting = set()
@@ -30,16 +31,16 @@ def observe_cold_starts(
         if task.arn not in ready_arns:
             if task.desired_status == "RUNNING":
                 starting.add(task.arn)
-        elif task.arn not in done:
+        elif task.arn not in measured:
             end = now if task.arn in known.starting else task.started_at
             if end is not None:
-                samples.append((task.arn, max(0.0, end - task.created_at)))
+                samples.append(ColdStart(task.arn, max(0.0, end - task.created_at)))
     return ColdStarts(tuple(samples[-KEPT:]), frozenset(starting))
 
 
 def cold_start_seconds(known: ColdStarts, default: float) -> float:
-    """The usual cold start: a running quantile, ``default`` where none was measured."""
+    """Return the usual cold start (a running quantile), or ``default`` if none was measured."""
     if not known.samples:
         return default
-    times = sorted(seconds for _, seconds in known.samples)
+    times = sorted(sample.seconds for sample in known.samples)
     return times[min(int(QUANTILE * len(times)), len(times) - 1)]

@@ -19,7 +19,7 @@ from ecs_dynamo.planning.observed.lookup import (
 from ecs_dynamo.planning.observed.readiness import ready_tasks
 from ecs_dynamo.planning.scaling.cold_start import observe_cold_starts
 from ecs_dynamo.planning.scaling.policy import ScalingInput, ScalingOutput
-from ecs_dynamo.planning.scaling.registry import POLICIES
+from ecs_dynamo.planning.scaling.registry import decide
 from ecs_dynamo.planning.scaling.schedule import scheduled
 
 
@@ -63,7 +63,7 @@ def _decide(
     ready = ready_tasks(graph, component, snapshot)
     arns = {t.arn for t in ready}
     cold = observe_cold_starts(state.cold_starts, tasks, ready, now.wall)
-    return POLICIES[scaling.policy](
+    return decide(
         ScalingInput(
             component=component.name,
             spec=scheduled(scaling, now.wall),

@@ -1,4 +1,4 @@
-"""When a decision of Dynamo's own planner is carried out, so that it may decide anew."""
+"""Whether the decisions of Dynamo's own planner have been carried out, so that it may go on."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from ecs_dynamo.planning.scaling.demand import is_count
 def planner_reached(
     graph: Graph, snapshot: Snapshot, replicas: Mapping[str, ReplicaCounts]
 ) -> bool:
-    """Whether every component that follows the planner has the count it asked for, ready.
+    """Return whether every component that follows the planner has its count of replicas ready.
 
-    A count outside [min, max] is reached at the bound: more will never come. Acknowledging before
-    the workers are registered would make the planner hold (Dynamo 1.6.1).
+    A count outside [min, max] is reached at the bound, as no more replicas will ever come.
+    Acknowledging before the workers are registered would make the planner hold (Dynamo 1.6.1).
     """
-    asked = False
+    followed = False
     for component in graph.components:
         scaling = component.scaling
         if scaling is None or all(s.source != "planner" for s in scaling.signals):
             continue
-        wished = [
+        requested = [
             s.value
             for s in snapshot.signals
             if s.component == component.name
@@ -31,11 +31,11 @@ def planner_reached(
             and is_count(s)
             and s.age(snapshot.observed_at) <= scaling.max_signal_age_seconds
         ]
-        if not wished:
+        if not requested:
             return False
-        asked = True
-        count = min(max(max(wished), scaling.min), scaling.max)
-        have = replicas[component.name]
-        if have.desired < count or have.ready < count:
+        followed = True
+        count = min(max(max(requested), scaling.min), scaling.max)
+        current = replicas[component.name]
+        if current.desired < count or current.ready < count:
             return False
-    return asked
+    return followed

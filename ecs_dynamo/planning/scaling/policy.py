@@ -1,31 +1,37 @@
 """The interface of a scaling policy: measurements and state in, a decision with its reason out.
 
-A new policy is one file here and one line in `POLICIES` (`registry.py`).
+A new policy is a file in `policies/` and one line in `POLICIES` (`registry.py`); its parameters are
+a class in `model/spec/scaling.py`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 from ecs_dynamo.model.memory.scaling import ScalingState
 from ecs_dynamo.model.plan import Decision
 from ecs_dynamo.model.snapshot import Signal
 from ecs_dynamo.model.spec.scaling import ScalingSpec
 
+Spec = TypeVar("Spec", bound=ScalingSpec, covariant=True)
+AcceptedSpec = TypeVar("AcceptedSpec", bound=ScalingSpec, contravariant=True)
+
 
 @dataclass(frozen=True, slots=True)
-class ScalingInput:
-    """All that a policy may look at. ``current`` is the service's desired count.
+class ScalingInput(Generic[Spec]):
+    """All that a policy may consider.
 
-    ``ready`` replicas serve; ``starting`` are the launch times (UTC seconds) of those that do not
-    yet. ``observing_since`` is when this daemon began to look: what was before is unknown, so
-    nothing may be scaled down until a whole window has been seen. ``declared`` is the count in
-    the graph file, for policies that do not measure.
+    ``spec`` holds the policy's parameters and ``current`` is the service's desired count.
+    ``observing_since``, ``now`` and ``starting`` are monotonic seconds. ``ready`` replicas serve;
+    ``starting`` are the launch times of those that do not serve yet. What happened before
+    ``observing_since`` is unknown to this daemon, so nothing may be scaled down until a whole
+    window has been observed. ``declared`` is the count in the graph file, for policies that do not
+    measure.
     """
 
     component: str
-    spec: ScalingSpec
+    spec: Spec
     current: int
     signals: tuple[Signal, ...]
     state: ScalingState
@@ -44,7 +50,7 @@ class ScalingOutput:
     state: ScalingState
 
 
-class Policy(Protocol):
-    """A pure function from what was measured to a desired count."""
+class Policy(Protocol[AcceptedSpec]):
+    """A pure function from measurements to a desired count."""
 
-    def __call__(self, given: ScalingInput) -> ScalingOutput: ...
+    def __call__(self, inputs: ScalingInput[AcceptedSpec], /) -> ScalingOutput: ...

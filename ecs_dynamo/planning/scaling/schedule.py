@@ -1,24 +1,24 @@
 """Floors and ceilings by the clock, on top of whatever policy a component has.
 
-A window opens at each time its cron expression names and stays open for ``hours``.
+A window opens at each time that its cron expression names and stays open for ``hours``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import TypeVar
 from zoneinfo import ZoneInfo
 
 from cronsim import CronSim
 
-from ecs_dynamo.model.spec.scaling import (
-    ScalingSpec,
-    ScheduleSpec,
-)
+from ecs_dynamo.model.spec.scaling import ScalingSpec, ScheduleSpec
+
+Spec = TypeVar("Spec", bound=ScalingSpec)
 
 
 def is_open(window: ScheduleSpec, now: float) -> bool:
-    """Whether ``now`` (UTC seconds) lies in the window."""
+    """Return whether ``now`` (UTC seconds) lies in the window."""
     local = datetime.fromtimestamp(now, ZoneInfo(window.timezone))
     length = timedelta(hours=window.hours)
     # The last opening is at most one length ago, or the window is shut.
@@ -26,9 +26,11 @@ def is_open(window: ScheduleSpec, now: float) -> bool:
     return opening is not None and opening <= local
 
 
-def scheduled(spec: ScalingSpec, now: float) -> ScalingSpec:
-    """``spec`` with the bounds of the windows that are open: the highest floor, the lowest
-    ceiling; where they cross, the floor wins."""
+def scheduled(spec: Spec, now: float) -> Spec:
+    """Return ``spec`` with the highest floor and the lowest ceiling of the open windows.
+
+    Where they cross, the floor wins.
+    """
     windows: Sequence[ScheduleSpec] = [w for w in spec.schedule if is_open(w, now)]
     if not windows:
         return spec

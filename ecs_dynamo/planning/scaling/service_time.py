@@ -1,8 +1,9 @@
-"""What a replica does and how its arrivals fare: the service time, the burstiness, the caution.
+"""What a replica accomplishes and how its arrivals fare: service time, burstiness and caution.
 
-A service time is not configured but measured: slot-seconds in use over requests done, by
-conservation of requests (done = arrived - growth of the queue), which holds at any load. With
-more concurrency than declared it errs towards more replicas until it has seen a full queue.
+The service time is measured, not configured: slot-seconds in use over requests done, by
+conservation of requests (done = arrived - growth of the queue), which holds at any load. If a
+replica works on more requests at once than declared, the estimate errs towards more replicas until
+a full queue has been observed.
 """
 
 from __future__ import annotations
@@ -10,93 +11,106 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-from ecs_dynamo.model.memory.scaling import Service
+from ecs_dynamo.model.memory.scaling import ServiceTimeEstimate
+from ecs_dynamo.model.spec.scaling import SloScaling
 from ecs_dynamo.planning.scaling.policy import ScalingInput
 
-LOOKS = 400.0
-"""Busy slots that a service time is measured over: their count is Poisson, so it is 5 % exact."""
+OBSERVATIONS = 400.0
+"""Busy slots that a service time is measured over: their count is Poisson, so the estimate is
+accurate to 5 %."""
 MIN_WORK_SECONDS = 60.0
 MAX_WORK_SECONDS = 600.0
-"""Mixes of requests change within ten minutes: what is older does not count."""
+"""The mix of requests changes within ten minutes: older measurements do not count."""
 LEARNING = 0.1
-"""The step of caution: an hour without late requests takes a quarter of it, ten late looks give
-it back."""
+"""Step size of the caution: an hour without late requests removes a quarter of it, and ten passes
+with late requests restore it."""
 AIM = 0.5
-"""The share of the declared misses that is aimed at: a look sees a queue, not each request."""
+"""Share of the declared misses that is aimed at, because a pass observes a queue, not requests."""
 MAX_CAUTION = 2.0
 PEAK_SECONDS = 86_400.0
 MIN_DONE = 5.0
-"""Requests before the measured service time is believed."""
+"""Requests that must be done before the measured service time is used."""
 MIN_SERVICE_SECONDS = 1e-6
-"""Below this nothing was measured yet, whatever the rounding left."""
+"""Smaller values are rounding errors of a measurement that has not begun."""
 
 
-def service_seconds(service: Service | None) -> float:
-    """The mean time that a request holds a slot; 0 where too little was seen."""
-    if service is None or service.done < MIN_DONE:
+def service_seconds(estimate: ServiceTimeEstimate | None) -> float:
+    """Return the mean seconds that a request holds a slot, or 0 where too little was observed."""
+    if estimate is None or estimate.done < MIN_DONE:
         return 0.0
-    each = service.busy / service.done
-    return each if each >= MIN_SERVICE_SECONDS else 0.0
+    seconds = estimate.busy / estimate.done
+    return seconds if seconds >= MIN_SERVICE_SECONDS else 0.0
 
 
-def learn(state: Service | None, given: ScalingInput, depth: float, rate: float) -> Service:
-    """The service state after one more look; ``rate`` is the arrivals' since the last one."""
-    if state is None:
-        return Service(at=given.now, queue=depth, rate=rate)
-    elapsed = given.now - state.at
+def learn(
+    estimate: ServiceTimeEstimate | None,
+    inputs: ScalingInput[SloScaling],
+    depth: float,
+    rate: float,
+) -> ServiceTimeEstimate:
+    """Return the estimate after one more pass; ``rate`` is that of the arrivals since the last."""
+    if estimate is None:
+        return ServiceTimeEstimate(at=inputs.now, queue=depth, rate=rate)
+    elapsed = inputs.now - estimate.at
     if elapsed <= 0:
-        return state
-    fade = math.exp(-elapsed / _memory(state, elapsed))
+        return estimate
+    fade = math.exp(-elapsed / _memory_seconds(estimate, elapsed))
     long_fade = math.exp(-elapsed / MAX_WORK_SECONDS)
-    slots = given.ready * given.spec.concurrency
+    slots = inputs.ready * inputs.spec.concurrency
     arrived = rate * elapsed
-    done = max(0.0, arrived - (depth - state.queue))
-    busy = 0.5 * (min(depth, slots) + min(state.queue, slots)) * elapsed
-    level = given.state.forecast.level if given.state.forecast else 0.0
-    made = Service(
-        at=given.now,
+    done = max(0.0, arrived - (depth - estimate.queue))
+    busy = 0.5 * (min(depth, slots) + min(estimate.queue, slots)) * elapsed
+    level = inputs.state.forecast.level if inputs.state.forecast else 0.0
+    learned = ServiceTimeEstimate(
+        at=inputs.now,
         queue=depth,
         rate=rate,
-        busy=state.busy * fade + busy,
-        done=state.done * fade + done,
-        ticks=state.ticks * long_fade + 1.0,
-        counts=state.counts * long_fade + arrived,
-        # Successive differences: a rate that only drifts is no burst.
-        squares=state.squares * long_fade + 0.5 * ((rate - state.rate) * elapsed) ** 2,
-        peak=max(level, state.peak * math.exp(-elapsed / PEAK_SECONDS)),
-        caution=state.caution,
+        busy=estimate.busy * fade + busy,
+        done=estimate.done * fade + done,
+        ticks=estimate.ticks * long_fade + 1.0,
+        counts=estimate.counts * long_fade + arrived,
+        # Differences between successive passes: a rate that only drifts is not a burst.
+        squares=estimate.squares * long_fade + 0.5 * ((rate - estimate.rate) * elapsed) ** 2,
+        peak=max(level, estimate.peak * math.exp(-elapsed / PEAK_SECONDS)),
+        caution=estimate.caution,
     )
-    return replace(made, caution=_caution(made, given, depth, arrived))
+    return replace(learned, caution=_caution(learned, inputs, depth, arrived))
 
 
-def _memory(state: Service, elapsed: float) -> float:
-    """Seconds that a measurement counts: many slots in use tell the service time sooner."""
-    load = max(state.rate * service_seconds(state), 1e-9)
-    return min(max(LOOKS * elapsed / load, MIN_WORK_SECONDS), MAX_WORK_SECONDS)
+def _memory_seconds(estimate: ServiceTimeEstimate, elapsed: float) -> float:
+    """Seconds for which a measurement counts: with many slots in use, fewer are needed."""
+    load = max(estimate.rate * service_seconds(estimate), 1e-9)
+    return min(max(OBSERVATIONS * elapsed / load, MIN_WORK_SECONDS), MAX_WORK_SECONDS)
 
 
-def _caution(service: Service, given: ScalingInput, depth: float, arrived: float) -> float:
-    """The caution after this look: up where arrivals are late, slowly down where they are not.
+def _caution(
+    estimate: ServiceTimeEstimate,
+    inputs: ScalingInput[SloScaling],
+    depth: float,
+    arrived: float,
+) -> float:
+    """The caution after this pass: it rises where requests are late and falls slowly otherwise.
 
-    Adaptive conformal inference (Gibbs and Candes 2021): with steps of (1 - m) up and m down,
-    the long-run share of late looks goes to m (`AIM` of ``miss``) whatever the traffic. It is
-    an error budget: what was attained above the target is spent, what was missed is made up for.
+    This is adaptive conformal inference (Gibbs and Candes 2021): with steps of (1 - m) up and m
+    down, the long-run share of late passes approaches m (`AIM` of ``miss``) whatever the traffic.
+    It works like an error budget: what was attained above the target is spent, and what was missed
+    is made up for.
     """
-    mean = service.counts / service.ticks if service.ticks else 0.0
-    each = service_seconds(service)
-    if each <= 0 or mean <= 0:
-        return service.caution
-    slots = given.ready * given.spec.concurrency
+    mean = estimate.counts / estimate.ticks if estimate.ticks else 0.0
+    seconds = service_seconds(estimate)
+    if seconds <= 0 or mean <= 0:
+        return estimate.caution
+    slots = inputs.ready * inputs.spec.concurrency
     waiting = max(0.0, depth - slots)
-    late = waiting * each > given.spec.target_queue_seconds * slots
-    step = LEARNING * min(arrived / mean, 4.0) * ((1.0 if late else 0.0) - AIM * given.spec.miss)
-    return min(max(service.caution + step, 0.0), MAX_CAUTION)
+    late = waiting * seconds > inputs.spec.target_queue_seconds * slots
+    step = LEARNING * min(arrived / mean, 4.0) * ((1.0 if late else 0.0) - AIM * inputs.spec.miss)
+    return min(max(estimate.caution + step, 0.0), MAX_CAUTION)
 
 
-def variability(service: Service) -> float:
-    """(ca^2 + cs^2) / 2: arrivals by their index of dispersion, service taken as exponential."""
-    if service.ticks < 10 or service.counts <= 0:
+def variability(estimate: ServiceTimeEstimate) -> float:
+    """Return (ca^2 + cs^2) / 2, arrivals by their dispersion and service taken as exponential."""
+    if estimate.ticks < 10 or estimate.counts <= 0:
         return 1.0
-    mean = service.counts / service.ticks
-    dispersion = service.squares / service.ticks / mean
+    mean = estimate.counts / estimate.ticks
+    dispersion = estimate.squares / estimate.ticks / mean
     return 0.5 * (min(max(dispersion, 0.2), 6.0) + 1.0)
