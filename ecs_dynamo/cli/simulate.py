@@ -79,7 +79,7 @@ def _runs(setting: Setting, policies: list[str], own: ScalingSpec | None) -> Ite
 
     for name in policies:
         if name == "file" and own is not None:
-            yield compare.run_policy(setting, own, f"file ({own.policy})")
+            yield compare.run_policy(setting, own, f"file ({own.policy_name})")
         elif name in compare.PRODUCTION_POLICIES:
             yield compare.run_policy(setting, compare.default_spec(setting, name))
         elif name == "clairvoyant":

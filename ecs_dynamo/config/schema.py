@@ -21,6 +21,9 @@ def graph_schema() -> dict[str, Any]:
     """JSON Schema (2020-12) of the graph file, variables allowed wherever they are."""
     made = GraphSpec.model_json_schema(by_alias=True)
     schema: dict[str, Any] = _allow_variables(made)
+    # Without `policy` the parameters of several policies match, which `oneOf` would reject.
+    policies, _ = schema["$defs"]["ComponentSpec"]["properties"]["scaling"]["anyOf"]
+    policies["anyOf"] = policies.pop("oneOf")
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     schema["title"] = "ecs-dynamo graph file"
     return schema

@@ -21,6 +21,7 @@ from ecs_dynamo.model.plan import (
     Wait,
 )
 from ecs_dynamo.model.snapshot import Signal, Snapshot
+from ecs_dynamo.model.spec.scaling import StaticScaling
 from ecs_dynamo.planning.desired.component import ComponentState
 from ecs_dynamo.planning.observed.certainty import NOT_OBSERVED
 from ecs_dynamo.planning.observed.failure_reasons import placement_failure
@@ -192,7 +193,7 @@ def state_signals(
         scaling = scaled.get(name)
         declared = () if scaling is None else dict.fromkeys(s.source for s in scaling.signals)
         silent = [source for source in declared if source not in fresh[name]]
-        if scaling is not None and scaling.policy == "static":
+        if isinstance(scaling, StaticScaling):
             silent = []  # It measures nothing.
         stale = decision.stale or bool(silent)
         age = newest.get(name, float("inf"))

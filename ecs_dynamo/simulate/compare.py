@@ -10,7 +10,7 @@ from itertools import product
 
 import numpy as np
 
-from ecs_dynamo.model.spec.scaling import ScalingSpec
+from ecs_dynamo.model.spec.scaling import QueueParameters, ScalingSpec, SloScaling, scaling_of
 from ecs_dynamo.planning.scaling.erlang_c import servers_needed
 from ecs_dynamo.simulate.fleet import FleetSpec, PoolName
 from ecs_dynamo.simulate.peers import PEERS, Bounds, Clairvoyant, Peer, Static, true_counts
@@ -123,10 +123,14 @@ def run_policy(
     def make(pool: PoolName, slots: int) -> PolicyScaler:
         pool_spec = decode if decode is not None and pool is PoolName.DECODE else spec
         # As for the peers, the queue policy's target is a share of the slots.
-        update = {"concurrency": float(slots), "target": max(pool_spec.target * slots, 0.1)}
+        update: dict[str, float] = {}
+        if isinstance(pool_spec, SloScaling):
+            update["concurrency"] = float(slots)
+        if isinstance(pool_spec, QueueParameters):
+            update["target"] = max(pool_spec.target * slots, 0.1)
         return PolicyScaler(pool_spec.model_copy(update=update))
 
-    return setting.run(name or spec.policy, make)
+    return setting.run(name or spec.policy_name, make)
 
 
 def default_spec(setting: Setting, policy: str) -> ScalingSpec:
@@ -134,7 +138,7 @@ def default_spec(setting: Setting, policy: str) -> ScalingSpec:
 
     A request waits in two queues, so each pool may cause half of the misses.
     """
-    return ScalingSpec.model_validate(
+    return scaling_of(
         {
             "min": setting.low,
             "max": setting.high,

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 
-from ecs_dynamo.model.spec.scaling import ScalingSpec
+from ecs_dynamo.model.spec.scaling import ScalingSpec, SloScaling
 from ecs_dynamo.simulate.compare import Setting, best, default_spec, run_policy
 from ecs_dynamo.simulate.run import Result
 
@@ -19,16 +19,15 @@ WINDOWS = (120.0, 300.0, 600.0)
 class Candidate:
     """Settings that were tried, and their result."""
 
-    spec: ScalingSpec
+    spec: SloScaling
     result: Result
 
 
 def candidates(setting: Setting, spec: ScalingSpec | None = None) -> Iterator[Candidate]:
     """Run each combination of the tuned fields; the others are those of ``spec`` or defaults."""
-    base = spec or default_spec(setting, "slo")
+    base = _slo(spec or default_spec(setting, "slo"))
     for miss, headroom, window in product(MISSES, HEADROOMS, WINDOWS):
         update = {
-            "policy": "slo",
             "miss": miss,
             "headroom": headroom,
             "scale_down_stabilization_seconds": window,
@@ -36,6 +35,14 @@ def candidates(setting: Setting, spec: ScalingSpec | None = None) -> Iterator[Ca
         candidate = base.model_copy(update=update)
         name = f"slo miss={miss:g} headroom={headroom:g} window={window:g}"
         yield Candidate(candidate, run_policy(setting, candidate, name))
+
+
+def _slo(spec: ScalingSpec) -> SloScaling:
+    """Return ``spec`` for the slo policy, with the parameters that another policy shares with it."""
+    if isinstance(spec, SloScaling):
+        return spec
+    shared = type(spec).model_fields.keys() & SloScaling.model_fields.keys() - {"policy"}
+    return SloScaling(**{name: getattr(spec, name) for name in shared})
 
 
 def frontier(tried: Sequence[Candidate]) -> list[Candidate]:
@@ -53,7 +60,7 @@ def recommend(tried: Sequence[Candidate], goal: float) -> Candidate:
     return next(c for c in tried if c.result is result)
 
 
-def as_yaml(spec: ScalingSpec) -> str:
+def as_yaml(spec: SloScaling) -> str:
     """Return the block ``scaling`` for the graph file."""
     return (
         "scaling:\n"

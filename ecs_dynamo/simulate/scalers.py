@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from ecs_dynamo.model.memory.scaling import (
+    ColdStart,
     ColdStarts,
     ScalingState,
 )
@@ -13,7 +14,7 @@ from ecs_dynamo.model.snapshot import Signal
 from ecs_dynamo.model.spec.scaling import ScalingSpec
 from ecs_dynamo.planning.scaling.cold_start import KEPT
 from ecs_dynamo.planning.scaling.policy import ScalingInput
-from ecs_dynamo.planning.scaling.registry import POLICIES
+from ecs_dynamo.planning.scaling.registry import decide
 from ecs_dynamo.planning.scaling.schedule import scheduled
 
 
@@ -57,7 +58,6 @@ class PolicyScaler:
 
     def __init__(self, spec: ScalingSpec, *, lag: float = 0.0, start: float = 0.0) -> None:
         self._spec = spec
-        self._policy = POLICIES[spec.policy]
         self._state = ScalingState()
         self._lag = lag
         # The daemon has been running for a day: restarts are not simulated.
@@ -69,12 +69,12 @@ class PolicyScaler:
         now = view.now
         observed_at = now - self._lag
         known = self._state.cold_starts.samples
-        if len(view.cold_starts) and (not known or known[-1][0] != str(len(view.cold_starts))):
+        if len(view.cold_starts) and (not known or known[-1].task != str(len(view.cold_starts))):
             recent = view.cold_starts[-KEPT:]
             first = len(view.cold_starts) - len(recent) + 1
-            samples = tuple((str(first + i), s) for i, s in enumerate(recent))
+            samples = tuple(ColdStart(str(first + i), s) for i, s in enumerate(recent))
             self._state = replace(self._state, cold_starts=ColdStarts(samples))
-        output = self._policy(
+        output = decide(
             ScalingInput(
                 component="pool",
                 spec=scheduled(self._spec, now) if self._spec.schedule else self._spec,

@@ -18,7 +18,7 @@ from ecs_dynamo.model.spec.capacity import (
 )
 from ecs_dynamo.model.spec.scaling import (
     CloudWatchSource,
-    ScalingSpec,
+    SloScaling,
 )
 from ecs_dynamo.model.spec.security import SecuritySpec
 
@@ -37,7 +37,7 @@ def widest() -> Graph:
     """A graph that declares everything that needs rights."""
     base = load_graph(EXAMPLE, ENVIRON).graph
     groups = (AutoScalingGroupSpec(name="gpu", cluster="dynamo-GPU", max=3),)
-    scaling = ScalingSpec(
+    scaling = SloScaling(
         max=2, signals=(CloudWatchSource(source="cloudwatch", namespace="n", metric="m"),)
     )
     prefill = base.component("prefill")

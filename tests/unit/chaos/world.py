@@ -21,7 +21,7 @@ from ecs_dynamo.model.graph import Graph
 from ecs_dynamo.model.service import good_arn
 from ecs_dynamo.model.snapshot import Notice
 from ecs_dynamo.model.spec.rollout import CanarySpec
-from ecs_dynamo.model.spec.scaling import ScalingSpec
+from ecs_dynamo.model.spec.scaling import SloScaling
 from tests.unit.chaos import wire
 from tests.unit.chaos.faults import Fault, Kind, ProcessDeathError, refusal
 from tests.unit.chaos.invariants import Watch, check_pass
@@ -36,7 +36,7 @@ STEP_SECONDS = 10.0
 SETTLE_PASSES = 150
 COMPONENTS = ("etcd-nats", "frontend", "prefill", "decode")
 WORKERS = ("prefill", "decode")
-SCALING = ScalingSpec(
+SCALING = SloScaling(
     min=1, max=3, target=4, scale_down_stabilization_seconds=120, max_signal_age_seconds=30
 )
 NOTICE_SECONDS = 120.0

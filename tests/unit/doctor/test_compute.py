@@ -28,7 +28,7 @@ from ecs_dynamo.model.spec.capacity import (
     CapacityProviderItem,
     CapacitySpec,
 )
-from ecs_dynamo.model.spec.scaling import ScalingSpec
+from ecs_dynamo.model.spec.scaling import SloScaling
 from tests.unit.planning.graphs import component, graph, template
 from tests.unit.planning.simulated_ecs import SimulatedEcs
 
@@ -70,7 +70,7 @@ def seen_of(wanted: Graph, *instances: ContainerInstance, **changes: Any) -> Sna
     ],
 )
 def test_gpu_slots_against_the_need(gpus: int, severity: Severity, words: str) -> None:
-    wanted = graph(scaling=ScalingSpec(min=1, max=4))
+    wanted = graph(scaling=SloScaling(min=1, max=4))
     (found,) = check_gpus(wanted, SimulatedEcs(wanted, gpu_instances=gpus).snapshot())
     assert (found.severity, words in found.evidence) == (severity, True)
 
@@ -231,7 +231,7 @@ PLENTY = {G_QUOTA: 1000.0, TASKS_A_SERVICE: 5000.0, FARGATE_VCPUS: 100.0}
 
 
 def quotas_of(quotas: Any, *instances: ContainerInstance) -> dict[str, Finding]:
-    wanted = graph(scaling=ScalingSpec(min=1, max=4))
+    wanted = graph(scaling=SloScaling(min=1, max=4))
     found = check_quotas(wanted, seen_of(wanted, *(instances or (instance(),))), quotas)
     return {f.evidence.split(":")[0]: f for f in found}
 

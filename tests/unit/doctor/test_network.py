@@ -31,7 +31,7 @@ from ecs_dynamo.model.doctor import (
 )
 from ecs_dynamo.model.graph import Component, Graph, Role
 from ecs_dynamo.model.snapshot import Observed, Unknown
-from ecs_dynamo.model.spec.scaling import ScalingSpec
+from ecs_dynamo.model.spec.scaling import SloScaling
 from ecs_dynamo.model.spec.service import NetworkSpec
 from tests.unit.planning.graphs import component, graph, template
 
@@ -51,7 +51,7 @@ def severities(findings: Iterable[Finding]) -> list[Severity]:
 
 
 def test_subnets() -> None:
-    wanted = graph(scaling=ScalingSpec(max=4))
+    wanted = graph(scaling=SloScaling(max=4))
     assert set(severities(check_subnets(wanted, SUBNETS))) == {OK}
     gone = list(check_subnets(wanted, {}))
     assert [(f.severity, f.evidence) for f in gone] == [(ERROR, "subnet-1 does not exist")]

@@ -42,7 +42,8 @@ from ecs_dynamo.model.spec.infrastructure import (
 from ecs_dynamo.model.spec.rollout import RolloutSpec
 from ecs_dynamo.model.spec.scaling import (
     PlannerSource,
-    ScalingSpec,
+    QueueScaling,
+    SloScaling,
 )
 from ecs_dynamo.model.spec.service import NetworkSpec
 from ecs_dynamo.planning import describe, describe_action, down, plan, probe_targets
@@ -485,7 +486,7 @@ def test_a_failed_component_holds_back_those_behind_it() -> None:
 
 
 def test_the_planner_is_told_when_every_count_it_asked_for_is_ready() -> None:
-    scaling = ScalingSpec(min=1, max=3, signals=(PlannerSource(source="planner"),))
+    scaling = SloScaling(min=1, max=3, signals=(PlannerSource(source="planner"),))
     wanted = graph(prefill=2, scaling=scaling)
     ecs, _ = converged(wanted)
     seen = ecs.snapshot()
@@ -552,7 +553,7 @@ def test_a_first_plan_describes_without_a_snapshot() -> None:
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (lambda: ScalingSpec(min=5, max=2), "min 5 is above max 2"),
+        (lambda: SloScaling(min=5, max=2), "min 5 is above max 2"),
         (lambda: RolloutSpec(maximum_percent=90), "below 100"),
         (
             lambda: RolloutSpec(maximum_percent=100, minimum_healthy_percent=100),
@@ -647,9 +648,7 @@ def test_endpoints_are_swapped_wherever_they_stand() -> None:
 @given(busy=st.sets(st.integers(0, 3), max_size=4), count=st.integers(2, 4))
 @settings(max_examples=40, deadline=None)
 def test_scale_in_takes_idle_replicas_first(busy: set[int], count: int) -> None:
-    scaling = ScalingSpec(
-        min=1, max=4, policy="queue", target=1, scale_down_stabilization_seconds=0
-    )
+    scaling = QueueScaling(min=1, max=4, target=1, scale_down_stabilization_seconds=0)
     wanted = graph(prefill=count, scaling=scaling)
     ecs = SimulatedEcs(wanted, gpu_instances=8)
 

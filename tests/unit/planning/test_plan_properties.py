@@ -19,7 +19,7 @@ from ecs_dynamo.model.plan import (
     UpdateService,
 )
 from ecs_dynamo.model.snapshot import Signal, Unknown
-from ecs_dynamo.model.spec.scaling import ScalingSpec
+from ecs_dynamo.model.spec.scaling import SloScaling
 from ecs_dynamo.planning import plan
 from tests.unit.planning.graphs import graph, with_image
 from tests.unit.planning.simulated_ecs import SimulatedEcs
@@ -142,7 +142,7 @@ def test_a_foreign_service_of_the_same_name_is_left_alone(name: str) -> None:
     assert any("left alone" in w.reason for w in made.waits if w.component == name)
 
 
-SPEC = ScalingSpec(
+SPEC = SloScaling(
     min=1, max=4, target=4, scale_down_stabilization_seconds=120, max_signal_age_seconds=30
 )
 

@@ -11,24 +11,22 @@ from hypothesis import strategies as st
 from ecs_dynamo.model.clock import Now
 from ecs_dynamo.model.plan import Memory
 from ecs_dynamo.model.snapshot import Signal
-from ecs_dynamo.model.spec.scaling import ScalingSpec
+from ecs_dynamo.model.spec.scaling import ScalingSpec, scaling_of
 from ecs_dynamo.planning import plan
 from tests.unit.planning.graphs import graph
 from tests.unit.planning.simulated_ecs import SimulatedEcs
 from tests.unit.planning.test_plan_properties import converge
 
 HOUR = 3600.0
-QUEUE = ScalingSpec.model_validate(
-    {
-        "min": 1,
-        "max": 8,
-        "policy": "queue",
-        "scale_up_stabilization_seconds": 20.0,
-        "scale_down_stabilization_seconds": 60.0,
-        "max_signal_age_seconds": 30.0,
-    }
-)
-SLO = QUEUE.model_copy(update={"policy": "slo"})
+VALUES = {
+    "min": 1,
+    "max": 8,
+    "scale_up_stabilization_seconds": 20.0,
+    "scale_down_stabilization_seconds": 60.0,
+    "max_signal_age_seconds": 30.0,
+}
+QUEUE = scaling_of({**VALUES, "policy": "queue"})
+SLO = scaling_of({**VALUES, "policy": "slo"})
 STEPS = st.lists(
     st.tuples(st.floats(0.0, 200.0), st.floats(1.0, 40.0), st.sampled_from([-HOUR, 0.0, HOUR])),
     min_size=1,

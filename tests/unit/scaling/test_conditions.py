@@ -13,7 +13,8 @@ from ecs_dynamo.model.snapshot import Signal
 from ecs_dynamo.model.spec.scaling import (
     FrontendSource,
     PrometheusSource,
-    ScalingSpec,
+    SloScaling,
+    scaling_of,
 )
 from ecs_dynamo.planning.conditions import ConditionBook, state_signals
 from tests.unit.planning.graphs import component
@@ -33,7 +34,7 @@ NOW = 1000.0
 )
 def test_one_silent_source_is_a_condition(ages: dict[str, float], stale: bool, words: str) -> None:
     prometheus = PrometheusSource(source="prometheus", url="http://p", query="q")
-    scaling = ScalingSpec(max=4, signals=(FrontendSource(), prometheus))
+    signals_of = {"max": 4, "signals": (FrontendSource(), prometheus)}
     one = component("prefill", Role.PREFILL)
     signals = [
         Signal("prefill", "queue_depth", 1, "requests", NOW - age, source)
@@ -42,7 +43,7 @@ def test_one_silent_source_is_a_condition(ages: dict[str, float], stale: bool, w
     decision = Decision("prefill", 1, 1, "", stale=not any(age <= 60 for age in ages.values()))
     for policy in ("slo", "static"):
         book = ConditionBook((), NOW)
-        own = replace(one, scaling=scaling.model_copy(update={"policy": policy}))
+        own = replace(one, scaling=scaling_of({**signals_of, "policy": policy}))
         measured = decision if policy == "slo" else replace(decision, stale=False)
         state_signals(book, [own], [measured], signals, NOW)
         (condition,) = book.all()
@@ -53,7 +54,7 @@ def test_one_silent_source_is_a_condition(ages: dict[str, float], stale: bool, w
 
 
 def test_a_source_that_told_in_part_is_not_fresh() -> None:
-    scaling = ScalingSpec(max=4, signals=(FrontendSource(),))
+    scaling = SloScaling(max=4, signals=(FrontendSource(),))
     one = replace(component("prefill", Role.PREFILL), scaling=scaling)
     signal = Signal("prefill", "queue_depth", 1, "requests", NOW, "frontend", partial=True)
     book = ConditionBook((), NOW)

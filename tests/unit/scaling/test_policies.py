@@ -11,6 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ecs_dynamo.model.memory.scaling import (
+    ColdStart,
     ColdStarts,
     ScalingState,
 )
@@ -18,6 +19,7 @@ from ecs_dynamo.model.snapshot import Signal, Task
 from ecs_dynamo.model.spec.scaling import (
     ScalingSpec,
     ScheduleSpec,
+    scaling_of,
 )
 from ecs_dynamo.planning.scaling.cold_start import (
     cold_start_seconds,
@@ -25,12 +27,12 @@ from ecs_dynamo.planning.scaling.cold_start import (
 )
 from ecs_dynamo.planning.scaling.demand import read_demand
 from ecs_dynamo.planning.scaling.erlang_c import (
+    fractional_servers,
     servers_needed,
-    staffing,
 )
 from ecs_dynamo.planning.scaling.forecast import follow, predict, seasonal_rate, spread
 from ecs_dynamo.planning.scaling.policy import ScalingInput, ScalingOutput
-from ecs_dynamo.planning.scaling.registry import POLICIES
+from ecs_dynamo.planning.scaling.registry import decide
 from ecs_dynamo.planning.scaling.schedule import is_open, scheduled
 
 TICK = 15.0
@@ -45,7 +47,7 @@ def spec(**changes: Any) -> ScalingSpec:
         "max_signal_age_seconds": 30.0,
         "cold_start_seconds": 60.0,
     }
-    return ScalingSpec.model_validate({**values, **changes})
+    return scaling_of({**values, **changes})
 
 
 def given_of(
@@ -54,7 +56,7 @@ def given_of(
     current: int,
     *signals: tuple[str, float, float],
     **more: Any,
-) -> ScalingInput:
+) -> ScalingInput[ScalingSpec]:
     """Signals are (kind, value, age)."""
     made: dict[str, Any] = {
         "component": "prefill",
@@ -70,10 +72,6 @@ def given_of(
         "ready": current,
     }
     return ScalingInput(**{**made, **more})
-
-
-def decide(given: ScalingInput) -> ScalingOutput:
-    return POLICIES[given.spec.policy](given)
 
 
 POLICY = st.sampled_from(["slo", "queue"])
@@ -277,8 +275,8 @@ def test_the_largest_demand_wins_and_in_flight_only_stands_in() -> None:
     alone = read_demand(given_of(spec(), 100.0, 1, ("in_flight", 99, 0)))
     assert alone.queue == 99
     nothing = read_demand(given_of(spec(), 100.0, 1))
-    assert nothing.why_not is not None
-    assert "no signal" in nothing.why_not
+    assert nothing.why_stale is not None
+    assert "no signal" in nothing.why_stale
 
 
 @pytest.mark.parametrize("policy", ["slo", "queue"])
@@ -348,7 +346,7 @@ def run_load(
 def test_slo_learns_the_service_time_and_staffs_for_it() -> None:
     out, count = run_load(spec(max=50, concurrency=1), rate=8.0, service=0.5, ticks=80, current=2)
     assert 4 < count <= 7  # four are busy all the time
-    service = out.state.service
+    service = out.state.service_time
     assert service is not None
     assert service.busy / service.done == pytest.approx(0.5, rel=0.25)
     assert "/s per replica" in out.decision.reason
@@ -395,8 +393,8 @@ def test_what_was_attained_is_the_budget_for_the_margin() -> None:
         out = decide(given)
         state = out.state
         wishes.append(int(out.decision.reason.split("wants ")[-1].split(",")[0]))
-        assert state.service is not None
-        cautions.append(state.service.caution)
+        assert state.service_time is not None
+        cautions.append(state.service_time.caution)
     assert cautions[999] == 0
     assert wishes[999] < wishes[60]
     assert cautions[1010] > 0.3
@@ -435,9 +433,9 @@ def test_slo_counts_what_is_starting() -> None:
     scaling = spec(max=50, max_step_up=50)
     out, count = run_load(scaling, rate=8.0, service=0.5, ticks=60, current=6)
     state = out.state
-    assert state.service is not None
-    jump = replace(state.service, queue=4.0)
-    at = state.service.at + TICK
+    assert state.service_time is not None
+    jump = replace(state.service_time, queue=4.0)
+    at = state.service_time.at + TICK
 
     def ask(starting: tuple[float, ...]) -> int:
         given = given_of(
@@ -448,7 +446,7 @@ def test_slo_counts_what_is_starting() -> None:
             ("arrival_rate", 14.0, 0),
             ready=count,
             starting=starting,
-            state=replace(state, service=jump),
+            state=replace(state, service_time=jump),
         )
         text = decide(given).decision.reason
         return int(text.rsplit("wants ", 1)[1].split(",")[0])
@@ -464,13 +462,13 @@ def test_cold_starts_are_measured_and_restored() -> None:
     known = observe_cold_starts(ColdStarts(), [early], [], now=50.0)
     assert known.starting == {"a"}
     known = observe_cold_starts(known, [early], [early], now=90.0)
-    assert known.samples == (("a", 90.0),)
+    assert known.samples == (ColdStart("a", 90.0),)
     assert observe_cold_starts(known, [early], [early], now=120.0) == known
     # After a restart: ECS's own timestamps.
     fresh = observe_cold_starts(ColdStarts(), [early], [early], now=5000.0)
-    assert fresh.samples == (("a", 40.0),)
+    assert fresh.samples == (ColdStart("a", 40.0),)
     assert cold_start_seconds(ColdStarts(), 300.0) == 300.0
-    many = ColdStarts(tuple((str(i), float(i)) for i in range(1, 101)))
+    many = ColdStarts(tuple(ColdStart(str(i), float(i)) for i in range(1, 101)))
     assert cold_start_seconds(many, 1.0) == 76.0
     unknown = Task("b", "td", "RUNNING", "RUNNING")
     assert observe_cold_starts(ColdStarts(), [unknown], [unknown], 1.0) == ColdStarts()
@@ -485,9 +483,9 @@ def test_staffing_is_stable_and_monotone(
     assert servers_needed(load * 1.1, service, wait, miss, 1.0) >= servers
     assert servers_needed(load, service, wait + 1, miss, 1.0) <= servers
     assert servers_needed(load, service, wait, miss / 2, 1.0) >= servers
-    part = staffing(load, service, wait, miss, 1.0)
+    part = fractional_servers(load, service, wait, miss, 1.0)
     assert load <= part <= servers < part + 1 + 1e-9  # A chance that is just the limit rounds.
-    assert staffing(load * 1.001, service, wait, miss, 1.0) >= part - 1e-9
+    assert fractional_servers(load * 1.001, service, wait, miss, 1.0) >= part - 1e-9
 
 
 def test_staffing_agrees_with_erlang_c() -> None:
@@ -616,4 +614,4 @@ def test_nothing_is_learned_from_a_part_of_the_demand() -> None:
         out = decide(replace(given_of(scaling, now, current, state=state), signals=(part,)))
         state = out.state
         assert out.decision.desired == current
-    assert (state.service, state.forecast) == (before.service, before.forecast)
+    assert (state.service_time, state.forecast) == (before.service_time, before.forecast)

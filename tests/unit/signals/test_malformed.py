@@ -36,7 +36,7 @@ from ecs_dynamo.model.spec.scaling import (
     FrontendSource,
     JetStreamSource,
     PrometheusSource,
-    ScalingSpec,
+    SloScaling,
 )
 from ecs_dynamo.signals.base import SignalContext, SignalError
 from ecs_dynamo.signals.frontend import FrontendAdapter
@@ -274,7 +274,7 @@ async def test_a_frontend_with_a_malformed_page_does_not_hide_the_others() -> No
         # A worker that looks idle to one of them may be busy for the other.
         assert adapter.busy_at is None
 
-        scaling = ScalingSpec(max=4, signals=(FrontendSource(),))
+        scaling = SloScaling(max=4, signals=(FrontendSource(),))
         scaled = graph()
         frontend = replace(scaled.component("frontend"), scaling=scaling)
         scaled = replace(scaled, components=(frontend,))

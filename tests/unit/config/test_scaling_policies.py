@@ -1,0 +1,89 @@
+"""The parameters of scaling policies in the graph file: a union chosen by ``policy``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import get_args
+
+import pytest
+import yaml
+
+from ecs_dynamo.config.load import LoadedGraph, load_graph
+from ecs_dynamo.config.schema import graph_schema
+from ecs_dynamo.model.errors import InputError
+from ecs_dynamo.model.spec.scaling import (
+    SCALING_POLICIES,
+    AnyScaling,
+    QueueScaling,
+    SloScaling,
+    StaticScaling,
+)
+from ecs_dynamo.planning.scaling.registry import POLICIES
+from tests.unit.config.test_load import folder
+
+__all__ = ["folder"]
+
+
+def load(folder: Path, **values: object) -> LoadedGraph:
+    """Load the example with ``values`` as its prefill workers' ``scaling``."""
+    path = folder / "ecs-dynamo.yaml"
+    document = yaml.safe_load(path.read_text())
+    document["components"][2]["scaling"] = values
+    path.write_text(yaml.safe_dump(document))
+    return load_graph(path, {})
+
+
+@pytest.mark.parametrize(
+    ("values", "kind"),
+    [
+        ({"max": 4}, SloScaling),
+        ({"max": 4, "policy": "slo", "concurrency": 8}, SloScaling),
+        ({"max": 4, "policy": "queue", "target": 2}, QueueScaling),
+        ({"max": 4, "policy": "static"}, StaticScaling),
+    ],
+)
+def test_the_policy_chooses_the_parameters(
+    folder: Path, values: dict[str, object], kind: type
+) -> None:
+    loaded = load(folder, **values)
+    assert type(loaded.graph.component("prefill").scaling) is kind
+    assert not [w for w in loaded.warnings if "no parameter" in w.message]
+
+
+def test_parameters_of_another_policy_are_ignored_with_a_warning(folder: Path) -> None:
+    loaded = load(folder, max=4, policy="queue", target=2, concurrency=8, miss=0.1)
+    found = loaded.graph.component("prefill").scaling
+    assert found == QueueScaling(max=4, target=2)
+    ignored = [w.field for w in loaded.warnings if "no parameter" in w.message]
+    assert ignored == [f"components[2].scaling.{key}" for key in ("concurrency", "miss")]
+
+
+@pytest.mark.parametrize(
+    ("values", "field", "words"),
+    [
+        ({"max": 4, "policy": "fast"}, "scaling.policy", "'slo', 'queue', 'static'"),
+        ({"max": 4, "policy": ["slo"]}, "scaling.policy", "'slo', 'queue', 'static'"),
+        ({"policy": "queue"}, "scaling.max", "missing"),
+        ({"max": "many"}, "scaling.max", "'many'"),
+        ({"max": 4, "concurency": 2}, "scaling.concurency", "concurrency"),
+        ({"max": 4, "signals": [{"source": "sqs"}]}, "scaling.signals[0].source", "'sqs'"),
+        ({"max": 4, "signals": [{"url": "x"}]}, "scaling.signals[0].source", "missing"),
+    ],
+)
+def test_errors_name_the_key_as_it_is_written(
+    folder: Path, values: dict[str, object], field: str, words: str
+) -> None:
+    with pytest.raises(InputError) as caught:
+        load(folder, **values)
+    text = {p.field: str(p) for p in caught.value.problems}
+    assert words in text[f"components[2].{field}"]
+
+
+def test_every_policy_is_registered() -> None:
+    assert set(POLICIES) == set(get_args(AnyScaling)) == set(SCALING_POLICIES.values())
+
+
+def test_the_schema_accepts_parameters_without_a_policy() -> None:
+    policies, _ = graph_schema()["$defs"]["ComponentSpec"]["properties"]["scaling"]["anyOf"]
+    assert len(policies["anyOf"]) == len(SCALING_POLICIES)
+    assert "oneOf" not in policies
