@@ -25,6 +25,9 @@ NOT_YET_CLEAN = (
 """Paths that still have violations. Entries are only removed, never added."""
 PATH = re.compile(r"`((?:[\w.-]+/)*(?:[\w-]+\.py|[\w.-]+/))`")
 """A Python file, or a folder, as documents write it: from the root, or the end of the path."""
+LINK = re.compile(r"\[[^\]]*\]\((?!https?:)([^)#]*)#?([^)]*)\)")
+TEMPLATES = {"benchmarks/chaos/HEAD.md", "benchmarks/scaling/HEAD.md"}
+"""Their links are relative to the folder of the pages that are generated from them."""
 
 
 def test_phrases_of_the_word_list_are_not_used() -> None:
@@ -79,3 +82,22 @@ def test_paths_that_documents_name_exist(page: str) -> None:
     named = [path.rstrip("/") for path in PATH.findall((ROOT / page).read_text())]
     assert named
     assert [name for name in named if not any(end.endswith(f"/{name}") for end in ends)] == []
+
+
+def _anchors(page: Path) -> set[str]:
+    """Names by which links reach the headings of ``page``, as GitHub forms them."""
+    titles = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", t.lower()).replace(" ", "-") for t in titles}
+
+
+def test_links_between_documents_lead_somewhere() -> None:
+    broken = []
+    for page in checked_files():
+        name = page.relative_to(ROOT).as_posix()
+        if page.suffix != ".md" or name in TEMPLATES:
+            continue
+        for path, anchor in LINK.findall(page.read_text()):
+            target = (page.parent / path).resolve() if path else page
+            if not target.exists() or (anchor and anchor not in _anchors(target)):
+                broken.append(f"{name}: {path}#{anchor}")
+    assert not broken
