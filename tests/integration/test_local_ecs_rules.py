@@ -16,7 +16,8 @@ from ecs_dynamo.local import LocalEcs
 from ecs_dynamo.local.runtime import ImageTable
 from tests.integration.stack import until
 from tests.integration.test_local_ecs_clients import Client, container
-from tests.unit.definitions.examples import BAD, GOOD
+from tests.unit.definitions.invalid import INVALID
+from tests.unit.definitions.valid import VALID
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(90)]
 
@@ -52,7 +53,7 @@ def other(client: Client, service: str) -> Any:
 
 
 async def test_bad_task_definitions_are_rejected_with_ecs_codes_and_words(client: Client) -> None:
-    for bad in BAD:
+    for bad in INVALID:
         if bad.rule != "volume-configured-at-launch":
             code, message = await client.refused("register_task_definition", **bad.definition)
             assert code == "ClientException", (bad.rule, message)
@@ -61,18 +62,18 @@ async def test_bad_task_definitions_are_rejected_with_ecs_codes_and_words(client
         ("dependency-essential", "cannot be an essential container"),
         ("fargate-memory", "No Fargate configuration exists for given values: 1024 CPU, 16384"),
     ):
-        definition = next(bad.definition for bad in BAD if bad.rule == rule)
+        definition = next(bad.definition for bad in INVALID if bad.rule == rule)
         told = await client.cli(
             "register-task-definition", "--cli-input-json", json.dumps(definition), ok=False
         )
         assert "(ClientException) when calling the RegisterTaskDefinition operation" in told
         assert words in told
-    for definition in GOOD.values():
+    for definition in VALID.values():
         await client.do("register_task_definition", **definition)
 
 
 async def test_create_service_rejects_what_a_task_cannot_be_started_with(client: Client) -> None:
-    (at_launch,) = (b.definition for b in BAD if b.rule == "volume-configured-at-launch")
+    (at_launch,) = (b.definition for b in INVALID if b.rule == "volume-configured-at-launch")
     await client.do("register_task_definition", **{**at_launch, "family": "at-launch"})
     await client.do(
         "register_task_definition",

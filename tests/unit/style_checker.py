@@ -24,6 +24,9 @@ EXEMPT = {
     "tests/unit/test_style.py": "it tests the checker with phrases of the list",
 }
 START = "a text that begins with a verb or a noun"
+AWS_MESSAGES = ("TaskDefinition can not be blank.", "subnets can not be empty.")
+"""Messages of AWS that the local ECS repeats word for word; they are not checked."""
+_AWS_MESSAGES = re.compile("|".join(re.escape(message) for message in AWS_MESSAGES))
 _PATTERNS = [(p.compiled(), p.instead) for p in PHRASES]
 _COMMENT_START = re.compile(rf"# *(?:{'|'.join(TEXT_STARTS)})")
 _IDENTIFIERS = [(re.compile(pattern), instead) for pattern, instead in IDENTIFIERS.items()]
@@ -58,8 +61,11 @@ def checked_files(root: Path = ROOT) -> Iterator[Path]:
 
 def phrase_problems(path: str, text: str) -> Iterator[Problem]:
     """Uses of phrases of the word list in ``text``."""
+    quoted = [m.span() for m in _AWS_MESSAGES.finditer(text)]
     for pattern, instead in _PATTERNS:
         for match in pattern.finditer(text):
+            if any(start <= match.start() < end for start, end in quoted):
+                continue
             line = text.count("\n", 0, match.start()) + 1
             yield Problem(path, line, " ".join(match.group().split()), instead)
 

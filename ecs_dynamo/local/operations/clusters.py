@@ -26,7 +26,7 @@ def create_cluster(context: Context, request: Json) -> Json:
 def describe_clusters(context: Context, request: Json) -> Json:
     names = request.get("clusters") or ["default"]
     if len(names) > 100:
-        raise invalid("clusters can not be more than 100")
+        raise invalid("clusters can have at most 100 items.")
     clusters, failures = [], []
     for name in names:
         cluster = context.state.clusters.get(name.rsplit("/", 1)[-1])

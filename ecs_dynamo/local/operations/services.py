@@ -106,7 +106,7 @@ def create_service(context: Context, request: Json) -> Json:
     check_settings(request)
     desired = request.get("desiredCount", 0)
     if desired < 0:
-        raise invalid("desiredCount can not be negative.")
+        raise invalid("desiredCount cannot be negative.")
     service = Service(
         arn=state.arn(f"service/{cluster.name}/{name}"),
         name=name,
@@ -183,7 +183,7 @@ def update_service(context: Context, request: Json) -> Json:
     )
     check_load_balancers(definition, updated)
     if request.get("desiredCount", 0) < 0:
-        raise invalid("desiredCount can not be negative.")
+        raise invalid("desiredCount cannot be negative.")
     if deploys and len(active_deployments(state, service)) >= MAX_DEPLOYMENTS:
         raise invalid(
             f"{MAX_DEPLOYMENTS} active deployments exist, unable to create new deployment."

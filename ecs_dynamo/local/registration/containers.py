@@ -89,11 +89,11 @@ def _check_health_check(container: Json) -> None:
         return
     if health["command"][:1] not in (["CMD"], ["CMD-SHELL"]) or len(health["command"]) == 1:
         raise client_error("Health check command must start with CMD or CMD-SHELL.")
-    for key, (least, most) in _HEALTH_CHECK_RANGES.items():
-        if not least <= health.get(key, least) <= most:
+    for key, (minimum, maximum) in _HEALTH_CHECK_RANGES.items():
+        if not minimum <= health.get(key, minimum) <= maximum:
             raise client_error(
                 f"Invalid value for healthCheck '{key}' of container '{container['name']}': it "
-                f"must be between {least} and {most}."
+                f"must be between {minimum} and {maximum}."
             )
 
 
@@ -125,10 +125,10 @@ def _check_logs(container: Json, containers: list[Json]) -> None:
 
 
 def _check_dependencies(containers: list[Json]) -> None:
-    known = {c["name"]: c for c in containers}
+    by_name = {c["name"]: c for c in containers}
     for container in containers:
         for dependency in container.get("dependsOn", ()):
-            other = known.get(dependency["containerName"])
+            other = by_name.get(dependency["containerName"])
             if other is None:
                 raise client_error(
                     f"Cannot depend on container + '{dependency['containerName']}' because it "

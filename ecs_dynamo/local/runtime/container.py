@@ -23,9 +23,9 @@ FIRST_CHECKS_SECONDS = 0.5
 
 def base_environment() -> dict[str, str]:
     """Return the environment of every container. The server's own environment is not inherited."""
-    here = str(Path(sys.executable).parent)
+    programs = str(Path(sys.executable).parent)
     return {
-        "PATH": f"{here}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+        "PATH": f"{programs}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
         "HOME": os.environ.get("HOME", "/tmp"),  # noqa: S108 (a fallback, nothing is written)
         "LANG": "C.UTF-8",
         "PYTHONUNBUFFERED": "1",

@@ -127,8 +127,8 @@ def _problems(entry: ImageEntry) -> Iterator[str]:
     for text in (*texts, *(new for _, new in entry.replace)):
         for match in _PLACEHOLDER.finditer(text):
             if match[1] not in PLACEHOLDERS:
-                known = ", ".join(f"{{{name}}}" for name in sorted(PLACEHOLDERS))
-                yield f"unknown placeholder {match[0]}; known: {known}"
+                supported = ", ".join(f"{{{name}}}" for name in sorted(PLACEHOLDERS))
+                yield f"unknown placeholder {match[0]}; supported: {supported}"
 
 
 def _has_option(words: tuple[str, ...], option: str) -> bool:

@@ -219,7 +219,7 @@ class Service:
     deleted_at: float | None = None
     steady: bool = False
     last_completed_definition: TaskDefinition | None = None
-    """What the circuit breaker rolls back to."""
+    """The revision that the circuit breaker rolls back to."""
 
     @property
     def primary(self) -> Deployment:

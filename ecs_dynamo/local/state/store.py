@@ -174,5 +174,5 @@ def tags_of(request: Json) -> list[Json]:
     if len({t.get("key") for t in tags}) != len(tags):
         raise EcsError("InvalidParameterException", "Duplicate tag keys found.")
     if len(tags) > 50:
-        raise EcsError("InvalidParameterException", "Tags can not have more than 50 elements.")
+        raise EcsError("InvalidParameterException", "Tags cannot have more than 50 elements.")
     return tags

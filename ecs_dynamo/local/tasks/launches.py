@@ -1,4 +1,4 @@
-"""What the containers of a task run: environment, secrets, and command, with overrides applied."""
+"""Launches of containers: environment, secrets, and command, with the overrides of the task."""
 
 from __future__ import annotations
 

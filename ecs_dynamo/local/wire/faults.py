@@ -83,7 +83,7 @@ class Faults:
         except TypeError as error:
             raise invalid(f"fault: {error}") from None
         if fault.kind not in KINDS:
-            raise invalid(f"fault: unknown kind {fault.kind!r}; known: {', '.join(KINDS)}")
+            raise invalid(f"fault: unknown kind {fault.kind!r}; supported: {', '.join(KINDS)}")
         if fault.service != "ecs" and fault.kind not in MOTO_KINDS:
             raise invalid(f"fault: {fault.service} supports only {', '.join(MOTO_KINDS)}")
         fault.until = time.monotonic() + fault.lasts

@@ -15,7 +15,9 @@ from ecs_dynamo.config.checks.regions import known_regions
 from ecs_dynamo.config.ecs_rules import RULES, STRUCTURE, Content, violations
 from ecs_dynamo.config.reading.document import dotted
 from ecs_dynamo.model.errors import InputError, Problem
-from tests.unit.definitions.examples import BAD, GOOD, ROLE, Bad, container, ec2, fargate
+from tests.unit.definitions.builders import ROLE, container, ec2, fargate
+from tests.unit.definitions.invalid import INVALID, InvalidDefinition
+from tests.unit.definitions.valid import VALID
 
 TABLE = (*STRUCTURE, *RULES)
 
@@ -28,23 +30,23 @@ def broken(definition: dict[str, Any]) -> list[tuple[str, str]]:
     return [(v.rule.id, dotted(v.path)) for v in found]
 
 
-@pytest.mark.parametrize("bad", BAD, ids=[f"{n}-{b.rule}" for n, b in enumerate(BAD)])
-def test_what_ecs_rejects_is_rejected_where_it_is(bad: Bad) -> None:
+@pytest.mark.parametrize("bad", INVALID, ids=[f"{n}-{b.rule}" for n, b in enumerate(INVALID)])
+def test_what_ecs_rejects_is_rejected_where_it_is(bad: InvalidDefinition) -> None:
     found = broken(bad.definition)
     assert (bad.rule, bad.field) in found
     assert {rule for rule, _ in found} == {bad.rule}
 
 
-@pytest.mark.parametrize("name", GOOD)
+@pytest.mark.parametrize("name", VALID)
 def test_what_ecs_takes_is_taken(name: str) -> None:
-    assert broken(GOOD[name]) == []
+    assert broken(VALID[name]) == []
 
 
 def test_each_rule_has_an_id_a_source_and_an_example() -> None:
     ids = [rule.id for rule in TABLE]
     assert len(set(ids)) == len(ids)
     assert all(rule.source and rule.remedy for rule in TABLE)
-    assert set(ids) == {bad.rule for bad in BAD}
+    assert set(ids) == {bad.rule for bad in INVALID}
 
 
 def graph(folder: Path, definition: dict[str, Any], **component: Any) -> Path:

@@ -12,7 +12,7 @@ from ecs_dynamo.local.registration import admit, compatibilities
 from ecs_dynamo.model.errors import InputError
 from ecs_dynamo.model.graph import NetworkMode
 from tests.unit.config.test_ecs_rules import graph
-from tests.unit.definitions.examples import container, ec2, fargate
+from tests.unit.definitions.builders import container, ec2, fargate
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 from ecs_dynamo.config import load_graph
 from ecs_dynamo.model.errors import InputError
 from tests.unit.config.test_ecs_rules import graph
-from tests.unit.definitions.examples import ec2
+from tests.unit.definitions.builders import ec2
 
 ZONES = {"type": "spread", "field": "attribute:ecs.availability-zone"}
 

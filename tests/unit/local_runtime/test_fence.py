@@ -1,4 +1,4 @@
-"""Who is refused at a bridge container's own address, and which addresses those are."""
+"""Connections that the fence refuses, and the addresses of bridge containers."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from ecs_dynamo.local.runtime.fence import NOWHERE, is_refused
 
 
 def v4(address: str) -> bytes:
-    """``struct sockaddr_in``."""
+    """Return a ``struct sockaddr_in``."""
     return struct.pack("=H", socket.AF_INET) + b"\x1f\x90" + socket.inet_aton(address) + bytes(8)
 
 
 def v6(address: str) -> bytes:
-    """``struct sockaddr_in6``."""
+    """Return a ``struct sockaddr_in6``."""
     return (
         struct.pack("=H", socket.AF_INET6)
         + b"\x1f\x90"
@@ -48,16 +48,18 @@ def v6(address: str) -> bytes:
         (b"", NOWHERE, False),
     ],
 )
-def test_who_is_refused(address: bytes, network: str, refused: bool) -> None:
+def test_connections_to_other_bridge_networks_are_refused(
+    address: bytes, network: str, refused: bool
+) -> None:
     assert is_refused(address, network) == refused
 
 
 @pytest.fixture
 def addresses() -> Iterator[Addresses]:
-    made = Addresses()
-    made.open()
-    yield made
-    made.close()
+    result = Addresses()
+    result.open()
+    yield result
+    result.close()
 
 
 def test_each_instance_has_a_bridge_network_of_its_own(addresses: Addresses) -> None:
@@ -65,18 +67,18 @@ def test_each_instance_has_a_bridge_network_of_its_own(addresses: Addresses) -> 
     networks = {i: addresses.network(i) for i in instances}
     assert len(set(networks.values())) == len(instances)
     for instance, network in networks.items():
-        one, other = addresses.container(instance), addresses.container(instance)
-        assert one != other
-        for address in (one, other):
+        first, second = addresses.container(instance), addresses.container(instance)
+        assert first != second
+        for address in (first, second):
             assert address.startswith(f"{network}.")
             assert not is_refused(v4(address), network)
             assert is_refused(v4(address), NOWHERE)
-    for elsewhere in (addresses.instance(), addresses.interface(), addresses.name()):
-        assert not is_refused(v4(elsewhere), NOWHERE)
+    for address in (addresses.instance(), addresses.interface(), addresses.name()):
+        assert not is_refused(v4(address), NOWHERE)
 
 
 @pytest.mark.parametrize(
-    ("text", "met"),
+    ("expression", "expected"),
     [
         ("ec2InstanceId == i-1", True),
         ("ec2InstanceId == i-2", False),
@@ -86,5 +88,5 @@ def test_each_instance_has_a_bridge_network_of_its_own(addresses: Addresses) -> 
         ("attribute:ec2InstanceId == i-1", False),
     ],
 )
-def test_constraints_on_the_instance(text: str, met: bool) -> None:
-    assert matches(text, {"x": "a", EC2_INSTANCE_ID: "i-1"}) is met
+def test_constraints_on_the_instance(expression: str, expected: bool) -> None:
+    assert matches(expression, {"x": "a", EC2_INSTANCE_ID: "i-1"}) is expected

@@ -1,4 +1,4 @@
-"""The image table: what is found, how words are rewritten, and what a bad table says."""
+"""The image table: selection of entries, rewriting of commands, and errors of invalid tables."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_the_first_match_is_used_and_a_tag_can_be_matched(tmp_path: Path) -> Non
     assert words(images, ContainerLaunch("c", "app:1.9")) == ("old",)
 
 
-def test_a_mounted_path_is_the_volumes_folder_and_no_rule_touches_it(tmp_path: Path) -> None:
+def test_a_mount_path_becomes_the_volumes_folder_and_no_rule_changes_it(tmp_path: Path) -> None:
     images = table(
         tmp_path, r"images: [{match: app, replace: [['/data\b.*', gone]], defaults: [--dir=d]}]"
     )
@@ -67,13 +67,13 @@ def test_a_mounted_path_is_the_volumes_folder_and_no_rule_touches_it(tmp_path: P
     assert command.environment == {"STORE": "/efs/fs-1", "OTHER": "/data2"}
 
 
-def test_defaults_are_added_where_the_command_lacks_them(tmp_path: Path) -> None:
+def test_defaults_are_added_unless_the_command_sets_them(tmp_path: Path) -> None:
     images = table(tmp_path, "images: [{match: app, defaults: [--a=1, --b=2]}]")
-    given = ContainerLaunch("c", "app", command=("run", "--b", "9"))
-    assert words(images, given) == ("run", "--b", "9", "--a=1")
+    launch = ContainerLaunch("c", "app", command=("run", "--b", "9"))
+    assert words(images, launch) == ("run", "--b", "9", "--a=1")
 
 
-def test_an_unknown_image_can_not_be_pulled(tmp_path: Path) -> None:
+def test_an_unknown_image_cannot_be_pulled(tmp_path: Path) -> None:
     images = table(tmp_path, "images: [{match: app}]")
     with pytest.raises(CannotPullContainerError, match=r"CannotPullContainerError.*other:1"):
         words(images, ContainerLaunch("c", "other:1"))
@@ -85,7 +85,7 @@ def test_the_command_and_the_entry_point_replace_the_images_own(tmp_path: Path) 
     )
     assert words(images, ContainerLaunch("c", "app")) == ("e", IP, "a")
     assert words(images, ContainerLaunch("c", "app", command=("mine",))) == ("e", "mine", "a")
-    # As in Docker, an own entry point also drops the image's command.
+    # As in Docker, an entry point of the task definition also drops the image's command.
     assert words(images, ContainerLaunch("c", "app", entry_point=("sh",))) == ("sh", "a")
 
 
@@ -94,7 +94,7 @@ def test_an_image_without_a_command_runs_nothing(tmp_path: Path) -> None:
     assert words(images, ContainerLaunch("c", "app")) == ()
 
 
-def test_placeholders_and_groups_are_filled(tmp_path: Path) -> None:
+def test_placeholders_and_groups_are_replaced(tmp_path: Path) -> None:
     images = table(
         tmp_path,
         "images: [{match: app, replace: [['--model (\\S+)', '--model-path {here}/\\1']],"
@@ -109,7 +109,7 @@ def test_placeholders_and_groups_are_filled(tmp_path: Path) -> None:
     )
 
 
-def test_the_task_definitions_environment_wins_and_may_be_unset(tmp_path: Path) -> None:
+def test_the_task_definitions_environment_takes_precedence_and_can_be_unset(tmp_path: Path) -> None:
     images = table(
         tmp_path, "images: [{match: app, env: {A: '{ip}', B: table}, unset: ['GONE_*']}]"
     )
@@ -117,7 +117,7 @@ def test_the_task_definitions_environment_wins_and_may_be_unset(tmp_path: Path) 
     assert images.resolve(launch, IP, Path("/s")).environment == {"A": IP, "B": "task"}
 
 
-def test_localhost_becomes_the_tasks_address_and_neighbours_do_not() -> None:
+def test_localhost_becomes_the_tasks_address_and_similar_addresses_do_not() -> None:
     images = ImageTable.load(EXAMPLE)
     launch = ContainerLaunch(
         "c",
@@ -154,7 +154,7 @@ def test_a_production_worker_becomes_a_mock_engine() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("images: []", "images"),
         ("images: [{command: [x]}]", r"images\.0\.match"),
@@ -166,8 +166,10 @@ def test_a_production_worker_becomes_a_mock_engine() -> None:
         ("", "table"),
     ],
 )
-def test_a_bad_table_says_what_is_wrong(tmp_path: Path, text: str, said: str) -> None:
-    with pytest.raises(ImageTableError, match=said):
+def test_the_error_of_an_invalid_table_names_the_problem(
+    tmp_path: Path, text: str, message: str
+) -> None:
+    with pytest.raises(ImageTableError, match=message):
         table(tmp_path, text)
 
 
