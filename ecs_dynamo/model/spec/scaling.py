@@ -23,30 +23,35 @@ POLICY_DESCRIPTION = "Scaling policy: slo, queue or static."
 
 
 class FrontendSource(SpecModel):
-    """Dynamo's own queue metrics, scraped from every ready frontend's private IP."""
+    """Dynamo's own queue metrics, scraped from the private IP of every ready frontend."""
 
     source: Literal["frontend"] = "frontend"
 
 
 class JetStreamSource(SpecModel):
-    """A JetStream consumer whose backlog (`num_pending` + `num_ack_pending`) is the demand.
-
-    ``monitoring_url`` reads it from the server's `/jsz` where its account can not be joined.
-    """
+    """A JetStream consumer whose backlog (`num_pending` + `num_ack_pending`) is the demand."""
 
     source: Literal["jetstream"]
-    stream: str
-    consumer: str
-    monitoring_url: str | None = None
+    stream: str = Field(description="Name of the JetStream stream.")
+    consumer: str = Field(description="Name of the stream's consumer.")
+    monitoring_url: str | None = Field(
+        default=None,
+        description=(
+            "Base URL of the server's monitoring port. The backlog is then read from its `/jsz`, "
+            "for accounts that ecs-dynamo cannot join."
+        ),
+    )
 
 
 class PrometheusSource(SpecModel):
-    """An instant PromQL query; its one value is taken as ``kind``."""
+    """An instant PromQL query that returns one value."""
 
     source: Literal["prometheus"]
-    url: str
-    query: str
-    kind: Literal["queue_depth", "in_flight", "arrival_rate"] = "queue_depth"
+    url: str = Field(description="Base URL of the Prometheus server.")
+    query: str = Field(description="PromQL query with one value as its result.")
+    kind: Literal["queue_depth", "in_flight", "arrival_rate"] = Field(
+        default="queue_depth", description="What the value measures."
+    )
 
 
 CLOUDWATCH_PERIODS: dict[str, Any] = {
@@ -58,9 +63,11 @@ CLOUDWATCH_PERIODS: dict[str, Any] = {
 
 
 def _known_period(seconds: int) -> int:
-    """CloudWatch's periods (MetricStat.Period in its service model); it refuses any other."""
+    """Reject a period that CloudWatch rejects (MetricStat.Period in its service model)."""
     if seconds not in (1, 5, 10, 20, 30) and (seconds < 60 or seconds % 60):
-        raise ValueError(f"{seconds} is no period of CloudWatch; give 1, 5, 10, 20, 30 or 60 * n")
+        raise ValueError(
+            f"{seconds} is not a period of CloudWatch; give 1, 5, 10, 20, 30 or a multiple of 60"
+        )
     return seconds
 
 
@@ -68,14 +75,20 @@ class CloudWatchSource(SpecModel):
     """A CloudWatch metric (GetMetricData), such as the length of an SQS queue."""
 
     source: Literal["cloudwatch"]
-    namespace: str
-    metric: str
-    dimensions: dict[str, str] = Field(default_factory=dict)
-    statistic: Literal["Average", "Sum", "Maximum", "Minimum", "SampleCount"] = "Average"
+    namespace: str = Field(description="Namespace of the metric, such as AWS/SQS.")
+    metric: str = Field(description="Name of the metric.")
+    dimensions: dict[str, str] = Field(
+        default_factory=dict, description="Dimensions of the metric, by name."
+    )
+    statistic: Literal["Average", "Sum", "Maximum", "Minimum", "SampleCount"] = Field(
+        default="Average", description="Statistic of each period."
+    )
     period_seconds: Annotated[
         int, AfterValidator(_known_period), WithJsonSchema(CLOUDWATCH_PERIODS)
-    ] = 60
-    kind: Literal["queue_depth", "in_flight", "arrival_rate"] = "queue_depth"
+    ] = Field(default=60, description="Length of a period in seconds: 1, 5, 10, 20, 30 or 60 * n.")
+    kind: Literal["queue_depth", "in_flight", "arrival_rate"] = Field(
+        default="queue_depth", description="What the value measures."
+    )
 
 
 class PlannerSource(SpecModel):
@@ -91,16 +104,17 @@ SignalSource = Annotated[
 
 
 class ScheduleSpec(SpecModel):
-    """A window by the clock: from each time that ``cron`` names, for ``hours``.
+    """A window by the clock in which other bounds apply; give ``min``, ``max``, or both."""
 
-    Within it ``min`` is a floor and ``max`` a ceiling for the count.
-    """
-
-    cron: str
-    hours: Annotated[float, Field(gt=0, le=24 * 31)]
-    timezone: str = "UTC"
-    min: Count | None = None
-    max: Count | None = None
+    cron: str = Field(
+        description='Cron expression of the times at which a window opens, such as "0 8 * * 1-5".'
+    )
+    hours: Annotated[float, Field(gt=0, le=24 * 31)] = Field(
+        description="Hours for which each window stays open."
+    )
+    timezone: str = Field(default="UTC", description="IANA time zone of the cron expression.")
+    min: Count | None = Field(default=None, description="Floor of the count within the window.")
+    max: Count | None = Field(default=None, description="Ceiling of the count within the window.")
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
