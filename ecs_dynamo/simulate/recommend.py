@@ -38,7 +38,7 @@ def candidates(setting: Setting, spec: ScalingSpec | None = None) -> Iterator[Ca
 
 
 def _slo(spec: ScalingSpec) -> SloScaling:
-    """Return ``spec`` for the slo policy, with the parameters that another policy shares with it."""
+    """Return ``spec`` for the slo policy, keeping the parameters that its policy shares."""
     if isinstance(spec, SloScaling):
         return spec
     shared = type(spec).model_fields.keys() & SloScaling.model_fields.keys() - {"policy"}
