@@ -1,4 +1,4 @@
-"""The shell: observe, plan, act, again and again; one-shot for `reconcile`, for ever for `run`."""
+"""The controller: observe, plan and act, once for `reconcile` and continuously for `run`."""
 
 from ecs_dynamo.controller.daemon.run import run_daemon
 from ecs_dynamo.controller.reconcile.reconciler import (

@@ -41,42 +41,42 @@ async def etcd(tmp_path: Path) -> AsyncIterator[str]:
 async def test_one_holds_until_it_is_silent_for_a_lease(etcd: str) -> None:
     first, second = (EtcdLease((etcd,), "g", name, 2.0) for name in ("a", "b"))
     other = EtcdLease((etcd,), "h", "b", 2.0)
-    assert await first.hold()
-    assert not await second.hold()
-    assert await other.hold()  # another graph, another lock
+    assert await first.acquire()
+    assert not await second.acquire()
+    assert await other.acquire()  # another graph, another lock
     token = first.token
 
     async def taken() -> bool:
-        won = await second.hold()
-        assert not (won and first.held)
+        won = await second.acquire()
+        assert not (won and first.is_leader)
         return won
 
     await until("the silent leader's lock is free", taken, 15)  # etcd counts 2 s and looks in steps
     assert second.token > token
-    assert not await first.hold()
+    assert not await first.acquire()
     await first.release()  # of what it does not hold: nothing
-    assert await second.hold()
+    assert await second.acquire()
     await second.release()
-    assert not second.held
-    assert await first.hold()
+    assert not second.is_leader
+    assert await first.acquire()
     assert first.token > second.token
 
 
 async def test_the_leader_goes_by_its_own_clock_and_fences_itself(etcd: str) -> None:
     clock = Clock()
     paused = EtcdLease((etcd,), "g", "paused", 30.0, clock)
-    assert await paused.hold()
+    assert await paused.acquire()
     token = paused.token
     clock.now += 29  # Stopped, and going on: before any call to etcd it knows that it may not act.
-    assert not paused.held
+    assert not paused.is_leader
     async with open_etcd(etcd, 3.0) as client:
         await client.revoke_lease((await client.get(f"{PREFIX}g".encode())).lease)
     other = EtcdLease((etcd,), "g", "other", 30.0)
-    assert await other.hold()
-    assert not await paused.hold()
+    assert await other.acquire()
+    assert not await paused.acquire()
     await other.release()
     # It leads again, but what was decided under the old token is not to be done.
-    assert await paused.hold()
+    assert await paused.acquire()
     assert paused.token > other.token > token
 
 
@@ -110,21 +110,21 @@ async def test_lost_answers_and_servers_that_are_gone(etcd: str) -> None:
     lease = EtcdLease((etcd,), "g", "a", 30.0, clock, connect)
     rival = EtcdLease((etcd,), "g", "b", 30.0, clock)
     lost.append("transaction")
-    assert not await lease.hold()
-    assert not await rival.hold()
-    assert await lease.hold()  # it finds its own
+    assert not await lease.acquire()
+    assert not await rival.acquire()
+    assert await lease.acquire()  # it finds its own
     token = lease.token
     lost.append("refresh_lease")
-    assert await lease.hold()  # by what it knows
+    assert await lease.acquire()  # by what it knows
     assert lease.token == token
     lost.append("revoke_lease")
     await lease.release()
-    assert not lease.held
-    assert await rival.hold()
+    assert not lease.is_leader
+    assert await rival.acquire()
 
     gone = EtcdLease(("http://127.0.0.1:1", etcd), "two", "a", 2.0)
-    assert await gone.hold()
-    assert not await EtcdLease(("http://127.0.0.1:1",), "g", "a", 2.0).hold()
+    assert await gone.acquire()
+    assert not await EtcdLease(("http://127.0.0.1:1",), "g", "a", 2.0).acquire()
 
 
 def idle(url: str) -> Any:
@@ -191,7 +191,7 @@ class Regained:
     token = 1
     seconds_left = 60.0
 
-    async def hold(self) -> bool:
+    async def acquire(self) -> bool:
         return True
 
     async def release(self) -> None:
@@ -203,7 +203,7 @@ async def test_a_pass_begun_under_another_token_does_nothing_more(
 ) -> None:
     made = Stack.on("http://127.0.0.1:1", tmp_path)
     lease = Regained()
-    monkeypatch.setattr(daemon, "_lease", lambda *_: lease)
+    monkeypatch.setattr(daemon, "open_lease", lambda *_: lease)
     told: list[bool] = []
     left: list[float] = []
 

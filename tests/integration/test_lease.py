@@ -68,31 +68,31 @@ async def test_the_other_takes_over_after_a_lease_of_silence(
 ) -> None:
     clock = Clock()
     first, second = (DynamoDbLease(*aws, "g", name, 30.0, clock) for name in ("a", "b"))
-    assert await first.hold()
-    assert not await second.hold()
+    assert await first.acquire()
+    assert not await second.acquire()
     for _ in range(8):  # renewed: never silent for a whole lease
         clock.now += 10
-        assert await first.hold()
-        assert not await second.hold()
+        assert await first.acquire()
+        assert not await second.acquire()
     token = first.token
     clock.now += 29
-    assert not first.held  # it stops before any rival may begin
-    assert not await second.hold()
+    assert not first.is_leader  # it stops before any rival may begin
+    assert not await second.acquire()
     clock.now += 1
-    assert await second.hold()
+    assert await second.acquire()
     assert second.token == token + 1
-    assert not await first.hold()
+    assert not await first.acquire()
     await first.release()  # of what it does not hold: nothing
-    assert await second.hold()
+    assert await second.acquire()
     await second.release()
-    assert await first.hold()
+    assert await first.acquire()
     assert first.token == token + 2
 
 
 async def test_graphs_have_leases_of_their_own(aws: tuple[Aws, str]) -> None:
     clock = Clock()
-    assert await DynamoDbLease(*aws, "g", "a", 30.0, clock).hold()
-    assert await DynamoDbLease(*aws, "h", "b", 30.0, clock).hold()
+    assert await DynamoDbLease(*aws, "g", "a", 30.0, clock).acquire()
+    assert await DynamoDbLease(*aws, "h", "b", 30.0, clock).acquire()
 
 
 class Table:
@@ -134,7 +134,7 @@ class Table:
 
 
 STEP = st.tuples(
-    st.sampled_from(["hold", "hold", "hold", "release", "crash"]),
+    st.sampled_from(["acquire", "acquire", "acquire", "release", "crash"]),
     st.integers(0, 2),
     st.sampled_from(["none", "none", "before", "after"]),
     st.floats(0, 20),
@@ -163,10 +163,10 @@ def test_never_two_leaders(steps: list[tuple[str, int, str, float]]) -> None:
                 daemons[index] = daemon()
             elif kind == "release":
                 await one.release()
-                assert not one.held
-            elif await one.hold():
+                assert not one.is_leader
+            elif await one.acquire():
                 tokens.append(one.token)
-            assert sum(d.held for d in daemons) <= 1
+            assert sum(d.is_leader for d in daemons) <= 1
 
     asyncio.run(play())
     assert tokens == sorted(tokens)

@@ -17,8 +17,8 @@ import pytest
 from aiobotocore.session import AioSession
 
 from ecs_dynamo.aws.client import AwsOptions, is_write
-from ecs_dynamo.controller.triggers import ecs_events as task_events
-from ecs_dynamo.controller.triggers.ecs_events import following
+from ecs_dynamo.controller.triggers import ecs_events
+from ecs_dynamo.controller.triggers.ecs_events import follow_events
 from ecs_dynamo.demo.daemon import DemoDaemon, component
 from ecs_dynamo.iam.render import render_iam
 from tests.integration.stack import EXAMPLE, REGION, Stack, until
@@ -181,7 +181,7 @@ async def test_an_event_is_answered_at_once_and_noise_does_no_harm(stack: Stack)
         told = daemon.queue
         assert told["messages"]["malformed"] == 2
         log = (stack.folder / "daemon.log").read_text()
-        assert log.count("a message that is no event was dropped") == 2
+        assert log.count("dropped a message that is not an event") == 2
 
 
 def of_ecs(call: Any) -> bool:
@@ -225,14 +225,14 @@ async def test_a_spot_notice_moves_what_runs_there_before_its_end(stack: Stack) 
 async def test_a_queue_that_comes_later_is_read_then(
     stack: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(task_events, "RETRY_SECONDS", 0.2)
+    monkeypatch.setattr(ecs_events, "RETRY_SECONDS", 0.2)
     woken, problems = asyncio.Event(), list[str | None]()
     url = f"{stack.url}/{ACCOUNT}/later"
     stack.event_queue = "later"
     options = AwsOptions(endpoint_url=stack.url, region=REGION)
     async with (
         sqs_of(stack) as sqs,
-        following(options, url, lambda *_: woken.set(), problems.append) as events,
+        follow_events(options, url, lambda *_: woken.set(), problems.append) as events,
     ):
 
         async def told() -> bool:
@@ -246,4 +246,4 @@ async def test_a_queue_that_comes_later_is_read_then(
         await Queue(sqs, url).send(json.dumps(body))
         async with asyncio.timeout(10):
             await woken.wait()
-        assert events.messages["event"] == 1
+        assert events.messages[ecs_events.MessageKind.EVENT] == 1

@@ -1,4 +1,4 @@
-"""The graph file of a running daemon: what it last held that was right stays in force."""
+"""The graph file of a running daemon: the last valid version stays in force."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _log = structlog.get_logger(__name__)
 
 
 class GraphFile:
-    """A graph file and what it last held that was right.
+    """A graph file and its last valid version.
 
-    ``error`` tells why the file as it is now is refused; ``unplannable`` that it could be read, and
-    planning failed with it.
+    ``error`` is the reason why the current version is rejected. ``unplannable`` is set when the
+    current version could be read but planning failed with it.
     """
 
     def __init__(self, path: Path, environ: Mapping[str, str]) -> None:
@@ -29,13 +29,14 @@ class GraphFile:
         self.error: str | None = None
         self.unplannable = False
         self._files: tuple[Path, ...] = (path,)
-        self._stamp = self._look()
+        self._stamp = self._stat()
         loaded = load_graph(path, environ)
         self.graph: Graph = loaded.graph
         self._files = loaded.files
-        self._stamp = self._look()
+        self._stamp = self._stat()
 
-    def _look(self) -> tuple[Any, ...]:
+    def _stat(self) -> tuple[Any, ...]:
+        """Return time, size and inode of every file that exists."""
         stamps: list[Any] = []
         for file in self._files:
             with suppress(OSError, ValueError):
@@ -44,13 +45,14 @@ class GraphFile:
         return tuple(stamps)
 
     def changed(self) -> bool:
-        """Whether a file it was read from is another than before."""
-        return self._look() != self._stamp
+        """Whether one of the files has changed since it was read."""
+        return self._stat() != self._stamp
 
     def reload(self) -> bool:
-        """Read it again; keeps the last good graph where it is wrong now. True: a new graph.
+        """Read the file again. Returns whether there is a new graph.
 
-        Never raises: whatever a file holds, and whatever a disk does, refuses the file alone.
+        An invalid file is rejected, and the last valid graph stays. Never raises: neither the
+        content of a file nor a disk error may end the daemon.
         """
         self.unplannable = False
         try:
@@ -64,27 +66,28 @@ class GraphFile:
                     )
                 )
         except InputError as error:
-            return self._refused(str(error))
+            self._reject(str(error))
+            return False
         except Exception as error:
-            _log.exception("graph file not read")
-            return self._refused(
+            _log.exception("failed to read the graph file")
+            self._reject(
                 f"{self._path}: cannot be read ({type(error).__name__}: {str(error)[:200]}); "
                 "this is a bug in ecs-dynamo"
             )
+            return False
         self._files, self.error = loaded.files, None
-        self._stamp = self._look()
+        self._stamp = self._stat()
         if loaded.graph == self.graph:
             return False
         self.graph = loaded.graph
         return True
 
-    def _refused(self, error: str) -> bool:
-        self._stamp = self._look()
+    def _reject(self, error: str) -> None:
+        self._stamp = self._stat()
         self.error = error
-        _log.error("graph file refused, the last good one stays", error=error)
-        return False
+        _log.error("graph file rejected, the last valid one stays in force", error=error)
 
-    def reject(self, why: str, good: Graph) -> None:
-        """Planning failed with the graph that the file holds: ``good`` is in force again."""
+    def reject(self, reason: str, good: Graph) -> None:
+        """Reject the current version because planning failed; ``good`` is in force again."""
         self.graph, self.unplannable = good, True
-        self._refused(f"{self._path}: {why}")
+        self._reject(f"{self._path}: {reason}")

@@ -1,45 +1,35 @@
-"""The daemon: one loop a graph, level-triggered; a failing graph backs off and stops no other.
+"""The loop of one graph: level-triggered passes with back-off, independent of other graphs.
 
-A pass is started by the timer, by a watch on etcd or NATS, or by SIGHUP, which also reads the
-files again. SIGTERM lets the action in hand finish and starts no other; the next daemon goes on
-from what it finds.
+A pass is started by the timer, by a watch on etcd or NATS, by an ECS event, or by SIGHUP, which
+also reads the files again. On SIGTERM the current action completes and no other starts; the next
+daemon continues from the state that it observes.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
 import random
-import socket
 import time
-import uuid
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import partial
-from math import inf
 from typing import Any
 
 import structlog
 
 from ecs_dynamo.config import Settings
-from ecs_dynamo.config.settings import PREFIX
 from ecs_dynamo.controller.daemon.graph_file import GraphFile
-from ecs_dynamo.controller.leadership.base import Leadership
-from ecs_dynamo.controller.leadership.dynamodb import DynamoDbLease
-from ecs_dynamo.controller.leadership.etcd import EtcdLease
+from ecs_dynamo.controller.daemon.pacing import pause_seconds
+from ecs_dynamo.controller.leadership.keeper import LeaseKeeper, open_lease
 from ecs_dynamo.controller.reconcile.reconciler import (
-    POLL_SECONDS,
     Pass,
     PlanningError,
     Reconciler,
 )
-from ecs_dynamo.controller.telemetry.events import (
-    Event,
-    EventRing,
-    events_of,
-)
+from ecs_dynamo.controller.telemetry.events import EventKind, EventRing
 from ecs_dynamo.controller.telemetry.metrics import Metrics
 from ecs_dynamo.controller.telemetry.recorder import Recorder
+from ecs_dynamo.controller.telemetry.reporter import PassReporter
 from ecs_dynamo.controller.telemetry.status import (
     document,
     pass_status,
@@ -47,25 +37,19 @@ from ecs_dynamo.controller.telemetry.status import (
 )
 from ecs_dynamo.controller.triggers.replica_watch import until_news
 from ecs_dynamo.controller.triggers.watches import Watches
-from ecs_dynamo.model.conditions import (
-    Condition,
-    ConditionType,
-)
-from ecs_dynamo.model.errors import InputError, Problem
+from ecs_dynamo.model.conditions import Condition, ConditionType
 from ecs_dynamo.model.graph import Graph
 from ecs_dynamo.model.snapshot import Notice
 from ecs_dynamo.planning.observed.endpoints import reachable_endpoints
 
-_log = structlog.get_logger(__name__)
-
 MESSAGE_LENGTH = 500
-"""Of an error that is shown; the log has its whole text."""
+"""Maximum length of a displayed error, in characters; the log has all of it."""
 SETTLE_SECONDS = 0.3
-"""News comes in bursts (a task has many keys): one pass answers them all."""
+"""Pause after a trigger. Events arrive in bursts (a task has many keys): one pass handles all."""
 
 
 class GraphLoop:
-    """One graph's loop. `wake` asks for a pass now."""
+    """Runs the passes of one graph. `wake` requests a pass now."""
 
     def __init__(
         self,
@@ -77,59 +61,78 @@ class GraphLoop:
     ) -> None:
         self.file = file
         self.last: Pass | None = None
-        self.last_whole_at: float | None = None
+        self.last_complete_at: float | None = None
+        """End of the last pass that succeeded completely, on the monotonic clock."""
         self.failure: Condition | None = None
-        """Holds from a pass that raised until one ends with the graph file as it is."""
-        self._planned: Graph | None = None
+        """Set from a pass that raised until a pass completes with the current graph file."""
+        self._last_planned: Graph | None = None
         self._reconciler = reconciler
         self._settings = settings
-        self._metrics = metrics
         self._events = events
         directory = settings.record_directory
-        self._recorder = Recorder(directory) if directory is not None else None
+        recorder = Recorder(directory) if directory is not None else None
+        self._reporter = PassReporter(file.graph.name, metrics, events, recorder)
         self._wake = asyncio.Event()
         self._stopping = False
-        self._reload = False
-        self._watches = Watches(file.graph.namespace, self.wake, lambda: reconciler.keys.current)
-        self._lease = _lease(file.graph, reconciler, settings)
-        self.leads = self._lease is None
+        self._must_reload = False
+        self._watches = Watches(
+            file.graph.namespace, self.wake, lambda: reconciler.credentials.current
+        )
+        self._lease = LeaseKeeper(
+            open_lease(file.graph, reconciler, settings),
+            settings.lease_seconds / 4,
+            lambda: self._reporter.report_leadership(leads=self.leads),
+            self._on_leadership_change,
+        )
 
     @property
     def name(self) -> str:
+        """Name of the graph."""
         return self.file.graph.name
 
+    @property
+    def leads(self) -> bool:
+        """Whether this daemon is the leader for the graph."""
+        return self._lease.leads
+
     def wake(self) -> None:
-        """Run a pass now."""
+        """Request a pass now."""
         self._wake.set()
 
     def notice(self, notices: Mapping[str, Notice]) -> None:
-        """EC2 told of the end of instances."""
+        """Pass on EC2's notices that instances end, by instance ID."""
         self._reconciler.notice(notices)
 
+    def note_event_queue(self, problem: str | None) -> None:
+        """Add an event: the event queue fails with ``problem``, or works again (None)."""
+        text = f"failed to read ECS events: {problem}" if problem else "ECS events are read"
+        self._reporter.note(text, EventKind.EVENTS, warning=problem is not None)
+
     def reload(self) -> None:
-        """Read the files again, and run a pass."""
-        self._reload = True
+        """Request that the files are read again, and a pass."""
+        self._must_reload = True
         self.wake()
 
     def stop(self) -> None:
-        """Start no further action."""
+        """Stop after the current action."""
         self._stopping = True
         self.wake()
 
     @property
-    def recent(self) -> bool:
-        """Whether the last pass that saw everything is recent, and passes do not fail."""
+    def is_fresh(self) -> bool:
+        """Whether passes succeed and the last complete one is recent; True for a follower."""
         if not self.leads:
-            return True  # It waits, and is ready to take over.
+            return True  # A follower is ready to take over.
         if self.failure is not None:
             return False
-        allowed = 3 * self._settings.resync_seconds + self._settings.observe_timeout_seconds
-        return self.last_whole_at is not None and time.monotonic() - self.last_whole_at < allowed
+        max_age = 3 * self._settings.resync_seconds + self._settings.observe_timeout_seconds
+        at = self.last_complete_at
+        return at is not None and time.monotonic() - at < max_age
 
     async def run(self) -> None:
-        """Pass after pass until stopped."""
+        """Run passes until stopped."""
         failures = 0
-        keeper = asyncio.create_task(self._keep_lease())
+        keeper = asyncio.create_task(self._lease.run())
         try:
             with structlog.contextvars.bound_contextvars(graph=self.name):
                 while not self._stopping:
@@ -141,183 +144,106 @@ class GraphLoop:
             keeper.cancel()
             await asyncio.gather(keeper, return_exceptions=True)
             await self._watches.close()
-            if self._lease is not None:
-                await self._lease.release()
+            await self._lease.release()
 
-    async def _keep_lease(self) -> None:
-        """Take and renew the lease for as long as the loop runs. `hold` never raises."""
-        lease = self._lease
-        if lease is None:
-            return
-        while True:
-            before = (self.leads, lease.token)
-            self.leads = await lease.hold()
-            self._metrics.lead(self.name, self.leads)
-            # Another token: lost and won again meanwhile, and another may have acted.
-            if before != (self.leads, lease.token) and (self.leads or before[0]):
-                word = "leads" if self.leads else "follows"
-                self.note("graph", f"this daemon {word} (token {lease.token})")
-                _log.info("leadership changed", leads=self.leads, token=lease.token)
-                self._reconciler.forget()
-                self.wake()
-            await asyncio.sleep(self._settings.lease_seconds / 4)
+    def _on_leadership_change(self) -> None:
+        role = "leads" if self.leads else "follows"
+        self._reporter.note(f"this daemon {role} (token {self._lease.token})")
+        self._reconciler.forget()
+        self.wake()
 
     def _must_stop(self, token: int) -> bool:
-        """Asked before each action of a pass: stopped, or the lead is not the one of its start."""
-        return self._stopping or self._seconds_left(token) <= 0
-
-    def _seconds_left(self, token: int) -> float:
-        """For how long writes that were decided under ``token`` may still be sent."""
-        lease = self._lease
-        if lease is None:
-            return inf
-        return lease.seconds_left if lease.token == token else 0.0
+        """Whether a pass that started under ``token`` must start no further action."""
+        return self._stopping or self._lease.seconds_left(token) <= 0
 
     async def _pass(self) -> bool:
-        """One pass; False where it failed or could not see everything. Never raises."""
+        """Run one pass and return whether it succeeded completely. Never raises."""
         try:
-            # In a thread: a file system that hangs must hold up neither other graphs nor /healthz.
-            if await asyncio.to_thread(self._read_file):
+            # In a thread: a file system that hangs must block neither other graphs nor /healthz.
+            if await asyncio.to_thread(self._reload_file):
                 self._reconciler.graph = self.file.graph
-                self.note("graph", "the graph file was read again")
-            token = self._lease.token if self._lease is not None else 0
+                self._reporter.note("the graph file was reloaded")
+            token = self._lease.token
             done = await self._reconciler.run_pass(
                 should_stop=partial(self._must_stop, token),
-                seconds_left=partial(self._seconds_left, token),
+                seconds_left=partial(self._lease.seconds_left, token),
             )
-            return await self._passed(done)
+            return await self._complete(done)
         except PlanningError as error:
-            # The first cause tells more to whoever mends it; the traceback has it all.
+            # The first cause is the most helpful one for a fix. The traceback contains all of them.
             self._fail("PlanningRaised", str(error))
-            good = self._planned
+            good = self._last_planned
             if good is not None and good != self.file.graph:
                 self.file.reject(str(error), good)
                 self._reconciler.graph = good
         except Exception as error:
-            # The loop owns every failure of its passes: this graph backs off, others go on.
+            # A failure stays within its graph, which backs off while the others continue.
             self._fail("PassRaised", f"{type(error).__name__}: {error}")
         return False
 
-    def _read_file(self) -> bool:
-        """Whether the file holds another graph now that can be used."""
-        if not self._reload and not self.file.changed():
+    def _reload_file(self) -> bool:
+        """Reload the graph file if it changed. Returns whether there is a new valid graph."""
+        if not self._must_reload and not self.file.changed():
             return False
-        self._reload = False
+        self._must_reload = False
         return self.file.reload()
 
-    async def _passed(self, done: Pass) -> bool:
-        """Tell of a pass that has ended, and follow what it found."""
+    async def _complete(self, done: Pass) -> bool:
+        """Report a pass and follow its endpoints. Returns whether it succeeded completely."""
         before, self.last = self.last, done
-        self._planned = self._reconciler.graph
-        for event in events_of(before, done):
-            self._events.add(event)
-            log = _log.warning if event.warning else _log.info
-            log(event.message, kind=event.kind, component=event.component)
-        for component, problem in (done.problems or {}).items():
-            if not before or (before.problems or {}).get(component) != problem:
-                _log.warning("signal not measured", component=component, error=problem)
-        for problem in done.unknown:
-            _log.warning("not observed", what=problem)
-        for problem in sorted(set(done.malformed) - set(before.malformed if before else ())):
-            _log.warning("answer not usable", what=problem)
-        self._metrics.record(done)
-        if self._recorder is not None:
-            await asyncio.to_thread(self._recorder.record, done)
+        self._last_planned = self._reconciler.graph
+        await self._reporter.report_pass(before, done)
         self._watches.follow(reachable_endpoints(self._reconciler.graph, done.snapshot))
         if self.failure is not None and not self.file.unplannable:
             self.failure = None
-            self.note("graph", "passes end again")
-        self._metrics.failing(self.name, self.failure is not None)
-        whole = not done.failed and not done.unknown
-        if whole:
-            self.last_whole_at = done.now.monotonic + done.seconds
-        return whole
+            self._reporter.report_recovery()
+        self._reporter.report_condition(failing=self.failure is not None)
+        complete = not done.failed and not done.unknown
+        if complete:
+            self.last_complete_at = done.now.monotonic + done.seconds
+        return complete
 
     def _fail(self, reason: str, message: str) -> None:
-        """A pass raised: say so, once for each cause."""
+        """Set the condition ReconcileFailed, and report the exception that is being handled."""
         before = self.failure
         since = before.since if before is not None else time.time()
         message = message[:MESSAGE_LENGTH]
         self.failure = Condition(ConditionType.RECONCILE_FAILED, True, reason, message, since)
-        self._metrics.failed(self.name)
-        self._metrics.failing(self.name, True)
-        if before is None or (before.reason, before.message) != (reason, message):
-            _log.exception("pass failed")
-            self.note("graph", f"pass failed ({reason}): {message}", warning=True)
-        else:
-            _log.error("pass failed again", reason=reason, error=message)
-
-    def note(self, kind: str, message: str, warning: bool = False) -> None:
-        """Keep an event of this graph."""
-        self._events.add(Event(time.time(), self.name, kind, None, message, warning))
+        self._reporter.report_failure(before, self.failure)
 
     async def _pause(self, failures: int) -> None:
         settings = self._settings
-        if failures:
-            most = min(
-                settings.backoff_min_seconds * 2.0 ** min(failures - 1, 30),
-                settings.backoff_max_seconds,
-            )
-            delay = most * (0.5 + random.random() / 2)  # noqa: S311 (jitter, not a secret)
-        elif self.last is not None and not self.last.converged:
-            delay = POLL_SECONDS
-        elif any(component.scaling for component in self.file.graph.components):
-            delay = min(settings.signal_seconds, settings.resync_seconds)
-        else:
-            delay = settings.resync_seconds
-        # Pointless while passes fail or another daemon leads.
-        watches = self.leads and not failures
+        delay = pause_seconds(
+            settings,
+            failures,
+            converged=self.last is None or self.last.converged,
+            has_scaling=any(component.scaling for component in self.file.graph.components),
+            jitter=random.random(),  # noqa: S311 (not a secret)
+        )
+        # Probing between passes is pointless while passes fail or another daemon leads.
+        probes = self.leads and not failures
         with suppress(TimeoutError):
             async with asyncio.timeout(delay):
-                await until_news(self._wake, self._reconciler.any_silent if watches else None)
+                await until_news(self._wake, self._reconciler.any_silent if probes else None)
             if not self._stopping:
-                # Events that keep coming must not make an AWS that refuses be asked without end.
+                # A stream of events must not cause incessant requests to an AWS that refuses them.
                 settle = settings.backoff_min_seconds if failures else SETTLE_SECONDS
                 await asyncio.sleep(settle)
 
     def status(self) -> dict[str, Any]:
-        """The graph's part of `/status`."""
-        found: dict[str, Any] = (
+        """Return the graph's part of `/status`."""
+        status: dict[str, Any] = (
             pass_status(self.file.graph, self.last, self._reconciler.now())
             if self.last
             else {"graph": self.name, "converged": False}
         )
         if (failure := self.failure) is not None:
-            told = {**document(failure), "since": timestamp(failure.since)}
-            found["converged"] = False
-            found["conditions"] = [told, *(found.get("conditions") or [])]
-        found["fileError"] = self.file.error
-        found["leads"] = self.leads
-        found["events"] = [
+            condition = {**document(failure), "since": timestamp(failure.since)}
+            status["converged"] = False
+            status["conditions"] = [condition, *(status.get("conditions") or [])]
+        status["fileError"] = self.file.error
+        status["leads"] = self.leads
+        status["events"] = [
             {**document(e), "at": timestamp(e.at)} for e in self._events.latest(self.name)
         ]
-        return found
-
-
-def _lease(graph: Graph, reconciler: Reconciler, settings: Settings) -> Leadership | None:
-    """The lease that the settings ask for. InputError where the graph has no etcd for it.
-
-    An etcd lock stays where it was when the daemon started: two that differed would both lead.
-    """
-    holder = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
-    if settings.lease_table is not None:
-        table = settings.lease_table
-        return DynamoDbLease(reconciler.aws, table, graph.name, holder, settings.lease_seconds)
-    if not settings.lease_etcd:
-        return None
-    if not graph.external_etcd:
-        raise InputError(
-            Problem(
-                f"the graph {graph.name!r} runs its own etcd, which is no judge of who may roll it",
-                field=f"{PREFIX}LEASE_ETCD",
-                remedy="give infrastructure.etcd.endpoints of an etcd outside of the graph, or use "
-                f"{PREFIX}LEASE_TABLE",
-            )
-        )
-    return EtcdLease(
-        graph.external_etcd,
-        graph.name,
-        holder,
-        settings.lease_seconds,
-        connect=partial(reconciler.keys.open_etcd, graph.security),
-    )
+        return status

@@ -1,4 +1,4 @@
-"""Running the daemon until it is told to stop."""
+"""Running the daemon until a signal stops it."""
 
 from __future__ import annotations
 
@@ -10,21 +10,29 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import structlog
+
 from ecs_dynamo.aws.client import AwsOptions
 from ecs_dynamo.config import Settings
 from ecs_dynamo.controller.daemon.graph_file import GraphFile
 from ecs_dynamo.controller.daemon.http import serve_http
-from ecs_dynamo.controller.daemon.loop import GraphLoop, _log
+from ecs_dynamo.controller.daemon.loop import GraphLoop
 from ecs_dynamo.controller.reconcile.reconciler import open_reconciler
 from ecs_dynamo.controller.telemetry.events import EventRing
 from ecs_dynamo.controller.telemetry.metrics import Metrics
 from ecs_dynamo.controller.telemetry.status import timestamp
-from ecs_dynamo.controller.triggers.ecs_events import TaskEvents, following
+from ecs_dynamo.controller.triggers.ecs_events import EventQueueReader, follow_events
 from ecs_dynamo.model.errors import InputError, Problem
 from ecs_dynamo.model.snapshot import Notice
 
+_log = structlog.get_logger(__name__)
+
+CLOSING_SECONDS = 3.0
+"""Part of the shutdown timeout that is reserved for closing connections."""
+
 
 def _load(paths: Sequence[Path], environ: Mapping[str, str]) -> list[GraphFile]:
+    """Load the graph files. Raises InputError with the problems of all of them."""
     files: list[GraphFile] = []
     problems: list[Problem] = []
     for path in paths:
@@ -35,7 +43,7 @@ def _load(paths: Sequence[Path], environ: Mapping[str, str]) -> list[GraphFile]:
     names = [file.graph.name for file in files]
     problems += [
         Problem(
-            f"{names.count(name)} of the files given declare a graph with this name",
+            f"{names.count(name)} of the graph files declare a graph with this name",
             field="name",
             remedy=f"rename one of the graphs {name!r}",
         )
@@ -52,9 +60,9 @@ async def run_daemon(
     settings: Settings,
     on_ready: Callable[[str], None] = lambda _: None,
 ) -> None:
-    """Run until SIGTERM or SIGINT. ``on_ready`` is told the address of the HTTP server.
+    """Run until SIGTERM or SIGINT. ``on_ready`` is called with the URL of the HTTP server.
 
-    Raises InputError for files that are wrong at the start, and for a taken port.
+    Raises InputError for files that are invalid at the start, and for a port in use.
     """
     files = _load(paths, environ)
     metrics, events = Metrics(), EventRing()
@@ -63,17 +71,17 @@ async def run_daemon(
         loops: list[GraphLoop] = []
         for file in files:
             reconciler = await stack.enter_async_context(open_reconciler(file.graph, settings))
-            metrics.follow(reconciler.aws)
+            metrics.add_client(reconciler.aws)
             loops.append(GraphLoop(file, reconciler, settings, metrics, events))
 
-        queue = await stack.enter_async_context(_following_events(loops, settings))
+        queue = await stack.enter_async_context(_follow_event_queue(loops, settings))
         if queue is not None:
-            metrics.follow_events(queue)
+            metrics.add_event_queue(queue)
 
         def status() -> dict[str, Any]:
             return {
                 "startedAt": timestamp(started),
-                "graphs": [one.status() for one in loops],
+                "graphs": [loop.status() for loop in loops],
                 "eventQueue": queue.status() if queue is not None else None,
             }
 
@@ -83,55 +91,51 @@ async def run_daemon(
                 settings.http_port,
                 status=status,
                 metrics=metrics.text,
-                ready=lambda: {one.name: one.recent for one in loops},
+                ready=lambda: {loop.name: loop.is_fresh for loop in loops},
             )
         )
-        _log.info("started", graphs=[one.name for one in loops], url=url)
+        _log.info("started", graphs=[loop.name for loop in loops], url=url)
         on_ready(url)
-        await _until_stopped(loops, settings.shutdown_timeout_seconds)
+        await _run_until_stopped(loops, settings.shutdown_timeout_seconds)
     _log.info("stopped")
 
 
 @asynccontextmanager
-async def _following_events(
+async def _follow_event_queue(
     loops: Sequence[GraphLoop], settings: Settings
-) -> AsyncIterator[TaskEvents | None]:
-    """ECS's events wake the graphs whose clusters they are about; None without a queue."""
+) -> AsyncIterator[EventQueueReader | None]:
+    """Wake the graphs whose clusters ECS events concern. Yields None without a queue."""
     if settings.event_queue_url is None:
         yield None
         return
 
     def wake(clusters: set[str] | None, notices: Mapping[str, Notice]) -> None:
-        for one in loops:
-            one.notice(notices)
-            names = {name.rsplit("/", 1)[-1] for name in one.file.graph.clusters}
+        for loop in loops:
+            loop.notice(notices)
+            names = {name.rsplit("/", 1)[-1] for name in loop.file.graph.clusters}
             if clusters is None or clusters & names:
-                one.wake()
+                loop.wake()
 
     def on_problem(problem: str | None) -> None:
-        for one in loops:
-            one.note(
-                "events",
-                f"ECS's events are not read: {problem}" if problem else "ECS's events are read",
-                warning=problem is not None,
-            )
+        for loop in loops:
+            loop.note_event_queue(problem)
 
     options = AwsOptions(
         endpoint_url=settings.endpoint_url,
         profile=settings.profile,
         region=settings.region or loops[0].file.graph.region,
     )
-    async with following(options, settings.event_queue_url, wake, on_problem) as events:
-        yield events
+    async with follow_events(options, settings.event_queue_url, wake, on_problem) as queue:
+        yield queue
 
 
-async def _until_stopped(loops: Sequence[GraphLoop], timeout: float) -> None:
-    """Own the loops; on a signal let them finish the action in hand within ``timeout``."""
+async def _run_until_stopped(loops: Sequence[GraphLoop], timeout: float) -> None:
+    """Run the loops. On a signal, let them complete the current action within ``timeout``."""
     stop = asyncio.Event()
 
     def reload_all() -> None:
-        for one in loops:
-            one.reload()
+        for loop in loops:
+            loop.reload()
 
     handlers: dict[int, Callable[[], None]] = {
         signal.SIGTERM: stop.set,
@@ -141,18 +145,17 @@ async def _until_stopped(loops: Sequence[GraphLoop], timeout: float) -> None:
     running = asyncio.get_running_loop()
     for number, handler in handlers.items():
         running.add_signal_handler(number, handler)
-    tasks = [asyncio.create_task(one.run(), name=one.name) for one in loops]
+    tasks = [asyncio.create_task(loop.run(), name=loop.name) for loop in loops]
     stopped = asyncio.create_task(stop.wait())
     waiting: list[Awaitable[object]] = [stopped, *tasks]
     try:
         await asyncio.wait(
             [asyncio.ensure_future(w) for w in waiting], return_when=asyncio.FIRST_COMPLETED
         )
-        for one in loops:
-            one.stop()
-        # What observes may be cut off; only an action must not be, and it is bounded by its
-        # own time-outs: a margin is kept for closing.
-        _, late = await asyncio.wait(tasks, timeout=max(timeout - 3.0, 1.0))
+        for loop in loops:
+            loop.stop()
+        # Observation may be interrupted. An action must not be; its own timeouts bound it.
+        _, late = await asyncio.wait(tasks, timeout=max(timeout - CLOSING_SECONDS, 1.0))
         for task in late:
             task.cancel()
         await asyncio.gather(*late, return_exceptions=True)

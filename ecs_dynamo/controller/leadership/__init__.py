@@ -1,1 +1,1 @@
-"""Leadership: of several daemons, one acts on a graph at a time."""
+"""Leadership: of several daemons, at most one acts on a graph at a time."""

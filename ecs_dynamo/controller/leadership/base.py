@@ -1,15 +1,10 @@
-"""Leadership by a lease: of several daemons, one acts on a graph at a time.
+"""Leadership by a lease: of several daemons, at most one acts on a graph at a time.
 
-Kept in DynamoDB here, or in an external etcd (`etcd_lease`).
+The lease is stored in DynamoDB (`dynamodb`) or in an etcd outside of the graph (`etcd`).
 
-One item a graph (key ``graph``) holds the holder, a counter that the holder raises with every
-renewal, and a fencing token that grows with every change of holder. No clock is shared: a rival
-takes over only after it has watched the same counter for a whole lease by its own monotonic clock
-(as DynamoDB's lock client does; aws.amazon.com/blogs/database, "Building Distributed Locks with the
-DynamoDB Lock Client"). Every write is conditional, so of two rivals one loses.
-
-A leader that can not renew stops acting when its lease is over by its own clock, counted from
-before the last renewal that succeeded: earlier than any rival may begin.
+A leader that cannot renew its lease stops acting when the lease ends by its own monotonic clock,
+counted from before the last successful renewal. That is earlier than any rival may begin, and no
+clocks have to agree.
 """
 
 from __future__ import annotations
@@ -24,15 +19,15 @@ from ecs_dynamo.model.errors import AwsError
 _log = structlog.get_logger(__name__)
 
 
-MARGIN = 0.75
-"""Share of the lease for which a leader trusts a renewal; the rest is for a pending action."""
+TRUSTED_SHARE = 0.75
+"""Share of the lease during which a leader acts on a renewal; the rest is for a pending action."""
 
 
 class Leadership(ABC):
-    """A lease, whatever store it is kept in: held for as long as a leader may trust its renewal.
+    """A daemon's side of the lease of one graph, independent of the store.
 
-    ``clock`` gives monotonic seconds. ``token`` grows with every change of holder: an action
-    decided under another token must not run.
+    ``clock`` returns monotonic seconds. ``token`` grows with every change of holder: an action
+    that was planned under another token must not run.
     """
 
     def __init__(self, seconds: float, clock: Callable[[], float]) -> None:
@@ -42,41 +37,41 @@ class Leadership(ABC):
         self.token = 0
 
     @property
-    def held(self) -> bool:
+    def is_leader(self) -> bool:
         """Whether this daemon may act now."""
         return self.seconds_left > 0
 
     @property
     def seconds_left(self) -> float:
-        """For how long this daemon may still act; 0 or less where it does not hold the lease."""
+        """For how long this daemon may still act; 0 or less when it is not the leader."""
         return self._until - self._clock()
 
-    async def hold(self) -> bool:
-        """Take or renew it where that is allowed now; whether it is held. Never raises.
+    async def acquire(self) -> bool:
+        """Acquire or renew the lease, and return whether this daemon is the leader. Never raises.
 
-        Called more often than once in a third of the lease.
+        It must be called more often than three times per lease.
         """
-        asked = self._clock()
+        started_at = self._clock()
         try:
-            won = await self._claim()
+            acquired = await self._acquire()
         except (AwsError, ConnectionError) as error:
-            _log.warning("lease not renewed", error=str(error), held=self.held)
-            return self.held
-        self._until = asked + MARGIN * self._seconds if won else float("-inf")
-        return won
+            _log.warning("failed to renew the lease", error=str(error), leads=self.is_leader)
+            return self.is_leader
+        self._until = started_at + TRUSTED_SHARE * self._seconds if acquired else float("-inf")
+        return acquired
 
     async def release(self) -> None:
-        """Give it up, so that another may take it at once. Never raises."""
+        """Give up the lease, so that another daemon can acquire it at once. Never raises."""
         self._until = float("-inf")
         try:
-            await self._give_up()
+            await self._release()
         except (AwsError, ConnectionError) as error:
-            _log.warning("lease not released; it ends by itself", error=str(error))
+            _log.warning("failed to release the lease, it will expire", error=str(error))
 
     @abstractmethod
-    async def _claim(self) -> bool:
-        """Whether the store gives it to this daemon; may raise."""
+    async def _acquire(self) -> bool:
+        """Acquire or renew the lease in the store. Raises AwsError or ConnectionError."""
 
     @abstractmethod
-    async def _give_up(self) -> None:
-        """End this daemon's hold in the store, where it has one; may raise."""
+    async def _release(self) -> None:
+        """Release this daemon's lease in the store, if it has one. May raise like `_acquire`."""

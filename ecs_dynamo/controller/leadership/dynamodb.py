@@ -1,4 +1,11 @@
-"""Leadership by a lease in a DynamoDB table."""
+"""Leadership by a lease in a DynamoDB table.
+
+One item per graph (key ``graph``) has the holder, a counter that the holder increments with every
+renewal, and a fencing token that grows with every change of holder. A rival takes over only after
+it has observed the same counter for a whole lease by its own monotonic clock, as DynamoDB's lock
+client does (aws.amazon.com/blogs/database, "Building Distributed Locks with the DynamoDB Lock
+Client"). Every write is conditional, so of two rivals one loses.
+"""
 
 from __future__ import annotations
 
@@ -7,22 +14,18 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import structlog
-
 from ecs_dynamo.aws.client import Aws
 from ecs_dynamo.controller.leadership.base import Leadership
 from ecs_dynamo.model.errors import AwsError
 
-_log = structlog.get_logger(__name__)
-
 
 @dataclass(slots=True)
-class _Seen:
-    """The rival's item as it was last seen to change; ``at`` is monotonic seconds."""
+class _Rival:
+    """The other holder and its counter; unchanged since ``since`` (monotonic seconds)."""
 
     holder: str
     counter: int
-    at: float
+    since: float
 
 
 class DynamoDbLease(Leadership):
@@ -42,11 +45,11 @@ class DynamoDbLease(Leadership):
         self._table = table
         self._graph = graph
         self._holder = holder
-        self._seen: _Seen | None = None
+        self._rival: _Rival | None = None
 
-    async def _claim(self) -> bool:
-        """One conditional write: renew what is held; else take what is free or silent."""
-        asked = self._clock()
+    async def _acquire(self) -> bool:
+        """Renew an own lease, or take one that is free or whose holder is silent, in one write."""
+        started_at = self._clock()
         renewing = self._until > float("-inf")
         values: dict[str, Any] = {
             ":me": {"S": self._holder},
@@ -58,8 +61,8 @@ class DynamoDbLease(Leadership):
         if not renewing:
             update += ", fence = if_not_exists(fence, :zero) + :one"
             condition += " OR attribute_not_exists(holder)"
-            rival = self._seen
-            if rival is not None and asked - rival.at >= self._seconds:
+            rival = self._rival
+            if rival is not None and started_at - rival.since >= self._seconds:
                 condition += " OR (holder = :rival AND renewals = :seen)"
                 values |= {":rival": {"S": rival.holder}, ":seen": {"N": str(rival.counter)}}
         try:
@@ -77,21 +80,21 @@ class DynamoDbLease(Leadership):
         except AwsError as error:
             if error.code != "ConditionalCheckFailedException":
                 raise
-            self._watch(error.item, asked)
+            self._observe_rival(error.item, started_at)
             return False
-        self._seen = None
+        self._rival = None
         self.token = int(answer["Attributes"].get("fence", {}).get("N", "0"))
         return True
 
-    def _watch(self, item: Mapping[str, Any], asked: float) -> None:
-        """Remember since when the holder is silent."""
+    def _observe_rival(self, item: Mapping[str, Any], now: float) -> None:
+        """Remember since when the holder has not renewed its lease."""
         holder = str(item.get("holder", {}).get("S", ""))
         counter = int(item.get("renewals", {}).get("N", "0"))
-        seen = self._seen
-        if seen is None or (seen.holder, seen.counter) != (holder, counter):
-            self._seen = _Seen(holder, counter, asked)
+        known = self._rival
+        if known is None or (known.holder, known.counter) != (holder, counter):
+            self._rival = _Rival(holder, counter, now)
 
-    async def _give_up(self) -> None:
+    async def _release(self) -> None:
         if not self.token:
             return
         try:

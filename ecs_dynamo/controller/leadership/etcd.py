@@ -1,12 +1,12 @@
-"""Leadership by a lock in an etcd that stands outside the graph: the other store for a lease.
+"""Leadership by a lock in an etcd outside of the graph.
 
-One key a graph, made only where there is none (a transaction that compares its create revision
-with 0), and bound to an etcd lease that the leader keeps alive. A leader that dies or is cut off
-loses the key with the lease; the next one's key has a higher create revision, which is the fencing
-token (etcd's documentation, "etcd versus other key-value stores", on locks).
+One key per graph is created only if it does not exist (a transaction that compares its create
+revision with 0), and is bound to an etcd lease that the leader keeps alive. A leader that dies or
+is cut off loses the key with the lease. The next leader's key has a higher create revision, which
+is the fencing token (etcd's documentation, "etcd versus other key-value stores", on locks).
 
-etcd counts a lease from the last keep-alive that it has processed, the leader from before it sent
-that one, so the leader stops earlier than any rival may begin.
+etcd counts a lease from the last keep-alive that it processed, the leader from before it sent that
+one. The leader therefore stops earlier than any rival may begin.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from ecs_dynamo.controller.leadership.base import Leadership
 from ecs_dynamo.discovery.etcd import open_etcd
 
 PREFIX = "ecs-dynamo/leaders/"
-"""Where the locks are; a user of etcd's needs read and write rights on it alone."""
+"""Prefix of the locks; an etcd user needs read and write permissions on it only."""
 
 OpenEtcd = Callable[[str, float], AbstractAsyncContextManager[Any]]
 
@@ -40,7 +40,7 @@ class EtcdLease(Leadership):
         clock: Callable[[], float] = time.monotonic,
         connect: OpenEtcd = open_etcd,
     ) -> None:
-        # etcd counts whole seconds.
+        # The unit of etcd's leases is a whole second.
         self._whole_seconds = math.ceil(seconds)
         super().__init__(self._whole_seconds, clock)
         self._urls = urls
@@ -49,15 +49,15 @@ class EtcdLease(Leadership):
         self._connect = connect
         self._lease: int | None = None
 
-    async def _claim(self) -> bool:
-        return await self._each(self._lock)
+    async def _acquire(self) -> bool:
+        return await self._with_any_server(self._lock)
 
-    async def _give_up(self) -> None:
+    async def _release(self) -> None:
         if self._lease is not None:
-            await self._each(self._revoke)
+            await self._with_any_server(self._revoke)
 
-    async def _each(self, call: Callable[[Any], Awaitable[bool]]) -> bool:
-        """``call`` at the first server that answers; ConnectionError where none does."""
+    async def _with_any_server(self, call: Callable[[Any], Awaitable[bool]]) -> bool:
+        """Run ``call`` with the first server that answers. ConnectionError if none does."""
         reasons: list[str] = []
         timeout = max(0.5, self._seconds / (4 * len(self._urls)))
         for url in self._urls:
@@ -71,8 +71,8 @@ class EtcdLease(Leadership):
     async def _lock(self, client: Any) -> bool:
         if self._lease is not None and (await client.refresh_lease(self._lease)).TTL <= 0:
             self._lease = None
-        found = await client.get(self._key)
-        if found is None:
+        entry = await client.get(self._key)
+        if entry is None:
             await self._revoke(client)
             lease = self._lease = (await client.lease(self._whole_seconds)).id
             await client.transaction(
@@ -80,17 +80,17 @@ class EtcdLease(Leadership):
                 success=[client.transactions.put(self._key, self._holder, lease)],
                 failure=[],
             )
-            found = await client.get(self._key)
-        # The lease tells of an answer that was lost: what it holds was put by this daemon.
-        mine = found is not None and found.lease == self._lease and found.value == self._holder
-        if mine:
-            self.token = int(found.create_revision)
+            entry = await client.get(self._key)
+        # Comparing the lease as well covers a lost answer: only this daemon puts keys under it.
+        is_own = entry is not None and entry.lease == self._lease and entry.value == self._holder
+        if is_own:
+            self.token = int(entry.create_revision)
         else:
             await self._revoke(client)
-        return bool(mine)
+        return bool(is_own)
 
     async def _revoke(self, client: Any) -> bool:
-        """End the lease, and with it the key that is bound to it and no other."""
+        """Revoke the lease, which deletes the key that is bound to it and no other."""
         if self._lease is not None:
             try:
                 await client.revoke_lease(self._lease)

@@ -1,7 +1,7 @@
-"""The daemon's own keys to etcd and NATS: read from where the graph refers to, when it runs.
+"""The daemon's own credentials for etcd and NATS, read from the secrets that the graph refers to.
 
-Read at the first use, again when a server refused what was read (it was rotated), and now and then.
-Nothing but this module's memory ever holds a value.
+They are read at their first use, again when a server rejects them (the secret was rotated), and at
+intervals. The values are held in the memory of this module only.
 """
 
 from __future__ import annotations
@@ -37,80 +37,86 @@ from ecs_dynamo.model.spec.security import (
 _log = structlog.get_logger(__name__)
 
 FRESH_SECONDS = 300.0
-AGAIN_SECONDS = 5.0
-"""How soon secrets are read again after a refusal; also after they could not be read."""
+"""Interval between two reads of secrets that no server has rejected."""
+RETRY_SECONDS = 5.0
+"""Minimum pause before secrets are read again after a rejection or a failed read."""
 READ_SECONDS = 10.0
 
 
-class Keys:
-    """The keys of one graph. ``clock`` gives monotonic seconds."""
+class CredentialReader:
+    """Reads and caches the credentials of one graph. ``clock`` returns monotonic seconds."""
 
     def __init__(self, aws: Aws, clock: Callable[[], float] = time.monotonic) -> None:
         self._aws = aws
         self._clock = clock
         self._lock = asyncio.Lock()
         self._security = SecuritySpec()
-        self._names: Mapping[Role, str] = {}
-        self._at = float("-inf")
+        self._server_names: Mapping[Role, str] = {}
+        self._read_at = float("-inf")
         self._doubted = False
         self.current: Credentials = NO_CREDENTIALS
-        """What was read last."""
+        """The credentials of the last read."""
 
-    def refused(self) -> None:
-        """A server did not let us in: what was read may have been rotated."""
+    def reject(self) -> None:
+        """Note that a server rejected the current credentials: they may have been rotated."""
         self._doubted = True
 
     async def read(
-        self, security: SecuritySpec, names: Mapping[Role, str] = MappingProxyType({})
+        self, security: SecuritySpec, server_names: Mapping[Role, str] = MappingProxyType({})
     ) -> Credentials:
-        """The keys; from memory while nothing speaks against them. Never raises.
+        """Return the credentials, from memory unless they are old or were rejected. Never raises.
 
-        ``names`` are those of the servers, which are reached at their addresses.
+        ``server_names`` are the names in the servers' certificates, as they are reached at their
+        addresses.
         """
         async with self._lock:
             if not security.references():
-                self.current = credentials_of(security, names, {})
-                self._security, self._names = security, names
+                self.current = resolve_credentials(security, server_names, {})
+                self._security, self._server_names = security, server_names
                 return self.current
-            limit = AGAIN_SECONDS if self._doubted else FRESH_SECONDS
-            same = security == self._security and names == self._names
-            if same and self._clock() - self._at < limit:
+            max_age = RETRY_SECONDS if self._doubted else FRESH_SECONDS
+            unchanged = security == self._security and server_names == self._server_names
+            if unchanged and self._clock() - self._read_at < max_age:
                 return self.current
-            before = self.current if same else NO_CREDENTIALS
+            before = self.current if unchanged else NO_CREDENTIALS
             try:
                 async with asyncio.timeout(READ_SECONDS):
                     values = await read_references(self._aws, security.references())
-                self.current, self._doubted = credentials_of(security, names, values), False
+                self.current = resolve_credentials(security, server_names, values)
+                self._doubted = False
             except (AwsError, LookupError, TimeoutError) as error:
-                told = str(error) or f"no answer within {READ_SECONDS:.0f} s"
-                _log.warning("secrets not read", error=told)
+                reason = str(error) or f"no answer within {READ_SECONDS:.0f} s"
+                _log.warning("failed to read secrets", error=reason)
                 self._doubted = True
-                # Those of before may well be good still.
-                known = same and before.problem is None
-                self.current = before if known else Credentials(problem=f"secrets not read: {told}")
-            self._security, self._names, self._at = security, names, self._clock()
+                # The previous credentials are probably still valid.
+                keep = unchanged and before.problem is None
+                self.current = (
+                    before if keep else Credentials(problem=f"secrets not read: {reason}")
+                )
+            self._security, self._server_names = security, server_names
+            self._read_at = self._clock()
             return self.current
 
     @asynccontextmanager
     async def open_etcd(
         self, security: SecuritySpec, url: str, timeout: float
     ) -> AsyncIterator[Any]:
-        """A client of etcd's with the keys of now. ConnectionError."""
-        credentials = await self.read(security, self._names)
+        """Open an etcd client with the current credentials. Raises ConnectionError."""
+        credentials = await self.read(security, self._server_names)
         if credentials.problem is not None:
             raise AuthenticationError(credentials.problem)
         try:
             async with open_etcd(url, timeout, credentials.etcd) as client:
                 yield client
         except AuthenticationError:
-            self.refused()
+            self.reject()
             raise
 
 
-def credentials_of(
-    security: SecuritySpec, names: Mapping[Role, str], values: Mapping[str, str]
+def resolve_credentials(
+    security: SecuritySpec, server_names: Mapping[Role, str], values: Mapping[str, str]
 ) -> Credentials:
-    """The keys from what the references stand for."""
+    """Return the declared credentials with every reference replaced by its value."""
 
     def value(reference: str | None) -> str | None:
         return None if reference is None else values[reference]
@@ -119,7 +125,7 @@ def credentials_of(
         if declared is None:
             return Tls()
         ca, cert, key = map(value, (declared.ca, declared.client_cert, declared.client_key))
-        return Tls(ca, cert, key, names.get(role))
+        return Tls(ca, cert, key, server_names.get(role))
 
     etcd, nats = security.etcd, security.nats
     return Credentials(

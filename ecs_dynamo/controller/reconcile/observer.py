@@ -14,7 +14,7 @@ from functools import partial
 from ecs_dynamo.aws.client import Aws
 from ecs_dynamo.aws.observe.cache import RevisionCache
 from ecs_dynamo.aws.observe.ecs import observe_ecs
-from ecs_dynamo.controller.reconcile.credentials import Keys
+from ecs_dynamo.controller.reconcile.credentials import CredentialReader
 from ecs_dynamo.discovery import probe, probe_all, read_registrations
 from ecs_dynamo.discovery.credentials import Credentials
 from ecs_dynamo.discovery.etcd import Discovery
@@ -61,11 +61,13 @@ class Observer:
     """Looks at one graph. It keeps only caches, the counters that rates are made from, and what
     each worker said last."""
 
-    def __init__(self, aws: Aws, cache: RevisionCache, timeout: float, keys: Keys) -> None:
+    def __init__(
+        self, aws: Aws, cache: RevisionCache, timeout: float, credentials: CredentialReader
+    ) -> None:
         self._aws = aws
         self._cache = cache
         self._timeout = timeout
-        self._keys = keys
+        self._credentials = credentials
         self._signal_reader = SignalReader()
         self._workers = Workers()
         self._asked: tuple[str, ...] = ()
@@ -75,7 +77,7 @@ class Observer:
         """Look at everything; what fails is `Unknown` in the snapshot, nothing is raised."""
         ecs, credentials = await asyncio.gather(
             observe_ecs(self._aws, graph, now.wall, self._timeout, self._cache),
-            self._keys.read(graph.security, graph.names),
+            self._credentials.read(graph.security, graph.names),
         )
         probed, external, views = await asyncio.gather(
             self._probe(graph, ecs, credentials),
@@ -85,7 +87,7 @@ class Observer:
         seen = replace(probed, external=external, etcd_views=views)
         endpoints = reachable_endpoints(graph, seen)
         if any(p.refused for p in infrastructure_probes(seen)):
-            self._keys.refused()
+            self._credentials.reject()
         discovery = await self._registrations(graph, endpoints, credentials)
         seen = replace(seen, registrations=discovery.registrations)
         urls = self._asked = page_urls(graph, seen)

@@ -22,7 +22,7 @@ from ecs_dynamo.aws.execute.executor import (
 from ecs_dynamo.aws.observe.cache import RevisionCache
 from ecs_dynamo.aws.write_guard import SecondsLeft, unlimited
 from ecs_dynamo.config import Settings
-from ecs_dynamo.controller.reconcile.credentials import Keys
+from ecs_dynamo.controller.reconcile.credentials import CredentialReader
 from ecs_dynamo.controller.reconcile.last_known import (
     NOTHING_KNOWN,
     LastKnown,
@@ -127,8 +127,8 @@ class Reconciler:
         self.aws = aws
         self._clock = clock or aws.clock.now
         cache = RevisionCache(lambda: self._clock().monotonic)
-        self.keys = Keys(aws)
-        self._observer = Observer(aws, cache, settings.observe_timeout_seconds, self.keys)
+        self.credentials = CredentialReader(aws)
+        self._observer = Observer(aws, cache, settings.observe_timeout_seconds, self.credentials)
         self._executor = Executor(aws, graph.name, cache, time.monotonic, self._change_membership)
         self._memory = Memory(started_at=self._clock().monotonic)
         self._known = NOTHING_KNOWN
@@ -140,7 +140,7 @@ class Reconciler:
         return await self._executor.execute(made)
 
     async def _change_membership(self, action: ChangeMembership) -> bool:
-        return await change_membership(action, MEMBERSHIP_SECONDS, self.keys.current.etcd)
+        return await change_membership(action, MEMBERSHIP_SECONDS, self.credentials.current.etcd)
 
     def now(self) -> Now:
         """The present moment on the clocks of the passes."""
@@ -233,7 +233,7 @@ class Reconciler:
             return
         try:
             decision = await acknowledge(
-                etcd, self.graph.namespace, ACKNOWLEDGE_SECONDS, self.keys.current.etcd
+                etcd, self.graph.namespace, ACKNOWLEDGE_SECONDS, self.credentials.current.etcd
             )
         except SignalError as error:
             _log.warning("planner not told", error=str(error))

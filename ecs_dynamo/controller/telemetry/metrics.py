@@ -1,4 +1,4 @@
-"""Prometheus metrics of the daemon. Labels are graph, component and words from a fixed set."""
+"""The daemon's Prometheus metrics. Labels are graph, component and words from fixed sets."""
 
 from __future__ import annotations
 
@@ -12,15 +12,12 @@ from prometheus_client.registry import Collector
 
 from ecs_dynamo.aws.client import Aws
 from ecs_dynamo.controller.reconcile.reconciler import Pass
-from ecs_dynamo.controller.triggers.ecs_events import (
-    KINDS,
-    TaskEvents,
-)
+from ecs_dynamo.controller.triggers.ecs_events import EventQueueReader, MessageKind
 from ecs_dynamo.model.conditions import ConditionType
 
 
 class _AwsCalls(Collector):
-    """The call counts that the AWS clients keep themselves."""
+    """Collects the call counts that the AWS clients keep."""
 
     def __init__(self) -> None:
         self.clients: list[Aws] = []
@@ -43,45 +40,45 @@ class _AwsCalls(Collector):
 
 
 class _Messages(Collector):
-    """What the reader of ECS's events counts itself."""
+    """Collects the message counts that the reader of the event queue keeps."""
 
     def __init__(self) -> None:
-        self.events: TaskEvents | None = None
+        self.reader: EventQueueReader | None = None
 
     def collect(self) -> Iterator[Metric]:
-        if self.events is None:
+        if self.reader is None:
             return
         family = CounterMetricFamily(
             "ecs_dynamo_event_messages", "Messages of the event queue.", labels=("kind",)
         )
-        for kind in KINDS:
-            family.add_metric((kind,), self.events.messages[kind])
+        for kind in MessageKind:
+            family.add_metric((kind.value,), self.reader.messages[kind])
         yield family
         yield GaugeMetricFamily(
             "ecs_dynamo_event_queue_up",
-            "1 where the event queue can be read.",
-            value=self.events.problem is None,
+            "1 while the event queue can be read.",
+            value=self.reader.problem is None,
         )
 
     def describe(self) -> Iterable[Metric]:
         return ()
 
 
-class _Ages(Collector):
-    """The age of what is known of each component, at the time of the scrape."""
+class _ObservationAges(Collector):
+    """Computes the age of each component's last complete observation at the time of a scrape."""
 
     def __init__(self) -> None:
-        self.known: dict[str, Mapping[str, float]] = {}
-        """Graph -> component -> when it was last observed whole, on the monotonic clock."""
+        self.observed_at: dict[str, Mapping[str, float]] = {}
+        """Graph -> component -> time of the last complete observation, on the monotonic clock."""
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         family = GaugeMetricFamily(
             "ecs_dynamo_observation_age_seconds",
-            "Seconds since the component was last observed whole.",
+            "Seconds since the component was last observed completely.",
             labels=("graph", "component"),
         )
         now = time.monotonic()
-        for graph, components in self.known.items():
+        for graph, components in self.observed_at.items():
             for name, at in components.items():
                 family.add_metric((graph, name), max(0.0, now - at))
         yield family
@@ -91,11 +88,11 @@ class _Ages(Collector):
 
 
 class Metrics:
-    """One registry for a daemon; `record` takes a pass, `text` gives the exposition."""
+    """The registry of one daemon: `record` takes a pass, `text` returns the exposition."""
 
     def __init__(self) -> None:
         registry = self._registry = CollectorRegistry()
-        self._calls, self._messages, self._ages = _AwsCalls(), _Messages(), _Ages()
+        self._calls, self._messages, self._ages = _AwsCalls(), _Messages(), _ObservationAges()
         registry.register(self._calls)
         registry.register(self._ages)
         registry.register(self._messages)
@@ -113,7 +110,7 @@ class Metrics:
         )
         self._last = Gauge(
             "ecs_dynamo_last_pass_timestamp_seconds",
-            "When the last pass that saw everything ended.",
+            "End of the last pass with a complete observation.",
             graph,
             registry=registry,
         )
@@ -125,26 +122,26 @@ class Metrics:
         )
         self._replicas = Gauge(
             "ecs_dynamo_replicas",
-            "Replicas by state (desired, running, ready; registered and routed: workers; "
-            "unplaced: they find no place).",
+            "Replicas by state (desired, running, ready; registered and routed: workers only; "
+            "unplaced: no instance has capacity for them).",
             (*component, "state"),
             registry=registry,
         )
         self._unattributed = Gauge(
             "ecs_dynamo_registrations_unattributed",
-            "Registrations of workers in Dynamo's discovery that count for no task.",
+            "Registrations of workers in Dynamo's discovery that belong to no known task.",
             graph,
             registry=registry,
         )
         self._conditions = Gauge(
             "ecs_dynamo_condition",
-            "1 where the condition holds; component is empty for the graph.",
+            "1 while the condition is true; the component is empty for the graph's own.",
             (*component, "type"),
             registry=registry,
         )
         self._signals = Gauge(
             "ecs_dynamo_signal",
-            "The last measured demand.",
+            "Last measured value of a signal.",
             (*component, "kind", "source"),
             registry=registry,
         )
@@ -156,85 +153,99 @@ class Metrics:
         )
         self._endpoint_changes = Counter(
             "ecs_dynamo_endpoint_changes",
-            "How often an endpoint moved.",
+            "Changes of an endpoint.",
             (*graph, "role"),
             registry=registry,
         )
         self._leads = Gauge(
-            "ecs_dynamo_leads", "1 where this daemon leads.", graph, registry=registry
+            "ecs_dynamo_leads", "1 while this daemon is the leader.", graph, registry=registry
         )
         self._malformed = Gauge(
             "ecs_dynamo_malformed_answers",
-            "Answers of replicas, and keys of etcd, that the last pass could not use.",
+            "Malformed answers of replicas and keys of etcd in the last pass.",
             graph,
             registry=registry,
         )
         self._lost = Gauge(
             "ecs_dynamo_lost_replicas",
-            "Replicas of a good revision that served and hang, are not registered, or are gone.",
+            "Replicas of a good revision that were ready and now hang, are unregistered or gone.",
             component,
             registry=registry,
         )
-        self._nobody = Gauge(
+        self._serves_nobody = Gauge(
             "ecs_dynamo_serves_nobody",
-            "1 where the graph served requests before and can serve none now.",
+            "1 while a graph that has served requests can serve none.",
             graph,
             registry=registry,
         )
         self._before: dict[str, Pass] = {}
+        """The last pass with both endpoints, by graph."""
 
-    def lead(self, graph: str, leads: bool) -> None:
-        """Whether this daemon leads on ``graph``."""
+    def set_leads(self, graph: str, *, leads: bool) -> None:
+        """Set whether this daemon is the leader for ``graph``."""
         self._leads.labels(graph).set(leads)
 
-    def follow(self, aws: Aws) -> None:
-        """Count the calls of ``aws`` too."""
+    def add_client(self, aws: Aws) -> None:
+        """Include the calls of an AWS client."""
         self._calls.clients.append(aws)
 
-    def follow_events(self, events: TaskEvents) -> None:
-        """Count the messages that ``events`` reads, and its calls."""
-        self._messages.events = events
-        self.follow(events.aws)
+    def add_event_queue(self, reader: EventQueueReader) -> None:
+        """Include the messages and calls of the reader of the event queue."""
+        self._messages.reader = reader
+        self.add_client(reader.aws)
 
-    def failed(self, graph: str) -> None:
-        """A pass that ended in an error."""
+    def count_failed_pass(self, graph: str) -> None:
+        """Count a pass that ended in an error."""
         self._passes.labels(graph, "error").inc()
 
-    def failing(self, graph: str, failing: bool) -> None:
-        """Whether passes fail now, as a condition of the graph."""
+    def set_failing(self, graph: str, *, failing: bool) -> None:
+        """Set the graph's condition ReconcileFailed."""
         self._conditions.labels(graph, "", ConditionType.RECONCILE_FAILED.value).set(failing)
 
     def record(self, done: Pass) -> None:
-        """Take a pass."""
+        """Update all metrics of a graph from a completed pass."""
         graph = done.plan.graph
-        whole = not done.unknown and not done.failed
-        self._passes.labels(graph, "ok" if whole else "incomplete").inc()
+        complete = not done.unknown and not done.failed
+        self._passes.labels(graph, "ok" if complete else "incomplete").inc()
         self._duration.labels(graph).observe(done.seconds)
         self._malformed.labels(graph).set(len(done.malformed))
-        if whole:
+        if complete:
             self._last.labels(graph).set(done.at + done.seconds)
-        for result in done.results:
-            outcome = "skipped" if result.skipped else "ok" if result.ok else "failed"
-            self._actions.labels(
-                graph, result.action.component, type(result.action).__name__, outcome
-            ).inc()
-        self._ages.known[graph] = {n: k.at.monotonic for n, k in done.known.components.items()}
-        for name, counts in done.plan.replicas.items():
-            if name in done.plan.unknown:
-                continue  # The gauges keep the last known values; their age is a metric too.
-            for state in ("desired", "running", "ready", "registered", "routed"):
-                value = getattr(counts, state)
-                if value is not None:
-                    self._replicas.labels(graph, name, state).set(value)
-            self._lost.labels(graph, name).set(done.plan.lost.get(name, 0))
-            short = (s.replicas for s in done.plan.shortages if s.component == name)
-            self._replicas.labels(graph, name, "unplaced").set(sum(short))
-        self._nobody.labels(graph).set(done.plan.serves_nobody)
+        self._record_actions(done)
+        self._record_replicas(done)
+        self._serves_nobody.labels(graph).set(done.plan.serves_nobody)
         self._unattributed.labels(graph).set(len(done.plan.unattributed))
         for condition in done.plan.conditions:
             self._conditions.labels(graph, condition.component or "", condition.type.value).set(
                 condition.status
             )
+        self._record_signals(done)
+        self._record_endpoints(done)
+
+    def _record_actions(self, done: Pass) -> None:
+        for result in done.results:
+            outcome = "skipped" if result.skipped else "ok" if result.ok else "failed"
+            action = type(result.action).__name__
+            self._actions.labels(done.plan.graph, result.action.component, action, outcome).inc()
+
+    def _record_replicas(self, done: Pass) -> None:
+        graph = done.plan.graph
+        self._ages.observed_at[graph] = {
+            name: known.at.monotonic for name, known in done.known.components.items()
+        }
+        for name, counts in done.plan.replicas.items():
+            if name in done.plan.unknown:
+                continue  # The gauges keep the last known values; their age is a metric of its own.
+            for state in ("desired", "running", "ready", "registered", "routed"):
+                value = getattr(counts, state)
+                if value is not None:
+                    self._replicas.labels(graph, name, state).set(value)
+            self._lost.labels(graph, name).set(done.plan.lost.get(name, 0))
+            unplaced = (s.replicas for s in done.plan.shortages if s.component == name)
+            self._replicas.labels(graph, name, "unplaced").set(sum(unplaced))
+
+    def _record_signals(self, done: Pass) -> None:
+        graph = done.plan.graph
         ages: dict[str, float] = {}
         for signal in done.snapshot.signals:
             self._signals.labels(graph, signal.component, signal.kind, signal.source).set(
@@ -244,16 +255,19 @@ class Metrics:
             ages[signal.component] = min(age, ages.get(signal.component, age))
         for name, age in ages.items():
             self._signal_age.labels(graph, name).set(age)
+
+    def _record_endpoints(self, done: Pass) -> None:
+        graph = done.plan.graph
         before = self._before.get(graph)
         for role in ("etcd", "nats"):
-            was = getattr(before.plan.endpoints, role) if before else None
-            now = getattr(done.plan.endpoints, role)
-            if was is not None and now is not None and was != now:
+            previous = getattr(before.plan.endpoints, role) if before else None
+            current = getattr(done.plan.endpoints, role)
+            if previous is not None and current is not None and previous != current:
                 self._endpoint_changes.labels(graph, role).inc()
-        # A role may be without an endpoint for a while: remember the last that there was.
+        # A role may have no endpoint for a while: compare with the last one that it had.
         if before is None or None not in (done.plan.endpoints.etcd, done.plan.endpoints.nats):
             self._before[graph] = done
 
     def text(self) -> bytes:
-        """The Prometheus text exposition."""
+        """Return the Prometheus text exposition."""
         return generate_latest(self._registry)

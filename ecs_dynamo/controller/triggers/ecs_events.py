@@ -1,13 +1,13 @@
-"""ECS's own events from EventBridge through SQS: they only say "look now".
+"""ECS events, delivered by EventBridge through SQS: they only say which graphs to observe now.
 
-What an event tells is never acted on: passes look for themselves, so doubled, late and reordered
-events are harmless, and a lost one is made good by the timer. Messages are deleted once they have
-woken their graph; one that comes back wakes it again. What is no event is deleted too, with a
-warning: it would come back for ever.
+The content of an event is never acted on. Passes observe for themselves, so repeated, late and
+reordered events are harmless, and the timer makes up for a lost one. A message is deleted after it
+has woken its graph; one that returns wakes it again. A message that is not an event is deleted too,
+with a warning, because otherwise it would return indefinitely.
 
-EC2's notices of a spot instance's end say more: ECS does not know of it unless its agent is set to
-(``ECS_ENABLE_SPOT_INSTANCE_DRAINING``). Their messages stay in the queue until the notice is over,
-so that a daemon that dies meanwhile is told again.
+EC2's notices that a spot instance ends carry more: ECS does not know about it unless its agent is
+configured to (``ECS_ENABLE_SPOT_INSTANCE_DRAINING``). Their messages stay in the queue until the
+notice is over, so that a daemon that restarts meanwhile receives them again.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
+from enum import StrEnum
 from typing import Any
 
 import structlog
@@ -36,60 +37,67 @@ from ecs_dynamo.model.snapshot import Notice
 _log = structlog.get_logger(__name__)
 
 WAIT_SECONDS = 20
-"""The longest poll that SQS has; the client's read time-out must be above it."""
+"""SQS's longest poll. The client's read timeout must be longer."""
 VISIBILITY_SECONDS = 30
-"""When a message that was not deleted comes back: whatever the queue is set to."""
+"""When a message that was not deleted returns, whatever the queue's own setting is."""
 RETRY_SECONDS = 15.0
-BATCH = 10
+MESSAGES_PER_CALL = 10
 INTERRUPTION = NOTICE_TYPES[0]
 _REGION = re.compile(r"//sqs\.([a-z0-9-]+)\.")
 
 
 def queue_region(url: str) -> str | None:
-    """The Region in a queue's URL, where it tells."""
-    found = _REGION.search(url)
-    return found[1] if found else None
+    """Return the Region in the URL of a queue, or None for a custom endpoint."""
+    match = _REGION.search(url)
+    return match[1] if match else None
 
 
-KINDS = ("event", "notice", "other", "malformed")
+class MessageKind(StrEnum):
+    """The kind of a message in the queue; a label of the metric that counts them."""
+
+    EVENT = "event"
+    NOTICE = "notice"
+    OTHER = "other"
+    MALFORMED = "malformed"
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """What one message says; ``kind`` is one of `KINDS`.
+class QueueMessage:
+    """The content of one message.
 
-    ``cluster`` is the name of the one that an event is about, None where it does not tell.
+    ``cluster`` is the name of an event's cluster, None for an event that does not name one.
+    ``instance`` and ``notice`` are those of an EC2 notice.
     """
 
-    kind: str
+    kind: MessageKind
     cluster: str | None = None
     instance: str = ""
     notice: Notice | None = None
 
 
-def read(body: str) -> Told:
-    """Understand a message. Never raises: a queue may hold anything."""
+def parse_message(body: str) -> QueueMessage:
+    """Parse the body of a message. Never raises: a queue may contain anything."""
     try:
         event = json.loads(body)
-        kind, detail = event["detail-type"], event["detail"]
-        if kind in DETAIL_TYPES:
-            return Told("event", cluster=_cluster(event))
-        if kind not in NOTICE_TYPES:
-            return Told("other")
+        detail_type, detail = event["detail-type"], event["detail"]
+        if detail_type in DETAIL_TYPES:
+            return QueueMessage(MessageKind.EVENT, cluster=_cluster(event))
+        if detail_type not in NOTICE_TYPES:
+            return QueueMessage(MessageKind.OTHER)
         instance, at = detail["instance-id"], datetime.fromisoformat(event["time"]).timestamp()
         if isinstance(instance, str):
-            notice = Notice(at, interruption=kind == INTERRUPTION)
-            return Told("notice", instance=instance, notice=notice)
+            notice = Notice(at, interruption=detail_type == INTERRUPTION)
+            return QueueMessage(MessageKind.NOTICE, instance=instance, notice=notice)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError):
         pass
-    return Told("malformed")
+    return QueueMessage(MessageKind.MALFORMED)
 
 
 def _cluster(event: Mapping[str, Any]) -> str | None:
     arn = event["detail"].get("clusterArn")
     if isinstance(arn, str):
         return arn.rsplit("/", 1)[-1]
-    # A deployment's event has the service's ARN alone: ``service/cluster/name``.
+    # A deployment's event has only the service's ARN: ``service/cluster/name``.
     for resource in event.get("resources", ()):
         parts = str(resource).rsplit(":", 1)[-1].split("/")
         if len(parts) == 3:
@@ -97,25 +105,28 @@ def _cluster(event: Mapping[str, Any]) -> str | None:
     return None
 
 
-def current_notices(told: Iterable[Told], now: float) -> dict[str, Notice]:
-    """The notices that are not over, by instance id; of several the one that is certain."""
-    found: dict[str, Notice] = {}
-    for one in told:
-        if one.notice is None or is_over(one.notice, now):
+def current_notices(messages: Iterable[QueueMessage], now: float) -> dict[str, Notice]:
+    """Return the notices that are not over, by instance ID; an interruption wins over advice."""
+    notices: dict[str, Notice] = {}
+    for message in messages:
+        if message.notice is None or is_over(message.notice, now):
             continue
-        known = found.get(one.instance)
+        known = notices.get(message.instance)
         if known is None or not known.interruption:
-            found[one.instance] = one.notice
-    return found
+            notices[message.instance] = message.notice
+    return notices
 
 
 Wake = Callable[[set[str] | None, Mapping[str, Notice]], None]
+"""Called with the clusters that events name (None: all) and EC2's new notices by instance ID."""
 
 
-class TaskEvents:
-    """Reads the queue for ever; ``wake`` is given the clusters to look at (None for all), and
-    EC2's notices by instance id; ``on_problem`` is told when the queue fails (why), and when it
-    answers again (None). ``clock`` gives UTC seconds, by default AWS's."""
+class EventQueueReader:
+    """Reads the event queue until it is cancelled.
+
+    ``on_problem`` is called with the error when the queue fails, and with None when it answers
+    again. ``clock`` returns UTC seconds, by default those of AWS.
+    """
 
     def __init__(
         self,
@@ -130,70 +141,88 @@ class TaskEvents:
         self._queue_url = queue_url
         self._wake = wake
         self._on_problem = on_problem
-        self._noticed: Mapping[str, Notice] = {}
+        self._known_notices: Mapping[str, Notice] = {}
         self.problem: str | None = None
-        self.messages: Counter[str] = Counter()
-        """Messages so far, by kind."""
+        self.messages: Counter[MessageKind] = Counter()
+        """Numbers of messages since the start, by kind."""
 
     def status(self) -> dict[str, Any]:
-        """The queue's part of `/status`."""
-        return {"problem": self.problem, "messages": dict(self.messages)}
+        """Return the queue's part of `/status`."""
+        return {
+            "problem": self.problem,
+            "messages": {kind.value: count for kind, count in self.messages.items()},
+        }
 
     async def run(self) -> None:
-        """Until cancelled. A queue that fails is tried again: meanwhile the timer still runs."""
+        """Read messages until cancelled. A failing queue is retried; the timer covers the gap."""
         while True:
             try:
-                await self._once()
-                self._became(None)
+                await self._receive()
+                self._set_problem(None)
             except AwsError as error:
-                self._became(str(error))
+                self._set_problem(str(error))
                 await asyncio.sleep(RETRY_SECONDS)
             except Exception as error:
-                # What was not thought of must not make the daemon deaf for ever.
-                _log.exception("events not read")
-                self._became(str(error) or type(error).__name__)
+                # An unexpected error must not stop event handling permanently.
+                _log.exception("failed to handle events")
+                self._set_problem(str(error) or type(error).__name__)
                 await asyncio.sleep(RETRY_SECONDS)
 
-    def _became(self, problem: str | None) -> None:
-        """Say once that the queue fails, and once that it answers again."""
+    def _set_problem(self, problem: str | None) -> None:
+        """Report when the queue begins to fail, and when it answers again."""
         if problem == self.problem:
             return
         self.problem = problem
         if problem is not None:
-            _log.warning("events not read, the timer goes on", queue=self._queue_url, error=problem)
+            _log.warning(
+                "failed to read events, the timer continues", queue=self._queue_url, error=problem
+            )
         else:
             _log.info("events are read again", queue=self._queue_url)
         self._on_problem(problem)
 
-    async def _once(self) -> None:
+    async def _receive(self) -> None:
         answer = await self.aws.call(
             "sqs",
             "ReceiveMessage",
             QueueUrl=self._queue_url,
-            MaxNumberOfMessages=BATCH,
+            MaxNumberOfMessages=MESSAGES_PER_CALL,
             WaitTimeSeconds=WAIT_SECONDS,
             VisibilityTimeout=VISIBILITY_SECONDS,
         )
-        found = [(m, read(m.get("Body", ""))) for m in answer.get("Messages", [])]
-        if not found:
+        raw = answer.get("Messages", [])
+        if not raw:
             return
-        self.messages.update(told.kind for _, told in found)
-        for message, told in found:
-            if told.kind == "malformed":
-                _log.warning("a message that is no event was dropped", id=message.get("MessageId"))
+        messages = [parse_message(m.get("Body", "")) for m in raw]
+        self.messages.update(message.kind for message in messages)
+        for source, message in zip(raw, messages, strict=True):
+            if message.kind is MessageKind.MALFORMED:
+                _log.warning(
+                    "dropped a message that is not an event", message_id=source.get("MessageId")
+                )
         now = self._clock()
-        notices = current_notices((told for _, told in found), now)
-        # They come back until they are over: each is news once.
-        news = {k: n for k, n in notices.items() if self._noticed.get(k) != n}
-        self._noticed = {k: n for k, n in self._noticed.items() if not is_over(n, now)} | news
-        clusters = {told.cluster for _, told in found if told.kind == "event"}
+        self._wake_for(messages, now)
+        done = [
+            source
+            for source, message in zip(raw, messages, strict=True)
+            if message.notice is None or is_over(message.notice, now)
+        ]
+        if done:
+            await self._delete(done)
+
+    def _wake_for(self, messages: Iterable[QueueMessage], now: float) -> None:
+        """Wake the graphs that the messages concern."""
+        messages = list(messages)
+        notices = current_notices(messages, now)
+        # Notices return until they are over, but only the first occurrence is news.
+        news = {k: n for k, n in notices.items() if self._known_notices.get(k) != n}
+        known = {k: n for k, n in self._known_notices.items() if not is_over(n, now)}
+        self._known_notices = known | news
+        clusters = {m.cluster for m in messages if m.kind is MessageKind.EVENT}
         if news or None in clusters:
             self._wake(None, news)
         elif clusters:
             self._wake({c for c in clusters if c is not None}, {})
-        done = [m for m, told in found if told.notice is None or is_over(told.notice, now)]
-        if done:
-            await self._delete(done)
 
     async def _delete(self, messages: list[dict[str, Any]]) -> None:
         answer = await self.aws.call(
@@ -205,28 +234,28 @@ class TaskEvents:
             ],
         )
         for failure in answer.get("Failed", []):
-            # It comes back, and wakes its graph once more.
-            _log.info("message not deleted", why=failure.get("Code"))
+            # The message returns and wakes its graph once more.
+            _log.info("failed to delete a message", reason=failure.get("Code"))
 
 
 @asynccontextmanager
-async def following(
+async def follow_events(
     options: AwsOptions,
     queue_url: str,
     wake: Wake,
     on_problem: Callable[[str | None], None] = lambda _: None,
-) -> AsyncIterator[TaskEvents]:
-    """A reader of the queue with a client of its own, in the background until left."""
+) -> AsyncIterator[EventQueueReader]:
+    """Read the queue in the background, with a client of its own, while the context is open."""
     options = replace(
         options,
         region=queue_region(queue_url) or options.region,
         read_timeout=WAIT_SECONDS + 10.0,
     )
     async with open_aws(options, ("sqs",)) as aws:
-        events = TaskEvents(aws, queue_url, wake, on_problem)
-        reader = asyncio.create_task(events.run(), name="events")
+        reader = EventQueueReader(aws, queue_url, wake, on_problem)
+        task = asyncio.create_task(reader.run(), name="events")
         try:
-            yield events
+            yield reader
         finally:
-            reader.cancel()
-            await asyncio.gather(reader, return_exceptions=True)
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from ecs_dynamo.aws.client import Aws
 from ecs_dynamo.aws.observe.cache import RevisionCache
-from ecs_dynamo.controller.reconcile.credentials import Keys
+from ecs_dynamo.controller.reconcile.credentials import CredentialReader
 from ecs_dynamo.controller.reconcile.observer import Observer
 from ecs_dynamo.discovery.credentials import Credentials
 from ecs_dynamo.discovery.etcd import Discovery
@@ -103,13 +103,13 @@ class SimulatedObserver(Observer):
         self,
         aws: Aws,
         cache: RevisionCache,
-        keys: Keys,
+        credentials: CredentialReader,
         *,
         ecs: SimulatedAccount,
         network: Network,
         scaled: str | None,
     ) -> None:
-        super().__init__(aws, cache, 20.0, keys)
+        super().__init__(aws, cache, 20.0, credentials)
         self._ecs, self._network = ecs, network
         self._signal_reader = _SignalReader(ecs, network, scaled)
         self._workers = _Workers(ecs, network, aws.clock.monotonic)

@@ -137,7 +137,7 @@ class World:
         made._observer = SimulatedObserver(
             aws,
             made._executor._cache,
-            made.keys,
+            made.credentials,
             ecs=self.ecs,
             network=self.network,
             scaled="prefill" if self.scaled else None,

@@ -1,6 +1,6 @@
-"""A pass that raises, and a file that cannot be read, are no end: the last good file stays.
+"""A pass that raises or an unreadable file does not end the loop: the last valid file stays.
 
-The reconciler, the planner and the loop are the daemon's own; only the look at AWS is made up.
+The reconciler, the planner and the loop are the daemon's own; only the observation is simulated.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ SETTINGS = load_settings(
 
 
 class Rig:
-    """A graph loop over a folder; ``broken`` are component counts that planning raises with."""
+    """A graph loop over a folder; planning raises for the replica counts in ``broken``."""
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.path = folder / "ecs-dynamo.yaml"
@@ -51,14 +51,14 @@ class Rig:
         self.planned: list[Graph] = []
         self.metrics = Metrics()
         file = GraphFile(self.path, {})
-        own = Reconciler(file.graph, SimpleNamespace(calls={}, clock=ServerClock()), SETTINGS)  # type: ignore[arg-type] # never asked
-        own._observer = SimpleNamespace(observe=self._observe)  # type: ignore[assignment] # made up
+        own = Reconciler(file.graph, SimpleNamespace(calls={}, clock=ServerClock()), SETTINGS)  # type: ignore[arg-type] # never called
+        own._observer = SimpleNamespace(observe=self._observe)  # type: ignore[assignment] # a stand-in
         plan = planning_module.plan
 
         def planning(graph: Graph, *rest: Any) -> Any:
             self.planned.append(graph)
             if graph.component("prefill").replicas in self.broken:
-                raise ZeroDivisionError("no such luck")
+                raise ZeroDivisionError("boom")
             return plan(graph, *rest)
 
         monkeypatch.setattr("ecs_dynamo.controller.reconcile.reconciler.plan", planning)
@@ -66,7 +66,10 @@ class Rig:
 
     async def _observe(self, graph: Graph, now: Any, *_: Any) -> Observation:
         at = now if isinstance(now, float) else now.wall
-        seen = {c.name: ComponentSnapshot(Unknown("made up")) for c in graph.components}
+        seen = {
+            c.name: ComponentSnapshot(Unknown("not observed in this test"))
+            for c in graph.components
+        }
         return Observation(Snapshot(graph.name, at, seen))
 
     def edit(self, replicas: int) -> None:
@@ -81,7 +84,7 @@ class Rig:
         return self.planned[-1].component("prefill").replicas
 
     async def passes(self, count: int = 3) -> None:
-        """Let ``count`` more passes begin."""
+        """Wait until ``count`` more passes have started."""
         before = len(self.planned)
         async with asyncio.timeout(10):
             while len(self.planned) < before + count:
@@ -119,7 +122,7 @@ async def rig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[
         yield made
 
 
-async def test_a_file_that_planning_fails_with_is_refused_and_the_last_good_one_stays(
+async def test_a_file_that_planning_fails_with_is_rejected_and_the_last_valid_one_stays(
     rig: Rig,
 ) -> None:
     with structlog.testing.capture_logs() as logs:
@@ -128,18 +131,18 @@ async def test_a_file_that_planning_fails_with_is_refused_and_the_last_good_one_
         rig.broken = {3}
         rig.edit(3)
         await rig.passes()
-        # The file before it is in force, and passes end with it; still the daemon is not ready.
+        # The previous file is in force and passes complete with it, but the daemon is not ready.
         assert rig.replicas == 1
         condition = rig.condition()
         assert condition is not None
         assert condition["reason"] == "PlanningRaised"
-        assert "ZeroDivisionError: no such luck" in condition["message"]
-        assert "no such luck" in rig.loop.status()["fileError"]
+        assert "ZeroDivisionError: boom" in condition["message"]
+        assert "boom" in rig.loop.status()["fileError"]
         assert rig.loop.status()["converged"] is False
-        assert not rig.loop.recent
+        assert not rig.loop.is_fresh
         assert rig.gauge() == "1.0"
         assert sum(g.component("prefill").replicas == 3 for g in rig.planned) == 1
-        # As long as the file stays as it is; looked at again (SIGHUP) it fails again.
+        # An unchanged file is not tried again, except on request (SIGHUP).
         rig.loop.reload()
         await rig.passes()
         assert sum(g.component("prefill").replicas == 3 for g in rig.planned) == 2
@@ -150,21 +153,21 @@ async def test_a_file_that_planning_fails_with_is_refused_and_the_last_good_one_
         assert (rig.condition(), rig.loop.failure) == (None, None)
         assert rig.gauge() == "0.0"
         assert rig.loop.status()["fileError"] is None
-    told = [e["message"] for e in rig.loop.status()["events"]]
-    assert any("PlanningRaised" in text for text in told)
+    messages = [e["message"] for e in rig.loop.status()["events"]]
+    assert any("PlanningRaised" in text for text in messages)
     assert sum("exc_info" in e for e in logs) <= 2
 
 
-async def test_planning_that_always_fails_backs_off_and_is_told_once(rig: Rig) -> None:
+async def test_planning_that_always_fails_backs_off_and_is_reported_once(rig: Rig) -> None:
     rig.broken = {1}
     with structlog.testing.capture_logs() as logs:
         await rig.passes(6)
         condition = rig.condition()
     assert condition is not None
-    assert "no such luck" in condition["message"]
-    assert not rig.loop.recent
-    told = [e["message"] for e in rig.loop.status()["events"] if "pass failed" in e["message"]]
-    assert len(told) == 1
+    assert "boom" in condition["message"]
+    assert not rig.loop.is_fresh
+    messages = [e["message"] for e in rig.loop.status()["events"] if "pass failed" in e["message"]]
+    assert len(messages) == 1
     assert sum(bool(e.get("exc_info")) for e in logs) == 1
     rig.broken = set()
     await rig.passes()
@@ -172,10 +175,10 @@ async def test_planning_that_always_fails_backs_off_and_is_told_once(rig: Rig) -
 
 
 @pytest.mark.parametrize("code", [errno.EACCES, errno.ENAMETOOLONG, errno.EIO, errno.ELOOP])
-async def test_a_file_that_cannot_be_read_is_refused(
+async def test_an_unreadable_file_is_rejected(
     rig: Rig, monkeypatch: pytest.MonkeyPatch, code: int
 ) -> None:
-    """Tests may run as root, who may read everything: the system's refusals are made up."""
+    """Tests may run as root, who may read everything: the system's errors are simulated."""
     await rig.passes()
     opened, stat = os.open, os.stat
 
@@ -203,43 +206,43 @@ async def test_a_file_that_cannot_be_read_is_refused(
     assert rig.replicas == 2
 
 
-async def test_whatever_becomes_of_the_folder_the_last_good_file_stays(rig: Rig) -> None:
+async def test_the_last_valid_file_stays_for_every_state_of_the_folder(rig: Rig) -> None:
     await rig.passes()
     folder, path = rig.path.parent, rig.path
     text = path.read_text()
 
-    async def refused(words: str) -> None:
+    async def assert_rejected(words: str) -> None:
         rig.loop.reload()
         await rig.passes()
         assert words in (rig.loop.status()["fileError"] or "")
         assert rig.replicas == 1
 
     path.unlink()
-    await refused("does not exist")
+    await assert_rejected("does not exist")
     path.mkdir()
-    await refused("is a directory")
+    await assert_rejected("is a directory")
     path.rmdir()
     path.symlink_to(path)
-    await refused("symbolic links")
+    await assert_rejected("symbolic links")
     path.unlink()
     path.write_bytes(b"name: \xff\xfe")
-    await refused("not UTF-8")
+    await assert_rejected("not UTF-8")
     path.write_text("[" * 100_000)
-    await refused("")
+    await assert_rejected("")
     assert rig.loop.status()["fileError"]
     document = yaml.safe_load(text)
     document["components"][0]["taskDefinition"] = "t" * 5000
     path.write_text(yaml.safe_dump(document))
-    await refused("File name too long")
+    await assert_rejected("File name too long")
     document["components"][0]["taskDefinition"] = "loop.json"
     (folder / "loop.json").symlink_to("loop.json")
     path.write_text(yaml.safe_dump(document))
-    await refused("symbolic links")
+    await assert_rejected("symbolic links")
     document["components"][0]["taskDefinition"] = "nul\0.json"
     path.write_text(yaml.safe_dump(document))
-    await refused("nul")
+    await assert_rejected("nul")
     shutil.rmtree(folder)
-    await refused("does not exist")
+    await assert_rejected("does not exist")
     folder.mkdir()
     path.write_text(text)
     shutil.copytree(
@@ -252,7 +255,7 @@ async def test_whatever_becomes_of_the_folder_the_last_good_file_stays(rig: Rig)
     assert rig.loop.status()["fileError"] is None
 
 
-async def test_an_error_in_reading_that_nobody_thought_of_refuses_the_file(
+async def test_an_unexpected_error_while_reading_rejects_the_file(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await rig.passes()

@@ -1,4 +1,4 @@
-"""Between passes the replicas are asked, and nothing that asks them outlives the wait."""
+"""Replicas are queried between passes, and no query outlives the wait."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from tests.unit.controller.test_last_known import Daemon
 
 
 class Rounds:
-    """Replicas that fall silent after some rounds."""
+    """Replicas that fall silent after a number of rounds."""
 
     def __init__(self, well: int, error: Exception | None = None) -> None:
         self.asked = 0
@@ -52,13 +52,13 @@ async def wait(
     assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
-async def test_replicas_are_asked_until_one_is_silent() -> None:
+async def test_replicas_are_queried_until_one_is_silent() -> None:
     rounds = Rounds(3)
     await wait(asyncio.Event(), rounds)
     assert rounds.asked == 4
 
 
-async def test_being_woken_ends_it_at_once_also_while_somebody_is_asked() -> None:
+async def test_a_wake_ends_the_wait_at_once_even_during_a_query() -> None:
     wake, asking = asyncio.Event(), asyncio.Event()
 
     async def endless() -> bool:
@@ -72,7 +72,7 @@ async def test_being_woken_ends_it_at_once_also_while_somebody_is_asked() -> Non
     await wait(wake, None)
 
 
-async def test_what_fails_is_logged_and_left_to_the_next_pass() -> None:
+async def test_a_failing_query_is_logged_and_left_to_the_next_pass() -> None:
     rounds = Rounds(1, ZeroDivisionError("no such luck"))
     with structlog.testing.capture_logs() as logs:
         await wait(asyncio.Event(), rounds)
@@ -80,17 +80,17 @@ async def test_what_fails_is_logged_and_left_to_the_next_pass() -> None:
     assert [log["log_level"] for log in logs] == ["error"]
 
 
-async def test_a_wait_that_is_cut_off_leaves_nothing_behind() -> None:
+async def test_a_cancelled_wait_leaves_no_task_behind() -> None:
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.05):
             await until_news(asyncio.Event(), Rounds(1_000_000), 0.001)
     assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
-async def test_a_loop_begins_a_pass_when_a_replica_is_silent(
+async def test_a_loop_starts_a_pass_when_a_replica_is_silent(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An hour from one pass to the next, and nothing else that wakes the loop."""
+    """The pause between passes is an hour, and nothing else wakes the loop."""
     seen = Daemon()
     done = seen.run()
     folder = tmp_path / "graph"
@@ -106,14 +106,14 @@ async def test_a_loop_begins_a_pass_when_a_replica_is_silent(
     async def close() -> None:
         return None
 
-    own = Reconciler(seen.graph, SimpleNamespace(calls={}, clock=ServerClock()), load_settings({}))  # type: ignore[arg-type] # never asked
+    own = Reconciler(seen.graph, SimpleNamespace(calls={}, clock=ServerClock()), load_settings({}))  # type: ignore[arg-type] # never called
     monkeypatch.setattr(own, "run_pass", run_pass)
     monkeypatch.setattr(own, "any_silent", rounds)
     monkeypatch.setattr(
         "ecs_dynamo.controller.daemon.loop.until_news", partial(until_news, pause=0.001)
     )
     loop = GraphLoop(file, own, load_settings(hour), Metrics(), EventRing())
-    loop._watches = SimpleNamespace(follow=lambda _: None, close=close)  # type: ignore[assignment] # made up
+    loop._watches = SimpleNamespace(follow=lambda _: None, close=close)  # type: ignore[assignment] # a stand-in
     running = asyncio.create_task(loop.run())
     async with asyncio.timeout(10):
         await passes.acquire()

@@ -1,4 +1,4 @@
-"""The daemon's keys: read once, again when refused, and kept while the store is away."""
+"""The daemon's credentials: read once, again after a rejection, and kept while the store fails."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Any
 
 from ecs_dynamo.aws.secrets import read_references
 from ecs_dynamo.controller.reconcile.credentials import (
-    AGAIN_SECONDS,
     FRESH_SECONDS,
-    Keys,
+    RETRY_SECONDS,
+    CredentialReader,
 )
 from ecs_dynamo.model.errors import AwsError
 from ecs_dynamo.model.graph import Role
@@ -33,11 +33,11 @@ class Store:
     def __init__(self) -> None:
         self.password = "first-pw"
         self.calls: list[tuple[str, dict[str, Any]]] = []
-        self.away = False
+        self.failing = False
 
     async def call(self, service: str, operation: str, /, **asked: Any) -> dict[str, Any]:
         self.calls.append((operation, asked))
-        if self.away:
+        if self.failing:
             raise AwsError(operation, "AccessDenied", "not yours")
         if service == "ssm":
             values = {"/user": "u", "/pass": "p"}
@@ -54,70 +54,70 @@ class Clock:
         return self.now
 
 
-async def test_they_are_read_again_when_they_were_refused() -> None:
+async def test_credentials_are_read_again_after_a_rejection() -> None:
     store, clock = Store(), Clock()
-    keys = Keys(store, clock)  # type: ignore[arg-type]  # all that is asked of it here
-    found = await keys.read(SECURITY)
+    reader = CredentialReader(store, clock)  # type: ignore[arg-type]  # its only method in use
+    found = await reader.read(SECURITY)
     assert (found.etcd.username, found.etcd.password) == ("u", "p")
     assert (found.nats.username, found.nats.password) == ("dynamo", "first-pw")
     assert {"SecretId": SM, "VersionStage": "AWSCURRENT"} in [a for _, a in store.calls]
     assert "first-pw" not in repr(found)
     asked = len(store.calls)
-    assert await keys.read(SECURITY) is found
+    assert await reader.read(SECURITY) is found
     assert len(store.calls) == asked
     store.password = "second-pw"
-    keys.refused()
-    assert (await keys.read(SECURITY)).nats.password == "first-pw"  # not so soon
-    clock.now += AGAIN_SECONDS
-    assert (await keys.read(SECURITY)).nats.password == "second-pw"
+    reader.reject()
+    assert (await reader.read(SECURITY)).nats.password == "first-pw"  # within RETRY_SECONDS
+    clock.now += RETRY_SECONDS
+    assert (await reader.read(SECURITY)).nats.password == "second-pw"
     asked = len(store.calls)
-    clock.now += AGAIN_SECONDS
-    await keys.read(SECURITY)
+    clock.now += RETRY_SECONDS
+    await reader.read(SECURITY)
     assert len(store.calls) == asked
     clock.now += FRESH_SECONDS
-    await keys.read(SECURITY)
+    await reader.read(SECURITY)
     assert len(store.calls) > asked
 
 
-async def test_a_store_that_is_away_is_told_and_asked_again() -> None:
+async def test_a_failing_store_is_reported_and_read_again() -> None:
     store, clock = Store(), Clock()
-    keys = Keys(store, clock)  # type: ignore[arg-type]  # all that is asked of it here
-    store.away = True
-    found = await keys.read(SECURITY)
+    reader = CredentialReader(store, clock)  # type: ignore[arg-type]  # its only method in use
+    store.failing = True
+    found = await reader.read(SECURITY)
     assert found.problem is not None
     assert "AccessDenied" in found.problem
-    store.away = False
-    clock.now += AGAIN_SECONDS
-    good = await keys.read(SECURITY)
+    store.failing = False
+    clock.now += RETRY_SECONDS
+    good = await reader.read(SECURITY)
     assert good.problem is None
-    store.away = True
+    store.failing = True
     clock.now += FRESH_SECONDS
-    assert await keys.read(SECURITY) is good  # those of before may be good still
+    assert await reader.read(SECURITY) is good  # the previous ones may still be valid
 
 
 async def test_a_missing_part_is_named_and_not_shown() -> None:
-    keys = Keys(Store())  # type: ignore[arg-type]  # all that is asked of it here
+    reader = CredentialReader(Store())  # type: ignore[arg-type]  # its only method in use
     wrong = SecuritySpec.model_validate({"nats": {"token": f"{SM}:token::"}})
-    problem = (await keys.read(wrong)).problem or ""
+    problem = (await reader.read(wrong)).problem or ""
     assert "no JSON key token" in problem
     assert "dynamo" not in problem.replace(SM, "")
-    assert (await keys.read(SecuritySpec())).problem is None
+    assert (await reader.read(SecuritySpec())).problem is None
 
 
-async def test_servers_that_have_names_are_known_by_them() -> None:
+async def test_server_names_are_those_in_the_certificates() -> None:
     store = Store()
-    keys = Keys(store)  # type: ignore[arg-type]  # all that is asked of it here
+    reader = CredentialReader(store)  # type: ignore[arg-type]  # its only method in use
     security = SecuritySpec.model_validate({"nats": {"tls": {}, "token": "/user"}})
     names = {Role.ETCD: "etcd.dynamo.local", Role.NATS: "nats.dynamo.local"}
-    found = await keys.read(security, names)
-    # etcd has no TLS, and so no certificate with a name.
+    found = await reader.read(security, names)
+    # Without TLS, etcd has no certificate and no name in it.
     assert (found.nats.tls.server_name, found.etcd.tls.server_name) == ("nats.dynamo.local", None)
     asked = len(store.calls)
-    assert await keys.read(security, names) is found
+    assert await reader.read(security, names) is found
     assert len(store.calls) == asked
-    assert (await keys.read(security, {})).nats.tls.server_name is None
+    assert (await reader.read(security, {})).nats.tls.server_name is None
     public = SecuritySpec.model_validate({"nats": {"tls": {}}})
-    assert (await keys.read(public, names)).nats.tls.server_name == "nats.dynamo.local"
+    assert (await reader.read(public, names)).nats.tls.server_name == "nats.dynamo.local"
 
 
 async def test_the_arn_of_a_top_level_parameter_finds_it_with_and_without_a_slash() -> None:

@@ -1,4 +1,4 @@
-"""The event queue's reader: what it understands, drops, keeps, and what it does where SQS fails."""
+"""The event queue's reader: what it parses, drops and keeps, and how it behaves when SQS fails."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from ecs_dynamo.controller.triggers import ecs_events as task_events
+from ecs_dynamo.controller.triggers import ecs_events
 from ecs_dynamo.controller.triggers.ecs_events import (
     VISIBILITY_SECONDS,
-    TaskEvents,
+    EventQueueReader,
     current_notices,
+    parse_message,
     queue_region,
-    read,
 )
 from ecs_dynamo.model.ecs.events import (
     DETAIL_TYPES,
@@ -46,34 +46,36 @@ def notice(instance: object = "i-1", age: float = 0.0, kind: str = NOTICE_TYPES[
 
 @pytest.mark.parametrize("kind", DETAIL_TYPES)
 def test_an_event_names_its_cluster(kind: str) -> None:
-    assert read(event("gpu", kind)).cluster == "gpu"
+    assert parse_message(event("gpu", kind)).cluster == "gpu"
 
 
-def test_a_deployments_event_names_it_in_the_services_arn_alone() -> None:
+def test_a_deployments_event_names_its_cluster_only_in_the_service_arn() -> None:
     body = event(None, "ECS Deployment State Change", resources=[f"{ARNS}:service/gpu/g-decode"])
-    assert (read(body).kind, read(body).cluster) == ("event", "gpu")
-    # An ARN of the old form does not tell; then all are looked at.
+    assert (parse_message(body).kind, parse_message(body).cluster) == ("event", "gpu")
+    # An ARN of the old form has no cluster; then every graph is woken.
     old = event(None, "ECS Deployment State Change", resources=[f"{ARNS}:service/g-decode"])
-    assert (read(old).kind, read(old).cluster) == ("event", None)
+    assert (parse_message(old).kind, parse_message(old).cluster) == ("event", None)
 
 
-def test_what_is_none_of_ours_is_other_and_what_is_no_event_is_malformed() -> None:
-    assert read(event(kind="ECS Something Else")).kind == "other"
+def test_an_unrelated_event_is_other_and_a_message_that_is_not_an_event_is_malformed() -> None:
+    assert parse_message(event(kind="ECS Something Else")).kind == "other"
     junk = ["", "{}", "[1]", "null", '"x"', "{", event(detail=None), event(detail=[])]
     junk += [notice(instance=5), notice().replace("20", "x"), "[" * 100_000]
-    assert {read(body).kind for body in junk} == {"malformed"}
+    assert {parse_message(body).kind for body in junk} == {"malformed"}
 
 
 @given(st.recursive(st.none() | st.booleans() | st.floats() | st.text(), st.lists, max_leaves=5))
-def test_reading_never_raises(value: Any) -> None:
+def test_parsing_never_raises(value: Any) -> None:
     for body in (json.dumps(value), str(value)):
-        read(body)
+        parse_message(body)
     for kind in (*DETAIL_TYPES, *NOTICE_TYPES):
         for fields in ({"detail": value}, {"detail": {"instance-id": "i", "clusterArn": value}}):
-            read(json.dumps({"detail-type": kind, "time": value, "resources": value, **fields}))
+            parse_message(
+                json.dumps({"detail-type": kind, "time": value, "resources": value, **fields})
+            )
 
 
-def test_notices_are_over_after_a_while_and_the_certain_one_wins() -> None:
+def test_notices_expire_and_an_interruption_wins_over_advice() -> None:
     warning, advice = NOTICE_TYPES
     bodies = [
         *(notice("i-1", kind=kind) for kind in (advice, warning, advice)),
@@ -81,17 +83,17 @@ def test_notices_are_over_after_a_while_and_the_certain_one_wins() -> None:
         notice("i-3", age=NOTICE_SECONDS + 5),
         notice("i-4", age=-NOTICE_SECONDS - 5),
     ]
-    found = current_notices(map(read, bodies), NOW)
+    found = current_notices(map(parse_message, bodies), NOW)
     assert {k: n.interruption for k, n in found.items()} == {"i-1": True, "i-2": False}
 
 
-def test_the_queues_region_is_in_its_url() -> None:
+def test_the_region_of_a_queue_is_read_from_its_url() -> None:
     assert queue_region("https://sqs.eu-west-1.amazonaws.com/1/q") == "eu-west-1"
     assert queue_region("http://127.0.0.1:4566/1/q") is None
 
 
 class Sqs:
-    """A queue; ``answers`` are bodies to give, or errors to raise, one a poll. Then it blocks."""
+    """A queue; ``answers`` are bodies or errors, one per poll. Then it blocks."""
 
     def __init__(self, *answers: list[str] | Exception) -> None:
         self.answers = list(answers)
@@ -117,24 +119,26 @@ class Sqs:
         return {"Messages": [{"MessageId": b, "ReceiptHandle": b, "Body": b} for b in answer]}
 
 
-class Heard:
-    """What a reader told, after it read all of ``sqs``."""
+class Listener:
+    """Collects everything that a reader reports until it has read all of ``sqs``."""
 
     def __init__(self, sqs: Sqs) -> None:
         self.sqs = sqs
         self.woken: list[set[str] | None] = []
         self.notices: dict[str, Notice] = {}
         self.problems: list[str | None] = []
-        self.events: TaskEvents | None = None
+        self.events: EventQueueReader | None = None
         self.logs: list[Any] = []
 
     def wake(self, clusters: set[str] | None, notices: Mapping[str, Notice]) -> None:
         self.woken.append(clusters)
         self.notices |= notices
 
-    async def listen(self) -> Heard:
+    async def listen(self) -> Listener:
         aws: Any = self.sqs
-        self.events = TaskEvents(aws, "http://q", self.wake, self.problems.append, lambda: NOW)
+        self.events = EventQueueReader(
+            aws, "http://q", self.wake, self.problems.append, lambda: NOW
+        )
         with capture_logs() as self.logs:
             reader = asyncio.create_task(self.events.run())
             async with asyncio.timeout(5):
@@ -144,64 +148,66 @@ class Heard:
         return self
 
 
-async def test_junk_is_dropped_with_a_warning_and_does_not_come_back() -> None:
+async def test_a_malformed_message_is_deleted_with_a_warning() -> None:
     bodies = ["junk", "{}", event("a"), event("b"), event("a")]
-    heard = await Heard(Sqs(bodies)).listen()
-    assert heard.woken == [{"a", "b"}]
-    assert heard.sqs.deleted == bodies
-    warned = [x for x in heard.logs if x["log_level"] == "warning"]
+    listener = await Listener(Sqs(bodies)).listen()
+    assert listener.woken == [{"a", "b"}]
+    assert listener.sqs.deleted == bodies
+    warned = [x for x in listener.logs if x["log_level"] == "warning"]
     assert len(warned) == 2
-    assert heard.events is not None
-    assert heard.events.messages == {"malformed": 2, "event": 3}
+    assert listener.events is not None
+    assert listener.events.messages == {"malformed": 2, "event": 3}
 
 
 async def test_the_poll_is_long_and_sets_its_own_visibility() -> None:
-    heard = await Heard(Sqs([event()])).listen()
-    poll = heard.sqs.asked[0]
+    listener = await Listener(Sqs([event()])).listen()
+    poll = listener.sqs.asked[0]
     assert (poll["WaitTimeSeconds"], poll["MaxNumberOfMessages"]) == (20, 10)
     assert poll["VisibilityTimeout"] == VISIBILITY_SECONDS
 
 
-async def test_what_is_not_about_ecs_wakes_nobody() -> None:
-    heard = await Heard(Sqs(["junk", event(kind="EC2 Something")], [])).listen()
-    assert heard.woken == []
-    assert len(heard.sqs.deleted) == 2
+async def test_unrelated_messages_wake_no_graph() -> None:
+    listener = await Listener(Sqs(["junk", event(kind="EC2 Something")], [])).listen()
+    assert listener.woken == []
+    assert len(listener.sqs.deleted) == 2
 
 
-async def test_an_event_of_no_cluster_wakes_all() -> None:
-    heard = await Heard(Sqs([event("a"), event(None)])).listen()
-    assert heard.woken == [None]
+async def test_an_event_without_a_cluster_wakes_all_graphs() -> None:
+    listener = await Listener(Sqs([event("a"), event(None)])).listen()
+    assert listener.woken == [None]
 
 
-async def test_a_notice_stays_in_the_queue_until_it_is_over_and_is_news_once() -> None:
+async def test_a_notice_stays_in_the_queue_until_it_is_over_and_wakes_once() -> None:
     fresh, old = notice("i-1"), notice("i-2", age=NOTICE_SECONDS + 1)
-    heard = await Heard(Sqs([fresh, old, event("a")], [fresh], [fresh])).listen()
-    assert heard.woken == [None]
-    assert set(heard.notices) == {"i-1"}
-    assert heard.sqs.deleted == [old, event("a")]
+    listener = await Listener(Sqs([fresh, old, event("a")], [fresh], [fresh])).listen()
+    assert listener.woken == [None]
+    assert set(listener.notices) == {"i-1"}
+    assert listener.sqs.deleted == [old, event("a")]
 
 
-async def test_a_queue_that_is_not_there_is_told_once_and_again_when_it_is(
+async def test_a_missing_queue_is_reported_once_and_its_recovery_too(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(task_events, "RETRY_SECONDS", 0.0)
+    monkeypatch.setattr(ecs_events, "RETRY_SECONDS", 0.0)
     missing = AwsError("ReceiveMessage", "QueueDoesNotExist", "no such queue")
-    heard = await Heard(Sqs(missing, missing, missing, [event("a")], missing)).listen()
-    assert [p is None for p in heard.problems] == [False, True, False]
-    assert "no such queue" in str(heard.problems[0])
-    assert heard.woken == [{"a"}]
+    listener = await Listener(Sqs(missing, missing, missing, [event("a")], missing)).listen()
+    assert [p is None for p in listener.problems] == [False, True, False]
+    assert "no such queue" in str(listener.problems[0])
+    assert listener.woken == [{"a"}]
 
 
-async def test_what_was_not_thought_of_makes_nobody_deaf(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(task_events, "RETRY_SECONDS", 0.0)
-    heard = await Heard(Sqs(RuntimeError("bug"), [event("a")])).listen()
-    assert heard.woken == [{"a"}]
-    assert heard.problems == ["bug", None]
+async def test_an_unexpected_error_does_not_stop_event_handling(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(ecs_events, "RETRY_SECONDS", 0.0)
+    listener = await Listener(Sqs(RuntimeError("bug"), [event("a")])).listen()
+    assert listener.woken == [{"a"}]
+    assert listener.problems == ["bug", None]
 
 
-async def test_a_message_that_could_not_be_deleted_is_no_problem() -> None:
+async def test_a_message_that_cannot_be_deleted_is_not_a_problem() -> None:
     sqs = Sqs([event("a")], [event("a")])
     sqs.undeletable = True
-    heard = await Heard(sqs).listen()
-    assert heard.woken == [{"a"}, {"a"}]
-    assert heard.problems == []
+    listener = await Listener(sqs).listen()
+    assert listener.woken == [{"a"}, {"a"}]
+    assert listener.problems == []
