@@ -1,1 +1,1 @@
-"""A bounded, seeded campaign of faults on the local stack under steady load (`make chaos`)."""
+"""A seeded campaign of faults in the local ECS under steady load (`make chaos`)."""

@@ -1,4 +1,4 @@
-"""What clients got, and for how long they got nothing: sums over requests, without a clock."""
+"""Statistics over requests: how many were served, and the longest time in which none was."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from itertools import pairwise
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """One request as its user sees it. Times are monotonic seconds.
+    """One request from its user's perspective. Times are monotonic seconds.
 
-    ``attempts`` counts the requests that were sent for it; ``error`` is None where it was served.
+    ``attempts`` counts how often it was sent; ``error`` is None if it was served.
     """
 
     sent: float
@@ -24,10 +24,10 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """A time of load in figures: requests, and seconds.
+    """Statistics of a period of load: numbers of requests, and times in seconds.
 
-    ``gap`` is the longest time within the load in which no request was completed with success,
-    ``slowest`` the longest that one which was served took.
+    ``gap`` is the longest time in which no request was completed successfully, ``slowest`` the
+    longest duration of a served request.
     """
 
     sent: int
@@ -37,18 +37,18 @@ class Account:
     gap: float
     slowest: float
     errors: tuple[tuple[str, int], ...] = ()
-    """What failed requests ended with, the most frequent first."""
+    """Errors of failed requests with their numbers, the most frequent first."""
 
 
 def longest_gap(moments: Iterable[float], began: float, ended: float) -> float:
-    """The longest time between two of ``moments`` in a row, both ends of the load included."""
+    """Return the longest time between successive ``moments``, including both ends of the load."""
     inside = sorted(m for m in moments if began <= m <= ended)
     points = [began, *inside, ended]
     return max((b - a for a, b in pairwise(points)), default=0.0)
 
 
 def account(outcomes: Sequence[Outcome], began: float, ended: float) -> Account:
-    """The account of a load that lasted from ``began`` to ``ended``."""
+    """Return the statistics of a load that lasted from ``began`` to ``ended``."""
     served = [o for o in outcomes if o.error is None]
     errors = Counter(o.error for o in outcomes if o.error is not None)
     return Account(
@@ -62,24 +62,27 @@ def account(outcomes: Sequence[Outcome], began: float, ended: float) -> Account:
     )
 
 
-def good_since(outcomes: Sequence[Outcome], moment: float, wanted: int) -> bool:
-    """Whether the last ``wanted`` requests to end were sent after ``moment`` and were all served.
+def served_since(outcomes: Sequence[Outcome], moment: float, count: int) -> bool:
+    """Return whether the last ``count`` requests to end were sent after ``moment`` and all served.
 
-    A request that is still under way says nothing yet.
+    Requests in flight are not considered.
     """
-    last = sorted(outcomes, key=lambda o: o.ended)[-wanted:]
-    return len(last) == wanted and all(o.error is None and o.sent >= moment for o in last)
+    last = sorted(outcomes, key=lambda o: o.ended)[-count:]
+    return len(last) == count and all(o.error is None and o.sent >= moment for o in last)
 
 
 @dataclass(slots=True)
-class Settling:
-    """When something became so for good: it counts once it has held for ``seconds`` in a row."""
+class StableSince:
+    """The moment since which a condition holds, reported once it has held for ``seconds``."""
 
     seconds: float
     since: float | None = None
 
-    def tell(self, now: float, holds: bool) -> float | None:
-        """Take what is so at ``now``; the moment since which it holds, once that is long enough."""
+    def update(self, now: float, *, holds: bool) -> float | None:
+        """Record whether the condition holds at ``now``.
+
+        Return the moment since which it holds, or None if that is less than ``seconds`` ago.
+        """
         if not holds:
             self.since = None
             return None

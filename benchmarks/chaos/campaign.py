@@ -1,4 +1,4 @@
-"""The campaign: faults in a seeded order, each under steady load, each measured and judged."""
+"""The campaign: faults in a seeded order, each under steady load, measured and checked."""
 
 from __future__ import annotations
 
@@ -10,26 +10,30 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 
-from benchmarks.chaos.account import Account, Settling, account, good_since
+from benchmarks.chaos.account import Account, StableSince, account, served_since
 from benchmarks.chaos.faults import Fault
-from benchmarks.chaos.graph import COMPONENTS, EXTRA, MOST_PREFILL, REPLICAS, service_of
+from benchmarks.chaos.graph import COMPONENTS, EXTRA, MAX_PREFILL, REPLICAS, service_of
 from benchmarks.chaos.invariants import Rules
 from benchmarks.chaos.load import Load
-from benchmarks.chaos.stage import Stage, StageError, keep_logs, settle, staged
+from benchmarks.chaos.set_up import keep_logs, open_stage
+from benchmarks.chaos.stage import Stage, StageError, wait_until_settled
 
 SUCCESSES = 10
-"""Requests in a row that have to be served before a fault counts as over."""
+"""Successive requests that must be served before a fault counts as over."""
 QUIET_SECONDS = 3.0
-"""How long the graph has to stay as declared, without a write, to count as recovered."""
+"""How long the graph must stay as declared, without a write, to count as recovered."""
 WARM_SECONDS = 20.0
 RESTORE_SECONDS = 60.0
-"""A stage that is not as declared so long after a fault is replaced."""
+"""A stage that is not as declared this long after a fault is replaced."""
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
-    """What one fault has cost. ``recovery`` is the seconds from its beginning until the graph was
-    as declared for good; None where that was not within its deadline, and ``problem`` tells why."""
+class FaultResult:
+    """The cost of one fault.
+
+    ``recovery`` is the time in seconds from the start of the fault until the graph was stably as
+    declared. It is None if that took longer than the deadline; ``problem`` then explains why.
+    """
 
     fault: Fault
     account: Account
@@ -38,32 +42,31 @@ class Row:
     problem: str | None = None
 
     @property
-    def fine(self) -> bool:
-        """Recovered in time, every invariant held, and no request lost that need not be."""
+    def passed(self) -> bool:
+        """Whether the graph recovered in time, without violations and avoidable lost requests."""
         lost = self.account.failed > 0 and self.fault.survivable
         return self.recovery is not None and not self.violations and not lost
 
 
 @dataclass(slots=True)
-class Result:
-    """A whole campaign."""
+class CampaignResult:
+    """The results of a whole campaign. ``not_run`` holds the faults for which time was lacking."""
 
     seed: int
     seconds: float = 0.0
-    rows: list[Row] = field(default_factory=list)
-    left_out: list[Fault] = field(default_factory=list)
-    """What there was no time for."""
+    results: list[FaultResult] = field(default_factory=list)
+    not_run: list[Fault] = field(default_factory=list)
 
     @property
-    def fine(self) -> bool:
-        return all(row.fine for row in self.rows) and not self.left_out
+    def passed(self) -> bool:
+        return all(result.passed for result in self.results) and not self.not_run
 
 
 def rules_of(stage: Stage, fault: Fault) -> Rules:
-    """What the stage is held against while ``fault`` is made and repaired."""
+    """Return the rules for the stage from the start of ``fault`` until it has recovered."""
     floors = {service_of(n): fault.floors.get(n, REPLICAS[n]) for n in ("frontend", *_WORKERS)}
     counts = {service_of(n): (REPLICAS[n], REPLICAS[n]) for n in COMPONENTS}
-    counts[service_of("prefill")] = (REPLICAS["prefill"], MOST_PREFILL)
+    counts[service_of("prefill")] = (REPLICAS["prefill"], MAX_PREFILL)
     counts[service_of(EXTRA)] = (0, 1)
     return Rules(floors, counts, stage.victims, fault.revisions)
 
@@ -71,9 +74,13 @@ def rules_of(stage: Stage, fault: Fault) -> Rules:
 _WORKERS = ("decode", "prefill")
 
 
-async def run_fault(stage: Stage, fault: Fault, rng: Random, quiet: float = QUIET_SECONDS) -> Row:
-    """One fault: load, the fault, and the way back, for at most its deadline. ``quiet``: for so
-    many seconds the graph has to stay as declared, without a write."""
+async def run_fault(
+    stage: Stage, fault: Fault, rng: Random, quiet: float = QUIET_SECONDS
+) -> FaultResult:
+    """Inject one fault under load and wait for the recovery, for at most the fault's deadline.
+
+    The graph must stay as declared for ``quiet`` seconds, without a write.
+    """
     stage.victims.clear()
     stage.outcomes.clear()
     stage.watch.begin(rules_of(stage, fault))
@@ -84,18 +91,18 @@ async def run_fault(stage: Stage, fault: Fault, rng: Random, quiet: float = QUIE
         began = time.monotonic()
         try:
             await _warm(load, began)
-            stage.hit = time.monotonic()
+            stage.fault_began = time.monotonic()
             async with asyncio.timeout(fault.deadline):
                 await fault.inject(stage, rng)
-                recovery = await _recovered(stage, load, quiet) - stage.hit
+                recovery = await _recovered(stage, load, quiet) - stage.fault_began
         except TimeoutError:
-            problem = await stage.unsettled() or "requests still failed, or writes went on"
-        except Exception as error:  # Whatever it is, the faults that follow are still to be made.
+            problem = await stage.unsettled_reason() or "requests still failed, or writes continued"
+        except Exception as error:  # Any error ends this fault only; the others still run.
             problem = f"{type(error).__name__}: {error}"
         ended = time.monotonic()
     if (foreign := stage.foreign_change()) is not None:
         stage.watch.violate(foreign)
-    return Row(
+    return FaultResult(
         fault,
         account([*load.done, *stage.outcomes], began, ended),
         recovery,
@@ -106,23 +113,26 @@ async def run_fault(stage: Stage, fault: Fault, rng: Random, quiet: float = QUIE
 
 async def _warm(load: Load, began: float) -> None:
     """Wait until the load is served."""
-    while not good_since(load.done, began, SUCCESSES):
+    while not served_since(load.done, began, SUCCESSES):
         if time.monotonic() > began + WARM_SECONDS:
             raise StageError("the load was not served before the fault")
         await asyncio.sleep(0.1)
 
 
 async def _recovered(stage: Stage, load: Load, quiet: float) -> float:
-    """The moment since which the graph is as declared, its clients are served, and the daemon
-    writes nothing."""
-    settling = Settling(quiet)
+    """Wait for the recovery and return when it began.
+
+    From that moment on the graph is as declared, its clients are served, and the daemon writes
+    nothing.
+    """
+    stable = StableSince(quiet)
     while True:
         now = time.monotonic()
-        settled = await stage.unsettled() is None
-        since = settling.since if settling.since is not None else now
+        settled = await stage.unsettled_reason() is None
+        since = stable.since if stable.since is not None else now
         wrote = any(at > since for at, _ in stage.watch.writes)
-        moment = settling.tell(now, settled and not wrote)
-        if moment is not None and good_since(load.done, moment, SUCCESSES):
+        moment = stable.update(now, holds=settled and not wrote)
+        if moment is not None and served_since(load.done, moment, SUCCESSES):
             return moment
         await asyncio.sleep(0.2)
 
@@ -133,41 +143,41 @@ async def run_campaign(
     seconds: float,
     example: Path,
     logs: Path | None = None,
-    tell: Callable[[Row], None] = lambda _: None,
-) -> Result:
-    """Make ``faults`` in an order that ``seed`` gives; none is begun after ``seconds``.
+    report: Callable[[FaultResult], None] = lambda _: None,
+) -> CampaignResult:
+    """Inject ``faults`` in an order that depends on ``seed``; none begins after ``seconds``.
 
-    A stage that did not become as declared again is replaced by another one. With ``logs`` given,
-    the logs of a stage on which something went wrong are kept there.
+    A stage that does not become as declared again is replaced. The logs of a stage with a failure
+    are kept in the folder ``logs``, if there is one. ``report`` is called after each fault.
     """
     started = time.monotonic()
-    result = Result(seed)
+    result = CampaignResult(seed)
     waiting = list(faults)
     Random(seed).shuffle(waiting)
     waiting.sort(key=lambda fault: fault.lease_seconds)
     while waiting and time.monotonic() - started < seconds:
         with tempfile.TemporaryDirectory(prefix="chaos-") as scratch:
-            wrong = False
+            failed = False
             lease = waiting[0].lease_seconds
-            async with staged(example, Path(scratch), lease_seconds=lease) as stage:
+            async with open_stage(example, Path(scratch), lease_seconds=lease) as stage:
                 while (
                     waiting
                     and waiting[0].lease_seconds == lease
                     and time.monotonic() - started < seconds
                 ):
                     fault = waiting.pop(0)
-                    # Its own choices do not depend on which faults came before.
+                    # The fault's random choices do not depend on the faults before it.
                     row = await run_fault(stage, fault, Random(f"{seed} {fault.name}"))
-                    result.rows.append(row)
-                    tell(row)
-                    wrong = wrong or not row.fine
+                    result.results.append(row)
+                    report(row)
+                    failed = failed or not row.passed
                     await stage.restore()
                     try:
-                        await settle(stage, RESTORE_SECONDS)
+                        await wait_until_settled(stage, RESTORE_SECONDS)
                     except StageError:
                         break
-            if wrong and logs is not None:
-                keep_logs(Path(scratch), logs / f"until-{len(result.rows)}")
-    result.left_out = waiting
+            if failed and logs is not None:
+                keep_logs(Path(scratch), logs / f"until-{len(result.results)}")
+    result.not_run = waiting
     result.seconds = time.monotonic() - started
     return result

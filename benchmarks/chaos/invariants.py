@@ -1,4 +1,4 @@
-"""What must hold whatever goes wrong, judged by what can be seen from outside the daemon."""
+"""Invariants that every fault must preserve, checked by observation from outside the daemon."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
-class ServiceSeen:
+class ObservedService:
     """A service that is not deleted."""
 
     name: str
@@ -17,13 +17,16 @@ class ServiceSeen:
 
 
 @dataclass(frozen=True, slots=True)
-class TaskSeen:
-    """A task of the graph. ``ready``: by its own answer, when last asked. ``wanted``: ECS has not
-    begun to stop it; ``stop_code`` is why it has."""
+class ObservedTask:
+    """A task of the graph.
+
+    ``alive``: ECS has not begun to stop it; otherwise ``stop_code`` says why. ``ready``: by its own
+    last answer.
+    """
 
     id: str
     service: str
-    wanted: bool
+    alive: bool
     ready: bool
     stop_code: str | None = None
     revision_active: bool = True
@@ -31,8 +34,7 @@ class TaskSeen:
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """A call of the daemon's that changes something, and the names of what it changes: services
-    and families."""
+    """A writing call of the daemon. ``targets`` are the services and families that it changes."""
 
     operation: str
     targets: tuple[str, ...]
@@ -40,20 +42,20 @@ class Write:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What there is at one moment. ``revisions``: how many each family has had."""
+    """The services and tasks at one moment, and the number of revisions of each family so far."""
 
-    services: tuple[ServiceSeen, ...] = ()
-    tasks: tuple[TaskSeen, ...] = ()
+    services: tuple[ObservedService, ...] = ()
+    tasks: tuple[ObservedTask, ...] = ()
     revisions: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What to hold a fault against, by service name.
+    """The invariants during one fault; mappings are by service name.
 
-    ``floors``: so many ready replicas are kept by whoever stops one. ``counts``: the least and
-    largest desired count. ``victims``: tasks that the campaign itself ends. ``revisions``: how many
-    new ones a family may get.
+    ``floors``: how many ready replicas must remain if one is stopped. ``counts``: smallest and
+    largest desired count. ``victims``: ids of tasks that the campaign itself ends. ``revisions``:
+    how many new revisions a family may get.
     """
 
     floors: Mapping[str, int]
@@ -63,62 +65,62 @@ class Rules:
 
 
 BY_CHOICE = frozenset({"ServiceSchedulerInitiated", "UserInitiated"})
-"""Stop codes of what ECS does at somebody's wish (Task.stopCode in ECS's service model)."""
+"""Stop codes of deliberate stops (Task.stopCode in ECS's service model)."""
 
 
-def judge(before: View, now: View, rules: Rules) -> Iterator[str]:
-    """What ``now`` violates, one moment after ``before``."""
-    yield from _one_of_a_name(now)
-    yield from _counts(now, rules)
-    yield from _serving_stays(before, now, rules)
+def moment_violations(before: View, now: View, rules: Rules) -> Iterator[str]:
+    """Yield the violations that ``now`` shows, one moment after ``before``."""
+    yield from _duplicate_services(now)
+    yield from _counts_out_of_bounds(now, rules)
+    yield from _stopped_too_early(before, now, rules)
     for task in now.tasks:
-        if task.wanted and not task.revision_active:
+        if task.alive and not task.revision_active:
             yield f"a revision that {task.service} runs was deregistered"
 
 
-def _one_of_a_name(now: View) -> Iterator[str]:
-    """A component is one service, whatever the daemon did not hear of."""
+def _duplicate_services(now: View) -> Iterator[str]:
+    """A component has one service, even if the daemon did not receive an answer."""
     for name, number in Counter(s.name for s in now.services).items():
         if number > 1:
             yield f"{number} services are called {name}"
 
 
-def _counts(now: View, rules: Rules) -> Iterator[str]:
+def _counts_out_of_bounds(now: View, rules: Rules) -> Iterator[str]:
     for service in now.services:
         least, most = rules.counts.get(service.name, (service.desired, service.desired))
         if not least <= service.desired <= most:
             yield f"{service.name} was set to {service.desired}, outside {least} to {most}"
 
 
-def _serving_stays(before: View, now: View, rules: Rules) -> Iterator[str]:
-    """A ready replica is stopped only where enough ready ones remain: its successor came first."""
-    were = {t.id: t for t in before.tasks}
+def _stopped_too_early(before: View, now: View, rules: Rules) -> Iterator[str]:
+    """A ready replica may only be stopped if enough ready ones remain."""
+    previous = {t.id: t for t in before.tasks}
     for name, floor in rules.floors.items():
-        own = [t for t in now.tasks if t.service == name]
-        ready = {t.id for t in before.tasks if t.service == name and t.wanted and t.ready}
-        lost = {t.id for t in own if not t.wanted and t.stop_code not in BY_CHOICE}
+        tasks = [t for t in now.tasks if t.service == name]
+        ready = {t.id for t in before.tasks if t.service == name and t.alive and t.ready}
+        lost = {t.id for t in tasks if not t.alive and t.stop_code not in BY_CHOICE}
         lost |= ready & set(rules.victims)
-        # What went by itself in that moment could not be reckoned with.
+        # Nobody could have known that these tasks would end at this moment.
         ready -= lost
-        left = sum(t.wanted and t.id in ready for t in own)
+        remaining = sum(t.alive and t.id in ready for t in tasks)
         stopped = [
             t
-            for t in own
-            if not t.wanted and t.id in ready and were[t.id].wanted and t.stop_code in BY_CHOICE
+            for t in tasks
+            if not t.alive and t.id in ready and previous[t.id].alive and t.stop_code in BY_CHOICE
         ]
-        if stopped and left < min(floor, len(ready)):
-            yield f"{name}: {len(stopped)} ready stopped with {left} others ready, not {floor}"
+        if stopped and remaining < min(floor, len(ready)):
+            yield f"{name}: {len(stopped)} ready stopped with {remaining} others ready, not {floor}"
 
 
-def judge_revisions(before: View, now: View, rules: Rules) -> Iterator[str]:
-    """A change is one revision, however often it was tried."""
+def revision_violations(before: View, now: View, rules: Rules) -> Iterator[str]:
+    """A change creates one revision, however often it was attempted."""
     for family, number in now.revisions.items():
         if (new := number - before.revisions.get(family, 0)) > rules.revisions:
             yield f"{family} has had {new} new revisions, not at most {rules.revisions}"
 
 
-def judge_write(write: Write, ours: Collection[str]) -> Iterator[str]:
-    """Nothing is changed but what the graph owns."""
+def write_violations(write: Write, owned: Collection[str]) -> Iterator[str]:
+    """The daemon changes only resources of the graph, whose names are ``owned``."""
     for target in write.targets:
-        if target not in ours:
+        if target not in owned:
             yield f"{write.operation} on {target}, which is not the graph's"

@@ -1,9 +1,9 @@
-"""Steady load: clients that each send at a fixed rate, whatever becomes of what they sent before.
+"""Steady load: clients that send requests at a fixed rate, whatever the outcome of earlier ones.
 
-Half of them stream. A client does what OpenAI's own does with a connection that fails before an
-answer has begun, only less often: it sends the request again, once, to the next frontend (OpenAI's
-client would do so twice, and after a 5xx as well). Whatever else goes wrong is a failure: a status
-other than 200, a stream that breaks off, an empty answer, none within the time.
+Half of the clients stream. If the connection fails before an answer has begun, a client sends the
+request once more, to the next frontend. (OpenAI's client would retry twice, and after a 5xx too.)
+Everything else counts as a failure: a status other than 200, a stream that breaks off, an empty
+answer, or no complete answer in time.
 """
 
 from __future__ import annotations
@@ -25,23 +25,23 @@ CLIENTS = 6
 PERIOD = 1.0
 """Seconds between two requests of one client."""
 ANSWER_SECONDS = 30.0
-"""A request without a whole answer by then has failed."""
+"""Time limit for a complete answer."""
 STREAM_TOKENS = 80
 PLAIN_TOKENS = 8
 WORDS = 20
 
 
 class AnswerError(Exception):
-    """The answer is not what was asked for."""
+    """The answer is invalid, or there is none."""
 
 
-class Unanswered(Exception):  # noqa: N818 (it is what is sent again, not an error of its own)
+class UnansweredError(Exception):
     """The connection failed before an answer began."""
 
 
 @dataclass(slots=True)
 class Load:
-    """Clients of whatever ``frontends()`` names at the moment, one after another in turn."""
+    """Clients that distribute requests over the current ``frontends()`` in turn."""
 
     frontends: Callable[[], Sequence[str]]
     done: list[Outcome] = field(default_factory=list)
@@ -50,34 +50,34 @@ class Load:
 
     @asynccontextmanager
     async def running(self, clients: int = CLIENTS, period: float = PERIOD) -> AsyncIterator[None]:
-        """Send until left, then wait for what is under way."""
+        """Send requests inside the context; at its end, wait for the requests in flight."""
         requests: set[asyncio.Task[None]] = set()
 
         async def client(number: int) -> None:
-            """One client: its requests are ``period`` apart, and apart from the others'."""
+            """Send a request every ``period`` seconds, offset from the other clients'."""
             began = time.monotonic() + number * period / clients
             for turn in itertools.count():
                 await asyncio.sleep(began + turn * period - time.monotonic())
                 prompt = " ".join(f"w{number}x{turn}y{i}" for i in range(WORDS))
-                one = asyncio.create_task(self.ask(prompt, streamed=number % 2 == 0))
-                requests.add(one)
-                one.add_done_callback(requests.discard)
+                request = asyncio.create_task(self.send(prompt, streamed=number % 2 == 0))
+                requests.add(request)
+                request.add_done_callback(requests.discard)
 
         async with aiohttp.ClientSession(
             timeout=aiohttp.ClientTimeout(total=ANSWER_SECONDS),
             connector=aiohttp.TCPConnector(limit=0, force_close=True),
         ) as self._session:
-            sending = [asyncio.create_task(client(n)) for n in range(clients)]
+            tasks = [asyncio.create_task(client(n)) for n in range(clients)]
             try:
                 yield
             finally:
-                for one in sending:
-                    one.cancel()
-                await asyncio.gather(*sending, return_exceptions=True)
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
                 await asyncio.gather(*requests)
 
-    async def ask(self, prompt: str, *, streamed: bool) -> None:
-        """One request with its retry; its outcome is kept."""
+    async def send(self, prompt: str, *, streamed: bool) -> None:
+        """Send one request, with its retry, and record the outcome."""
         sent, attempts = time.monotonic(), 0
         error: str | None = "no ready frontend is known"
         while attempts < 2:
@@ -86,8 +86,9 @@ class Load:
                 break
             attempts += 1
             try:
-                await self._ask(urls[next(self._turn) % len(urls)], prompt, streamed)
-            except Unanswered as problem:
+                url = urls[next(self._turn) % len(urls)]
+                await self._attempt(url, prompt, streamed=streamed)
+            except UnansweredError as problem:
                 error = str(problem)
                 continue
             except (aiohttp.ClientError, TimeoutError, OSError) as problem:
@@ -99,7 +100,7 @@ class Load:
             break
         self.done.append(Outcome(sent, time.monotonic(), streamed, attempts, error))
 
-    async def _ask(self, url: str, prompt: str, streamed: bool) -> None:
+    async def _attempt(self, url: str, prompt: str, *, streamed: bool) -> None:
         if self._session is None:
             raise RuntimeError("no load is running")
         body = {
@@ -113,7 +114,7 @@ class Load:
         except TimeoutError:
             raise AnswerError(f"no answer within {ANSWER_SECONDS:.0f} s") from None
         except aiohttp.ClientConnectionError as problem:
-            raise Unanswered(f"not answered: {type(problem).__name__}") from None
+            raise UnansweredError(f"not answered: {type(problem).__name__}") from None
         async with answer:
             text, _ = await read_answer(answer, stream=streamed)
             if not text:

@@ -1,4 +1,4 @@
-"""The campaign as a table on the terminal and as a page of the documentation."""
+"""Reports of a campaign: a table on the terminal and a page of the documentation."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 
-from benchmarks.chaos.campaign import Result, Row
+from benchmarks.chaos.campaign import CampaignResult, FaultResult
 from benchmarks.chaos.faults import FAULTS
 
 HEADINGS = ("fault", "sent", "failed", "retried", "longest gap", "recovered", "violations")
 
 
-def cells(row: Row) -> tuple[str, ...]:
-    """A row of the table."""
+def cells(row: FaultResult) -> tuple[str, ...]:
+    """Return a row of the table."""
     return (
         row.fault.name,
         str(row.account.sent),
@@ -27,38 +27,38 @@ def cells(row: Row) -> tuple[str, ...]:
     )
 
 
-def terminal_line(row: Row) -> str:
-    """A row, aligned, with what went wrong below it."""
+def terminal_line(row: FaultResult) -> str:
+    """Return an aligned row, with its errors and problems on further lines."""
     name, *numbers = cells(row)
-    mark = "ok  " if row.fine else "FAIL"
+    mark = "ok  " if row.passed else "FAIL"
     line = f"{mark} {name:32}" + "".join(f"{n:>12}" for n in numbers)
-    more = [f"{count} x {error}" for error, count in row.account.errors[:3]]
-    more += [*row.violations, *([row.problem] if row.problem else [])]
-    return "\n".join([line, *(f"       {text}" for text in more)])
+    details = [f"{count} x {error}" for error, count in row.account.errors[:3]]
+    details += [*row.violations, *([row.problem] if row.problem else [])]
+    return "\n".join([line, *(f"       {text}" for text in details)])
 
 
 def heading() -> str:
-    """The terminal's heading line."""
+    """Return the heading of the terminal's table."""
     name, *numbers = HEADINGS
     return f"     {name:32}" + "".join(f"{n:>12}" for n in numbers)
 
 
-def _table(rows: Sequence[Row]) -> list[str]:
+def _table(rows: Sequence[FaultResult]) -> list[str]:
     lines = [f"| {' | '.join((*HEADINGS, 'what happens'))} |", "|" + " --- |" * 8]
     lines += [f"| {' | '.join((*cells(row), row.fault.what))} |" for row in rows]
     return lines
 
 
 def machine() -> str:
-    """What it ran on."""
+    """Return a description of the machine."""
     load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
     return f"{os.cpu_count()} cores ({platform.machine()}), load average at the end {load}"
 
 
-def page(result: Result, head: str, at: datetime | None = None) -> str:
-    """The page, in the order of the table of faults; ``head`` is what stands before the tables."""
+def page(result: CampaignResult, head: str, at: datetime | None = None) -> str:
+    """Return the page, with faults in the order of `FAULTS`. ``head`` precedes the tables."""
     when = (at or datetime.now(UTC)).strftime("%Y-%m-%d %H:%M UTC")
-    rows = sorted(result.rows, key=lambda row: list_order(row))
+    rows = sorted(result.results, key=lambda row: list(FAULTS).index(row.fault.name))
     survived = [row for row in rows if row.fault.survivable]
     costly = [row for row in rows if not row.fault.survivable]
     sent = sum(row.account.sent for row in rows)
@@ -78,19 +78,19 @@ def page(result: Result, head: str, at: datetime | None = None) -> str:
     ]
     if costly:
         lines += ["", "## Faults that cost requests", "", *_table(costly), ""]
-        whys: dict[str, list[str]] = {}
+        faults_by_reason: dict[str, list[str]] = {}
         for row in costly:
-            whys.setdefault(row.fault.why, []).append(row.fault.name)
-        lines += [f"- **{', '.join(names)}**: {why}" for why, names in whys.items()]
-    lines += _wrong(rows)
-    if result.left_out:
-        names = ", ".join(fault.name for fault in result.left_out)
+            faults_by_reason.setdefault(row.fault.why, []).append(row.fault.name)
+        lines += [f"- **{', '.join(names)}**: {why}" for why, names in faults_by_reason.items()]
+    lines += _problems(rows)
+    if result.not_run:
+        names = ", ".join(fault.name for fault in result.not_run)
         lines += ["", "## Not run, for lack of time", "", names]
     return "\n".join(lines) + "\n"
 
 
-def _wrong(rows: Sequence[Row]) -> list[str]:
-    """What requests failed with, what was violated, and what did not recover."""
+def _problems(rows: Sequence[FaultResult]) -> list[str]:
+    """Return the section about failed requests, violations and faults without recovery."""
     lines: list[str] = []
     for row in rows:
         texts = [f"{count} x {error}" for error, count in row.account.errors]
@@ -98,8 +98,3 @@ def _wrong(rows: Sequence[Row]) -> list[str]:
         if texts:
             lines.append(f"- {row.fault.name}: {'; '.join(texts)}")
     return ["", "## What went wrong", "", *lines] if lines else []
-
-
-def list_order(row: Row) -> int:
-    """Where the fault stands in the table of faults."""
-    return list(FAULTS).index(row.fault.name)

@@ -1,4 +1,4 @@
-"""Looks at the local ECS and asks the replicas, over and over; hears every call of the daemon's."""
+"""Observation from outside the daemon: the local ECS, the replicas and the daemon's calls."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ import aiohttp
 
 from benchmarks.chaos.graph import COMPONENTS, EXTRA, HTTP_PORT, SYSTEM_PORT, service_of
 from benchmarks.chaos.invariants import (
+    ObservedService,
+    ObservedTask,
     Rules,
-    ServiceSeen,
-    TaskSeen,
     View,
     Write,
-    judge,
-    judge_revisions,
-    judge_write,
+    moment_violations,
+    revision_violations,
+    write_violations,
 )
 from benchmarks.chaos.load import MODEL
 from ecs_dynamo.aws.client import is_write
@@ -27,83 +27,86 @@ from ecs_dynamo.local import LocalEcs
 from ecs_dynamo.local.state.entities import Task
 from ecs_dynamo.local.wire.faults import Call
 
-LOOK_SECONDS = 0.1
+OBSERVE_SECONDS = 0.1
 PROBE_SECONDS = 0.5
-"""Between two probes of a replica that has been ready. Others are probed at every look, so that a
-successor is known to be ready as promptly as the daemon knows it."""
+"""Interval of probes of a replica that has been ready. Other replicas are probed at every
+observation, so that a new replica is known to be ready as soon as the daemon knows it."""
 PROBE_TIMEOUT = 2.0
-OURS = frozenset(service_of(name) for name in (*COMPONENTS, EXTRA))
-"""Services of the graph; their families have the same names."""
+GRAPH_SERVICES = frozenset(service_of(name) for name in (*COMPONENTS, EXTRA))
+"""Services of the graph; their task definition families have the same names."""
 FRONTEND = service_of("frontend")
 INFRASTRUCTURE = frozenset({service_of("etcd"), service_of("nats")})
 _AGENT = re.compile(r"ecs-dynamo(?:\s|$)")
 
 
 class Watch:
-    """What happens, seen from outside. ``violations`` has each that was found, once.
+    """An observer of the stage that collects violations, each once.
 
-    A replica is ready by its own answer: a worker that its health page answers with 200, a frontend
-    that lists the model. etcd and NATS are so while they run.
+    A replica is ready by its own answer: a worker if its health page has status 200, a frontend if
+    it lists the model. etcd and NATS are ready while they run.
     """
 
     def __init__(self, local: LocalEcs) -> None:
         self._local = local
         self._ready: dict[str, bool] = {}
         self._failed: dict[str, int] = {}
-        self._heard_before = local.on_call
-        local.on_call = self._heard
+        self._previous_on_call = local.on_call
+        local.on_call = self._on_call
         self.rules = Rules({}, {})
         self.violations: list[str] = []
         self.writes: list[tuple[float, str]] = []
-        """When, and which operation."""
+        """Time (monotonic seconds) and operation of the daemon's writes."""
         self._first = self._last = View()
 
     def begin(self, rules: Rules) -> None:
-        """Hold what follows against ``rules``."""
+        """Forget earlier violations and check ``rules`` from now on."""
         self.rules = rules
         self.violations.clear()
         self.writes.clear()
         self._first = self._last = self.view()
 
     def view(self) -> View:
-        """What there is now."""
+        """Return the current state."""
         state = self._local.state
         return View(
             services=tuple(
-                ServiceSeen(s.name, s.cluster, s.desired)
+                ObservedService(s.name, s.cluster, s.desired)
                 for s in state.services.values()
-                if s.status == "ACTIVE" and s.name in OURS
+                if s.status == "ACTIVE" and s.name in GRAPH_SERVICES
             ),
             tasks=tuple(
-                TaskSeen(
+                ObservedTask(
                     id=t.id,
                     service=t.service or "",
-                    wanted=t.alive,
+                    alive=t.alive,
                     ready=self._ready.get(t.id, False),
                     stop_code=t.stop_code,
                     revision_active=t.definition.status == "ACTIVE",
                 )
                 for t in self.tasks()
             ),
-            revisions={k: v for k, v in state.revisions.items() if k in OURS},
+            revisions={k: v for k, v in state.revisions.items() if k in GRAPH_SERVICES},
         )
 
     def tasks(self, component: str | None = None, *, alive: bool = False) -> list[Task]:
-        """The graph's tasks, or a component's, as the local ECS knows them."""
-        wanted = OURS if component is None else {service_of(component)}
+        """Return the tasks of the graph, or of one component; with ``alive``, only those."""
+        services = GRAPH_SERVICES if component is None else {service_of(component)}
         return [
             t
             for t in self._local.state.tasks.values()
-            if t.service in wanted and (t.alive or not alive)
+            if t.service in services and (t.alive or not alive)
         ]
 
     def ready(self, task: Task) -> bool:
-        """Whether it answered as a ready one does when it was last asked."""
+        """Return whether the task was ready at its last probe."""
         return task.alive and self._ready.get(task.id, False)
 
     def rotation(self) -> list[str]:
-        """Where a load balancer would send requests: frontends that list the model, until they miss
-        two looks in a row or ECS begins to stop them."""
+        """Return the URLs of frontends to which a load balancer would send requests.
+
+        A frontend that lists the model stays in rotation until it fails two successive probes or
+        ECS begins to stop it.
+        """
         return [
             f"http://{t.address}:{HTTP_PORT}"
             for t in self.tasks("frontend", alive=True)
@@ -113,43 +116,43 @@ class Watch:
         ]
 
     def violate(self, text: str) -> None:
-        """Note a violation."""
+        """Record a violation."""
         if text not in self.violations:
             self.violations.append(text)
 
     def end(self) -> list[str]:
-        """What was violated since `begin`."""
-        for text in judge_revisions(self._first, self.view(), self.rules):
+        """Return the violations since `begin`."""
+        for text in revision_violations(self._first, self.view(), self.rules):
             self.violate(text)
         return list(self.violations)
 
     async def run(self) -> None:
-        """Look until cancelled."""
+        """Observe until cancelled."""
         async with aiohttp.ClientSession(
             timeout=aiohttp.ClientTimeout(total=PROBE_TIMEOUT),
             connector=aiohttp.TCPConnector(limit=0, force_close=True),
         ) as session:
-            asking: dict[str, asyncio.Task[None]] = {}
+            probes: dict[str, asyncio.Task[None]] = {}
             due: dict[str, float] = {}
             try:
                 while True:
                     now = time.monotonic()
                     for task in self.tasks(alive=True):
-                        if now >= due.get(task.id, 0.0) and task.id not in asking:
+                        if now >= due.get(task.id, 0.0) and task.id not in probes:
                             been_ready = self._ready.get(task.id) or task.id in self._failed
-                            due[task.id] = now + (PROBE_SECONDS if been_ready else LOOK_SECONDS)
-                            asking[task.id] = asyncio.create_task(self._probe(session, task))
-                    for done in [k for k, v in asking.items() if v.done()]:
-                        await asking.pop(done)
-                    seen = self.view()
-                    for text in judge(self._last, seen, self.rules):
+                            due[task.id] = now + (PROBE_SECONDS if been_ready else OBSERVE_SECONDS)
+                            probes[task.id] = asyncio.create_task(self._probe(session, task))
+                    for task_id in [k for k, v in probes.items() if v.done()]:
+                        await probes.pop(task_id)
+                    view = self.view()
+                    for text in moment_violations(self._last, view, self.rules):
                         self.violate(text)
-                    self._last = seen
-                    await asyncio.sleep(LOOK_SECONDS)
+                    self._last = view
+                    await asyncio.sleep(OBSERVE_SECONDS)
             finally:
-                for one in asking.values():
-                    one.cancel()
-                await asyncio.gather(*asking.values(), return_exceptions=True)
+                for probe in probes.values():
+                    probe.cancel()
+                await asyncio.gather(*probes.values(), return_exceptions=True)
 
     async def _probe(self, session: aiohttp.ClientSession, task: Task) -> None:
         if task.last_status != "RUNNING" or not task.address:
@@ -164,33 +167,35 @@ class Watch:
             self._failed[task.id] = self._failed.get(task.id, 0) + 1
         self._ready[task.id] = good
 
-    def _heard(self, call: Call, parameters: Mapping[str, Any]) -> None:
-        if self._heard_before is not None:
-            self._heard_before(call, dict(parameters))
+    def _on_call(self, call: Call, parameters: Mapping[str, Any]) -> None:
+        if self._previous_on_call is not None:
+            self._previous_on_call(call, dict(parameters))
         if call.service != "ecs" or not is_write(call.operation) or not _AGENT.search(call.agent):
             return
         self.writes.append((time.monotonic(), call.operation))
-        for text in judge_write(Write(call.operation, self._targets(parameters)), OURS):
+        for text in write_violations(
+            Write(call.operation, self._targets(parameters)), GRAPH_SERVICES
+        ):
             self.violate(text)
 
     def _targets(self, parameters: Mapping[str, Any]) -> tuple[str, ...]:
-        """Names of the services and families that a write is about."""
-        found: list[str] = []
+        """Return the names of the services and families that a write changes."""
+        names: list[str] = []
         for key in ("service", "serviceName", "family", "taskDefinition", "resourceArn"):
-            # A service's revision is no target where the service is.
-            if key in parameters and (key != "taskDefinition" or not found):
-                found.append(_name(str(parameters[key])))
-        found += [_name(str(arn)) for arn in parameters.get("taskDefinitions", ())]
+            # If a service is changed, its revision is only a parameter of the change.
+            if key in parameters and (key != "taskDefinition" or not names):
+                names.append(_name(str(parameters[key])))
+        names += [_name(str(arn)) for arn in parameters.get("taskDefinitions", ())]
         tasks = [*parameters.get("tasks", ()), *filter(None, [parameters.get("task")])]
         for arn in tasks:
             task = self._local.state.tasks.get(str(arn).rsplit("/", 1)[-1])
             if task is not None:
-                found.append(task.service or task.definition.family)
-        return tuple(found)
+                names.append(task.service or task.definition.family)
+        return tuple(names)
 
 
 def _name(arn: str) -> str:
-    """``family`` or the service's name of an ARN, or of what is a name already."""
+    """Return the family or service name of an ARN or a name."""
     return arn.rsplit("/", 1)[-1].partition(":")[0]
 
 

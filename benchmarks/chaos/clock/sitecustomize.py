@@ -1,7 +1,7 @@
-"""Puts a process's wall clock ahead by what the file in CHAOS_CLOCK says, in seconds.
+"""Advance a process's wall clock by the number of seconds in the file that CHAOS_CLOCK names.
 
-Python imports this by itself where it is on PYTHONPATH. Only a machine's owner may set its clock;
-the monotonic clock stays as it is, as it would.
+Python imports this module automatically if its folder is on PYTHONPATH. It replaces a change of the
+machine's clock, which would need privileges. The monotonic clock does not change, as in reality.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""The order of a campaign, its stages, and its end; what a fault is held against."""
+"""The order, the stages and the end of a campaign, and the rules during a fault."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 from benchmarks.chaos import campaign
 from benchmarks.chaos.account import Account
-from benchmarks.chaos.campaign import Row, rules_of, run_campaign
+from benchmarks.chaos.campaign import FaultResult, rules_of, run_campaign
 from benchmarks.chaos.faults import DYNAMO_LEASE, FAULTS, Fault
 from benchmarks.chaos.graph import LEASE_SECONDS
 from benchmarks.chaos.stage import StageError
@@ -22,7 +22,7 @@ FEW = [FAULTS[n] for n in ("none", "decode killed", "etcd replaced", "clock jump
 
 
 class Stage:
-    """A stage in name only."""
+    """A stage without processes."""
 
     victims: frozenset[str] = frozenset()
 
@@ -31,34 +31,36 @@ class Stage:
         self.faults: list[str] = []
 
     async def restore(self) -> None:
-        """Nothing to restore."""
+        """Do nothing."""
 
 
 class World:
-    """Stages and faults without processes. ``breaks`` leaves its stage unsettled."""
+    """Stages and faults without processes. The fault called ``breaks`` leaves a broken stage."""
 
     def __init__(self, breaks: str = "") -> None:
         self.breaks = breaks
         self.stages: list[Stage] = []
-        self.luck: dict[str, float] = {}
+        self.random_values: dict[str, float] = {}
 
     @asynccontextmanager
-    async def staged(self, _: Path, scratch: Path, *, lease_seconds: int) -> AsyncIterator[Stage]:
+    async def open_stage(
+        self, _: Path, scratch: Path, *, lease_seconds: int
+    ) -> AsyncIterator[Stage]:
         (scratch / "daemon-1.log").write_text("what happened")
         self.stages.append(Stage(lease_seconds, settles=True))
         yield self.stages[-1]
 
-    async def run_fault(self, stage: Stage, fault: Fault, rng: Random) -> Row:
+    async def run_fault(self, stage: Stage, fault: Fault, rng: Random) -> FaultResult:
         stage.faults.append(fault.name)
-        self.luck[fault.name] = rng.random()
+        self.random_values[fault.name] = rng.random()
         if fault.name != self.breaks:
-            return Row(fault, SERVED, 1.0)
+            return FaultResult(fault, SERVED, 1.0)
         stage.settles = False
-        return Row(fault, SERVED, None, problem="it rolls")
+        return FaultResult(fault, SERVED, None, problem="rollout in progress")
 
-    async def settle(self, stage: Stage, _: float) -> None:
+    async def wait_until_settled(self, stage: Stage, _: float) -> None:
         if not stage.settles:
-            raise StageError("it rolls")
+            raise StageError("rollout in progress")
 
     @property
     def order(self) -> list[str]:
@@ -67,57 +69,61 @@ class World:
 
 @pytest.fixture
 def world(monkeypatch: pytest.MonkeyPatch) -> World:
-    made = World()
-    for name in ("staged", "run_fault", "settle"):
-        monkeypatch.setattr(campaign, name, getattr(made, name))
-    return made
+    fake = World()
+    for name in ("open_stage", "run_fault", "wait_until_settled"):
+        monkeypatch.setattr(campaign, name, getattr(fake, name))
+    return fake
 
 
-async def run(world: World, seed: int = 1, **more: Any) -> campaign.Result:
+async def run(
+    world: World, seed: int = 1, seconds: float = 60.0, logs: Path | None = None
+) -> campaign.CampaignResult:
     world.stages.clear()
-    return await run_campaign(FEW, seed, more.pop("seconds", 60.0), Path("example"), **more)
+    return await run_campaign(FEW, seed, seconds, Path("example"), logs)
 
 
-async def test_a_seed_gives_the_order_and_the_luck_of_each_fault(world: World) -> None:
-    orders, lucks = [], []
+async def test_the_seed_determines_the_order_and_the_random_values_of_each_fault(
+    world: World,
+) -> None:
+    orders, values = [], []
     for seed in (1, 1, 2, 3):
-        assert (await run(world, seed)).fine
+        assert (await run(world, seed)).passed
         assert sorted(world.order) == sorted(fault.name for fault in FEW)
         orders.append(world.order)
-        lucks.append(dict(world.luck))
+        values.append(dict(world.random_values))
     assert orders[0] == orders[1]
-    assert lucks[0] == lucks[1]
+    assert values[0] == values[1]
     assert len({tuple(order) for order in orders}) > 1
-    assert len({luck["none"] for luck in lucks}) == 3
+    assert len({by_fault["none"] for by_fault in values}) == 3
 
 
-async def test_each_lease_has_a_stage_of_its_own(world: World) -> None:
+async def test_each_lease_has_its_own_stage(world: World) -> None:
     await run(world)
     assert [stage.lease for stage in world.stages] == [LEASE_SECONDS, DYNAMO_LEASE]
     assert world.stages[1].faults == ["etcd replaced"]
 
 
-async def test_a_stage_that_is_broken_is_replaced_and_its_logs_are_kept(
+async def test_a_broken_stage_is_replaced_and_its_logs_are_kept(
     world: World, tmp_path: Path
 ) -> None:
     world.breaks = "clock jump"
     result = await run(world, logs=tmp_path / "logs")
-    assert not result.fine
-    assert len(result.rows) == len(FEW)
+    assert not result.passed
+    assert len(result.results) == len(FEW)
     broken = next(s for s in world.stages if not s.settles)
     assert broken.faults[-1] == "clock jump"
     kept = list((tmp_path / "logs").rglob("*.log"))
     assert [p.read_text() for p in kept] == ["what happened"]
 
 
-async def test_what_there_is_no_time_for_is_told(world: World) -> None:
+async def test_faults_that_were_not_run_for_lack_of_time_are_reported(world: World) -> None:
     result = await run(world, seconds=0.0)
-    assert not result.rows
-    assert {f.name for f in result.left_out} == {f.name for f in FEW}
-    assert not result.fine
+    assert not result.results
+    assert {f.name for f in result.not_run} == {f.name for f in FEW}
+    assert not result.passed
 
 
-def test_a_fault_is_held_against_what_is_declared() -> None:
+def test_the_rules_during_a_fault_follow_the_declaration() -> None:
     stage: Any = Stage(LEASE_SECONDS, settles=True)
     rules = rules_of(stage, FAULTS["none"])
     assert rules.floors == {"local-frontend": 2, "local-decode": 2, "local-prefill": 2}

@@ -1,4 +1,4 @@
-"""What a client counts as served, sent again and failed."""
+"""The cases in which a client's request counts as served, retried or failed."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from benchmarks.chaos.load import Load
 GOOD = {"choices": [{"message": {"content": "text"}}]}
 CHUNK = {"choices": [{"delta": {"content": "text"}}]}
 CLOSED = "http://127.0.0.1:9"
-"""Nobody listens on the port of the discard protocol."""
+"""The port of the discard protocol, on which no server listens."""
 
 
 @asynccontextmanager
 async def frontend(answer: str) -> AsyncIterator[str]:
-    """A frontend that answers so; its URL."""
+    """Run a frontend that answers in this way, and yield its URL."""
 
     async def chat(request: web.Request) -> web.StreamResponse:
         if answer == "cut" and request.transport is not None:
@@ -51,28 +51,28 @@ async def frontend(answer: str) -> AsyncIterator[str]:
         await runner.cleanup()
 
 
-async def ask(*urls: str, streamed: bool) -> tuple[int, str | None]:
-    """Attempts and error of one request; the first of ``urls`` is the first it is sent to."""
+async def send(*urls: str, streamed: bool) -> tuple[int, str | None]:
+    """Send one request, first to the first of ``urls``. Return its attempts and its error."""
     load = Load(lambda: urls)
     async with load.running(clients=0):
-        await load.ask("Hello.", streamed=streamed)
+        await load.send("Hello.", streamed=streamed)
     (outcome,) = load.done
     assert outcome.ended >= outcome.sent
     return outcome.attempts, outcome.error
 
 
 @pytest.mark.parametrize("streamed", [False, True])
-async def test_a_whole_answer_is_served(streamed: bool) -> None:
+async def test_a_complete_answer_is_served(streamed: bool) -> None:
     async with frontend("good") as url:
-        assert await ask(url, streamed=streamed) == (1, None)
+        assert await send(url, streamed=streamed) == (1, None)
 
 
 @pytest.mark.parametrize("streamed", [False, True])
-async def test_without_an_answer_it_is_sent_once_more_to_the_next(streamed: bool) -> None:
+async def test_a_request_without_an_answer_is_retried_once_elsewhere(streamed: bool) -> None:
     async with frontend("good") as good, frontend("cut") as cut:
-        assert await ask(CLOSED, good, streamed=streamed) == (2, None)
-        assert await ask(cut, good, streamed=streamed) == (2, None)
-        attempts, error = await ask(CLOSED, cut, good, streamed=streamed)
+        assert await send(CLOSED, good, streamed=streamed) == (2, None)
+        assert await send(cut, good, streamed=streamed) == (2, None)
+        attempts, error = await send(CLOSED, cut, good, streamed=streamed)
         assert (attempts, (error or "")[:12]) == (2, "not answered")
 
 
@@ -87,28 +87,28 @@ async def test_without_an_answer_it_is_sent_once_more_to_the_next(streamed: bool
         ("broken", True, "broken off: ClientPayloadError"),
     ],
 )
-async def test_an_answer_that_began_is_not_asked_for_again(
+async def test_a_request_is_not_retried_once_its_answer_has_begun(
     answer: str, streamed: bool, says: str
 ) -> None:
     async with frontend(answer) as bad, frontend("good") as good:
-        assert await ask(bad, good, streamed=streamed) == (1, says)
+        assert await send(bad, good, streamed=streamed) == (1, says)
 
 
 async def test_no_frontend_is_a_failure() -> None:
-    assert await ask(streamed=False) == (0, "no ready frontend is known")
+    assert await send(streamed=False) == (0, "no ready frontend is known")
 
 
-async def test_clients_send_at_their_rate_whatever_is_answered() -> None:
-    """Nothing is answered at all: a client that waited would send one request."""
-    never = asyncio.Event()
-    seen: list[bool] = []
+async def test_clients_keep_their_rate_without_answers() -> None:
+    """No request is answered, so a client that waits would send only one."""
+    release = asyncio.Event()
+    streamed: list[bool] = []
     enough = asyncio.Event()
 
     async def hold(request: web.Request) -> web.Response:
-        seen.append((await request.json())["stream"])
-        if len(seen) >= 9:
+        streamed.append((await request.json())["stream"])
+        if len(streamed) >= 9:
             enough.set()
-        await never.wait()
+        await release.wait()
         return web.json_response(GOOD)
 
     app = web.Application()
@@ -121,8 +121,8 @@ async def test_clients_send_at_their_rate_whatever_is_answered() -> None:
         async with load.running(clients=2, period=0.05):
             await asyncio.wait_for(enough.wait(), 10)
             assert not load.done
-            never.set()
+            release.set()
     finally:
         await runner.cleanup()
-    assert 3 <= sum(seen) <= len(seen) - 3
+    assert 3 <= sum(streamed) <= len(streamed) - 3
     assert len(load.done) >= 9

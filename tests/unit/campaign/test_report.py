@@ -1,4 +1,4 @@
-"""The page and the verdict: what is fine, what is not, and where it is told."""
+"""The result of a campaign, its page and its output on the terminal."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks.chaos.__main__ import HEAD, options
 from benchmarks.chaos.account import Account
-from benchmarks.chaos.campaign import Result, Row
+from benchmarks.chaos.campaign import CampaignResult, FaultResult
 from benchmarks.chaos.faults import FAULTS
 from benchmarks.chaos.report import page, terminal_line
 
@@ -18,30 +18,30 @@ LOST = replace(ACCOUNT, failed=3, gap=6.25, errors=(("broken off", 2), ("HTTP 50
 AT = datetime(2026, 1, 2, 3, 4, tzinfo=UTC)
 
 
-def row(name: str, account: Account = ACCOUNT, **more: object) -> Row:
-    fields: dict[str, object] = {"recovery": 12.4, **more}
-    return Row(FAULTS[name], account, **fields)  # type: ignore[arg-type]  # fields of several types
+def row(name: str, account: Account = ACCOUNT, **changes: object) -> FaultResult:
+    fields: dict[str, object] = {"recovery": 12.4, **changes}
+    return FaultResult(FAULTS[name], account, **fields)  # type: ignore[arg-type]  # Many types.
 
 
-def test_a_lost_request_is_wrong_only_where_dynamo_could_have_kept_it() -> None:
-    assert row("decode killed").fine
-    assert not row("decode killed", LOST).fine
-    assert row("frontend killed", LOST).fine
-    assert not row("frontend killed", LOST, violations=("v",)).fine
-    assert not row("frontend killed", LOST, recovery=None).fine
+def test_a_lost_request_fails_a_fault_only_if_dynamo_can_survive_it() -> None:
+    assert row("decode killed").passed
+    assert not row("decode killed", LOST).passed
+    assert row("frontend killed", LOST).passed
+    assert not row("frontend killed", LOST, violations=("v",)).passed
+    assert not row("frontend killed", LOST, recovery=None).passed
 
 
-def test_a_campaign_is_fine_when_every_fault_was_run_and_is() -> None:
-    result = Result(seed=1, rows=[row("none")])
-    assert result.fine
-    result.left_out.append(FAULTS["decode hung"])
-    assert not result.fine
-    assert not Result(seed=1, rows=[row("none"), row("decode killed", LOST)]).fine
+def test_a_campaign_passes_if_every_fault_was_run_and_passed() -> None:
+    result = CampaignResult(seed=1, results=[row("none")])
+    assert result.passed
+    result.not_run.append(FAULTS["decode hung"])
+    assert not result.passed
+    assert not CampaignResult(seed=1, results=[row("none"), row("decode killed", LOST)]).passed
 
 
-def test_the_page_has_every_row_in_the_tables_order_and_the_reasons() -> None:
+def test_the_page_has_the_faults_in_their_order_with_reasons() -> None:
     rows = [row("frontend killed", LOST), row("decode killed"), row("none")]
-    text = page(Result(7, 90.0, rows), "# Head\n", AT)
+    text = page(CampaignResult(7, 90.0, rows), "# Head\n", AT)
     assert text.startswith(
         "# Head\n\nThis run: seed 7, 2026-01-02 03:04 UTC, 3 faults in 2 minutes"
     )
@@ -55,35 +55,35 @@ def test_the_page_has_every_row_in_the_tables_order_and_the_reasons() -> None:
     assert "Not run" not in text
 
 
-def test_what_is_not_fine_is_told_on_the_page_and_the_terminal() -> None:
-    bad = row("none", violations=("two services",), recovery=None, problem="decode rolls")
-    result = Result(1, 5.0, [bad], [FAULTS["decode hung"]])
+def test_problems_are_reported_on_the_page_and_the_terminal() -> None:
+    bad = row("none", violations=("two services",), recovery=None, problem="decode has a rollout")
+    result = CampaignResult(1, 5.0, [bad], [FAULTS["decode hung"]])
     text = page(result, "# Head", AT)
     assert "| none | 100 | 0 | 2 | 0.4 s | no | 1 |" in text
-    assert "- none: two services; decode rolls" in text
+    assert "- none: two services; decode has a rollout" in text
     assert text.endswith("## Not run, for lack of time\n\ndecode hung\n")
     line = terminal_line(bad)
     assert line.startswith("FAIL none")
     assert "two services" in line
-    assert "decode rolls" in line
+    assert "decode has a rollout" in line
     assert terminal_line(row("none")).startswith("ok   none")
 
 
-def test_faults_are_chosen_by_name_or_pattern() -> None:
-    assert len(options([]).chosen) == len(FAULTS)
-    chosen = options(["--faults", "API*", "decode killed", "--seed", "3"])
-    assert [f.name for f in chosen.chosen] == [
+def test_faults_are_selected_by_name_or_pattern() -> None:
+    assert len(options([]).selected) == len(FAULTS)
+    arguments = options(["--faults", "API*", "decode killed", "--seed", "3"])
+    assert [f.name for f in arguments.selected] == [
         "API throttle",
         "API error",
         "API delay",
         "decode killed",
     ]
-    assert chosen.seed == 3
+    assert arguments.seed == 3
     with pytest.raises(SystemExit):
         options(["--faults", "no such fault"])
 
 
-def test_each_fault_that_costs_requests_says_why_and_all_end_in_time() -> None:
+def test_each_fault_that_costs_requests_has_a_reason_and_all_have_a_deadline() -> None:
     assert HEAD.read_text().startswith("# ")
     assert all(fault.name == name and fault.what for name, fault in FAULTS.items())
     assert all(fault.deadline <= 240 for fault in FAULTS.values())
