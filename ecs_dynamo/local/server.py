@@ -21,7 +21,7 @@ from ecs_dynamo.local.events.source import EventSource
 from ecs_dynamo.local.instances.scaling_groups import ScalingGroups
 from ecs_dynamo.local.moto.cloud_map import CloudMap
 from ecs_dynamo.local.moto.ec2_errors import apply_fault, truncate_answer, validation_error
-from ecs_dynamo.local.moto.network_interfaces import MotoNetworkInterfaces
+from ecs_dynamo.local.moto.network_interfaces import NetworkInterfaces
 from ecs_dynamo.local.moto.server import MotoServer
 from ecs_dynamo.local.operations import OPERATIONS, Context
 from ecs_dynamo.local.runtime import ImageTable
@@ -67,7 +67,7 @@ class LocalEcs:
             directory.absolute(),
             self._moto.secret,
             self._names,
-            MotoNetworkInterfaces(region),
+            NetworkInterfaces(region),
             self._on_change,
         )
         self.groups = ScalingGroups(

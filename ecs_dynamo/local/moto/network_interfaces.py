@@ -11,7 +11,7 @@ from __future__ import annotations
 import copy
 import itertools
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any
 
 from moto.ec2.exceptions import EC2ClientError
 from moto.ec2.models import ec2_backends
@@ -25,27 +25,8 @@ _NetworkInterface: Any = NetworkInterface
 _SecurityGroup: Any = SecurityGroup
 
 
-class NetworkInterfaces(Protocol):
-    """Creates and deletes the network interfaces of tasks."""
-
-    def attach(
-        self,
-        eni: str,
-        address: str,
-        subnet: str,
-        security_groups: Sequence[str],
-        *,
-        public: bool,
-        attachment: str,
-    ) -> None:
-        """Create the interface ``eni``. ``attachment`` is the ARN of its attachment."""
-
-    def detach(self, eni: str) -> None:
-        """Delete the interface. Does nothing if it does not exist."""
-
-
-class MotoNetworkInterfaces:
-    """Network interfaces in moto, for any subnets and security groups.
+class NetworkInterfaces:
+    """Creates and deletes network interfaces, for any subnets and security groups.
 
     A graph may name subnets and security groups that do not exist in moto. Interfaces refer to them
     nevertheless, and moto does not list them.

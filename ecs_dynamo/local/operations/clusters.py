@@ -6,7 +6,7 @@ from ecs_dynamo.local.operations.registry import Context, operation
 from ecs_dynamo.local.state.descriptions import cluster_description
 from ecs_dynamo.local.state.entities import Cluster
 from ecs_dynamo.local.state.store import tags_of
-from ecs_dynamo.local.wire.protocol import ROOT_ARN, EcsError, Json, failure, invalid, page
+from ecs_dynamo.local.wire.protocol import ROOT_ARN, EcsError, Json, describe_each, invalid, page
 
 
 @operation("CreateCluster")
@@ -27,14 +27,12 @@ def describe_clusters(context: Context, request: Json) -> Json:
     names = request.get("clusters") or ["default"]
     if len(names) > 100:
         raise invalid("clusters can have at most 100 items.")
-    clusters, failures = [], []
-    for name in names:
-        cluster = context.state.clusters.get(name.rsplit("/", 1)[-1])
-        if cluster is None:
-            arn = name if name.startswith("arn:") else context.state.arn(f"cluster/{name}")
-            failures.append(failure(arn))
-        else:
-            clusters.append(cluster_description(context.state, cluster, request.get("include", [])))
+    clusters, failures = describe_each(
+        names,
+        lambda name: context.state.clusters.get(name.rsplit("/", 1)[-1]),
+        lambda cluster: cluster_description(context.state, cluster, request.get("include", [])),
+        lambda name: name if name.startswith("arn:") else context.state.arn(f"cluster/{name}"),
+    )
     return {"clusters": clusters, "failures": failures}
 
 

@@ -6,7 +6,7 @@ from ecs_dynamo.local.operations.registry import Context, operation
 from ecs_dynamo.local.state.descriptions import instance_description
 from ecs_dynamo.local.state.entities import Instance
 from ecs_dynamo.local.tasks.placing import remaining_resources
-from ecs_dynamo.local.wire.protocol import Json, failure, invalid, page
+from ecs_dynamo.local.wire.protocol import Json, describe_each, failure, invalid, page
 
 
 def _description(context: Context, instance: Instance, include: list[str]) -> Json:
@@ -35,15 +35,14 @@ def describe_container_instances(context: Context, request: Json) -> Json:
     if len(names) > 100:
         raise invalid("containerInstances can have at most 100 items.")
     cluster = context.state.cluster(request.get("cluster"))
-    descriptions, failures = [], []
-    for name in names:
-        instance = context.state.instance(cluster, name)
-        if instance is None:
-            instance_id = name.rsplit("/", 1)[-1]
-            arn = context.state.arn(f"container-instance/{cluster.name}/{instance_id}")
-            failures.append(failure(arn))
-        else:
-            descriptions.append(_description(context, instance, request.get("include", [])))
+    descriptions, failures = describe_each(
+        names,
+        lambda name: context.state.instance(cluster, name),
+        lambda instance: _description(context, instance, request.get("include", [])),
+        lambda name: context.state.arn(
+            f"container-instance/{cluster.name}/{name.rsplit('/', 1)[-1]}"
+        ),
+    )
     return {"containerInstances": descriptions, "failures": failures}
 
 

@@ -17,7 +17,7 @@ from ecs_dynamo.local.scheduling.deployments import active_deployments, deploy, 
 from ecs_dynamo.local.state.descriptions import service_description
 from ecs_dynamo.local.state.entities import Cluster, Service
 from ecs_dynamo.local.state.store import tags_of
-from ecs_dynamo.local.wire.protocol import EcsError, Json, failure, invalid, page
+from ecs_dynamo.local.wire.protocol import EcsError, Json, describe_each, invalid, page
 
 MAX_DEPLOYMENTS = 5
 """A deployment is active until all of its tasks have stopped, and "once five deployments are
@@ -224,16 +224,12 @@ def describe_services(context: Context, request: Json) -> Json:
     if len(names) > 10:
         raise invalid("services can have at most 10 items.")
     cluster = context.state.cluster(request.get("cluster"))
-    descriptions, failures = [], []
-    for name in names:
-        service = context.state.service(cluster, name)
-        if service is None:
-            arn = context.state.arn(f"service/{cluster.name}/{name.rsplit('/', 1)[-1]}")
-            failures.append(failure(arn))
-        else:
-            descriptions.append(
-                service_description(context.state, service, request.get("include", []))
-            )
+    descriptions, failures = describe_each(
+        names,
+        lambda name: context.state.service(cluster, name),
+        lambda service: service_description(context.state, service, request.get("include", [])),
+        lambda name: context.state.arn(f"service/{cluster.name}/{name.rsplit('/', 1)[-1]}"),
+    )
     return {"services": descriptions, "failures": failures}
 
 

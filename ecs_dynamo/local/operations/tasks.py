@@ -8,7 +8,7 @@ from ecs_dynamo.local.placement.selection import placement_rules
 from ecs_dynamo.local.state.descriptions import task_description
 from ecs_dynamo.local.state.store import tags_of
 from ecs_dynamo.local.tasks.placing import PlacementError
-from ecs_dynamo.local.wire.protocol import EcsError, Json, failure, invalid, page
+from ecs_dynamo.local.wire.protocol import EcsError, Json, describe_each, failure, invalid, page
 
 
 @operation("RunTask")
@@ -73,14 +73,12 @@ def describe_tasks(context: Context, request: Json) -> Json:
     if len(names) > 100:
         raise invalid("tasks can have at most 100 items.")
     cluster = context.state.cluster(request.get("cluster"))
-    descriptions, failures = [], []
-    for name in names:
-        task = context.state.task(cluster, name)
-        if task is None:
-            arn = context.state.arn(f"task/{cluster.name}/{name.rsplit('/', 1)[-1]}")
-            failures.append(failure(arn))
-        else:
-            descriptions.append(task_description(context.state, task, request.get("include", [])))
+    descriptions, failures = describe_each(
+        names,
+        lambda name: context.state.task(cluster, name),
+        lambda task: task_description(context.state, task, request.get("include", [])),
+        lambda name: context.state.arn(f"task/{cluster.name}/{name.rsplit('/', 1)[-1]}"),
+    )
     return {"tasks": descriptions, "failures": failures}
 
 

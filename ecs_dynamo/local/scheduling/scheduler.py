@@ -20,11 +20,7 @@ from ecs_dynamo.local.scheduling.deployments import (
     complete_deployment,
     remove_ended_deployments,
 )
-from ecs_dynamo.local.scheduling.rolling_update import (
-    ServiceView,
-    TaskView,
-    decide,
-)
+from ecs_dynamo.local.scheduling.rolling_update import ServiceView, TaskView, decide
 from ecs_dynamo.local.state.entities import Deployment, Service, Task
 from ecs_dynamo.local.state.store import State
 from ecs_dynamo.local.tasks.lifecycle import TaskManager

@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
 import botocore.session
 from botocore.validate import ParamValidator
 
 TARGET_PREFIX = "AmazonEC2ContainerServiceV20141113."
 Json = dict[str, Any]
+Entity = TypeVar("Entity")
 
 
 class EcsError(Exception):
@@ -128,6 +129,23 @@ def page(
         base64.urlsafe_b64encode(f"at:{end}".encode()).decode() if end < len(items) else None
     )
     return list(items[start:end]), next_token
+
+
+def describe_each(
+    names: Iterable[str],
+    find: Callable[[str], Entity | None],
+    describe: Callable[[Entity], Json],
+    arn_of: Callable[[str], str],
+) -> tuple[list[Json], list[Json]]:
+    """Return the descriptions of the named entities that exist, and failures for the others."""
+    descriptions, failures = [], []
+    for name in names:
+        entity = find(name)
+        if entity is None:
+            failures.append(failure(arn_of(name)))
+        else:
+            descriptions.append(describe(entity))
+    return descriptions, failures
 
 
 def failure(arn: str, reason: str = "MISSING", detail: str | None = None) -> Json:
