@@ -1,4 +1,4 @@
-"""What holds for every test, and for a whole run of them, be it in one process or in several."""
+"""Configuration of all tests, for runs in one process and in several."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hypothesis import settings
 
 from tests.rights.record import SESSION, Rights
 
-# How long an example takes depends on what else the machine does: it says nothing of the code.
+# The duration of an example depends on the load of the machine, not only on the code.
 settings.register_profile("ecs-dynamo", deadline=None)
 LONG = os.environ.get("HYPOTHESIS_PROFILE") == "long"
 """Look for faults for hours instead of seconds (CONTRIBUTING.md)."""
@@ -19,7 +19,7 @@ settings.load_profile("ecs-dynamo")
 
 INTEGRATION = Path(__file__).parent / "integration"
 RAN = pytest.StashKey[set[str]]()
-"""Names of the files of integration tests that were collected."""
+"""Names of the collected integration test files."""
 UNUSED = pytest.StashKey[str]()
 
 
@@ -30,7 +30,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any, error: object | None) -> None:
-    """pytest-xdist: a process is done; what it saw counts for all."""
+    """pytest-xdist: merge the record of a worker process that has ended."""
     told = getattr(node, "workeroutput", {}).get("rights")
     if told is not None and error is None:
         SESSION.merge(Rights(granted=told["granted"], used=told["used"]))

@@ -1,4 +1,4 @@
-"""The stack that integration tests run on: LocalStack where one answers, else the local ECS.
+"""The stack of integration tests: LocalStack if one answers, otherwise the local ECS.
 
 Real etcd, NATS and Dynamo (its mock engine) run as the containers of the local ECS.
 """
@@ -21,7 +21,7 @@ from tests.rights.record import SESSION, Documents, Recorder
 
 
 def localstack_url() -> str | None:
-    """The endpoint of a LocalStack with ECS that answers now; None where there is none."""
+    """Return the endpoint of a LocalStack with ECS that answers, or None."""
     from localstack_client.config import get_service_endpoint
 
     url = str(get_service_endpoint("ecs"))
@@ -35,7 +35,7 @@ def localstack_url() -> str | None:
 
 @pytest.fixture(scope="session")
 def tiny_model() -> Path:
-    """The example's model, built once: also where several processes run the tests."""
+    """The example's model, built once for all processes that run tests."""
     target = EXAMPLE / "model"
     script = EXAMPLE / "build_model.py"
     with script.open() as lock:
@@ -52,7 +52,7 @@ def tiny_model() -> Path:
 
 @pytest.fixture
 def judged() -> Iterator[Callable[[LocalEcs, Callable[[], Iterable[Documents]]], None]]:
-    """Have the product's calls on a local ECS judged by policies; one denied fails the test."""
+    """Check the product's calls on a local ECS against policies; a denied call fails the test."""
     recorders: list[Recorder] = []
 
     def judge(local: LocalEcs, rendered: Callable[[], Iterable[Documents]]) -> None:
@@ -67,7 +67,7 @@ def judged() -> Iterator[Callable[[LocalEcs, Callable[[], Iterable[Documents]]],
 async def stack(
     tiny_model: Path, tmp_path: Path, judged: Callable[..., None]
 ) -> AsyncIterator[Stack]:
-    """A stack of its own for each test, with the example graph's files to edit."""
+    """A separate stack for each test, with the example graph's files to edit."""
     if (url := localstack_url()) is not None:
         yield Stack.on(url, tmp_path)
         return

@@ -1,4 +1,4 @@
-"""Auto Scaling groups on the stack, made as a user makes them."""
+"""Auto Scaling groups on the stack, created the way a user creates them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import boto3
 
 
 class Scaling:
-    """EC2 and Auto Scaling as a user drives them with boto3."""
+    """EC2 and Auto Scaling, used through boto3 as a user does."""
 
     def __init__(self, url: str) -> None:
         keys = {"aws_access_key_id": "x", "aws_secret_access_key": "x"}
@@ -32,7 +32,7 @@ class Scaling:
         instance_type: str = "g5.xlarge",
         more: str = "",
     ) -> str:
-        """A launch template and a group whose instances join ``cluster``; the group's ARN."""
+        """Create a launch template and a group whose instances join ``cluster``; return its ARN."""
         data = f"#!/bin/bash\necho ECS_CLUSTER={cluster} >> /etc/ecs/ecs.config\n{more}"
         await self.do(
             *("ec2", "create_launch_template"),
@@ -55,7 +55,7 @@ class Scaling:
         return str((await self.see(name))["AutoScalingGroupARN"])
 
     async def see(self, name: str) -> Any:
-        """The group as AWS tells it."""
+        """Describe the group."""
         answer = await self.do(
             "autoscaling", "describe_auto_scaling_groups", AutoScalingGroupNames=[name]
         )

@@ -1,4 +1,4 @@
-"""Certificates, and real etcd and nats-server processes that speak TLS and ask who comes."""
+"""Certificates, and real etcd and nats-server processes with TLS and authentication."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ from tests.integration.servers import free_port, program, running
 from tests.integration.stack import until
 
 HOST = "127.0.0.99"
-"""The local ECS takes a container's 127.0.0.1 for the container itself."""
+"""Address of the servers: the local ECS maps a container's 127.0.0.1 to the container itself."""
 
 
 @dataclass(frozen=True)
 class Pem:
-    """A certificate and its key, as texts."""
+    """A certificate and its key as PEM text."""
 
     cert: str
     key: str
 
 
 class Authority:
-    """A certificate authority of one test; ``issue`` also writes the files that servers read."""
+    """The certificate authority of one test; ``issue`` also writes the files that servers read."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -51,7 +51,7 @@ class Authority:
         self.path("ca.pem").write_text(self.ca)
 
     def path(self, name: str) -> Path:
-        """A file in the authority's folder."""
+        """Return the path of a file in the authority's folder."""
         return self._folder / name
 
     @staticmethod
@@ -67,7 +67,7 @@ class Authority:
         )
 
     def issue(self, name: str) -> Pem:
-        """A certificate for ``name``, good for clients, and for servers at `HOST` that are called
+        """Issue a certificate for ``name``, for clients, and for servers at `HOST` with the name
         ``name``.dynamo.local."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
@@ -105,7 +105,7 @@ async def secure_etcd(
     credentials: Credentials,
     prefixes: tuple[str, ...] = ("v1/",),
 ) -> AsyncIterator[str]:
-    """etcd that lets in the user ``dynamo`` for ``prefixes``: by certificate, else by password."""
+    """Run etcd with the user ``dynamo`` for ``prefixes``, with a certificate or a password."""
     scheme = "http" if authority is None else "https"
     url, peer = f"{scheme}://{HOST}:{free_port()}", f"http://127.0.0.1:{free_port()}"
     tls: list[str] = []
@@ -181,7 +181,7 @@ async def secure_nats(
     *,
     verify: bool = False,
 ) -> AsyncIterator[str]:
-    """nats-server with JetStream and ``rights`` (its configuration of who may come in)."""
+    """Run nats-server with JetStream and ``rights`` (its authorization settings)."""
     port = free_port()
     url = f"{'nats' if authority is None else 'tls'}://{HOST}:{port}"
     tls = ""

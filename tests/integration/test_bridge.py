@@ -1,4 +1,4 @@
-"""Bridge networking: a container's own address is reached from its own instance alone."""
+"""Bridge networking: a container's own address can be reached from its own instance only."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ async def client(tmp_path: Path) -> AsyncIterator[Client]:
 
 
 async def run(client: Client, mode: str, command: str, on: str | None, **more: Any) -> str:
-    """Run a task on that EC2 instance, or on Fargate; its ARN."""
+    """Run a task on that EC2 instance, or on Fargate; return its ARN."""
     fargate = {"requiresCompatibilities": ["FARGATE"], "cpu": "256", "memory": "512"}
     made = await client.do(
         "register_task_definition",
@@ -83,7 +83,7 @@ async def test_a_bridge_container_is_reached_from_its_own_instance_alone(client:
     assert own.instance is not None
 
     async def listens() -> bool:
-        try:  # The test itself is in no container: nothing is refused to it.
+        try:  # The test itself does not run in a container, so its connections are not refused.
             _, writer = await asyncio.open_connection(own.address, PORT)
         except OSError:
             return False
@@ -118,7 +118,7 @@ async def test_a_bridge_container_is_reached_from_its_own_instance_alone(client:
 async def test_what_validate_refuses_serves_nobody_on_two_instances(
     stack: Stack, tiny_model: Path
 ) -> None:
-    """ECS reports all of it as healthy, the workers are registered and the model is listed."""
+    """ECS reports all tasks as healthy, the workers are registered and the model is listed."""
     arn = await stack.local.add_instance("dynamo-GPU", gpus=2, cpu=8192, memory=64_000)
     frontends, *_, workers = (i.ec2_id for i in stack.local.state.instances.values())
     assert stack.local.state.instances[arn.rsplit("/", 1)[-1]].ec2_id == workers

@@ -1,4 +1,4 @@
-"""GPU capacity with real processes: said in advance, raised, split by provider, given back."""
+"""GPU capacity with real processes: predicted, raised, split by provider, released."""
 
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ async def instances(stack: Stack) -> list[dict[str, Any]]:
 
 
 async def test_what_does_not_fit_is_said_raised_and_given_back(stack: Stack) -> None:
-    """Four one-GPU instances hold prefill and decode; decode x5 needs two more."""
+    """Four instances with one GPU run prefill and decode; five decode replicas need two more."""
     scaling = Scaling(stack.url)
     await scaling.group("gpu-workers", cluster=GPU_CLUSTER, most=5)
-    # Looked at too, as its instances are no capacity yet; it stays empty.
+    # The warm pool is queried too, because its instances are not capacity yet; it stays empty.
     pool = {"AutoScalingGroupName": "gpu-workers", "MinSize": 0}
     await scaling.do("autoscaling", "put_warm_pool", **pool)
     await stack.converge()
@@ -71,8 +71,8 @@ async def test_what_does_not_fit_is_said_raised_and_given_back(stack: Stack) -> 
     assert len(stack.tasks("decode")) == 5
     await stack.chat()
 
-    # One replica less: its instance goes back when it was empty for the window, and only it.
-    # Protection has ECS choose the one on an instance of the group.
+    # One replica less: its instance, and only this one, is released after the window.
+    # Protection makes ECS choose the replica on an instance of the group.
     ids = {i["InstanceId"] for i in (await scaling.see("gpu-workers"))["Instances"]}
     own = {i["containerInstanceArn"] for i in await instances(stack) if i["ec2InstanceId"] in ids}
     leaves = next(t.arn for t in stack.tasks("decode") if t.container_instance_arn in own)
@@ -89,7 +89,7 @@ async def test_what_does_not_fit_is_said_raised_and_given_back(stack: Stack) -> 
             await reconciler.run_pass()
             return bool((await scaling.see("gpu-workers"))["DesiredCapacity"] == 1)
 
-        await until("an instance is given back", given_back, 60)
+        await until("an instance is released", given_back, 60)
         await until_settled(stack, reconciler)
     left = await instances(stack)
     assert len(left) == 5
@@ -107,7 +107,7 @@ async def test_what_does_not_fit_is_said_raised_and_given_back(stack: Stack) -> 
 
 
 async def until_settled(stack: Stack, reconciler: Any) -> None:
-    """No more writes, also after another window."""
+    """There are no further writes, even after another window."""
 
     async def settled() -> bool:
         done = await reconciler.run_pass()
@@ -117,7 +117,7 @@ async def until_settled(stack: Stack, reconciler: Any) -> None:
 
 
 async def test_what_was_drained_to_go_back_is_kept_when_it_is_needed_again(stack: Stack) -> None:
-    """The daemon died between draining and terminating; meanwhile a replica needs the instance."""
+    """The daemon died between draining and terminating; then a replica needs the instance."""
     scaling = Scaling(stack.url)
     await scaling.group("gpu-workers", cluster=GPU_CLUSTER, most=2, size=1)
 
@@ -178,7 +178,7 @@ async def test_replicas_are_split_over_capacity_providers_by_weight(stack: Stack
             {"name": "spot", "weight": 2},
         ]
 
-    # A service that runs on a launch type moves to the providers by a deployment of its own.
+    # A service with a launch type moves to the providers by a deployment.
     await stack.converge()
     stack.edit(split)
     code, out, _ = await stack.cli("plan", "-f", str(stack.graph_file))

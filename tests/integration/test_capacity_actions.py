@@ -1,4 +1,4 @@
-"""Capacity's AWS adapters: what is read of groups and providers; acting twice is harmless."""
+"""AWS adapters of capacity: reading groups and providers; repeated actions are harmless."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ async def test_a_group_at_zero_tells_what_its_instances_will_offer(
     (size,) = group.sizes
     assert (size.instance_type, size.gpus, size.cpu) == ("g5.12xlarge", 4, 49_152)
     assert 0.9 * 196_608 < size.memory < 196_608
-    # Sizes never change: they are asked for once.
+    # Sizes of instance types never change, so they are requested once.
     before = aws.calls["ec2:DescribeInstanceTypes"]
     await look_at_groups(aws, declared("empty"), sizes)
     assert aws.calls["ec2:DescribeInstanceTypes"] == before
@@ -102,7 +102,7 @@ async def test_a_group_at_zero_tells_what_its_instances_will_offer(
 
 async def test_instances_of_a_warm_pool_are_counted_and_are_no_members() -> None:
     class Answers:
-        """AWS's answers as its API reference gives them; moto keeps no instance in a warm pool."""
+        """Responses of AWS as in its API reference; moto has no warm pools."""
 
         async def call(self, service: str, operation: str, **_: Any) -> dict[str, Any]:
             states = ("Warmed:Stopped", "Warmed:Running", "Warmed:Terminating", "Warmed:Pending")
@@ -219,7 +219,7 @@ async def test_a_provider_that_no_component_names_keeps_hands_off_its_group(
     planned = plan_capacity(base, seen, (), CapacityMemory(), 0.0)
     assert planned.actions == []
     assert "is sized by ECS" in planned.notes[0]
-    # A look that shows nothing of a provider that was there is doubted first.
+    # An observation without a provider that existed before is doubted at first.
     local.state.clusters["gpu"].capacity_providers.remove("theirs")
     seen = await observe_ecs(aws, base, 0.0, 10.0, cache)
     assert isinstance(seen.providers, Unknown)

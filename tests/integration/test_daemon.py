@@ -1,4 +1,4 @@
-"""One daemon, several graphs: what keeps one from converging stops no other."""
+"""One daemon with several graphs: a graph that cannot converge does not stop the others."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ async def test_a_graph_that_can_not_converge_stops_no_other(stack: Stack) -> Non
     await daemon.start()
     try:
         status = await daemon.until(
-            "the missing cluster is told",
+            "the missing cluster is reported",
             lambda s: any(
                 "later-fargate does not exist" in w["reason"] for w in s.get("waits", ())
             ),
@@ -45,11 +45,11 @@ async def test_a_graph_that_can_not_converge_stops_no_other(stack: Stack) -> Non
             arns = [t["arn"] for t in component(local, "decode").get("tasks", ()) if t["ready"]]
             return bool(local["converged"]) and bool(arns) and task.arn not in arns
 
-        await daemon.until("the other graph goes on", replaced, 45)
-        # What was missing comes: no restart is needed.
+        await daemon.until("the other graph continues", replaced, 45)
+        # After the cluster is created, no restart is needed.
         await stack.aws("CreateCluster", clusterName="later-fargate")
         await daemon.until(
-            "the first graph goes on", lambda s: component(s, "etcd-nats")["exists"], 45
+            "the first graph continues", lambda s: component(s, "etcd-nats")["exists"], 45
         )
     finally:
         code, seconds = await daemon.stop()

@@ -1,4 +1,4 @@
-"""What must not end the real daemon: a log nobody takes, a crowded port; and why tasks exit."""
+"""Faults that must not end the real daemon: a blocked log, a crowded port; reasons of exits."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ FILES = 1024
 
 @asynccontextmanager
 async def daemon(stderr: int, files: int | None = None) -> AsyncIterator[tuple[str, Any]]:
-    """`ecs-dynamo run` against an AWS that is not there, so that each pass has much to log."""
+    """Run `ecs-dynamo run` against an AWS that does not answer, so that each pass logs much."""
     port = free_port()
     environ = {
         **os.environ,
@@ -84,13 +84,13 @@ async def passes(url: str) -> float:
 
 
 async def goes_on(url: str) -> None:
-    """One more pass ends."""
+    """Wait until one more pass ends."""
     before = await passes(url)
 
     async def more() -> bool:
         return await passes(url) > before
 
-    await until("passes go on", more, 30)
+    await until("passes continue", more, 30)
 
 
 async def test_a_log_that_cannot_be_written_does_not_end_the_daemon() -> None:
@@ -137,7 +137,7 @@ async def test_what_tasks_exit_with_is_told_after_ecs_took_the_rollout_back(stac
                 for c in status["conditions"]
             )
 
-        status = await watcher.until("ECS takes it back", taken_back, 90)
+        status = await watcher.until("ECS rolls it back", taken_back, 90)
         why = "exited with code 7"
         (message,) = (
             c["message"]

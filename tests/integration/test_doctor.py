@@ -1,5 +1,5 @@
-"""doctor over the local stack: what is missing is found, what is there is not, what can not be seen
-is never fine."""
+"""doctor on the local stack: missing objects are reported, existing ones are not, and a failed
+check is never ok."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ async def client(stack: Stack, service: str) -> AsyncIterator[Any]:
 
 
 async def examine(stack: Stack, code: int) -> dict[str, dict[str, list[str]]]:
-    """The findings' evidence by check and severity."""
+    """Group the findings' evidence by check and severity."""
     got, out, err = await stack.cli("doctor", "-f", str(stack.graph_file), "--json")
     assert got == code, out + err
     found: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
@@ -68,8 +68,8 @@ async def examine(stack: Stack, code: int) -> dict[str, dict[str, list[str]]]:
 
 
 async def own_vpc(stack: Stack) -> tuple[str, str]:
-    """A subnet with a way out and a group that is open within the VPC; the instances' subnets get
-    a way out too."""
+    """Create a subnet with a default route and a group that is open within the VPC; the instances'
+    subnets get a default route too."""
     async with client(stack, "ec2") as ec2:
         vpc = (await ec2.create_vpc(CidrBlock="10.20.0.0/16"))["Vpc"]["VpcId"]
         made = await ec2.create_subnet(VpcId=vpc, CidrBlock="10.20.1.0/24")
@@ -103,7 +103,7 @@ async def own_vpc(stack: Stack) -> tuple[str, str]:
 
 @asynccontextmanager
 async def role(stack: Stack, name: str) -> AsyncIterator[None]:
-    """A role that ECS tasks may take. moto's IAM outlives a server."""
+    """Create a role that ECS tasks may assume. moto's IAM outlives a server."""
     async with client(stack, "iam") as iam:
         document = json.dumps(trust("ecs-tasks.amazonaws.com"))
         await iam.create_role(RoleName=name, AssumeRolePolicyDocument=document)
@@ -114,7 +114,7 @@ async def role(stack: Stack, name: str) -> AsyncIterator[None]:
 
 
 def refer(stack: Stack, *, create_group: bool) -> None:
-    """Have decode refer to an image in ECR, a secret, a parameter and a log group."""
+    """Make decode refer to an image in ECR, a secret, a parameter and a log group."""
 
     def change(document: dict[str, Any]) -> None:
         container = document["containerDefinitions"][0]
@@ -140,14 +140,14 @@ async def test_what_is_missing_is_found(stack: Stack) -> None:
     assert found["images"]["error"] == [f"{IMAGE} (decode) does not exist"]
     for check in ("credentials", "clusters", "gpus", "clock", "agents", "sizes"):
         assert set(found[check]) == {"ok"}, (check, found[check])
-    # The stack knows no simulator and no quotas: never taken for good.
+    # The stack has neither a policy simulator nor quotas: these checks are never ok.
     assert set(found["rights"]) == set(found["quotas"]) == {"unknown"}
-    # No AMI of AWS's for GPUs.
+    # It is not one of AWS's GPU AMIs.
     assert len(found["ami"]["warning"]) == 1
 
 
 async def test_what_is_there_is_fine(stack: Stack) -> None:
-    """With each thing that a graph can refer to, on a cluster that grows."""
+    """A graph with every kind of reference, on a cluster that grows."""
     refer(stack, create_group=True)
     scaling = Scaling(stack.url)
     await scaling.group("asg", cluster="dynamo-GPU", most=4)
@@ -190,7 +190,7 @@ async def test_what_is_there_is_fine(stack: Stack) -> None:
         decode["capacityProviders"] = [{"name": "spot"}]
 
     stack.edit(change)
-    # Somebody's task, in the cluster that is looked at.
+    # A foreign task in the cluster that is checked.
     nats = {"name": "n", "image": "nats:2.11-alpine", "memory": 64}
     await stack.aws("RegisterTaskDefinition", family="other", containerDefinitions=[nats])
     await stack.aws("RunTask", cluster="dynamo-GPU", taskDefinition="other")
@@ -204,7 +204,7 @@ async def test_what_is_there_is_fine(stack: Stack) -> None:
 
 
 async def test_without_aws_nothing_is_fine(stack: Stack) -> None:
-    """Each look fails on its own; and no traceback, no hang."""
+    """Each check fails independently, without a traceback and without hanging."""
     code, out, err = await stack.cli(
         *("doctor", "-f", str(stack.graph_file), "--json"),
         *("--endpoint-url", "http://127.0.0.1:9"),
@@ -222,7 +222,7 @@ async def test_a_role_that_is_no_arn(stack: Stack) -> None:
 
 
 class Answers:
-    """AWS's answers as its API references give them, where no stand-in serves the API."""
+    """Responses of AWS as in its API references, for APIs that no stand-in serves."""
 
     def __init__(self, **answers: Any) -> None:
         self.answers = answers

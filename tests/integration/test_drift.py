@@ -1,4 +1,4 @@
-"""What the graph file declares later, or someone changes by hand, reaches services that exist."""
+"""Later declarations and manual changes are applied to, or reverted on, existing services."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ async def test_declarations_of_later_and_changes_by_hand_are_applied(stack: Stac
     assert attached["deployments"][0]["id"] != before["deployments"][0]["id"]
     assert tags(attached) == {"team": "ml"}
 
-    # By hand, as a rollout begins: with one replica, nothing could ever be replaced.
+    # A manual change as a rollout begins: with one replica, nothing could ever be replaced.
     await stack.aws(
         "UpdateService",
         cluster=component.cluster,
@@ -78,7 +78,7 @@ async def test_declarations_of_later_and_changes_by_hand_are_applied(stack: Stac
 
 
 async def test_another_launch_type_is_refused_with_its_remedy(stack: Stack) -> None:
-    """Nothing starts: the infrastructure's service is compared before anything is created."""
+    """Nothing starts, since the infrastructure's service is compared before anything is created."""
     await stack.aws("CreateCluster", clusterName="dynamo-fargate")
     component = stack.graph.component("etcd-nats")
     template = {k: v for k, v in component.template.items() if k != "requiresCompatibilities"}

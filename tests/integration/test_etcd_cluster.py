@@ -30,7 +30,7 @@ def clustered(stack: Stack, *, serving: bool) -> None:
 
 
 def members(seen: Pass) -> set[int]:
-    """Ids of the voting members; all servers must know the same ones."""
+    """Return the ids of the voting members; all servers must report the same ones."""
     views = seen.snapshot.etcd_views.values()
     found = {frozenset(m.id for m in view.members if not m.learner) for view in views}
     assert len(found) == 1, found
@@ -99,7 +99,7 @@ async def test_members_are_replaced_with_the_data_kept_and_two_lost_ones_begin_a
     first = await stack.converge(SECONDS)
     url = (first.plan.endpoints.etcd or "").split(",")[1]
     await put(url, b"data")
-    # ECS starts it with the environment that began the cluster: it would begin it once more.
+    # ECS starts it with the environment that began the cluster, so it would begin it again.
     await stack.stop_tasks("etcd-0")
     second = await stack.converge(SECONDS)
     before = (second.plan.endpoints.etcd or "").split(",")
@@ -118,7 +118,7 @@ async def test_members_are_replaced_with_the_data_kept_and_two_lost_ones_begin_a
     async with stack.reconciler() as reconciler:
         third = await reconciler.until_converged(150, look)
     assert third.converged, third.plan.waits
-    # A pass may meet the moment in which a leader is elected.
+    # A pass may coincide with the election of a leader.
     assert sum(count < 2 for count in answered) <= 3, answered
     after = (third.plan.endpoints.etcd or "").split(",")
     assert not {*before} & {*after}

@@ -1,4 +1,4 @@
-"""Leadership by a lock in a real etcd: hand-over, fencing, and lost answers."""
+"""Leadership by a lock in a real etcd: handover, fencing, and lost responses."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ async def test_one_holds_until_it_is_silent_for_a_lease(etcd: str) -> None:
     other = EtcdLease((etcd,), "h", "b", 2.0)
     assert await first.acquire()
     assert not await second.acquire()
-    assert await other.acquire()  # another graph, another lock
+    assert await other.acquire()  # Another graph has another lock.
     token = first.token
 
     async def taken() -> bool:
@@ -51,10 +51,10 @@ async def test_one_holds_until_it_is_silent_for_a_lease(etcd: str) -> None:
         assert not (won and first.is_leader)
         return won
 
-    await until("the silent leader's lock is free", taken, 15)  # etcd counts 2 s and looks in steps
+    await until("the silent leader's lock is free", taken, 15)  # At least 2 s.
     assert second.token > token
     assert not await first.acquire()
-    await first.release()  # of what it does not hold: nothing
+    await first.release()  # Releasing a lease that it does not hold has no effect.
     assert await second.acquire()
     await second.release()
     assert not second.is_leader
@@ -67,7 +67,7 @@ async def test_the_leader_goes_by_its_own_clock_and_fences_itself(etcd: str) -> 
     paused = EtcdLease((etcd,), "g", "paused", 30.0, clock)
     assert await paused.acquire()
     token = paused.token
-    clock.now += 29  # Stopped, and going on: before any call to etcd it knows that it may not act.
+    clock.now += 29  # It was stopped: it knows before any call that it must not act.
     assert not paused.is_leader
     async with open_etcd(etcd, 3.0) as client:
         await client.revoke_lease((await client.get(f"{PREFIX}g".encode())).lease)
@@ -75,7 +75,7 @@ async def test_the_leader_goes_by_its_own_clock_and_fences_itself(etcd: str) -> 
     assert await other.acquire()
     assert not await paused.acquire()
     await other.release()
-    # It leads again, but what was decided under the old token is not to be done.
+    # It leads again, but decisions made under the old token must not be executed.
     assert await paused.acquire()
     assert paused.token > other.token > token
 
@@ -84,7 +84,7 @@ async def test_lost_answers_and_servers_that_are_gone(etcd: str) -> None:
     lost: list[str] = []
 
     class Losing:
-        """etcd's client whose next answer is lost after its effect."""
+        """An etcd client whose next response is lost after the call took effect."""
 
         def __init__(self, client: Any) -> None:
             self._client = client
@@ -112,10 +112,10 @@ async def test_lost_answers_and_servers_that_are_gone(etcd: str) -> None:
     lost.append("transaction")
     assert not await lease.acquire()
     assert not await rival.acquire()
-    assert await lease.acquire()  # it finds its own
+    assert await lease.acquire()  # It finds its own lock.
     token = lease.token
     lost.append("refresh_lease")
-    assert await lease.acquire()  # by what it knows
+    assert await lease.acquire()  # It decides by what it knows.
     assert lease.token == token
     lost.append("revoke_lease")
     await lease.release()
@@ -128,7 +128,7 @@ async def test_lost_answers_and_servers_that_are_gone(etcd: str) -> None:
 
 
 def idle(url: str) -> Any:
-    """The example's graph on an external etcd, with services and no task: quick to converge."""
+    """The example's graph on an external etcd, with services and no tasks: converges quickly."""
 
     def change(graph: dict[str, Any]) -> None:
         graph["infrastructure"] = {"etcd": {"endpoints": [url]}}
@@ -155,7 +155,7 @@ async def test_daemons_hand_over_and_a_paused_leader_does_not_act(stack: Stack, 
     await first.until("converged", lambda s: bool(s.get("converged")), 30)
     others = [d for d in daemons if d is not first]
 
-    code, _ = await first.stop()  # at once on SIGTERM
+    code, _ = await first.stop()  # Immediately on SIGTERM.
     assert code == 0
     paused = await leader_of(others, 5)
     (last,) = [d for d in others if d is not paused]
@@ -164,14 +164,14 @@ async def test_daemons_hand_over_and_a_paused_leader_does_not_act(stack: Stack, 
     await last.until("takes over", lambda s: bool(s.get("leads") and s.get("converged")), 15)
     log = logs[daemons.index(paused)]
     before = len(said(log))
-    stack.edit(lambda graph: graph["components"][0].update(replicas=1))  # work for whoever leads
+    stack.edit(lambda graph: graph["components"][0].update(replicas=1))  # For the leader.
     paused.send(signal.SIGCONT)
     await paused.until("follows", lambda s: s.get("leads") is False, 15)
     after = said(log)[before:]
     assert not [line for line in after if line.get("kind") == "action"], after
     assert last.status.get("leads")
 
-    last.kill()  # a crash
+    last.kill()  # This is a crash.
     await paused.until("takes over", lambda s: bool(s.get("leads")), 15)
     code, _ = await paused.stop()
     assert code == 0
@@ -186,7 +186,7 @@ async def test_a_lock_needs_an_etcd_outside_of_the_graph(stack: Stack) -> None:
 
 
 class Regained:
-    """A lease that is held all along, though another daemon had it meanwhile."""
+    """A lease that seems held throughout, although another daemon had it in between."""
 
     token = 1
     seconds_left = 60.0

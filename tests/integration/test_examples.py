@@ -1,4 +1,4 @@
-"""Whole deployments as users have them: the files of Dynamo's ECS example, and ours for AWS."""
+"""Complete deployments: the files of Dynamo's ECS example, and this project's for AWS."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The process dies after each of its writes: nothing is lost, nothing is done twice."""
+"""The process dies after each of its writes: nothing is lost or done twice."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
 
 
 class DiedError(Exception):
-    """The process is gone: a write took effect, and nothing after it happened."""
+    """The process died after a write took effect and before anything else happened."""
 
 
 def mortal(reconciler: Reconciler, fatal: set[str]) -> None:
-    """Have the process die right after its first write that was not ``fatal`` before."""
+    """Kill the process right after its first write that was not ``fatal`` before."""
     real = reconciler.aws.call
 
     async def call(service: str, operation: str, /, **parameters: Any) -> dict[str, Any]:
@@ -38,8 +38,8 @@ def mortal(reconciler: Reconciler, fatal: set[str]) -> None:
 
 
 async def dying(stack: Stack, *, down: bool = False) -> Counter[str]:
-    """Processes that die after each write in turn, one after another, until there is none to make;
-    how many deaths there were by operation."""
+    """Run processes that each die after another write, until no write is left; return the number
+    of deaths by operation."""
     fatal: set[str] = set()
     deadline = time.monotonic() + 90
     done: Pass | None = None
@@ -57,7 +57,7 @@ async def dying(stack: Stack, *, down: bool = False) -> Counter[str]:
 
 
 def revisions(stack: Stack) -> dict[str, int]:
-    """How many revisions each family has had."""
+    """Return the number of revisions that each family has had."""
     return dict(stack.local.state.revisions)
 
 
@@ -71,7 +71,7 @@ async def test_dying_after_any_write_loses_and_doubles_nothing(stack: Stack) -> 
     assert revisions(stack) == dict.fromkeys(names, 1)
     await stack.chat()
 
-    # Another content, one more replica, and a component that is declared no more.
+    # Another content, one more replica, and a component that is no longer declared.
     def edit(document: dict[str, Any]) -> None:
         document["components"][1] |= {"env": {"DYN_LOG": "warn"}, "replicas": 2}
 
@@ -82,7 +82,7 @@ async def test_dying_after_any_write_loses_and_doubles_nothing(stack: Stack) -> 
     assert alive == {name: 1 + (name == "local-decode") for name in names}
     await stack.chat()
 
-    # The infrastructure moves: everything follows, once.
+    # The infrastructure moves: everything follows once.
     await stack.stop_tasks("etcd-nats")
     await dying(stack)
     assert revisions(stack) == {

@@ -1,4 +1,4 @@
-"""A replica that hangs is told of, and replaced, while the others serve."""
+"""A replica that hangs is reported and replaced while the others serve."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
 
 
 def degraded(status: dict[str, Any]) -> str | None:
-    """Why decode is Degraded."""
+    """Return the message of decode's condition Degraded."""
     return next(
         (
             c["reason"]
@@ -30,7 +30,7 @@ def degraded(status: dict[str, Any]) -> str | None:
 
 
 def unscaled(document: dict[str, Any]) -> None:
-    """Two decode workers; nothing is scaled, so that the daemon looks every 30 s only."""
+    """Two decode workers without scaling, so that the daemon observes every 30 s only."""
     for component in document["components"]:
         component.pop("scaling", None)
         if component["name"] == "decode":
@@ -38,7 +38,7 @@ def unscaled(document: dict[str, Any]) -> None:
 
 
 def unchecked(document: dict[str, Any]) -> None:
-    """Without a health check a task that hangs runs on for ECS; it has its page at a known port."""
+    """Remove the health check, so that ECS does not notice a hang; fix the port of the page."""
     document["networkMode"] = "awsvpc"
     container = document["containerDefinitions"][0]
     del container["healthCheck"]
@@ -87,7 +87,7 @@ async def test_a_worker_that_hangs_is_told_of_within_30_s_and_replaced(stack: St
 
 
 async def gauge(daemon: DemoDaemon, name: str, *words: str) -> float:
-    """The sum of what the daemon's metrics have under the name and all of the words."""
+    """Return the sum of the daemon's metrics with the name and all of the words."""
     async with (
         aiohttp.ClientSession() as session,
         session.get(f"{daemon.url}/metrics") as answer,

@@ -1,4 +1,4 @@
-"""Infrastructure that lasts, on real processes: volumes."""
+"""Infrastructure with volumes, on real processes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ VOLUME = {"fileSystemId": "fs-0123456789abcdef0"}
 
 
 def apart(stack: Stack, *, serving: bool, **parts: Any) -> None:
-    """etcd and NATS with a task definition each; ``parts`` are further fields of theirs."""
+    """Separate etcd and NATS, each with a task definition; ``parts`` are additional fields."""
     whole = json.loads((stack.folder / "taskdefs" / "etcd-nats.json").read_text())
     for name in ("etcd", "nats"):
         own = [c for c in whole["containerDefinitions"] if c["name"] == name]
@@ -55,7 +55,7 @@ async def test_a_replaced_nats_has_its_streams_and_messages(stack: Stack) -> Non
     await client.close()
     assert (state.messages, found.data) == (3, b"2")
 
-    # A change lets no second server come up beside the first: that is told to stop before.
+    # A change never starts a second server beside the first, which is stopped before.
     stack.edit_task_definition(
         "nats", lambda d: d["containerDefinitions"][0].update(image="nats:2.12-alpine")
     )

@@ -25,7 +25,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
 
 
 async def create_table(url: str) -> str:
-    """A table of its own for each test, made by a client that is not the product's; its name."""
+    """Create a table for each test with a client of the test's own; return its name."""
     name = f"leases-{uuid.uuid4().hex[:8]}"
     async with AioSession().create_client(
         "dynamodb",
@@ -70,19 +70,19 @@ async def test_the_other_takes_over_after_a_lease_of_silence(
     first, second = (DynamoDbLease(*aws, "g", name, 30.0, clock) for name in ("a", "b"))
     assert await first.acquire()
     assert not await second.acquire()
-    for _ in range(8):  # renewed: never silent for a whole lease
+    for _ in range(8):  # It is renewed, so it is never silent for a whole lease.
         clock.now += 10
         assert await first.acquire()
         assert not await second.acquire()
     token = first.token
     clock.now += 29
-    assert not first.is_leader  # it stops before any rival may begin
+    assert not first.is_leader  # It stops before any rival may begin.
     assert not await second.acquire()
     clock.now += 1
     assert await second.acquire()
     assert second.token == token + 1
     assert not await first.acquire()
-    await first.release()  # of what it does not hold: nothing
+    await first.release()  # Releasing a lease that it does not hold has no effect.
     assert await second.acquire()
     await second.release()
     assert await first.acquire()
@@ -96,7 +96,7 @@ async def test_graphs_have_leases_of_their_own(aws: tuple[Aws, str]) -> None:
 
 
 class Table:
-    """DynamoDB's one item, for the property: calls may fail before or after their effect."""
+    """A model of DynamoDB with one item, whose calls may fail before or after their effect."""
 
     def __init__(self) -> None:
         self.item: dict[str, Any] = {}
@@ -144,7 +144,7 @@ STEP = st.tuples(
 @given(st.lists(STEP, max_size=60))
 @settings(deadline=None, max_examples=200)
 def test_never_two_leaders(steps: list[tuple[str, int, str, float]]) -> None:
-    """Whatever is lost, slow or dead; fencing tokens only grow."""
+    """One daemon leads at a time, with any loss, delay or crash; fencing tokens only grow."""
     clock, table = Clock(), Table()
     names = iter(range(1000))
 
@@ -198,7 +198,7 @@ async def test_daemons_hand_over_at_once_on_sigterm_and_after_a_crash(stack: Sta
 
 
 async def leader_of(daemons: list[DemoDaemon], timeout: float) -> DemoDaemon:
-    """The one that leads within ``timeout`` seconds."""
+    """Return the daemon that leads within ``timeout`` seconds."""
     waits = {
         asyncio.create_task(d.until("leads", lambda s: bool(s.get("leads")), timeout)): d
         for d in daemons

@@ -1,4 +1,4 @@
-"""Capacity on the local ECS, under the AWS CLI and boto3: groups, providers, placement."""
+"""Capacity on the local ECS, with the AWS CLI and boto3: groups, providers, placement."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ async def test_managed_scaling_adds_instances_for_tasks_that_wait(client: Client
         taskDefinition="gpu",
         capacityProviderStrategy=[{"capacityProvider": "pool", "weight": 1}],
     )
-    assert code == "ClientException"  # there is no such task definition yet
+    assert code == "ClientException"  # The task definition does not exist yet.
     await register(client, "gpu", gpus=1)
     strategy = [{"capacityProvider": "pool", "weight": 1}]
     code, message = await client.refused(
@@ -124,7 +124,7 @@ async def test_managed_scaling_adds_instances_for_tasks_that_wait(client: Client
     assert provider["autoScalingGroupProvider"]["managedScaling"]["targetCapacity"] == 100
     assert found["failures"][0]["reason"] == "MISSING"
 
-    # No launch type and no strategy: the cluster's default strategy.
+    # Without launch type and strategy, the cluster's default strategy applies.
     await client.do(
         *("create_service",),
         cluster="main",
@@ -225,7 +225,7 @@ async def test_strategies_and_constraints_choose_the_instance(client: Client) ->
     where = {i["containerInstanceArn"]: i for i in await instances(client)}
 
     async def placed(name: str, count: int, **more: Any) -> list[dict[str, str]]:
-        """The attributes of the instances that a service's tasks are on."""
+        """Return the attributes of the instances of a service's tasks."""
         await client.do(
             *("create_service",),
             cluster="main",

@@ -1,4 +1,4 @@
-"""The local ECS under clients that nobody here wrote: the AWS CLI and boto3 with its waiters."""
+"""The local ECS with third-party clients: the AWS CLI and boto3 with its waiters."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def container(name: str = "app", command: str = "exec sleep 600", **more: Any) -
 
 
 class Client:
-    """The AWS CLI and boto3 against one local ECS."""
+    """The AWS CLI and boto3, connected to one local ECS."""
 
     def __init__(self, local: LocalEcs) -> None:
         self.local = local
@@ -52,7 +52,7 @@ class Client:
         )
 
     async def cli(self, *arguments: str, ok: bool = True) -> Any:
-        """`aws ecs ...`: its JSON, or where it fails its message."""
+        """Run `aws ecs ...`; return its JSON, or its message if it fails."""
         process = await asyncio.create_subprocess_exec(
             str(AWS),
             "--endpoint-url",
@@ -76,18 +76,18 @@ class Client:
         return json.loads(out) if out.strip() else None
 
     async def do(self, operation: str, **parameters: Any) -> Any:
-        """A boto3 call, off the loop that serves it."""
+        """Make a boto3 call outside of the event loop that serves it."""
         return await asyncio.to_thread(getattr(self.boto, operation), **parameters)
 
     async def wait(self, waiter: str, **parameters: Any) -> None:
-        """One of boto3's own waiters."""
+        """Run one of boto3's own waiters."""
         made = self.boto.get_waiter(waiter)
         await asyncio.to_thread(
             made.wait, WaiterConfig={"Delay": 1, "MaxAttempts": 40}, **parameters
         )
 
     async def refused(self, operation: str, **parameters: Any) -> tuple[str, str]:
-        """Code and message of the error that a call ends in."""
+        """Return code and message of a call's error."""
         with pytest.raises(ClientError) as caught:
             await self.do(operation, **parameters)
         error = caught.value.response["Error"]

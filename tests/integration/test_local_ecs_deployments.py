@@ -1,4 +1,4 @@
-"""What ECS rejects, and does by itself, while a service is deployed; asked through the AWS CLI."""
+"""Rejections and automatic actions of ECS while a service is deployed, seen by the AWS CLI."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ async def described(client: Client, name: str) -> dict[str, Any]:
 
 
 async def running(client: Client, name: str) -> dict[str, str]:
-    """Task ARN -> task definition, of the tasks that are wanted."""
+    """Return task ARN -> task definition of the tasks that should run."""
     arns = (await client.do("list_tasks", cluster="main", serviceName=name))["taskArns"]
     if not arns:
         return {}
@@ -73,7 +73,7 @@ async def test_rebalancing_is_on_by_default_and_refuses_to_stay_within_100_perce
         "update-service", *service, "--availability-zone-rebalancing", "ENABLED", ok=False
     )
     assert "does not support maximumPercent <= 100 %" in said
-    # An update that does not name it keeps it, and a service that is not compatible has it off.
+    # An update that does not name it keeps it; in a service that is not compatible it is off.
     kept = await client.do("update_service", cluster="main", service="s", desiredCount=0)
     assert kept["service"]["availabilityZoneRebalancing"] == "DISABLED"
     limits = {"minimumHealthyPercent": 0, "maximumPercent": 100}
@@ -111,7 +111,7 @@ async def test_a_grace_period_spares_a_task_whose_container_check_fails(client: 
         )
     )["tasks"]
     assert (task["lastStatus"], task["healthStatus"]) == ("RUNNING", "UNHEALTHY")
-    # Without it, it is replaced at once: it applies to tasks that run already.
+    # Without protection it is replaced at once; the setting applies to running tasks too.
     await client.do(
         "update_service", cluster="main", service="spared", healthCheckGracePeriodSeconds=0
     )

@@ -42,7 +42,7 @@ async def client(tmp_path: Path) -> AsyncIterator[Client]:
 
 
 class Tap:
-    """A queue behind a rule, made with boto3 as an operator makes it."""
+    """A queue behind a rule, created with boto3 as an operator does."""
 
     def __init__(self, url: str, name: str) -> None:
         self._sqs = boto3.client("sqs", endpoint_url=url, **KEYS)
@@ -58,7 +58,7 @@ class Tap:
         self._events.put_targets(Rule=self.name, Targets=[{"Id": "1", "Arn": self.arn}])
 
     async def open(self, pattern: dict[str, Any], allow: str | None = "rule/*") -> None:
-        """Rule, queue, target, and a policy for the rules that ``allow`` names."""
+        """Create a rule, a queue, a target, and a policy for the rules that ``allow`` names."""
         await asyncio.to_thread(self._open, pattern)
         if allow is not None:
             await self.permit(allow)
@@ -96,12 +96,12 @@ class Tap:
                 self._sqs.delete_message(QueueUrl=self.url, ReceiptHandle=m["ReceiptHandle"])
 
     async def of(self, kind: str) -> list[dict[str, Any]]:
-        """The events of a detail type so far."""
+        """Return the events of a detail type so far."""
         await asyncio.to_thread(self._drain)
         return [e for e in self.got if e["detail-type"] == kind]
 
     async def until(self, kind: str, holds: Any, timeout: float = 20.0) -> None:
-        """Wait until the events of a detail type are as wanted."""
+        """Wait until the events of a detail type are as expected."""
 
         async def look() -> bool:
             return bool(holds(await self.of(kind)))
@@ -161,7 +161,7 @@ async def test_a_services_life_is_told_in_growing_versions(client: Client) -> No
     assert (last["group"], last["clusterArn"].endswith(":cluster/main")) == ("service:web", True)
     assert last["stoppedAt"].endswith("Z")
     assert last["containers"][0]["lastStatus"] == "STOPPED"
-    # Described and told are the same state.
+    # The description and the event show the same state.
     (shown,) = (await client.do("describe_tasks", cluster="main", tasks=[arn]))["tasks"]
     assert shown["version"] == last["version"]
 

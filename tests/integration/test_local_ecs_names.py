@@ -1,4 +1,4 @@
-"""Service registries and Service Connect of the local ECS, under boto3 alone."""
+"""Service registries and Service Connect of the local ECS, with boto3 only."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class CloudMap:
         return await asyncio.to_thread(getattr(self.boto, operation), **parameters)
 
     async def service(self, name: str, record: str = "A") -> str:
-        """A service in app.local; its ARN."""
+        """Create a service in app.local; return its ARN."""
         spaces = (await self.do("list_namespaces"))["Namespaces"]
         if not spaces:
             await self.do("create_private_dns_namespace", Name="app.local", Vpc="vpc-1")
@@ -91,7 +91,7 @@ async def test_a_task_is_registered_while_it_runs(client: Client) -> None:
     assert found["AWS_INSTANCE_IPV4"] == task.address
     assert found["ECS_SERVICE_NAME"] == "web"
 
-    # Another registry begins a deployment: the old task leaves the old one.
+    # Another registry starts a deployment: the old task is removed from the old registry.
     other = await maps.service("other")
     registries = [{"registryArn": other}]
     made = await client.do(

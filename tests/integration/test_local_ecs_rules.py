@@ -1,4 +1,4 @@
-"""What ECS rejects, shown with clients that nobody here wrote; and what scripts look around for."""
+"""Rejections of ECS, shown with third-party clients; and the calls that scripts use to explore."""
 
 from __future__ import annotations
 
@@ -200,7 +200,7 @@ async def test_a_port_range_is_mapped_in_bridge_mode(client: Client) -> None:
 
 
 async def test_a_task_definition_that_cannot_be_started_wedges_nothing(client: Client) -> None:
-    """A fault of the local ECS itself: it is told as an event of the one service it concerns."""
+    """A fault of the local ECS itself is an event of the one service that it affects."""
     for family in ("bad", "good"):
         await client.do(
             "register_task_definition", family=family, containerDefinitions=[container()]

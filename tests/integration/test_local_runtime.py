@@ -38,7 +38,7 @@ MODEL = "tiny"
 
 
 def launch_of(content: Any, task_id: str, address: str, folder: Path) -> TaskLaunch:
-    """A rendered task definition as the local ECS would launch it."""
+    """Launch a rendered task definition as the local ECS would."""
     containers = []
     for c in content["containerDefinitions"]:
         check = c.get("healthCheck")
@@ -64,7 +64,7 @@ def launch_of(content: Any, task_id: str, address: str, folder: Path) -> TaskLau
 
 
 class Stack:
-    """Tasks of the example on addresses of their own, and a client of the frontend."""
+    """Tasks of the example on separate addresses, and a client of the frontend."""
 
     def __init__(self, folder: Path, session: aiohttp.ClientSession) -> None:
         self.folder = folder
@@ -86,7 +86,7 @@ class Stack:
         return task
 
     async def until(self, what: str, holds: Callable[[], Awaitable[bool]], limit: float) -> float:
-        """Wait until ``holds``; the seconds it took. The logs are shown where it does not."""
+        """Wait until ``holds``; return the seconds that it took. On failure the logs are shown."""
         begun = time.monotonic()
         while True:
             try:
@@ -100,7 +100,7 @@ class Stack:
             await asyncio.sleep(0.1)
 
     async def healthy(self) -> bool:
-        """Whether each container with a check is HEALTHY, and the rest run."""
+        """Whether each container with a check is HEALTHY and the others run."""
         every = [c for task in self.tasks.values() for c in task.containers]
         assert all(c.last_status != "STOPPED" for c in every), every
         return all(c.health == "HEALTHY" or c.name == "nats" for c in every)
@@ -111,7 +111,7 @@ class Stack:
             return MODEL in [m["id"] for m in (await answer.json())["data"]]
 
     async def chat(self, prompt: str, stream: bool = False, tokens: int = 8) -> str:
-        """The text of a chat completion; fails unless it is complete."""
+        """Return the text of a chat completion, which must be complete."""
         body = {
             "model": MODEL,
             "messages": [{"role": "user", "content": prompt}],
@@ -132,7 +132,7 @@ class Stack:
         return "".join(deltas)
 
     async def depth(self, name: str) -> float:
-        """The queue depth of a component, as the daemon measures it."""
+        """Measure the queue depth of a component as the daemon does."""
         async with self.session.get(f"{self.frontend}/metrics") as answer:
             scrape = parse_metrics(self.frontend, await answer.text())
         return queue_depth(self.graph.component(name), [scrape])
@@ -154,7 +154,7 @@ async def stack(tmp_path: Path) -> AsyncIterator[Stack]:
 
 
 def prompt(number: int, words: int = 220) -> str:
-    """A prompt that shares no prefix with another, so that each is prefilled in full."""
+    """Return a prompt that shares no prefix with another, so that each is prefilled in full."""
     return " ".join(f"w{number}x{i}" for i in range(words))
 
 
@@ -178,7 +178,7 @@ async def test_the_example_serves_queues_and_drains(
     assert await stack.chat("Say hello.")
     assert await stack.chat("Say hello again.", stream=True)
 
-    # One prefill replica under load has a queue that lasts; nothing waits once it is over.
+    # One prefill replica under load has a lasting queue; nothing waits after the load.
     begun = time.monotonic()
     load = [asyncio.create_task(stack.chat(prompt(n), tokens=4)) for n in range(48)]
     deepest = 0.0
@@ -201,7 +201,7 @@ async def test_the_example_serves_queues_and_drains(
 
     await stack.until("an empty queue", empty, 10)
 
-    # A worker that is stopped under load finishes what it has: nothing fails.
+    # A worker that is stopped under load finishes its requests: none fails.
     load = [asyncio.create_task(stack.chat(prompt(n, 100), tokens=4)) for n in range(100, 116)]
     await stack.until("load at prefill", lambda: _at_least(stack, 4), 15)
     begun = time.monotonic()

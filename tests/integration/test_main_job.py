@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
 
 
 def endpoints_of(stack: Stack, name: str) -> tuple[str | None, str | None]:
-    """What the running revision of a component was given."""
+    """Return the environment of a component's running revision."""
     assert stack.last is not None
     seen = stack.last.snapshot.components[name]
     service: Any = seen.service
@@ -114,7 +114,7 @@ async def test_a_daemon_killed_in_the_middle_of_a_roll_is_taken_over(stack: Stac
     try:
         await first.start()
         await stack.stop_tasks("etcd-nats")
-        # In the middle: some have the new endpoints, others not yet.
+        # Halfway: some components have the new endpoints, others do not yet.
         await first.until(
             "a dependant rolls",
             lambda s: any(len(c["deployments"]) > 1 for c in s.get("components", ())),
@@ -141,7 +141,7 @@ async def test_workers_in_other_network_modes(stack: Stack, mode: str) -> None:
         document["networkMode"] = mode
 
     stack.edit_task_definition("prefill", change)
-    if mode == "bridge":  # Its own instance alone reaches it.
+    if mode == "bridge":  # Only its own instance can reach it.
         await stack.local.add_instance("dynamo-GPU", gpus=2, cpu=8192, memory=64_000)
         *_, large = stack.local.state.instances.values()
 
@@ -191,10 +191,10 @@ async def test_scales_out_and_in_by_real_queue_depth(stack: Stack, policy: str) 
         async with stack.traffic() as traffic:
             async with traffic.background("load", 40, words=220, tokens=4):
                 await daemon.until("scaled out", lambda s: ready(s, "prefill") >= 2, 60)
-                # Not `stack.look`: what the clients go by must not hang on one probe under load.
+                # Not `stack.look`: the clients' view must not depend on one probe under load.
                 async with stack.reconciler() as reconciler:
                     seen = (await reconciler.run_pass(act=False)).snapshot
-                # Who is at work is told by the very lease that the worker registered with.
+                # Busy workers are identified by the lease that they registered with.
                 assert not isinstance(seen.busy, Unknown)
                 assert not isinstance(seen.registrations, Unknown)
                 assert {r.lease_id for r in seen.registrations} >= {k for k, v in seen.busy.items()}
@@ -254,7 +254,7 @@ async def test_a_bad_revision_fails_clearly_and_the_old_one_serves(stack: Stack)
         assert all("no-such-image" in why for why in stops)
         writes = reconciler.aws.writes
     stack.last = done
-    # A fresh daemon knows it too, from what AWS tells.
+    # A new daemon knows it too, from AWS.
     code, _, err = await stack.cli("reconcile", "-f", str(stack.graph_file), "--timeout", "30")
     assert code == 1
     assert "gave up on revision" in err
@@ -345,7 +345,7 @@ async def test_the_daemon_reloads_serves_and_stops(stack: Stack) -> None:
         good = stack.graph_file.read_text()
         stack.graph_file.write_text(good.replace("replicas: 1", "replicas: many", 1))
         daemon.send(signal.SIGHUP)
-        await daemon.until("the bad file is told", lambda s: bool(s.get("fileError")), 15)
+        await daemon.until("the bad file is reported", lambda s: bool(s.get("fileError")), 15)
         stack.graph_file.write_text(good)
         daemon.send(signal.SIGHUP)
         await daemon.until("the good file is taken", lambda s: s.get("fileError") is None, 15)
@@ -398,7 +398,7 @@ async def test_a_rollout_that_never_serves_is_taken_back_by_its_deadline(stack: 
     (old,) = stack.tasks("decode")
 
     def hang(document: dict[str, Any]) -> None:
-        # Alive, within its start period, and never healthy: ECS itself would wait for ever.
+        # Alive, within its start period, and never healthy: ECS itself would wait indefinitely.
         document["components"][1]["command"] = ["exec sleep 600"]
         document["components"][1]["rollout"] = {"progressDeadlineSeconds": 4}
 
@@ -411,7 +411,7 @@ async def test_a_rollout_that_never_serves_is_taken_back_by_its_deadline(stack: 
     code, _, err = await stack.cli("reconcile", "-f", str(stack.graph_file), "--timeout", "30")
     assert (code, "progress deadline" in err) == (1, True)
     await stack.look()
-    # ECS has a new deployment for the former revision, and replaces the old task in its turn.
+    # ECS has a new deployment for the previous revision, and replaces the old task in turn.
     assert {t.task_definition_arn for t in stack.tasks("decode") if t.is_running} == {
         old.task_definition_arn
     }

@@ -1,4 +1,4 @@
-"""etcd and NATS behind names, on real processes: replaced, and nothing is rolled."""
+"""etcd and NATS behind names, on real processes: they are replaced and nothing is rolled."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ DEPENDANTS = ("frontend", "decode", "prefill")
 
 
 async def cloud_map(stack: Stack, *names: str) -> dict[str, dict[str, str]]:
-    """Cloud Map services of ``names`` in the namespace dynamo.local, as a graph file takes them."""
+    """Create Cloud Map services of ``names`` in dynamo.local; return them for a graph file."""
     async with stack.client("servicediscovery") as client:
         await client.create_private_dns_namespace(Name="dynamo.local", Vpc="vpc-1")
         (namespace,) = (await client.list_namespaces())["Namespaces"]
@@ -34,7 +34,7 @@ async def cloud_map(stack: Stack, *names: str) -> dict[str, dict[str, str]]:
 
 
 async def registered(stack: Stack, arn: str) -> list[str]:
-    """The addresses that a Cloud Map service has."""
+    """Return the addresses of a Cloud Map service."""
     async with stack.client("servicediscovery") as client:
         found = await client.list_instances(ServiceId=arn.rsplit("/", 1)[-1])
         return [i["Attributes"]["AWS_INSTANCE_IPV4"] for i in found["Instances"]]
@@ -50,7 +50,7 @@ def named(stack: Stack, names: dict[str, Any]) -> None:
 
 
 def revisions(done: Pass) -> dict[str, str]:
-    """The dependants' task definition revisions."""
+    """Return the dependants' task definition revisions."""
     found = {}
     for name in DEPENDANTS:
         service = done.snapshot.components[name].service
@@ -63,7 +63,7 @@ def task_arns(stack: Stack) -> set[str]:
 
 
 async def replaced(stack: Stack, *components: str) -> Pass:
-    """Stop the tasks of ``components`` and reconcile; they come back at other addresses."""
+    """Stop the tasks of ``components`` and reconcile; they return at other addresses."""
     before = {t.private_ip for name in components for t in stack.tasks(name)}
     for name in components:
         await stack.stop_tasks(name)
@@ -74,7 +74,7 @@ async def replaced(stack: Stack, *components: str) -> Pass:
 
 
 async def test_cloud_map_names_outlive_etcd_and_nats(stack: Stack) -> None:
-    """With its data kept, a replaced etcd is not even noticed."""
+    """If its data is kept, a replaced etcd is not even noticed."""
     apart(stack, serving=True, etcd={"volume": VOLUME}, nats={"volume": VOLUME})
     stack.edit_task_definition(
         "etcd", lambda d: d["containerDefinitions"][0]["command"].append("--data-dir=/etcd-data")
@@ -112,7 +112,7 @@ async def test_cloud_map_names_outlive_etcd_and_nats(stack: Stack) -> None:
 
 
 async def test_service_connect_names_outlive_etcd_and_nats(stack: Stack) -> None:
-    """Without its data Dynamo's processes exit, and ECS starts them again: no revision is made."""
+    """Without its data Dynamo's processes exit, and ECS restarts them without a new revision."""
     for name in DEPENDANTS:
         stack.edit_task_definition(name, lambda d: d.update(networkMode="awsvpc"))
     await cloud_map(stack)
@@ -120,7 +120,7 @@ async def test_service_connect_names_outlive_etcd_and_nats(stack: Stack) -> None
     stack.edit(lambda d: d["infrastructure"].pop("serviceDiscovery"))
     await stack.converge(120)
     await stack.chat()
-    # Who had an address gets the name, by one roll.
+    # Components with an address get the name in one rollout.
     named(stack, {"serviceConnect": {"namespace": "dynamo.local", "nats": "nats.queue"}})
     first = await stack.converge(120)
     assert first.plan.endpoints.etcd == "http://etcd:2379"

@@ -1,4 +1,4 @@
-"""Answers of AWS that are stale, empty, cut off or contradictory, under requests of clients."""
+"""Responses of AWS that are stale, empty, truncated or contradictory, under load."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
 
 @pytest.fixture
 def stack(stack: Stack) -> Stack:
-    """Without scaling, and with looks that are given up soon."""
+    """A graph without scaling, and observations with a short time limit."""
     stack.edit(lambda d: d["components"][2].pop("scaling"))
     stack.environ["ECS_DYNAMO_OBSERVE_TIMEOUT_SECONDS"] = "2"
     return stack
@@ -31,7 +31,7 @@ def warn(stack: Stack) -> None:
 
 
 async def hide_services(stack: Stack, reconciler: Reconciler, operation: str, kind: str) -> None:
-    """While ``operation`` answers so, nothing is created, and nothing is said to be missing."""
+    """With this fault of ``operation``, nothing is created and nothing is reported missing."""
     before = calls(stack, "CreateService")
     await stack.fault(operation, kind, lasts=60.0)
     done = await reconciler.run_pass()
@@ -52,7 +52,7 @@ async def test_an_answer_that_tells_nothing_creates_nothing(stack: Stack, kind: 
 async def test_what_contradicts_what_was_seen_is_unknown_and_changes_nothing(
     stack: Stack,
 ) -> None:
-    """A daemon that is told less than there is makes no write, and ends where it began."""
+    """A daemon that observes less than exists makes no write, and ends where it began."""
     await stack.converge()
     async with stack.reconciler() as reconciler:
         assert (await reconciler.run_pass()).converged
@@ -73,7 +73,7 @@ async def test_what_contradicts_what_was_seen_is_unknown_and_changes_nothing(
             assert (await reconciler.run_pass()).converged, (operation, kind)
         assert reconciler.aws.writes == writes
 
-    # One that has seen nothing before begins no rollout.
+    # A daemon without earlier observations begins no rollout.
     warn(stack)
     before = calls(stack, "UpdateService")
     await stack.fault("ListTasks", "empty", lasts=60.0)
@@ -93,7 +93,7 @@ async def test_hosts_that_ec2_does_not_know_hide_no_other(stack: Stack) -> None:
     assert not isinstance(found, Unknown)
     lost = [i for i in found if i.private_ip is None]
     assert len(lost) == 2 < len(found)
-    # Asked by id, EC2 refuses the whole request.
+    # EC2 refuses a whole request if it does not know one of the ids.
     async with stack.client("ec2") as ec2:
         for ids, code in (("mi-0123456789abcdef0", "Malformed"), ("i-0123456789abcdef0", "NotF")):
             with pytest.raises(ClientError, match=f"InvalidInstanceID.{code}"):
@@ -105,7 +105,7 @@ async def test_an_empty_list_loses_no_request_and_a_deleted_revision_no_rollout(
 ) -> None:
     await stack.converge()
     warn(stack)
-    # The process that saw the tasks goes on, as a daemon does.
+    # The process that observed the tasks continues, as a daemon does.
     async with stack.traffic() as traffic, stack.reconciler() as reconciler:
         await reconciler.run_pass(act=False)
         async with traffic.background("load", 2, words=20, tokens=4, pause=0.1):
@@ -131,6 +131,6 @@ async def test_an_empty_list_loses_no_request_and_a_deleted_revision_no_rollout(
         done = await roll_back(reconciler, "decode")
         assert (done.error, done.after) == (None, "local-decode:1")
         stack.last = await reconciler.until_converged(60)
-    assert stack.last.plan.stuck  # Held: nothing else is waited for.
+    assert stack.last.plan.stuck  # Nothing else is waited for.
     assert len(await active()) == 2
     await stack.chat()

@@ -1,8 +1,8 @@
-"""Replicas that share one instance, and a rollout that goes wrong: who serves is not let go.
+"""Replicas on one instance, and a rollout that fails: serving replicas are not released.
 
 Every network mode, both request planes, two to eight workers on one instance, and three faults in
-a rollout of prefill, under load. All of it takes some minutes and runs by ``make matrix``, which
-writes ``docs/benchmarks/readiness.md``; of it some runs are part of every test run.
+a rollout of prefill, under load. The whole matrix takes some minutes: ``make matrix`` runs it and
+writes ``docs/benchmarks/readiness.md``. Some of its runs are part of every test run.
 
 With two workers the container health checks of the example stay, so that in host mode system ports
 are fixed; with more they are left out, so that each worker chooses its own.
@@ -34,7 +34,7 @@ from tests.rights.record import SESSION
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
 
 REPORT = "ECS_DYNAMO_MATRIX"
-"""Names the file to which the whole matrix writes its table; without it a selection runs."""
+"""Names the file to which the whole matrix writes its table. Without it a selection runs."""
 SELECTION = [("host", "nats", 4, "exits"), ("host", "tcp", 2, "loads")]
 MATRIX = [
     *itertools.product(("host", "awsvpc", "bridge"), ("tcp", "nats"), (2, 8), ("exits", "loads")),
@@ -49,7 +49,7 @@ FAULTS: dict[str, Callable[[str], str]] = {
     "loads": lambda command: f"sleep {LOADING}; {command}",
     "mute": lambda _: "exec sleep 600",
 }
-"""What a new revision of prefill does, made from its command."""
+"""Commands of new revisions of prefill, by fault."""
 WORDS = {
     "exits": "exits with code 2",
     "loads": f"is good, and takes {LOADING} s longer to load",
@@ -59,7 +59,7 @@ WORDS = {
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the report."""
+    """A line of the report."""
 
     mode: str
     plane: str
@@ -72,7 +72,7 @@ class Row:
 
 @asynccontextmanager
 async def one_instance(tmp_path: Path, judged: Callable[..., None]) -> AsyncIterator[Stack]:
-    """A stack whose GPU cluster has a single, large instance."""
+    """A stack whose GPU cluster consists of a single large instance."""
     table = ImageTable.load(EXAMPLE / "images.yaml")
     async with LocalEcs(images=table, directory=tmp_path / "ecs") as local:
         made = Stack.on(local.endpoint_url, tmp_path, local)
@@ -89,7 +89,7 @@ def component_of(document: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 def configure(stack: Stack, mode: str, plane: str, workers: int, fault: str) -> str:
-    """Set the graph up; the command of its prefill workers."""
+    """Set up the graph; return the command of its prefill workers."""
     commands: list[str] = []
     (instance,) = stack.local.state.instances.values()
 
@@ -101,7 +101,7 @@ def configure(stack: Stack, mode: str, plane: str, workers: int, fault: str) -> 
             "eventPlane": "nats" if plane == "nats" else "zmq",
         }
         for name in ("frontend", "decode", "prefill") if mode == "bridge" else ():
-            # Only their own instance reaches workers then, which has to be said.
+            # Then workers can be reached from their own instance only, which must be declared.
             component_of(document, name)["placement"] = held_to(instance.ec2_id)
         for name in ("decode", "prefill"):
             one = component_of(document, name)
@@ -162,7 +162,7 @@ async def run(stack: Stack, mode: str, plane: str, workers: int, fault: str) -> 
     async with stack.traffic() as traffic, stack.reconciler() as reconciler:
         async with traffic.background("load", 2, words=20, tokens=4, pause=0.1):
             done = await reconciler.until_converged(120, look)
-            await asyncio.sleep(1.0)  # What clients notice of the last release.
+            await asyncio.sleep(1.0)  # Clients may notice the last release.
         errors = [r.error for r in traffic.done if r.error]
         sent = len(traffic.done)
     taken = time.monotonic() - began
@@ -184,7 +184,7 @@ async def run(stack: Stack, mode: str, plane: str, workers: int, fault: str) -> 
 
 
 def prefill(stack: Stack) -> list[Any]:
-    """The tasks of prefill that run, as the local ECS knows them."""
+    """Return prefill's running tasks as the local ECS knows them."""
     tasks = stack.local.state.tasks.values()
     return [t for t in tasks if t.alive and t.service == "local-prefill" and t.started_at]
 
@@ -222,7 +222,7 @@ rolled back and never marked good.
 
 
 def note(report: Path, row: Row) -> None:
-    """Add a line to the report."""
+    """Append a line to the report."""
     if not report.exists():
         report.write_text(HEAD)
     with report.open("a") as file:

@@ -1,4 +1,4 @@
-"""Rollouts on real processes: what never registers, canaries, work in hand, old revisions."""
+"""Rollouts on real processes: missing registrations, canaries, pending work, old revisions."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.integration.stack import Stack, until
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
 
 MUTE = "mkdir -p h && touch h/health && cd h && exec python3 -m http.server --bind localhost "
-"""Alive and healthy, and no worker: it answers the health check and nothing else."""
+"""A process that is healthy and not a worker: it answers only the health check."""
 
 
 def quick_health(document: dict[str, Any]) -> None:
@@ -39,13 +39,13 @@ def degraded(done: Pass) -> str | None:
 
 
 def running(stack: Stack, service: str) -> list[Any]:
-    """The service's tasks that run, as the local ECS knows them."""
+    """Return the service's running tasks as the local ECS knows them."""
     assert stack.local is not None
     return [t for t in stack.local.state.tasks.values() if t.alive and t.service == service]
 
 
 def worker_apart_from_the_frontend(stack: Stack) -> tuple[str, Any]:
-    """A worker whose instance runs no frontend, as the tests' client knows just one of these."""
+    """Return a worker on an instance without a frontend; the test's client uses one frontend."""
     (frontend,) = running(stack, "local-frontend")
     for name in ("decode", "prefill"):
         (task,) = running(stack, f"local-{name}")
@@ -170,7 +170,7 @@ async def test_old_revisions_are_kept_to_the_declared_number(stack: Stack) -> No
         await stack.converge()
     listed = await stack.aws("ListTaskDefinitions", familyPrefix="local-decode")
     numbers = [int(arn.rpartition(":")[2]) for arn in listed["taskDefinitionArns"]]
-    # The first is none of ours; of our three the newest two are kept.
+    # The first does not belong to the graph; of the graph's three the newest two are kept.
     assert numbers == [1, 3, 4]
     for status in ("INACTIVE", "DELETE_IN_PROGRESS"):
         gone = await stack.aws("ListTaskDefinitions", familyPrefix="local-decode", status=status)
@@ -180,8 +180,8 @@ async def test_old_revisions_are_kept_to_the_declared_number(stack: Stack) -> No
         reads = reconciler.aws.reads
         second = await reconciler.run_pass()
         assert (first.converged, second.converged, reconciler.aws.writes) == (True, True, 0)
-        # The second pass of a process costs nothing for it. Young tasks may stand for failed ones:
-        # the stopped ones of each cluster are listed and described.
+        # The second pass of a process needs no further calls. Young tasks may replace failed ones:
+        # the stopped tasks of each cluster are listed and described.
         assert reconciler.aws.reads - reads <= 1 + 2 * 4 + 3 + 2 * 2
 
 
@@ -198,7 +198,7 @@ async def test_a_roll_lets_a_busy_worker_finish(stack: Stack) -> None:
         decode_of(document)["env"] = {"DYN_LOG": "warn"}
 
     async with stack.traffic() as traffic:
-        # One long answer, that the old worker is in the middle of when its successor is ready.
+        # One long response, which the old worker is still sending when its successor is ready.
         long = asyncio.create_task(
             traffic.chat("Tell me a long story.", stream=True, tokens=1500, kind="long")
         )
@@ -237,11 +237,11 @@ async def test_an_instance_that_drains_under_load_fails_no_request(stack: Stack)
 
     def look(done: Pass) -> None:
         if not old.alive:
-            # It was let go for one that serves, not for one that merely runs.
+            # It was released for a replica that serves, not for one that merely runs.
             assert done.plan.replicas[name].ready >= 1
 
     async def watch() -> None:
-        """Without the reconciler: it may look too late, where the machine is busy."""
+        """Observe without the reconciler, which may be too late on a busy machine."""
         while old.alive:
             beside.append(any(t.instance is not instance for t in running(stack, f"local-{name}")))
             await asyncio.sleep(0.02)

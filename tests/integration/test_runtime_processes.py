@@ -1,4 +1,4 @@
-"""Containers as real processes: start order, health, signals, and that nothing is left behind."""
+"""Containers as real processes: start order, health, signals, and complete clean-up."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Starter = Callable[..., "Running"]
 
 
 class Running:
-    """A task under test, with what it said."""
+    """A task under test, with its output."""
 
     def __init__(self, process: TaskProcess, folder: Path, changed: asyncio.Event) -> None:
         self.process = process
@@ -35,14 +35,14 @@ class Running:
         self._changed = changed
 
     async def until(self, name: str, **wanted: object) -> None:
-        """Wait until the container's status has the wanted fields."""
+        """Wait until the container's status has the expected fields."""
         async with asyncio.timeout(15):
             while any(getattr(self[name], k) != v for k, v in wanted.items()):
                 self._changed.clear()
                 await self._changed.wait()
 
     async def said(self, name: str, word: str) -> list[str]:
-        """Wait until ``word`` is in the container's log; the log's lines."""
+        """Wait until ``word`` is in the container's log; return the log's lines."""
         log = self.folder / f"{name}.log"
         deadline = time.monotonic() + 15
         while not (log.exists() and word in log.read_text()):
@@ -74,7 +74,7 @@ async def start(tmp_path: Path) -> AsyncIterator[Starter]:
 
 
 def state(pid: int) -> str:
-    """The letter that the kernel gives the process's state; empty where it is gone."""
+    """Return the kernel's letter for the process's state, or "" if the process is gone."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except (FileNotFoundError, ProcessLookupError):
@@ -150,7 +150,7 @@ async def test_a_frozen_container_is_killed(start: Starter) -> None:
 
 
 async def test_nothing_outlives_the_main_process(start: Starter) -> None:
-    # One child in the group, one that left it, and its child.
+    # A child in the group, a child that left it, and that one's child.
     line = (
         "sleep 61 & echo $!; setsid sh -c 'sleep 62 & echo $!; echo $$; sleep 63' & "
         "while [ ! -e go ]; do sleep 0.02; done; exit 0"

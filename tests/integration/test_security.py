@@ -38,7 +38,7 @@ PASSWORD = "p@ss:w/rd-7f3a91"
 
 
 async def refused(role: Role, url: str, credentials: Credentials) -> str:
-    """Why the server did not let in who has ``credentials``."""
+    """Return why the server rejects ``credentials``."""
     answer = await probe(role, url, 3.0, credentials)
     assert not answer.healthy
     assert answer.refused, answer.detail
@@ -75,7 +75,7 @@ async def test_etcd_with_tls(tmp_path: Path) -> None:
         ).healthy
         plain = url.replace("https", "http")
         assert not (await probe(Role.ETCD, plain, 3.0, good)).healthy
-        # A name that it is declared to have is what its certificate must bear.
+        # The certificate must contain the declared name.
         named = [
             Credentials(
                 EtcdCredentials(Tls(authority.ca, mine.cert, mine.key, f"{name}.dynamo.local"))
@@ -87,7 +87,7 @@ async def test_etcd_with_tls(tmp_path: Path) -> None:
 
 
 def nkey() -> tuple[str, str]:
-    """The seed of a user, and its public key."""
+    """Return the seed of a user, and its public key."""
     seed = bytes(nkeys.encode_seed(bytes(range(32)), nkeys.PREFIX_BYTE_USER))
     return seed.decode(), nkeys.from_seed(bytearray(seed)).public_key.decode()
 
@@ -150,7 +150,7 @@ async def client(stack: Stack, service: str) -> AsyncIterator[Any]:
 
 
 async def keep(stack: Stack, secrets: dict[str, str], parameters: dict[str, str]) -> dict[str, str]:
-    """Put values into Secrets Manager and SSM; what the graph file says for each name."""
+    """Put values into Secrets Manager and SSM; return the reference for each name."""
     said: dict[str, str] = {}
     async with client(stack, "secretsmanager") as manager, client(stack, "ssm") as ssm:
         for name, value in secrets.items():
@@ -162,7 +162,7 @@ async def keep(stack: Stack, secrets: dict[str, str], parameters: dict[str, str]
 
 
 async def test_dynamo_over_tls_and_with_credentials(stack: Stack, tmp_path: Path) -> None:
-    """etcd by client certificate, NATS by TLS and password: converged, served, nothing told."""
+    """etcd by client certificate, NATS by TLS and password: it serves, and no value is shown."""
     authority = Authority(tmp_path / "ca")
     mine = authority.issue("dynamo")
     user = json.dumps({"user": "dynamo", "password": PASSWORD})
@@ -246,7 +246,7 @@ async def pages(url: str) -> list[str]:
 
 
 async def everything(stack: Stack) -> list[Any]:
-    """What ECS tells anyone of the graph's services and task definitions, tags included."""
+    """Return ECS's descriptions of the graph's services and task definitions, with tags."""
     found: list[Any] = []
     for component in stack.graph.components:
         services = await stack.aws(
@@ -264,7 +264,7 @@ async def everything(stack: Stack) -> list[Any]:
 
 
 async def rotated(stack: Stack, secret: str) -> None:
-    """A wrong password is a condition with its reason; the right one is found by itself."""
+    """A wrong password is a condition with a reason; a corrected one is used automatically."""
 
     async def put(password: str) -> None:
         async with client(stack, "secretsmanager") as manager:
@@ -288,7 +288,7 @@ async def rotated(stack: Stack, secret: str) -> None:
             await asyncio.sleep(0.2)
             return bool(degraded(passes[-1])) is wanted
 
-        await until("the condition tells of it", holds, 20)
+        await until("the condition reports it", holds, 20)
         return passes[-1]
 
     await put("wrong-7f3a91")
@@ -298,6 +298,6 @@ async def rotated(stack: Stack, secret: str) -> None:
         assert "uthorization" in message
         assert "infrastructure.security" in message
         assert "wrong-7f3a91" not in message
-        assert not done.plan.actions  # what runs with the old password is left alone
+        assert not done.plan.actions  # Tasks with the old password are left alone.
         await put(PASSWORD)
         assert (await told(reconciler, False)).converged

@@ -48,7 +48,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(60)]
 
 @pytest.fixture
 async def nats_server(tmp_path: Path) -> AsyncIterator[tuple[str, str]]:
-    """(client URL, monitoring URL)."""
+    """Run nats-server with JetStream; yield its client URL and its monitoring URL."""
     port, monitoring = free_port(), free_port()
     url = f"nats://127.0.0.1:{port}"
     with running(
@@ -103,7 +103,7 @@ async def test_a_jetstream_backlog_from_the_account_and_from_monitoring(
     watched = joined.model_copy(update={"monitoring_url": monitoring})
     for source in (joined, watched):
         values = by_kind(await JetStreamAdapter().read(source, context(nats_url=url)))
-        # Five messages that nobody has fetched, and one that was fetched and not acknowledged.
+        # Five messages that were not fetched, and one that was fetched and not acknowledged.
         assert values == {"queue_depth": 6, "redelivered": 0}
     await second.nak()
     for _ in range(6):
@@ -207,7 +207,7 @@ async def test_dynamos_own_planner_is_read_and_acknowledged(etcd_server: str) ->
                 (await client.get(f"v1/ns/planner/{key}".encode())).lease
                 for key in ("decision_id", "scaled_decision_id")
             ]
-        assert leases[0] == leases[1] != 0  # The acknowledgement vanishes with its planner.
+        assert leases[0] == leases[1] != 0  # The acknowledgement disappears with its planner.
         assert await ask(4, 2) is False
         assert by_kind(await adapter.read(PlannerSource(source="planner"), with_etcd)) == {
             "desired_replicas": 4

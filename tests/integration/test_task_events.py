@@ -1,4 +1,4 @@
-"""ECS's events wake the daemon, wired as an operator wires them; nothing in the queue does harm."""
+"""ECS's events wake the daemon, set up as an operator does; no queue content is harmful."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ OPERATIONS = EXAMPLE.parents[1] / "docs" / "operations.md"
 
 
 async def wire(stack: Stack) -> str:
-    """Run the commands of docs/operations.md as they stand there; the queue's URL."""
+    """Run the commands of docs/operations.md unchanged; return the queue's URL."""
     section = OPERATIONS.read_text().split("### Events")[1]
     block = re.search(r"```\n(.*?)```", section, re.DOTALL)
     assert block is not None
@@ -48,7 +48,7 @@ async def wire(stack: Stack) -> str:
         "AWS_DEFAULT_REGION": REGION,
         "AWS_PAGER": "",
     }
-    # Not AWS_ENDPOINT_URL: the CLI's first version does not heed it for SQS.
+    # Not AWS_ENDPOINT_URL: version 1 of the CLI ignores it for SQS.
     here = f'aws() {{ command aws --endpoint-url {stack.url} "$@"; }}\n'
     process = await asyncio.create_subprocess_exec(
         *("bash", "-euc", here + block[1] + "echo $QUEUE_URL"),
@@ -64,7 +64,7 @@ async def wire(stack: Stack) -> str:
 
 @asynccontextmanager
 async def listening(stack: Stack, url: str) -> AsyncIterator[DemoDaemon]:
-    """A converged daemon that looks by itself once an hour."""
+    """A converged daemon whose timer runs once per hour."""
     stack.event_queue = url.rsplit("/", 1)[-1]
     stack.edit(lambda d: d["components"][2].pop("scaling"))
     environ = stack.environ | {
@@ -92,7 +92,7 @@ class Queue:
             await self._sqs.send_message(QueueUrl=self._url, MessageBody=body)
 
     async def left(self) -> int:
-        """Messages that wait or are being read."""
+        """Return the number of messages that wait or are being read."""
         names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
         answer = await self._sqs.get_queue_attributes(QueueUrl=self._url, AttributeNames=names)
         return sum(int(answer["Attributes"][name]) for name in names)
@@ -111,11 +111,11 @@ async def sqs_of(stack: Stack) -> AsyncIterator[Any]:
 
 
 async def settled(stack: Stack, daemon: DemoDaemon, queue: Queue) -> dict[str, Any]:
-    """The status once all events are read and no pass is under way."""
+    """Return the status once all events are read and no pass is in progress."""
     for _ in range(20):
         await queue.emptied()
         before = await daemon.until("converged", lambda s: bool(s.get("converged")), 30)
-        await asyncio.sleep(1.5)  # Longer than a wake-up and its pass take: nothing is to happen.
+        await asyncio.sleep(1.5)  # Longer than a wake-up and its pass take: nothing must happen.
         if (await daemon.fetch_status())["passId"] == before["passId"]:
             return before
     raise AssertionError("it never rests")
@@ -127,7 +127,7 @@ async def test_an_event_is_answered_at_once_and_noise_does_no_harm(stack: Stack)
         queue = Queue(sqs, url)
         before = await settled(stack, daemon, queue)
 
-        # An instance without tasks: nothing but ECS's event tells of it.
+        # An instance without tasks: only ECS's event reports it.
         idle = next(
             i
             for i in stack.local.state.instances.values()
@@ -155,7 +155,7 @@ async def test_an_event_is_answered_at_once_and_noise_does_no_harm(stack: Stack)
         assert told["problem"] is None
         assert told["messages"]["event"] >= 5
 
-        # Junk, somebody else's, and all of a service's history again, twice and backwards.
+        # Junk, foreign events, and a service's whole history again, twice and backwards.
         arn = f"arn:aws:ecs:{REGION}:{ACCOUNT}:"
         history = [
             json.dumps(
@@ -189,7 +189,7 @@ def of_ecs(call: Any) -> bool:
 
 
 async def wire_notices(stack: Stack) -> str:
-    """The second rule and its queue, from the documents alone; the queue's URL."""
+    """Create the second rule and its queue from the documents; return the queue's URL."""
     documents = render_iam(stack.graph, REGION, ACCOUNT, queue="notices")
     policy = json.dumps(documents["events-queue-policy.json"])
     pattern = json.dumps(documents["notices-rule-pattern.json"])
@@ -238,7 +238,7 @@ async def test_a_queue_that_comes_later_is_read_then(
         async def told() -> bool:
             return bool(problems)
 
-        await until("the problem is told", told, 10)
+        await until("the problem is reported", told, 10)
         assert "later" in str(problems) or "queue" in str(problems).lower()
         await sqs.create_queue(QueueName="later")
         detail = {"clusterArn": "arn:aws:ecs:us-east-1:123456789012:cluster/x"}

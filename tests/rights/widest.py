@@ -1,4 +1,4 @@
-"""The graph whose policies have every right that there is."""
+"""The graph whose policies contain every permission."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ REGISTRY = f"arn:aws:servicediscovery:us-east-1:{ACCOUNT}:service/srv-1"
 
 
 def widest() -> Graph:
-    """A graph that declares everything that needs rights."""
+    """A graph that declares everything that needs permissions."""
     base = load_graph(EXAMPLE, ENVIRON).graph
     groups = (AutoScalingGroupSpec(name="gpu", cluster="dynamo-GPU", max=3),)
     scaling = SloScaling(
