@@ -14,7 +14,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import inf
 from typing import Any
 from urllib.parse import urlsplit
@@ -43,6 +43,7 @@ from ecs_dynamo.aws.expected import what_is_missing
 from ecs_dynamo.aws.server_clock import ServerClock
 from ecs_dynamo.aws.session import BoundedSession
 from ecs_dynamo.aws.write_guard import write_seconds_left
+from ecs_dynamo.common.backoff import Backoff
 from ecs_dynamo.model.errors import AwsError, InputError, Problem
 
 _log = structlog.get_logger(__name__)
@@ -135,8 +136,7 @@ class AwsOptions:
     connect_timeout: float = 3.0
     read_timeout: float = 20.0
     attempts: int = 6
-    backoff: float = 0.2
-    backoff_max: float = 5.0
+    backoff: Backoff = field(default_factory=lambda: Backoff(first=0.4, longest=5.0))
     command: str = ""
 
     @property
@@ -271,8 +271,7 @@ class Aws:
             self.last_error = failure
             if not again or attempt >= self._options.attempts:
                 raise failure from None
-            ceiling = min(self._options.backoff * 2**attempt, self._options.backoff_max)
-            pause = ceiling * (0.5 + self._jitter() / 2)
+            pause = self._options.backoff.delay(attempt, self._jitter())
             _log.debug(
                 "aws call retried",
                 operation=operation,

@@ -15,6 +15,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ecs_dynamo.common.arns import resource_name
+
 Json = Mapping[str, Any]
 
 
@@ -119,7 +121,7 @@ EXPECTED: Mapping[str, Expected] = {
 
 def _last(name: Any) -> str:
     """What a name and the ARN of the same resource share."""
-    return str(name).rsplit("/", 1)[-1]
+    return resource_name(str(name))
 
 
 def _missing(entries: Iterable[Any], each: tuple[str, ...]) -> str | None:

@@ -10,7 +10,7 @@ from ecs_dynamo.aws.client import Aws
 from ecs_dynamo.model.ecs.secrets import (
     is_secret,
     parameter_names,
-    secret_id,
+    parse_secret,
 )
 
 BATCH = 10
@@ -28,26 +28,25 @@ async def read_references(aws: Aws, references: Sequence[str]) -> Mapping[str, s
 
 
 async def _secret(aws: Aws, reference: str) -> Mapping[str, str]:
-    # arn:...:secret:name-suffix[:json-key:stage:version] (ECS developer guide, "Pass Secrets
-    # Manager secrets through environment variables")
-    key, stage, version = [*reference.split(":")[7:], "", "", ""][:3]
-    asked = {"VersionStage": stage, "VersionId": version}
+    secret = parse_secret(reference)
+    key = secret.json_key
+    asked = {"VersionStage": secret.stage, "VersionId": secret.version}
     answer = await aws.call(
         "secretsmanager",
         "GetSecretValue",
-        SecretId=secret_id(reference),
+        SecretId=secret.arn,
         **{name: value for name, value in asked.items() if value},
     )
     text = answer.get("SecretString")
     if text is None:
-        raise LookupError(f"{secret_id(reference)} is binary; ECS injects texts only")
+        raise LookupError(f"{secret.arn} is binary; ECS injects texts only")
     if not key:
         return {reference: str(text)}
     try:
         return {reference: str(json.loads(text)[key])}
     except (ValueError, LookupError, TypeError, RecursionError):
         # Without its cause, which would show the text.
-        raise LookupError(f"{secret_id(reference)} has no JSON key {key}") from None
+        raise LookupError(f"{secret.arn} has no JSON key {key}") from None
 
 
 async def _parameters(aws: Aws, references: Sequence[str]) -> Mapping[str, str]:

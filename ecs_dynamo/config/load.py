@@ -15,6 +15,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from ecs_dynamo.common.json_values import map_json
 from ecs_dynamo.config.build.components import (
     build_components,
     build_graph,
@@ -82,9 +83,9 @@ def load_graph(path: Path, environ: Mapping[str, str]) -> LoadedGraph:
         )
     report = Report()
     document = replace_deprecated_keys(document, report)
-    raw = _as_written(document.value, (), document)
+    raw = map_json(document.value, lambda value, path: _as_written(value, path, document))
     variables = _variables(raw, environ, document, report)
-    filled = _fill(raw, (), variables, document, report)
+    filled = map_json(raw, lambda value, path: _fill(value, path, variables, document, report))
     definitions, files = _read_definitions(filled, path, variables, document, report)
     try:
         spec = GraphSpec.model_validate(filled, by_alias=True, by_name=False)
@@ -124,10 +125,6 @@ def _is_command(path: FieldPath) -> bool:
 
 def _as_written(value: Any, path: FieldPath, document: Document) -> Any:
     """``AWS_ID: 012345678901`` and ``DEBUG: true`` are texts where only texts can be."""
-    if isinstance(value, dict):
-        return {key: _as_written(item, (*path, key), document) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_as_written(item, (*path, i), document) for i, item in enumerate(value)]
     if _holds_text(path) and isinstance(value, bool | int | float):
         text = document.text_of(path)
         return str(value) if text is None else text
@@ -169,12 +166,8 @@ def _fill(
 
     In `infrastructure.security` a reference to a secret becomes what ECS takes for it.
     """
-    if path == ("variables",) or _is_env(path) or _is_command(path):
+    if path[:1] == ("variables",) or _is_env(path[:4]) or _is_command(path[:3]):
         return value
-    if isinstance(value, dict):
-        return {k: _fill(v, (*path, k), variables, document, report) for k, v in value.items()}
-    if isinstance(value, list):
-        return [_fill(v, (*path, i), variables, document, report) for i, v in enumerate(value)]
     if isinstance(value, str):
         try:
             if path[:2] == ("infrastructure", "security"):

@@ -13,7 +13,7 @@ from typing import Any
 import structlog
 from aetcd import rpc
 
-from ecs_dynamo.discovery.concurrency import map_concurrently
+from ecs_dynamo.common.concurrency import map_concurrently
 from ecs_dynamo.discovery.credentials import NO_CREDENTIALS, EtcdCredentials
 from ecs_dynamo.discovery.etcd import open_etcd
 from ecs_dynamo.model.discovery import (

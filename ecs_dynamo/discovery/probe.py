@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import structlog
 
-from ecs_dynamo.discovery.concurrency import map_concurrently
+from ecs_dynamo.common.concurrency import map_concurrently
 from ecs_dynamo.discovery.credentials import NO_CREDENTIALS, AuthenticationError, Credentials
 from ecs_dynamo.discovery.etcd import check_etcd
 from ecs_dynamo.discovery.fetch import MalformedError, fetch_json, fetch_status, quoted

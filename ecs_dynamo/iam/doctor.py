@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ecs_dynamo.common.arns import is_arn
 from ecs_dynamo.iam.secrets import reference_arns
 from ecs_dynamo.iam.statements import (
     Json,
@@ -82,7 +83,7 @@ def _names_statements(scope: Scope) -> list[Json]:
     arns = scope.arns
     registries = {arn for graph in scope.graphs for arn in registries_of(graph)}
     namespaces = {name for graph in scope.graphs for name in namespaces_of(graph)}
-    by_arn = {n for n in namespaces if n.startswith("arn:")}
+    by_arn = {n for n in namespaces if is_arn(n)}
     made = []
     if registries:
         made.append(statement("ReadCloudMapServices", ["servicediscovery:GetService"], registries))

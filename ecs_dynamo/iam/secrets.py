@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from ecs_dynamo.common.arns import is_arn
 from ecs_dynamo.iam.statements import (
     Arns,
     Json,
@@ -27,7 +28,7 @@ def reference_arns(references: Iterable[str], arns: Arns) -> tuple[list[str], li
             arn = secret_id(reference)
             # AWS ends a secret's ARN with a dash and six random characters; a name may as well.
             secrets |= {arn, f"{arn}-??????"} if _SUFFIXED.search(arn) else {f"{arn}-??????"}
-        elif reference.startswith("arn:"):
+        elif is_arn(reference):
             parameters.add(reference)
         else:
             parameters.add(arns.of("ssm", f"parameter/{reference.lstrip('/')}"))

@@ -8,6 +8,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from ecs_dynamo.common.arns import (
+    is_arn,
+    resource_name,
+)
 from ecs_dynamo.model.ecs.partitions import partition_of
 from ecs_dynamo.model.graph import TAG_GRAPH, Component, Graph
 from ecs_dynamo.model.spec.capacity import AutoScalingGroupSpec
@@ -54,15 +58,15 @@ class Arns:
 
     def cluster(self, name: str) -> str:
         """A cluster's, from its name or its ARN."""
-        return name if name.startswith("arn:") else f"{self.ecs}:cluster/{name}"
+        return name if is_arn(name) else f"{self.ecs}:cluster/{name}"
 
     def within(self, kind: str, cluster: str, name: str = "*") -> str:
         """Of what is in a cluster: ``service``, ``task``, ``container-instance``."""
-        return f"{self.ecs}:{kind}/{cluster.rsplit('/', 1)[-1]}/{name}"
+        return f"{self.ecs}:{kind}/{resource_name(cluster)}/{name}"
 
     def role(self, name: str) -> str:
         """A role's, from its ARN or, as ECS takes it in a task definition, its short name."""
-        if name.startswith("arn:"):
+        if is_arn(name):
             return name
         return f"arn:{self.partition}:iam::{self.account}:role/{name.lstrip('/')}"
 

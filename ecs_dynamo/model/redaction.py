@@ -7,8 +7,12 @@ not be spread by a plan, a log or a status.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from typing import Any
+
+from ecs_dynamo.common.json_values import (
+    JsonPath,
+    map_json,
+)
 
 HIDDEN = "(hidden)"
 _NAME = re.compile(
@@ -27,13 +31,15 @@ def is_secret_name(name: str) -> bool:
 
 def without_secrets(value: Any) -> Any:
     """``value`` (JSON, a task definition or a part of one) with what may be a secret hidden."""
-    if isinstance(value, str):
-        return _PASSWORD.sub(rf"\1:{HIDDEN}@", value)
-    if isinstance(value, Mapping):
-        shown = {key: without_secrets(item) for key, item in value.items()}
-        if isinstance(value.get("value"), str) and is_secret_name(str(value.get("name", ""))):
-            shown["value"] = HIDDEN
-        return shown
-    if isinstance(value, list | tuple):
-        return [without_secrets(item) for item in value]
-    return value
+    return map_json(value, _hide_password, _hide_value)
+
+
+def _hide_password(value: Any, _path: JsonPath) -> Any:
+    return _PASSWORD.sub(rf"\1:{HIDDEN}@", value) if isinstance(value, str) else value
+
+
+def _hide_value(entry: dict[str, Any], _path: JsonPath) -> dict[str, Any]:
+    """Hide the value of a variable whose name shows that it is a secret."""
+    if isinstance(entry.get("value"), str) and is_secret_name(str(entry.get("name", ""))):
+        return {**entry, "value": HIDDEN}
+    return entry

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from ecs_dynamo.common.arns import sibling_revision
 from ecs_dynamo.model.graph import TAG_GOOD, TAG_GRAPH, LoadBalancer
 from ecs_dynamo.model.service_names import ServiceNames
 from ecs_dynamo.model.spec.service import NetworkSpec
@@ -83,5 +84,4 @@ def good_number(service: Service | None) -> int | None:
 def good_arn(service: Service) -> str | None:
     """ARN of the revision that is marked good. A family's revisions differ by their number."""
     number = good_number(service)
-    stem = service.task_definition_arn.rpartition(":")[0]
-    return f"{stem}:{number}" if number is not None and stem else None
+    return None if number is None else sibling_revision(service.task_definition_arn, number)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from difflib import SequenceMatcher
 from typing import Any
 
+from ecs_dynamo.common.arns import resource_name
 from ecs_dynamo.model.graph import JsonObject, LoadBalancer
 from ecs_dynamo.model.plan import (
     AnyAction,
@@ -132,7 +133,7 @@ def describe_action(action: AnyAction) -> str:
         case SetDesiredCapacity():
             what = f"raise Auto Scaling group {action.group} to {action.desired}"
         case SetInstancesState(claim=False):
-            names = ", ".join(arn.rpartition("/")[2] for arn in action.instances)
+            names = ", ".join(resource_name(arn) for arn in action.instances)
             what = f"drain container instance {names}"
         case SetInstancesState():
             what = f"set {len(action.instances)} instances to {action.status}"

@@ -13,6 +13,7 @@ from ecs_dynamo.aws.client import Aws, AwsOptions, open_aws
 from ecs_dynamo.aws.execute.executor import Executor
 from ecs_dynamo.aws.observe.cache import RevisionCache
 from ecs_dynamo.aws.observe.ecs import observe_ecs
+from ecs_dynamo.common.backoff import Backoff
 from ecs_dynamo.model.clock import Now
 from ecs_dynamo.model.errors import AwsError
 from ecs_dynamo.model.graph import TAG_GRAPH, Graph
@@ -124,7 +125,10 @@ async def test_a_foreign_service_is_reported_and_not_adopted(aws: Aws, declared:
 
 async def test_an_unreachable_endpoint_is_one_clear_error_and_everything_is_unknown() -> None:
     options = AwsOptions(
-        endpoint_url="http://127.0.0.1:9", region="us-west-2", attempts=2, backoff=0.01
+        endpoint_url="http://127.0.0.1:9",
+        region="us-west-2",
+        attempts=2,
+        backoff=Backoff(0.02, 5.0),
     )
     async with open_aws(options) as aws:
         with pytest.raises(AwsError, match=r"Unreachable.*127\.0\.0\.1:9"):

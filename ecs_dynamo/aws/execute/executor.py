@@ -37,6 +37,7 @@ from ecs_dynamo.aws.observe.convert import (
     to_revision,
 )
 from ecs_dynamo.aws.write_guard import SecondsLeft, unlimited, writes_guarded
+from ecs_dynamo.common.arns import resource_name
 from ecs_dynamo.model.errors import AwsError
 from ecs_dynamo.model.graph import (
     TAG_FINGERPRINT,
@@ -356,7 +357,7 @@ class Executor:
         asked = list(arns)
         answer = await self._aws.call("ecs", "DescribeTasks", cluster=cluster, tasks=asked)
         ended = {
-            t["taskArn"].rpartition("/")[2]
+            resource_name(t["taskArn"])
             for t in answer["tasks"]
             if "STOPPED" in (t.get("desiredStatus"), t.get("lastStatus"))
         }
@@ -365,7 +366,7 @@ class Executor:
             for f in answer.get("failures", [])
             if f.get("reason") == "MISSING"
         }
-        alive = [arn for arn in asked if arn.rpartition("/")[2] not in ended]
+        alive = [arn for arn in asked if resource_name(arn) not in ended]
         _log.info("tasks have ended and need no protection", count=len(asked) - len(alive))
         return alive
 

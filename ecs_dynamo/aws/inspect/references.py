@@ -13,6 +13,10 @@ from urllib.parse import unquote
 
 from ecs_dynamo.aws.client import Aws
 from ecs_dynamo.aws.pages import read_all
+from ecs_dynamo.common.arns import (
+    is_arn,
+    resource_name,
+)
 from ecs_dynamo.model.doctor import (
     CloudMapService,
     Identity,
@@ -79,7 +83,7 @@ async def look_at_rights(aws: Aws, principal: str, asked: Iterable[Simulation]) 
 async def look_at_role(aws: Aws, arn: str) -> frozenset[str] | None:
     """The services that may take the role; None where there is none. Raises `AwsError`."""
     try:
-        answer = await aws.call("iam", "GetRole", RoleName=arn.rsplit("/", 1)[-1])
+        answer = await aws.call("iam", "GetRole", RoleName=resource_name(arn))
     except AwsError as error:
         if error.code != "NoSuchEntity":
             raise
@@ -143,7 +147,7 @@ async def look_at_ecr(aws: Aws, image: EcrImage) -> bool:
 async def look_at_registry(aws: Aws, arn: str) -> CloudMapService | None:
     """A Cloud Map service; None where there is none. Raises `AwsError`."""
     try:
-        answer = await aws.call("servicediscovery", "GetService", Id=arn.rsplit("/", 1)[-1])
+        answer = await aws.call("servicediscovery", "GetService", Id=resource_name(arn))
     except AwsError as error:
         if error.code != "ServiceNotFound":
             raise
@@ -157,9 +161,9 @@ async def look_at_registry(aws: Aws, arn: str) -> CloudMapService | None:
 
 async def look_at_namespace(aws: Aws, namespace: str) -> bool:
     """Whether there is a Cloud Map namespace of this name or ARN. Raises `AwsError`."""
-    if namespace.startswith("arn:"):
+    if is_arn(namespace):
         try:
-            await aws.call("servicediscovery", "GetNamespace", Id=namespace.rsplit("/", 1)[-1])
+            await aws.call("servicediscovery", "GetNamespace", Id=resource_name(namespace))
         except AwsError as error:
             if error.code != "NamespaceNotFound":
                 raise

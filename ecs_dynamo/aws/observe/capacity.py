@@ -14,6 +14,7 @@ from typing import Any
 
 from ecs_dynamo.aws.client import Aws
 from ecs_dynamo.aws.pages import read_all, read_pages
+from ecs_dynamo.common.arns import resource_name
 from ecs_dynamo.model.capacity import (
     AGENT_SHARE,
     AutoScalingGroup,
@@ -54,7 +55,7 @@ def to_provider(raw: Mapping[str, Any]) -> CapacityProvider:
         name=name,
         status=raw.get("status", "ACTIVE"),
         type=kind,
-        group=arn.rsplit("/", 1)[-1] if arn else None,
+        group=resource_name(arn) if arn else None,
         managed_scaling=own.get("managedScaling", {}).get("status") == "ENABLED",
     )
 
@@ -95,9 +96,9 @@ async def look_at_providers(
             ):
                 providers = [to_provider(raw) for raw in answer["capacityProviders"]]
                 told |= {p.name for p in providers}
-                told |= {f.get("arn", "").rsplit("/", 1)[-1] for f in answer.get("failures", ())}
+                told |= {resource_name(f.get("arn", "")) for f in answer.get("failures", ())}
                 found |= {p.name: p for p in providers if p.status == "ACTIVE"}
-            untold = [name for name in batch if name.rsplit("/", 1)[-1] not in told]
+            untold = [name for name in batch if resource_name(name) not in told]
             if untold:
                 what = f"the answer tells nothing of {untold[0]}"
                 raise AwsError("DescribeCapacityProviders", "BadAnswer", what)

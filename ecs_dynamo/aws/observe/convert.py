@@ -11,6 +11,7 @@ from botocore.loaders import Loader
 from botocore.model import ServiceModel
 
 from ecs_dynamo.aws.observe.convert_names import to_names
+from ecs_dynamo.common.arns import resource_name
 from ecs_dynamo.model.graph import LoadBalancer
 from ecs_dynamo.model.service import (
     Deployment,
@@ -108,7 +109,7 @@ def to_service(raw: Json, cluster: str) -> Service:
         events=tuple(e.get("message", "") for e in raw.get("events", ())[:20]),
         rolled_back_at=_rolled_back_at(raw.get("events", ())),
         capacity_providers=tuple(
-            (p["capacityProvider"].rsplit("/", 1)[-1], p.get("weight", 0), p.get("base", 0))
+            (resource_name(p["capacityProvider"]), p.get("weight", 0), p.get("base", 0))
             for p in raw.get("capacityProviderStrategy") or ()
         ),
         placement_strategy=tuple(

@@ -30,8 +30,8 @@ from ecs_dynamo.aws.observe.tasks import (
     RunningTasks,
     agreed,
 )
+from ecs_dynamo.common.arns import revision_number
 from ecs_dynamo.model.capacity import AutoScalingGroup, CapacityProvider
-from ecs_dynamo.model.ecs.task_definition import number_of
 from ecs_dynamo.model.graph import TAG_ROLLED_BACK, Component, Graph
 from ecs_dynamo.model.service import (
     Service,
@@ -337,7 +337,7 @@ async def _revisions(
         own = service.task_definition_arn
         if dict(zip(names, answers, strict=True)).get(own, own) is None:
             # It was deleted before anybody read it: all that is known is that it must be replaced.
-            number = number_of(own)
+            number = revision_number(own)
             revisions[own] = Revision(own, component.family, number, content={}, active=False)
     current = revisions.get(service.task_definition_arn) if isinstance(service, Service) else None
     known = look.cache.latest(component.family)

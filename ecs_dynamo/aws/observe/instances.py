@@ -18,6 +18,7 @@ from ecs_dynamo.aws.client import Aws
 from ecs_dynamo.aws.observe.convert import to_container_instance
 from ecs_dynamo.aws.observe.recall import Recall
 from ecs_dynamo.aws.pages import read_all
+from ecs_dynamo.common.arns import resource_name
 from ecs_dynamo.model.errors import AwsError
 from ecs_dynamo.model.snapshot import ContainerInstance, Observed, Unknown
 
@@ -157,6 +158,6 @@ def address_of(instance: str, hosts: Observed[Hosts], recall: Recall) -> Observe
         return remembered
     if isinstance(hosts, Unknown):
         return hosts
-    name = instance.rsplit("/", 1)[-1]
+    name = resource_name(instance)
     # ECS was asked for it by name, and knows it no more.
     return hosts.addresses.get(instance, Unknown(f"ECS does not know container instance {name}"))

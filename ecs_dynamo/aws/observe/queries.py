@@ -27,6 +27,7 @@ from ecs_dynamo.aws.observe.tasks import (
     look_at_tasks,
 )
 from ecs_dynamo.aws.pages import read_all
+from ecs_dynamo.common.arns import resource_name
 from ecs_dynamo.model.errors import AwsError
 from ecs_dynamo.model.graph import Graph
 from ecs_dynamo.model.service import Service
@@ -105,7 +106,7 @@ class Look:
             self.aws, "ecs", "ListServices", "serviceArns", cluster=cluster, maxResults=100
         )
         prefix = f"{self.graph.name}-"
-        names = {arn.rsplit("/", 1)[-1] for arn in arns}
+        names = {resource_name(arn) for arn in arns}
         # Services are named after their graph, so that only names with its prefix can be orphans.
         wanted = sorted(declared | {n for n in names if n.startswith(prefix)})
         found: dict[str, Observed[Service]] = {}

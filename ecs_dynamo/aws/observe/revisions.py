@@ -14,9 +14,9 @@ from typing import Any
 
 from ecs_dynamo.aws.client import Aws
 from ecs_dynamo.aws.pages import read_pages
+from ecs_dynamo.common.arns import revision_number
 from ecs_dynamo.model.ecs.task_definition import (
     A_PASS,
-    number_of,
     surplus,
 )
 from ecs_dynamo.model.graph import TAG_GRAPH, Component
@@ -100,7 +100,7 @@ class Families:
                     if pages == PAGES_A_LIST and answer.get("nextToken"):
                         listing.whole = False
                         break
-        listing.latest = max(listing.latest, *map(number_of, listing.arns), 0)
+        listing.latest = max(listing.latest, *map(revision_number, listing.arns), 0)
         self._known[current.family] = listing
         return listing
 

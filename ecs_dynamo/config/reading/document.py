@@ -21,6 +21,7 @@ from typing import Any, Final, NoReturn
 
 import yaml
 
+from ecs_dynamo.common.json_values import map_json
 from ecs_dynamo.model.errors import InputError, Problem
 
 FieldPath = tuple[str | int, ...]
@@ -345,16 +346,17 @@ class _Number(str):
     __slots__ = ()
 
 
-def _plain(value: Any, path: FieldPath, texts: dict[FieldPath, str]) -> Any:
-    """``value`` with numbers in the place of their texts, which go to ``texts``."""
-    if isinstance(value, _Number):
-        texts[path] = str(value)
-        return int(value) if value.lstrip("-").isdigit() else float(value)
-    if isinstance(value, dict):
-        return {key: _plain(item, (*path, key), texts) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_plain(item, (*path, index), texts) for index, item in enumerate(value)]
-    return value
+def _with_numbers(value: Any) -> tuple[Any, dict[FieldPath, str]]:
+    """Return ``value`` with numbers instead of their texts, and the texts by path."""
+    texts: dict[FieldPath, str] = {}
+
+    def number(part: Any, path: FieldPath) -> Any:
+        if not isinstance(part, _Number):
+            return part
+        texts[path] = str(part)
+        return int(part) if part.lstrip("-").isdigit() else float(part)
+
+    return map_json(value, number), texts
 
 
 def _parse_json(text: str, path: Path) -> Document:
@@ -379,9 +381,8 @@ def _parse_json(text: str, path: Path) -> Document:
         _refuse(path, f"this is not valid JSON: {error}", remedy="correct that value")
     if _depth_exceeds(value, MAX_DEPTH):
         _refuse(path, "this is nested too deeply", remedy="flatten it")
-    texts: dict[FieldPath, str] = {}
     try:
-        value = _plain(value, (), texts)
+        value, texts = _with_numbers(value)
     except ValueError as error:
         _refuse(path, f"this is not valid JSON: {error}", remedy="correct that value")
     try:

@@ -20,6 +20,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from ecs_dynamo.common.arns import is_arn
 from ecs_dynamo.model.ecs.partitions import partition_of
 
 _BODY: Final = re.compile(r"(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?P<default>:-(?P<text>.*))?", re.S)
@@ -57,7 +58,7 @@ class SecretReference:
 
         ECS knows secrets of Secrets Manager by ARN only, so a name needs region and account.
         """
-        if self.name.startswith("arn:") or self.kind == "ssm":
+        if is_arn(self.name) or self.kind == "ssm":
             return self.name
         if region is None or account is None:
             missing = "region" if region is None else "account"

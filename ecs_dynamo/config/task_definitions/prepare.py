@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from ecs_dynamo.common.json_values import map_json
 from ecs_dynamo.config.ecs_rules import STRUCTURE, Content, violations
 from ecs_dynamo.config.reading.document import (
     Document,
@@ -92,7 +93,7 @@ def prepare(document: Document, variables: Variables, report: Report) -> TaskDef
     _warn_of_nulls(definition, value, (), report)
     ignored = output_only_fields() | {"tags"}
     wanted = {key: item for key, item in value.items() if key not in ignored}
-    filled = _Filler(definition, variables, report).fill(wanted, ())
+    filled = _Filler(definition, variables, report).fill(wanted)
 
     def complain(path: FieldPath, message: str, remedy: str) -> None:
         full = definition.at(*path)
@@ -154,24 +155,21 @@ class _Filler:
         self.definition = definition
         self.variables = variables.declared_only()
         self.report = report
-        self._container: Mapping[str, Any] = {}
+        self._content: Mapping[str, Any] = {}
 
-    def fill(self, value: Any, path: FieldPath) -> Any:
-        if isinstance(value, str):
-            return self._text(value, path)
-        if isinstance(value, list):
-            return [self.fill(item, (*path, index)) for index, item in enumerate(value)]
-        if isinstance(value, dict):
-            is_container = len(path) == 2 and path[0] == CONTAINERS
-            if is_container:
-                self._container = value
-            filled = {key: self.fill(item, (*path, key)) for key, item in value.items()}
-            if is_container:
-                _move_references(filled)
-            return filled
-        return value
+    def fill(self, content: Mapping[str, Any]) -> Any:
+        """Return ``content`` with its variables filled in."""
+        self._content = content
+        return map_json(content, self._leaf, self._mapping)
 
-    def _text(self, text: str, path: FieldPath) -> Any:
+    def _mapping(self, filled: dict[str, Any], path: FieldPath) -> dict[str, Any]:
+        if len(path) == 2 and path[0] == CONTAINERS:
+            _move_references(filled)
+        return filled
+
+    def _leaf(self, text: Any, path: FieldPath) -> Any:
+        if not isinstance(text, str):
+            return text
         in_environment = len(path) == 5 and path[2] == "environment" and path[4] == "value"
         where = self.definition.at(*path)
         try:
@@ -179,13 +177,13 @@ class _Filler:
                 expanded: str | SecretReference = expand_word(
                     text,
                     self.variables,
-                    self._container,
+                    self._content[CONTAINERS][path[1]],
                     self.definition.document,
                     where,
                     self.report,
                 )
             elif path[0] == CONTAINERS and path[2:4] == ("healthCheck", "command"):
-                check = self._container["healthCheck"]["command"]
+                check = self._content[CONTAINERS][path[1]]["healthCheck"]["command"]
                 shell = isinstance(check, list) and check[:1] != ["CMD"]
                 expanded, _ = self.variables.expand_command(text, shell=shell)
             else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ecs_dynamo.common.backoff import Backoff
 from ecs_dynamo.config import Settings
 from ecs_dynamo.controller.reconcile.reconciler import POLL_SECONDS
 
@@ -16,11 +17,8 @@ def pause_seconds(
     retry in step.
     """
     if failures:
-        longest = min(
-            settings.backoff_min_seconds * 2.0 ** min(failures - 1, 30),
-            settings.backoff_max_seconds,
-        )
-        return longest * (0.5 + jitter / 2)
+        backoff = Backoff(settings.backoff_min_seconds, settings.backoff_max_seconds)
+        return backoff.delay(failures, jitter)
     if not converged:
         return POLL_SECONDS
     if has_scaling:

@@ -13,6 +13,7 @@ from typing import Any
 import structlog
 
 from ecs_dynamo.aws.client import AwsOptions
+from ecs_dynamo.common.arns import resource_name
 from ecs_dynamo.config import Settings
 from ecs_dynamo.controller.daemon.graph_file import GraphFile
 from ecs_dynamo.controller.daemon.http import serve_http
@@ -112,7 +113,7 @@ async def _follow_event_queue(
     def wake(clusters: set[str] | None, notices: Mapping[str, Notice]) -> None:
         for loop in loops:
             loop.notice(notices)
-            names = {name.rsplit("/", 1)[-1] for name in loop.file.graph.clusters}
+            names = {resource_name(name) for name in loop.file.graph.clusters}
             if clusters is None or clusters & names:
                 loop.wake()
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
+from ecs_dynamo.common.arns import resource_name
 from ecs_dynamo.controller.reconcile.reconciler import Pass
 from ecs_dynamo.model.conditions import ConditionType
 from ecs_dynamo.model.snapshot import RECENT_SECONDS, Unknown
@@ -120,7 +121,7 @@ def _exits(before: Pass | None, after: Pass) -> Iterator[Event]:
             at = task.stopped_at or after.at
             if task.arn not in known and after.at - at < RECENT_SECONDS:
                 task_id, revision = (
-                    arn.rsplit("/", 1)[-1] for arn in (task.arn, task.task_definition_arn)
+                    resource_name(arn) for arn in (task.arn, task.task_definition_arn)
                 )
                 text = f"task {task_id[:8]} ({revision}) ended: {why_stopped(task)}"
                 yield Event(at, after.plan.graph, EventKind.EXIT, name, text, warning=True)

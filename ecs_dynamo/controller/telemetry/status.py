@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.alias_generators import to_camel
 
+from ecs_dynamo.common.arns import resource_name
 from ecs_dynamo.controller.reconcile.last_known import (
     Known,
     unknown_endpoints,
@@ -93,12 +94,12 @@ def _age(at: Now | None, now: Now) -> Json:
 def _task(task: Task, ready: Collection[str]) -> Json:
     return {
         "arn": task.arn,
-        "id": task.arn.rsplit("/", 1)[-1],
+        "id": resource_name(task.arn),
         "status": task.last_status,
         "health": task.health,
         "ready": task.arn in ready,
         "privateIp": task.private_ip,
-        "taskDefinition": task.task_definition_arn.rsplit("/", 1)[-1],
+        "taskDefinition": resource_name(task.task_definition_arn),
         "startedAt": timestamp(task.started_at),
         "protectedUntil": timestamp(task.protected_until),
     }
@@ -128,7 +129,7 @@ def _component(graph: Graph, component: Component, done: Pass, now: Now) -> Json
         "observed": observed,
         "unknown": {"reason": why, **_age(known.at if known else None, now)} if why else None,
         "exists": service is not None,
-        "revision": service.task_definition_arn.rsplit("/", 1)[-1] if service else None,
+        "revision": resource_name(service.task_definition_arn) if service else None,
         "declared": component.replicas,
         "scaling": (
             {"min": component.scaling.min, "max": component.scaling.max}
@@ -143,8 +144,8 @@ def _component(graph: Graph, component: Component, done: Pass, now: Now) -> Json
         "tasks": [_task(t, ready) for t in known_tasks(seen)],
         "stopped": [
             {
-                "id": t.arn.rsplit("/", 1)[-1],
-                "taskDefinition": t.task_definition_arn.rsplit("/", 1)[-1],
+                "id": resource_name(t.arn),
+                "taskDefinition": resource_name(t.task_definition_arn),
                 "stoppedAt": timestamp(t.stopped_at),
                 "code": t.stop_code,
                 "why": why_stopped(t),

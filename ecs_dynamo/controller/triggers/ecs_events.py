@@ -26,6 +26,7 @@ from typing import Any
 import structlog
 
 from ecs_dynamo.aws.client import Aws, AwsOptions, open_aws
+from ecs_dynamo.common.arns import parse_arn, resource_name
 from ecs_dynamo.model.ecs.events import (
     DETAIL_TYPES,
     NOTICE_TYPES,
@@ -96,10 +97,11 @@ def parse_message(body: str) -> QueueMessage:
 def _cluster(event: Mapping[str, Any]) -> str | None:
     arn = event["detail"].get("clusterArn")
     if isinstance(arn, str):
-        return arn.rsplit("/", 1)[-1]
+        return resource_name(arn)
     # A deployment's event has only the service's ARN: ``service/cluster/name``.
     for resource in event.get("resources", ()):
-        parts = str(resource).rsplit(":", 1)[-1].split("/")
+        service = parse_arn(str(resource))
+        parts = service.resource.split("/") if service is not None else []
         if len(parts) == 3:
             return parts[1]
     return None

@@ -11,21 +11,21 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
+from ecs_dynamo.common.backoff import Backoff
 from ecs_dynamo.discovery import watch_instances, watch_nats
 from ecs_dynamo.discovery.credentials import Credentials
 from ecs_dynamo.model.plan import Endpoints
 
 _log = structlog.get_logger(__name__)
 
-REARM_SECONDS = 1.0
-REARM_MAX_SECONDS = 15.0
+REARM = Backoff(first=1.0, longest=15.0)
 
 
 async def _rearm(
     what: str, watch: Callable[[], Awaitable[None]], on_change: Callable[[], None]
 ) -> None:
     """Keep ``watch`` running until cancelled; each loss is news too."""
-    pause = REARM_SECONDS
+    pause: float | None = None
     loop = asyncio.get_running_loop()
     while True:
         started = loop.time()
@@ -37,9 +37,8 @@ async def _rearm(
             reason = str(error) or type(error).__name__
         _log.debug("watch lost", what=what, reason=reason)
         on_change()
-        pause = REARM_SECONDS if loop.time() - started > REARM_MAX_SECONDS else pause
+        pause = REARM.next(None if loop.time() - started > REARM.longest else pause)
         await asyncio.sleep(pause)
-        pause = min(pause * 2, REARM_MAX_SECONDS)
 
 
 class Watches:

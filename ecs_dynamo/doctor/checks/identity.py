@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
+from ecs_dynamo.common.arns import parse_arn
 from ecs_dynamo.doctor.checks.base import listed
 from ecs_dynamo.model.doctor import Finding, Identity, Severity, Simulated, Simulation
 from ecs_dynamo.model.ecs.task_definition import graph_roles
@@ -27,7 +29,11 @@ def check_identity(graph: Graph, identity: Observed[Identity]) -> Iterator[Findi
         )
         return
     yield Finding("credentials", Severity.OK, identity.arn)
-    others = [r for r in graph_roles(graph) if r.split(":")[4:5] not in ([identity.account], [])]
+    others = [
+        role
+        for role in graph_roles(graph)
+        if (arn := parse_arn(role)) is not None and arn.account != identity.account
+    ]
     if others:
         yield Finding(
             "credentials",
@@ -57,11 +63,13 @@ def principal_of(arn: str) -> str | None:
     A session's ARN has no path of its role: one with a path must be named with ``--role``. The
     account's root and federated users have no policies: None.
     """
-    _, partition, service, _, account, name = arn.split(":", 5)
-    kind, _, rest = name.partition("/")
-    if service == "sts" and kind == "assumed-role":
-        return f"arn:{partition}:iam::{account}:role/{rest.split('/')[0]}"
-    return f"arn:{partition}:iam::{account}:{name}" if kind in ("user", "role") else None
+    caller = parse_arn(arn)
+    if caller is None:
+        return None
+    kind, _, rest = caller.resource.partition("/")
+    if caller.service == "sts" and kind == "assumed-role":
+        return str(replace(caller, service="iam", resource=f"role/{rest.split('/')[0]}"))
+    return str(replace(caller, service="iam")) if kind in ("user", "role") else None
 
 
 def simulations(policy: Mapping[str, Any]) -> list[Simulation]:

@@ -3,14 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
+from ecs_dynamo.common.arns import (
+    is_arn,
+    parse_arn,
+)
 from ecs_dynamo.model.ecs.task_definition import containers_of
 from ecs_dynamo.model.graph import Component
 
 
+@dataclass(frozen=True, slots=True)
+class SecretReference:
+    """A reference to a Secrets Manager secret: its ARN, and what of it ECS injects.
+
+    ``arn:...:secret:name-suffix[:json-key:stage:version]`` (ECS developer guide, "Pass Secrets
+    Manager secrets through environment variables"); an empty part selects ECS's default.
+    """
+
+    arn: str
+    json_key: str = ""
+    stage: str = ""
+    version: str = ""
+
+
+def parse_secret(reference: str) -> SecretReference:
+    """Return the parts of a reference to a Secrets Manager secret."""
+    arn = parse_arn(reference)
+    if arn is None:
+        return SecretReference(reference)
+    kind, name, *selected = [*arn.resource.split(":"), "", "", "", ""][:5]
+    return SecretReference(str(replace(arn, resource=f"{kind}:{name}")), *selected)
+
+
 def secret_id(reference: str) -> str:
-    """The id of a Secrets Manager secret without JSON key, stage and version."""
-    return ":".join(reference.split(":")[:7])
+    """Return the ARN of a Secrets Manager secret without JSON key, stage and version."""
+    return parse_secret(reference).arn
 
 
 def parameter_names(reference: str) -> tuple[str, ...]:
@@ -21,15 +49,16 @@ def parameter_names(reference: str) -> tuple[str, ...]:
     store knows which (SSM user guide, "Understanding requirements and constraints for parameter
     names").
     """
-    if not reference.startswith("arn:"):
+    if not is_arn(reference):
         return (reference,)
     name = reference.split(":parameter/", 1)[-1]
     return (f"/{name}",) if "/" in name else (name, f"/{name}")
 
 
 def is_secret(reference: str) -> bool:
-    """Whether Secrets Manager has it; else it is a parameter of SSM's."""
-    return ":secretsmanager:" in reference
+    """Whether ``reference`` is a secret of Secrets Manager, and not a parameter of SSM."""
+    arn = parse_arn(reference)
+    return arn is not None and arn.service == "secretsmanager"
 
 
 def secret_values(component: Component) -> Iterable[str]:

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ecs_dynamo.common.arns import revision_number
 from ecs_dynamo.model.ecs.gpus import gpu_request
 from ecs_dynamo.model.graph import Component, Graph, JsonObject
 
@@ -135,16 +136,10 @@ A_PASS = 10
 """Revisions retired in one action; DeleteTaskDefinitions takes as many (ECS API reference)."""
 
 
-def number_of(arn: str) -> int:
-    """The number of a revision; 0 where the ARN has none."""
-    text = arn.rpartition(":")[2]
-    return int(text) if text.isdecimal() else 0
-
-
 def surplus(arns: Iterable[str], keep: int, needed: Collection[str]) -> tuple[str, ...]:
     """Those of a family's revisions that may go, oldest first.
 
     ``keep`` are the newest that stay, whether needed or not.
     """
-    ordered = sorted(arns, key=number_of)
+    ordered = sorted(arns, key=revision_number)
     return tuple(arn for arn in ordered[: max(0, len(ordered) - keep)] if arn not in needed)

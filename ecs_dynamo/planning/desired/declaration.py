@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from typing import Any
 from urllib.parse import urlsplit
 
+from ecs_dynamo.common.json_values import (
+    JsonPath,
+    map_json,
+)
 from ecs_dynamo.model.dynamo.variables import (
     ETCD_VARIABLE,
     NATS_VARIABLE,
@@ -52,21 +56,16 @@ def repoint(
 
     swaps.sort(key=lambda swap: -len(swap[0]))  # What says most of where it points comes first.
 
-    def swapped(value: Any) -> Any:
+    def swap(value: Any, _path: JsonPath) -> Any:
         if isinstance(value, str):
             for old, new in swaps:
                 if old in value:
                     return value.replace(old, new)
-            return value
-        if isinstance(value, Mapping):
-            return {key: swapped(item) for key, item in value.items()}
-        if isinstance(value, list | tuple):
-            return [swapped(item) for item in value]
         return value
 
     if not swaps:
         return content
-    made: dict[str, Any] = swapped(content)
+    made: dict[str, Any] = map_json(content, swap)
     identify(made, containers)
     return made
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ecs_dynamo.common.arns import is_arn
 from ecs_dynamo.model.graph import Component
 from ecs_dynamo.model.service import Service
 from ecs_dynamo.model.service_names import (
@@ -12,7 +13,7 @@ from ecs_dynamo.model.service_names import (
 
 def _same_namespace(one: str, other: str) -> bool:
     """An ARN does not tell a name: they may mean the same, and are not told apart."""
-    return one == other or one.startswith("arn:") != other.startswith("arn:")
+    return one == other or is_arn(one) != is_arn(other)
 
 
 def _same_connect(wanted: ServiceConnect, have: ServiceConnect | None) -> bool:

@@ -25,6 +25,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 
+from ecs_dynamo.common.backoff import Backoff
 from ecs_dynamo.model.graph import Graph
 from ecs_dynamo.model.memory.health import (
     HealthMemory,
@@ -53,6 +54,7 @@ from ecs_dynamo.planning.rollout.handover import relocates
 
 FIRST_PAUSE_SECONDS = 60.0
 LONGEST_PAUSE_SECONDS = 1800.0
+_BACKOFF = Backoff(FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS)
 CERTAIN_SECONDS = 60.0
 """How long a possibly registered replica must be silent, or all of a component be lost."""
 FRONTEND_SECONDS = 120.0
@@ -166,8 +168,8 @@ def _stop_reason(suspect: Suspect, now: float) -> str:
 def _pause(before: Stop | None, now: float) -> float:
     """The pause after a stop at ``now``."""
     if before is None or now - before.at - before.pause >= LONGEST_PAUSE_SECONDS:
-        return FIRST_PAUSE_SECONDS
-    return min(2 * before.pause, LONGEST_PAUSE_SECONDS)
+        return _BACKOFF.next(None)
+    return _BACKOFF.next(before.pause)
 
 
 def heal(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ecs_dynamo.common.arns import resource_name
 from ecs_dynamo.model.service import (
     Deployment,
     Service,
@@ -20,7 +21,7 @@ def known_tasks(seen: ComponentSnapshot) -> tuple[Task, ...]:
 
 def short_id(arn: str) -> str:
     """The first characters of a task's id, as messages show it."""
-    return arn.rsplit("/", 1)[-1][:8]
+    return resource_name(arn)[:8]
 
 
 def known_service(seen: ComponentSnapshot) -> Service | None:

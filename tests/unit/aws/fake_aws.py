@@ -12,6 +12,7 @@ from botocore.loaders import Loader
 from botocore.model import ServiceModel
 
 from ecs_dynamo.aws.client import Aws, AwsOptions
+from ecs_dynamo.common.backoff import Backoff
 
 Answer = Callable[..., Any]
 
@@ -45,4 +46,4 @@ def fake_aws(
 ) -> Aws:
     """An `Aws` whose services answer as they are told to, without any pause between attempts."""
     clients = {name: FakeClient(name, one) for name, one in {**(services or {}), **more}.items()}
-    return Aws(clients, AwsOptions(attempts=attempts, backoff=0.0), lambda: 0.0)
+    return Aws(clients, AwsOptions(attempts=attempts, backoff=Backoff(0.0, 0.0)), lambda: 0.0)

@@ -15,6 +15,7 @@ from ecs_dynamo.aws.answers import wrong_type
 from ecs_dynamo.aws.client import AwsOptions, open_aws
 from ecs_dynamo.aws.execute.executor import Executor
 from ecs_dynamo.aws.observe.cache import RevisionCache
+from ecs_dynamo.common.backoff import Backoff
 from ecs_dynamo.model.errors import AwsError
 from ecs_dynamo.model.plan import RegisterTaskDefinition
 from tests.unit.signals.hostile import Answer, hostile_server
@@ -69,7 +70,7 @@ async def test_a_malformed_answer_is_an_aws_error(
             endpoint_url=server.url,
             region="us-east-1",
             attempts=2,
-            backoff=0.01,
+            backoff=Backoff(0.02, 5.0),
             connect_timeout=0.3,
             read_timeout=0.1,
         )

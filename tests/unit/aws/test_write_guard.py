@@ -13,10 +13,11 @@ from ecs_dynamo.aws.client import Aws, AwsOptions
 from ecs_dynamo.aws.execute.executor import Executor
 from ecs_dynamo.aws.observe.cache import RevisionCache
 from ecs_dynamo.aws.write_guard import writes_guarded
+from ecs_dynamo.common.backoff import Backoff
 from ecs_dynamo.model.errors import AwsError
 from ecs_dynamo.model.plan import Endpoints, Memory, Plan, UpdateService
 
-OPTIONS = AwsOptions(attempts=6, backoff=1.0, backoff_max=2.0)
+OPTIONS = AwsOptions(attempts=6, backoff=Backoff(2.0, 2.0))
 
 
 class Ecs:
@@ -67,7 +68,7 @@ async def test_an_attempt_ends_with_the_lease() -> None:
     with writes_guarded(lease_of(3.0)), pytest.raises(AwsError, match="LeaseLost"):
         await aws_of(client).call("ecs", "UpdateService", cluster="c", service="s")
     assert len(client.at) == 1
-    assert loop.time() - before <= 3.0 + OPTIONS.backoff_max
+    assert loop.time() - before <= 3.0 + OPTIONS.backoff.longest
 
 
 @pytest.mark.looptime

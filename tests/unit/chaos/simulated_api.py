@@ -18,6 +18,7 @@ from botocore import xform_name
 
 from ecs_dynamo.aws.client import Aws, AwsOptions, is_write
 from ecs_dynamo.aws.server_clock import ServerClock
+from ecs_dynamo.common.backoff import Backoff
 from ecs_dynamo.model.graph import LoadBalancer, NetworkMode
 from ecs_dynamo.model.plan import (
     CreateService,
@@ -109,7 +110,7 @@ class SimulatedApi:
     def open(self, monotonic: Callable[[], float], wall: Callable[[], float]) -> Aws:
         """A process's door to this account."""
         clients = {name: Client(name, self) for name in ("ecs", "ec2")}
-        aws = Aws(clients, AwsOptions(attempts=3, backoff=0.1), lambda: 0.0)
+        aws = Aws(clients, AwsOptions(attempts=3, backoff=Backoff(0.2, 5.0)), lambda: 0.0)
         aws.clock = ServerClock(monotonic, wall)
         return aws
 

@@ -1,0 +1,1 @@
+"""Helpers that know nothing of graphs; every layer may import them."""
