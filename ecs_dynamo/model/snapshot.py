@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import TypeVar, Union
 
 from ecs_dynamo.model.capacity import AutoScalingGroup, CapacityProvider
@@ -169,6 +170,23 @@ class Probe:
     silent: bool = False
 
 
+class SignalKind(StrEnum):
+    """The quantity that a signal measures."""
+
+    QUEUE_DEPTH = "queue_depth"
+    """Requests of the component that are not done."""
+    IN_FLIGHT = "in_flight"
+    """Requests of the whole graph that are not done."""
+    ARRIVAL_RATE = "arrival_rate"
+    COMPLETION_RATE = "completion_rate"
+    PROMPT_RATE = "prompt_token_rate"
+    OUTPUT_RATE = "output_token_rate"
+    DESIRED_REPLICAS = "desired_replicas"
+    """The replica count that Dynamo's planner asks for."""
+    REDELIVERED = "redelivered"
+    """Messages that JetStream has delivered more than once."""
+
+
 @dataclass(frozen=True, slots=True)
 class Signal:
     """A measured demand for a component, e.g. kind ``queue_depth``, unit ``requests``.
@@ -181,7 +199,7 @@ class Signal:
     """
 
     component: str
-    kind: str
+    kind: SignalKind
     value: float
     unit: str
     observed_at: float

@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from ecs_dynamo.model.errors import AwsError
-from ecs_dynamo.model.snapshot import Signal
+from ecs_dynamo.model.snapshot import Signal, SignalKind
 from ecs_dynamo.model.spec.scaling import CloudWatchSource
 from ecs_dynamo.signals.base import SignalContext, SignalError, usable
 
@@ -61,11 +61,12 @@ class CloudWatchAdapter:
         if timestamp is None:
             raise SignalError(f"{source.namespace} {source.metric}: no data point")
         value = usable(f"{source.namespace} {source.metric}", value)
-        rate = source.kind == "arrival_rate"
+        kind = SignalKind(source.kind)
+        rate = kind is SignalKind.ARRIVAL_RATE
         return (
             Signal(
                 context.component.name,
-                source.kind,
+                kind,
                 value / period if rate and source.statistic == "Sum" else value,
                 "requests/s" if rate else "requests",
                 context.now.monotonic_of(timestamp.timestamp()),

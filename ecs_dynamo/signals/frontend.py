@@ -21,7 +21,7 @@ import aiohttp
 from ecs_dynamo.discovery.exposition import MetricsPage, MetricsReader, Sample
 from ecs_dynamo.discovery.fetch import FetchError, fetch_metrics
 from ecs_dynamo.model.graph import Component, Role
-from ecs_dynamo.model.snapshot import Signal
+from ecs_dynamo.model.snapshot import Signal, SignalKind
 from ecs_dynamo.signals.base import SignalContext, SignalError
 
 STAGE = "dynamo_frontend_stage_requests"
@@ -32,11 +32,11 @@ STARTED = "dynamo_frontend_requests_started_total"
 FINISHED = "dynamo_frontend_requests_total"
 PROMPT_TOKENS = "dynamo_frontend_input_sequence_tokens_sum"
 OUTPUT_TOKENS = "dynamo_frontend_output_sequence_tokens_sum"
-RATES: Mapping[str, tuple[str, str]] = {
-    "arrival_rate": (STARTED, "requests/s"),
-    "completion_rate": (FINISHED, "requests/s"),
-    "prompt_token_rate": (PROMPT_TOKENS, "tokens/s"),
-    "output_token_rate": (OUTPUT_TOKENS, "tokens/s"),
+RATES: Mapping[SignalKind, tuple[str, str]] = {
+    SignalKind.ARRIVAL_RATE: (STARTED, "requests/s"),
+    SignalKind.COMPLETION_RATE: (FINISHED, "requests/s"),
+    SignalKind.PROMPT_RATE: (PROMPT_TOKENS, "tokens/s"),
+    SignalKind.OUTPUT_RATE: (OUTPUT_TOKENS, "tokens/s"),
 }
 """Signal kind -> (counter, unit of its rate). All of them describe the whole graph."""
 LOAD_GAUGES = (
@@ -217,7 +217,7 @@ class FrontendAdapter:
         self.routed: Mapping[str, frozenset[int]] = {}
         self.routed_at: float | None = None
         self._scraped: tuple[float, asyncio.Task[ScrapeResult]] | None = None
-        self._rate_values: tuple[float, dict[str, float]] | None = None
+        self._rate_values: tuple[float, dict[SignalKind, float]] | None = None
 
     async def read(self, source: object, context: SignalContext) -> tuple[Signal, ...]:
         """Return the component's queue depth and the graph's requests in flight and rates.
@@ -229,8 +229,10 @@ class FrontendAdapter:
         result = await self.scrape(context)
         scrapes, partial = result.scrapes, bool(result.problems)
         component, now = context.component, context.now.monotonic
-        values = [("queue_depth", queue_depth(component, scrapes), "requests")]
-        values.append(("in_flight", sum(s.total(ACTIVE) or 0.0 for s in scrapes), "requests"))
+        values = [(SignalKind.QUEUE_DEPTH, queue_depth(component, scrapes), "requests")]
+        values.append(
+            (SignalKind.IN_FLIGHT, sum(s.total(ACTIVE) or 0.0 for s in scrapes), "requests")
+        )
         if not partial:
             # A rate over some of the frontends is too low, and the forecast would learn from it.
             rates = self._graph_rates(scrapes, now)
@@ -258,9 +260,9 @@ class FrontendAdapter:
             self.busy_at = context.now.monotonic
         return result
 
-    def _graph_rates(self, scrapes: Sequence[Scrape], now: float) -> list[tuple[str, float]]:
+    def _graph_rates(self, scrapes: Sequence[Scrape], now: float) -> list[tuple[SignalKind, float]]:
         if self._rate_values is None or self._rate_values[0] != now:
-            rates: dict[str, float] = {}
+            rates: dict[SignalKind, float] = {}
             for kind, (metric, _) in RATES.items():
                 values = {s.url: s.total(metric) or 0.0 for s in scrapes}
                 rate = self._rates.update(metric, values, now)

@@ -15,7 +15,7 @@ from nats.errors import Error as NatsError
 from nats.js.errors import NotFoundError
 
 from ecs_dynamo.discovery.nats import open_nats
-from ecs_dynamo.model.snapshot import Signal
+from ecs_dynamo.model.snapshot import Signal, SignalKind
 from ecs_dynamo.model.spec.scaling import JetStreamSource
 from ecs_dynamo.signals.base import SignalContext, SignalError, get_json, usable
 
@@ -29,7 +29,7 @@ class JetStreamAdapter:
             pending, redelivered = await _from_monitoring(source, context.timeout)
         else:
             pending, redelivered = await _from_account(source, context)
-        values = (("queue_depth", pending), ("redelivered", redelivered))
+        values = ((SignalKind.QUEUE_DEPTH, pending), (SignalKind.REDELIVERED, redelivered))
         return tuple(
             Signal(
                 context.component.name,

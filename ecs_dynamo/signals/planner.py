@@ -19,7 +19,7 @@ from ecs_dynamo.discovery.etcd import open_etcd, pick_server, read_prefix
 from ecs_dynamo.discovery.exposition import MAX_VALUE
 from ecs_dynamo.discovery.fetch import quoted
 from ecs_dynamo.model.graph import Role
-from ecs_dynamo.model.snapshot import Signal
+from ecs_dynamo.model.snapshot import Signal, SignalKind
 from ecs_dynamo.signals.base import SignalContext, SignalError
 
 COUNT_KEYS = {
@@ -98,7 +98,7 @@ class PlannerAdapter:
         return (
             Signal(
                 context.component.name,
-                "desired_replicas",
+                SignalKind.DESIRED_REPLICAS,
                 float(keys.values[key]),
                 "replicas",
                 context.now.monotonic,

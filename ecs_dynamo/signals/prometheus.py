@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ecs_dynamo.discovery.exposition import MAX_VALUE
-from ecs_dynamo.model.snapshot import Signal
+from ecs_dynamo.model.snapshot import Signal, SignalKind
 from ecs_dynamo.model.spec.scaling import PrometheusSource
 from ecs_dynamo.signals.base import SignalContext, SignalError, get_json
 
@@ -39,11 +39,12 @@ class PrometheusAdapter:
             raise SignalError(
                 f"{url}: the query gives {str(text)[:40]}; a demand is a number of at least 0"
             )
-        unit = "requests/s" if source.kind == "arrival_rate" else "requests"
+        kind = SignalKind(source.kind)
+        unit = "requests/s" if kind is SignalKind.ARRIVAL_RATE else "requests"
         return (
             Signal(
                 context.component.name,
-                source.kind,
+                kind,
                 value,
                 unit,
                 context.now.monotonic_of(observed_at),

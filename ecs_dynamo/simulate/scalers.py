@@ -10,7 +10,7 @@ from ecs_dynamo.model.memory.scaling import (
     ColdStarts,
     ScalingState,
 )
-from ecs_dynamo.model.snapshot import Signal
+from ecs_dynamo.model.snapshot import Signal, SignalKind
 from ecs_dynamo.model.spec.scaling import ScalingSpec
 from ecs_dynamo.planning.scaling.cold_start import KEPT
 from ecs_dynamo.planning.scaling.policy import ScalingInput
@@ -80,9 +80,15 @@ class PolicyScaler:
                 spec=scheduled(self._spec, now) if self._spec.schedule else self._spec,
                 current=view.current,
                 signals=(
-                    Signal("pool", "queue_depth", float(view.queue), "requests", observed_at),
                     Signal(
-                        "pool", "arrival_rate", view.arrived / view.tick, "requests/s", observed_at
+                        "pool", SignalKind.QUEUE_DEPTH, float(view.queue), "requests", observed_at
+                    ),
+                    Signal(
+                        "pool",
+                        SignalKind.ARRIVAL_RATE,
+                        view.arrived / view.tick,
+                        "requests/s",
+                        observed_at,
                     ),
                 ),
                 state=self._state,

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from ecs_dynamo.model.memory.scaling import (
     ScalingState,
 )
-from ecs_dynamo.model.snapshot import Signal
+from ecs_dynamo.model.snapshot import Signal, SignalKind
 from ecs_dynamo.model.spec.scaling import (
     ScalingSpec,
     scaling_of,
@@ -47,7 +47,7 @@ def scaling_input(
         "spec": scaling,
         "current": current,
         "signals": tuple(
-            Signal("prefill", kind, value, "requests", now - age, "frontend")
+            Signal("prefill", SignalKind(kind), value, "requests", now - age, "frontend")
             for kind, value, age in signals
         ),
         "state": ScalingState(),

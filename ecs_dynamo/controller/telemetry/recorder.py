@@ -7,6 +7,7 @@ from pathlib import Path
 import structlog
 
 from ecs_dynamo.controller.reconcile.reconciler import Pass
+from ecs_dynamo.model.snapshot import SignalKind
 
 _log = structlog.get_logger(__name__)
 
@@ -30,12 +31,16 @@ class Recorder:
             for s in done.snapshot.signals
             if s.source == "frontend" and s.observed_at == now
         }
-        if "arrival_rate" not in rates:
+        if SignalKind.ARRIVAL_RATE not in rates:
             return
         before, self._last[graph] = self._last.get(graph), now
         if before is None or not 0 < now - before <= MAX_GAP_SECONDS:
             return
-        kinds = ("arrival_rate", "prompt_token_rate", "output_token_rate")
+        kinds = (
+            SignalKind.ARRIVAL_RATE,
+            SignalKind.PROMPT_RATE,
+            SignalKind.OUTPUT_RATE,
+        )
         seconds = now - before
         totals = ",".join(f"{rates.get(kind, 0.0) * seconds:.1f}" for kind in kinds)
         path = self._directory / f"{graph}.csv"

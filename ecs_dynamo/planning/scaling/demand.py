@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from ecs_dynamo.model.snapshot import Signal
+from ecs_dynamo.model.snapshot import Signal, SignalKind
 from ecs_dynamo.model.spec.scaling import ScalingSpec
 from ecs_dynamo.planning.scaling.policy import ScalingInput
 
 MAX_VALUE = 1e15
 """Above this a float no longer counts by ones; no demand is as large."""
-WAITING_KINDS = ("queue_depth", "in_flight")
+WAITING_KINDS = (SignalKind.QUEUE_DEPTH, SignalKind.IN_FLIGHT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +50,12 @@ def is_count(signal: Signal) -> bool:
 def read_demand(inputs: ScalingInput[ScalingSpec]) -> Demand:
     """Return the demand that the signals of ``inputs`` report."""
     limit = inputs.spec.max_signal_age_seconds
-    largest: dict[str, _Reading] = {}
+    largest: dict[SignalKind, _Reading] = {}
     youngest: float | None = None
     incomplete = partial = False
     # A frontend's `in_flight` is the whole graph's, so it counts only for a source that reports
     # nothing better.
-    queued = {s.source for s in inputs.signals if s.kind == "queue_depth"}
+    queued = {s.source for s in inputs.signals if s.kind == SignalKind.QUEUE_DEPTH}
     for signal in inputs.signals:
         if not is_count(signal):
             # Neither NaN nor another impossible value may reach a decision or stay in the state.
@@ -68,19 +68,19 @@ def read_demand(inputs: ScalingInput[ScalingSpec]) -> Demand:
             continue
         partial = partial or signal.partial
         kind = signal.kind
-        if kind == "in_flight":
+        if kind == SignalKind.IN_FLIGHT:
             if signal.source in queued:
                 continue
-            kind = "queue_depth"
+            kind = SignalKind.QUEUE_DEPTH
         if kind not in largest or signal.value > largest[kind].value:
             largest[kind] = _Reading(signal.value, signal.unit)
     queue, rate, replicas = (
         largest[kind].value if kind in largest else None
-        for kind in ("queue_depth", "arrival_rate", "desired_replicas")
+        for kind in (SignalKind.QUEUE_DEPTH, SignalKind.ARRIVAL_RATE, SignalKind.DESIRED_REPLICAS)
     )
     why_stale = None
     if queue is None and rate is None and replicas is None:
         newest = "no signal" if youngest is None else f"newest signal is {youngest:.0f} s old"
         why_stale = f"held, {newest} (at most {limit:.0f} s)"
-    unit = largest["queue_depth"].unit if "queue_depth" in largest else "requests"
+    unit = largest[SignalKind.QUEUE_DEPTH].unit if SignalKind.QUEUE_DEPTH in largest else "requests"
     return Demand(queue, rate, replicas, unit, why_stale, incomplete or partial, partial)

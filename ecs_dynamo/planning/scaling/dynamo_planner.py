@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from ecs_dynamo.model.graph import Graph
 from ecs_dynamo.model.plan import ReplicaCounts
-from ecs_dynamo.model.snapshot import Snapshot
+from ecs_dynamo.model.snapshot import SignalKind, Snapshot
 from ecs_dynamo.planning.scaling.demand import is_count
 
 
@@ -27,7 +27,7 @@ def planner_reached(
             s.value
             for s in snapshot.signals
             if s.component == component.name
-            and s.kind == "desired_replicas"
+            and s.kind == SignalKind.DESIRED_REPLICAS
             and is_count(s)
             and s.age(snapshot.observed_at) <= scaling.max_signal_age_seconds
         ]

@@ -19,7 +19,7 @@ from ecs_dynamo.discovery.etcd import Discovery
 from ecs_dynamo.model.clock import Now
 from ecs_dynamo.model.graph import Graph, Role
 from ecs_dynamo.model.plan import Endpoints
-from ecs_dynamo.model.snapshot import Probe, Signal, Unknown
+from ecs_dynamo.model.snapshot import Probe, Signal, SignalKind, Unknown
 from ecs_dynamo.signals import SignalReader
 from ecs_dynamo.signals.registry import Measurement
 from ecs_dynamo.signals.worker import WorkerAnswer, WorkerLoad, Workers, _UnreachableError
@@ -60,7 +60,7 @@ class _SignalReader(SignalReader):
         urls: tuple[str, ...] = told["frontend_urls"]
         if self._scaled is not None and not self._network.lost("signal"):
             demand = self._network.demand
-            one = Signal(self._scaled, "queue_depth", demand, "requests", now.monotonic)
+            one = Signal(self._scaled, SignalKind.QUEUE_DEPTH, demand, "requests", now.monotonic)
             self._signals = (one,)
             self._network.measured_at = now.monotonic
         served = frozenset(lease_of(arn) for arn in self._ecs.served_by)

@@ -32,6 +32,7 @@ from ecs_dynamo.model.snapshot import (
     PortBinding,
     Probe,
     Signal,
+    SignalKind,
     Task,
     Unknown,
 )
@@ -494,7 +495,9 @@ def test_the_planner_is_told_when_every_count_it_asked_for_is_ready() -> None:
 
     def reached(*wishes: tuple[float, float]) -> bool:
         signals = tuple(
-            Signal("prefill", "desired_replicas", value, "replicas", seen.observed_at - age)
+            Signal(
+                "prefill", SignalKind.DESIRED_REPLICAS, value, "replicas", seen.observed_at - age
+            )
             for value, age in wishes
         )
         return planner_reached(wanted, replace(seen, signals=signals), replicas)
@@ -653,7 +656,7 @@ def test_scale_in_takes_idle_replicas_first(busy: set[int], count: int) -> None:
     ecs = SimulatedEcs(wanted, gpu_instances=8)
 
     def demand(value: float) -> None:
-        ecs.signals = (Signal("prefill", "queue_depth", value, "requests", ecs.now),)
+        ecs.signals = (Signal("prefill", SignalKind.QUEUE_DEPTH, value, "requests", ecs.now),)
 
     memory = Memory(started_at=ecs.now)
     for _ in range(20):

@@ -18,7 +18,7 @@ from ecs_dynamo.model.plan import (
     RegisterTaskDefinition,
     UpdateService,
 )
-from ecs_dynamo.model.snapshot import Signal, Unknown
+from ecs_dynamo.model.snapshot import Signal, SignalKind, Unknown
 from ecs_dynamo.model.spec.scaling import SloScaling
 from ecs_dynamo.planning import plan
 from tests.unit.planning.graphs import graph, with_image
@@ -162,7 +162,7 @@ def test_scaling_stays_in_bounds_never_acts_on_stale_and_never_reverses_in_its_w
     for index, (value, age) in enumerate(demands):
         if index in restarts:
             memory = Memory(started_at=ecs.now)
-        ecs.signals = (Signal("prefill", "queue_depth", value, "requests", ecs.now - age),)
+        ecs.signals = (Signal("prefill", SignalKind.QUEUE_DEPTH, value, "requests", ecs.now - age),)
         before = ecs.services["g-prefill"].desired
         now = ecs.now
         memory = run_pass(ecs, wanted, memory).memory

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from ecs_dynamo.model.clock import Now
 from ecs_dynamo.model.plan import Memory
-from ecs_dynamo.model.snapshot import Signal
+from ecs_dynamo.model.snapshot import Signal, SignalKind
 from ecs_dynamo.model.spec.scaling import ScalingSpec, scaling_of
 from ecs_dynamo.planning import plan
 from tests.unit.planning.graphs import graph
@@ -52,8 +52,10 @@ def wishes(ecs: SimulatedEcs, steps: list[tuple[float, float, float]], jumps: bo
     for depth, seconds, jump in steps:
         monotonic += seconds
         wall += seconds + (jump if jumps else 0.0)
-        signal = Signal("prefill", "queue_depth", depth, "requests", monotonic, "frontend")
-        rate = Signal("prefill", "arrival_rate", depth / 10, "requests/s", monotonic, "frontend")
+        signal = Signal("prefill", SignalKind.QUEUE_DEPTH, depth, "requests", monotonic, "frontend")
+        rate = Signal(
+            "prefill", SignalKind.ARRIVAL_RATE, depth / 10, "requests/s", monotonic, "frontend"
+        )
         look = replace(seen, observed_at=wall, signals=(signal, rate))
         made = plan(ecs.graph, look, memory, Now(monotonic, wall))
         memory = made.memory

@@ -9,7 +9,7 @@ import pytest
 from ecs_dynamo.model.conditions import ConditionType
 from ecs_dynamo.model.graph import Role
 from ecs_dynamo.model.plan import Decision
-from ecs_dynamo.model.snapshot import Signal
+from ecs_dynamo.model.snapshot import Signal, SignalKind
 from ecs_dynamo.model.spec.scaling import (
     FrontendSource,
     PrometheusSource,
@@ -37,7 +37,7 @@ def test_one_silent_source_is_a_condition(ages: dict[str, float], stale: bool, w
     signals_of = {"max": 4, "signals": (FrontendSource(), prometheus)}
     one = component("prefill", Role.PREFILL)
     signals = [
-        Signal("prefill", "queue_depth", 1, "requests", NOW - age, source)
+        Signal("prefill", SignalKind.QUEUE_DEPTH, 1, "requests", NOW - age, source)
         for source, age in ages.items()
     ]
     decision = Decision("prefill", 1, 1, "", stale=not any(age <= 60 for age in ages.values()))
@@ -56,7 +56,7 @@ def test_one_silent_source_is_a_condition(ages: dict[str, float], stale: bool, w
 def test_a_source_that_told_in_part_is_not_fresh() -> None:
     scaling = SloScaling(max=4, signals=(FrontendSource(),))
     one = replace(component("prefill", Role.PREFILL), scaling=scaling)
-    signal = Signal("prefill", "queue_depth", 1, "requests", NOW, "frontend", partial=True)
+    signal = Signal("prefill", SignalKind.QUEUE_DEPTH, 1, "requests", NOW, "frontend", partial=True)
     book = ConditionBook((), NOW)
     state_signals(book, [one], [Decision("prefill", 1, 1, "")], [signal], NOW)
     (condition,) = book.all()

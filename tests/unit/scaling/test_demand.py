@@ -7,7 +7,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ecs_dynamo.model.snapshot import Signal
+from ecs_dynamo.model.snapshot import Signal, SignalKind
 from ecs_dynamo.planning.scaling.demand import read_demand
 from ecs_dynamo.planning.scaling.registry import decide
 from tests.helpers.scaling import POLICY, scaling_input, spec
@@ -31,7 +31,9 @@ def test_a_stale_source_beside_a_fresh_one_never_lowers(
 
 def test_a_source_that_is_always_late_declares_its_own_maximum_age() -> None:
     def depth(age: float) -> Signal:
-        return Signal("prefill", "queue_depth", 8, "requests", 1000.0 - age, "cloudwatch", 300.0)
+        return Signal(
+            "prefill", SignalKind.QUEUE_DEPTH, 8, "requests", 1000.0 - age, "cloudwatch", 300.0
+        )
 
     inputs = scaling_input(spec(policy="queue"), 1000.0, 1)
     assert not decide(replace(inputs, signals=(depth(299.0),))).decision.stale
@@ -62,7 +64,9 @@ def test_the_largest_demand_wins_and_in_flight_only_stands_in() -> None:
 def test_a_part_of_the_demand_raises_the_count_and_never_lowers_it() -> None:
     for policy in ("queue", "slo"):
         scaling = spec(policy=policy, scale_down_stabilization_seconds=0.0, target=1.0)
-        part = Signal("prefill", "queue_depth", 0.0, "requests", 1e6, "frontend", partial=True)
+        part = Signal(
+            "prefill", SignalKind.QUEUE_DEPTH, 0.0, "requests", 1e6, "frontend", partial=True
+        )
         inputs = replace(scaling_input(scaling, 1e6, 5), signals=(part,))
         assert decide(inputs).decision.desired == 5
         more = replace(inputs, signals=(replace(part, value=50.0),))

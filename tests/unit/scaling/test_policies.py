@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from ecs_dynamo.model.memory.scaling import (
     ScalingState,
 )
-from ecs_dynamo.model.snapshot import Signal
+from ecs_dynamo.model.snapshot import Signal, SignalKind
 from ecs_dynamo.model.spec.scaling import (
     ScalingSpec,
 )
@@ -230,7 +230,15 @@ def test_what_is_no_number_never_decides_and_is_never_remembered(
     for tick, (signals, ready) in enumerate(steps):
         now = 1e6 + tick * TICK
         made = tuple(
-            Signal("prefill", kind, value, "requests", now - age, "frontend", partial=partial)
+            Signal(
+                "prefill",
+                SignalKind(kind),
+                value,
+                "requests",
+                now - age,
+                "frontend",
+                partial=partial,
+            )
             for kind, value, age, partial in signals
         )
         inputs = scaling_input(scaling, now, current, state=state, ready=ready)

@@ -9,7 +9,7 @@ import pytest
 from ecs_dynamo.model.memory.scaling import (
     ScalingState,
 )
-from ecs_dynamo.model.snapshot import Signal
+from ecs_dynamo.model.snapshot import Signal, SignalKind
 from ecs_dynamo.planning.scaling.registry import decide
 from tests.helpers.scaling import TICK, run_load, scaling_input, spec
 
@@ -122,7 +122,9 @@ def test_nothing_is_learned_from_a_part_of_the_demand() -> None:
     before, current = state, max(current, 2)
     for tick in range(40, 60):
         now = 1e6 + tick * TICK
-        part = Signal("prefill", "queue_depth", 0.0, "requests", now, "frontend", partial=True)
+        part = Signal(
+            "prefill", SignalKind.QUEUE_DEPTH, 0.0, "requests", now, "frontend", partial=True
+        )
         out = decide(replace(scaling_input(scaling, now, current, state=state), signals=(part,)))
         state = out.state
         assert out.decision.desired == current
