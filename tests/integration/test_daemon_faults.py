@@ -114,7 +114,7 @@ async def test_idle_connections_do_not_take_the_daemons_files(tmp_path: Path) ->
             for _, writer in many:
                 writer.close()
     assert "Traceback" not in log.read_text()
-    assert log.read_text().count("HTTP connections closed to make room") == 1
+    assert log.read_text().count("closed idle HTTP connections") == 1
 
 
 async def test_what_tasks_exit_with_is_told_after_ecs_took_the_rollout_back(stack: Stack) -> None:

@@ -1,1 +1,1 @@
-"""The long-running daemon: one loop per graph, its graph files and its HTTP port."""
+"""The long-running daemon: a loop for each graph, the graph files, and the HTTP port."""

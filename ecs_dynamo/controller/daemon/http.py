@@ -1,4 +1,4 @@
-"""The daemon's one port: `/metrics`, `/healthz`, `/readyz`, `/status`, and a page that shows it."""
+"""The daemon's HTTP port: `/metrics`, `/healthz`, `/readyz`, `/status` and the status page."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ecs_dynamo.controller.daemon.connections import (
 from ecs_dynamo.model.errors import InputError, Problem
 
 MAX_BODY_BYTES = 1024
-"""Nothing is asked with a body."""
+"""Limit of a request's body. No request needs one."""
 _PAGE_POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'"
 )
@@ -36,12 +36,11 @@ async def serve_http(
     ready: Callable[[], Mapping[str, bool]],
     connections: Connections | None = None,
 ) -> AsyncIterator[str]:
-    """Serve until left; gives the URL. ``ready`` says of each graph whether its pass is recent.
+    """Serve while the context is open, and yield the URL. Raises InputError for a port in use.
 
-    ``connections`` are limited as the open files of this process allow, where they are not given.
-
-    Read-only on purpose: whoever reaches the port can see, not change. Raises InputError where
-    the address is taken.
+    ``ready`` returns for each graph whether its last complete pass is recent. By default,
+    ``connections`` are limited by the open files of this process. The port is read-only on purpose:
+    clients that reach it can observe but not change anything.
     """
     page = (resources.files("ecs_dynamo.controller") / "page.html").read_text(encoding="utf-8")
 
@@ -61,10 +60,10 @@ async def serve_http(
 
     async def is_ready(_: web.Request) -> web.Response:
         graphs = ready()
-        fine = all(graphs.values())
+        all_ready = all(graphs.values())
         return web.Response(
-            status=200 if fine else 503,
-            text=json.dumps({"ready": fine, "graphs": dict(graphs)}) + "\n",
+            status=200 if all_ready else 503,
+            text=json.dumps({"ready": all_ready, "graphs": dict(graphs)}) + "\n",
             content_type="application/json",
         )
 
@@ -90,16 +89,16 @@ async def serve_http(
     server: asyncio.Server | None = None
     try:
         try:
-            # As `web.TCPSite` does it, with a guard before each of its protocols.
+            # This is what `web.TCPSite` does, with a guard before each of its protocols.
             server = await asyncio.get_running_loop().create_server(
                 connections.guard(_protocols(runner)), host, port
             )
         except OSError as error:
             raise InputError(
                 Problem(
-                    f"can not serve HTTP on {host}:{port}: {error.strerror or error}",
+                    f"cannot serve HTTP on {host}:{port}: {error.strerror or error}",
                     field="ECS_DYNAMO_HTTP_PORT",
-                    remedy="stop what uses the port, or set another (0: any free one)",
+                    remedy="stop the program that uses the port, or set another (0: any free port)",
                 )
             ) from None
         bound = server.sockets[0].getsockname()

@@ -1,7 +1,7 @@
-"""The last known value of what is not known now: shown with its age, and never as zero.
+"""The last known state of components that cannot be observed now; it is never shown as zero.
 
-An AWS that does not answer says nothing of replicas that go on serving. What people and monitoring
-are shown is therefore what was seen last, how old that is, and why nothing newer is known.
+When AWS does not answer, replicas probably continue to serve. People and monitoring are therefore
+shown the last observation, its age, and the reason why there is no newer one.
 """
 
 from __future__ import annotations
@@ -17,27 +17,27 @@ from ecs_dynamo.planning.observed.readiness import ready_tasks
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
-    """A component as it was when all of it was known. ``ready`` are ARNs of tasks."""
+class KnownComponent:
+    """The last complete observation of a component. ``ready`` has the ARNs of its ready tasks."""
 
     at: Now
-    seen: ComponentSnapshot
+    snapshot: ComponentSnapshot
     ready: frozenset[str]
     replicas: ReplicaCounts
 
 
 @dataclass(frozen=True, slots=True)
 class LastKnown:
-    """What is known of a graph: each component, and the endpoints, as of their last whole look."""
+    """The last complete observations of a graph: of each component, and of the endpoints."""
 
-    components: Mapping[str, Known] = field(default_factory=dict)
+    components: Mapping[str, KnownComponent] = field(default_factory=dict)
     endpoints: Endpoints = field(default_factory=Endpoints)
     endpoints_at: Now | None = None
 
     def after(self, graph: Graph, snapshot: Snapshot, plan: Plan, now: Now) -> LastKnown:
-        """With what one more pass knows."""
+        """Return the state after one more pass."""
         components = {
-            component.name: Known(
+            component.name: KnownComponent(
                 now,
                 snapshot.components[component.name],
                 frozenset(t.arn for t in ready_tasks(graph, component, snapshot)),
@@ -47,7 +47,7 @@ class LastKnown:
             else self.components.get(component.name)
             for component in graph.components
         }
-        known = {name: one for name, one in components.items() if one is not None}
+        known = {name: state for name, state in components.items() if state is not None}
         if unknown_endpoints(graph, plan) is not None:
             return LastKnown(known, self.endpoints, self.endpoints_at)
         return LastKnown(known, plan.endpoints, now)
@@ -57,6 +57,6 @@ NOTHING_KNOWN = LastKnown()
 
 
 def unknown_endpoints(graph: Graph, plan: Plan) -> str | None:
-    """Why the endpoints are not known: a component that serves them is not. None: they are."""
+    """Return why the endpoints are unknown (a component that serves them is), or None."""
     servers = (c.name for c in graph.components if c.roles & {Role.ETCD, Role.NATS})
     return next((f"{n}: {plan.unknown[n]}" for n in servers if n in plan.unknown), None)

@@ -1,7 +1,7 @@
-"""One complete look: ECS and EC2, then the replicas themselves, Dynamo's registry, the signals.
+"""One complete observation: ECS and EC2, then the replicas, Dynamo's registry and the signals.
 
-The order is forced: who is probed comes from ECS, whose registry is read comes from the probes,
-which frontends are scraped comes from both. Within each step everything runs at once.
+The order is forced: ECS says which tasks are probed, the probes say which etcd is read, and both
+say which frontends are scraped. Within each step, everything runs concurrently.
 """
 
 from __future__ import annotations
@@ -41,15 +41,17 @@ from ecs_dynamo.signals.registry import add_worker_report
 from ecs_dynamo.signals.worker import Workers
 
 PROBE_SECONDS = 3.0
-"""An endpoint that takes longer than this to answer is not one to start dependants on."""
-MALFORMED_SHOWN = 50
+"""Timeout of a probe. Dependants are not started with an endpoint that takes longer to answer."""
+MAX_MALFORMED = 50
+"""Maximum number of malformed answers that a pass reports."""
 
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """A snapshot, and which signals could not be measured, by component.
+    """A snapshot, with the problems of the observation that the snapshot does not contain.
 
-    ``malformed`` are answers of replicas, and keys of etcd, that cannot be used; each names whose.
+    ``problems`` are the reasons why signals could not be measured, by component. ``malformed`` are
+    unusable answers of replicas and keys of etcd; each names its source.
     """
 
     snapshot: Snapshot
@@ -58,8 +60,11 @@ class Observation:
 
 
 class Observer:
-    """Looks at one graph. It keeps only caches, the counters that rates are made from, and what
-    each worker said last."""
+    """Observes one graph.
+
+    It keeps only caches, the counters that rates are computed from, and the last report of each
+    worker.
+    """
 
     def __init__(
         self, aws: Aws, cache: RevisionCache, timeout: float, credentials: CredentialReader
@@ -70,11 +75,11 @@ class Observer:
         self._credentials = credentials
         self._signal_reader = SignalReader()
         self._workers = Workers()
-        self._asked: tuple[str, ...] = ()
+        self._worker_urls: tuple[str, ...] = ()
         self._frontends: dict[tuple[str, Role], str] = {}
 
     async def observe(self, graph: Graph, now: Now) -> Observation:
-        """Look at everything; what fails is `Unknown` in the snapshot, nothing is raised."""
+        """Observe everything. Never raises: a failed part is `Unknown` in the snapshot."""
         ecs, credentials = await asyncio.gather(
             observe_ecs(self._aws, graph, now.wall, self._timeout, self._cache),
             self._credentials.read(graph.security, graph.names),
@@ -84,23 +89,23 @@ class Observer:
             self._probe_external(graph, credentials),
             self._views(graph, ecs, credentials),
         )
-        seen = replace(probed, external=external, etcd_views=views)
-        endpoints = reachable_endpoints(graph, seen)
-        if any(p.refused for p in infrastructure_probes(seen)):
+        snapshot = replace(probed, external=external, etcd_views=views)
+        endpoints = reachable_endpoints(graph, snapshot)
+        if any(probe.refused for probe in infrastructure_probes(snapshot)):
             self._credentials.reject()
         discovery = await self._registrations(graph, endpoints, credentials)
-        seen = replace(seen, registrations=discovery.registrations)
-        urls = self._asked = page_urls(graph, seen)
+        snapshot = replace(snapshot, registrations=discovery.registrations)
+        urls = self._worker_urls = page_urls(graph, snapshot)
         self._frontends = {
             key: probe.url
-            for one in seen.components.values()
-            for key, probe in one.probes.items()
+            for component in snapshot.components.values()
+            for key, probe in component.probes.items()
             if key[1] is Role.FRONTEND and probe.healthy
         }
-        measured, own = await asyncio.gather(
+        measured, workers = await asyncio.gather(
             self._signal_reader.measure(
                 graph,
-                frontend_urls=ready_urls(graph, seen, Role.FRONTEND),
+                frontend_urls=ready_urls(graph, snapshot, Role.FRONTEND),
                 endpoints=endpoints,
                 credentials=credentials,
                 cloudwatch=partial(self._aws.call, "cloudwatch", "GetMetricData"),
@@ -109,29 +114,29 @@ class Observer:
             ),
             self._workers.ask(urls, self._aws.clock.now().wall, PROBE_SECONDS),
         )
-        measured = add_worker_report(measured, own, asked=len(urls))
-        measured_too = replace(
-            seen,
+        measured = add_worker_report(measured, workers, asked=len(urls))
+        snapshot = replace(
+            snapshot,
             signals=measured.signals,
             busy=measured.busy,
             served=measured.served,
             routed=measured.routed,
-            pages=own.pages,
+            pages=workers.pages,
         )
-        malformed = (*discovery.malformed, *own.malformed.values())
-        return Observation(measured_too, measured.problems, malformed[:MALFORMED_SHOWN])
+        malformed = (*discovery.malformed, *workers.malformed.values())
+        return Observation(snapshot, measured.problems, malformed[:MAX_MALFORMED])
 
     async def any_silent(self) -> bool:
-        """Whether a worker, or a frontend that answered in the last pass, does not answer now.
+        """Return whether a worker or frontend that answered in the last pass does not answer now.
 
-        Queries the replicas only, without any AWS call.
+        It queries the replicas only, without any AWS call.
         """
         wall = self._aws.clock.now().wall
-        own, frontends = await asyncio.gather(
-            self._workers.ask(self._asked, wall, PROBE_SECONDS),
+        workers, frontends = await asyncio.gather(
+            self._workers.ask(self._worker_urls, wall, PROBE_SECONDS),
             probe_all(self._frontends, PROBE_SECONDS),
         )
-        return own.silent > 0 or not all(p.healthy for p in frontends.values())
+        return workers.silent > 0 or not all(probe.healthy for probe in frontends.values())
 
     async def _probe(self, graph: Graph, ecs: Snapshot, credentials: Credentials) -> Snapshot:
         targets: dict[tuple[str, Role], str] = {}
@@ -141,14 +146,14 @@ class Observer:
         answers = await self._answers(targets, credentials)
         components = {
             name: replace(
-                seen,
+                component,
                 probes={
                     key: answers[key]
                     for key in answers
-                    if any(task.arn == key[0] for task in known_tasks(seen))
+                    if any(task.arn == key[0] for task in known_tasks(component))
                 },
             )
-            for name, seen in ecs.components.items()
+            for name, component in ecs.components.items()
         }
         return replace(ecs, components=components)
 
@@ -170,12 +175,12 @@ class Observer:
         return await read_views(servers, PROBE_SECONDS, credentials.etcd)
 
     async def _probe_external(self, graph: Graph, credentials: Credentials) -> dict[str, Probe]:
-        asked = [(Role.ETCD, url) for url in graph.external_etcd]
-        asked += [(Role.NATS, url) for url in graph.external_nats]
+        targets = [(Role.ETCD, url) for url in graph.external_etcd]
+        targets += [(Role.NATS, url) for url in graph.external_nats]
         answers = await asyncio.gather(
-            *(probe(role, url, PROBE_SECONDS, credentials) for role, url in asked)
+            *(probe(role, url, PROBE_SECONDS, credentials) for role, url in targets)
         )
-        return {url: answer for (_, url), answer in zip(asked, answers, strict=True)}
+        return {url: answer for (_, url), answer in zip(targets, answers, strict=True)}
 
     async def _registrations(
         self, graph: Graph, endpoints: Endpoints, credentials: Credentials

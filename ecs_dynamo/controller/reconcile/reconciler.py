@@ -1,6 +1,6 @@
-"""The pass: observe, plan, act. The daemon repeats it for ever, `reconcile` until converged.
+"""One pass: observe, plan, act. The daemon repeats it indefinitely, `reconcile` until converged.
 
-Command line, daemon and tests share this one path, so what a test proves of it holds for all.
+The command line, the daemon and the tests share this one path.
 """
 
 from __future__ import annotations
@@ -45,14 +45,16 @@ from ecs_dynamo.signals.planner import acknowledge
 _log = structlog.get_logger(__name__)
 
 POLL_SECONDS = 1.0
-"""Pause between passes while something is under way; ECS's own states change about this fast."""
+"""Pause between passes while a change is in progress; ECS's states change about this fast."""
 POLL_MAX_SECONDS = 10.0
+POLL_GROWTH = 1.3
+"""Factor by which the pause grows after a pass without actions."""
 ACKNOWLEDGE_SECONDS = 3.0
 MEMBERSHIP_SECONDS = 5.0
 
 
 class PlanningError(EcsDynamoError):
-    """Planning raised: nothing was changed. Its cause is a bug, whatever the graph or AWS hold."""
+    """Planning raised, and nothing was changed. The cause is a bug, for any graph and snapshot."""
 
     def __init__(self, cause: Exception) -> None:
         super().__init__(
@@ -63,7 +65,7 @@ class PlanningError(EcsDynamoError):
 
 @dataclass(frozen=True, slots=True)
 class Pass:
-    """One pass and its outcome. ``problems`` tells of signals that could not be measured."""
+    """One pass and its results. ``problems`` has the signals that could not be measured."""
 
     id: str
     now: Now
@@ -73,26 +75,26 @@ class Pass:
     results: tuple[ActionResult, ...] = ()
     problems: Mapping[str, str] | None = None
     malformed: tuple[str, ...] = ()
-    """Answers of replicas, and keys of etcd, that cannot be used."""
+    """Unusable answers of replicas and keys of etcd."""
     known: LastKnown = NOTHING_KNOWN
-    """What is known of the graph, of now or of before."""
+    """The last complete observation of every component, from this pass or an earlier one."""
 
     @property
     def at(self) -> float:
-        """When it began, in UTC seconds."""
+        """Time of the start, in UTC seconds."""
         return self.now.wall
 
     @property
     def failed(self) -> tuple[ActionResult, ...]:
-        """Actions that AWS refused."""
+        """Results of the actions that AWS refused."""
         return tuple(r for r in self.results if not r.ok and not r.skipped)
 
     @property
     def unknown(self) -> tuple[str, ...]:
-        """What could not be observed, and why."""
+        """Components that could not be observed, grouped by reason."""
         by_reason: dict[str, list[str]] = {}
-        for name, seen in self.snapshot.components.items():
-            for part in (seen.service, seen.tasks):
+        for name, component in self.snapshot.components.items():
+            for part in (component.service, component.tasks):
                 if isinstance(part, Unknown):
                     by_reason.setdefault(part.reason, []).append(name)
         return tuple(
@@ -101,11 +103,12 @@ class Pass:
 
     @property
     def converged(self) -> bool:
+        """Whether the observed graph matches the declared one."""
         return self.plan.converged
 
 
 def rejections(results: Iterable[ActionResult]) -> Mapping[str, str]:
-    """What AWS rejected, by component: the plan of the next pass states it as a condition."""
+    """Return AWS's rejections by component; the next pass's plan states them as conditions."""
     return {
         r.action.component: f"{describe_action(r.action)}: {r.error}"
         for r in results
@@ -114,7 +117,7 @@ def rejections(results: Iterable[ActionResult]) -> Mapping[str, str]:
 
 
 class Reconciler:
-    """Reconciles one graph. ``clock`` reads both clocks; by default the wall clock is AWS's."""
+    """Reconciles one graph. ``clock`` reads both clocks; by default, wall time is AWS's."""
 
     def __init__(
         self,
@@ -135,27 +138,27 @@ class Reconciler:
         self._ids = itertools.count(1)
         self._notices: Mapping[str, Notice] = {}
 
-    async def execute(self, made: Plan) -> tuple[ActionResult, ...]:
-        """Run the actions of a plan that was made elsewhere."""
-        return await self._executor.execute(made)
+    async def execute(self, plan: Plan) -> tuple[ActionResult, ...]:
+        """Run the actions of a plan from another source."""
+        return await self._executor.execute(plan)
 
     async def _change_membership(self, action: ChangeMembership) -> bool:
         return await change_membership(action, MEMBERSHIP_SECONDS, self.credentials.current.etcd)
 
     def now(self) -> Now:
-        """The present moment on the clocks of the passes."""
+        """Return the current time on the clocks of the passes."""
         return self._clock()
 
     async def any_silent(self) -> bool:
-        """As `Observer.any_silent`."""
+        """Call `Observer.any_silent`."""
         return await self._observer.any_silent()
 
     def notice(self, notices: Mapping[str, Notice]) -> None:
-        """EC2 told of the end of instances: kept while it matters, by instance id."""
+        """Add EC2's notices that instances end, by instance ID; they are kept until they expire."""
         self._notices = {**self._current_notices(self._clock().wall), **notices}
 
     def forget(self) -> None:
-        """Begin anew, as a fresh daemon does: another may have acted meanwhile."""
+        """Reset the memory, as in a new daemon: another daemon may have acted in between."""
         self._memory = Memory(started_at=self._clock().monotonic)
 
     async def run_pass(
@@ -166,67 +169,61 @@ class Reconciler:
         should_stop: Callable[[], bool] = lambda: False,
         seconds_left: SecondsLeft = unlimited,
     ) -> Pass:
-        """One pass. With ``act`` False nothing is changed, and nothing is remembered."""
+        """Run one pass. Without ``act``, nothing is changed and nothing is remembered."""
         started, now = time.monotonic(), self._clock()
-        name = f"{self.graph.name}-{int(now.wall)}-{next(self._ids)}"
-        with structlog.contextvars.bound_contextvars(graph=self.graph.name, pass_id=name):
+        pass_id = f"{self.graph.name}-{int(now.wall)}-{next(self._ids)}"
+        with structlog.contextvars.bound_contextvars(graph=self.graph.name, pass_id=pass_id):
             observation = await self._observer.observe(self.graph, now)
             # AWS's first responses carry its time: use it for this pass instead of the machine's
             # clock, which may be wrong.
             now = Now(now.monotonic, self._clock().wall_of(now.monotonic))
-            seen = replace(observation.snapshot, observed_at=now.wall)
-            snapshot = replace(seen, notices=self._current_notices(now.wall))
-            try:
-                made = (
-                    down(self.graph, snapshot)
-                    if taking_down
-                    else plan(self.graph, snapshot, self._memory, now)
-                )
-            except Exception as error:
-                raise PlanningError(error) from error
-            self._known = self._known.after(self.graph, snapshot, made, now)
+            notices = self._current_notices(now.wall)
+            snapshot = replace(observation.snapshot, observed_at=now.wall, notices=notices)
+            planned = self._plan(snapshot, now, taking_down=taking_down)
+            self._known = self._known.after(self.graph, snapshot, planned, now)
             results: tuple[ActionResult, ...] = ()
             if act:
                 if not taking_down:
-                    self._memory = made.memory
-                for decision in made.decisions:
-                    _log.debug(
-                        "scaling decision",
-                        component=decision.component,
-                        current=decision.current,
-                        desired=decision.desired,
-                        reason=decision.reason,
-                    )
-                results = await self._executor.execute(made, should_stop, seconds_left)
+                    self._memory = planned.memory
+                _log_decisions(planned)
+                results = await self._executor.execute(planned, should_stop, seconds_left)
                 if not taking_down:
-                    self._memory = replace(made.memory, rejected=rejections(results))
-                await self._tell_planner(made, snapshot)
+                    self._memory = replace(planned.memory, rejected=rejections(results))
+                await self._acknowledge_planner(planned, snapshot)
             seconds = time.monotonic() - started
             _log.debug(
                 "pass done",
-                converged=made.converged,
-                actions=len(made.actions),
-                waits=[f"{w.component}: {w.reason}" for w in made.waits],
+                converged=planned.converged,
+                actions=len(planned.actions),
+                waits=[f"{w.component}: {w.reason}" for w in planned.waits],
                 seconds=round(seconds, 3),
             )
         return Pass(
-            name,
-            now,
-            seconds,
-            snapshot,
-            made,
-            results,
-            observation.problems,
-            observation.malformed,
-            self._known,
+            id=pass_id,
+            now=now,
+            seconds=seconds,
+            snapshot=snapshot,
+            plan=planned,
+            results=results,
+            problems=observation.problems,
+            malformed=observation.malformed,
+            known=self._known,
         )
 
-    def _current_notices(self, now: float) -> Mapping[str, Notice]:
-        return {k: n for k, n in self._notices.items() if now - n.at < NOTICE_SECONDS}
+    def _plan(self, snapshot: Snapshot, now: Now, *, taking_down: bool) -> Plan:
+        try:
+            if taking_down:
+                return down(self.graph, snapshot)
+            return plan(self.graph, snapshot, self._memory, now)
+        except Exception as error:
+            raise PlanningError(error) from error
 
-    async def _tell_planner(self, made: Plan, snapshot: Snapshot) -> None:
-        """Acknowledge a decision of Dynamo's planner that is carried out."""
-        if not planner_reached(self.graph, snapshot, made.replicas):
+    def _current_notices(self, now: float) -> Mapping[str, Notice]:
+        return {id_: n for id_, n in self._notices.items() if now - n.at < NOTICE_SECONDS}
+
+    async def _acknowledge_planner(self, planned: Plan, snapshot: Snapshot) -> None:
+        """Acknowledge a decision of Dynamo's planner once it is carried out."""
+        if not planner_reached(self.graph, snapshot, planned.replicas):
             return
         etcd = reachable_endpoints(self.graph, snapshot).etcd
         if etcd is None:
@@ -236,9 +233,9 @@ class Reconciler:
                 etcd, self.graph.namespace, ACKNOWLEDGE_SECONDS, self.credentials.current.etcd
             )
         except SignalError as error:
-            _log.warning("planner not told", error=str(error))
+            _log.warning("failed to acknowledge the planner's decision", error=str(error))
             return
-        _log.debug("planner told", decision=decision)
+        _log.debug("acknowledged the planner's decision", decision=decision)
 
     async def until_converged(
         self,
@@ -247,7 +244,10 @@ class Reconciler:
         *,
         taking_down: bool = False,
     ) -> Pass:
-        """Passes until one has nothing left to do, is stuck, or ``timeout`` seconds are over."""
+        """Run passes until one converges or is stuck, or for ``timeout`` seconds.
+
+        Returns the last pass.
+        """
         deadline = time.monotonic() + timeout
         pause = POLL_SECONDS
         while True:
@@ -256,17 +256,28 @@ class Reconciler:
             left = deadline - time.monotonic()
             if done.converged or done.plan.stuck or left <= 0:
                 return done
-            pause = POLL_SECONDS if done.results else min(pause * 1.3, POLL_MAX_SECONDS)
+            pause = POLL_SECONDS if done.results else min(pause * POLL_GROWTH, POLL_MAX_SECONDS)
             if done.failed or done.unknown:
                 pause = min(pause * 2, POLL_MAX_SECONDS)
             await asyncio.sleep(min(pause, left))
 
 
+def _log_decisions(planned: Plan) -> None:
+    for decision in planned.decisions:
+        _log.debug(
+            "scaling decision",
+            component=decision.component,
+            current=decision.current,
+            desired=decision.desired,
+            reason=decision.reason,
+        )
+
+
 def services_needed(graph: Graph, settings: Settings) -> tuple[str, ...]:
-    """The AWS APIs that passes over ``graph`` call."""
+    """Return the names of the AWS APIs that passes over ``graph`` call."""
     sources = {s.source for c in graph.components if c.scaling for s in c.scaling.signals}
     secrets = graph.security.references()
-    more = [
+    optional = [
         name
         for name, used in (
             ("cloudwatch", "cloudwatch" in sources),
@@ -277,14 +288,14 @@ def services_needed(graph: Graph, settings: Settings) -> tuple[str, ...]:
         )
         if used
     ]
-    return ("ecs", "ec2", *more)
+    return ("ecs", "ec2", *optional)
 
 
 @asynccontextmanager
 async def open_reconciler(
     graph: Graph, settings: Settings, command: str = ""
 ) -> AsyncIterator[Reconciler]:
-    """A `Reconciler` with its own clients, closed at the end. ``command``: as in `AwsOptions`."""
+    """Open a `Reconciler` with AWS clients of its own. ``command`` is that of `AwsOptions`."""
     options = AwsOptions(
         endpoint_url=settings.endpoint_url,
         profile=settings.profile,

@@ -1,4 +1,7 @@
-"""Taking a component back to a former revision: tag first, so that no daemon rolls it forward."""
+"""Manual rollback: return a component to a previous revision, and put the declared one on hold.
+
+The service is tagged before it is updated, so that no daemon rolls it forward in between.
+"""
 
 from __future__ import annotations
 
@@ -26,12 +29,12 @@ from ecs_dynamo.planning.observed.failure_reasons import ROLLED_BACK
 from ecs_dynamo.planning.observed.lookup import known_service
 
 LOOK_BACK = 50
-"""How many revisions are looked through for one that differs."""
+"""Maximum number of revisions that are searched for one that differs."""
 
 
 @dataclass(frozen=True, slots=True)
 class RolledBack:
-    """Names of the revisions, and the lines of difference."""
+    """A completed rollback: the revisions' names, the lines of difference, and AWS's error."""
 
     before: str
     after: str
@@ -39,61 +42,62 @@ class RolledBack:
     error: str | None = None
 
 
-async def _look(reconciler: Reconciler, name: str) -> tuple[Plan, Service, Revision]:
-    done = await reconciler.run_pass(act=False)
+async def _observe(reconciler: Reconciler, name: str) -> tuple[Plan, Service, Revision]:
+    """Return the plan of a dry pass, and the component's service and current revision."""
+    dry = await reconciler.run_pass(act=False)
     graph = reconciler.graph
-    found = obstacle(graph, graph.component(name), done.snapshot)
-    seen = done.snapshot.components[name]
-    service = known_service(seen)
-    current = seen.revisions.get(service.task_definition_arn) if service else None
+    found = obstacle(graph, graph.component(name), dry.snapshot)
+    component = dry.snapshot.components[name]
+    service = known_service(component)
+    current = component.revisions.get(service.task_definition_arn) if service else None
     if found is not None:
         raise EcsDynamoError(f"{name}: {found[1]}")
     if service is None or current is None:
         raise EcsDynamoError(f"{name}: there is no service to roll back")
-    return done.plan, service, current
+    return dry.plan, service, current
 
 
-async def _former(
+async def _previous_revision(
     reconciler: Reconciler, name: str, current: Revision, plan: Plan, number: int | None
 ) -> Revision:
-    """The newest revision before the current one that differs in more than its endpoints."""
-    numbers = (
+    """Return revision ``number``, or the newest earlier one that differs beyond its endpoints."""
+    candidates = (
         [number]
         if number is not None
         else range(current.number - 1, max(0, current.number - 1 - LOOK_BACK), -1)
     )
     names = dynamo_containers(reconciler.graph.component(name)).names
-    for one in numbers:
+    for candidate in candidates:
         try:
             answer = await reconciler.aws.call(
-                "ecs", "DescribeTaskDefinition", taskDefinition=f"{current.family}:{one}"
+                "ecs", "DescribeTaskDefinition", taskDefinition=f"{current.family}:{candidate}"
             )
         except AwsError as error:
-            if error.code != "ClientException":  # ECS's word for "no such task definition"
+            if error.code != "ClientException":  # ECS's code for a missing task definition
                 raise
             if number is None:
                 continue
             raise EcsDynamoError(
-                f"{current.family}:{one} does not exist, or was deleted; "
-                "`aws ecs list-task-definitions` lists the revisions that exist"
+                f"{current.family}:{candidate} does not exist or was deleted; "
+                "`aws ecs list-task-definitions` lists the existing revisions"
             ) from None
-        found = to_revision(answer["taskDefinition"], ())
-        there, here = (comparable(r.content, plan.endpoints, names) for r in (found, current))
-        if number is not None or content_diff(here, there):
-            return found
-    raise EcsDynamoError(f"{current.family} has no former revision that differs")
+        revision = to_revision(answer["taskDefinition"], ())
+        old, new = (comparable(r.content, plan.endpoints, names) for r in (revision, current))
+        if number is not None or content_diff(new, old):
+            return revision
+    raise EcsDynamoError(f"{current.family} has no previous revision that differs")
 
 
 async def roll_back(reconciler: Reconciler, name: str, number: int | None = None) -> RolledBack:
-    """Set ``name`` to the content of a former revision with the endpoints of now.
+    """Set component ``name`` to the content of a previous revision with the current endpoints.
 
-    Raises EcsDynamoError where there is none, or AWS refuses.
+    Raises EcsDynamoError if there is no such revision, or if AWS refuses.
     """
     graph = reconciler.graph
     component = graph.component(name)
-    plan, service, current = await _look(reconciler, name)
-    former = await _former(reconciler, name, current, plan, number)
-    content = former.content
+    plan, service, current = await _observe(reconciler, name)
+    target = await _previous_revision(reconciler, name, current, plan, number)
+    content = target.content
     if not component.is_infrastructure:
         content = repoint(content, plan.endpoints, dynamo_containers(component).names)
     port = plan_ports(graph).system_ports.get(name, graph.runtime.system_port)
@@ -107,37 +111,37 @@ async def roll_back(reconciler: Reconciler, name: str, number: int | None = None
             {"key": TAG_ROLLED_BACK_FOR, "value": ROLLED_BACK},
         ],
     )
-    print_ = fingerprint(content)
-    reason = f"rolled back from {current.family}:{current.number} to {former.number}"
+    digest = fingerprint(content)
+    reason = f"rolled back from {current.family}:{current.number} to {target.number}"
     actions = (
         RegisterTaskDefinition(
             component=name,
             reason=reason,
             family=component.family,
-            fingerprint=print_,
+            fingerprint=digest,
             content=content,
-            tags=ownership_tags(graph, component, print_),
+            tags=ownership_tags(graph, component, digest),
         ),
         UpdateService(
             component=name,
             reason=reason,
             cluster=component.cluster,
             service=component.service,
-            revision=RevisionRef(component.family, print_),
+            revision=RevisionRef(component.family, digest),
         ),
     )
     results = await reconciler.execute(replace(plan, actions=actions))
     return RolledBack(
         before=f"{current.family}:{current.number}",
-        after=f"{former.family}:{former.number}",
+        after=f"{target.family}:{target.number}",
         changes=tuple(content_diff(current.content, content)),
         error=next((r.error for r in results if not r.ok and r.error), None),
     )
 
 
 async def clear_rollback(reconciler: Reconciler, name: str) -> None:
-    """Let the declared revision of ``name`` roll out again."""
-    _, service, _ = await _look(reconciler, name)
+    """End the hold of component ``name``, so that its declared revision rolls out again."""
+    _, service, _ = await _observe(reconciler, name)
     await reconciler.aws.call(
         "ecs",
         "UntagResource",

@@ -1,1 +1,1 @@
-"""What the daemon reports: events, metrics, status, logs and recordings."""
+"""Reports of the daemon: events, metrics, status, logs and the recording of demand."""

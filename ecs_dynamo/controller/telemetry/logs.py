@@ -1,4 +1,4 @@
-"""Logging: one structlog pipeline for daemon and command line, JSON unless on a terminal."""
+"""Logging: one structlog pipeline for the daemon and the command line; JSON except on terminals."""
 
 from __future__ import annotations
 
@@ -15,21 +15,20 @@ import structlog
 
 from ecs_dynamo.config import Settings
 
-PATIENCE_MILLISECONDS = 100
-"""How long a pipe that is full is waited for: a reader that is slow, not one that has stopped."""
-PIECE_BYTES = 4096
-"""A pipe that can be written to takes as much at once (PIPE_BUF of Linux)."""
+FULL_PIPE_MILLISECONDS = 100
+"""Timeout for a full pipe: long enough for a slow reader, not for one that has stopped."""
+CHUNK_BYTES = 4096
+"""A writable pipe accepts as much at once (PIPE_BUF of Linux)."""
 
 
 class Log:
-    """Where log lines go. What cannot be written is lost and counted, and never raised.
+    """The destination of log lines. A line that cannot be written is dropped and counted.
 
-    A full disk, a reader that has left, and one that has stopped reading are no reason to stop
-    reconciling. Lines are written without a buffer: a buffered stream keeps what it could not
-    write, and fails with it again.
+    Neither a full disk nor a reader that has left or stopped may stop the daemon. Lines are written
+    without a buffer: a buffered stream would keep a failed line and fail with it again.
     """
 
-    def __init__(self, stream: TextIO | None, as_json: bool) -> None:
+    def __init__(self, stream: TextIO | None, *, as_json: bool) -> None:
         self.lost = 0
         self._as_json = as_json
         self._stream = stream
@@ -42,8 +41,8 @@ class Log:
         """Write one line."""
         text = message + "\n"
         if self.lost:
-            told = {"event": "log lines were lost", "count": self.lost, "level": "warning"}
-            line = json.dumps(told) if self._as_json else f"{self.lost} log lines were lost"
+            entry = {"event": "log lines were lost", "count": self.lost, "level": "warning"}
+            line = json.dumps(entry) if self._as_json else f"{self.lost} log lines were lost"
             text = f"{line}\n{text}"
         try:
             if self._file is not None:
@@ -59,19 +58,19 @@ class Log:
     log = debug = info = warn = warning = error = critical = fatal = failure = exception = err = msg
 
     def _write(self, data: bytes) -> None:
-        assert self._file is not None  # noqa: S101 (asked before)
+        assert self._file is not None  # noqa: S101 (checked by the caller)
         ready = select.poll()
         ready.register(self._file, select.POLLOUT)
         while data:
-            # After a loss nobody waits again until something can be written.
-            if not ready.poll(0 if self.lost else PATIENCE_MILLISECONDS):
+            # After a loss, no line waits until one can be written again.
+            if not ready.poll(0 if self.lost else FULL_PIPE_MILLISECONDS):
                 raise BlockingIOError
-            written = os.write(self._file, data[:PIECE_BYTES])
+            written = os.write(self._file, data[:CHUNK_BYTES])
             data = data[written:]
 
 
 class _Forward(logging.Handler):
-    """What libraries log, as one line each: their tracebacks are for their authors."""
+    """Forwards the log records of libraries as one line each, without tracebacks."""
 
     def emit(self, record: logging.LogRecord) -> None:
         with suppress(Exception):
@@ -83,8 +82,8 @@ class _Forward(logging.Handler):
 
 
 def configure_logging(settings: Settings, stream: TextIO | None = None) -> None:
-    """Log to ``stream`` (standard error) as ``settings`` says; standard output stays the user's."""
-    # None where standard error was closed before the start.
+    """Log to ``stream``, by default standard error; standard output is for results only."""
+    # None if standard error was closed before the start.
     out: TextIO | None = stream if stream is not None else sys.stderr
     level = getattr(logging, settings.log_level.upper())
     on_terminal = out is not None and out.isatty()
@@ -100,20 +99,20 @@ def configure_logging(settings: Settings, stream: TextIO | None = None) -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     if as_json:
-        # Without local variables: they may hold what must not be logged.
+        # Without local variables, which may contain secrets.
         transform = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
         shared.append(structlog.processors.ExceptionRenderer(transform))
-    log = Log(out, as_json)
+    log = Log(out, as_json=as_json)
     structlog.configure(
         processors=[*shared, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=lambda *_: log,
         cache_logger_on_first_use=False,
     )
-    # Libraries log connection losses that the passes report in their own words.
+    # These libraries log connection losses, which the passes report themselves.
     for name in ("aiobotocore", "botocore", "nats", "aiohttp.access", "grpc", "aetcd"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
-    # It warns of how nats-py closes TLS.
+    # asyncio warns about the way in which nats-py closes TLS connections.
     logging.getLogger("asyncio").setLevel(logging.ERROR)
     root = logging.getLogger()
     others = [handler for handler in root.handlers if not isinstance(handler, _Forward)]

@@ -1,4 +1,4 @@
-"""A recording of the demand, one line a pass: what `ecs-dynamo simulate` replays later."""
+"""Recording of the demand, one line per pass, which `ecs-dynamo simulate` can replay."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ _log = structlog.get_logger(__name__)
 
 HEADER = "at,seconds,requests,prompt_tokens,output_tokens\n"
 MAX_GAP_SECONDS = 900.0
-"""A longer pause between passes is a daemon that was away: nobody knows what came meanwhile."""
+"""After a longer pause between passes the daemon was not running: the demand is unknown."""
 
 
 class Recorder:
-    """Appends to ``<directory>/<graph>.csv``. A disk that fails is logged, never raised."""
+    """Appends to ``<directory>/<graph>.csv``. A disk error is logged, never raised."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._last: dict[str, float] = {}
 
     def record(self, done: Pass) -> None:
-        """Take a pass: rates of the graph times the seconds since the last one."""
+        """Record a pass: the graph's rates, multiplied by the seconds since the previous pass."""
         graph, now = done.plan.graph, done.now.monotonic
         rates = {
             s.kind: s.value
@@ -51,4 +51,4 @@ class Recorder:
                     out.write(HEADER)
                 out.write(f"{done.at:.3f},{seconds:.3f},{totals}\n")
         except OSError as error:
-            _log.warning("demand not recorded", file=str(path), error=str(error))
+            _log.warning("failed to record the demand", file=str(path), error=str(error))

@@ -1,4 +1,4 @@
-"""Plans and passes as JSON documents: what `--json`, `/status` and the web page show."""
+"""Plans and passes as JSON documents, for `--json`, `/status` and the status page."""
 
 from __future__ import annotations
 
@@ -13,10 +13,7 @@ from pydantic import BaseModel
 from pydantic.alias_generators import to_camel
 
 from ecs_dynamo.common.arns import resource_name
-from ecs_dynamo.controller.reconcile.last_known import (
-    Known,
-    unknown_endpoints,
-)
+from ecs_dynamo.controller.reconcile.last_known import KnownComponent, unknown_endpoints
 from ecs_dynamo.controller.reconcile.reconciler import Pass
 from ecs_dynamo.model.clock import Now
 from ecs_dynamo.model.graph import Component, Graph
@@ -35,17 +32,17 @@ from ecs_dynamo.planning.observed.stopped_tasks import (
 )
 
 Json = dict[str, Any]
-STOPPED_SHOWN = 5
-"""Of a component's stopped tasks, the newest."""
+MAX_STOPPED = 5
+"""Number of a component's newest stopped tasks that are shown."""
 
 
 def timestamp(seconds: float | None) -> str | None:
-    """ISO 8601 in UTC, for people and machines alike."""
+    """Format UTC seconds as ISO 8601."""
     return None if seconds is None else datetime.fromtimestamp(seconds, UTC).isoformat()
 
 
 def document(value: Any) -> Any:
-    """A frozen value as JSON: camelCase keys, sets sorted, enums by value, no internal fields."""
+    """Convert a frozen value to JSON: camelCase keys, sorted sets, enum values, public fields."""
     if isinstance(value, BaseModel):
         return value.model_dump(mode="json", by_alias=True)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
@@ -66,7 +63,7 @@ def document(value: Any) -> Any:
 
 
 def plan_document(plan: Plan, snapshot: Snapshot | None = None) -> Json:
-    """The plan: each action with its kind, and the same lines that a terminal would show."""
+    """Return a plan as JSON: each action with its kind, and the lines that a terminal shows."""
     return {
         "graph": plan.graph,
         "converged": plan.converged,
@@ -84,7 +81,7 @@ def plan_document(plan: Plan, snapshot: Snapshot | None = None) -> Json:
 
 
 def _age(at: Now | None, now: Now) -> Json:
-    """Of when a value is that is not known now; nulls where it never was."""
+    """Return time and age of a last known value; null if it was never known."""
     return {
         "lastKnownAt": timestamp(at.wall) if at is not None else None,
         "ageSeconds": round(now.monotonic - at.monotonic, 1) if at is not None else None,
@@ -105,20 +102,30 @@ def _task(task: Task, ready: Collection[str]) -> Json:
     }
 
 
+def _stopped(task: Task) -> Json:
+    return {
+        "id": resource_name(task.arn),
+        "taskDefinition": resource_name(task.task_definition_arn),
+        "stoppedAt": timestamp(task.stopped_at),
+        "code": task.stop_code,
+        "why": why_stopped(task),
+    }
+
+
 def _component(graph: Graph, component: Component, done: Pass, now: Now) -> Json:
-    seen = done.snapshot.components[component.name]
-    observed = not isinstance(seen.service, Unknown)
+    snapshot = done.snapshot.components[component.name]
+    observed = not isinstance(snapshot.service, Unknown)
     counts = done.plan.replicas.get(component.name)
-    known: Known | None = None
+    known: KnownComponent | None = None
     ready: Collection[str] = {t.arn for t in ready_tasks(graph, component, done.snapshot)}
-    why = done.plan.unknown.get(component.name)
-    if why is not None:
+    reason = done.plan.unknown.get(component.name)
+    if reason is not None:
         known = done.known.components.get(component.name)
         counts = known.replicas if known is not None else None
         ready = known.ready if known is not None else frozenset()
         if known is not None:
-            seen = _filled(seen, known.seen)
-    service = known_service(seen)
+            snapshot = _with_last_known(snapshot, known.snapshot)
+    service = known_service(snapshot)
     return {
         "name": component.name,
         "roles": sorted(role.value for role in component.roles),
@@ -127,7 +134,9 @@ def _component(graph: Graph, component: Component, done: Pass, now: Now) -> Json
         "launchType": component.launch_type.value,
         "networkMode": component.network_mode.value,
         "observed": observed,
-        "unknown": {"reason": why, **_age(known.at if known else None, now)} if why else None,
+        "unknown": (
+            {"reason": reason, **_age(known.at if known else None, now)} if reason else None
+        ),
         "exists": service is not None,
         "revision": resource_name(service.task_definition_arn) if service else None,
         "declared": component.replicas,
@@ -141,48 +150,39 @@ def _component(graph: Graph, component: Component, done: Pass, now: Now) -> Json
             (document(s) for s in done.plan.shortages if s.component == component.name), None
         ),
         "deployments": document(service.deployments) if service else [],
-        "tasks": [_task(t, ready) for t in known_tasks(seen)],
-        "stopped": [
-            {
-                "id": resource_name(t.arn),
-                "taskDefinition": resource_name(t.task_definition_arn),
-                "stoppedAt": timestamp(t.stopped_at),
-                "code": t.stop_code,
-                "why": why_stopped(t),
-            }
-            for t in recently_stopped(seen.stopped)[:STOPPED_SHOWN]
-        ],
+        "tasks": [_task(t, ready) for t in known_tasks(snapshot)],
+        "stopped": [_stopped(t) for t in recently_stopped(snapshot.stopped)[:MAX_STOPPED]],
         "event": service.events[0] if service and service.events else None,
     }
 
 
-def _filled(seen: ComponentSnapshot, before: ComponentSnapshot) -> ComponentSnapshot:
-    """``seen``, with the parts of ``before`` where it has none."""
+def _with_last_known(current: ComponentSnapshot, before: ComponentSnapshot) -> ComponentSnapshot:
+    """Return ``current`` with the unknown parts replaced by those of ``before``."""
     return replace(
-        seen,
-        service=before.service if isinstance(seen.service, Unknown) else seen.service,
-        tasks=before.tasks if isinstance(seen.tasks, Unknown) else seen.tasks,
-        stopped=before.stopped if isinstance(seen.stopped, Unknown) else seen.stopped,
+        current,
+        service=before.service if isinstance(current.service, Unknown) else current.service,
+        tasks=before.tasks if isinstance(current.tasks, Unknown) else current.tasks,
+        stopped=before.stopped if isinstance(current.stopped, Unknown) else current.stopped,
     )
 
 
 def _endpoints(graph: Graph, done: Pass, now: Now) -> Json:
-    """The endpoints, and where they are not known those that were."""
-    why = unknown_endpoints(graph, done.plan)
-    if why is None:
+    """Return the endpoints; unknown ones as they were last known."""
+    reason = unknown_endpoints(graph, done.plan)
+    if reason is None:
         return {"endpoints": document(done.plan.endpoints), "endpointsUnknown": None}
     age = _age(done.known.endpoints_at, now)
     return {
         "endpoints": document(done.known.endpoints),
-        "endpointsUnknown": {"reason": why, **age},
+        "endpointsUnknown": {"reason": reason, **age},
     }
 
 
-def pass_status(graph: Graph, done: Pass, asked: Now | None = None) -> Json:
-    """What is so: the graph's components, endpoints, conditions, signals, decisions and waits.
+def pass_status(graph: Graph, done: Pass, at: Now | None = None) -> Json:
+    """Return the state of a graph as JSON: components, endpoints, conditions, signals, decisions.
 
-    Ages are those at the moment ``asked``, by default that of the pass. What the pass could not
-    observe is shown as it was last known; ``unknown`` says of when that is, and why.
+    Ages are those at the time ``at``, by default that of the pass. A component that the pass could
+    not observe is shown as it was last known; its key ``unknown`` has the reason and the age.
     """
     now = done.now
     return {
@@ -192,8 +192,8 @@ def pass_status(graph: Graph, done: Pass, asked: Now | None = None) -> Json:
         "observedAt": timestamp(now.wall),
         "passSeconds": round(done.seconds, 3),
         "passId": done.id,
-        **_endpoints(graph, done, asked or now),
-        "components": [_component(graph, c, done, asked or now) for c in graph.components],
+        **_endpoints(graph, done, at or now),
+        "components": [_component(graph, c, done, at or now) for c in graph.components],
         "conditions": [{**document(c), "since": timestamp(c.since)} for c in done.plan.conditions],
         "waits": document(done.plan.waits),
         "notes": list(done.plan.notes),

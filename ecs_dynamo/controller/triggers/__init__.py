@@ -1,1 +1,1 @@
-"""What wakes a graph's loop before its next regular pass."""
+"""Triggers that wake a graph's loop before its next regular pass."""

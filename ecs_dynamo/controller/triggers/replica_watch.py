@@ -1,4 +1,4 @@
-"""What a graph's loop does between passes: wait to be woken, and query the replicas directly.
+"""Waiting between passes: until the loop is woken, or a directly queried replica is silent.
 
 Passes are infrequent because they cost AWS calls. A hung replica causes no event until its
 discovery lease expires, so replicas are also queried between passes, without any AWS call. When one
@@ -14,9 +14,9 @@ import structlog
 
 _log = structlog.get_logger(__name__)
 
-VIGIL_SECONDS = 5.0
-"""Between two rounds of queries. With the timeouts of a round and of the pass that follows (3 s
-each, and 1 s to connect), a hung replica is reported within 30 s."""
+QUERY_INTERVAL_SECONDS = 5.0
+"""Pause between two rounds of queries. With the timeouts of a round and of the next pass (3 s each,
+and 1 s to connect), a hung replica is reported within 30 s."""
 
 
 async def _until_silent(any_silent: Callable[[], Awaitable[bool]], pause: float) -> None:
@@ -26,19 +26,19 @@ async def _until_silent(any_silent: Callable[[], Awaitable[bool]], pause: float)
             if await any_silent():
                 return
         except Exception:
-            # The next pass will meet the same failure and report it.
-            _log.exception("replicas not queried between passes")
+            # The next pass meets the same failure and reports it.
+            _log.exception("failed to query the replicas between passes")
             return
 
 
 async def until_news(
     wake: asyncio.Event,
     any_silent: Callable[[], Awaitable[bool]] | None,
-    pause: float = VIGIL_SECONDS,
+    pause: float = QUERY_INTERVAL_SECONDS,
 ) -> None:
-    """Wait until ``wake`` is set or a replica is silent; without ``any_silent`` none is queried.
+    """Wait until ``wake`` is set or a replica is silent. Without ``any_silent``, none is queried.
 
-    Every task that it starts has ended when it returns or is cancelled.
+    No task that it started outlives it, even when it is cancelled.
     """
     waiting: list[asyncio.Task[object]] = [asyncio.create_task(wake.wait())]
     if any_silent is not None:

@@ -1,7 +1,7 @@
-"""Watches on etcd and NATS that say "look now". They decide nothing and may fail at any time.
+"""Watches on etcd and NATS, which only request a pass and may fail at any time.
 
-Each endpoint has one owned task, which re-arms with back-off. What a watch misses, the resync
-timer finds.
+Each endpoint has one task, which restarts its watch with back-off. The resync timer covers changes
+that a watch misses.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ REARM = Backoff(first=1.0, longest=15.0)
 
 
 async def _rearm(
-    what: str, watch: Callable[[], Awaitable[None]], on_change: Callable[[], None]
+    role: str, watch: Callable[[], Awaitable[None]], on_change: Callable[[], None]
 ) -> None:
-    """Keep ``watch`` running until cancelled; each loss is news too."""
+    """Keep ``watch`` running until cancelled. The loss of a watch counts as a change."""
     pause: float | None = None
     loop = asyncio.get_running_loop()
     while True:
@@ -33,18 +33,18 @@ async def _rearm(
             await watch()
             reason = "ended"
         except Exception as error:
-            # Any loss of a watch means the same: look again.
+            # The reason does not matter: every loss of a watch requests a pass.
             reason = str(error) or type(error).__name__
-        _log.debug("watch lost", what=what, reason=reason)
+        _log.debug("watch lost", role=role, reason=reason)
         on_change()
         pause = REARM.next(None if loop.time() - started > REARM.longest else pause)
         await asyncio.sleep(pause)
 
 
 class Watches:
-    """The watches of one graph; `follow` points them at the endpoints of the last pass.
+    """The watches of one graph; `follow` sets the endpoints that they watch.
 
-    ``credentials`` tells the keys of now, each time that a watch is armed.
+    ``credentials`` returns the current credentials; it is called whenever a watch starts.
     """
 
     def __init__(
@@ -56,18 +56,18 @@ class Watches:
         self._running: dict[str, tuple[str, asyncio.Task[None]]] = {}
 
     def follow(self, endpoints: Endpoints) -> None:
-        """Watch these endpoints from now on; those that are unchanged are left alone."""
-        self._point("etcd", endpoints.etcd, self._watch_etcd)
-        self._point("nats", endpoints.nats, self._watch_nats)
+        """Watch these endpoints from now on. The watch of an unchanged endpoint continues."""
+        self._follow("etcd", endpoints.etcd, self._watch_etcd)
+        self._follow("nats", endpoints.nats, self._watch_nats)
 
-    def _point(self, what: str, url: str | None, watch: Callable[[str], Awaitable[None]]) -> None:
-        now = self._running.get(what)
-        if url is None or (now is not None and now[0] == url):
+    def _follow(self, role: str, url: str | None, watch: Callable[[str], Awaitable[None]]) -> None:
+        current = self._running.get(role)
+        if url is None or (current is not None and current[0] == url):
             return
-        if now is not None:
-            now[1].cancel()
-        task = asyncio.create_task(_rearm(what, lambda: watch(url), self._on_change))
-        self._running[what] = (url, task)
+        if current is not None:
+            current[1].cancel()
+        task = asyncio.create_task(_rearm(role, lambda: watch(url), self._on_change))
+        self._running[role] = (url, task)
 
     async def _watch_etcd(self, url: str) -> None:
         await watch_instances(url, self._namespace, self._on_change, self._credentials().etcd)
@@ -76,7 +76,7 @@ class Watches:
         await watch_nats(url.split(",")[0], self._on_change, self._credentials().nats)
 
     async def close(self) -> None:
-        """Stop all and wait for them."""
+        """Stop all watches, and wait until their tasks have ended."""
         tasks = [task for _, task in self._running.values()]
         self._running.clear()
         for task in tasks:
