@@ -41,6 +41,7 @@ class PassReporter:
         """Report a completed pass, with the differences from the pass ``before`` it."""
         for event in events_of(before, done):
             self._events.add(event)
+            # The texts of events are written for users, so the log shows them as they are.
             log = _log.warning if event.warning else _log.info
             log(event.message, kind=event.kind.value, component=event.component)
         for component, problem in (done.problems or {}).items():
