@@ -1,4 +1,4 @@
-"""What the user gives: the graph file with its task definitions, and the daemon's settings."""
+"""The user's input: the graph file with its task definitions, and the daemon's settings."""
 
 from ecs_dynamo.config.load import LoadedGraph, load_graph
 from ecs_dynamo.config.schema import graph_schema

@@ -1,7 +1,7 @@
-"""Loading a graph file: read, fill in, validate, build, check; every problem in one error.
+"""Loading of a graph file: read, fill in, validate, build, check; every problem in one error.
 
-Each step goes on with what the one before could make sense of, so that a user mends a file in
-one go. What an error already covers is not reported again as something else.
+Each step continues with the valid results of the one before, so that a user sees all problems at
+once. A problem is not reported a second time in another form.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from pydantic import ValidationError
 
@@ -50,16 +50,18 @@ from ecs_dynamo.model.errors import InputError, Problem
 from ecs_dynamo.model.graph import Graph
 from ecs_dynamo.model.spec.graph import GraphSpec
 
-FILES_SCANNED, FILES_LISTED = 1000, 6
-"""How much of a folder is read, and how many of its files an error message lists."""
-_REGION_VARIABLES = ("ECS_DYNAMO_REGION", "AWS_REGION", "AWS_DEFAULT_REGION")
-PATH_SHOWN = 400
-"""Of a path, in characters."""
+FILES_SCANNED: Final = 1000
+"""Number of files of a folder that are read to suggest one."""
+FILES_LISTED: Final = 6
+"""Number of files that an error message lists."""
+_REGION_VARIABLES: Final = ("ECS_DYNAMO_REGION", "AWS_REGION", "AWS_DEFAULT_REGION")
+PATH_SHOWN: Final = 400
+"""Number of characters of a path that an error message shows."""
 
 
 @dataclass(frozen=True, slots=True)
 class LoadedGraph:
-    """A graph that can be planned; ``files`` are all that it was read from."""
+    """A graph that can be planned. ``files`` are all files that it was read from."""
 
     graph: Graph
     warnings: tuple[Problem, ...]
@@ -69,13 +71,13 @@ class LoadedGraph:
 def load_graph(path: Path, environ: Mapping[str, str]) -> LoadedGraph:
     """Load the graph file at ``path`` and the task definitions it names, relative to it.
 
-    InputError holds everything that is wrong. Reads files only: no AWS, no secrets.
+    Raises InputError with every problem. Only files are read: no AWS, no secrets.
     """
     document = read_document(path, called="graph file")
     if not isinstance(document.value, dict):
         raise InputError(
             Problem(
-                "a graph file is a mapping with name, infrastructure and components",
+                "a graph file must be a mapping with name, infrastructure and components",
                 file=document.file,
                 line=document.line_of(()),
                 remedy="see examples/, or run `ecs-dynamo init`",
@@ -83,7 +85,7 @@ def load_graph(path: Path, environ: Mapping[str, str]) -> LoadedGraph:
         )
     report = Report()
     document = replace_deprecated_keys(document, report)
-    raw = map_json(document.value, lambda value, path: _as_written(value, path, document))
+    raw = map_json(document.value, lambda value, path: _with_text(value, path, document))
     variables = _variables(raw, environ, document, report)
     filled = map_json(raw, lambda value, path: _fill(value, path, variables, document, report))
     definitions, files = _read_definitions(filled, path, variables, document, report)
@@ -111,7 +113,7 @@ def load_graph(path: Path, environ: Mapping[str, str]) -> LoadedGraph:
 
 
 def _holds_text(path: FieldPath) -> bool:
-    """Whether ``path`` is a value of a mapping of texts (variables, tags, env)."""
+    """Return whether ``path`` is a value of a mapping of texts (variables, tags, env)."""
     return (len(path) == 2 and path[0] in ("variables", "tags")) or _is_env(path)
 
 
@@ -123,8 +125,8 @@ def _is_command(path: FieldPath) -> bool:
     return len(path) == 3 and path[0] == "components" and path[2] == "command"
 
 
-def _as_written(value: Any, path: FieldPath, document: Document) -> Any:
-    """``AWS_ID: 012345678901`` and ``DEBUG: true`` are texts where only texts can be."""
+def _with_text(value: Any, path: FieldPath, document: Document) -> Any:
+    """Return ``value`` as text where only texts can be, as in ``AWS_ID: 012345678901``."""
     if _holds_text(path) and isinstance(value, bool | int | float):
         text = document.text_of(path)
         return str(value) if text is None else text
@@ -134,12 +136,13 @@ def _as_written(value: Any, path: FieldPath, document: Document) -> Any:
 def _variables(
     raw: Mapping[str, Any], environ: Mapping[str, str], document: Document, report: Report
 ) -> Variables:
-    given = raw.get("variables")
-    own = {k: v for k, v in given.items() if isinstance(v, str)} if isinstance(given, dict) else {}
+    declared = raw.get("variables")
+    declared = declared if isinstance(declared, dict) else {}  # Not validated yet.
+    own = {k: v for k, v in declared.items() if isinstance(v, str)}
     variables = Variables(own, environ)
     for name, text in own.items():
         try:
-            # As a use of it would: its own name inside means the environment's.
+            # Expanded as in a use, where its own name inside means that of the environment.
             variables.expand(f"${{{name}:-}}" if text else "")
         except VariableError as error:
             report.error(document, ("variables", name), str(error), error.remedy)
@@ -152,7 +155,7 @@ def _region(raw: Mapping[str, Any], variables: Variables) -> str | None:
         try:
             return variables.expand_text(text) or None
         except VariableError:
-            return None  # `_fill` reports it in its place.
+            return None  # `_fill` reports it.
     if "AWS_REGION" in variables.own:
         return variables.get("AWS_REGION")
     return next((v for n in _REGION_VARIABLES if (v := variables.environ.get(n))), None)
@@ -161,20 +164,21 @@ def _region(raw: Mapping[str, Any], variables: Variables) -> str | None:
 def _fill(
     value: Any, path: FieldPath, variables: Variables, document: Document, report: Report
 ) -> Any:
-    """Fill variables in, but for those of `variables` and of `env`, which may be secrets, and of
-    `command`, which may be the container's own.
+    """Return ``value`` with variables filled in.
 
-    In `infrastructure.security` a reference to a secret becomes what ECS takes for it.
+    `variables` and `env`, which may hold secrets, and `command`, whose variables may belong to the
+    container, stay as they are. In `infrastructure.security` a reference to a secret becomes its
+    `valueFrom` of ECS.
     """
     if path[:1] == ("variables",) or _is_env(path[:4]) or _is_command(path[:3]):
         return value
     if isinstance(value, str):
         try:
             if path[:2] == ("infrastructure", "security"):
-                found = variables.expand(value)
-                if isinstance(found, SecretReference):
-                    return found.value_from(variables.region, variables.account)
-                return found
+                expanded = variables.expand(value)
+                if isinstance(expanded, SecretReference):
+                    return expanded.value_from(variables.region, variables.account)
+                return expanded
             return variables.expand_text(value)
         except VariableError as error:
             report.error(document, path, str(error), error.remedy)
@@ -182,34 +186,34 @@ def _fill(
 
 
 def _references(filled: Mapping[str, Any]) -> Iterator[tuple[str, FieldPath]]:
-    """Every task definition named in the file, even where the rest of it is wrong."""
-    infra, components = filled.get("infrastructure"), filled.get("components")
-    places: list[tuple[Any, FieldPath]] = [(infra, ("infrastructure",))]
-    if isinstance(infra, dict):
-        places += [(infra.get(key), ("infrastructure", key)) for key in ("etcd", "nats")]
+    """Yield each task definition named in the file with its path, even if the rest is wrong."""
+    infrastructure, components = filled.get("infrastructure"), filled.get("components")
+    places: dict[FieldPath, Any] = {("infrastructure",): infrastructure}
+    if isinstance(infrastructure, dict):
+        places |= {("infrastructure", key): infrastructure.get(key) for key in ("etcd", "nats")}
     if isinstance(components, list):
-        places += [(one, ("components", i)) for i, one in enumerate(components)]
-    for place, path in places:
-        if isinstance(place, dict) and isinstance(place.get("taskDefinition"), str):
-            yield place["taskDefinition"], (*path, "taskDefinition")
+        places |= {("components", i): component for i, component in enumerate(components)}
+    for path, value in places.items():
+        if isinstance(value, dict) and isinstance(value.get("taskDefinition"), str):
+            yield value["taskDefinition"], (*path, "taskDefinition")
 
 
 def _files_beside(file: Path) -> str:
-    """The JSON and YAML files in the folder that ``file`` would be in, as the end of a remedy."""
+    """Return the end of a remedy: the JSON and YAML files in the folder of the missing ``file``."""
     try:
         with os.scandir(file.parent) as entries:
             names = [e.name for e in itertools.islice(entries, FILES_SCANNED)]
     except (OSError, ValueError):
         return ""
-    found = sorted(n for n in names if n.endswith((".json", ".yaml", ".yml")))
-    if not found:
+    candidates = sorted(n for n in names if n.endswith((".json", ".yaml", ".yml")))
+    if not candidates:
         return ""
-    more = ", ..." if len(found) > FILES_LISTED else ""
-    return f"; {file.parent} has {', '.join(found[:FILES_LISTED])}{more}"
+    more = ", ..." if len(candidates) > FILES_LISTED else ""
+    return f"; {file.parent} has {', '.join(candidates[:FILES_LISTED])}{more}"
 
 
 def _is_missing(file: Path) -> bool:
-    """Whether there is no such file. What cannot be told is left to reading it, which says why."""
+    """Return whether the file does not exist. Any other problem shows when it is read."""
     try:
         file.stat()
     except (FileNotFoundError, NotADirectoryError):

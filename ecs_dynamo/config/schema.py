@@ -1,7 +1,7 @@
 """The JSON Schema of the graph file, for editors and for checks outside of ecs-dynamo.
 
-It is made from the models, shipped as a file, and made anew by
-``python -m ecs_dynamo.config.schema``; a test keeps the two the same.
+It is generated from the models by ``python -m ecs_dynamo.config.schema`` and shipped as a file. A
+test compares the file with the models.
 """
 
 from __future__ import annotations
@@ -18,9 +18,8 @@ _PLAIN: Final = frozenset({"integer", "number", "boolean"})
 
 
 def graph_schema() -> dict[str, Any]:
-    """JSON Schema (2020-12) of the graph file, variables allowed wherever they are."""
-    made = GraphSpec.model_json_schema(by_alias=True)
-    schema: dict[str, Any] = _allow_variables(made)
+    """Return the JSON Schema (2020-12) of the graph file. It allows variables everywhere."""
+    schema: dict[str, Any] = _allow_variables(GraphSpec.model_json_schema(by_alias=True))
     # Without `policy` the parameters of several policies match, which `oneOf` would reject.
     policies, _ = schema["$defs"]["ComponentSpec"]["properties"]["scaling"]["anyOf"]
     policies["anyOf"] = policies.pop("oneOf")
@@ -30,7 +29,7 @@ def graph_schema() -> dict[str, Any]:
 
 
 def _allow_variables(node: Any) -> Any:
-    """Let ``replicas: ${N}`` and, in mappings of texts, ``DEBUG: true`` pass as they do here."""
+    """Return ``node`` so that it allows variables, and any scalar in mappings of texts."""
     if isinstance(node, list):
         return [_allow_variables(item) for item in node]
     if not isinstance(node, dict):
@@ -38,7 +37,7 @@ def _allow_variables(node: Any) -> Any:
     if node.get("additionalProperties") == {"type": "string"}:
         return {**node, "additionalProperties": {"type": ["string", "number", "boolean"]}}
     walked = {
-        # In these two the keys are names, not words of JSON Schema.
+        # In these two the keys are names, not keywords of JSON Schema.
         key: {name: _allow_variables(item) for name, item in inner.items()}
         if key in ("properties", "$defs")
         else _allow_variables(inner)
@@ -52,7 +51,7 @@ def _allow_variables(node: Any) -> Any:
 
 
 def schema_text() -> str:
-    """The shipped file's content."""
+    """Return the content of the shipped file."""
     return json.dumps(graph_schema(), indent=2, sort_keys=True) + "\n"
 
 

@@ -1,19 +1,24 @@
-"""The daemon's own settings: ``ECS_DYNAMO_*`` variables, and command-line flags over them.
+"""The daemon's settings: ``ECS_DYNAMO_*`` variables, and command-line flags, which win over them.
 
-They are apart from the graph file on purpose: the file says what should run and is shared and
-reviewed, these say how one daemon runs and differ from place to place.
+They are separate from the graph file: the file says what should run, and is shared and reviewed;
+the settings say how one daemon runs, and differ between daemons.
 """
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 
 from ecs_dynamo.model.errors import InputError, Problem
 
@@ -25,41 +30,87 @@ Positive = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
 
 
 class Settings(BaseSettings):
-    """How this daemon runs. All durations are seconds.
-
-    ``signal_seconds`` is how often a graph with scaling is looked at, ``resync_seconds`` one
-    without. ``log_format`` auto: console on a terminal, else JSON. ``http_port`` 0: any free one.
-    ``endpoint_url``, ``profile``, ``region`` mean what they mean to the AWS CLI. Demand is recorded
-    for `simulate` in ``record_directory``, where it is set. ``event_queue_url`` is an SQS queue
-    that an EventBridge rule feeds with ECS's events. With ``lease_table`` (DynamoDB) or
-    ``lease_etcd`` (a lock in the graph's external etcd) one of several daemons leads, and another
-    takes over ``lease_seconds`` after it has died.
-    """
+    """How one daemon runs. All durations are in seconds. `load_settings` reads the environment."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
 
-    log_level: LogLevel = "info"
-    log_format: LogFormat = "auto"
-    resync_seconds: Positive = 30.0
-    signal_seconds: Positive = 10.0
-    observe_timeout_seconds: Positive = 20.0
-    http_host: Annotated[str, Field(min_length=1)] = "127.0.0.1"
-    http_port: Annotated[int, Field(ge=0, le=65535)] = 9400
-    backoff_min_seconds: Positive = 1.0
-    backoff_max_seconds: Positive = 300.0
-    endpoint_url: str | None = None
-    profile: str | None = None
-    region: str | None = None
-    shutdown_timeout_seconds: Positive = 25.0
-    record_directory: Path | None = None
-    event_queue_url: str | None = None
-    lease_table: str | None = None
-    lease_etcd: bool = False
-    lease_seconds: Annotated[float, Field(ge=1, le=3600)] = 30.0
+    log_level: LogLevel = Field(default="info", description="Least severe level that is logged.")
+    log_format: LogFormat = Field(
+        default="auto",
+        description="Format of log lines. auto: console on a terminal, else json.",
+    )
+    resync_seconds: Positive = Field(
+        default=30.0, description="Seconds between the passes of a graph without scaling."
+    )
+    signal_seconds: Positive = Field(
+        default=10.0, description="Seconds between the passes of a graph that scales."
+    )
+    observe_timeout_seconds: Positive = Field(
+        default=20.0, description="Longest duration of each part of an observation, in seconds."
+    )
+    http_host: str = Field(
+        default="127.0.0.1",
+        min_length=1,
+        description="Address at which /metrics, /status and the page are served.",
+    )
+    http_port: int = Field(
+        default=9400,
+        ge=0,
+        le=65535,
+        description="Port at which /metrics, /status and the page are served. 0: any free port.",
+    )
+    backoff_min_seconds: Positive = Field(
+        default=1.0, description="Pause after the first failed pass of a graph, in seconds."
+    )
+    backoff_max_seconds: Positive = Field(
+        default=300.0, description="Longest pause after failed passes of a graph, in seconds."
+    )
+    endpoint_url: str | None = Field(
+        default=None, description="URL of the AWS endpoint, as in the AWS CLI."
+    )
+    profile: str | None = Field(default=None, description="AWS profile, as in the AWS CLI.")
+    region: str | None = Field(default=None, description="AWS Region, as in the AWS CLI.")
+    shutdown_timeout_seconds: Positive = Field(
+        default=25.0, description="Longest duration of the shutdown after SIGTERM, in seconds."
+    )
+    record_directory: Path | None = Field(
+        default=None, description="Directory in which demand is recorded for `simulate`."
+    )
+    event_queue_url: str | None = Field(
+        default=None,
+        description="URL of an SQS queue to which an EventBridge rule sends ECS's events.",
+    )
+    lease_table: str | None = Field(
+        default=None,
+        description="DynamoDB table of the leases with which one of several daemons leads.",
+    )
+    lease_etcd: bool = Field(
+        default=False,
+        description="Whether the lease is kept in the graph's external etcd instead.",
+    )
+    lease_seconds: float = Field(
+        default=30.0,
+        ge=1,
+        le=3600,
+        description="Seconds after which another daemon takes over from a leader that has died.",
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Never read the process's environment implicitly: `load_settings` passes it."""
+        del settings_cls, env_settings, dotenv_settings, file_secret_settings
+        return (init_settings,)
 
     @field_validator("log_level", "log_format", mode="before")
     @classmethod
-    def _any_case(cls, value: object) -> object:
+    def _in_lower_case(cls, value: object) -> object:
         return value.lower() if isinstance(value, str) else value
 
     @field_validator(
@@ -81,7 +132,7 @@ class Settings(BaseSettings):
         return value
 
     @model_validator(mode="after")
-    def _one_lease(self) -> Self:
+    def _has_one_lease(self) -> Self:
         if self.lease_table is not None and self.lease_etcd:
             raise ValueError(
                 f"{PREFIX}LEASE_TABLE and {PREFIX}LEASE_ETCD contradict each other; keep one, and "
@@ -90,7 +141,7 @@ class Settings(BaseSettings):
         return self
 
     @model_validator(mode="after")
-    def _backoff_range(self) -> Self:
+    def _min_backoff_is_not_above_max(self) -> Self:
         if self.backoff_min_seconds > self.backoff_max_seconds:
             raise ValueError(
                 f"{PREFIX}BACKOFF_MIN_SECONDS is above {PREFIX}BACKOFF_MAX_SECONDS; lower the first"
@@ -98,60 +149,44 @@ class Settings(BaseSettings):
         return self
 
 
-class _GivenSettings(Settings):
-    """Takes what it is given and never looks at the process's environment by itself."""
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        del settings_cls, env_settings, dotenv_settings, file_secret_settings
-        return (init_settings,)
-
-
 def load_settings(environ: Mapping[str, str], **overrides: Any) -> Settings:
-    """Settings from ``environ``; an override (a flag) that is not None wins.
+    """Return the settings of ``environ``. An override (a flag) that is not None wins.
 
-    InputError names every bad variable or flag. Variables with the prefix that are no setting
-    are left alone, unless they look like a misspelt one.
+    Raises InputError with every invalid variable and flag. Other variables with the prefix are
+    ignored unless they look like a misspelt setting.
     """
-    fields = Settings.model_fields
-    given: dict[str, Any] = {}
-    problems: list[Problem] = []
-    for variable, value in environ.items():
-        if not variable.upper().startswith(PREFIX):
-            continue
-        name = variable[len(PREFIX) :].lower()
-        if name in fields:
-            given[name] = value
-        elif near := difflib.get_close_matches(name, fields, 1, 0.85):
-            problems.append(
-                Problem(
-                    "there is no such setting",
-                    field=variable,
-                    remedy=f"write {PREFIX}{near[0].upper()}",
-                )
-            )
+    source = EnvSettingsSource(Settings)
+    source.env_vars = {name.lower(): value for name, value in environ.items()}
     flags = {name: value for name, value in overrides.items() if value is not None}
-    given.update(flags)
+    problems = list(_misspelt(environ))
     try:
-        settings = _GivenSettings(**given)
+        settings = Settings(**(source() | flags))
     except ValidationError as error:
-        for detail in error.errors(include_url=False, include_context=False):
-            name = str(detail["loc"][0]) if detail["loc"] else ""
-            where = f"--{name.replace('_', '-')}" if name in flags else f"{PREFIX}{name.upper()}"
-            message = detail["msg"].removeprefix("Value error, ")
-            if name:
-                message = f"{message}, found {detail['input']!r}"
-            problems.append(
-                Problem(message, field=where if name else None, remedy="correct or unset it")
-            )
-        raise InputError(problems) from None
+        raise InputError([*problems, *_problems(error, flags)]) from None
     if problems:
         raise InputError(problems)
     return settings
+
+
+def _misspelt(environ: Mapping[str, str]) -> Iterator[Problem]:
+    """Yield a problem for each variable whose name is close to that of a setting."""
+    for variable in environ:
+        name = variable[len(PREFIX) :].lower()
+        if not variable.upper().startswith(PREFIX) or name in Settings.model_fields:
+            continue
+        for near in difflib.get_close_matches(name, Settings.model_fields, 1, 0.85):
+            remedy = f"write {PREFIX}{near.upper()}"
+            yield Problem("there is no such setting", field=variable, remedy=remedy)
+
+
+def _problems(error: ValidationError, flags: Collection[str]) -> Iterator[Problem]:
+    """Yield pydantic's errors, each with the variable or the flag that it is about."""
+    for detail in error.errors(include_url=False, include_context=False):
+        message = detail["msg"].removeprefix("Value error, ")
+        name = str(detail["loc"][0]) if detail["loc"] else ""
+        if not name:  # An error of several settings names them itself.
+            yield Problem(message, remedy="correct or unset it")
+            continue
+        where = f"--{name.replace('_', '-')}" if name in flags else f"{PREFIX}{name.upper()}"
+        message = f"{message}, found {detail['input']!r}"
+        yield Problem(message, field=where, remedy="correct or unset it")

@@ -35,7 +35,7 @@ from ecs_dynamo.config.reading.report import Report
 from ecs_dynamo.config.reading.variables import Variables
 from ecs_dynamo.config.task_definitions.dynamo_containers import (
     override_containers,
-    settle_containers,
+    resolve_containers,
 )
 from ecs_dynamo.config.task_definitions.prepare import (
     CONTAINERS,
@@ -175,7 +175,7 @@ def _component(
 ) -> BuiltComponent:
     service = f"{spec.name}-{component.name}"
     template = _template(definition, service)
-    dynamo = settle_containers(component, template, document, place, report)
+    dynamo = resolve_containers(component, template, document, place, report)
     override_containers(component, template, dynamo, variables, document, place, report)
     made = Component(
         name=component.name,

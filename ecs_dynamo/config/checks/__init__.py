@@ -1,1 +1,1 @@
-"""Checks of a whole graph, beyond the types of its fields."""
+"""Checks of a whole graph beyond the types of its fields."""

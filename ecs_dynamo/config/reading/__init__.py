@@ -1,1 +1,1 @@
-"""Reading YAML and JSON with positions, variables and a report of problems."""
+"""Reading of YAML and JSON with positions, expansion of variables, and collection of problems."""

@@ -1,9 +1,9 @@
-"""YAML and JSON with the line of every field, so that an error can point at its place.
+"""YAML and JSON files with the line of every field, so that an error can name it.
 
 PyYAML's node graph is walked here instead of using its constructors. That gives line numbers,
-refuses duplicate keys (YAML forbids them, PyYAML lets the last one win in silence), never makes
-anything but plain values, and reads scalars by YAML 1.2's rules: ``no``, ``1:30`` and dates stay
-text. The price is a second parse of JSON files, for their lines alone.
+refuses duplicate keys (YAML forbids them, PyYAML silently keeps the last one), creates only plain
+values, and reads scalars by the rules of YAML 1.2: ``no``, ``1:30`` and dates stay text. JSON files
+are parsed a second time as YAML, for their lines.
 """
 
 from __future__ import annotations
@@ -25,15 +25,16 @@ from ecs_dynamo.common.json_values import map_json
 from ecs_dynamo.model.errors import InputError, Problem
 
 FieldPath = tuple[str | int, ...]
-"""Where a value is in its document: ``("components", 1, "name")``."""
+"""Path of a value in its document, such as ``("components", 1, "name")``."""
 
 MAX_BYTES: Final = 1024 * 1024
-"""Far above any real file (ECS takes task definitions up to 64 KiB)."""
+"""Limit of a file's size. ECS takes task definitions of up to 64 KiB."""
 MAX_VALUES: Final = 50_000
-"""Bounds what aliases may expand to ("billion laughs")."""
+"""Limit of the values that aliases may expand to ("billion laughs")."""
 PIPE_SECONDS: Final = 5.0
+"""Longest time to wait for the next bytes of a pipe."""
 MAX_DEPTH: Final = 64
-"""How deep values may nest; real files stay below ten."""
+"""Limit of the nesting of values. Real files stay below ten."""
 
 _TAG: Final = "tag:yaml.org,2002:"
 
@@ -80,7 +81,7 @@ class Document:
 
 
 def dotted(path: FieldPath) -> str:
-    """``components[1].name`` for ``("components", 1, "name")``."""
+    """Return ``components[1].name`` for ``("components", 1, "name")``."""
     text = ""
     for step in path:
         if isinstance(step, int):
@@ -91,7 +92,10 @@ def dotted(path: FieldPath) -> str:
 
 
 def read_document(path: Path, *, called: str = "file") -> Document:
-    """Read a YAML or JSON file; InputError says what is wrong with it, and where."""
+    """Read a YAML or JSON file. ``called`` is the name of such a file in error messages.
+
+    Raises InputError with the problem and its line.
+    """
     if path.suffix.lower() in (".jsonnet", ".libsonnet"):
         _refuse(
             path,
@@ -106,7 +110,9 @@ def read_document(path: Path, *, called: str = "file") -> Document:
         _refuse(path, f"this is a directory, not a {called}", remedy="name the file inside it")
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
-        _refuse(path, f"this {called} can not be read: {reason}", remedy="check path and rights")
+        _refuse(
+            path, f"this {called} cannot be read: {reason}", remedy="check its path and permissions"
+        )
     if len(data) > MAX_BYTES:
         _refuse(path, f"this {called} is larger than {MAX_BYTES} bytes", remedy="check the path")
     try:
@@ -118,10 +124,10 @@ def read_document(path: Path, *, called: str = "file") -> Document:
 
 
 def _read(path: Path) -> bytes:
-    """One byte more than is allowed, at most: that tells "too large" of what never ends.
+    """Return the content of a file, at most one byte more than is allowed.
 
-    A pipe (``-f <(...)``) is waited for as long as each of its pieces comes in time: opening one
-    that nobody writes to would otherwise keep a daemon for ever.
+    Reading a pipe (``-f <(...)``) times out where its next bytes do not arrive in time: a pipe that
+    nobody writes to would otherwise block a daemon indefinitely.
     """
     data = bytearray()
     file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -131,19 +137,19 @@ def _read(path: Path) -> bytes:
             if is_pipe and not select.select([file], [], [], PIPE_SECONDS)[0]:
                 raise TimeoutError(errno.ETIMEDOUT, f"nothing is written to it ({PIPE_SECONDS} s)")
             try:
-                piece = os.read(file, MAX_BYTES + 1 - len(data))
+                chunk = os.read(file, MAX_BYTES + 1 - len(data))
             except BlockingIOError:
-                raise OSError(errno.EAGAIN, "it is no file that is simply there") from None
-            if not piece:
+                raise OSError(errno.EAGAIN, "it is not a regular file") from None
+            if not chunk:
                 break
-            data += piece
+            data += chunk
     finally:
         os.close(file)
     return bytes(data)
 
 
 def parse_document(text: str, path: Path) -> Document:
-    """Parse the text of the file ``path``: JSON where it is named or looks so, else YAML."""
+    """Parse the text of the file ``path``: JSON by its name or first character, else YAML."""
     if path.suffix.lower() == ".json" or (
         path.suffix.lower() not in (".yaml", ".yml") and text.lstrip().startswith("{")
     ):
@@ -158,7 +164,7 @@ def _refuse(
 
 
 class _Resolver(yaml.SafeLoader):
-    """YAML 1.2's core schema; ``<<`` is kept since people use it to share settings."""
+    """YAML 1.2's core schema, and ``<<``, with which people share settings."""
 
 
 _Resolver.yaml_implicit_resolvers = {}
@@ -196,7 +202,7 @@ def _compose(text: str, path: Path) -> yaml.Node | None:
         _refuse(path, f"this is not valid YAML: {error.reason}", remedy="remove that character")
     except RecursionError:
         _refuse(path, "this is nested too deeply", remedy="flatten it")
-    except (ValueError, OverflowError) as error:  # PyYAML lets a bad \U escape through as it is.
+    except (ValueError, OverflowError) as error:  # PyYAML does not catch a bad \U escape.
         _refuse(path, f"this is not valid YAML: {error}", remedy="check its escapes")
 
 
@@ -213,7 +219,7 @@ def _parse_yaml(text: str, path: Path) -> Document:
 
 
 class _Walker:
-    """Turns nodes into plain values, keeping lines and source texts by path."""
+    """Turns nodes into plain values, and records lines and source texts by path."""
 
     def __init__(self, path: Path) -> None:
         self.file = str(path)
@@ -252,7 +258,7 @@ class _Walker:
         own: dict[str, Any] = {}
         merged: dict[str, Any] = {}
         keys: list[tuple[str, yaml.Node, yaml.Node]] = []
-        # What is merged comes first, so that the mapping's own lines and texts win.
+        # Merged mappings are built first, so that the mapping's own lines and texts win.
         for key_node, value_node in node.value:
             if not isinstance(key_node, yaml.ScalarNode):
                 self._problem(key_node, path, "a key must be plain text", "quote the key")
@@ -266,7 +272,7 @@ class _Walker:
                 self._problem(
                     key_node,
                     (*path, key),
-                    f"the key {key!r} is given twice (first at line {self.lines[(*path, key)]})",
+                    f"the key {key!r} is given twice (first in line {self.lines[(*path, key)]})",
                     "remove one of them",
                 )
                 continue
@@ -279,7 +285,7 @@ class _Walker:
         sources = [self.build(child, path) for child in nodes]
         if all(isinstance(source, dict) for source in sources):
             return sources
-        self._problem(node, path, "<< must be given a mapping", "write *name of a mapping")
+        self._problem(node, path, "the value of << must be a mapping", "write *name of a mapping")
         return []
 
     def _scalar(self, node: yaml.ScalarNode, path: FieldPath) -> Any:
@@ -304,24 +310,29 @@ class _Walker:
         self._problem(node, path, f"the YAML tag {node.tag} is not allowed", "remove the tag")
         return None
 
-    def _at(self, node: yaml.Node, path: FieldPath, message: str, remedy: str) -> Problem:
-        line = node.start_mark.line + 1
-        return Problem(message, self.file, dotted(path) or None, line, remedy)
+    def _problem_at(self, node: yaml.Node, path: FieldPath, message: str, remedy: str) -> Problem:
+        return Problem(
+            message=message,
+            file=self.file,
+            field=dotted(path) or None,
+            line=node.start_mark.line + 1,
+            remedy=remedy,
+        )
 
     def _problem(self, node: yaml.Node, path: FieldPath, message: str, remedy: str) -> None:
-        self.problems.append(self._at(node, path, message, remedy))
+        self.problems.append(self._problem_at(node, path, message, remedy))
 
     def _stop(self, node: yaml.Node, message: str, remedy: str) -> NoReturn:
-        raise InputError([*self.problems, self._at(node, (), message, remedy)])
+        raise InputError([*self.problems, self._problem_at(node, (), message, remedy)])
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    made: dict[str, Any] = {}
+    mapping: dict[str, Any] = {}
     for key, value in pairs:
-        if key in made:
+        if key in mapping:
             raise ValueError(f"the key {key!r} is given twice")
-        made[key] = value
-    return made
+        mapping[key] = value
+    return mapping
 
 
 def _no_constant(name: str) -> NoReturn:
@@ -341,7 +352,7 @@ def _depth_exceeds(value: Any, limit: int) -> bool:
 
 
 class _Number(str):
-    """A number of a JSON file as it is written: ``1.10`` is a version, and 1.1 another one."""
+    """A number of a JSON file as written: the versions ``1.10`` and ``1.1`` differ."""
 
     __slots__ = ()
 
@@ -386,7 +397,7 @@ def _parse_json(text: str, path: Path) -> Document:
     except ValueError as error:
         _refuse(path, f"this is not valid JSON: {error}", remedy="correct that value")
     try:
-        # Valid JSON has tabs between values only; YAML refuses them there.
+        # Valid JSON has tabs only between values, where YAML refuses them.
         lines = _parse_yaml(text.replace("\t", " "), path).lines
     except InputError:
         lines = {}

@@ -1,7 +1,7 @@
-"""Collecting problems: a user sees everything that is wrong at once, not one thing a run.
+"""Collection of problems, so that a user sees all of them at once and not one per run.
 
-The price is that every step must go on after an error with what it has; in return each problem
-names its file, line and field.
+Each problem names its file, line and field. Every step of loading therefore continues after an
+error with the values that it has.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ecs_dynamo.model.errors import InputError, Problem
 
 @dataclass(slots=True)
 class Report:
-    """Errors and warnings found so far, in the order they were found, each once."""
+    """Errors and warnings so far, each once, in the order in which they were added."""
 
     errors: list[Problem] = field(default_factory=list)
     warnings: list[Problem] = field(default_factory=list)
@@ -27,22 +27,22 @@ class Report:
     def error(
         self, document: Document, path: FieldPath, message: str, remedy: str | None = None
     ) -> None:
-        """Note an error at ``path`` of ``document``."""
+        """Add an error at ``path`` of ``document``."""
         self._paths.add((document.file, path))
         self._add(self.errors, document, path, message, remedy)
 
     def warn(
         self, document: Document, path: FieldPath, message: str, remedy: str | None = None
     ) -> None:
-        """Note something that works, but not as well as the user may expect."""
+        """Add a warning: something that works, but not as well as the user may expect."""
         self._add(self.warnings, document, path, message, remedy)
 
     def has_error_at(self, document: Document, path: FieldPath) -> bool:
-        """Whether an error was noted at exactly ``path``."""
+        """Return whether there is an error at exactly ``path``."""
         return (document.file, path) in self._paths
 
     def raise_errors(self) -> None:
-        """Raise all errors as one `InputError`; do nothing where there are none."""
+        """Raise all errors as one `InputError`. Do nothing if there are none."""
         if self.errors:
             raise InputError(self.errors)
 

@@ -1,4 +1,4 @@
-"""pydantic's errors as problems a user can act on: line, field, what was found, what to write."""
+"""pydantic's errors as problems that a user can act on: line, field, value found, remedy."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _OTHER_WORDS: Final = {
     "infra": "infrastructure",
     "dynamonamespace": "namespace",
 }
-"""Words that other tools use for the same thing."""
+"""Keys that other tools use for the same thing, in lower case without separators."""
 
 _REMEDIES: Final = {
     "missing": "add this key",
@@ -48,10 +48,10 @@ _REMEDIES: Final = {
     "bool_type": "write true or false",
     "bool_parsing": "write true or false",
     "string_type": "write text; quote it where it looks like something else",
-    "tuple_type": "write a list: one item a line, each after '- '",
-    "dict_type": "write a mapping: one 'key: value' a line",
-    "model_type": "write a mapping: one 'key: value' a line",
-    "model_attributes_type": "write a mapping: one 'key: value' a line",
+    "tuple_type": "write a list: one item per line, each after '- '",
+    "dict_type": "write a mapping: one 'key: value' per line",
+    "model_type": "write a mapping: one 'key: value' per line",
+    "model_attributes_type": "write a mapping: one 'key: value' per line",
     "too_short": "give at least one item",
     "too_long": "remove some items",
 }
@@ -65,18 +65,18 @@ _FIELD_REMEDIES: Final = {
     "targetGroupArn": "write its ARN: arn:aws:elasticloadbalancing:...:targetgroup/<name>/<id>",
 }
 _PRIVATE: Final = frozenset({"env", "variables", "security"})
-"""What is found under these is not repeated: it may be a secret."""
+"""Values under these keys are not repeated in messages: they may be secrets."""
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
-    """The known word that ``word`` was most likely meant to be."""
+    """Return the known word that ``word`` was most likely meant to be; None if none is close."""
     choices = {_plain(key): key for key in known}
     plain = _plain(word)
     other = _OTHER_WORDS.get(plain)
     if other is not None and _plain(other) in choices:
         return other
-    found = difflib.get_close_matches(plain, choices, 1, 0.6)
-    return choices[found[0]] if found else None
+    matches = difflib.get_close_matches(plain, choices, 1, 0.6)
+    return choices[matches[0]] if matches else None
 
 
 def _plain(word: str) -> str:
@@ -93,11 +93,11 @@ def models_in(annotation: Any) -> list[type[SpecModel]]:
 
 
 def known_keys(path: FieldPath) -> list[str]:
-    """The keys that the graph file allows in the mapping at ``path``."""
+    """Return the keys that the graph file allows in the mapping at ``path``."""
     models: list[type[SpecModel]] = [GraphSpec]
     for step in path:
         if isinstance(step, int):
-            continue  # A list's items have its annotation's models already.
+            continue  # `models_in` has already returned the models of a list's items.
         models = [
             inner
             for model in models
@@ -109,20 +109,20 @@ def known_keys(path: FieldPath) -> list[str]:
 
 
 def report_validation(error: ValidationError, document: Document, report: Report) -> None:
-    """Add every error of pydantic's to ``report``, but for places already reported."""
+    """Add pydantic's errors to ``report``, except those at paths that already have an error."""
     for detail in error.errors(include_url=False):
         path = _written_path(detail, document)
         if not any(report.has_error_at(document, path[:n]) for n in range(1, len(path) + 1)):
-            message, remedy = _say(detail, path)
+            message, remedy = _message_and_remedy(detail, path)
             report.error(document, path, message, remedy)
 
 
 def _written_path(detail: ErrorDetails, document: Document) -> FieldPath:
-    """The place of an error in the file: pydantic's location without the tags of unions."""
+    """Return the path of an error in the file: pydantic's location without the tags of unions."""
     path: FieldPath = ()
     for step in detail["loc"]:
-        around = document.value_at(path)
-        if isinstance(step, int) or (isinstance(around, dict) and step in around):
+        container = document.value_at(path)
+        if isinstance(step, int) or (isinstance(container, dict) and step in container):
             path = (*path, step)
     if detail["type"] == "missing":
         return (*path, detail["loc"][-1])
@@ -131,7 +131,7 @@ def _written_path(detail: ErrorDetails, document: Document) -> FieldPath:
     return path
 
 
-def _say(detail: ErrorDetails, path: FieldPath) -> tuple[str, str | None]:
+def _message_and_remedy(detail: ErrorDetails, path: FieldPath) -> tuple[str, str | None]:
     kind, last = detail["type"], path[-1] if path else ""
     if kind == "extra_forbidden":
         return _unknown_key(path)
@@ -154,21 +154,21 @@ def _say(detail: ErrorDetails, path: FieldPath) -> tuple[str, str | None]:
     if kind == "union_tag_invalid":
         context = detail.get("ctx", {})
         return (
-            f"this is not one of the words for it, found {_short(context.get('tag'))}",
+            f"this is not an allowed value, found {_short(context.get('tag'))}",
             f"write one of {context.get('expected_tags')}",
         )
     if kind == "union_tag_not_found":
         return "this key is missing", _REMEDIES["missing"]
     if kind in ("enum", "literal_error"):
         expected = str(detail.get("ctx", {}).get("expected", ""))
-        return f"this is not one of the words for it{found}", f"write one of {expected}"
+        return f"this is not an allowed value{found}", f"write one of {expected}"
     return message, _REMEDIES.get(kind, "correct the value")
 
 
 def _unknown_key(path: FieldPath) -> tuple[str, str]:
     word = str(path[-1])
     if path[0] == "infrastructure" and word == "scaling":
-        return "etcd and NATS can not be scaled", "remove scaling; it is for components"
+        return "etcd and NATS cannot be scaled", "remove scaling; it is for components"
     known = known_keys(path[:-1])
     near = nearest(word, known)
     remedy = f"write {near}" if near else f"write one of {', '.join(sorted(known))}"

@@ -1,1 +1,1 @@
-"""Reading and preparing the user's task definition files."""
+"""Preparation of the user's task definition files: types, variables, Dynamo's containers."""

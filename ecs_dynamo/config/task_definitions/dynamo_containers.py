@@ -1,7 +1,7 @@
-"""Which containers of a component's task definition run Dynamo, and what the graph file gives them.
+"""The containers of a component that run Dynamo, and their values from the graph file.
 
-``image``, ``command`` and ``env`` of a component are for these containers alone. What could mean
-several things is refused rather than guessed.
+``image``, ``command`` and ``env`` of a component apply to these containers only. Ambiguous values
+are refused.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ from ecs_dynamo.model.dynamo.containers import (
 from ecs_dynamo.model.spec.component import ComponentSpec
 
 
-def settle_containers(
+def resolve_containers(
     component: ComponentSpec,
     template: dict[str, Any],
     document: Document,
     place: FieldPath,
     report: Report,
 ) -> DynamoContainers:
-    """The declared containers, else the inferred ones; what is wrong or doubtful is reported."""
+    """Return the declared containers, or else the inferred ones; problems are reported."""
     names = container_names(template)
     if component.container:
         routers = {c["name"] for c in template[CONTAINERS] if is_log_router(c)}
@@ -54,21 +54,21 @@ def settle_containers(
                 report.error(document, (*place, "container"), message, remedy)
         declared = tuple(name for name in names if name in component.container)
         return DynamoContainers(declared or names[:1], "named by container in the graph file")
-    found = find_dynamo_containers(template)
-    if not found.names:
+    inferred = find_dynamo_containers(template)
+    if not inferred.names:
         message = f"no container of {component.name} can run Dynamo: all of them route logs"
         report.error(document, (*place, "taskDefinition"), message, "add Dynamo's container")
-        return DynamoContainers(names[:1], found.why)
-    if found.doubtful:
+        return DynamoContainers(names[:1], inferred.why)
+    if inferred.doubtful:
         report.error(
             document,
             (*place, "taskDefinition"),
-            f"{component.name}: which of the containers {', '.join(found.names)} run Dynamo is "
-            f"not clear ({found.why})",
-            f"name them: container: {found.names[0]}, or "
-            f"container: [{', '.join(found.names)}], beside taskDefinition",
+            f"{component.name}: which of the containers {', '.join(inferred.names)} run Dynamo is "
+            f"not clear ({inferred.why})",
+            f"name them: container: {inferred.names[0]}, or "
+            f"container: [{', '.join(inferred.names)}], beside taskDefinition",
         )
-    return found
+    return inferred
 
 
 def override_containers(
@@ -92,7 +92,7 @@ def override_containers(
             container["image"] = component.image
     if component.command is not None:
         if len(containers) > 1 and not dynamo.doubtful:
-            message = f"command is for one container, and {listed} run Dynamo"
+            message = f"command is for one container, but {listed} run Dynamo"
             remedy = "write the commands into the task definition, or name one with container"
             report.error(document, (*place, "command"), message, remedy)
         for container in containers:

@@ -1,8 +1,8 @@
-"""What ECS takes in RegisterTaskDefinition, from botocore's own service model.
+"""Types of RegisterTaskDefinition, from botocore's own service model.
 
-It is walked here rather than handed to botocore's validator, since that knows no lines, stops at
-type names a user never wrote, and does not look at enumerations. Numbers and texts that stand for
-each other (``cpu: 1024``, ``containerPort: "${PORT}"``) are made what ECS wants.
+botocore's validator is not used: it has no lines, names types that the user did not write, and
+does not check enumerations. Numbers and texts that stand for each other (``cpu: 1024``,
+``containerPort: "${PORT}"``) are converted to ECS's type.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ecs_dynamo.config.reading.document import FieldPath
 from ecs_dynamo.config.reading.suggestions import nearest
 
 Complain = Callable[[FieldPath, str, str], None]
-"""Takes path, message and remedy."""
+"""Reports a problem: path, message and remedy."""
 
 _WHOLE: Final = re.compile(r"-?[0-9]{1,18}")
 
@@ -32,13 +32,13 @@ def _service_model() -> ServiceModel:
 
 @cache
 def register_shape() -> Any:
-    """The input shape of RegisterTaskDefinition."""
+    """Return the input shape of RegisterTaskDefinition."""
     return _service_model().operation_model("RegisterTaskDefinition").input_shape
 
 
 @cache
 def output_only_fields() -> frozenset[str]:
-    """Fields that ECS adds to a task definition when it describes one, in any case of letters."""
+    """Return the fields that only ECS's descriptions of a task definition have."""
     described: Any = _service_model().shape_for("TaskDefinition")
     return frozenset(set(described.members) - set(register_shape().members))
 
@@ -46,10 +46,10 @@ def output_only_fields() -> frozenset[str]:
 def conform(
     value: Any, shape: Any, path: FieldPath, complain: Complain, texts: Callable[..., str | None]
 ) -> Any:
-    """``value`` as ``shape`` wants it; what can not be is complained of.
+    """Return ``value`` converted to ``shape``; mismatches are reported through ``complain``.
 
-    ``texts`` gives a plain scalar as the file has it (``012`` rather than 12). Nulls in
-    mappings, which consoles export, count as not given.
+    ``texts`` returns the text of a number or boolean in the file (``012`` rather than 12). Nulls in
+    mappings, which the console exports, count as absent.
     """
     kind = shape.type_name
     if kind == "structure":
@@ -88,7 +88,7 @@ def conform(
 
 
 _NEWER: Final = {"sharingStrategy": "1.44.8"}
-"""Members that ECS takes and this project's botocore may be too old to send, with the version."""
+"""Member of ECS's API that an old botocore cannot send -> the botocore version that added it."""
 
 
 def _structure(
@@ -96,28 +96,28 @@ def _structure(
 ) -> Any:
     if not isinstance(value, dict):
         return _wrong(value, path, complain, "a mapping")
-    made: dict[str, Any] = {}
+    conformed: dict[str, Any] = {}
     for key, item in value.items():
         if key not in shape.members and key in _NEWER:
             complain(
                 (*path, key),
                 f"the AWS client in use (botocore {botocore.__version__}) does not know {key!r}, "
-                f"which came with botocore {_NEWER[key]}",
+                f"which botocore {_NEWER[key]} added",
                 "leave it out; give each container GPUs of its own with value",
             )
         elif key not in shape.members:
             near = nearest(key, shape.members)
             complain(
                 (*path, key),
-                f"ECS knows no {key!r} here",
+                f"ECS does not know {key!r} here",
                 f"write {near}" if near else f"write one of {', '.join(sorted(shape.members))}",
             )
         elif item is not None:
-            made[key] = conform(item, shape.members[key], (*path, key), complain, texts)
+            conformed[key] = conform(item, shape.members[key], (*path, key), complain, texts)
     for key in shape.required_members:
-        if key not in made and not (key == "value" and "sharingStrategy" in value):
-            complain((*path, key), "ECS needs this key, and it is missing", "add it")
-    return made
+        if key not in conformed and not (key == "value" and "sharingStrategy" in value):
+            complain((*path, key), "this key is missing, and ECS requires it", "add it")
+    return conformed
 
 
 def _string(
@@ -137,9 +137,9 @@ def _string(
     return value
 
 
-def _wrong(value: Any, path: FieldPath, complain: Complain, wanted: str) -> Any:
+def _wrong(value: Any, path: FieldPath, complain: Complain, expected: str) -> Any:
     found = {dict: "a mapping", list: "a list", str: "text", bool: "true or false"}.get(
         type(value), "nothing" if value is None else "a number"
     )
-    complain(path, f"this must be {wanted}, found {found}", f"write {wanted}")
+    complain(path, f"this must be {expected}, found {found}", f"write {expected}")
     return value

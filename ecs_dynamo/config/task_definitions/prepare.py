@@ -1,9 +1,9 @@
-"""The user's own ECS task definition files, made ready to be registered.
+"""Preparation of the user's ECS task definition files for registration.
 
-A file is what `aws ecs register-task-definition` takes, or what the console or
-`describe-task-definition` gave: what ECS adds on output is left out. Variables are filled in,
-secret references become `secrets`, and the rest is checked against ECS's own model. Endpoints
-(``IP_ADDRESS``) stay open: they are known only when the infrastructure runs.
+A file is the input of `aws ecs register-task-definition`, or an export of the console or of
+`describe-task-definition`, whose output-only fields are left out. Variables are filled in,
+references to secrets become `secrets`, and the rest is checked against ECS's own service model.
+Endpoints (``IP_ADDRESS``) stay open: they are known only when the infrastructure runs.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ from ecs_dynamo.model.graph import NetworkMode, network_mode_of
 
 CONTAINERS: Final = "containerDefinitions"
 _TAKES_REFERENCES: Final = ("valueFrom", "credentialsParameter")
-"""Fields whose value is itself the name of a secret, so that nothing is revealed by it."""
+"""Fields whose value is itself the name of a secret, so that a reference reveals nothing."""
 _TEXTS: Final = ("options", "dockerLabels")
-"""Mappings of a container whose keys are the user's own."""
+"""Mappings of a container whose keys the user chooses."""
 _SHELL: Final = re.compile(r"^(?:\S*/)?(?:ba|da|a|z|k)?sh$")
-_EVERYWHERE: Final = frozenset(
+_SHELL_VARIABLES: Final = frozenset(
     [
         "HOME",
         "HOSTNAME",
@@ -61,39 +61,44 @@ _EVERYWHERE: Final = frozenset(
         "USER",
     ]
 )
-"""Variables that every shell has: in a command they mean the container's own."""
+"""Variables that every shell has: in a command they mean those of the container."""
 _OPTION_LIST: Final = re.compile(r"-[^\s,]+(?:,\s+-[^,]*)+")
 
 
 @dataclass(frozen=True, slots=True)
 class TaskDefinition:
-    """A checked task definition; ``root`` is where it is in its document."""
+    """A checked task definition. ``root`` is its path in its document."""
 
     document: Document
     root: FieldPath
     content: dict[str, Any]
 
     def at(self, *path: str | int) -> FieldPath:
-        """The document's path of ``path`` in the task definition."""
+        """Return the path in the document of ``path`` in the task definition."""
         return (*self.root, *path)
 
 
 def prepare(document: Document, variables: Variables, report: Report) -> TaskDefinition | None:
-    """Make a parsed file ready; None where errors (all reported) leave nothing to work with."""
+    """Return the task definition of a parsed file; None if it has errors, which are reported."""
     value: Any = document.value
     root: FieldPath = ()
     if isinstance(value, dict) and isinstance(value.get("taskDefinition"), dict):
         value, root = value["taskDefinition"], ("taskDefinition",)
     before = len(report.errors)
     if not isinstance(value, dict):
-        report.error(document, (), "this is no task definition: it must be a mapping", "see ECS")
+        report.error(
+            document,
+            (),
+            "a task definition must be a mapping",
+            "write the input of register-task-definition",
+        )
         return None
     definition = TaskDefinition(document, root, {})
     _warn_of_tags(definition, value, report)
     _warn_of_nulls(definition, value, (), report)
     ignored = output_only_fields() | {"tags"}
-    wanted = {key: item for key, item in value.items() if key not in ignored}
-    filled = _Filler(definition, variables, report).fill(wanted)
+    kept = {key: item for key, item in value.items() if key not in ignored}
+    filled = _Filler(definition, variables, report).fill(kept)
 
     def complain(path: FieldPath, message: str, remedy: str) -> None:
         full = definition.at(*path)
@@ -127,9 +132,9 @@ def _warn_of_tags(definition: TaskDefinition, value: Mapping[str, Any], report: 
 
 
 def _warn_of_nulls(definition: TaskDefinition, value: Any, path: FieldPath, report: Report) -> None:
-    """Warn of nulls where someone meant a value: in mappings of texts, and of variables.
+    """Warn of nulls in mappings of texts and in variables, where a value is meant.
 
-    Elsewhere a null is how consoles export a member that is not given.
+    Elsewhere the console exports an unset member as null.
     """
     items = value.items() if isinstance(value, dict) else enumerate(value)
     for key, item in items:
@@ -138,18 +143,18 @@ def _warn_of_nulls(definition: TaskDefinition, value: Any, path: FieldPath, repo
             _warn_of_nulls(definition, item, where, report)
         elif item is None and len(path) >= 3 and path[0] == CONTAINERS:
             if path[2] == "environment" and key == "value":
-                message = f"{value.get('name')} has no value: the container gets it empty"
-                remedy = 'write "" if it is to be empty, or remove the entry'
+                message = f"{value.get('name')} has no value: in the container it is empty"
+                remedy = 'write "" for an empty value, or remove the entry'
                 report.warn(definition.document, definition.at(*where), message, remedy)
             elif path[-1] in _TEXTS:
-                message = f"{key} is null, and left out"
+                message = f"{key} is null and is left out"
                 report.warn(
                     definition.document, definition.at(*where), message, 'remove it, or write ""'
                 )
 
 
 class _Filler:
-    """Fills variables in every text of a task definition, and moves references to `secrets`."""
+    """Fills variables in in every text of a task definition, and moves references to `secrets`."""
 
     def __init__(self, definition: TaskDefinition, variables: Variables, report: Report) -> None:
         self.definition = definition
@@ -193,7 +198,9 @@ class _Filler:
                     name = expanded.value_from(self.variables.region, self.variables.account)
                     return _Reference(name) if in_environment else name
                 self.variables.expand_text(text)
-            return self.variables.fill_seed_words(str(expanded)) if path[-1] != "name" else expanded
+            return (
+                self.variables.fill_example_words(str(expanded)) if path[-1] != "name" else expanded
+            )
         except VariableError as error:
             self.report.error(self.definition.document, where, str(error), error.remedy)
             return text
@@ -207,10 +214,10 @@ def expand_word(
     where: FieldPath,
     report: Report,
 ) -> str:
-    """A word of a container's command with the declared variables filled in.
+    """Return a word of a container's command with the declared variables filled in.
 
-    A warning tells of a variable that the environment has and nobody declares: it is left to the
-    container. Raises `VariableError`.
+    An undeclared variable is left to the container, with a warning if the environment has it too.
+    Raises `VariableError`.
     """
     words = [*(container.get("entryPoint") or ()), *(container.get("command") or ())]
     shell = any(isinstance(word, str) and _SHELL.search(word) for word in words)
@@ -222,20 +229,20 @@ def expand_word(
         if isinstance(entry, Mapping)
     }
     for name in dict.fromkeys(foreign):
-        if name in variables.environ and name not in own and name not in _EVERYWHERE:
+        if name in variables.environ and name not in own and name not in _SHELL_VARIABLES:
             report.warn(
                 document,
                 where,
-                f"${{{name}}} is left to the container, as {name} is not declared; the environment "
-                "has it too",
+                f"${{{name}}} is left to the container, because {name} is not declared; the "
+                "environment has it too",
                 f"write {name}: ${{{name}}} under variables in the graph file to fill it in here, "
-                f"or $${{{name}}} to say that it is the container's",
+                f"or $${{{name}}} to leave it to the container without a warning",
             )
     return expanded
 
 
 class _Reference(str):
-    """The `valueFrom` that stands where an environment value was."""
+    """The `valueFrom` of a reference, in the position of an environment value."""
 
     __slots__ = ()
 
@@ -259,9 +266,9 @@ def _move_references(container: dict[str, Any]) -> None:
 
 
 def set_environment(container: dict[str, Any], name: str, value: str | SecretReference) -> None:
-    """Set a variable of a container in place, as plain value or by ``valueFrom`` text.
+    """Set a variable of ``container`` in place: as a plain value or as a secret.
 
-    A `SecretReference` must have been turned into its ARN before: its ``name`` is taken as is.
+    The ``name`` of a `SecretReference` must already be its `valueFrom`.
     """
     for key in ("environment", "secrets"):
         if key in container:
@@ -279,24 +286,24 @@ def _check_network_mode(definition: TaskDefinition, content: Any, report: Report
         report.error(
             definition.document,
             where,
-            f"with networkMode {mode!r} a task has no address that others could reach",
+            f"with networkMode {mode!r} a task has no address that others can reach",
             f"write one of {', '.join(NetworkMode)}",
         )
 
 
 def _check_structure(definition: TaskDefinition, content: Any, report: Report) -> None:
-    for found in violations(STRUCTURE, Content(content)):
-        where = definition.at(*found.path)
+    for violation in violations(STRUCTURE, Content(content)):
+        where = definition.at(*violation.path)
         if not report.has_error_at(definition.document, where):
-            report.error(definition.document, where, found.message, found.remedy)
+            report.error(definition.document, where, violation.message, violation.remedy)
 
 
 def _split_console_commands(
     definition: TaskDefinition, content: dict[str, Any], report: Report
 ) -> None:
-    """Mend what the console makes of "-js, --trace" typed into its command field: one word.
+    """Split "-js, --trace", which the console's command field turns into a single word.
 
-    Only a lone word that is a list of options throughout is split; no program takes it as it is.
+    Only a single word that consists of options is split: no program accepts it as it is.
     """
     for index, container in enumerate(content[CONTAINERS]):
         command = container.get("command", [])
@@ -306,6 +313,6 @@ def _split_console_commands(
             report.warn(
                 definition.document,
                 definition.at(CONTAINERS, index, "command"),
-                f"the one word {command[0]!r} is taken as the options {', '.join(words)}",
+                f"the single word {command[0]!r} is read as the options {', '.join(words)}",
                 "write each option as a word of its own",
             )

@@ -127,7 +127,7 @@ def test_nulls_in_the_place_of_values_are_told(tmp_path: Path) -> None:
     }
     warnings = [w.message for w in load(tmp_path, [one]).warnings]
     assert sorted(warnings) == [
-        "A has no value: the container gets it empty",
-        "max-size is null, and left out",
-        "owner is null, and left out",
+        "A has no value: in the container it is empty",
+        "max-size is null and is left out",
+        "owner is null and is left out",
     ]
