@@ -284,7 +284,7 @@ FS = "fs-0123456789abcdef0"
         (
             lambda d: prefill(d).update(scaling={"max": 2, "signals": [CLOUDWATCH]}),
             "periodSeconds",
-            "no period of CloudWatch",
+            "not a period of CloudWatch",
         ),
         (
             lambda d: prefill(d).update(taskDefinition="taskdefs/none.json"),
