@@ -55,10 +55,10 @@ PHRASES = (
         ("no more than two", "no more replicas", "enough replicas, and no more."),
     ),
     Phrase(
-        r"\b(?:is|are|was|were|be|been|being|not|has|have) told\b",
+        r"\b(?:is|are|was|were|be|been|being|not|has|have) told\b(?![.(\[])",
         "is reported, is shown, or is distinguished",
         ("it is told why", "not told"),
-        ("told", "messages.told"),
+        ("told", "messages.told", "not told.startswith()"),
     ),
     Phrase(
         r"\btells? (?:of|nothing|more|why|whose|how|what|it|no|the (?!two\b))\b",

@@ -1,4 +1,4 @@
-"""The graph file's model refuses what can not work."""
+"""The graph file's model refuses settings that cannot work."""
 
 import pytest
 from pydantic import ValidationError

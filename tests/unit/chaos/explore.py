@@ -1,10 +1,10 @@
-"""Looks for runs that violate an invariant, for as long as it is told to, and makes them short.
+"""Search for runs that violate an invariant for a given time, and shorten them.
 
     python -m tests.unit.chaos.explore --seconds 600 --out FOLDER [--seed N]
     python -m tests.unit.chaos.explore --shorten STORY.json
 
-The state machine of `test_chaos.py` draws the same steps with Hypothesis; making a story of a
-hundred passes shorter is much faster here, as steps are just left out.
+The state machine of `test_chaos.py` draws the same steps with Hypothesis. Shortening a story of a
+hundred passes is much faster here, because steps are simply left out.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ Story = dict[str, Any]
 
 
 def quiet() -> None:
-    """Logs of thousands of passes are read by nobody."""
+    """Disable logging: nobody reads the logs of thousands of passes."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
 
 
 def tell(story: Story) -> str | None:
-    """Have it happen; the violation that it ends in, or None."""
+    """Run the story; return the violation in which it ends, or None."""
     world = World(**story["setup"])
     try:
         for step, arguments in story["steps"]:
@@ -51,12 +51,12 @@ def tell(story: Story) -> str | None:
 
 
 def _sort(problem: str) -> str:
-    """Violations of one sort differ in names and numbers only."""
+    """Return the sort of a violation, without the names and numbers that vary."""
     return re.sub(r"[\d.]+", "#", problem)[:60]
 
 
 def shorten(story: Story, problem: str, seconds: float = 120.0) -> Story:
-    """Leave out steps for as long as the same sort of violation remains."""
+    """Leave out steps while the same sort of violation remains."""
     end = time.monotonic() + seconds
     steps = list(story["steps"])
     size = max(1, len(steps) // 2)
@@ -75,17 +75,17 @@ def shorten(story: Story, problem: str, seconds: float = 120.0) -> Story:
 
 
 def draw(seed: int) -> Story:
-    """A story: where it begins, and what happens."""
+    """Draw a story: its setup and its steps."""
     chance = random.Random(seed)
     setup = begin(**{name: chance.choice(values) for name, values in SETUP.items()})
     steps: list[Step] = []
     if chance.random() < 0.8:
         steps.append(("settle", {}))
     names = [n for n in PARAMETERS if n != "settle"]
-    # A few sorts of events at a time: all at once end in the same few states.
+    # Use a few sorts of events at a time: all at once end in the same few states.
     chosen = chance.sample(names, chance.randint(2, 7))
     for _ in range(chance.randint(4, 20)):
-        # What goes wrong matters most while something changes.
+        # Faults matter most while something changes.
         order = (chance.choice(CHANGES), chance.choice(chosen)) if chance.random() < 0.3 else ()
         names_now = order or ("run" if chance.random() < 0.4 else chance.choice(chosen),)
         steps += [
@@ -95,7 +95,7 @@ def draw(seed: int) -> Story:
 
 
 def explore(seconds: float, seed: int, out: Path, say: Callable[[str], None]) -> int:
-    """Stories one after another; each new sort of violation is made short and written down."""
+    """Run stories; shorten each new sort of violation and write it to a file."""
     end, known, number = time.monotonic() + seconds, set[str](), 0
     while time.monotonic() < end:
         story = draw(seed + number)

@@ -1,4 +1,4 @@
-"""What may go wrong with a call to AWS."""
+"""Faults of calls to AWS."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ Json = dict[str, Any]
 
 
 class Kind(StrEnum):
-    """One way in which a call goes wrong."""
+    """A way in which a call fails."""
 
     THROTTLED = "throttled"
     SERVER_ERROR = "server_error"
     LOST_REQUEST = "lost_request"
-    """It times out, and never took effect."""
+    """The call times out without effect."""
     LOST_ANSWER = "lost_answer"
-    """It times out after it took effect."""
+    """The call times out after it took effect."""
     STALE = "stale"
-    """The answer to the same question of before."""
+    """The response is an earlier one to the same request."""
     EMPTY = "empty"
-    """Lists are empty, and what is asked for by name does not exist."""
+    """Lists are empty, and objects that are requested by name do not exist."""
     TRUNCATED = "truncated"
-    """A part of the answer is missing, and nothing says so."""
+    """A part of the response is missing without any indication."""
     MALFORMED = "malformed"
-    """The answer has another type than AWS declares."""
+    """The response has another type than AWS declares."""
 
 
 LISTS = ("serviceArns", "taskArns", "containerInstanceArns", "taskDefinitionArns", "Reservations")
@@ -38,12 +38,12 @@ NAMED |= {"DescribeContainerInstances": ("containerInstances",), "DescribeCluste
 
 
 class ProcessDeathError(BaseException):
-    """The daemon's process ends at this very moment."""
+    """The daemon's process ends at this moment."""
 
 
 @dataclass
 class Fault:
-    """The next ``left`` calls of operations that have ``word`` in their name go wrong."""
+    """The next ``left`` calls of operations with ``word`` in their name fail."""
 
     kind: Kind
     word: str
@@ -54,7 +54,7 @@ class Fault:
 
 
 def refusal(operation: str, code: str, message: str, status: int = 400) -> ClientError:
-    """An error as botocore raises it."""
+    """Return an error as botocore raises it."""
     response: Any = {
         "Error": {"Code": code, "Message": message},
         "ResponseMetadata": {"HTTPStatusCode": status},
@@ -67,7 +67,7 @@ def timed_out() -> ReadTimeoutError:
 
 
 def raise_for(kind: Kind, operation: str) -> None:
-    """Raise where the call does not come through."""
+    """Raise an error if the call does not reach AWS."""
     if kind is Kind.THROTTLED:
         raise refusal(operation, "ThrottlingException", "Rate exceeded")
     if kind is Kind.SERVER_ERROR:
@@ -77,7 +77,7 @@ def raise_for(kind: Kind, operation: str) -> None:
 
 
 def spoil(kind: Kind, operation: str, asked: Json, answer: Json) -> Json:
-    """``answer`` without all, or a part, of what it should hold, or with what it should not."""
+    """Return ``answer`` with the fault: without some or all of its content, or with other types."""
     made = copy.copy(answer)
     if kind is Kind.MALFORMED:
         return made | dict.fromkeys(made, 7)

@@ -1,8 +1,8 @@
-"""DESIGN's invariants, stated on the simulation's truth: what the daemon is told does not count.
+"""The invariants of docs/design.md, checked against the simulation's true state.
 
-Each violation is an AssertionError that names what happened. Two kinds: what is judged at the very
-moment when ECS does something (`Watch`, at each write and at each task that ends), and what must
-hold between two steps.
+Each violation is an AssertionError that says what happened. Some invariants are checked at the
+moment when ECS does something (`Watch`, at each write and at each task that ends), others between
+two steps.
 """
 
 from __future__ import annotations
@@ -30,45 +30,45 @@ from tests.unit.planning.simulated_ecs import SimService, SimTask
 
 Json = dict[str, Any]
 ABSENT_SECONDS = 300.0
-"""A daemon that has not looked for so long answers for nothing that ECS does meanwhile."""
+"""After this time without an observation, the daemon is not responsible for actions of ECS."""
 REVISIONS = {"DeregisterTaskDefinition": "taskDefinition", "DeleteTaskDefinitions": ""}
 
 
 @dataclass
 class Served:
-    """Since when a replica has served, and since when it has had work, in UTC seconds."""
+    """The times since when a replica has served and has had work, in UTC seconds."""
 
     since: float
     busy_since: float | None = None
 
 
 class Watch:
-    """Judges what happens to one account. ``wanted`` gives the graph that is declared now."""
+    """Checks the events of one account. ``wanted`` returns the declared graph."""
 
     def __init__(self, ecs: SimulatedAccount, wanted: Callable[[], Graph]) -> None:
         self.ecs = ecs
         self.wanted = wanted
         self.writes_allowed = True
         self.by_ours = True
-        """Whether what ECS does now follows from the daemon's writes alone."""
+        """Whether the current action of ECS follows from the daemon's writes only."""
         self.looked_at = ecs.now
-        """When the last whole pass ended."""
+        """Time at which the last complete pass ended."""
         self.seen_services: dict[str, float] = {}
-        """When the daemon's present process was truthfully told of each service."""
+        """Times at which the daemon's current process last observed each service correctly."""
         self.stopped_at: dict[str, float] = {}
-        """When the daemon's present process last stopped a task of a service."""
+        """Times at which the daemon's current process last stopped a task of a service."""
         self.busy_since: dict[str, float] = {}
-        """Since when a task has had work, whether it serves or not."""
+        """Times since when tasks have had work, whether they serve or not."""
         self.violations: list[str] = []
         self.serving: dict[str, Served] = {}
         self.cramped_at: dict[str, float] = {}
         self.changed_at: dict[str, float] = {}
-        """When the daemon last changed a service's revision, network or count."""
+        """Times at which the daemon last changed a service's revision, network or count."""
         self.foreign = {name: repr(ecs.services[name].tags) for name in FOREIGN}
         ecs.on_end = self.task_ended
 
     def fail(self, text: str) -> None:
-        """Noted, and raised by `check`: here it would end up in the daemon's own error handling."""
+        """Record a violation for `check`: here the daemon's own error handling would catch it."""
         self.violations.append(text)
 
     # At each write ------------------------------------------------------------------------------
@@ -112,7 +112,7 @@ class Watch:
             self.fail(f"{operation} of a revision in use: {used & set(map(str, named))}")
 
     def _check_stop(self, arn: str) -> None:
-        """StopTask: of a worker that hangs or has lost its registration, one at a time."""
+        """StopTask is allowed for workers that hang or have no registration, one at a time."""
         found = ((s, t) for s in self.ecs.services.values() for t in s.tasks if t.arn == arn)
         service, task = next(found, (None, None))
         if service is None or task is None:
@@ -126,7 +126,7 @@ class Watch:
         lost = self.ecs.forgotten.get(arn, -math.inf)
         if answers and busy and self.ecs.now - lost < self.wanted().runtime.drain_seconds:
             self.fail(
-                f"{told} at work, {self.ecs.now - lost:.0f} s after it was lost (invariant 5)"
+                f"{told} while busy, {self.ecs.now - lost:.0f} s after it was lost (invariant 5)"
             )
         last = self.stopped_at.get(service.name)
         if last is not None and self.ecs.now - last < FIRST_PAUSE_SECONDS:
@@ -180,7 +180,7 @@ class Watch:
         return next(found, None)
 
     def _check_floor(self, service: SimService, component: Component, task: SimTask) -> None:
-        """Who is left has served for one lease, and is enough."""
+        """The remaining replicas have served for one lease, and there are enough of them."""
         if component.is_infrastructure or not self.ecs.is_serving(service, task):
             return
         left = [
@@ -194,7 +194,7 @@ class Watch:
             )
         ]
         if any(t.orphaned for t in service.tasks):
-            return  # An old side was kept, and then lost its etcd: that was no doing of ours.
+            return  # The old side was kept and then lost its etcd, which the daemon did not cause.
         rollout = component.rollout
         desired = min(service.desired, component.replicas) if not component.scaling else 0
         desired = service.desired if component.scaling else desired
@@ -204,8 +204,8 @@ class Watch:
             return
         cramped = self.cramped_at.get(service.name, -math.inf) >= began - 30.0
         if cramped and self.ecs.relocated(service, task):
-            return  # The new side finds no place beside the old one, which goes in any case.
-        # Which one of several at an address is sick is not known: one of them is kept.
+            return  # The new side does not fit beside the old one, which is released in any case.
+        # Which of several replicas at an address is ill is unknown, so one of them is kept.
         sick = {*self.ecs.hung, *self.ecs.forgotten}
         taken = sum(t.arn in sick for t in self.ecs.alike(service, task))
         if len(left) + taken < floor - cramped:
@@ -215,18 +215,18 @@ class Watch:
             )
 
     def _check_etcd(self, service: SimService, task: SimTask) -> None:
-        """Who uses an etcd that goes has a successor elsewhere that has served for a lease."""
+        """Users of an etcd that stops have a successor elsewhere that has served for a lease."""
         if self.ecs.now - service.primary.created_at >= ABSENT_SECONDS:
             return
         found = self.ecs.dependants(task)
-        # ECS protects no more than should run: where another is kept it is enough that some serve.
+        # ECS protects at most the desired count: if another one is kept, some serving are enough.
         kept = sum(t.protected_until > self.ecs.now for t in service.tasks)
         taken = kept >= service.desired
         if taken and self.ecs.gpus_each > 1:
-            return  # Workers that chose their ports are found through the etcd that is read alone.
+            return  # Workers that chose their ports are found only through the etcd that is read.
         there = {s.name for s, _, here in found if not here}
         if taken and there - {s.name for s, _, here in found if here}:
-            return  # One half of the graph serves at each: whichever goes, one is lost.
+            return  # One half of the graph serves with each etcd, so one half is lost in any case.
         for name in {s.name for s, _, here in found if here}:
             elsewhere = [t for s, t, here in found if s.name == name and not here]
             settled = [
@@ -244,18 +244,18 @@ class Watch:
         drain = self.wanted().runtime.drain_seconds
         began = max(service.primary.created_at, self.changed_at.get(service.name, -math.inf))
         if task.arn not in self.ecs.busy:
-            return  # It has just become idle.
+            return  # The task has just become idle.
         if known.busy_since is None or known.busy_since >= self.looked_at - 20.0:
             return
         if self.ecs.now - self.ecs.unheard.get(task.arn, math.inf) >= drain:
             return
         if self.ecs.now - began < drain and self.ecs.is_serving(service, task):
-            self.fail(f"{task.arn} of {service.name} was stopped at work (invariant 5)")
+            self.fail(f"{task.arn} of {service.name} was stopped while busy (invariant 5)")
 
     # Between steps ------------------------------------------------------------------------------
 
     def observe(self) -> None:
-        """Take down who serves now, and who has no room."""
+        """Record the replicas that serve now, and those without capacity."""
         now = self.ecs.now
         self.busy_since = {arn: self.busy_since.get(arn, now) for arn in self.ecs.busy}
         for service in self.ecs.services.values():
@@ -272,7 +272,7 @@ class Watch:
                 known.busy_since = (known.busy_since or now) if busy else None
 
     def check(self) -> None:
-        """Raises AssertionError for what has been violated."""
+        """Raise AssertionError for a violated invariant."""
         for name, tags in self.foreign.items():
             service = self.ecs.services.get(name)
             if service is None or repr(service.tags) != tags or len(service.deployments) != 1:
@@ -284,7 +284,7 @@ class Watch:
 
 
 def check_pass(done: Pass, graph: Graph) -> None:
-    """What holds for each pass, whatever it saw."""
+    """Check the invariants of each pass, whatever it observed."""
     for result in done.results:
         told = result.error or ""
         assert not told.startswith("it ended in"), f"{result.action}: {told}"

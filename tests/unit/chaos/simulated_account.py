@@ -1,4 +1,4 @@
-"""The simulated ECS with what only its API shows: stopped tasks, hosts' addresses, strangers."""
+"""The simulated ECS with details that only its API shows: stopped tasks, hosts, foreign objects."""
 
 from __future__ import annotations
 
@@ -36,16 +36,16 @@ from tests.unit.planning.simulated_ecs import (
 EPOCH = 1_700_000_000.0
 """The server's clock at the beginning, in UTC seconds."""
 STOPPED_SECONDS = 3600.0
-"""For so long ECS tells of a stopped task (ECS API reference, DescribeTasks)."""
+"""Time for which ECS describes a stopped task (ECS API reference, DescribeTasks)."""
 HUNG_SECONDS = 40.0
-"""A worker that stands still is taken for one that serves for so long: nobody can know earlier."""
+"""Time for which a frozen worker counts as serving, because nobody can know it earlier."""
 FOREIGN = ("other-app", "g-legacy")
-"""Services that are none of the graph's; the second has its prefix."""
+"""Services that do not belong to the graph; the second has its prefix."""
 
 
 @dataclass(frozen=True)
 class Gone:
-    """A task that has ended, as ECS tells of it."""
+    """A task that has ended, as ECS describes it."""
 
     service: str
     cluster: str
@@ -65,14 +65,14 @@ class SimulatedAccount(SimulatedEcs):
         self.deleted: dict[str, Service] = {}
         self.rolled_back: dict[str, float] = {}
         self.lingering: list[tuple[Registration, str | None, float]] = []
-        """Registrations of processes that died, their etcd, and when their lease ends."""
+        """Registrations of dead processes, with their etcd and the end of their lease."""
         self.on_end: Callable[[SimService, SimTask, str], None] = lambda *_: None
         self.unheard: dict[str, float] = {}
-        """Since when a worker's page has not answered, by ARN."""
+        """Times since when workers' pages have not answered, by ARN."""
         self.hung: dict[str, float] = {}
-        """Workers whose process stands still, by ARN, and since when: their lease runs out."""
+        """Workers with a frozen process, whose lease expires, by ARN, and since when."""
         self.forgotten: dict[str, float] = {}
-        """Workers that have lost their registration and answer, by ARN, and since when."""
+        """Workers that answer and have lost their registration, by ARN, and since when."""
         self._numbers: dict[str, int] = {}
         self.lease = float(graph.runtime.lease_seconds)
         for name in FOREIGN:
@@ -136,7 +136,7 @@ class SimulatedAccount(SimulatedEcs):
                 self.lingering.append((registration, etcd, self.now + self.lease))
 
     def is_serving(self, service: SimService, task: SimTask) -> bool:
-        """It runs, is registered where it registers, and its etcd is there."""
+        """Whether it runs, is registered if it registers at all, and its etcd is alive."""
         component = self._component(service)
         slow = task.slow if component is not None and component.is_worker else 0
         hung = self.now - self.hung.get(task.arn, self.now) >= HUNG_SECONDS
@@ -153,7 +153,7 @@ class SimulatedAccount(SimulatedEcs):
         )
 
     def registered_at(self, etcd: str) -> tuple[Registration, ...]:
-        """What this etcd holds: of who lives, and of who died within a lease."""
+        """Return this etcd's registrations: of live processes, and of recently dead ones."""
         self.lingering = [one for one in self.lingering if one[2] > self.now]
         left = tuple(r for r, at, _ in self.lingering if at == etcd)
         lapsed = {lease_of(arn) for arn in self.forgotten} | {
@@ -169,12 +169,12 @@ class SimulatedAccount(SimulatedEcs):
         return ModelCard(page, environment_value(content, ROUTING_ID_VARIABLE))
 
     def port_of(self, task: SimTask) -> str:
-        """The worker's system port; one of its own where it may choose."""
+        """The worker's system port; a port of its own if it may choose."""
         declared = self._port(task) or "0"
         return declared if declared != "0" else str(20000 + int(task.arn[-5:]) % 10000)
 
     def worker_at(self, url: str) -> SimTask | None:
-        """The worker process that answers at an address."""
+        """Return the worker process that answers at an address."""
         return next(
             (
                 t
@@ -187,7 +187,7 @@ class SimulatedAccount(SimulatedEcs):
         )
 
     def server_at(self, role: Role, host: str) -> SimTask | None:
-        """The etcd, NATS or frontend that answers at an address."""
+        """Return the etcd, NATS or frontend that answers at an address."""
         return next(
             (
                 t
@@ -200,7 +200,7 @@ class SimulatedAccount(SimulatedEcs):
         )
 
     def routed_by(self, host: str) -> frozenset[int]:
-        """Lease ids of the workers that the frontend at an address routes to."""
+        """Return the lease ids of the workers to which the frontend at an address routes."""
         frontend = self.server_at(Role.FRONTEND, host)
         if frontend is None or frontend.mute:
             return frozenset()
@@ -214,11 +214,11 @@ class SimulatedAccount(SimulatedEcs):
         )
 
     def saw_etcd(self, url: str) -> None:
-        """It answered a probe."""
+        """Record that it answered a probe."""
         self._ever_ready = self._ever_ready | {url}
 
     def _live_etcds(self) -> set[str]:
-        """Those that answer; one that has just started may need longer than to be RUNNING."""
+        """Return the tasks that answer; a new one may need longer for that than for RUNNING."""
         slow = {
             f"http://{t.ip}:2379"
             for s in self.services.values()
@@ -228,7 +228,7 @@ class SimulatedAccount(SimulatedEcs):
         return super()._live_etcds() - slow
 
     def dependants(self, etcd: SimTask) -> list[tuple[SimService, SimTask, bool]]:
-        """Workers and frontends that serve, each with whether it is at this etcd."""
+        """Return the workers and frontends that serve, each with whether it uses this etcd."""
         url = f"http://{etcd.ip}:2379"
         return [
             (s, t, self._etcd_of(t) == url)
@@ -254,7 +254,7 @@ class SimulatedAccount(SimulatedEcs):
         }
 
     def register(self, content: JsonObject, tags: Mapping[str, str]) -> Revision:
-        """A revision of the content's family, one more each time, as ECS makes them."""
+        """Create the next revision of the content's family, as ECS does."""
         family = str(content["family"])
         number = self._numbers[family] = self._numbers.get(family, 0) + 1
         arn = f"arn:td/{family}:{number}"
@@ -272,7 +272,7 @@ class SimulatedAccount(SimulatedEcs):
         self.revisions[arn] = replace(found, tags=change(dict(found.tags)))
 
     def delete(self, name: str) -> None:
-        """A service goes with its tasks; ECS describes it as INACTIVE for a while."""
+        """Delete a service with its tasks; ECS describes it as INACTIVE for a while."""
         service = self.services.pop(name)
         told = self._service(service)
         self.deleted[name] = replace(
@@ -282,14 +282,14 @@ class SimulatedAccount(SimulatedEcs):
             self.ended(service, task, "deleted")
 
     def stop(self, arn: str) -> None:
-        """StopTask: its service starts another."""
+        """Stop a task; its service starts another one."""
         for service in self.services.values():
             for task in [t for t in service.tasks if t.arn == arn]:
                 service.tasks.remove(task)
                 self.ended(service, task, "stopped")
 
     def lose_instance(self, number: int) -> None:
-        """An instance goes, with all that runs on it."""
+        """Remove an instance with all its tasks."""
         self.lost.add(number)
         for service in self.services.values():
             for task in [t for t in service.tasks if t.instance == number]:
@@ -297,12 +297,12 @@ class SimulatedAccount(SimulatedEcs):
                 self.ended(service, task, "loss")
 
     def relocated(self, service: SimService, task: SimTask) -> bool:
-        """The service's revision leads to another etcd than the task has."""
+        """Whether the service's revision uses another etcd than the task."""
         now = environment_value(self.revisions[service.revision].content, "ETCD_ENDPOINTS")
         return self._etcd_of(task) != now
 
     def alike(self, service: SimService, task: SimTask) -> list[SimTask]:
-        """Others of its revision at its address."""
+        """Return the other tasks of its revision at its address."""
         return [
             t
             for t in service.tasks
@@ -310,12 +310,12 @@ class SimulatedAccount(SimulatedEcs):
         ]
 
     def free_instances(self) -> int:
-        """How many more workers fit."""
+        """Return the number of workers that still fit."""
         there = set(range(self.gpu_instances)) - self.drained - self.lost
         return sum(self.gpus_each - self._held()[number] for number in there)
 
     def _held(self) -> Counter[int | None]:
-        """How many GPUs are taken, by instance."""
+        """Return the number of used GPUs by instance."""
         return Counter(
             t.instance
             for s in self.services.values()
@@ -324,7 +324,7 @@ class SimulatedAccount(SimulatedEcs):
         )
 
     def _gpus_used(self) -> set[int | None]:
-        """Instances with no GPU left."""
+        """Return the instances without a free GPU."""
         return {number for number, held in self._held().items() if held >= self.gpus_each}
 
     def _slot(self, service: SimService) -> int | None:
@@ -347,7 +347,7 @@ class SimulatedAccount(SimulatedEcs):
         )
 
     def described(self, name: str) -> Service | None:
-        """The service as its API tells it."""
+        """Return the service as the API describes it."""
         service = self.services.get(name)
         if service is None:
             return self.deleted.get(name)

@@ -1,7 +1,7 @@
-"""AWS's APIs over the simulated account, with faults: what `ecs_dynamo.aws` is given to call.
+"""AWS's APIs for the simulated account, with faults, as `ecs_dynamo.aws` calls them.
 
-Answers have AWS's shapes, so that the real client, observation and executor run. Requests become
-actions of the simulated ECS, which alone knows what ECS does.
+Responses have AWS's shapes, so that the real client, observation and executor run. Requests become
+actions of the simulated ECS, which implements the behaviour of ECS.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ _INACTIVE = "TaskDefinition is inactive"
 
 
 class Client:
-    """A service's client, as `Aws` calls it."""
+    """The client of a service, as `Aws` calls it."""
 
     def __init__(self, service: str, api: SimulatedApi) -> None:
         self.meta = SimpleNamespace(service_model=service_model(service))
@@ -72,7 +72,7 @@ class Client:
 
 
 class SimulatedApi:
-    """One account's API. ``clock`` gives the server's time in UTC seconds.
+    """The API of an account. ``clock`` returns the server's time in UTC seconds.
 
     ``before_write`` is called with each write that reaches AWS, before it takes effect. ``events``
     happen just before the call of their number, counted from `begin`; one may raise.
@@ -87,28 +87,28 @@ class SimulatedApi:
         self.after: dict[int, Callable[[], None]] = {}
         self.number = 0
         self.at_write: dict[int, Callable[[], None]] = {}
-        """As ``events``, before the write of their number."""
+        """Like ``events``, before the write with that number."""
         self.after_write: dict[int, Callable[[], None]] = {}
         self.writes: list[tuple[str, Json]] = []
         self.calls: Counter[str] = Counter()
         self.spoiled: set[str] = set()
-        """Operations whose answer was spoiled since `begin`."""
+        """Operations whose response was changed by a fault since `begin`."""
         self._former: dict[str, Json] = {}
         self._tokens: dict[str, str] = {}
 
     def begin(self) -> None:
-        """A pass begins."""
+        """Begin a pass."""
         self.number = 0
         self.forget_events()
         self.writes = []
         self.spoiled = set()
 
     def forget_events(self) -> None:
-        """What has not happened in this pass does not happen any more."""
+        """End a pass: pending events of the pass are dropped."""
         self.events, self.after, self.at_write, self.after_write = {}, {}, {}, {}
 
     def open(self, monotonic: Callable[[], float], wall: Callable[[], float]) -> Aws:
-        """A process's door to this account."""
+        """Return a process's access to this account."""
         clients = {name: Client(name, self) for name in ("ecs", "ec2")}
         aws = Aws(clients, AwsOptions(attempts=3, backoff=Backoff(0.2, 5.0)), lambda: 0.0)
         aws.clock = ServerClock(monotonic, wall)

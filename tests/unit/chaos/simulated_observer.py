@@ -1,6 +1,6 @@
-"""The daemon's look at the replicas themselves, answered by the simulation, with lies.
+"""The daemon's observation of replicas, answered by the simulation, with faults.
 
-All that the real observer derives is derived by it; only what goes over the network is replaced.
+The real observer derives everything; only its network calls are replaced.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ from tests.unit.planning.simulated_ecs import lease_of
 
 @dataclass
 class Network:
-    """What of the network does not come through, for how many more passes."""
+    """Parts of the network that do not work, each with the number of passes."""
 
     deaf: dict[str, int] = field(default_factory=dict)
-    """Of probes, by role; of ``etcd``'s and workers' answers (``registry``, ``pages``), and of the
-    frontends' metrics (``frontends``) and the signal (``signal``)."""
+    """Probes by role, responses of ``etcd`` and workers (``registry``, ``pages``), metrics of
+    frontends (``frontends``) and the signal (``signal``)."""
     silent: set[str] = field(default_factory=set)
     """ARNs of workers whose page does not answer."""
     demand: float = 0.0
     measured_at: float = 0.0
-    """When the signal was last measured, by any process, in monotonic seconds."""
+    """Time of the last measurement of the signal by any process, in monotonic seconds."""
 
     def lost(self, what: str) -> bool:
         return self.deaf.get(what, 0) > 0
@@ -48,7 +48,7 @@ class Network:
 
 
 class _SignalReader(SignalReader):
-    """Frontends and signals. The last good value stays, with its own time."""
+    """Reads frontends and signals. The last good value stays, with its own time."""
 
     def __init__(self, ecs: SimulatedAccount, network: Network, scaled: str | None) -> None:
         super().__init__()
@@ -97,7 +97,7 @@ class _Workers(Workers):
 
 
 class SimulatedObserver(Observer):
-    """Looks at the simulated account."""
+    """Observes the simulated account."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""What may happen in `world.World`, and with which arguments: drawn by Hypothesis and `explore`."""
+"""The steps of `world.World` and their arguments, which Hypothesis and `explore` draw."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PREFIXES = (
     *("UpdateService", "CreateService", "RegisterTaskDefinition"),
     *("UpdateTaskProtection", "TagResource"),
 )
-"""Operations that a fault may be of, by a part of their names."""
+"""Operations that may have a fault, by a part of their names."""
 SIGHTS = ("etcd", "nats", "frontend", "registry", "pages", "frontends", "signal")
 PARAMETERS: dict[str, dict[str, tuple[Any, ...]]] = {
     "run": {"passes": (1, 2, 3, 6)},
@@ -48,9 +48,9 @@ PARAMETERS: dict[str, dict[str, tuple[Any, ...]]] = {
     "edit_count": {"component": ("frontend", *WORKERS), "replicas": (1, 2, 3)},
     "settle": {},
 }
-"""What may happen, and the values of its arguments."""
+"""Steps, with the values of their arguments."""
 CHANGES = ("edit_image", "edit_count", "demand", "kill")
-"""After these the daemon has something to do."""
+"""Steps after which the daemon has something to do."""
 SETUP: dict[str, tuple[Any, ...]] = {
     "prefill": (1, 2),
     "decode": (1, 2, 3),
@@ -61,11 +61,11 @@ SETUP: dict[str, tuple[Any, ...]] = {
     "least": (100, 50),
     "shared": (False, True),
 }
-"""What a world begins with; ``spare``: GPUs beyond those that are needed."""
+"""The initial state of a world; ``spare``: GPUs beyond those that are needed."""
 
 
 def begin(**told: Any) -> dict[str, Any]:
-    """The arguments of `World` for a choice of `SETUP`."""
+    """Return the arguments of `World` for a choice of `SETUP`."""
     made = dict(told)
     made["gpus"] = made["prefill"] + made["decode"] + made.pop("spare")
     return made

@@ -1,6 +1,6 @@
-"""Everything at once: a state machine over the real observation, planning and execution.
+"""A state machine that drives the real observation, planning and execution.
 
-A run that violates an invariant prints itself as JSON; CONTRIBUTING.md tells how it is kept.
+A run that violates an invariant prints itself as JSON; CONTRIBUTING.md explains how to keep it.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def _quiet() -> Iterator[None]:
 
 
 class Chaos(RuleBasedStateMachine):
-    """What happens to a graph and its daemon. Its rules are those of `steps.PARAMETERS`."""
+    """A graph and its daemon under faults. Its rules are those of `steps.PARAMETERS`."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -67,7 +67,7 @@ def _rule(name: str) -> Callable[..., None]:
     return made
 
 
-# Time must pass for things to happen: passes are drawn more often than any other step.
+# Events need time to happen, so passes are drawn more often than any other step.
 for _name in (*PARAMETERS, "run", "run", "run", "run", "run"):
     _free = next(n for n in (_name, *(f"{_name}_{i}" for i in range(9))) if not hasattr(Chaos, n))
     setattr(Chaos, _free, _rule(_name))
@@ -76,10 +76,10 @@ TestChaos = Chaos.TestCase
 TestChaos.settings = settings(
     max_examples=1000 if LONG else 12,
     stateful_step_count=30 if LONG else 20,
-    # A story of a hundred passes is made shorter by `explore`, in a fraction of the time.
+    # `explore` shortens a story of a hundred passes in a fraction of the time.
     phases=(Phase.explicit, Phase.reuse, Phase.generate),
     suppress_health_check=list(HealthCheck),
-    # A test that fails sometimes helps nobody who changes something else: chance is for long runs.
+    # A test that fails sometimes hinders unrelated changes: only long runs are random.
     derandomize=not LONG,
 )
 if LONG:
@@ -88,6 +88,6 @@ if LONG:
 
 @pytest.mark.parametrize("kept", sorted(KEPT.glob("*.json")), ids=lambda p: p.stem)
 def test_what_failed_once_holds(kept: Path) -> None:
-    """Stories that failed once, and such as fail where a guard is taken out: an empty list that is
-    taken for absence, writes without a lease, a stale signal, busy workers, releases in doubt."""
+    """Stories that failed once, and stories that fail without a guard: an empty list that counts as
+    absence, writes without a lease, a stale signal, busy workers, releases in doubt."""
     assert tell(json.loads(kept.read_text())) is None

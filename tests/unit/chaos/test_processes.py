@@ -1,4 +1,4 @@
-"""A process that has just started knows nothing; what it takes for granted is checked here."""
+"""The assumptions of a process that has just started and knows nothing."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.unit.chaos.world import World
 
 @pytest.mark.parametrize("wrong", [-3600.0, 3600.0])
 def test_the_first_pass_is_judged_by_the_time_of_aws(wrong: float) -> None:
-    """A machine whose clock is an hour ahead must not find that a rollout missed its deadline."""
+    """With a clock that is an hour ahead, no rollout must seem to have missed its deadline."""
     world = World()
     try:
         world.do("settle")

@@ -1,4 +1,4 @@
-"""An event loop whose clock moves only when nothing else is left to do: nobody ever waits."""
+"""An event loop whose clock advances when nothing else is left to do, so that nothing waits."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 
 class _Skipping(selectors.SelectSelector):
-    """Instead of waiting, moves the loop's clock on by what it was asked to wait."""
+    """Advances the loop's clock by the requested time instead of waiting."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -23,7 +23,7 @@ class _Skipping(selectors.SelectSelector):
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
-    """Its time is that of `asyncio.sleep`, `asyncio.timeout` and of whoever asks for `time`."""
+    """A loop whose time applies to `asyncio.sleep`, `asyncio.timeout` and `time`."""
 
     def __init__(self) -> None:
         self._skipping = _Skipping()
@@ -38,4 +38,4 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         self._skipping.seconds += seconds
 
     def call_exception_handler(self, context: Mapping[str, Any]) -> None:
-        """What a process that dies leaves behind is told to nobody."""
+        """Ignore errors of the tasks that a dead process leaves behind."""

@@ -1,4 +1,4 @@
-"""The snapshot's values in the shapes of AWS's answers: the way back from `aws.convert`."""
+"""The snapshot's values in the shapes of AWS's responses: the inverse of `aws.convert`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Json = dict[str, Any]
 
 
 def when(seconds: float | None) -> datetime | None:
-    """UTC seconds as botocore parses timestamps."""
+    """Convert UTC seconds to a timestamp as botocore returns it."""
     return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
 
 
@@ -31,7 +31,7 @@ def tags(items: Mapping[str, str]) -> list[Json]:
 
 
 def _only(**members: Any) -> Json:
-    """Members that AWS leaves out where there is nothing to tell."""
+    """Return the members without those that AWS omits when they are empty."""
     return {k: v for k, v in members.items() if v is not None}
 
 
@@ -191,5 +191,5 @@ def container_instance(one: ContainerInstance) -> Json:
 
 
 def ec2_id(arn: str) -> str:
-    """The EC2 id of a container instance of the simulation."""
+    """Return the EC2 id of a container instance of the simulation."""
     return f"i-{int(arn.rpartition('/')[2]):017x}"

@@ -1,7 +1,7 @@
-"""One graph, its simulated account, and the daemon that reconciles it; what may happen to them.
+"""A graph, its simulated account, the daemon that reconciles it, and their possible events.
 
-Each method of `World` whose name is in `STEPS` is something that happens. All of its arguments are
-plain values, so that what has happened can be written down, kept, and done again.
+Each method of `World` whose name is in `STEPS` is a step. All of its arguments are plain values, so
+that a story can be written to a file, kept, and repeated.
 """
 
 from __future__ import annotations
@@ -41,16 +41,16 @@ SCALING = SloScaling(
 )
 NOTICE_SECONDS = 120.0
 SHARED_GPUS = 3
-"""GPUs of an instance where workers share them."""
+"""GPUs of an instance that workers share."""
 SICK_PASSES = 450
-"""As SETTLE_PASSES, while a worker hangs or is lost: a new process knows it only after twice its
-progress deadline, and pauses between one and the next grow."""
+"""Like SETTLE_PASSES, while a worker hangs or is lost: a new process knows it only after twice its
+progress deadline, and the pauses between replacements grow."""
 SETTLED_INSTANCES = 8
-"""Room for the frontends, one on each instance, of two sides."""
+"""Instances for the frontends of two sides, one per instance."""
 
 
 class ViolationError(AssertionError):
-    """An invariant does not hold; it tells how that came about."""
+    """A violated invariant, with the story that led to it."""
 
 
 class World:
@@ -131,7 +131,7 @@ class World:
         return EPOCH + self.loop.time()
 
     def _process(self) -> Reconciler:
-        """A process that has just started, with empty caches."""
+        """Start a process with empty caches."""
         aws = self.api.open(self.loop.time, lambda: self.server_time() + self.skew)
         made = Reconciler(self.ecs.graph, aws, Settings())
         made._observer = SimulatedObserver(
@@ -155,7 +155,7 @@ class World:
     # Doing --------------------------------------------------------------------------------------
 
     def do(self, step: str, **arguments: Any) -> None:
-        """Have something happen, then check all invariants."""
+        """Run a step, then check all invariants."""
         self.history.append((step, arguments))
         try:
             getattr(self, step)(**arguments)
@@ -169,7 +169,7 @@ class World:
         self.ecs.graph = self.daemon.graph = self.standby.graph = made
 
     def _tick(self, seconds: float = STEP_SECONDS) -> None:
-        """Let ECS and Dynamo live; a spot notice comes true."""
+        """Advance ECS and Dynamo; execute a spot interruption that is due."""
         self.loop.advance(seconds)
         self.ecs.step(self.server_time() - self.ecs.now)
         for number, at in list(self.ends.items()):
@@ -181,7 +181,7 @@ class World:
             assert self.ecs.served(), "nobody serves, and nothing but edits has happened"
 
     def _pass(self) -> Pass | None:
-        """One pass, and the time that it took; None where the process died."""
+        """Run a pass and let its time elapse; return None if the process died."""
         began = self.loop.time()
         done: Pass | None = None
         work = self.loop.create_task(
@@ -210,7 +210,7 @@ class World:
         return done
 
     def _bury(self) -> None:
-        """End what the dead process had under way."""
+        """Cancel the tasks of the dead process."""
         left = asyncio.all_tasks(self.loop)
         for task in left:
             task.cancel()
@@ -223,7 +223,7 @@ class World:
                 self.watch.seen_services[name] = self.ecs.now
 
     def _check_scaling(self, before: dict[str, int], began: float) -> None:
-        """Acted on a fresh signal, by steps, and not back within the window."""
+        """Check that scaling used a recent signal, in steps, without reversal within the window."""
         service = self.ecs.services.get("g-prefill")
         if not self.scaled or service is None or service.name not in before:
             return
@@ -240,32 +240,32 @@ class World:
             window = spec.scale_down_stabilization_seconds
             assert at - self.raised_at >= window, f"{told} {at - self.raised_at} s after it rose"
 
-    # What may happen: the daemon ----------------------------------------------------------------
+    # Steps of the daemon ------------------------------------------------------------------------
 
     def run(self, passes: int) -> None:
-        """Passes, some seconds apart."""
+        """Run passes, some seconds apart."""
         for _ in range(passes):
             self.api.begin()
             self._pass()
             self._tick()
 
     def die(self, call: int, after: bool) -> None:
-        """The process dies in a pass, before or after a call takes effect; another starts."""
+        """Let the process die in a pass, before or after a call takes effect; start another."""
         self.api.begin()
         (self.api.after if after else self.api.events)[call] = self.api.die
         self._pass()
         self._tick()
 
     def die_at_write(self, write: int, after: bool) -> None:
-        """As `die`, at a call that changes something."""
+        """Like `die`, at a write."""
         self.api.begin()
         (self.api.after_write if after else self.api.at_write)[write] = self.api.die
         self._pass()
         self._tick()
 
     def lose_lease(self, write: int, during: bool = False) -> None:
-        """After a write of a pass another daemon becomes the leader, and acts at once; ``during``:
-        while the write is throttled, which is tried again."""
+        """After a write, another daemon becomes the leader and acts. ``during``: this happens
+        while the write is throttled and retried."""
         self.api.begin()
 
         def lose() -> None:
@@ -286,7 +286,7 @@ class World:
         self._tick()
 
     def race(self, call: int, kill: str) -> None:
-        """In the middle of a pass ECS goes on, and a task may be lost."""
+        """Advance ECS during a pass, in which a task may be lost."""
         self.api.begin()
 
         def happen() -> None:
@@ -300,39 +300,39 @@ class World:
         self._tick()
 
     def absent(self, steps: int) -> None:
-        """Nobody reconciles for a while; then a new process does."""
+        """Stop reconciling for a while, then start a new process."""
         for _ in range(steps):
             self._tick()
         self._started()
 
     def jump(self, seconds: float) -> None:
-        """The machine's wall clock is set."""
+        """Set the machine's wall clock."""
         self.skew += seconds
 
-    # What may happen: AWS and the network ---------------------------------------------------------
+    # Steps of AWS and the network -----------------------------------------------------------------
 
     def fault(self, kind: str, prefix: str, times: int) -> None:
-        """The next calls of some operations go wrong."""
+        """Let the next calls of some operations fail."""
         self.calm = False
         self.api.faults.append(Fault(Kind(kind), prefix, times))
 
     def lose_sight(self, what: str, passes: int) -> None:
-        """The daemon does not get through to something, for some passes."""
+        """Prevent the daemon from reaching something for some passes."""
         self.network.deaf[what] = passes
 
     def silence(self, component: str, index: int) -> None:
-        """The daemon reaches one worker no more, or again."""
+        """Prevent the daemon from reaching a worker, or allow it again."""
         if (task := self._one(component, index)) is not None:
             self.network.silent ^= {task.arn}
 
     def hang(self, component: str, index: int) -> None:
-        """The process of a worker stands still for good."""
+        """Freeze the process of a worker permanently."""
         if (task := self._one(component, index)) is not None:
             self.calm = False
             self.ecs.hung.setdefault(task.arn, self.ecs.now)
 
     def forget(self, component: str, index: int) -> None:
-        """A worker loses its registration, and answers."""
+        """Remove the registration of a worker that continues to answer."""
         if (task := self._one(component, index)) is not None:
             self.calm = False
             self.ecs.forgotten.setdefault(task.arn, self.ecs.now)
@@ -343,32 +343,32 @@ class World:
         return tasks[index % len(tasks)] if tasks else None
 
     def kill(self, component: str, index: int) -> None:
-        """A task is lost."""
+        """Lose a task."""
         self.calm = False
         self.ecs.kill(component, index)
 
     def lose_instance(self, number: int) -> None:
-        """An instance is lost."""
+        """Lose an instance."""
         self.calm = False
         self.ecs.lose_instance(number % self.ecs.gpu_instances)
 
     def drain_instance(self, number: int) -> None:
-        """Somebody has ECS drain an instance."""
+        """Drain an instance, as an operator does."""
         self.calm = False
         self.ecs.drained.add(number % self.ecs.gpu_instances)
 
     def shortage(self) -> None:
-        """Instances that run nothing go: what starts from now on finds no place beside."""
+        """Remove idle instances, so that there is no spare capacity."""
         self.calm = False
         used = {t.instance for s in self.ecs.services.values() for t in s.tasks}
         self.ecs.lost |= set(range(self.ecs.gpu_instances)) - used
 
     def add_instances(self, count: int) -> None:
-        """Instances join the cluster."""
+        """Add instances to the cluster."""
         self.ecs.gpu_instances += count
 
     def spot(self, number: int, interruption: bool) -> None:
-        """EC2 tells of the end of an instance."""
+        """Send EC2's notice that an instance will be interrupted."""
         self.calm = False
         number %= self.ecs.gpu_instances
         if number in self.ecs.lost:
@@ -379,7 +379,7 @@ class World:
             self.ends.setdefault(number, self.ecs.now + NOTICE_SECONDS)
 
     def work(self, component: str, index: int) -> None:
-        """A worker gets work, or has none any more."""
+        """Give a worker requests, or let it finish them."""
         if (task := self._one(component, index)) is not None:
             self.ecs.busy ^= {task.arn}
             self.ecs.served_by |= {task.arn}
@@ -388,20 +388,20 @@ class World:
         self.network.demand = value
 
     def slow(self, steps: int) -> None:
-        """Workers that start from now on need longer until they register."""
+        """Let workers that start later need longer until they register."""
         self.ecs.slow = steps
 
     def stranger(self, component: str) -> None:
-        """Somebody registers a revision in a family of the graph's."""
+        """Register a foreign revision in a family of the graph."""
         known = [r for r in self.ecs.revisions.values() if r.family == f"g-{component}"]
         if known:
             newest = max(known, key=lambda r: r.number)
             self.ecs.register(newest.content, {"owner": "them"})
 
-    # What may happen: the user --------------------------------------------------------------------
+    # Steps of the user ----------------------------------------------------------------------------
 
     def edit_image(self, component: str, how: str) -> None:
-        """Another image; ``how``: it works, never registers (``mute``), or exits (``bad``)."""
+        """Declare another image; ``how``: it works, is mute or exits."""
         if how != "good":
             self.bad.add(component)
         self.edits += 1
@@ -423,7 +423,7 @@ class World:
     # The end --------------------------------------------------------------------------------------
 
     def settle(self) -> None:
-        """Faults end, there is room and time: all becomes as declared, and stays so."""
+        """End all faults, add capacity and time: the graph converges and stays converged."""
         self.api.faults = []
         self.network.deaf, self.network.silent = {}, set()
         self.ecs.busy = set()
@@ -450,7 +450,7 @@ class World:
         self.calm = self.ecs.served()
 
     def _converge(self) -> None:
-        """Passes until nothing is left to do, nor will be once windows of scaling are over."""
+        """Run passes until nothing is left to do, even after the windows of scaling have ended."""
         left: list[str] = []
         sick_at = 0
         for number in range(SICK_PASSES):
@@ -474,13 +474,13 @@ class World:
         return len(set(range(self.ecs.gpu_instances)) - self.ecs.lost - self.ecs.drained)
 
     def _sick(self) -> list[str]:
-        """Workers that hang or have lost their registration."""
+        """Return the workers that hang or have lost their registration."""
         known = {*self.ecs.hung, *self.ecs.forgotten}
         return [t.arn for s in self.ecs.services.values() for t in s.tasks if t.arn in known]
 
     def _end_incurable(self) -> None:
-        """What the daemon leaves to people: nothing is replaced of a service that has had no good
-        revision yet, and of workers which share an instance nobody can tell which one is sick."""
+        """Return the problems that need people: services without a good revision, which are not
+        replaced, and workers that share an instance, because it is unknown which one is ill."""
         for component in WORKERS:
             service = self.ecs.services.get(f"g-{component}")
             told = self.ecs.described(f"g-{component}")
@@ -493,11 +493,11 @@ class World:
                     self.kill(component, index)
 
     def _scales(self) -> bool:
-        """There is no demand, and prefill has yet to come down to its minimum."""
+        """Whether there is no demand and prefill is still above its minimum."""
         return self.scaled and self.ecs.services["g-prefill"].desired > SCALING.min
 
     def _check_declared(self) -> None:
-        """What is there is what is declared."""
+        """Check that the account is as declared."""
         declared = {c.service for c in self.ecs.graph.components}
         ours = {n for n, s in self.ecs.services.items() if self.ecs.ours(s)}
         assert ours == declared

@@ -1,4 +1,4 @@
-"""Commands as a user meets them: what they write is valid, what they cannot do is said plainly."""
+"""Commands as a user meets them: their files are valid, and their errors are clear."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from ecs_dynamo.demo.example import unpack_example
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
-    """Exit code and everything that was printed."""
+    """Return the exit code and the output."""
     with pytest.raises(SystemExit) as ended:
         main(list(arguments))
     out, err = capsys.readouterr()
@@ -31,7 +31,7 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
 
 @pytest.fixture(autouse=True)
 def _logging_as_before() -> Iterator[None]:
-    """A command sets up logging for its process, which here is that of all tests."""
+    """Restore logging, which a command sets up for its process, here that of all tests."""
     before = structlog.get_config()
     yield
     structlog.configure(**before)
@@ -91,7 +91,7 @@ def test_the_example_is_found_from_any_folder(workdir: Path) -> None:
     folder = unpack_example(workdir / "run" / "example")
     assert (folder / "images.yaml").is_file()
     assert (folder / "model" / "tokenizer.json").is_file()
-    unpack_example(folder)  # An earlier copy is no obstacle.
+    unpack_example(folder)  # An earlier copy does not matter.
 
 
 def test_text_of_aws_is_printed_as_it_is() -> None:

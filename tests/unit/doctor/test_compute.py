@@ -1,4 +1,4 @@
-"""What doctor makes of clusters, instances, and quotas."""
+"""doctor's checks of clusters, instances, and quotas."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def test_gpu_slots_that_somebody_adds_or_nobody_sees() -> None:
     assert (found.severity, "added as they are needed" in found.evidence) == (OK, True)
     unseen = replace(seen_of(wanted), container_instances={"gpu": Unknown("x")})
     assert severities(check_gpus(wanted, unseen)) == [UNKNOWN]
-    # An instance whose agent is lost offers nothing.
+    # An instance with a lost agent offers nothing.
     lost = seen_of(wanted, *(instance(n, agent_connected=False) for n in range(4)))
     assert severities(check_gpus(wanted, lost)) == [ERROR]
 
@@ -133,7 +133,7 @@ def test_a_replica_that_fits_on_no_instance() -> None:
     assert severities(check_sizes(wanted, seen_of(wanted))) == [UNKNOWN]
     unseen = replace(seen_of(wanted), container_instances={})
     assert severities(check_sizes(wanted, unseen)) == [UNKNOWN]
-    # A capacity provider's instances may be larger than those that are there.
+    # A capacity provider may launch larger instances than the existing ones.
     raised = replace(wanted.components[0], capacity_providers=(CapacityProviderItem(name="p"),))
     other = replace(wanted, components=(raised,))
     assert severities(check_sizes(other, seen_of(other, instance()))) == [UNKNOWN]
@@ -200,7 +200,7 @@ def test_amis() -> None:
         found = by_check(instances_of(instance(), images=images), "ami")
         assert severities(found) == [severity], images
     assert severities(by_check(instances_of(instance(), hosts={}), "ami")) == [UNKNOWN]
-    # What AWS recommends is not needed to judge.
+    # The check does not need AWS's recommendation.
     blind = instances_of(instance(), recommended=Unknown("denied"))
     assert severities(by_check(blind, "ami")) == [OK]
 
@@ -239,7 +239,7 @@ def quotas_of(quotas: Any, *instances: ContainerInstance) -> dict[str, Finding]:
 def test_quotas() -> None:
     assert {f.severity for f in quotas_of(PLENTY).values()} == {OK}
     short = quotas_of(PLENTY | {G_QUOTA: 12.0})[G_QUOTA]
-    # Two replicas now and five when scaled out, one GPU and four vCPUs each.
+    # Two replicas now and at most five, with one GPU and four vCPUs each.
     assert (short.severity, "needs 8" in short.evidence, "20 when" in short.evidence) == (
         WARNING,
         True,
@@ -257,7 +257,7 @@ def test_a_generation_with_a_spot_quota_of_its_own() -> None:
     older = "All P4, P3 and P2 Spot Instance Requests"
     told = PLENTY | {on_demand: 0.0, spot: 384.0, older: 0.0}
     assert quotas_of(told, p5)[spot].severity is OK
-    # The quota of the older generations is of no use to it.
+    # The quota of older generations does not apply.
     short = quotas_of(PLENTY | {on_demand: 0.0, older: 384.0}, p5)
     assert short[on_demand].severity is ERROR
 

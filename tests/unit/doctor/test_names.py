@@ -1,4 +1,4 @@
-"""What doctor makes of Cloud Map services and namespaces."""
+"""doctor's checks of Cloud Map services and namespaces."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What doctor makes of subnets, routes and security groups."""
+"""doctor's checks of subnets, routes and security groups."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ def test_routes_to_a_public_registry(
 def test_a_public_address_makes_an_internet_gateway_a_way_out() -> None:
     wanted = with_images("nginx", public=True)
     found = routes_of(wanted, table("igw-1"))
-    # Fargate gives one where it is asked for; an instance has its own.
+    # Fargate assigns one on request; an instance has its own.
     assert found["subnet-1"].severity is OK
     assert found["subnet-2"].severity is ERROR
     public = {"gpu": (replace(HOST, public=True),)}
@@ -160,7 +160,7 @@ def test_endpoints_instead_of_a_way_out() -> None:
     assert {f.severity for f in fine.values()} == {OK}
     short = routes_of(wanted, table(), endpoints=(*some, s3))["subnet-1"]
     assert (short.severity, "VPC endpoint for ssm" in short.evidence) == (ERROR, True)
-    # A gateway endpoint serves the tables that it is in, and no other VPC's serves at all.
+    # A gateway endpoint serves its own route tables only, and never those of another VPC.
     off = replace(s3, tables=frozenset({"rtb-2"}))
     elsewhere = replace(endpoints("ssm")[0], vpc="other")
     found = routes_of(wanted, table(), endpoints=(*some, elsewhere, off))["subnet-1"]
@@ -211,7 +211,7 @@ def test_all_open_between_the_groups() -> None:
 
 
 def test_a_port_that_is_closed_to_the_instances() -> None:
-    """Host-mode frontends have their instance's groups, which etcd's group must let in."""
+    """Host-mode frontends have their instance's groups, which etcd's group must allow."""
     mine = tcp(0, 65535, groups=("sg-1",))
     found = judged(graph(), group("sg-1", mine), group("sg-host", ALL))
     assert found["etcd-nats: etcd's port 2379 closed to frontend"] is ERROR

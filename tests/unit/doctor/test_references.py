@@ -1,4 +1,4 @@
-"""What doctor makes of credentials, rights, images, secrets, log groups and roles."""
+"""doctor's checks of credentials, permissions, images, secrets, log groups and roles."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def test_whose_policies_are_simulated(arn: str, expected: str | None) -> None:
 
 
 def test_what_the_simulator_is_asked_is_allowed_by_the_policy_itself() -> None:
-    """Each question holds for a principal that has just the rendered policy."""
+    """Every check of permissions succeeds for a principal with exactly the rendered policy."""
     policy = daemon_policy(with_content(taskRoleArn=ROLE), "us-east-1", ACCOUNT, "leases", "events")
     asked = simulations(policy)
     assert len(asked) == len(policy["Statement"])
@@ -118,7 +118,7 @@ def test_rights() -> None:
         ERROR,
         True,
     )
-    # Whoever runs doctor need not be the daemon.
+    # doctor's user may differ from the daemon.
     (found,) = check_rights(short, named=False)
     assert (found.severity, "--role" in found.remedy) == (WARNING, True)
     assert severities(check_rights(Unknown("AccessDenied"), named=True)) == [UNKNOWN]

@@ -1,4 +1,4 @@
-"""The evaluator decides as IAM documents it."""
+"""The evaluator decides as IAM's documentation says."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def allowed(document: dict[str, Any], request: AccessRequest) -> bool:
         ("ecs:UpdateService", SERVICE.replace("qwen-decode", "Qwen-*"), False),
         ("ecs:UpdateService", SERVICE.replace("gpu", "other"), False),
         ("ecs:UpdateService", [CLUSTER, SERVICE], True),
-        # A dot is no wildcard.
+        # A dot is not a wildcard.
         ("ecs:UpdateService", SERVICE.replace("qwen-decode", "qwen.decode"), False),
     ],
 )

