@@ -147,7 +147,7 @@ def test_the_rights_name_just_what_is_referred_to() -> None:
         ({"nats": {"tls": {"ca": f"{SM}:ca"}}}, "caPath"),
         ({"nats": {"tls": {"clientCert": f"{SM}:c"}}}, "clientKeyPath"),
         ({"nats": {"credentials": f"{SM}:c"}}, "credentialsPath"),
-        ({"nats": {"token": "hunter2"}}, "no reference"),
+        ({"nats": {"token": "hunter2"}}, "not a reference"),
     ],
 )
 def test_what_dynamo_can_not_do_is_refused(wrong: dict[str, Any], said: str) -> None:
