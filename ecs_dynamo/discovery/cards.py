@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ecs_dynamo.discovery.fetch import parse_json
-from ecs_dynamo.model.discovery import ModelCard
+from ecs_dynamo.model.dynamo.discovery import ModelCard
 
 CARDS = "v1/mdc"
 _NOT_COMPARED = frozenset({"slug", "source_path", "runtime_config"})

@@ -21,7 +21,7 @@ from ecs_dynamo.discovery.cards import CARDS, parse_card
 from ecs_dynamo.discovery.credentials import NO_CREDENTIALS, AuthenticationError, EtcdCredentials
 from ecs_dynamo.discovery.etcd_client import make_client
 from ecs_dynamo.discovery.fetch import parse_json, quoted
-from ecs_dynamo.model.discovery import (
+from ecs_dynamo.model.dynamo.discovery import (
     ModelCard,
     Registration,
 )

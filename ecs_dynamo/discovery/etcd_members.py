@@ -16,7 +16,7 @@ from aetcd import rpc
 from ecs_dynamo.common.concurrency import map_concurrently
 from ecs_dynamo.discovery.credentials import NO_CREDENTIALS, EtcdCredentials
 from ecs_dynamo.discovery.etcd import open_etcd
-from ecs_dynamo.model.discovery import (
+from ecs_dynamo.model.dynamo.discovery import (
     EtcdMember,
     EtcdView,
 )

@@ -13,7 +13,12 @@ from enum import StrEnum
 from typing import TypeVar, Union
 
 from ecs_dynamo.model.capacity import AutoScalingGroup, CapacityProvider
-from ecs_dynamo.model.discovery import EtcdView, NoAnswer, Registration, WorkerPage
+from ecs_dynamo.model.dynamo.discovery import (
+    EtcdView,
+    NoAnswer,
+    Registration,
+    WorkerPage,
+)
 from ecs_dynamo.model.graph import (
     TAG_FINGERPRINT,
     JsonObject,

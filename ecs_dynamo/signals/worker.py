@@ -30,7 +30,7 @@ from ecs_dynamo.discovery.fetch import (
     fetch_metrics,
 )
 from ecs_dynamo.discovery.probe import host_answers
-from ecs_dynamo.model.discovery import (
+from ecs_dynamo.model.dynamo.discovery import (
     NoAnswer,
     WorkerPage,
 )

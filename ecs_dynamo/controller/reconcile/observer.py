@@ -20,7 +20,7 @@ from ecs_dynamo.discovery.credentials import Credentials
 from ecs_dynamo.discovery.etcd import Discovery
 from ecs_dynamo.discovery.etcd_members import read_views
 from ecs_dynamo.model.clock import Now
-from ecs_dynamo.model.discovery import EtcdView
+from ecs_dynamo.model.dynamo.discovery import EtcdView
 from ecs_dynamo.model.graph import Graph, Role
 from ecs_dynamo.model.plan import Endpoints
 from ecs_dynamo.model.snapshot import (

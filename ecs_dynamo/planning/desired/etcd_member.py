@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from ecs_dynamo.model.discovery import EtcdMember
+from ecs_dynamo.model.dynamo.discovery import EtcdMember
 from ecs_dynamo.model.dynamo.etcd_cluster import (
     ADVERTISE,
     CLUSTER,

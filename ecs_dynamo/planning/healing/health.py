@@ -20,8 +20,8 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from ecs_dynamo.model.clock import Now
-from ecs_dynamo.model.discovery import NoAnswer
 from ecs_dynamo.model.dynamo.containers import dynamo_containers
+from ecs_dynamo.model.dynamo.discovery import NoAnswer
 from ecs_dynamo.model.dynamo.registration import discovery_components
 from ecs_dynamo.model.graph import Component, Graph, Role
 from ecs_dynamo.model.memory.health import (

@@ -24,12 +24,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-from ecs_dynamo.model.discovery import (
+from ecs_dynamo.model.dynamo.containers import dynamo_containers
+from ecs_dynamo.model.dynamo.discovery import (
     NoAnswer,
     Registration,
     WorkerPage,
 )
-from ecs_dynamo.model.dynamo.containers import dynamo_containers
 from ecs_dynamo.model.dynamo.registration import (
     SERVED_ENDPOINT,
     discovery_components,

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from ecs_dynamo.model.discovery import (
+from ecs_dynamo.model.dynamo.discovery import (
     ModelCard,
     Registration,
 )

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ecs_dynamo.model.conditions import ConditionType
-from ecs_dynamo.model.discovery import (
+from ecs_dynamo.model.dynamo.discovery import (
     NoAnswer,
     Registration,
     WorkerPage,

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from ecs_dynamo.model.clock import Now
-from ecs_dynamo.model.discovery import (
+from ecs_dynamo.model.dynamo.discovery import (
     NoAnswer,
     Registration,
     WorkerPage,

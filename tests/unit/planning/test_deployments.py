@@ -14,7 +14,7 @@ from ecs_dynamo.aws.execute.executor import Executor
 from ecs_dynamo.aws.observe.cache import RevisionCache
 from ecs_dynamo.controller.reconcile.reconciler import rejections
 from ecs_dynamo.model.conditions import ConditionType
-from ecs_dynamo.model.discovery import WorkerPage
+from ecs_dynamo.model.dynamo.discovery import WorkerPage
 from ecs_dynamo.model.errors import AwsError
 from ecs_dynamo.model.graph import Graph
 from ecs_dynamo.model.plan import ChangeMembership, Memory, Plan, UpdateService

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from ecs_dynamo.model.discovery import (
+from ecs_dynamo.model.dynamo.discovery import (
     NoAnswer,
     WorkerPage,
 )

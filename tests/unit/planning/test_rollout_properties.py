@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from ecs_dynamo.controller.reconcile.reconciler import Pass
 from ecs_dynamo.controller.telemetry.events import events_of
 from ecs_dynamo.model.conditions import ConditionType
-from ecs_dynamo.model.discovery import Registration
+from ecs_dynamo.model.dynamo.discovery import Registration
 from ecs_dynamo.model.graph import TAG_CANARY, TAG_GOOD, Graph
 from ecs_dynamo.model.plan import Memory, Plan, RetireRevisions, is_hold
 from ecs_dynamo.model.snapshot import (

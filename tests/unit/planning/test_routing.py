@@ -7,7 +7,7 @@ from dataclasses import replace
 from ecs_dynamo.discovery.cards import parse_card
 from ecs_dynamo.model.clock import Now
 from ecs_dynamo.model.conditions import ConditionType
-from ecs_dynamo.model.discovery import ModelCard
+from ecs_dynamo.model.dynamo.discovery import ModelCard
 from ecs_dynamo.model.plan import Memory
 from ecs_dynamo.model.snapshot import Unknown
 from ecs_dynamo.planning.observed.routing import routing

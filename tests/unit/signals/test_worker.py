@@ -10,7 +10,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from ecs_dynamo.model.discovery import (
+from ecs_dynamo.model.dynamo.discovery import (
     NoAnswer,
     WorkerPage,
 )
