@@ -19,6 +19,7 @@ from ecs_dynamo.model.dynamo.discovery import (
     Registration,
     WorkerPage,
 )
+from ecs_dynamo.model.ecs.events import Notice
 from ecs_dynamo.model.graph import (
     TAG_FINGERPRINT,
     JsonObject,
@@ -237,14 +238,6 @@ class ComponentSnapshot:
     """ARNs of old revisions of the graph's own that are more than are kept, oldest first."""
     protection_unknown: str | None = None
     """Why it is not known which of the tasks are protected."""
-
-
-@dataclass(frozen=True, slots=True)
-class Notice:
-    """EC2 told of an instance at ``at``: an ``interruption`` in two minutes, or a risk of one."""
-
-    at: float
-    interruption: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,8 +38,8 @@ from ecs_dynamo.controller.telemetry.status import (
 from ecs_dynamo.controller.triggers.replica_watch import until_news
 from ecs_dynamo.controller.triggers.watches import Watches
 from ecs_dynamo.model.conditions import Condition, ConditionType
+from ecs_dynamo.model.ecs.events import Notice
 from ecs_dynamo.model.graph import Graph
-from ecs_dynamo.model.snapshot import Notice
 from ecs_dynamo.planning.observed.endpoints import reachable_endpoints
 
 MESSAGE_LENGTH = 500

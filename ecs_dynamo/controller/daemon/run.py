@@ -23,8 +23,8 @@ from ecs_dynamo.controller.telemetry.events import EventRing
 from ecs_dynamo.controller.telemetry.metrics import Metrics
 from ecs_dynamo.controller.telemetry.status import timestamp
 from ecs_dynamo.controller.triggers.ecs_events import EventQueueReader, follow_events
+from ecs_dynamo.model.ecs.events import Notice
 from ecs_dynamo.model.errors import InputError, Problem
-from ecs_dynamo.model.snapshot import Notice
 
 _log = structlog.get_logger(__name__)
 

@@ -30,12 +30,15 @@ from ecs_dynamo.controller.reconcile.last_known import (
 from ecs_dynamo.controller.reconcile.observer import Observer
 from ecs_dynamo.discovery.etcd_members import change_membership
 from ecs_dynamo.model.clock import Now
-from ecs_dynamo.model.ecs.events import NOTICE_SECONDS
+from ecs_dynamo.model.ecs.events import NOTICE_SECONDS, Notice
 from ecs_dynamo.model.ecs.secrets import is_secret
 from ecs_dynamo.model.errors import EcsDynamoError
 from ecs_dynamo.model.graph import Graph
 from ecs_dynamo.model.plan import ChangeMembership, Memory, Plan
-from ecs_dynamo.model.snapshot import Notice, Snapshot, Unknown
+from ecs_dynamo.model.snapshot import (
+    Snapshot,
+    Unknown,
+)
 from ecs_dynamo.planning import describe_action, down, plan
 from ecs_dynamo.planning.observed.endpoints import reachable_endpoints
 from ecs_dynamo.planning.scaling.dynamo_planner import planner_reached

@@ -30,10 +30,10 @@ from ecs_dynamo.common.arns import parse_arn, resource_name
 from ecs_dynamo.model.ecs.events import (
     DETAIL_TYPES,
     NOTICE_TYPES,
+    Notice,
     is_over,
 )
 from ecs_dynamo.model.errors import AwsError
-from ecs_dynamo.model.snapshot import Notice
 
 _log = structlog.get_logger(__name__)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ecs_dynamo.model.snapshot import Notice
+from dataclasses import dataclass
 
 NOTICE_SECONDS = 300.0
 """A notice is over by then: the instance ended two minutes after it."""
@@ -24,3 +24,11 @@ DETAIL_TYPES = (
 
 NOTICE_TYPES = ("EC2 Spot Instance Interruption Warning", "EC2 Instance Rebalance Recommendation")
 """Events of EC2 that tell of an instance's end: two minutes before it, or where it is likely."""
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """EC2 told of an instance at ``at``: an ``interruption`` in two minutes, or a risk of one."""
+
+    at: float
+    interruption: bool

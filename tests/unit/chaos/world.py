@@ -17,9 +17,9 @@ from ecs_dynamo.controller.reconcile.reconciler import (
     Pass,
     Reconciler,
 )
+from ecs_dynamo.model.ecs.events import Notice
 from ecs_dynamo.model.graph import Graph
 from ecs_dynamo.model.service import good_arn
-from ecs_dynamo.model.snapshot import Notice
 from ecs_dynamo.model.spec.rollout import CanarySpec
 from ecs_dynamo.model.spec.scaling import SloScaling
 from tests.unit.chaos import wire

@@ -25,9 +25,9 @@ from ecs_dynamo.model.ecs.events import (
     DETAIL_TYPES,
     NOTICE_SECONDS,
     NOTICE_TYPES,
+    Notice,
 )
 from ecs_dynamo.model.errors import AwsError
-from ecs_dynamo.model.snapshot import Notice
 
 NOW = 1_800_000_000.0
 ARNS = "arn:aws:ecs:us-east-1:123456789012"

@@ -16,6 +16,7 @@ from ecs_dynamo.model.dynamo.discovery import (
     Registration,
     WorkerPage,
 )
+from ecs_dynamo.model.ecs.events import Notice
 from ecs_dynamo.model.ecs.task_definition import (
     environment_value,
     gpus_of,
@@ -53,7 +54,6 @@ from ecs_dynamo.model.service_names import ServiceNames
 from ecs_dynamo.model.snapshot import (
     ComponentSnapshot,
     ContainerInstance,
-    Notice,
     Probe,
     Revision,
     Signal,

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from ecs_dynamo.model.clock import Now
+from ecs_dynamo.model.ecs.events import Notice
 from ecs_dynamo.model.ecs.task_definition import surplus
 from ecs_dynamo.model.plan import (
     DeleteService,
@@ -19,7 +20,6 @@ from ecs_dynamo.model.plan import (
 )
 from ecs_dynamo.model.service import Service
 from ecs_dynamo.model.snapshot import (
-    Notice,
     Revision,
     Task,
 )

@@ -16,11 +16,11 @@ from ecs_dynamo.controller.reconcile.reconciler import Pass
 from ecs_dynamo.controller.telemetry.events import events_of
 from ecs_dynamo.model.conditions import ConditionType
 from ecs_dynamo.model.dynamo.discovery import Registration
+from ecs_dynamo.model.ecs.events import Notice
 from ecs_dynamo.model.graph import TAG_CANARY, TAG_GOOD, Graph
 from ecs_dynamo.model.plan import Memory, Plan, RetireRevisions, is_hold
 from ecs_dynamo.model.snapshot import (
     Container,
-    Notice,
     Task,
 )
 from ecs_dynamo.model.spec.rollout import (
