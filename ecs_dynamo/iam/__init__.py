@@ -1,1 +1,1 @@
-"""The least rights that the graphs of one daemon need, as IAM policy documents."""
+"""Least-privilege IAM policy documents for the graphs of one daemon."""

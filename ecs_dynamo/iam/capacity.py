@@ -1,8 +1,8 @@
-"""The rights that capacity needs: only where the graph declares it, only on what it names. Pure.
+"""Permissions for capacity: only if the graph declares it, and only on what it names. Pure.
 
-The Service Authorization References of EC2 Auto Scaling and EC2: describes know no resource;
-SetDesiredCapacity and TerminateInstanceInAutoScalingGroup are bound to a group by its name, as the
-identifier within a group's ARN is not known before it exists.
+They follow the Service Authorization References of EC2 Auto Scaling and EC2. Describe actions have
+no resource types. SetDesiredCapacity and TerminateInstanceInAutoScalingGroup are bound to a group
+by its name, because the identifier within a group's ARN is not known before the group exists.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from ecs_dynamo.iam.statements import (
 
 
 def capacity_reads(scope: Scope) -> list[Json]:
-    """Looking at the graphs' capacity providers and Auto Scaling groups; often nothing."""
+    """Return statements to describe the graphs' capacity providers and groups; often none."""
     made: list[Json] = []
     providers = {p.name for c in scope.components for p in c.capacity_providers}
     if scope.groups:
-        providers = {"*"}  # Which ones the groups' clusters have, the clusters tell.
+        providers = {"*"}  # The clusters list the providers that use the groups.
     if providers:
         named = [f"{scope.arns.ecs}:capacity-provider/{name}" for name in providers]
         made.append(statement("ReadCapacityProviders", ["ecs:DescribeCapacityProviders"], named))
@@ -40,7 +40,7 @@ def capacity_reads(scope: Scope) -> list[Json]:
 
 
 def capacity_statements(scope: Scope) -> list[Json]:
-    """Changing the size of the graphs' Auto Scaling groups; often nothing."""
+    """Return statements to change the size of the graphs' Auto Scaling groups; often none."""
     groups, arns = scope.groups, scope.arns
     if not groups:
         return []

@@ -1,8 +1,8 @@
-"""The least rights that the graphs of one daemon need, as IAM policy documents. Pure.
+"""The policy of the daemon's task role. Pure.
 
-Resource types and condition keys are those of the Service Authorization Reference for Amazon ECS:
-ListServices and ListTasks know no resource and are bound by ``ecs:cluster``, DescribeTaskDefinition
-and EC2's describes can not be bound at all.
+Resource types and condition keys are those of the Service Authorization Reference for Amazon ECS.
+ListServices and ListTasks have no resource type and are bound by ``ecs:cluster``.
+DescribeTaskDefinition and EC2's describe actions cannot be bound at all.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from ecs_dynamo.iam.tasks import (
 
 
 def observe_statements(scope: Scope) -> list[Json]:
-    """What looking at the graphs takes; shared by all who look."""
+    """Return the statements for observing the graphs, which all roles that observe share."""
     arns = scope.arns
     clusters = [arns.cluster(name) for name in scope.clusters]
     return [
@@ -62,7 +62,7 @@ def observe_statements(scope: Scope) -> list[Json]:
 
 
 def _own_statements(scope: Scope) -> list[Json]:
-    """Changing services, revisions and tasks that carry the graphs' tag."""
+    """Return the statements to change services, revisions and tasks with the graphs' tag."""
     services, definitions = scope.services(), scope.definitions()
     replaces = any(g.runtime.replace_lost_replicas for g in scope.graphs)
     return [
@@ -72,7 +72,7 @@ def _own_statements(scope: Scope) -> list[Json]:
             definitions,
             **scope.tagged("aws:RequestTag"),
         ),
-        # ECS knows no resource or tag for it; whose a revision is, the daemon reads before.
+        # ECS supports neither resources nor tags for it; the daemon checks the owner before.
         statement(
             "DeregisterOldRevisions",
             ["ecs:DeregisterTaskDefinition"],
@@ -101,7 +101,7 @@ def _own_statements(scope: Scope) -> list[Json]:
             **scope.tagged("aws:ResourceTag"),
         ),
         statement(
-            # Declared tags are on services and revisions alike.
+            # Declared tags are on both services and revisions.
             "ChangeOwnTags",
             ["ecs:TagResource", "ecs:UntagResource"],
             [*services, *definitions],
@@ -110,7 +110,7 @@ def _own_statements(scope: Scope) -> list[Json]:
         statement(
             "ProtectAndStopTasks" if replaces else "ProtectTasks",
             ["ecs:UpdateTaskProtection", *(["ecs:StopTask"] if replaces else [])],
-            # A task's ARN tells no service; its tags are propagated from the service's.
+            # A task's ARN does not contain the service; its tags are propagated from the service.
             [scope.arns.within("task", name) for name in scope.clusters],
             **scope.tagged("aws:ResourceTag"),
         ),
@@ -118,7 +118,7 @@ def _own_statements(scope: Scope) -> list[Json]:
 
 
 def _lease_statement(scope: Scope, table: str) -> Json:
-    """Renewing the leases: of one graph its own item alone, of several those of the table."""
+    """Return statements to renew leases: of one graph its own item, of several the whole table."""
     own = {"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": [g.name for g in scope.graphs]}}
     return statement(
         "Lease",
@@ -135,7 +135,7 @@ def daemon_policy(
     lock_table: str | None = None,
     queue: str | None = None,
 ) -> Json:
-    """What the daemon's task role needs for ``graphs``, in one document of whatever size."""
+    """Return the policy of the daemon's task role for ``graphs``, in one document of any size."""
     scope = scope_of(graphs, region, account)
     arns = scope.arns
     statements = [*observe_statements(scope), *_own_statements(scope)]

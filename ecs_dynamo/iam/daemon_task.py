@@ -1,8 +1,8 @@
-"""What ECS needs to start the daemon's own task, when the daemon runs as an ECS service. Pure.
+"""The execution role of the daemon's own task, if the daemon runs as an ECS service. Pure.
 
-The graph's execution roles name the graph's images and log groups alone. AWS's managed
-AmazonECSTaskExecutionRolePolicy has no ``logs:CreateLogGroup``, which ``awslogs-create-group``
-needs (Amazon ECS developer guide, "Send Amazon ECS logs to CloudWatch").
+The graph's execution roles allow the graph's images and log groups only. AWS's managed
+AmazonECSTaskExecutionRolePolicy does not contain ``logs:CreateLogGroup``, which
+``awslogs-create-group`` needs (Amazon ECS developer guide, "Send Amazon ECS logs to CloudWatch").
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from ecs_dynamo.iam.statements import (
 
 REPOSITORY = "ecs-dynamo"
 LOG_GROUP = "/ecs/dynamo/ecs-dynamo"
-"""As in taskdefs/ecs-dynamo.json."""
+"""The name in taskdefs/ecs-dynamo.json."""
 
 
 def daemon_execution_policy(
     arns: Arns, repository: str = REPOSITORY, log_group: str = LOG_GROUP
 ) -> Json:
-    """Pull the daemon's image from ECR, and create and write its log group."""
+    """Return a policy to pull the daemon's image and to create and write its log group."""
     group = arns.of("logs", f"log-group:{log_group}")
     return document(
         [

@@ -1,4 +1,4 @@
-"""The rights of `ecs-dynamo doctor` beyond looking at the graph: reads alone. Pure."""
+"""Permissions of `ecs-dynamo doctor` in addition to observing the graph: reads only. Pure."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from ecs_dynamo.model.graph import (
 
 
 def doctor_statements(scope: Scope) -> list[Json]:
-    """Statements for what doctor asks about besides ECS itself."""
+    """Return statements for doctor's checks of services other than ECS."""
     arns = scope.arns
     made = [
         statement(
@@ -52,7 +52,7 @@ def doctor_statements(scope: Scope) -> list[Json]:
             statement(
                 "ReadRecommendedImages",
                 ["ssm:GetParameters"],
-                # Public parameters are of no account.
+                # Public parameters belong to no account.
                 [f"arn:{arns.partition}:ssm:{arns.region}::parameter/aws/service/ecs/*"],
             )
         )
@@ -79,7 +79,9 @@ def doctor_statements(scope: Scope) -> list[Json]:
 
 
 def _names_statements(scope: Scope) -> list[Json]:
-    """Only doctor reads Cloud Map: ECS registers tasks by its own service-linked role."""
+    """Return statements to read Cloud Map, which only doctor does.
+
+    ECS registers tasks with its own service-linked role."""
     arns = scope.arns
     registries = {arn for graph in scope.graphs for arn in registries_of(graph)}
     namespaces = {name for graph in scope.graphs for name in namespaces_of(graph)}
@@ -88,7 +90,7 @@ def _names_statements(scope: Scope) -> list[Json]:
     if registries:
         made.append(statement("ReadCloudMapServices", ["servicediscovery:GetService"], registries))
     if registries or by_arn:
-        # Which one a service is in, the service alone tells.
+        # Only the service's description contains its namespace.
         anywhere = {arns.of("servicediscovery", "namespace/*")} if registries else set()
         made.append(
             statement("ReadNamespaces", ["servicediscovery:GetNamespace"], anywhere | by_arn)

@@ -10,14 +10,14 @@ from ecs_dynamo.model.ecs.events import (
 
 
 def notice_pattern() -> Json:
-    """The pattern of a second rule: EC2's notices name an instance, and no cluster."""
+    """Return the pattern of the second rule: EC2's notices name an instance and no cluster."""
     return {"source": ["aws.ec2"], "detail-type": list(NOTICE_TYPES)}
 
 
 def event_pattern(graphs: Graphs, region: str, account: str) -> Json:
-    """The EventBridge rule's pattern: events of the graphs' clusters.
+    """Return the EventBridge rule's pattern: events of the graphs' clusters.
 
-    A deployment's event has no ``clusterArn``: its cluster is in the service's ARN (ECS developer
+    A deployment event has no ``clusterArn``; the service's ARN contains its cluster (ECS developer
     guide, "Amazon ECS service deployment state change events").
     """
     scope = scope_of(graphs, region, account)
@@ -34,7 +34,7 @@ def event_pattern(graphs: Graphs, region: str, account: str) -> Json:
 
 
 def queue_policy(region: str, account: str, queue: str) -> Json:
-    """Lets EventBridge's rules of this account send to the queue."""
+    """Return a policy that allows EventBridge's rules of this account to send to the queue."""
     arns = Arns(region, account)
     return document(
         [

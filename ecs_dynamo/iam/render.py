@@ -1,4 +1,4 @@
-"""All IAM documents of the graphs of one daemon."""
+"""Rendering of all IAM documents for the graphs of one daemon."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Documents = Mapping[str, Json]
 
 
 def trust(*services: str, **conditions: Mapping[str, str]) -> Json:
-    """Who may take a role: an AWS service, by each of its names."""
+    """Return a trust policy: an AWS service, by each of its names, may assume the role."""
     made: Json = {
         "Effect": "Allow",
         "Principal": {"Service": services[0] if len(services) == 1 else list(services)},
@@ -30,10 +30,10 @@ def trust(*services: str, **conditions: Mapping[str, str]) -> Json:
 
 
 def task_role_trust(arns: Arns) -> Json:
-    """Who may take a task role: ECS, for tasks of this account and Region alone.
+    """Return a task role's trust policy: ECS may assume it for tasks of this account and Region.
 
-    After the ECS developer guide, "Task IAM role", on the confused deputy. It describes the
-    conditions for task roles, and none for task execution roles.
+    It follows the ECS developer guide, "Task IAM role", on the confused deputy problem, which
+    describes the conditions for task roles and none for task execution roles.
     """
     return trust(
         "ecs-tasks.amazonaws.com",
@@ -43,7 +43,7 @@ def task_role_trust(arns: Arns) -> Json:
 
 
 def doctor_policy(graphs: Graphs, region: str, account: str) -> Json:
-    """What a person, or a pipeline, needs to run `ecs-dynamo doctor`: it only reads."""
+    """Return the policy of users or pipelines that run `ecs-dynamo doctor`, which only reads."""
     scope = scope_of(graphs, region, account)
     return document([*observe_statements(scope), *doctor_statements(scope)])
 
@@ -56,10 +56,10 @@ def render_iam(
     queue: str | None = None,
     daemon_image: tuple[str, str] = (REPOSITORY, LOG_GROUP),
 ) -> Documents:
-    """Every document for ``graphs``, by file name; with ``queue``, the wiring of events too.
+    """Return every document for ``graphs`` by file name; with ``queue``, those of events too.
 
-    ``daemon_image``: the daemon's own ECR repository and log group. A role's policy that is larger
-    than a managed policy may be comes as several documents (`iam_base.split`).
+    ``daemon_image``: the daemon's own ECR repository and log group. A policy that exceeds the size
+    of a managed policy is split into several documents (`statements.split`).
     """
     scope = scope_of(graphs, region, account)
     policies = {
@@ -83,6 +83,6 @@ def render_iam(
         made["notices-rule-pattern.json"] = notice_pattern()
         policy = queue_policy(region, account, queue)
         made["events-queue-policy.json"] = policy
-        # As `aws sqs create-queue --attributes file://...` takes it.
+        # The format of `aws sqs create-queue --attributes file://...`.
         made["events-queue-attributes.json"] = {"Policy": json.dumps(policy)}
     return made

@@ -1,4 +1,4 @@
-"""The rights to read secrets, bound to those that are referred to. Pure."""
+"""Permissions to read exactly the secrets that are referred to. Pure."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ _SUFFIXED = re.compile(r"-[A-Za-z0-9]{6}$")
 
 
 def reference_arns(references: Iterable[str], arns: Arns) -> tuple[list[str], list[str]]:
-    """ARNs (of secrets, of parameters) behind what ECS takes as `valueFrom`."""
+    """Return the ARNs of secrets and of parameters for references in the format of `valueFrom`."""
     secrets: set[str] = set()
     parameters: set[str] = set()
     for reference in references:
         if is_secret(reference):
             arn = secret_id(reference)
-            # AWS ends a secret's ARN with a dash and six random characters; a name may as well.
+            # A secret's ARN ends with a dash and six random characters; a name may do so too.
             secrets |= {arn, f"{arn}-??????"} if _SUFFIXED.search(arn) else {f"{arn}-??????"}
         elif is_arn(reference):
             parameters.add(reference)
@@ -36,7 +36,7 @@ def reference_arns(references: Iterable[str], arns: Arns) -> tuple[list[str], li
 
 
 def read_statements(references: Iterable[str], arns: Arns) -> list[Json]:
-    """Statements that allow to read ``references``; none where there are none."""
+    """Return statements that allow reading ``references``; none if there are none."""
     secrets, parameters = reference_arns(references, arns)
     made = []
     if secrets:

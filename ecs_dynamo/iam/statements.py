@@ -1,4 +1,4 @@
-"""The building blocks of IAM policy documents, and the ARNs in them. Pure."""
+"""Building blocks of IAM policy documents, and the ARNs in them. Pure."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from ecs_dynamo.model.spec.capacity import AutoScalingGroupSpec
 
 Json = dict[str, Any]
 Graphs = Graph | Sequence[Graph]
-"""One graph, or all those of one daemon."""
+"""One graph, or all graphs of a daemon."""
 MANAGED_POLICY_SIZE = 6144
-"""Characters of a managed policy, white space not counted; the inline policies of a role may have
-10,240 together (IAM user guide, "IAM and AWS STS quotas")."""
+"""Maximum size of a managed policy in characters, not counting white space. The inline policies of
+a role may have 10,240 together (IAM user guide, "IAM and AWS STS quotas")."""
 
 
 def statement(
     sid: str, actions: Iterable[str], resources: Iterable[str], **conditions: Mapping[str, Any]
 ) -> Json:
-    """An Allow statement; ``conditions`` are by operator, and none that is empty."""
+    """Return an Allow statement; ``conditions`` are by operator, and empty ones are left out."""
     made: Json = {
         "Sid": sid,
         "Effect": "Allow",
@@ -40,12 +40,12 @@ def statement(
 
 
 def document(statements: Iterable[Json]) -> Json:
-    """A policy document."""
+    """Return a policy document."""
     return {"Version": "2012-10-17", "Statement": list(statements)}
 
 
 class Arns:
-    """ARNs of one account and Region."""
+    """Builder of ARNs of one account and Region."""
 
     def __init__(self, region: str, account: str) -> None:
         self.partition = partition_of(region)
@@ -53,19 +53,19 @@ class Arns:
         self.ecs = self.of("ecs", "").removesuffix(":")
 
     def of(self, service: str, resource: str) -> str:
-        """Anything of a regional ``service``."""
+        """Return the ARN of a resource of a regional ``service``."""
         return f"arn:{self.partition}:{service}:{self.region}:{self.account}:{resource}"
 
     def cluster(self, name: str) -> str:
-        """A cluster's, from its name or its ARN."""
+        """Return a cluster's ARN from its name or its ARN."""
         return name if is_arn(name) else f"{self.ecs}:cluster/{name}"
 
     def within(self, kind: str, cluster: str, name: str = "*") -> str:
-        """Of what is in a cluster: ``service``, ``task``, ``container-instance``."""
+        """Return the ARN of a ``service``, ``task`` or ``container-instance`` in a cluster."""
         return f"{self.ecs}:{kind}/{resource_name(cluster)}/{name}"
 
     def role(self, name: str) -> str:
-        """A role's, from its ARN or, as ECS takes it in a task definition, its short name."""
+        """Return a role's ARN from its ARN or from its short name, which ECS accepts too."""
         if is_arn(name):
             return name
         return f"arn:{self.partition}:iam::{self.account}:role/{name.lstrip('/')}"
@@ -75,9 +75,9 @@ class Arns:
 class Scope:
     """The graphs of one daemon, in one Region of one account.
 
-    The rights for one graph are bound to its name. Those for several are bound to their clusters
-    and to the ownership tag, whatever its value: so they stay as large as they are when a graph is
-    added, which needs no new policy where it uses no other cluster, role or secret.
+    The permissions for one graph are bound to its name. Those for several graphs are bound to their
+    clusters and to the ownership tag with any value. They do not grow when a graph is added, which
+    needs no new policy if it uses no other cluster, role or secret.
     """
 
     graphs: tuple[Graph, ...]
@@ -104,19 +104,19 @@ class Scope:
 
     @property
     def _prefix(self) -> str:
-        """Services and families are named ``{graph}-{component}``."""
+        """The pattern for names of services and families, which are ``{graph}-{component}``."""
         return f"{self.graphs[0].name}-*" if len(self.graphs) == 1 else "*"
 
     def services(self) -> list[str]:
-        """ARNs of the graphs' services, of those too that are declared no more."""
+        """Return ARNs of the graphs' services, including those that are no longer declared."""
         return [self.arns.within("service", name, self._prefix) for name in self.clusters]
 
     def definitions(self) -> list[str]:
-        """ARNs of the graphs' task definitions."""
+        """Return ARNs of the graphs' task definitions."""
         return [f"{self.arns.ecs}:task-definition/{self._prefix}:*"]
 
     def tagged(self, key: str) -> dict[str, Any]:
-        """The condition that ``key``, such as ``aws:ResourceTag``, has the ownership tag."""
+        """Return the condition that ``key``, such as ``aws:ResourceTag``, has the ownership tag."""
         key = f"{key}/{TAG_GRAPH}"
         if len(self.graphs) == 1:
             return {"StringEquals": {key: self.graphs[0].name}}
@@ -124,7 +124,7 @@ class Scope:
 
 
 def scope_of(graphs: Graphs, region: str, account: str) -> Scope:
-    """The scope of one graph or several."""
+    """Return the scope of one graph or several."""
     every = (graphs,) if isinstance(graphs, Graph) else tuple(graphs)
     return Scope(every, Arns(region, account))
 
@@ -133,20 +133,20 @@ def scope_of(graphs: Graphs, region: str, account: str) -> Scope:
 
 
 def size_of(policy: Mapping[str, Any]) -> int:
-    """Characters of a policy as IAM counts them: without white space."""
+    """Return the number of characters as IAM counts them: without white space."""
     return len(json.dumps(policy, separators=(",", ":")))
 
 
 SID_DIGITS = 4
-"""Characters that the number of a part may add to the name of its statement."""
+"""Maximum length of the part number that is appended to the name of a statement."""
 
 
 def _within(statement: Json, limit: int) -> list[Json]:
-    """The statement, in parts with some of its resources each where it is too large for one."""
+    """Return the statement, split by resources into several if it is too large."""
     if size_of(document([statement])) <= limit or len(statement["Resource"]) < 2:
         return [statement]
-    made = _halves(statement, limit - SID_DIGITS)
-    return [{**part, "Sid": f"{statement['Sid']}{n}"} for n, part in enumerate(made, 1)]
+    parts = _halves(statement, limit - SID_DIGITS)
+    return [{**part, "Sid": f"{statement['Sid']}{n}"} for n, part in enumerate(parts, 1)]
 
 
 def _halves(statement: Json, limit: int) -> list[Json]:
@@ -159,14 +159,16 @@ def _halves(statement: Json, limit: int) -> list[Json]:
 
 
 def split(name: str, policy: Json, limit: int = MANAGED_POLICY_SIZE) -> dict[str, Json]:
-    """``policy`` by file name, in as few documents as IAM's limit allows: ``x.json``, and then
-    ``x-2.json`` and so on, which are all to be attached to the same role."""
+    """Split ``policy`` into as few documents as IAM's limit allows, by file name.
+
+    They are ``x.json``, ``x-2.json`` and so on, which must all be attached to the same role.
+    """
     parts: list[list[Json]] = [[]]
     for statement in policy["Statement"]:
-        for one in _within(statement, limit):
-            if parts[-1] and size_of(document([*parts[-1], one])) > limit:
+        for piece in _within(statement, limit):
+            if parts[-1] and size_of(document([*parts[-1], piece])) > limit:
                 parts.append([])
-            parts[-1].append(one)
+            parts[-1].append(piece)
     stem = name.removesuffix(".json")
     names = [name, *(f"{stem}-{number}.json" for number in range(2, len(parts) + 1))]
     return dict(zip(names, map(document, parts), strict=True))

@@ -1,8 +1,8 @@
-"""The rights of those who run the graph's tasks: ECS itself (execution role), the agent on the
-instances (instance role). Pure.
+"""Permissions to run the graph's tasks, for ECS (execution role) and for the agent on the instances
+(instance role). Pure.
 
-After the ECS developer guide, "task execution IAM role" and "container instance IAM role". What a
-task on EC2 without an execution role pulls and logs, the instance role must be allowed.
+They follow the ECS developer guide, "task execution IAM role" and "container instance IAM role". If
+a task on EC2 has no execution role, the instance role must allow pulling its images and logging.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from ecs_dynamo.model.spec.security import SecuritySpec
 
 
 def role_arns(scope: Scope) -> list[str]:
-    """ARNs of the roles that the graphs' tasks run with."""
+    """Return the ARNs of the roles of the graphs' tasks."""
     return sorted({scope.arns.role(name) for graph in scope.graphs for name in graph_roles(graph)})
 
 
@@ -76,7 +76,7 @@ def _logging(components: Iterable[Component], arns: Arns) -> list[Json]:
 
 
 def task_references_of(scope: Scope) -> set[str]:
-    """The references that ECS resolves for the tasks of all graphs."""
+    """Return the references that ECS resolves for the tasks of all graphs."""
     return {r for g in scope.graphs for r in task_references(g.components, g.security)}
 
 
@@ -97,7 +97,7 @@ def _files(components: Iterable[Component]) -> list[Json]:
 
 
 def execution_policy(users: Iterable[tuple[Component, SecuritySpec]], arns: Arns) -> Json:
-    """What ECS needs to start the tasks: the very images, log groups and secrets referred to.
+    """Return the policy to start the tasks: exactly their images, log groups, secrets and files.
 
     ``users`` are components with the security settings of their graph.
     """
@@ -115,7 +115,7 @@ def execution_policy(users: Iterable[tuple[Component, SecuritySpec]], arns: Arns
 
 
 def execution_policies(scope: Scope) -> dict[str, Json]:
-    """The execution roles' documents, by file name: one each where the graphs have several."""
+    """Return the execution roles' documents by file name: one each if the graphs have several."""
     by_role: dict[str, list[tuple[Component, SecuritySpec]]] = {}
     for graph in scope.graphs:
         for component in graph.components:
@@ -134,12 +134,12 @@ def execution_policies(scope: Scope) -> dict[str, Json]:
 
 
 def instance_policy(scope: Scope) -> Json:
-    """What the ECS agent on the GPU instances needs, bound to the graphs' EC2 clusters."""
+    """Return the policy of the ECS agent on GPU instances, bound to the graphs' EC2 clusters."""
     arns = scope.arns
     on_instances = [c for c in scope.components if c.launch_type == "EC2"]
     clusters = sorted({c.cluster for c in on_instances})
     without_role = [c for c in on_instances if not c.template.get("executionRoleArn")]
-    # Service Connect's proxies poll for a task set (ECS developer guide, its considerations).
+    # Service Connect's proxies poll for a task set (ECS developer guide, "considerations").
     connected = sorted({c.cluster for c in on_instances if c.names.connect is not None})
     if not clusters:
         return document([])

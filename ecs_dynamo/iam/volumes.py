@@ -1,7 +1,8 @@
-"""The rights that lasting infrastructure needs: only where the graph declares it. Pure.
+"""Permissions for volumes of the infrastructure: only if the graph declares them. Pure.
 
-The Service Authorization Reference of Amazon EFS: a client's rights are bound to the file system,
-and to an access point by the condition key ``elasticfilesystem:AccessPointArn``.
+They follow the Service Authorization Reference of Amazon EFS: a client's permissions are bound to
+the file system, and to an access point by the condition key
+``elasticfilesystem:AccessPointArn``.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ def _efs_volumes(scope: Scope) -> Iterator[JsonObject]:
 
 
 def efs_statements(scope: Scope) -> list[Json]:
-    """What the task role of etcd and NATS needs for volumes that grant access by IAM."""
+    """Return the policy of etcd's and NATS's task role for volumes that grant access by IAM."""
     made: list[Json] = []
     arns = scope.arns
     for number, volume in enumerate(_efs_volumes(scope)):
