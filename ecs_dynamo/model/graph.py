@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import Any
 
 from ecs_dynamo.model.service_names import ServiceNames
+from ecs_dynamo.model.service_settings import DeploymentLimits
 from ecs_dynamo.model.spec.capacity import (
     CapacityProviderItem,
     CapacitySpec,
@@ -98,15 +99,6 @@ def network_mode_of(template: JsonObject) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class LoadBalancer:
-    """A target group, and the container and port that it sends requests to."""
-
-    target_group_arn: str
-    container: str
-    port: int
-
-
-@dataclass(frozen=True, slots=True)
 class Component:
     """A component of the graph: one ECS service.
 
@@ -154,6 +146,11 @@ class Component:
         if self.is_infrastructure:
             return 0
         return min(math.ceil(self.rollout.progress_deadline_seconds), MAX_GRACE_SECONDS)
+
+    @property
+    def limits(self) -> DeploymentLimits:
+        """The declared deployment limits."""
+        return DeploymentLimits.of(self.rollout)
 
     @property
     def network_mode(self) -> NetworkMode:

@@ -14,22 +14,12 @@ from typing import Final
 
 from ecs_dynamo.model.capacity import Shortage
 from ecs_dynamo.model.conditions import Condition
-from ecs_dynamo.model.graph import JsonObject, LoadBalancer
+from ecs_dynamo.model.graph import JsonObject
 from ecs_dynamo.model.memory.capacity import CapacityMemory
 from ecs_dynamo.model.memory.health import HealthMemory
 from ecs_dynamo.model.memory.scaling import ScalingState
 from ecs_dynamo.model.purposes import ActionPurpose, WaitPurpose
-from ecs_dynamo.model.service_names import ServiceNames
-from ecs_dynamo.model.spec.capacity import (
-    CapacityProviderItem,
-    PlacementConstraintSpec,
-    PlacementStrategySpec,
-)
-from ecs_dynamo.model.spec.rollout import RolloutSpec
-from ecs_dynamo.model.spec.service import (
-    LaunchType,
-    NetworkSpec,
-)
+from ecs_dynamo.model.service_settings import ServiceSettings
 
 INTERNAL: Final[Mapping[str, bool]] = {"internal": True}
 """Metadata of fields that documents (`--json`, `/status`) leave out."""
@@ -65,50 +55,28 @@ class RegisterTaskDefinition(Action):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CreateService(Action):
-    """Create the component's service. ``network`` is set for awsvpc only."""
+    """Create the component's service."""
 
     cluster: str
     service: str
     revision: RevisionRef
     desired: int
-    launch_type: LaunchType
-    rollout: RolloutSpec
-    network: NetworkSpec | None = None
-    capacity_providers: tuple[CapacityProviderItem, ...] = ()
-    """Instead of ``launch_type``, where there are any."""
-    strategy: tuple[PlacementStrategySpec, ...] = ()
-    constraints: tuple[PlacementConstraintSpec, ...] = ()
-    names: ServiceNames = field(default_factory=ServiceNames)
-    load_balancers: tuple[LoadBalancer, ...] = ()
-    availability_zone_rebalancing: bool = False
-    health_check_grace_seconds: int = 0
+    settings: ServiceSettings
     tags: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UpdateService(Action):
-    """Change only what is not None. Rolls the service when ``revision`` or ``network`` is given.
+    """Change a service: only what is not None, and of ``settings`` only the members that are set.
 
-    ``capacity_providers`` comes with a new deployment, as ECS demands; empty: back to launch type.
+    A revision, and each setting with `Effect.NEW_DEPLOYMENT`, starts a new deployment.
     """
 
     cluster: str
     service: str
     revision: RevisionRef | None = None
     desired: int | None = None
-    rollout: RolloutSpec | None = None
-    network: NetworkSpec | None = None
-    capacity_providers: tuple[CapacityProviderItem, ...] | None = None
-    strategy: tuple[PlacementStrategySpec, ...] | None = None
-    constraints: tuple[PlacementConstraintSpec, ...] | None = None
-    names: ServiceNames = field(default_factory=ServiceNames)
-    """Each of them begins a new deployment."""
-    load_balancers: tuple[LoadBalancer, ...] | None = None
-    """Begins a new deployment; empty detaches all target groups."""
-    propagate_tags: bool = False
-    """Let the tasks that start from now on have the service's tags."""
-    availability_zone_rebalancing: bool | None = None
-    health_check_grace_seconds: int | None = None
+    settings: ServiceSettings = field(default_factory=ServiceSettings)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from ecs_dynamo.common.arns import sibling_revision
-from ecs_dynamo.model.graph import TAG_GOOD, TAG_GRAPH, LoadBalancer
-from ecs_dynamo.model.service_names import ServiceNames
+from ecs_dynamo.model.graph import TAG_GOOD, TAG_GRAPH
+from ecs_dynamo.model.service_settings import ServiceSettings
 from ecs_dynamo.model.spec.service import NetworkSpec
 
 
@@ -44,31 +44,10 @@ class Service:
     task_definition_arn: str
     deployments: tuple[Deployment, ...] = ()
     tags: Mapping[str, str] = field(default_factory=dict)
-    minimum_healthy_percent: int | None = None
-    maximum_percent: int | None = None
-    circuit_breaker: bool = False
-    breaker_rolls_back: bool | None = None
-    """Whether the circuit breaker rolls back. None, here and below: ECS did not tell."""
-    launch_type: str | None = None
-    load_balancers: tuple[LoadBalancer, ...] | None = None
-    managed_tags: bool | None = None
-    propagate_tags: str | None = None
-    subnets: tuple[str, ...] = ()
-    security_groups: tuple[str, ...] = ()
-    assign_public_ip: bool = False
+    settings: ServiceSettings = field(default_factory=ServiceSettings)
     events: tuple[str, ...] = ()
     rolled_back_at: float | None = None
     """When the circuit breaker last took a deployment back, as the service's events tell."""
-    capacity_providers: tuple[tuple[str, int, int], ...] = ()
-    """(name, weight, base) of its capacity provider strategy."""
-    placement_strategy: tuple[tuple[str, str], ...] = ()
-    """(type, field), each as the graph file writes it."""
-    placement_constraints: tuple[tuple[str, str], ...] = ()
-    """(type, expression)."""
-    names: ServiceNames = field(default_factory=ServiceNames)
-    availability_zone_rebalancing: bool = False
-    health_check_grace_seconds: int | None = None
-    """None: not told."""
 
     def owned_by(self, graph: str) -> bool:
         """Whether the service carries ``graph``'s ownership tag."""

@@ -8,7 +8,7 @@ from difflib import SequenceMatcher
 from typing import Any
 
 from ecs_dynamo.common.arns import resource_name
-from ecs_dynamo.model.graph import JsonObject, LoadBalancer
+from ecs_dynamo.model.graph import JsonObject
 from ecs_dynamo.model.plan import (
     AnyAction,
     ChangeMembership,
@@ -28,6 +28,7 @@ from ecs_dynamo.model.plan import (
 from ecs_dynamo.model.purposes import ActionPurpose
 from ecs_dynamo.model.redaction import without_secrets
 from ecs_dynamo.model.service import Service
+from ecs_dynamo.model.service_settings import RULES, ServiceSettings
 from ecs_dynamo.model.snapshot import (
     ComponentSnapshot,
     Revision,
@@ -146,55 +147,18 @@ def describe_action(action: AnyAction) -> str:
 
 
 def service_diff(service: Service, action: UpdateService) -> list[str]:
-    """What an update changes of a service, beside its revision: as `content_diff` shows it."""
-    old: dict[str, Any] = {}
-    new: dict[str, Any] = {}
-    if action.network is not None:
-        old["network"] = {
-            "subnets": sorted(service.subnets),
-            "securityGroups": sorted(service.security_groups),
-            "assignPublicIp": service.assign_public_ip,
-        }
-        new["network"] = {
-            "subnets": sorted(action.network.subnets),
-            "securityGroups": sorted(action.network.security_groups),
-            "assignPublicIp": action.network.assign_public_ip,
-        }
-    if action.load_balancers is not None:
-        old["targetGroups"] = [_target(one) for one in service.load_balancers or ()]
-        new["targetGroups"] = [_target(one) for one in action.load_balancers]
-    if action.capacity_providers is not None:
-        old["capacityProviders"] = [
-            f"{name} weight {weight} base {base}"
-            for name, weight, base in service.capacity_providers
-        ]
-        new["capacityProviders"] = [
-            f"{p.name} weight {p.weight} base {p.base}" for p in action.capacity_providers
-        ]
-    if action.strategy is not None:
-        old["placement.strategy"] = [" ".join(one) for one in service.placement_strategy]
-        new["placement.strategy"] = [f"{s.type} {s.field or ''}" for s in action.strategy]
-    if action.constraints is not None:
-        old["placement.constraints"] = [" ".join(c).strip() for c in service.placement_constraints]
-        new["placement.constraints"] = [
-            f"{c.type} {c.expression or ''}".strip() for c in action.constraints
-        ]
-    if action.rollout is not None:
-        old["rollout"] = {
-            "minimumHealthyPercent": service.minimum_healthy_percent,
-            "maximumPercent": service.maximum_percent,
-            "circuitBreaker": service.circuit_breaker and service.breaker_rolls_back is not False,
-        }
-        new["rollout"] = {
-            "minimumHealthyPercent": action.rollout.minimum_healthy_percent,
-            "maximumPercent": action.rollout.maximum_percent,
-            "circuitBreaker": action.rollout.circuit_breaker,
-        }
+    """Return what an update changes of a service's settings, as `content_diff` shows it."""
+    old, new = _shown(service.settings, action.settings), _shown(action.settings, action.settings)
     return list(_differences(old, new, old, new, ""))
 
 
-def _target(one: LoadBalancer) -> str:
-    return f"{one.target_group_arn} at {one.container}:{one.port}"
+def _shown(settings: ServiceSettings, changes: ServiceSettings) -> dict[str, Any]:
+    """The values in ``settings`` of the members that ``changes`` changes."""
+    return {
+        rule.label: rule.show(value)
+        for name, value in settings.only(changes.members).members.items()
+        if (rule := RULES[name]).label
+    }
 
 
 def _revision_diff(seen: ComponentSnapshot, service: Service, action: AnyAction) -> list[str]:

@@ -7,10 +7,8 @@ from pathlib import Path
 
 from ecs_dynamo.config import load_graph
 from ecs_dynamo.model.graph import Graph, Role
-from ecs_dynamo.model.service_names import (
-    ServiceConnect,
-    ServiceNames,
-)
+from ecs_dynamo.model.service_names import ServiceNames
+from ecs_dynamo.model.service_settings import ServiceConnect
 from ecs_dynamo.model.spec.capacity import (
     AutoScalingGroupSpec,
     CapacityProviderItem,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any
 
 import structlog
 
@@ -20,22 +20,14 @@ from ecs_dynamo.aws.execute.capacity import (
     terminate_instance,
 )
 from ecs_dynamo.aws.execute.creation_tokens import CreationTokens
-from ecs_dynamo.aws.execute.requests import (
-    limits_request,
-    load_balancers_request,
-    names_request,
-    network_request,
-    placement_request,
-    providers_request,
-    settings_request,
-    tags_request,
-)
+from ecs_dynamo.aws.execute.requests import tags_request
 from ecs_dynamo.aws.execute.stop_task import stop_task
 from ecs_dynamo.aws.observe.cache import RevisionCache
 from ecs_dynamo.aws.observe.convert import (
     tags_of,
     to_revision,
 )
+from ecs_dynamo.aws.service_settings import creation_parameters, update_parameters
 from ecs_dynamo.aws.write_guard import SecondsLeft, unlimited, writes_guarded
 from ecs_dynamo.common.arns import resource_name
 from ecs_dynamo.model.errors import AwsError
@@ -67,8 +59,6 @@ REGISTER_ATTEMPTS = 3
 """RegisterTaskDefinition calls per action if no answer arrives, each after a read."""
 PROTECT_A_CALL = 10
 """Tasks in one UpdateTaskProtection (ECS API reference)."""
-_TASK_TAGS: Final = {"enableECSManagedTags": True, "propagateTags": "SERVICE"}
-"""The daemon's rights over tasks rest on the tags that they have from their service."""
 NO_REJECTION = THROTTLES | TRANSIENT | UNHEARD | {"NoCredentials"}
 """Codes that tell nothing of the action itself."""
 DELETE_A_CALL = 10
@@ -262,21 +252,9 @@ class Executor:
             "taskDefinition": arn,
             "desiredCount": action.desired,
             "clientToken": self._tokens.of(action),
-            "deploymentConfiguration": limits_request(action.rollout),
             "tags": tags_request(action.tags),
-            **_TASK_TAGS,
-            **settings_request(action),
+            **creation_parameters(action.settings),
         }
-        if action.network is not None:
-            request["networkConfiguration"] = network_request(action.network)
-        if action.capacity_providers:
-            request["capacityProviderStrategy"] = providers_request(action.capacity_providers)
-        else:
-            request["launchType"] = action.launch_type.value
-        request |= placement_request(action.strategy or None, action.constraints or None)
-        request |= names_request(action.names)
-        if action.load_balancers:
-            request["loadBalancers"] = load_balancers_request(action.load_balancers)
         try:
             await self._aws.call("ecs", "CreateService", **request)
             # The next look may not show it yet.
@@ -310,19 +288,7 @@ class Executor:
             request["taskDefinition"] = self._arn(action.revision)
         if action.desired is not None:
             request["desiredCount"] = action.desired
-        if action.rollout is not None:
-            request["deploymentConfiguration"] = limits_request(action.rollout)
-        if action.network is not None:
-            request["networkConfiguration"] = network_request(action.network)
-        if action.capacity_providers is not None:
-            request["capacityProviderStrategy"] = providers_request(action.capacity_providers)
-            request["forceNewDeployment"] = True
-        request |= placement_request(action.strategy, action.constraints)
-        request |= names_request(action.names) | settings_request(action)
-        if action.load_balancers is not None:
-            request["loadBalancers"] = load_balancers_request(action.load_balancers)
-        if action.propagate_tags:
-            request |= _TASK_TAGS
+        request |= update_parameters(action.settings)
         await self._aws.call("ecs", "UpdateService", **request)
         return True
 

@@ -10,9 +10,7 @@ from typing import Any
 from botocore.loaders import Loader
 from botocore.model import ServiceModel
 
-from ecs_dynamo.aws.observe.convert_names import to_names
-from ecs_dynamo.common.arns import resource_name
-from ecs_dynamo.model.graph import LoadBalancer
+from ecs_dynamo.aws.service_settings import to_network, to_settings
 from ecs_dynamo.model.service import (
     Deployment,
     Service,
@@ -26,7 +24,6 @@ from ecs_dynamo.model.snapshot import (
     Task,
     Unknown,
 )
-from ecs_dynamo.model.spec.service import NetworkSpec
 
 Json = Mapping[str, Any]
 
@@ -65,25 +62,12 @@ def to_deployment(raw: Json) -> Deployment:
         rollout_reason=raw.get("rolloutStateReason", ""),
         updated_at=epoch(raw.get("updatedAt")),
         created_at=epoch(raw.get("createdAt")),
-        network=_network(raw),
-    )
-
-
-def _network(raw: Json) -> NetworkSpec | None:
-    network = raw.get("networkConfiguration", {}).get("awsvpcConfiguration")
-    if network is None:
-        return None
-    return NetworkSpec(
-        subnets=tuple(network.get("subnets", ())),
-        security_groups=tuple(network.get("securityGroups", ())),
-        assign_public_ip=network.get("assignPublicIp") == "ENABLED",
+        network=to_network(raw),
     )
 
 
 def to_service(raw: Json, cluster: str) -> Service:
     """A DescribeServices entry (with TAGS)."""
-    limits = raw.get("deploymentConfiguration", {})
-    network = _network(raw) or NetworkSpec()
     return Service(
         arn=raw["serviceArn"],
         name=raw["serviceName"],
@@ -95,48 +79,9 @@ def to_service(raw: Json, cluster: str) -> Service:
         task_definition_arn=raw.get("taskDefinition", ""),
         deployments=tuple(to_deployment(d) for d in raw.get("deployments", ())),
         tags=tags_of(raw.get("tags", ())),
-        minimum_healthy_percent=limits.get("minimumHealthyPercent"),
-        maximum_percent=limits.get("maximumPercent"),
-        circuit_breaker=limits.get("deploymentCircuitBreaker", {}).get("enable", False),
-        breaker_rolls_back=limits.get("deploymentCircuitBreaker", {}).get("rollback"),
-        launch_type=raw.get("launchType"),
-        load_balancers=_load_balancers(raw.get("loadBalancers")),
-        managed_tags=raw.get("enableECSManagedTags"),
-        propagate_tags=raw.get("propagateTags"),
-        subnets=network.subnets,
-        security_groups=network.security_groups,
-        assign_public_ip=network.assign_public_ip,
+        settings=to_settings(raw),
         events=tuple(e.get("message", "") for e in raw.get("events", ())[:20]),
         rolled_back_at=_rolled_back_at(raw.get("events", ())),
-        capacity_providers=tuple(
-            (resource_name(p["capacityProvider"]), p.get("weight", 0), p.get("base", 0))
-            for p in raw.get("capacityProviderStrategy") or ()
-        ),
-        placement_strategy=tuple(
-            (s.get("type", ""), s.get("field", "")) for s in raw.get("placementStrategy") or ()
-        ),
-        placement_constraints=tuple(
-            (c.get("type", ""), c.get("expression", ""))
-            for c in raw.get("placementConstraints") or ()
-        ),
-        names=to_names(raw),
-        # Of a service that never had a value, ECS treats it as DISABLED (service model).
-        availability_zone_rebalancing=raw.get("availabilityZoneRebalancing") == "ENABLED",
-        health_check_grace_seconds=raw.get("healthCheckGracePeriodSeconds"),
-    )
-
-
-def _load_balancers(items: Iterable[Json] | None) -> tuple[LoadBalancer, ...] | None:
-    if items is None:
-        return None
-    return tuple(
-        LoadBalancer(
-            # A Classic Load Balancer has a name and no target group.
-            one.get("targetGroupArn") or one.get("loadBalancerName", ""),
-            one.get("containerName", ""),
-            one.get("containerPort", 0),
-        )
-        for one in items
     )
 
 

@@ -6,11 +6,8 @@ from typing import Any, Final
 
 from ecs_dynamo.config.task_definitions.prepare import CONTAINERS
 from ecs_dynamo.model.graph import ETCD_CLIENT_PORT, NATS_CLIENT_PORT, Role
-from ecs_dynamo.model.service_names import (
-    Published,
-    ServiceConnect,
-    ServiceNames,
-)
+from ecs_dynamo.model.service_names import ServiceNames
+from ecs_dynamo.model.service_settings import PublishedPort, ServiceConnect
 from ecs_dynamo.model.spec.graph import GraphSpec
 
 _PORTS: Final = {Role.ETCD: ETCD_CLIENT_PORT, Role.NATS: NATS_CLIENT_PORT}
@@ -30,7 +27,9 @@ def server_names(spec: GraphSpec, roles: frozenset[Role], template: dict[str, An
         return ServiceNames(registry=arns[0] if arns else None)
     names = dns_names(spec)
     published = [
-        Published(mapping.setdefault("name", role.value), f"{spec.name}-{role}", names[role], port)
+        PublishedPort(
+            mapping.setdefault("name", role.value), f"{spec.name}-{role}", names[role], port
+        )
         for role, port in _PORTS.items()
         if role in roles
         for container in template[CONTAINERS]
@@ -45,7 +44,7 @@ def client_names(spec: GraphSpec) -> ServiceNames:
     return ServiceNames(connect=_connect(spec))
 
 
-def _connect(spec: GraphSpec, published: tuple[Published, ...] = ()) -> ServiceConnect | None:
+def _connect(spec: GraphSpec, published: tuple[PublishedPort, ...] = ()) -> ServiceConnect | None:
     discovery = spec.infrastructure.service_discovery
     if discovery is None or discovery.service_connect is None:
         return None

@@ -142,7 +142,7 @@ class _Checker:
     def _rollout(self) -> None:
         """A task that contains both sides runs twice during a rollout, maybe on two instances."""
         one = self.component
-        if _is_single(one) and one.rollout.maximum_percent > 100 and not _is_pinned(one):
+        if _is_single(one) and one.limits.maximum_percent > 100 and not _is_pinned(one):
             self._warn(
                 "of a frontend with a worker: while it rolls the old and the new task may be on "
                 "two instances, and neither reaches the other's container",

@@ -13,7 +13,7 @@ from ecs_dynamo.config.reading.document import (
 )
 from ecs_dynamo.config.reading.report import Report
 from ecs_dynamo.model.graph import Component
-from ecs_dynamo.model.spec.rollout import RolloutSpec
+from ecs_dynamo.model.service_settings import DeploymentLimits
 
 
 def check_limits(components: list[BuiltComponent], document: Document, report: Report) -> None:
@@ -22,7 +22,7 @@ def check_limits(components: list[BuiltComponent], document: Document, report: R
         infrastructure = built.component.is_infrastructure
         place: FieldPath = ("infrastructure",) if infrastructure else built.path
         counts = _counts(built.component)
-        _check(built.component.rollout, counts, (*place, "rollout"), document, report)
+        _check(built.component.limits, counts, (*place, "rollout"), document, report)
 
 
 def _counts(component: Component) -> range:
@@ -33,14 +33,14 @@ def _counts(component: Component) -> range:
 
 
 def _check(
-    rollout: RolloutSpec, counts: range, path: FieldPath, document: Document, report: Report
+    limits: DeploymentLimits, counts: range, path: FieldPath, document: Document, report: Report
 ) -> None:
     # The fewer replicas the more the rounding takes, so the smallest count tells.
     count = max(counts.start, 1)
-    if count not in counts or rollout.can_replace(count):
+    if count not in counts or limits.can_replace(count):
         return
-    least, most = rollout.minimum_healthy_percent, rollout.maximum_percent
-    wider, lower = rollout.widened(count).maximum_percent, (count - 1) * 100 // count
+    least, most = limits.minimum_healthy_percent, limits.maximum_percent
+    wider, lower = limits.widened(count).maximum_percent, (count - 1) * 100 // count
     report.warn(
         document,
         (*path, "maximumPercent"),

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from enum import Enum
-from typing import Any
+from typing import Any, Final
 
 from pydantic import BaseModel
 from pydantic.alias_generators import to_camel
@@ -17,7 +17,7 @@ from ecs_dynamo.controller.reconcile.last_known import KnownComponent, unknown_e
 from ecs_dynamo.controller.reconcile.reconciler import Pass
 from ecs_dynamo.model.clock import Now
 from ecs_dynamo.model.graph import Component, Graph
-from ecs_dynamo.model.plan import Plan
+from ecs_dynamo.model.plan import AnyAction, CreateService, Plan, UpdateService
 from ecs_dynamo.model.redaction import without_secrets
 from ecs_dynamo.model.snapshot import ComponentSnapshot, Snapshot, Task, Unknown
 from ecs_dynamo.planning import describe, describe_action
@@ -34,6 +34,13 @@ from ecs_dynamo.planning.observed.stopped_tasks import (
 Json = dict[str, Any]
 MAX_STOPPED = 5
 """Number of a component's newest stopped tasks that are shown."""
+_SETTINGS_KEYS: Final = {
+    "limits": "rollout",
+    "placementStrategy": "strategy",
+    "placementConstraints": "constraints",
+    "tagsReachTasks": "propagateTags",
+}
+"""Member of `ServiceSettings` -> its key in an action's document, where they differ."""
 
 
 def timestamp(seconds: float | None) -> str | None:
@@ -62,14 +69,29 @@ def document(value: Any) -> Any:
     return value
 
 
+def _action_document(action: AnyAction) -> Json:
+    """An action's fields; settings of a service stand beside them, under their established keys."""
+    fields: Json = document(action)
+    if not isinstance(action, CreateService | UpdateService):
+        return fields
+    settings: Json = fields.pop("settings")
+    names = {"registry": "serviceRegistry", "connect": "serviceConnect"}
+    fields["names"] = {key: settings.pop(member) for key, member in names.items()}
+    return fields | {_SETTINGS_KEYS.get(key, key): value for key, value in settings.items()}
+
+
 def plan_document(plan: Plan, snapshot: Snapshot | None = None) -> Json:
     """Return a plan as JSON: each action with its kind, and the lines that a terminal shows."""
     return {
         "graph": plan.graph,
         "converged": plan.converged,
         "actions": [
-            {"action": type(a).__name__, **without_secrets(document(a)), "text": describe_action(a)}
-            for a in plan.actions
+            {
+                "action": type(action).__name__,
+                **without_secrets(_action_document(action)),
+                "text": describe_action(action),
+            }
+            for action in plan.actions
         ],
         "waits": document(plan.waits),
         "notes": list(plan.notes),

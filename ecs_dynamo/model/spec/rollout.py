@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Annotated, Self
 
 from pydantic import Field, model_validator
@@ -77,26 +76,3 @@ class RolloutSpec(SpecModel):
                 "raise the one or lower the other"
             )
         return self
-
-    def can_replace(self, replicas: int) -> bool:
-        """Return whether ECS can take a first step of a rollout of ``replicas`` in these limits.
-
-        ECS rounds the number of tasks that must stay healthy up, and the number that may run down
-        (service model, DeploymentConfiguration).
-        """
-        if replicas <= 0:
-            return True
-        must_stay = math.ceil(replicas * self.minimum_healthy_percent / 100)
-        may_run = replicas * self.maximum_percent // 100
-        return must_stay < replicas or may_run > replicas
-
-    def widened(self, replicas: int) -> RolloutSpec:
-        """Return limits that can replace ``replicas``: these, or with a surge of one task.
-
-        The maximum is raised rather than the minimum lowered, so that all replicas keep serving.
-        """
-        if self.can_replace(replicas):
-            return self
-        return self.model_copy(
-            update={"maximum_percent": math.ceil((replicas + 1) * 100 / replicas)}
-        )

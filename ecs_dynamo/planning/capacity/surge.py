@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from ecs_dynamo.model.ecs.task_definition import gpus_of
+from ecs_dynamo.model.service_settings import DeploymentLimits
 from ecs_dynamo.model.snapshot import Snapshot, Unknown
-from ecs_dynamo.model.spec.rollout import RolloutSpec
 from ecs_dynamo.model.spec.service import LaunchType
 from ecs_dynamo.planning.capacity.packing import (
     Allocatable,
@@ -24,7 +24,7 @@ from ecs_dynamo.planning.capacity.packing import (
     room_of,
 )
 from ecs_dynamo.planning.desired.component import ComponentState
-from ecs_dynamo.planning.desired.placement import wanted_constraints
+from ecs_dynamo.planning.desired.placement import placement_constraints
 from ecs_dynamo.planning.observed.lookup import known_tasks
 
 
@@ -62,7 +62,7 @@ def free_rooms(snapshot: Snapshot) -> FreeRooms:
 def surge_need(state: ComponentState) -> ResourceRequest:
     """What one more replica takes, and on which instances it may run."""
     component = state.component
-    constraints = wanted_constraints(component, state.one_per_instance) or ()
+    constraints = placement_constraints(component, one_per_instance=state.one_per_instance) or ()
     own = frozenset(p.name for p in component.capacity_providers)
     return need_of(
         component.name,
@@ -112,12 +112,11 @@ def why_no_surge(state: ComponentState, free: FreeRooms) -> str:
     )
 
 
-def one_at_a_time(spec: RolloutSpec, replicas: int) -> RolloutSpec:
+def one_at_a_time(limits: DeploymentLimits, replicas: int) -> DeploymentLimits:
     """Limits with which ECS frees a place before it fills it: one replica at a time."""
     floor = (max(replicas, 1) - 1) * 100 // max(replicas, 1)
-    return spec.model_copy(
-        update={
-            "minimum_healthy_percent": min(spec.minimum_healthy_percent, floor),
-            "maximum_percent": 100,
-        }
+    return replace(
+        limits,
+        minimum_healthy_percent=min(limits.minimum_healthy_percent, floor),
+        maximum_percent=100,
     )

@@ -26,7 +26,7 @@ from ecs_dynamo.model.snapshot import (
 )
 from ecs_dynamo.planning.desired.service_settings import (
     network_differs,
-    rollout_differences,
+    rollout_reasons,
 )
 from ecs_dynamo.planning.observed.lookup import (
     in_force,
@@ -86,14 +86,14 @@ class ComponentState:
             and (
                 self.current.fingerprint != self.fingerprint
                 # ECS changes it by a new deployment alone.
-                or bool(rollout_differences(self.component, self.service))
+                or bool(rollout_reasons(self.component, self.service))
             )
         )
 
     @property
     def rollout_reason(self) -> str:
         """What of the service differs that a new deployment changes, for people."""
-        others = rollout_differences(self.component, self.service) if self.service else ()
+        others = rollout_reasons(self.component, self.service) if self.service else ()
         changed = self.current is None or self.current.fingerprint != self.fingerprint
         words = ["task definition changed"] if changed or not others else []
         return "; ".join((*others, *words))

@@ -22,7 +22,7 @@ from ecs_dynamo.model.graph import Component, Graph, JsonObject
 from ecs_dynamo.model.plan import Endpoints
 from ecs_dynamo.planning.desired.fingerprint import fingerprint
 from ecs_dynamo.planning.desired.rendering import identify, render
-from ecs_dynamo.planning.desired.service_settings import service_network
+from ecs_dynamo.planning.desired.service_settings import declared_settings
 
 _NOWHERE = Endpoints("http://etcd.invalid:2379", "nats://nats.invalid:4222")
 
@@ -30,7 +30,7 @@ _NOWHERE = Endpoints("http://etcd.invalid:2379", "nats://nats.invalid:4222")
 def declared_fingerprint(graph: Graph, component: Component, system_port: int) -> str:
     """The fingerprint of what is declared, whatever the endpoints are."""
     content = render(graph, component, _NOWHERE, system_port)
-    network = service_network(component)
+    network = declared_settings(component).network
     if network is not None:
         content = {**content, "networkConfiguration": network.model_dump(mode="json")}
     return fingerprint(content)

@@ -105,7 +105,8 @@ def is_due(place: MemberSlot) -> bool:
         and place.current
         and service is not None
         and (
-            fingerprint(frozen) != revision.fingerprint or network_differs(place.component, service)
+            fingerprint(frozen) != revision.fingerprint
+            or network_differs(place.component, service.settings.network)
         )
     )
 

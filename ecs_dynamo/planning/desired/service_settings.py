@@ -1,69 +1,31 @@
-"""Every member that CreateService is sent, and what happens when a service has another value.
-
-A service that was created once is compared with the declaration in every pass, member by member.
-Nothing that is declared may be sent once and then forgotten: a member that the executor sends and
-that is missing here fails a test. How ECS applies a change is stated by the service model
-(UpdateService: each member's "This parameter triggers a new service deployment" or "doesn't
-trigger a new service deployment"; launchType is not a member of UpdateService).
-"""
+"""Declared settings of a service, and what differs from them in the observed service."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Final
 
 from ecs_dynamo.model.dynamo.containers import dynamo_containers
-from ecs_dynamo.model.graph import TAG_FINGERPRINT, Component, LoadBalancer, NetworkMode
+from ecs_dynamo.model.graph import TAG_FINGERPRINT, Component, NetworkMode
 from ecs_dynamo.model.service import Service
-from ecs_dynamo.model.service_names import ServiceNames
+from ecs_dynamo.model.service_settings import (
+    RULES,
+    DeploymentLimits,
+    Effect,
+    LoadBalancer,
+    PlacementConstraint,
+    PlacementStrategy,
+    ServiceSettings,
+    difference,
+    reasons_of,
+    with_effect,
+)
 from ecs_dynamo.model.snapshot import Revision
-from ecs_dynamo.model.spec.rollout import RolloutSpec
-from ecs_dynamo.model.spec.service import NetworkSpec
-from ecs_dynamo.planning.desired.placement import providers_differ
-from ecs_dynamo.planning.desired.service_names import names_missing
+from ecs_dynamo.model.spec.service import LaunchType, NetworkSpec
 
 OUR_TAGS: Final = "ecs-dynamo:"
 """Prefix of the tags that ecs-dynamo keeps for itself."""
-
-
-class Treatment(StrEnum):
-    """What a pass does about an observed difference."""
-
-    IDENTITY = "identity"
-    """It names the service or the request: another value means another service."""
-    UPDATE = "update"
-    """UpdateService, without a new deployment: running tasks stay."""
-    ROLLOUT = "rollout"
-    """UpdateService starts a new deployment: ordered and protected as any rollout."""
-    TAG = "tag"
-    """TagResource and UntagResource."""
-    REJECT = "reject"
-    """ECS cannot change it: the component is left alone, and its condition names the remedy."""
-
-
-TREATMENTS: Final[Mapping[str, Treatment]] = {
-    "cluster": Treatment.IDENTITY,
-    "serviceName": Treatment.IDENTITY,
-    "clientToken": Treatment.IDENTITY,
-    "taskDefinition": Treatment.ROLLOUT,
-    "desiredCount": Treatment.UPDATE,
-    "launchType": Treatment.REJECT,
-    "capacityProviderStrategy": Treatment.ROLLOUT,
-    "deploymentConfiguration": Treatment.UPDATE,
-    "networkConfiguration": Treatment.ROLLOUT,
-    "placementConstraints": Treatment.UPDATE,
-    "placementStrategy": Treatment.UPDATE,
-    "loadBalancers": Treatment.ROLLOUT,
-    "serviceRegistries": Treatment.ROLLOUT,
-    "serviceConnectConfiguration": Treatment.ROLLOUT,
-    "tags": Treatment.TAG,
-    "availabilityZoneRebalancing": Treatment.UPDATE,
-    "healthCheckGracePeriodSeconds": Treatment.UPDATE,
-    "enableECSManagedTags": Treatment.UPDATE,
-    "propagateTags": Treatment.UPDATE,
-}
 
 
 def load_balancers(component: Component) -> tuple[LoadBalancer, ...]:
@@ -80,88 +42,84 @@ def load_balancers(component: Component) -> tuple[LoadBalancer, ...]:
     return (LoadBalancer(component.target_group_arn, next(mapping, first), port),)
 
 
-def load_balancers_differ(component: Component, service: Service) -> bool:
-    """Whether other target groups are attached than the declared one, or none where one is.
+def declared_settings(component: Component) -> ServiceSettings:
+    """Return the settings that the graph declares.
 
-    The graph file declares none for etcd and NATS, so theirs are left alone.
+    Target groups of etcd and NATS are not managed: the graph file declares none for them.
     """
-    if component.is_infrastructure or service.load_balancers is None:
-        return False
-    return set(load_balancers(component)) != set(service.load_balancers)
-
-
-def service_network(component: Component) -> NetworkSpec | None:
-    """The awsvpc configuration of the component's service; None in host and bridge mode."""
-    return component.network if component.network_mode is NetworkMode.AWSVPC else None
-
-
-def network_differs(component: Component, of: Service | NetworkSpec) -> bool:
-    """Whether an awsvpc configuration is not the declared one (order is no matter)."""
-    wanted = service_network(component)
-    return wanted is not None and (
-        set(wanted.subnets) != set(of.subnets)
-        or set(wanted.security_groups) != set(of.security_groups)
-        or wanted.assign_public_ip != of.assign_public_ip
+    on_ec2 = component.launch_type is LaunchType.EC2
+    awsvpc = component.network_mode is NetworkMode.AWSVPC
+    strategy, constraints = component.placement.strategy, component.placement.constraints
+    return ServiceSettings(
+        launch_type=None if component.capacity_providers else component.launch_type.value,
+        capacity_providers=component.capacity_providers,
+        service_registry=component.names.registry,
+        service_connect=component.names.connect,
+        load_balancers=None if component.is_infrastructure else load_balancers(component),
+        network=component.network if awsvpc and component.network.subnets else None,
+        limits=DeploymentLimits.of(component.rollout),
+        availability_zone_rebalancing=component.availability_zone_rebalancing,
+        health_check_grace_seconds=component.health_check_grace_seconds,
+        placement_strategy=None
+        if strategy is None
+        else tuple(PlacementStrategy(s.type, s.field or "") for s in strategy),
+        placement_constraints=tuple(
+            PlacementConstraint(c.type, c.expression or "") for c in constraints
+        )
+        if on_ec2
+        else None,
+        tags_reach_tasks=True,
     )
 
 
-def may_rebalance(component: Component, limits: RolloutSpec) -> bool:
-    """Whether ECS may move replicas between zones: where declared, and ECS accepts it.
+def network_differs(component: Component, observed: NetworkSpec | None) -> bool:
+    """Return whether an observed awsvpc configuration is not the declared one."""
+    return RULES["network"].differs(observed, declared_settings(component).network)
 
-    With a maximumPercent of 100 it refuses ("Availability Zone Rebalancing does not support
+
+def rebalancing_allowed(settings: ServiceSettings, maximum_percent: int) -> bool:
+    """Return whether ECS may move replicas between zones: where declared, and ECS accepts it.
+
+    With a maximumPercent of 100 ECS refuses ("Availability Zone Rebalancing does not support
     maximumPercent <= 100 %"), so it is off while replicas are replaced one at a time. Nothing is
     lost: ECS rebalances a service in a steady state only (developer guide, "Balancing an Amazon ECS
     service across Availability Zones").
     """
-    return component.availability_zone_rebalancing and limits.maximum_percent > 100
+    return bool(settings.availability_zone_rebalancing) and maximum_percent > 100
 
 
-def rollout_differences(component: Component, service: Service) -> tuple[str, ...]:
-    """What differs, beside the task definition, that ECS changes by a new deployment alone."""
-    found = []
-    if providers_differ(component, service):
-        found.append("capacity providers differ")
-    if names_missing(component, service) != ServiceNames():
-        found.append("the names of etcd and NATS differ")
-    if load_balancers_differ(component, service):
-        found.append("target group differs")
-    # A member of an etcd cluster moves by being replaced (`planning.members`).
-    if component.member is None and network_differs(component, service):
-        found.append("network configuration differs")
-    return tuple(found)
+def rollout_reasons(component: Component, service: Service) -> tuple[str, ...]:
+    """Return in words what differs, besides the task definition, and needs a new deployment.
+
+    The network of an etcd member is excluded: a member moves by being replaced
+    (`planning.desired.etcd_member`).
+    """
+    desired = declared_settings(component)
+    changes = with_effect(difference(service.settings, desired), Effect.NEW_DEPLOYMENT)
+    if component.member is not None:
+        changes = changes.without("network")
+    return reasons_of(service.settings, changes)
 
 
 def rejected_difference(component: Component, service: Service) -> tuple[str, str] | None:
-    """What differs and cannot be changed: a reason word, and a sentence with the remedy."""
-    have, wanted = service.launch_type, component.launch_type.value
-    if component.capacity_providers or service.capacity_providers or have in (None, wanted):
+    """Return a difference that ECS cannot change: a reason word, and a sentence with the remedy."""
+    changes = with_effect(
+        difference(service.settings, declared_settings(component)), Effect.IMPOSSIBLE
+    )
+    if changes.launch_type is None:
         return None
-    remedies = [f"declare launchType {have}"]
+    observed, desired = service.settings.launch_type, changes.launch_type
+    remedies = [f"declare launchType {observed}"]
     if component.is_infrastructure:
         remedies.append("delete the service, which is created again")
     else:
         remedies.append("rename the component: the service of the old name is retired afterwards")
-        if wanted == "FARGATE":
+        if desired == "FARGATE":
             remedies.append("declare capacityProviders with FARGATE instead")
     return "LaunchTypeFixed", (
-        f"service {service.name} has launch type {have}, {wanted} is declared, and ECS cannot "
+        f"service {service.name} has launch type {observed}, {desired} is declared, and ECS cannot "
         f"change it; {', or '.join(remedies)}"
     )
-
-
-def same_limits(service: Service, spec: RolloutSpec) -> bool:
-    """The service has these deployment limits and this circuit breaker."""
-    return (
-        service.minimum_healthy_percent == spec.minimum_healthy_percent
-        and service.maximum_percent == spec.maximum_percent
-        and service.circuit_breaker == spec.circuit_breaker
-        and service.breaker_rolls_back in (None, spec.circuit_breaker)
-    )
-
-
-def tags_reach_tasks(service: Service) -> bool:
-    """Whether the service propagates its tags to its tasks, which the daemon's rights rely on."""
-    return service.managed_tags is not False and service.propagate_tags in (None, "SERVICE")
 
 
 @dataclass(frozen=True, slots=True)

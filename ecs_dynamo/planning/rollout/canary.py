@@ -12,13 +12,13 @@ stopped: ``<revision> baking <UTC seconds>``, then ``<revision> promoted``.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ecs_dynamo.model.graph import TAG_CANARY, TAG_ROLLED_BACK, Graph
 from ecs_dynamo.model.plan import TagService
 from ecs_dynamo.model.purposes import ActionPurpose
+from ecs_dynamo.model.service_settings import DeploymentLimits
 from ecs_dynamo.model.snapshot import Snapshot, Unknown
-from ecs_dynamo.model.spec.rollout import RolloutSpec
 from ecs_dynamo.planning.desired.component import ComponentState
 from ecs_dynamo.planning.observed.readiness import ready_tasks
 from ecs_dynamo.planning.rollout.protection import served_tasks
@@ -39,14 +39,13 @@ class Canary:
     """It was ready, and no replica of the new revision is any more."""
 
 
-def one_more(spec: RolloutSpec, replicas: int) -> RolloutSpec:
+def one_more(limits: DeploymentLimits, replicas: int) -> DeploymentLimits:
     """Limits with which ECS starts one task beside all that run."""
     count = max(replicas, 1)
-    return spec.model_copy(
-        update={
-            "minimum_healthy_percent": 100,
-            "maximum_percent": math.ceil((count + 1) * 100 / count),
-        }
+    return replace(
+        limits,
+        minimum_healthy_percent=100,
+        maximum_percent=math.ceil((count + 1) * 100 / count),
     )
 
 

@@ -8,11 +8,11 @@ meanwhile are restored.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ecs_dynamo.model.service import Service
+from ecs_dynamo.model.service_settings import DeploymentLimits
 from ecs_dynamo.model.snapshot import Snapshot
-from ecs_dynamo.model.spec.rollout import RolloutSpec
 from ecs_dynamo.planning.capacity.surge import (
     free_rooms,
     one_at_a_time,
@@ -20,7 +20,6 @@ from ecs_dynamo.planning.capacity.surge import (
     why_no_surge,
 )
 from ecs_dynamo.planning.desired.component import ComponentState
-from ecs_dynamo.planning.desired.service_settings import same_limits
 from ecs_dynamo.planning.observed.failure_reasons import lacks_place
 from ecs_dynamo.planning.observed.lookup import known_tasks
 from ecs_dynamo.planning.rollout.canary import (
@@ -44,22 +43,22 @@ MAX_COUNT = 100
 class Limits:
     """``force``: the limits that hold from this pass on. ``change``: whether to set them."""
 
-    force: RolloutSpec
+    force: DeploymentLimits
     change: bool
     note: str | None = None
 
 
 def _fitting(state: ComponentState, snapshot: Snapshot) -> Limits:
-    spec = state.component.rollout.widened(state.desired)
+    limits = state.component.limits.widened(state.desired)
     # Tasks beyond the desired count are stopped first, and give their places back: a revision that
     # is taken back must not cost a replica that serves.
     taken = sum(t.desired_status == "RUNNING" for t in known_tasks(state.observed))
     free = free_rooms(snapshot)
     if taken > state.desired or surge_fits(state, 1, free):
-        return Limits(spec, True)
+        return Limits(limits, True)
     gap = "; it does not serve meanwhile" if state.desired == 1 else ""
     return Limits(
-        one_at_a_time(spec, state.desired),
+        one_at_a_time(limits, state.desired),
         True,
         f"{state.component.name}: one more replica does not fit ({why_no_surge(state, free)}): "
         f"replicas are replaced one at a time{gap}",
@@ -67,18 +66,8 @@ def _fitting(state: ComponentState, snapshot: Snapshot) -> Limits:
 
 
 def _of_service(state: ComponentState) -> Limits:
-    service, spec = state.service, state.component.rollout
-    least = service.minimum_healthy_percent if service is not None else None
-    most = service.maximum_percent if service is not None else None
-    return Limits(
-        spec.model_copy(
-            update={
-                "minimum_healthy_percent": spec.minimum_healthy_percent if least is None else least,
-                "maximum_percent": spec.maximum_percent if most is None else most,
-            }
-        ),
-        False,
-    )
+    observed = state.service.settings.limits if state.service is not None else None
+    return Limits(observed or state.component.limits, False)
 
 
 def _is_ours(state: ComponentState, service: Service, snapshot: Snapshot) -> bool:
@@ -87,22 +76,18 @@ def _is_ours(state: ComponentState, service: Service, snapshot: Snapshot) -> boo
     The count may have changed since the rollout began, so those of other counts are taken too,
     as long as ECS can still replace a task with them.
     """
-    spec = state.component.rollout
-    least, most = service.minimum_healthy_percent, service.maximum_percent
-    if least is None or most is None:
-        return True  # Not told: nothing to compare with.
+    observed, declared = service.settings.limits, state.component.limits
+    if observed is None:
+        return True  # Not reported: there is nothing to compare with.
     counts = range(1, max(state.desired, service.desired, MAX_COUNT) + 1)
-    candidates = [spec, without_old_side(state).force, *(spec.widened(n) for n in counts)]
-    candidates += [one_at_a_time(spec, n) for n in counts]
-    if spec.canary is not None:
-        candidates += [one_more(spec, n) for n in counts]
+    candidates = [declared, without_old_side(state).force]
+    candidates += [declared.widened(n) for n in counts]
+    candidates += [one_at_a_time(declared, n) for n in counts]
+    if state.component.rollout.canary is not None:
+        candidates += [one_more(declared, n) for n in counts]
     if (leaving := draining_limits(state, snapshot)) is not None:
         candidates.append(leaving)
-    if not any(same_limits(service, one) for one in candidates):
-        return False
-    desired = service.desired
-    frees, adds = -(-desired * least // 100) < desired, desired * most // 100 > desired
-    return frees or adds or desired == 0
+    return observed in candidates and observed.can_replace(service.desired)
 
 
 def _stuck(state: ComponentState, snapshot: Snapshot) -> bool:
@@ -118,9 +103,7 @@ def _stuck(state: ComponentState, snapshot: Snapshot) -> bool:
 def without_old_side(state: ComponentState) -> Limits:
     """Old replicas that serve nobody go first, all of them, where no surge finds a place."""
     return Limits(
-        state.component.rollout.model_copy(
-            update={"minimum_healthy_percent": 0, "maximum_percent": 100}
-        ),
+        replace(state.component.limits, minimum_healthy_percent=0, maximum_percent=100),
         True,
         f"{state.component.name}: no place is free for a surge, and the etcd of its old replicas "
         "is gone: they go first",
@@ -129,12 +112,12 @@ def without_old_side(state: ComponentState) -> Limits:
 
 def widening_note(state: ComponentState) -> str | None:
     """That a rollout needs wider limits than the declared ones; None where it does not."""
-    spec, desired = state.component.rollout, state.desired
-    if spec.can_replace(desired) or not (state.needs_rollout or state.rollout_in_progress):
+    limits, desired = state.component.limits, state.desired
+    if limits.can_replace(desired) or not (state.needs_rollout or state.rollout_in_progress):
         return None
-    wider = spec.widened(desired)
+    wider = limits.widened(desired)
     return (
-        f"{state.component.name}: {spec.minimum_healthy_percent}-{spec.maximum_percent} % of "
+        f"{state.component.name}: {limits.minimum_healthy_percent}-{limits.maximum_percent} % of "
         f"{desired} leave ECS no replica to stop and none to start: the maximum is "
         f"{wider.maximum_percent} % while it rolls, if one more fits"
     )
@@ -147,16 +130,16 @@ def limits_now(
 
     ``moves``: its endpoints do, which leaves no time for a canary.
     """
-    service, spec = state.service, state.component.rollout
+    service, declared = state.service, state.component.limits
     if service is None:
-        return Limits(spec, False)
+        return Limits(declared, False)
     if begins:
         found = _fitting(state, snapshot)
         if found.note is None and not moves and begins_with_canary(state):
-            return Limits(one_more(spec, state.desired), True)
+            return Limits(one_more(declared, state.desired), True)
         return found
     if not state.rollout_in_progress:
-        return Limits(draining_limits(state, snapshot) or spec, True)
+        return Limits(draining_limits(state, snapshot) or declared, True)
     if not _is_ours(state, service, snapshot):
         return _fitting(state, snapshot)  # Set by someone else, who may have stopped the rollout.
     own = _of_service(state)
@@ -164,6 +147,6 @@ def limits_now(
         return _fitting(state, snapshot)
     if state.old_tasks and _stuck(state, snapshot):
         found = _fitting(state, snapshot)
-        if found.note is not None and not same_limits(service, found.force):
+        if found.note is not None and service.settings.limits != found.force:
             return found
     return own

@@ -17,11 +17,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 
 from ecs_dynamo.model.graph import Graph
 from ecs_dynamo.model.plan import ProtectTasks, SetInstancesState
+from ecs_dynamo.model.service_settings import DeploymentLimits
 from ecs_dynamo.model.snapshot import ContainerInstance, Snapshot, Task, Unknown
-from ecs_dynamo.model.spec.rollout import RolloutSpec
 from ecs_dynamo.planning.capacity.surge import (
     free_rooms,
     surge_fits,
@@ -120,30 +121,29 @@ def drain_noticed(
     return made
 
 
-def draining_limits(state: ComponentState, snapshot: Snapshot) -> RolloutSpec | None:
+def draining_limits(state: ComponentState, snapshot: Snapshot) -> DeploymentLimits | None:
     """Limits with which replacements start beside the tasks that leave; None where none leave."""
     leaving = tasks_on_draining_instances(state, snapshot)
     count = len(leaving)
     if not count or not state.desired:
         return None
-    spec, desired = state.component.rollout, state.desired
+    declared, desired = state.component.limits, state.desired
     fits = surge_fits(state, 1, free_rooms(snapshot))
-    least = 100 if fits else spec.minimum_healthy_percent
+    least = 100 if fits else declared.minimum_healthy_percent
     ending = sum(_interrupted(t, snapshot) is not None for t in leaving)
     if ending:
         least = min(least, max(0, desired - ending) * 100 // desired)
-    most = max(spec.maximum_percent, math.ceil((desired + count) * 100 / desired))
-    return spec.model_copy(
-        update={"minimum_healthy_percent": least, "maximum_percent": min(most, 200)}
-    )
+    most = max(declared.maximum_percent, math.ceil((desired + count) * 100 / desired))
+    return replace(declared, minimum_healthy_percent=least, maximum_percent=min(most, 200))
 
 
 def _is_full(state: ComponentState) -> bool:
     """Whether the limits allow no further task, so that one has to stop first."""
     service = state.service
-    if service is None or service.maximum_percent is None:
+    limits = service.settings.limits if service is not None else None
+    if service is None or limits is None:
         return False
-    return service.running + service.pending >= service.desired * service.maximum_percent // 100
+    return service.running + service.pending >= service.desired * limits.maximum_percent // 100
 
 
 def protect_tasks_on_draining_instances(

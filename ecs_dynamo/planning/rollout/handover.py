@@ -14,8 +14,8 @@ from collections.abc import Collection, Sequence
 
 from ecs_dynamo.model.graph import TAG_CANARY
 from ecs_dynamo.model.plan import ProtectTasks, TagService
+from ecs_dynamo.model.service_settings import DeploymentLimits
 from ecs_dynamo.model.snapshot import Task
-from ecs_dynamo.model.spec.rollout import RolloutSpec
 from ecs_dynamo.planning.capacity.surge import (
     free_rooms,
     surge_left,
@@ -71,7 +71,7 @@ def _running(state: ComponentState) -> list[Task]:
 def hand_over(
     context: PlanContext,
     state: ComponentState,
-    limits: RolloutSpec,
+    limits: DeploymentLimits,
     *,
     begins: bool,
     baking: bool = False,
@@ -177,7 +177,7 @@ def keep_old_side(
     for wanted in rolling:
         running = _running(wanted)
         # Protected tasks count for ECS's upper limit: with 100 % nothing would ever start.
-        cramped = wanted.component.rollout.maximum_percent <= 100
+        cramped = wanted.component.limits.maximum_percent <= 100
         if wanted.service is None or not running or cramped:
             continue
         left = surge_left(wanted, wanted.desired, free)
@@ -293,7 +293,7 @@ def new_side_ready(context: PlanContext, moved: Collection[str]) -> bool:
 
 def _floor(state: ComponentState) -> int:
     """The minimum number of replicas that must serve at any time."""
-    return math.ceil(state.desired * state.component.rollout.minimum_healthy_percent / 100)
+    return math.ceil(state.desired * state.component.limits.minimum_healthy_percent / 100)
 
 
 def _is_up(context: PlanContext, state: ComponentState) -> bool:
@@ -386,7 +386,8 @@ def _in_the_way(context: PlanContext, state: ComponentState, kept: Sequence[Task
     baking = service is not None and "baking" in service.tags.get(TAG_CANARY, "")
     if service is None or fresh < new or (new and (new >= state.desired or baking)):
         return []
-    upper = service.desired * (service.maximum_percent or 200) // 100
+    limits = service.settings.limits or DeploymentLimits()
+    upper = service.desired * limits.maximum_percent // 100
     surplus = len(state.old_tasks) + new + 1 - max(upper, 1)
     if new:
         surplus = min(surplus, len(state.old_tasks) + fresh - _floor(state))

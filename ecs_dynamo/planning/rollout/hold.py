@@ -20,7 +20,6 @@ from ecs_dynamo.model.spec.service import NetworkSpec
 from ecs_dynamo.planning.desired.component import ComponentState
 from ecs_dynamo.planning.desired.declaration import repoint
 from ecs_dynamo.planning.desired.fingerprint import fingerprint
-from ecs_dynamo.planning.desired.service_settings import service_network
 from ecs_dynamo.planning.observed.failure_reasons import (
     CANARY_LOST,
     HEALTH_CHECK,
@@ -115,12 +114,8 @@ def find_failures(wanted: tuple[ComponentState, ...], memory: Memory) -> Failure
 def hold(state: ComponentState, endpoints: Endpoints) -> ComponentState:
     """``one`` with what runs now as what is wanted, at the present endpoints."""
     current, service = state.rollback_target or state.current, state.service
-    if service is not None and service_network(state.component) is not None:
-        network = NetworkSpec(
-            subnets=service.subnets,
-            security_groups=service.security_groups,
-            assign_public_ip=service.assign_public_ip,
-        )
+    if service is not None:
+        network = service.settings.network or NetworkSpec()
         state = replace(state, component=replace(state.component, network=network))
     if current is None or state.content is None or not current.content:
         return replace(state, content=None, fingerprint=None)

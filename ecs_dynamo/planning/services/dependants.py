@@ -89,7 +89,7 @@ def plan_dependants(draft: PlanBuilder, context: PlanContext) -> tuple[str, ...]
         name = one.component.name
         if one.service is None:
             if complete and not unsettled:
-                create_service(draft, graph, one, context.placing(one))
+                create_service(draft, graph, one, context.settings(one))
             elif complete:
                 draft.wait(name, f"waiting for {', '.join(unsettled)} to settle")
             continue
@@ -179,4 +179,4 @@ def _roll(
     if step is not None and step.told:
         draft.wait(state.component.name, step.told)
     force = limits.force if limits.change else None
-    update_service(draft, graph, state, may_roll, why, force, context.placing(state))
+    update_service(draft, graph, state, may_roll, why, force, context.settings(state))

@@ -62,7 +62,7 @@ def plan_infrastructure(draft: PlanBuilder, context: PlanContext) -> None:
     for one in context.infrastructure:
         name = one.component.name
         if one.service is None:  # Without content, a member of a cluster whose turn comes later.
-            create_service(draft, context.graph, one, context.placing(one))
+            create_service(draft, context.graph, one, context.settings(one))
             continue
         # Everything else follows it, so all must be known.
         may_roll = not context.doubts.unseen
@@ -89,5 +89,5 @@ def plan_infrastructure(draft: PlanBuilder, context: PlanContext) -> None:
             may_roll,
             one.rollout_reason if one.rollback_target is None else context.reasons[name],
             limits.force if limits.change else None,
-            context.placing(one),
+            context.settings(one),
         )

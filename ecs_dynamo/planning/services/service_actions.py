@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from ecs_dynamo.model.graph import Component, Graph
 from ecs_dynamo.model.plan import (
     CreateService,
@@ -11,29 +13,21 @@ from ecs_dynamo.model.plan import (
 )
 from ecs_dynamo.model.purposes import ActionPurpose
 from ecs_dynamo.model.service import Service
-from ecs_dynamo.model.service_names import ServiceNames
-from ecs_dynamo.model.spec.rollout import RolloutSpec
+from ecs_dynamo.model.service_settings import (
+    DeploymentLimits,
+    Effect,
+    ServiceSettings,
+    difference,
+    reasons_of,
+    with_effect,
+)
 from ecs_dynamo.planning.desired.component import (
     ComponentState,
     existing_revision,
     ownership_tags,
 )
-from ecs_dynamo.planning.desired.placement import (
-    Placing,
-    providers_differ,
-)
 from ecs_dynamo.planning.desired.plan_builder import PlanBuilder
-from ecs_dynamo.planning.desired.service_names import names_missing
-from ecs_dynamo.planning.desired.service_settings import (
-    load_balancers,
-    load_balancers_differ,
-    may_rebalance,
-    network_differs,
-    same_limits,
-    service_network,
-    tag_change,
-    tags_reach_tasks,
-)
+from ecs_dynamo.planning.desired.service_settings import rebalancing_allowed, tag_change
 
 
 def _register(draft: PlanBuilder, graph: Graph, state: ComponentState) -> None:
@@ -69,13 +63,15 @@ def register_again(draft: PlanBuilder, graph: Graph, state: ComponentState) -> N
 
 
 def create_service(
-    draft: PlanBuilder, graph: Graph, state: ComponentState, placing: Placing
+    draft: PlanBuilder, graph: Graph, state: ComponentState, settings: ServiceSettings
 ) -> None:
-    """Register the first revision and create the service."""
+    """Register the first revision and create the service with ``settings``."""
     revision = existing_revision(state)
     if revision is None:
         return
     component = state.component
+    maximum = component.limits.maximum_percent
+    rebalancing = rebalancing_allowed(settings, maximum)
     _register(draft, graph, state)
     draft.actions.append(
         CreateService(
@@ -85,37 +81,29 @@ def create_service(
             service=component.service,
             revision=revision,
             desired=state.desired,
-            launch_type=component.launch_type,
-            rollout=component.rollout,
-            network=service_network(component),
-            capacity_providers=component.capacity_providers,
-            strategy=placing.strategy or (),
-            constraints=placing.constraints or (),
-            names=component.names,
-            load_balancers=load_balancers(component),
-            availability_zone_rebalancing=may_rebalance(component, component.rollout),
-            health_check_grace_seconds=component.health_check_grace_seconds,
+            settings=replace(settings, availability_zone_rebalancing=rebalancing),
             tags=ownership_tags(graph, component),
         )
     )
     draft.wait(component.name, f"service {component.service} is being created")
 
 
-def _rebalancing(
-    draft: PlanBuilder, component: Component, service: Service, limits: RolloutSpec | None
-) -> bool | None:
-    """What to change of Availability Zone rebalancing with ``limits``; None where it is right."""
-    most = limits.maximum_percent if limits is not None else service.maximum_percent
-    in_force = component.rollout.model_copy(
-        update={"maximum_percent": 200 if most is None else most}
-    )
-    wanted = may_rebalance(component, in_force)
-    if component.availability_zone_rebalancing and not wanted:
+def _desired_now(
+    draft: PlanBuilder,
+    component: Component,
+    observed: ServiceSettings,
+    settings: ServiceSettings,
+    limits: DeploymentLimits | None,
+) -> ServiceSettings:
+    """Return ``settings`` with the limits that hold in this pass, and what follows from them."""
+    in_force = limits or observed.limits or DeploymentLimits()
+    rebalancing = rebalancing_allowed(settings, in_force.maximum_percent)
+    if settings.availability_zone_rebalancing and not rebalancing:
         draft.notes.append(
             f"{component.name}: Availability Zone rebalancing is off while its replicas are "
             "replaced within 100 %: ECS does not take both"
         )
-    return wanted if wanted != service.availability_zone_rebalancing else None
+    return replace(settings, limits=limits, availability_zone_rebalancing=rebalancing)
 
 
 def update_service(
@@ -124,57 +112,34 @@ def update_service(
     state: ComponentState,
     may_roll: bool,
     why: str,
-    limits: RolloutSpec | None,
-    placing: Placing,
+    limits: DeploymentLimits | None,
+    settings: ServiceSettings,
 ) -> None:
-    """One UpdateService with just what differs; nothing where nothing does.
+    """Change with one UpdateService what differs; add no action where nothing does.
 
-    ``limits`` None leaves the deployment limits alone.
+    ``limits`` None leaves the deployment limits alone. Settings that need a new deployment change
+    only with a rollout.
     """
     service, component = state.service, state.component
     if service is None:
         return
-    if limits is not None and same_limits(service, limits):
-        limits = None
-    reasons: list[str] = []
-    revision, providers, names, balancers = None, None, ServiceNames(), None
-    network = None
+    observed = service.settings
+    settings = _desired_now(draft, component, observed, settings, limits)
+    differing = difference(observed, settings)
+    in_place = with_effect(differing, Effect.IN_PLACE)
+    changes, revision, reasons = in_place, None, []
     if state.needs_rollout and may_roll:
         revision = existing_revision(state)
         _register(draft, graph, state)
-        if providers_differ(component, service):
-            providers = component.capacity_providers
-        names = names_missing(component, service)
-        if load_balancers_differ(component, service):
-            balancers = load_balancers(component)
-        if network_differs(component, service):
-            network = component.network
+        changes = with_effect(differing, Effect.IN_PLACE, Effect.NEW_DEPLOYMENT)
+        if observed.health_check_grace_seconds is None:
+            # Where ECS does not report it, it cannot be compared: it is set with each rollout.
+            changes = changes.updated(settings.only({"health_check_grace_seconds"}))
         reasons.append(why)
     desired = state.desired if service.desired != state.desired else None
     if desired is not None:
         reasons.append(f"replicas {service.desired} -> {desired}")
-    if limits is not None:
-        reasons.append(
-            f"deployment limits {limits.minimum_healthy_percent}-{limits.maximum_percent} %"
-        )
-    rebalancing = _rebalancing(draft, component, service, limits)
-    if rebalancing is not None:
-        reasons.append(f"Availability Zone rebalancing {'on' if rebalancing else 'off'}")
-    grace: int | None = component.health_check_grace_seconds
-    if service.health_check_grace_seconds is None:
-        grace = grace if revision is not None else None  # Not told: it comes with a rollout.
-    elif grace != service.health_check_grace_seconds:
-        reasons.append(
-            f"health check grace period {service.health_check_grace_seconds} -> {grace} s"
-        )
-    else:
-        grace = None
-    placing = placing.missing_in(service)
-    if placing != Placing():
-        reasons.append("placement differs (for replicas placed from now on)")
-    propagates = tags_reach_tasks(service)
-    if not propagates:
-        reasons.append("tasks do not get the service's tags")
+    reasons += reasons_of(observed, in_place)
     if reasons:
         draft.actions.append(
             UpdateService(
@@ -184,16 +149,7 @@ def update_service(
                 service=component.service,
                 revision=revision,
                 desired=desired,
-                rollout=limits,
-                network=network,
-                capacity_providers=providers,
-                strategy=placing.strategy,
-                constraints=placing.constraints,
-                names=names,
-                load_balancers=balancers,
-                propagate_tags=not propagates,
-                availability_zone_rebalancing=rebalancing,
-                health_check_grace_seconds=grace,
+                settings=changes,
             )
         )
     _retag(draft, graph, state, service)

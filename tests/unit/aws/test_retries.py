@@ -14,8 +14,7 @@ from ecs_dynamo.aws.execute.executor import Executor
 from ecs_dynamo.aws.observe.cache import RevisionCache
 from ecs_dynamo.model.errors import AwsError
 from ecs_dynamo.model.plan import CreateService, DeleteService, Endpoints, Memory, Plan, RevisionRef
-from ecs_dynamo.model.spec.rollout import RolloutSpec
-from ecs_dynamo.model.spec.service import LaunchType
+from ecs_dynamo.model.service_settings import ServiceSettings
 from tests.unit.aws.fake_aws import fake_aws
 
 CONCURRENT = (
@@ -132,8 +131,7 @@ CREATE = CreateService(
     service="s",
     revision=RevisionRef("f", "1", "arn:f:1"),
     desired=1,
-    launch_type=LaunchType.EC2,
-    rollout=RolloutSpec(),
+    settings=ServiceSettings(),
 )
 DELETE = DeleteService(component="a", reason="r", cluster="c", service="s")
 

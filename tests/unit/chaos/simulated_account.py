@@ -20,6 +20,7 @@ from ecs_dynamo.model.service import (
     Deployment,
     Service,
 )
+from ecs_dynamo.model.service_settings import DeploymentLimits, ServiceSettings
 from ecs_dynamo.model.snapshot import (
     ContainerInstance,
     Revision,
@@ -86,9 +87,7 @@ class SimulatedAccount(SimulatedEcs):
         self.services[name] = SimService(
             *(name, "gpu", "", [SimDeployment("ecs-svc/0", arn, None, self.now)]),
             desired=1,
-            minimum=100,
-            maximum=200,
-            breaker=False,
+            settings=ServiceSettings(limits=DeploymentLimits(circuit_breaker=False)),
             tags={"owner": "them"},
         )
         self._schedule(self.services[name])
@@ -329,7 +328,9 @@ class SimulatedAccount(SimulatedEcs):
 
     def _slot(self, service: SimService) -> int | None:
         found = super()._slot(service)
-        if found is None or all(c.type != "distinctInstance" for c in service.constraints):
+        if found is None or all(
+            c.type != "distinctInstance" for c in service.settings.placement_constraints or ()
+        ):
             return found
         taken = {t.instance for t in service.tasks} | self._gpus_used()
         free = set(range(self.gpu_instances)) - taken - self.drained - self.lost

@@ -18,24 +18,17 @@ from botocore import xform_name
 
 from ecs_dynamo.aws.client import Aws, AwsOptions, is_write
 from ecs_dynamo.aws.server_clock import ServerClock
+from ecs_dynamo.aws.service_settings import CODECS, to_settings
 from ecs_dynamo.common.backoff import Backoff
-from ecs_dynamo.model.graph import LoadBalancer, NetworkMode
+from ecs_dynamo.model.graph import NetworkMode
 from ecs_dynamo.model.plan import (
     CreateService,
     ProtectTasks,
     RevisionRef,
     UpdateService,
 )
+from ecs_dynamo.model.service_settings import ServiceSettings
 from ecs_dynamo.model.snapshot import Revision
-from ecs_dynamo.model.spec.capacity import (
-    PlacementConstraintSpec,
-    PlacementStrategySpec,
-)
-from ecs_dynamo.model.spec.rollout import RolloutSpec
-from ecs_dynamo.model.spec.service import (
-    LaunchType,
-    NetworkSpec,
-)
 from tests.unit.aws.fake_aws import service_model
 from tests.unit.chaos import wire
 from tests.unit.chaos.faults import (
@@ -178,11 +171,7 @@ class SimulatedApi:
     def _service(self, name: str) -> Json:
         one = self.ecs.described(name)
         assert one is not None
-        component = next((c for c in self.ecs.graph.components if c.service == name), None)
-        made = wire.service(one, self.ecs.rolled_back.get(name), self.ecs.now)
-        if component is not None:
-            made["launchType"] = component.launch_type.value
-        return made
+        return wire.service(one, self.ecs.rolled_back.get(name), self.ecs.now)
 
     def _describe_services(self, asked: Json) -> Json:
         there = {s.name for s in self._in(asked["cluster"])} | {
@@ -295,45 +284,12 @@ class SimulatedApi:
         return RevisionRef(found.family, "", found.arn)
 
     @staticmethod
-    def _network(asked: Json) -> NetworkSpec | None:
-        made = asked.get("networkConfiguration", {}).get("awsvpcConfiguration")
-        if made is None:
-            return None
-        return NetworkSpec(
-            subnets=tuple(made["subnets"]),
-            security_groups=tuple(made["securityGroups"]),
-            assign_public_ip=made["assignPublicIp"] == "ENABLED",
-        )
-
-    @staticmethod
-    def _rollout(asked: Json) -> RolloutSpec | None:
-        made = asked.get("deploymentConfiguration")
-        if made is None:
-            return None
-        return RolloutSpec.model_construct(
-            minimum_healthy_percent=made["minimumHealthyPercent"],
-            maximum_percent=made["maximumPercent"],
-            circuit_breaker=made["deploymentCircuitBreaker"]["enable"],
-        )
-
-    @staticmethod
-    def _placing(asked: Json) -> Json:
-        made: Json = {}
-        if (strategy := asked.get("placementStrategy")) is not None:
-            made["strategy"] = tuple(PlacementStrategySpec.model_validate(s) for s in strategy)
-        if (constraints := asked.get("placementConstraints")) is not None:
-            found = (PlacementConstraintSpec.model_validate(c) for c in constraints)
-            made["constraints"] = tuple(found)
-        if (balancers := asked.get("loadBalancers")) is not None:
-            made["load_balancers"] = tuple(
-                LoadBalancer(b["targetGroupArn"], b["containerName"], b["containerPort"])
-                for b in balancers
-            )
-        if (zones := asked.get("availabilityZoneRebalancing")) is not None:
-            made["availability_zone_rebalancing"] = zones == "ENABLED"
-        if (grace := asked.get("healthCheckGracePeriodSeconds")) is not None:
-            made["health_check_grace_seconds"] = grace
-        return made
+    def _settings(asked: Json) -> ServiceSettings:
+        """The settings that a request to create or update a service names."""
+        connect = {"serviceConnectConfiguration": asked.get("serviceConnectConfiguration")}
+        found = to_settings({**asked, "deployments": [{"status": "PRIMARY"} | connect]})
+        named = [n for n, v in found.members.items() if CODECS[n].encode(v).keys() <= asked.keys()]
+        return found.only(named)
 
     def _create_service(self, asked: Json) -> Json:
         name, token = asked["serviceName"], asked["clientToken"]
@@ -343,8 +299,6 @@ class SimulatedApi:
             text = "Creation of service was not idempotent."
             raise refusal("CreateService", "InvalidParameterException", text)
         revision = self._usable("CreateService", asked["taskDefinition"])
-        rollout = self._rollout(asked)
-        assert rollout is not None
         component = next((c for c in self.ecs.graph.components if c.service == name), None)
         self.ecs.apply(
             CreateService(
@@ -354,11 +308,8 @@ class SimulatedApi:
                 service=name,
                 revision=revision,
                 desired=asked["desiredCount"],
-                launch_type=LaunchType(asked["launchType"]),
-                rollout=rollout,
-                network=self._network(asked),
+                settings=self._settings(asked),
                 tags={t["key"]: t["value"] for t in asked["tags"]},
-                **self._placing(asked),
             )
         )
         self.ecs.deleted.pop(name, None)
@@ -377,10 +328,10 @@ class SimulatedApi:
         service = self._present("UpdateService", asked)
         arn = asked.get("taskDefinition")
         revision = self._usable("UpdateService", arn) if arn is not None else None
-        network, rollout = self._network(asked), self._rollout(asked)
+        settings = self._settings(asked)
         if revision is not None and revision.arn == service.revision:
             revision = None
-        if (revision is not None or network is not None) and len(service.deployments) >= 5:
+        if (revision is not None or settings.network is not None) and len(service.deployments) >= 5:
             text = "5 active deployments exist"
             raise refusal("UpdateService", "InvalidParameterException", text)
         self.ecs.apply(
@@ -391,9 +342,7 @@ class SimulatedApi:
                 service=service.name,
                 revision=revision,
                 desired=asked.get("desiredCount"),
-                rollout=rollout,
-                network=network,
-                **self._placing(asked),
+                settings=settings,
             )
         )
         return {"service": self._service(service.name)}

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from ecs_dynamo.aws.execute.requests import names_request
+from ecs_dynamo.aws.service_settings import update_parameters
 from ecs_dynamo.model.service import (
     Deployment,
     Service,
 )
-from ecs_dynamo.model.service_names import ServiceNames
+from ecs_dynamo.model.service_settings import ServiceSettings
 from ecs_dynamo.model.snapshot import (
     ContainerInstance,
     Revision,
@@ -35,26 +36,9 @@ def _only(**members: Any) -> Json:
     return {k: v for k, v in members.items() if v is not None}
 
 
-def network(subnets: Iterable[str], groups: Iterable[str], *, public: bool) -> Json | None:
-    if not (found := list(subnets)):
-        return None
-    return {
-        "awsvpcConfiguration": {
-            "subnets": found,
-            "securityGroups": list(groups),
-            "assignPublicIp": "ENABLED" if public else "DISABLED",
-        }
-    }
-
-
-def _deployment(one: Deployment, names: ServiceNames, primary: Json | None) -> Json:
-    of = one.network
-    here = (
-        primary
-        if of is None
-        else network(of.subnets, of.security_groups, public=of.assign_public_ip)
-    )
-    connect = names_request(names).get("serviceConnectConfiguration")
+def _deployment(one: Deployment, settings: ServiceSettings) -> Json:
+    network = one.network if one.network is not None else settings.network
+    parameters = update_parameters(replace(settings, network=network))
     return _only(
         id=one.id,
         status=one.status,
@@ -65,22 +49,23 @@ def _deployment(one: Deployment, names: ServiceNames, primary: Json | None) -> J
         failedTasks=one.failed,
         rolloutState=one.rollout_state,
         createdAt=when(one.created_at),
-        networkConfiguration=here,
-        serviceConnectConfiguration=connect,
+        networkConfiguration=parameters.get("networkConfiguration"),
+        serviceConnectConfiguration=parameters.get("serviceConnectConfiguration"),
     )
 
 
 def service(one: Service, rolled_back_at: float | None, now: float) -> Json:
     """An entry of DescribeServices, with its tags."""
-    own = network(one.subnets, one.security_groups, public=one.assign_public_ip)
     events = [
         {"id": str(i), "message": m, "createdAt": when(now)} for i, m in enumerate(one.events)
     ]
     if rolled_back_at is not None:
         text = f"(service {one.name}) rolling back to deployment ecs-svc/1."
         events.append({"id": "rb", "message": text, "createdAt": when(rolled_back_at)})
-    registries = names_request(one.names).get("serviceRegistries")
-    return _only(
+    settings = update_parameters(one.settings)
+    for request_only in ("forceNewDeployment", "serviceConnectConfiguration"):
+        settings.pop(request_only, None)
+    return settings | _only(
         serviceArn=one.arn,
         serviceName=one.name,
         clusterArn=f"arn:cluster/{one.cluster}",
@@ -89,33 +74,9 @@ def service(one: Service, rolled_back_at: float | None, now: float) -> Json:
         runningCount=one.running,
         pendingCount=one.pending,
         taskDefinition=one.task_definition_arn,
-        launchType=one.launch_type,
-        deployments=[_deployment(d, one.names, own) for d in one.deployments],
-        deploymentConfiguration=_only(
-            minimumHealthyPercent=one.minimum_healthy_percent,
-            maximumPercent=one.maximum_percent,
-            deploymentCircuitBreaker={
-                "enable": one.circuit_breaker,
-                "rollback": one.circuit_breaker,
-            },
-        ),
-        networkConfiguration=own,
+        deployments=[_deployment(d, one.settings) for d in one.deployments],
         tags=tags(one.tags),
         events=events,
-        placementStrategy=[_only(type=t, field=f or None) for t, f in one.placement_strategy],
-        placementConstraints=[
-            _only(type=t, expression=e or None) for t, e in one.placement_constraints
-        ],
-        loadBalancers=[
-            {"targetGroupArn": b.target_group_arn, "containerName": b.container}
-            | {"containerPort": b.port}
-            for b in one.load_balancers or ()
-        ],
-        serviceRegistries=registries or [],
-        availabilityZoneRebalancing="ENABLED" if one.availability_zone_rebalancing else "DISABLED",
-        healthCheckGracePeriodSeconds=one.health_check_grace_seconds,
-        enableECSManagedTags=True,
-        propagateTags="SERVICE",
     )
 
 

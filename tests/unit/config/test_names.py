@@ -10,11 +10,8 @@ import pytest
 
 from ecs_dynamo.model.errors import InputError
 from ecs_dynamo.model.graph import Role
-from ecs_dynamo.model.service_names import (
-    Published,
-    ServiceConnect,
-    ServiceNames,
-)
+from ecs_dynamo.model.service_names import ServiceNames
+from ecs_dynamo.model.service_settings import PublishedPort, ServiceConnect
 from tests.unit.config.test_load import Edit, folder, load
 from tests.unit.config.test_security import ENVIRON, TLS, warnings
 
@@ -68,8 +65,8 @@ def test_service_connect_names_ports_and_makes_all_others_clients(folder: Path) 
     assert servers.names.connect == ServiceConnect(
         "dynamo",
         (
-            Published("etcd", "local-etcd", "etcd", 2379),
-            Published("nats", "local-nats", "nats", 4222),
+            PublishedPort("etcd", "local-etcd", "etcd", 2379),
+            PublishedPort("nats", "local-nats", "nats", 4222),
         ),
     )
     etcd, nats = servers.template["containerDefinitions"]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from ecs_dynamo.model.clock import Now
 from ecs_dynamo.model.dynamo.discovery import (
@@ -27,7 +28,6 @@ from ecs_dynamo.model.graph import (
     Component,
     Graph,
     JsonObject,
-    LoadBalancer,
     Role,
 )
 from ecs_dynamo.model.plan import (
@@ -50,7 +50,13 @@ from ecs_dynamo.model.service import (
     Service,
     good_arn,
 )
-from ecs_dynamo.model.service_names import ServiceNames
+from ecs_dynamo.model.service_settings import (
+    DeploymentLimits,
+    Effect,
+    ServiceSettings,
+    difference,
+    with_effect,
+)
 from ecs_dynamo.model.snapshot import (
     ComponentSnapshot,
     ContainerInstance,
@@ -59,10 +65,6 @@ from ecs_dynamo.model.snapshot import (
     Signal,
     Snapshot,
     Task,
-)
-from ecs_dynamo.model.spec.capacity import (
-    PlacementConstraintSpec,
-    PlacementStrategySpec,
 )
 from ecs_dynamo.model.spec.service import NetworkSpec
 from ecs_dynamo.planning.observed.endpoints import (
@@ -118,16 +120,9 @@ class SimService:
     deployments: list[SimDeployment]
     """The newest, which is in force, first."""
     desired: int
-    minimum: int
-    maximum: int
-    breaker: bool
+    settings: ServiceSettings
+    """Its network is that of the newest deployment."""
     tags: dict[str, str]
-    rebalancing: bool = False
-    grace: int = 0
-    strategy: tuple[PlacementStrategySpec, ...] = ()
-    constraints: tuple[PlacementConstraintSpec, ...] = ()
-    names: ServiceNames = field(default_factory=ServiceNames)
-    load_balancers: tuple[LoadBalancer, ...] = ()
     tasks: list[SimTask] = field(default_factory=list)
     previous: SimDeployment | None = None
     failures: int = 0
@@ -142,6 +137,26 @@ class SimService:
     @property
     def revision(self) -> str:
         return self.primary.revision
+
+    @property
+    def limits(self) -> DeploymentLimits:
+        return self.settings.limits or DeploymentLimits()
+
+    @property
+    def minimum(self) -> int:
+        return self.limits.minimum_healthy_percent
+
+    @property
+    def maximum(self) -> int:
+        return self.limits.maximum_percent
+
+    @property
+    def rebalancing(self) -> bool:
+        return bool(self.settings.availability_zone_rebalancing)
+
+    def change(self, **members: Any) -> None:
+        """Somebody changes settings by hand."""
+        self.settings = replace(self.settings, **members)
 
     @property
     def network(self) -> NetworkSpec | None:
@@ -294,18 +309,10 @@ class SimulatedEcs:
             name=action.service,
             cluster=action.cluster,
             component=action.component,
-            deployments=[self._deployment(self._arn(action.revision), action.network)],
+            deployments=[self._deployment(self._arn(action.revision), action.settings.network)],
             desired=action.desired,
-            minimum=action.rollout.minimum_healthy_percent,
-            maximum=action.rollout.maximum_percent,
-            breaker=action.rollout.circuit_breaker,
+            settings=action.settings,
             tags=dict(action.tags),
-            rebalancing=action.availability_zone_rebalancing,
-            grace=action.health_check_grace_seconds,
-            strategy=action.strategy,
-            constraints=action.constraints,
-            names=action.names,
-            load_balancers=action.load_balancers,
         )
         self._check(self.services[action.service])
 
@@ -334,31 +341,12 @@ class SimulatedEcs:
                 service.deployments[1].keeps += max(0, action.desired - service.desired)
             service.desired = action.desired
         arn = self._arn(action.revision) if action.revision is not None else service.revision
-        network = action.network if action.network is not None else service.network
-        names = ServiceNames(
-            action.names.registry or service.names.registry,
-            action.names.connect or service.names.connect,
-        )
-        balancers = service.load_balancers
-        if action.load_balancers is not None:
-            balancers = action.load_balancers
-        wanted = (arn, network, names, balancers)
-        if wanted != (service.revision, service.network, service.names, service.load_balancers):
+        settings = service.settings.updated(action.settings)
+        moved = with_effect(difference(service.settings, settings), Effect.NEW_DEPLOYMENT)
+        if arn != service.revision or moved.members:
             service.previous, service.failed = service.primary, None
-            self._deploy(service, arn, network)
-        service.names, service.load_balancers = names, balancers
-        if action.rollout is not None:
-            service.minimum = action.rollout.minimum_healthy_percent
-            service.maximum = action.rollout.maximum_percent
-            service.breaker = action.rollout.circuit_breaker
-        if action.availability_zone_rebalancing is not None:
-            service.rebalancing = action.availability_zone_rebalancing
-        if action.health_check_grace_seconds is not None:
-            service.grace = action.health_check_grace_seconds
-        if action.strategy is not None:
-            service.strategy = action.strategy
-        if action.constraints is not None:
-            service.constraints = action.constraints
+            self._deploy(service, arn, settings.network)
+        service.settings = settings
         self._check(service)
 
     # Time ---------------------------------------------------------------------------------
@@ -398,10 +386,15 @@ class SimulatedEcs:
         return str(self.revisions[revision].content["containerDefinitions"][0]["image"])
 
     def _schedule(self, service: SimService) -> None:
-        if service.failures >= 3 and service.previous is not None and service.breaker:
+        if (
+            service.failures >= 3
+            and service.previous is not None
+            and (service.limits.circuit_breaker)
+        ):
             service.failed, back = service.primary, service.previous
             service.previous = None
             self._deploy(service, back.revision, back.network)
+            service.change(network=back.network)
         for task in [t for t in service.tasks if t.age < 1 and self.leaves(t)]:
             service.tasks.remove(task)
             self.ended(service, task, "scheduler")
@@ -596,7 +589,6 @@ class SimulatedEcs:
                     network=sim.failed.network,
                 )
             )
-        network = sim.network or NetworkSpec()
         return Service(
             arn=f"arn:service/{sim.name}",
             name=sim.name,
@@ -610,21 +602,10 @@ class SimulatedEcs:
             if done and sim.failed is None
             else tuple(deployments),
             tags=sim.tags,
-            minimum_healthy_percent=sim.minimum,
-            maximum_percent=sim.maximum,
-            circuit_breaker=sim.breaker,
-            subnets=network.subnets,
-            security_groups=network.security_groups,
-            assign_public_ip=network.assign_public_ip,
-            availability_zone_rebalancing=sim.rebalancing,
-            health_check_grace_seconds=sim.grace,
+            settings=sim.settings,
             events=(f"(service {sim.name}) was unable to place a task because",)
             if sim.unplaced
             else (),
-            placement_strategy=tuple((p.type, p.field or "") for p in sim.strategy),
-            placement_constraints=tuple((c.type, c.expression or "") for c in sim.constraints),
-            names=sim.names,
-            load_balancers=sim.load_balancers,
         )
 
     @property

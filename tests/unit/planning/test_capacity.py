@@ -39,6 +39,7 @@ from ecs_dynamo.model.plan import (
     UpdateService,
 )
 from ecs_dynamo.model.service import Service
+from ecs_dynamo.model.service_settings import PlacementStrategy, ServiceSettings, difference
 from ecs_dynamo.model.snapshot import (
     ComponentSnapshot,
     ContainerInstance,
@@ -71,13 +72,13 @@ from ecs_dynamo.planning.capacity.surge import (
 )
 from ecs_dynamo.planning.desired.component import ComponentState
 from ecs_dynamo.planning.desired.placement import (
-    constraints_differ,
+    DISTINCT,
+    default_strategy,
     distribute,
-    strategy_differs,
-    wanted_constraints,
-    wanted_strategy,
+    placement_constraints,
 )
 from ecs_dynamo.planning.desired.ports import plan_ports
+from ecs_dynamo.planning.desired.service_settings import declared_settings
 from tests.unit.planning.graphs import component, graph, template
 
 SMALL = InstanceSize("g5.xlarge", 1, 4096, 15_000)
@@ -727,22 +728,23 @@ def test_replicas_are_split_by_base_and_weight(weights: list[int], base: int, co
 
 def test_default_placement_spreads_frontends_and_packs_workers() -> None:
     seen = snapshot()
-    front = wanted_strategy(graph().component("frontend"), seen)
+    front = default_strategy(graph().component("frontend"), seen)
     assert [(s.type, s.field) for s in front or ()] == [
         ("spread", "attribute:ecs.availability-zone"),
         ("spread", "instanceId"),
     ]
-    packed = wanted_strategy(worker(), seen) or ()
+    packed = default_strategy(worker(), seen) or ()
     assert [s.type for s in packed] == ["spread", "binpack"]
-    assert wanted_strategy(graph().component("etcd-nats"), seen) is None
+    assert default_strategy(graph().component("etcd-nats"), seen) is None
     one = worker(capacity_providers=(CapacityProviderItem(name="p"),))
-    assert wanted_strategy(one, seen) is None  # not known yet what it is
+    assert default_strategy(one, seen) is None  # not known yet what it is
     for kind, expected in (("EC2_AUTOSCALING", packed), ("MANAGED_INSTANCES", None)):
         providers = {"p": CapacityProvider("p", "ACTIVE", kind)}
-        assert wanted_strategy(one, snapshot(providers=providers)) == expected
+        assert default_strategy(one, snapshot(providers=providers)) == expected
     own = worker(placement=PlacementSpec(strategy=()))
-    assert wanted_strategy(own, seen) == ()
-    assert [c.type for c in wanted_constraints(worker(), True) or ()] == ["distinctInstance"]
+    assert declared_settings(own).placement_strategy == ()
+    constraints = placement_constraints(worker(), one_per_instance=True) or ()
+    assert [c.type for c in constraints] == ["distinctInstance"]
 
 
 def service(**changes: Any) -> Service:
@@ -751,16 +753,23 @@ def service(**changes: Any) -> Service:
 
 
 def test_what_ecs_writes_otherwise_is_no_difference() -> None:
-    packed = wanted_strategy(worker(), snapshot())
-    zones = ("spread", "attribute:ecs.availability-zone")
-    assert not strategy_differs(packed, service(placement_strategy=(zones, ("binpack", "MEMORY"))))
-    assert strategy_differs(packed, service(placement_strategy=(("binpack", "memory"), zones)))
-    assert strategy_differs(packed, service())
-    constraints = wanted_constraints(worker(), True)
-    assert not constraints_differ(
-        constraints, service(placement_constraints=(("distinctInstance", ""),))
+    zones = PlacementStrategy("spread", "attribute:ecs.availability-zone")
+    packed = ServiceSettings(
+        placement_strategy=default_strategy(worker(), snapshot()),
+        placement_constraints=placement_constraints(worker(), one_per_instance=True),
     )
-    assert constraints_differ(constraints, service())
+
+    def observed(*strategy: PlacementStrategy, constraints: Any = (DISTINCT,)) -> ServiceSettings:
+        return ServiceSettings(placement_strategy=strategy, placement_constraints=constraints)
+
+    same = observed(zones, PlacementStrategy("binpack", "MEMORY"))
+    assert difference(same, packed) == ServiceSettings()
+    others = [(PlacementStrategy("binpack", "memory"), zones), ()]
+    for strategy in others:
+        changes = difference(observed(*strategy), packed)
+        assert changes == packed.only(["placement_strategy"])
+    without = observed(*(packed.placement_strategy or ()), constraints=())
+    assert difference(without, packed) == packed.only(["placement_constraints"])
 
 
 def test_the_packing_prefers_the_tightest_room() -> None:
@@ -828,7 +837,7 @@ def test_another_provider_strategy_rolls_with_a_forced_deployment() -> None:
     )
     made = plan(replace(base, components=changed), ecs.snapshot(), memory, ecs.clock)
     (update,) = (a for a in made.actions if isinstance(a, UpdateService))
-    assert (update.component, update.capacity_providers) == ("decode", spot)
+    assert (update.component, update.settings.capacity_providers) == ("decode", spot)
     assert "capacity providers differ" in update.reason
     assert not any(isinstance(a, CreateService) for a in made.actions)
 

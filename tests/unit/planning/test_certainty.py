@@ -120,7 +120,7 @@ def harmful(made: Plan, snapshot: Snapshot, names: set[str]) -> list[str]:
         if isinstance(action, UpdateService):
             service = snapshot.components[action.component].service
             assert isinstance(service, Service)
-            if action.revision is not None or action.rollout is not None:
+            if action.revision is not None or action.settings.limits is not None:
                 found.append(f"begins {action.reason}")
             if action.desired is not None and action.desired < service.desired:
                 found.append(f"shrinks {action.reason}")

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ecs_dynamo.aws.execute.requests import settings_request
 from ecs_dynamo.aws.observe.convert import to_service
+from ecs_dynamo.aws.service_settings import creation_parameters, update_parameters
 from ecs_dynamo.model.conditions import ConditionType
 from ecs_dynamo.model.graph import Graph
 from ecs_dynamo.model.plan import CreateService, Memory, Plan, UpdateService
@@ -62,20 +62,22 @@ def test_rebalancing_is_sent_as_disabled_with_every_new_service() -> None:
         memory = made.memory
         created += [a for a in made.actions if isinstance(a, CreateService)]
     assert len(created) == 4
-    assert {settings_request(a)["availabilityZoneRebalancing"] for a in created} == {"DISABLED"}
+    sent = [creation_parameters(a.settings) for a in created]
+    assert {parameters["availabilityZoneRebalancing"] for parameters in sent} == {"DISABLED"}
 
 
 def test_rebalancing_that_is_on_goes_off_together_with_limits_that_ecs_refuses_with_it() -> None:
     """A service of ECS's default on a full cluster: both must be in one call."""
     wanted = graph(decode=2)
     ecs, memory = settled(wanted, gpus=3)
-    ecs.services["g-decode"].rebalancing = True
+    ecs.services["g-decode"].change(availability_zone_rebalancing=True)
     ecs.graph = edited = with_image(wanted, "decode", "dynamo:2")
     made = plan(edited, ecs.snapshot(), memory, ecs.clock)
     (update,) = updates(made)
-    assert update.rollout is not None
-    assert (update.rollout.maximum_percent, update.availability_zone_rebalancing) == (100, False)
-    assert settings_request(update)["availabilityZoneRebalancing"] == "DISABLED"
+    assert update.settings.limits is not None
+    assert update.settings.limits.maximum_percent == 100
+    assert update.settings.availability_zone_rebalancing is False
+    assert update_parameters(update.settings)["availabilityZoneRebalancing"] == "DISABLED"
     converge(ecs, edited, memory)
     assert not ecs.services["g-decode"].rebalancing
 
@@ -105,9 +107,9 @@ def test_rebalancing_set_by_hand_is_taken_back_during_a_rollout_too() -> None:
     ecs, memory = settled(wanted)
     ecs.graph = edited = with_image(wanted, "decode", "dynamo:2")
     memory = run_pass(ecs, edited, memory).memory
-    ecs.services["g-decode"].rebalancing = True
+    ecs.services["g-decode"].change(availability_zone_rebalancing=True)
     (update,) = updates(plan(edited, ecs.snapshot(), memory, ecs.clock))
-    assert (update.availability_zone_rebalancing, update.revision) == (False, None)
+    assert (update.settings.availability_zone_rebalancing, update.revision) == (False, None)
 
 
 def test_words_of_rebalancing_are_no_lack_of_places() -> None:
@@ -144,14 +146,14 @@ def test_the_grace_is_the_progress_deadline_unless_it_is_declared() -> None:
     for one in changed(wanted, rollout=declared).components:
         assert one.health_check_grace_seconds == 90
     ecs, memory = settled(wanted)
-    assert ecs.services["g-decode"].grace == 3600
+    assert ecs.services["g-decode"].settings.health_check_grace_seconds == 3600
     edited = changed(wanted, "decode", rollout=declared)
     (update,) = updates(plan(edited, ecs.snapshot(), memory, ecs.clock))
     assert update.reason == "health check grace period 3600 -> 90 s"
-    assert settings_request(update) == {"healthCheckGracePeriodSeconds": 90}
+    assert update_parameters(update.settings) == {"healthCheckGracePeriodSeconds": 90}
     ecs.graph = edited
     converge(ecs, edited, memory)
-    assert ecs.services["g-decode"].grace == 90
+    assert ecs.services["g-decode"].settings.health_check_grace_seconds == 90
 
 
 # Another network -------------------------------------------------------------------------------
@@ -172,7 +174,7 @@ def test_another_network_rolls_in_order_with_etcd_first_and_nobody_notices(
     for _ in range(120):
         made = run_pass(ecs, edited, memory)
         memory = made.memory
-        order += [a.component for a in updates(made) if a.network is not None]
+        order += [a.component for a in updates(made) if a.settings.network is not None]
         assert ecs.served() or not spare
         if made.converged:
             break
@@ -226,7 +228,7 @@ def test_a_network_that_ecs_gave_up_is_not_tried_again_until_another_is_declared
             task.bad = task.deployment != former.deployment and service.network == OTHER
         made = run_pass(ecs, edited, memory)
         memory = made.memory
-        sent += sum(a.network is not None for a in updates(made))
+        sent += sum(a.settings.network is not None for a in updates(made))
         assert ecs.served()
     assert sent == 1
     assert "gave up" in made.failures["etcd-nats"]

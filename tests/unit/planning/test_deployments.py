@@ -73,9 +73,9 @@ def test_where_no_surge_fits_replicas_that_lost_etcd_go_first_all_of_them() -> N
         made = run_pass(ecs, wanted, memory)
         memory = made.memory
         limits |= {
-            (a.rollout.minimum_healthy_percent, a.rollout.maximum_percent)
+            (a.settings.limits.minimum_healthy_percent, a.settings.limits.maximum_percent)
             for a in made.actions
-            if isinstance(a, UpdateService) and a.rollout and a.component == "decode"
+            if isinstance(a, UpdateService) and a.settings.limits and a.component == "decode"
         }
         if made.converged:
             break

@@ -10,11 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ecs_dynamo.model.graph import LoadBalancer
 from ecs_dynamo.model.plan import RegisterTaskDefinition, UpdateService
 from ecs_dynamo.model.service import Service
+from ecs_dynamo.model.service_settings import DeploymentLimits, LoadBalancer, ServiceSettings
 from ecs_dynamo.model.snapshot import Revision
-from ecs_dynamo.model.spec.rollout import RolloutSpec
 from ecs_dynamo.model.spec.service import NetworkSpec
 from ecs_dynamo.planning import describe, plan
 from ecs_dynamo.planning.describe import (
@@ -272,12 +271,14 @@ def test_what_an_update_changes_of_a_service_is_shown() -> None:
         reason="",
         cluster="c",
         service="s",
-        network=NetworkSpec(subnets=("subnet-1", "subnet-2"), security_groups=()),
-        load_balancers=(LoadBalancer("arn:tg", "app", 8000),),
-        capacity_providers=(),
-        strategy=(),
-        constraints=(),
-        rollout=RolloutSpec(maximum_percent=150, circuit_breaker=False),
+        settings=ServiceSettings(
+            network=NetworkSpec(subnets=("subnet-1", "subnet-2"), security_groups=()),
+            load_balancers=(LoadBalancer("arn:tg", "app", 8000),),
+            capacity_providers=(),
+            placement_strategy=(),
+            placement_constraints=(),
+            limits=DeploymentLimits(maximum_percent=150, circuit_breaker=False),
+        ),
     )
     lines = service_diff(service, update)
     assert "+ network.subnets[1]: subnet-2" in lines

@@ -9,10 +9,8 @@ from typing import Any
 
 from ecs_dynamo.config import load_graph
 from ecs_dynamo.iam.render import render_iam
-from ecs_dynamo.model.service_names import (
-    ServiceConnect,
-    ServiceNames,
-)
+from ecs_dynamo.model.service_names import ServiceNames
+from ecs_dynamo.model.service_settings import ServiceConnect
 from ecs_dynamo.model.spec.capacity import (
     AutoScalingGroupSpec,
     CapacityProviderItem,

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ecs_dynamo.model.plan import Memory, UpdateService
-from ecs_dynamo.model.spec.rollout import RolloutSpec
+from ecs_dynamo.model.service_settings import DeploymentLimits
 from ecs_dynamo.model.spec.service import LaunchType
 from ecs_dynamo.planning import plan
 from ecs_dynamo.planning.observed.lookup import known_tasks
@@ -32,7 +32,7 @@ def test_widened_limits_leave_a_step_and_are_no_wider_than_needed(
 ) -> None:
     if least == most == 100:
         least = 99
-    spec = RolloutSpec(minimum_healthy_percent=least, maximum_percent=most)
+    spec = DeploymentLimits(minimum_healthy_percent=least, maximum_percent=most)
     stays, runs = math.ceil(count * least / 100), math.floor(count * most / 100)
     assert spec.can_replace(count) == (count == 0 or stays < count or runs > count)
     wider = spec.widened(count)
@@ -62,7 +62,7 @@ def test_a_rollout_within_any_limits_ends_and_so_does_the_way_back(
     ecs.graph = edited = with_image(wanted, "decode", "dynamo:2")
     if bad:
         ecs.mute_images.add("dynamo:2")
-    spec = edited.component("decode").rollout
+    spec = edited.component("decode").limits
     floor = math.ceil(decode * least / 100)
     if not spare:  # A place must be freed before it can be filled.
         floor = min(floor, decode - 1)
@@ -89,7 +89,7 @@ def test_a_rollout_that_is_dead_locked_already_goes_on() -> None:
     ecs.graph = edited = with_image(wanted, "decode", "dynamo:2")
     fresh_pass(ecs, edited)
     service = ecs.services["g-decode"]
-    service.maximum = 150
+    service.change(limits=replace(service.limits, maximum_percent=150))
     service.tasks[:] = service.tasks[:1]
     converge(ecs, edited, Memory(started_at=ecs.now))
     assert ecs.content_of("g-decode")["containerDefinitions"][0]["image"] == "dynamo:2"
@@ -142,5 +142,6 @@ def test_infrastructure_in_host_mode_says_why_it_is_replaced_in_place() -> None:
         for n in made.notes
     )
     (update,) = (a for a in made.actions if isinstance(a, UpdateService))
-    assert update.rollout is not None
-    assert (update.rollout.minimum_healthy_percent, update.rollout.maximum_percent) == (0, 100)
+    limits = update.settings.limits
+    assert limits is not None
+    assert (limits.minimum_healthy_percent, limits.maximum_percent) == (0, 100)

@@ -245,7 +245,9 @@ def test_another_network_replaces_the_members_one_at_a_time_and_keeps_the_data()
     for _ in range(120):
         made = run_pass(ecs, edited, memory)
         memory = made.memory
-        moved = [a.component for a in made.actions if isinstance(a, UpdateService) and a.network]
+        moved = [
+            a.component for a in made.actions if isinstance(a, UpdateService) and a.settings.network
+        ]
         assert len(moved) <= 1
         assert ecs.has_quorum(store)
         if made.converged:

@@ -11,14 +11,15 @@ from hypothesis import strategies as st
 from ecs_dynamo.model.ecs.task_definition import environment_value
 from ecs_dynamo.model.graph import Graph, Role
 from ecs_dynamo.model.plan import CreateService, Endpoints, Memory, Plan, UpdateService
-from ecs_dynamo.model.service import Service
-from ecs_dynamo.model.service_names import (
-    Published,
+from ecs_dynamo.model.service_names import ServiceNames
+from ecs_dynamo.model.service_settings import (
+    PublishedPort,
     ServiceConnect,
-    ServiceNames,
+    ServiceSettings,
+    difference,
 )
 from ecs_dynamo.model.spec.security import SecuritySpec
-from ecs_dynamo.planning.desired.service_names import names_missing
+from ecs_dynamo.planning.desired.service_settings import declared_settings
 from ecs_dynamo.planning.observed.endpoints import (
     reachable_endpoints,
     resolve_endpoints,
@@ -32,7 +33,7 @@ ARN = "arn:aws:servicediscovery:us-west-2:123456789012:service/srv-1"
 DNS = {Role.ETCD: "etcd.dynamo.local", Role.NATS: "nats.dynamo.local"}
 DEPENDANTS = ("g-frontend", "g-prefill", "g-decode")
 CLIENT = ServiceConnect("dynamo")
-SERVER = ServiceConnect("dynamo", (Published("etcd", "g-etcd", "etcd", 2379),))
+SERVER = ServiceConnect("dynamo", (PublishedPort("etcd", "g-etcd", "etcd", 2379),))
 
 
 def named(base: Graph) -> Graph:
@@ -70,7 +71,7 @@ def test_dependants_get_the_names_and_the_daemon_the_addresses() -> None:
     )
     content = ecs.content_of("g-prefill")
     assert environment_value(content, "ETCD_ENDPOINTS") == "http://etcd.dynamo.local:2379"
-    assert ecs.services["g-etcd-nats"].names == ServiceNames(registry=ARN)
+    assert ecs.services["g-etcd-nats"].settings.service_registry == ARN
     secure = replace(
         wanted,
         security=SecuritySpec.model_validate(
@@ -150,7 +151,7 @@ def test_a_graph_that_gets_names_rolls_once(kind: object) -> None:
         memory = sent[-1].memory
     assert sent[-1].converged
     updates = [a for p in sent for a in p.actions if isinstance(a, UpdateService)]
-    told = {a.component for a in updates if a.names != ServiceNames()}
+    told = {a.component for a in updates if a.settings.only(NAMES).members}
     assert told == ({"etcd-nats"} if kind is named else {c.name for c in wanted.components})
     assert all(ecs.services[name].revision != before[name] for name in DEPENDANTS)
     assert len([r for r in ecs.revisions.values() if r.family == "g-decode"]) == 2
@@ -168,7 +169,7 @@ def test_a_service_is_created_with_its_names() -> None:
         done = run_pass(ecs, wanted, memory)
         memory = done.memory
         made += [a for a in done.actions if isinstance(a, CreateService)]
-    assert {a.component: a.names.connect for a in made} == {
+    assert {a.component: a.settings.service_connect for a in made} == {
         "etcd-nats": SERVER,
         **dict.fromkeys(("frontend", "prefill", "decode"), CLIENT),
     }
@@ -177,6 +178,11 @@ def test_a_service_is_created_with_its_names() -> None:
 BY_ARN = ServiceConnect("arn:aws:servicediscovery:us-west-2:123456789012:namespace/ns-1")
 OTHER = ServiceConnect("other")
 NOTHING = ServiceNames()
+NAMES = ("service_registry", "service_connect")
+
+
+def settings_of(names: ServiceNames) -> ServiceSettings:
+    return ServiceSettings(service_registry=names.registry, service_connect=names.connect)
 
 
 @pytest.mark.parametrize(
@@ -199,8 +205,6 @@ NOTHING = ServiceNames()
 def test_only_what_is_declared_and_differs_is_set(
     wanted: ServiceNames, have: ServiceNames, missing: ServiceNames
 ) -> None:
-    ecs, _ = converged(graph())
     component = replace(graph().component("etcd-nats"), names=wanted)
-    service = ecs.snapshot().components["etcd-nats"].service
-    assert isinstance(service, Service)
-    assert names_missing(component, replace(service, names=have)) == missing
+    changes = difference(settings_of(have), declared_settings(component))
+    assert changes.only(NAMES) == settings_of(missing)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from ecs_dynamo.model.clock import Now
 from ecs_dynamo.model.conditions import ConditionType
 from ecs_dynamo.model.ecs.task_definition import environment_value
-from ecs_dynamo.model.graph import TAG_ROLLED_BACK, Component, Graph, LoadBalancer, Role
+from ecs_dynamo.model.graph import TAG_ROLLED_BACK, Component, Graph, Role
 from ecs_dynamo.model.plan import (
     CreateService,
     DeleteService,
@@ -26,6 +26,7 @@ from ecs_dynamo.model.plan import (
     is_hold,
 )
 from ecs_dynamo.model.service import Service
+from ecs_dynamo.model.service_settings import DeploymentLimits, LoadBalancer, ServiceSettings
 from ecs_dynamo.model.snapshot import (
     ComponentSnapshot,
     Container,
@@ -299,9 +300,9 @@ def test_capacity_counts_slots_an_instance_not_in_total() -> None:
     ecs, _ = converged(graph())
     seen = ecs.snapshot()
     assert free_rooms(replace(seen, container_instances={"gpu": Unknown("x")})).rooms == {}
-    spec = one_at_a_time(RolloutSpec(), 4)
+    spec = one_at_a_time(DeploymentLimits(), 4)
     assert (spec.minimum_healthy_percent, spec.maximum_percent) == (75, 100)
-    assert one_at_a_time(RolloutSpec(), 0).minimum_healthy_percent == 0
+    assert one_at_a_time(DeploymentLimits(), 0).minimum_healthy_percent == 0
 
 
 # Down ----------------------------------------------------------------------------------------
@@ -412,7 +413,7 @@ def test_another_network_is_set_and_a_target_group_is_created() -> None:
     )
     made = plan(moved, ecs.snapshot(), memory, ecs.clock)
     (update,) = (a for a in made.actions if isinstance(a, UpdateService))
-    assert (update.network, update.reason) == (other, "network configuration differs")
+    assert (update.settings.network, update.reason) == (other, "network configuration differs")
 
     content = template("frontend", "host")
     content["containerDefinitions"][0]["portMappings"] = [{"containerPort": 8000}]
@@ -424,8 +425,8 @@ def test_another_network_is_set_and_a_target_group_is_created() -> None:
         fresh = replace(wanted, components=(wanted.components[0], one))
         found = SimulatedEcs(fresh)
         first = converge_until_create(found, fresh, "frontend")
-        assert first.load_balancers == (LoadBalancer("arn:tg", "frontend", 8000),)
-        assert [c.type for c in first.constraints] == ["distinctInstance"]
+        assert first.settings.load_balancers == (LoadBalancer("arn:tg", "frontend", 8000),)
+        assert [c.type for c in first.settings.placement_constraints or ()] == ["distinctInstance"]
 
 
 def converge_until_create(ecs: SimulatedEcs, wanted: Graph, name: str) -> CreateService:
@@ -535,8 +536,7 @@ def test_actions_and_plans_read_well() -> None:
         service="s",
         revision=RevisionRef("f", "x"),
         desired=2,
-        launch_type="EC2",  # type: ignore[arg-type]  # a word is enough here
-        rollout=RolloutSpec(),
+        settings=ServiceSettings(),
     )
     assert describe_action(create) == "a: create service s x2 in c: r"
     assert content_diff({"a": [1]}, {"a": [1, 2], "b": {"c": 3}}) == ["+ a[1]: 2", "+ b.c: 3"]

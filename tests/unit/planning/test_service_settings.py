@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any, cast
 
 import pytest
@@ -12,8 +12,9 @@ from ecs_dynamo.aws.client import Aws
 from ecs_dynamo.aws.execute.executor import Executor
 from ecs_dynamo.aws.observe.cache import RevisionCache
 from ecs_dynamo.aws.observe.convert import to_service
+from ecs_dynamo.aws.service_settings import CODECS, to_settings
 from ecs_dynamo.model.conditions import ConditionType
-from ecs_dynamo.model.graph import Graph, LoadBalancer, Role
+from ecs_dynamo.model.graph import Graph, Role
 from ecs_dynamo.model.plan import (
     ChangeMembership,
     CreateService,
@@ -30,27 +31,24 @@ from ecs_dynamo.model.service import (
     Deployment,
     Service,
 )
-from ecs_dynamo.model.service_names import (
-    Published,
+from ecs_dynamo.model.service_settings import (
+    RULES,
+    DeploymentLimits,
+    LoadBalancer,
+    PlacementConstraint,
+    PlacementStrategy,
+    PublishedPort,
     ServiceConnect,
-    ServiceNames,
+    ServiceSettings,
 )
 from ecs_dynamo.model.snapshot import Snapshot
 from ecs_dynamo.model.spec.capacity import (
     CapacityProviderItem,
-    PlacementConstraintSpec,
-    PlacementStrategySpec,
 )
-from ecs_dynamo.model.spec.rollout import RolloutSpec
 from ecs_dynamo.model.spec.service import (
-    LaunchType,
     NetworkSpec,
 )
 from ecs_dynamo.planning import plan
-from ecs_dynamo.planning.desired.service_settings import (
-    TREATMENTS,
-    Treatment,
-)
 from tests.unit.planning.graphs import component, graph, template
 from tests.unit.planning.simulated_ecs import SimulatedEcs
 from tests.unit.planning.test_parts import converged
@@ -76,6 +74,10 @@ def planned(
     return plan(wanted, changed(ecs.snapshot(), change), memory, ecs.clock)
 
 
+def with_settings(service: Service, **members: Any) -> Service:
+    return replace(service, settings=replace(service.settings, **members))
+
+
 def changed(seen: Snapshot, change: Callable[[Service], Service]) -> Snapshot:
     part = seen.components["frontend"]
     assert isinstance(part.service, Service)
@@ -88,10 +90,9 @@ def updates(made: Plan) -> list[UpdateService]:
 
 
 Check = Callable[[Plan], bool]
-ATTRIBUTES: Mapping[str, tuple[Mapping[str, Any], Check]] = {
-    "desiredCount": ({"desired": 7}, lambda p: updates(p)[0].desired == 1),
-    "launchType": (
-        {"launch_type": "FARGATE"},
+MEMBERS: Mapping[str, tuple[Any, Check]] = {
+    "launch_type": (
+        "FARGATE",
         lambda p: (
             not updates(p)
             and any(
@@ -103,79 +104,85 @@ ATTRIBUTES: Mapping[str, tuple[Mapping[str, Any], Check]] = {
             )
         ),
     ),
-    "capacityProviderStrategy": (
-        {"capacity_providers": (("gpu", 1, 0),)},
-        lambda p: updates(p)[0].capacity_providers == () and updates(p)[0].revision is not None,
-    ),
-    "deploymentConfiguration": (
-        {"maximum_percent": 150},
-        lambda p: updates(p)[0].rollout == RolloutSpec(),
-    ),
-    "networkConfiguration": (
-        {"subnets": ("subnet-x",)},
-        lambda p: updates(p)[0].network is not None and updates(p)[0].revision is not None,
-    ),
-    "placementConstraints": (
-        {"placement_constraints": (("distinctInstance", ""),)},
-        lambda p: updates(p)[0].constraints == (),
-    ),
-    "placementStrategy": (
-        {"placement_strategy": ()},
-        lambda p: updates(p)[0].strategy is not None,
-    ),
-    "loadBalancers": (
-        {"load_balancers": ()},
-        lambda p: updates(p)[0].load_balancers == (TARGET,) and updates(p)[0].revision is not None,
-    ),
-    "availabilityZoneRebalancing": (
-        {"availability_zone_rebalancing": True},
+    "capacity_providers": (
+        (CapacityProviderItem(name="gpu"),),
         lambda p: (
-            updates(p)[0].availability_zone_rebalancing is False and updates(p)[0].revision is None
+            updates(p)[0].settings.capacity_providers == () and updates(p)[0].revision is not None
         ),
     ),
-    "healthCheckGracePeriodSeconds": (
-        {"health_check_grace_seconds": 0},
+    "limits": (
+        DeploymentLimits(maximum_percent=150),
+        lambda p: updates(p)[0].settings.limits == DeploymentLimits(),
+    ),
+    "network": (
+        NetworkSpec(subnets=("subnet-x",), security_groups=("sg-1",)),
+        lambda p: updates(p)[0].settings.network is not None and updates(p)[0].revision is not None,
+    ),
+    "placement_constraints": (
+        (PlacementConstraint("distinctInstance"),),
+        lambda p: updates(p)[0].settings.placement_constraints == (),
+    ),
+    "placement_strategy": (
+        (),
+        lambda p: updates(p)[0].settings.placement_strategy is not None,
+    ),
+    "load_balancers": (
+        (),
         lambda p: (
-            updates(p)[0].health_check_grace_seconds == 1800 and updates(p)[0].revision is None
+            updates(p)[0].settings.load_balancers == (TARGET,)
+            and updates(p)[0].revision is not None
         ),
     ),
-    "enableECSManagedTags": ({"managed_tags": False}, lambda p: updates(p)[0].propagate_tags),
-    "propagateTags": ({"propagate_tags": "NONE"}, lambda p: updates(p)[0].propagate_tags),
-    "tags": (
-        {"tags": {"ecs-dynamo:graph": "g", "team": "other", "by-hand": "stays"}},
+    "availability_zone_rebalancing": (
+        True,
         lambda p: (
-            [
-                (a.set_tags, a.remove_tags)
-                for a in p.actions
-                if isinstance(a, TagService) and a.purpose is ActionPurpose.DECLARED_TAGS
-            ]
-            == [({"team": "llm"}, ())]
+            updates(p)[0].settings.availability_zone_rebalancing is False
+            and updates(p)[0].revision is None
         ),
     ),
+    "health_check_grace_seconds": (
+        0,
+        lambda p: (
+            updates(p)[0].settings.health_check_grace_seconds == 1800
+            and updates(p)[0].revision is None
+        ),
+    ),
+    "tags_reach_tasks": (False, lambda p: updates(p)[0].settings.tags_reach_tasks is True),
 }
-"""CreateService's member -> what is observed otherwise, and what the plan does about it."""
+"""Member of the settings -> another observed value, and what the plan does about it."""
 
-OTHERS = {
-    "taskDefinition",  # test_another_revision_is_rolled_out
-    "serviceRegistries",  # tests/unit/planning/test_names.py
-    "serviceConnectConfiguration",
-}
-"""Members whose difference is tested elsewhere."""
+OTHERS = {"service_registry", "service_connect"}
+"""Members whose difference is tested in tests/unit/planning/test_names.py."""
 
 
-def test_every_member_of_the_table_has_a_test() -> None:
-    compared = {m for m, t in TREATMENTS.items() if t is not Treatment.IDENTITY}
-    assert compared == ATTRIBUTES.keys() | OTHERS
+def test_every_member_has_a_rule_a_codec_and_a_test() -> None:
+    members = {member.name for member in fields(ServiceSettings)}
+    assert members == RULES.keys() == CODECS.keys() == MEMBERS.keys() | OTHERS
 
 
-@pytest.mark.parametrize("member", ATTRIBUTES)
+@pytest.mark.parametrize("member", MEMBERS)
 def test_what_was_changed_by_hand_is_changed_back_or_refused(member: str) -> None:
     wanted = declared()
     ecs, memory = converged(wanted)
     assert not planned(wanted, ecs, memory, lambda s: s).actions
-    attributes, check = ATTRIBUTES[member]
-    made = planned(wanted, ecs, memory, lambda s: replace(s, **attributes))
+    value, check = MEMBERS[member]
+    made = planned(wanted, ecs, memory, lambda s: with_settings(s, **{member: value}))
     assert check(made), made.actions
+
+
+def test_the_replica_count_and_tags_that_were_changed_by_hand_are_changed_back() -> None:
+    wanted = declared()
+    ecs, memory = converged(wanted)
+    made = planned(wanted, ecs, memory, lambda s: replace(s, desired=7))
+    assert updates(made)[0].desired == 1
+    tags = {"ecs-dynamo:graph": "g", "team": "other", "by-hand": "stays"}
+    made = planned(wanted, ecs, memory, lambda s: replace(s, tags=tags))
+    found = [
+        (a.set_tags, a.remove_tags)
+        for a in made.actions
+        if isinstance(a, TagService) and a.purpose is ActionPurpose.DECLARED_TAGS
+    ]
+    assert found == [({"team": "llm"}, ())]
 
 
 def test_another_revision_is_rolled_out() -> None:
@@ -193,15 +200,17 @@ def test_a_table_member_missing_from_describe_services_is_not_compared() -> None
     """What ECS (or an emulation of it) did not tell is unknown, not different."""
     wanted = declared()
     ecs, memory = converged(wanted)
-    unknown: dict[str, Any] = {
-        "launch_type": None,
-        "load_balancers": None,
-        "managed_tags": None,
-        "propagate_tags": None,
-        "health_check_grace_seconds": None,
-        "breaker_rolls_back": None,
-    }
-    assert not planned(wanted, ecs, memory, lambda s: replace(s, **unknown)).actions
+    unknown = dict.fromkeys(
+        (
+            "launch_type",
+            "load_balancers",
+            "limits",
+            "health_check_grace_seconds",
+            "placement_strategy",
+            "tags_reach_tasks",
+        )
+    )
+    assert not planned(wanted, ecs, memory, lambda s: with_settings(s, **unknown)).actions
 
 
 async def test_the_executor_sends_no_member_that_is_not_compared() -> None:
@@ -223,22 +232,21 @@ async def test_the_executor_sends_no_member_that_is_not_compared() -> None:
         service="s",
         revision=RevisionRef("f", "x", "arn:td:1"),
         desired=1,
-        launch_type=LaunchType.EC2,
-        rollout=RolloutSpec(),
-        network=NetworkSpec(subnets=("s",), security_groups=("g",)),
-        strategy=(PlacementStrategySpec(type="spread", field="instanceId"),),
-        constraints=(PlacementConstraintSpec(type="distinctInstance"),),
-        names=ServiceNames("arn:r", ServiceConnect("n", (Published("p", "d", "e", 1),))),
-        load_balancers=(TARGET,),
+        settings=FULL,
         tags={"a": "b"},
     )
     members: set[str] = set()
-    providers = (CapacityProviderItem(name="gpu"),)
-    for action in (base, replace(base, capacity_providers=providers)):
+    provided = replace(
+        FULL, launch_type=None, capacity_providers=(CapacityProviderItem(name="gpu"),)
+    )
+    for action in (base, replace(base, settings=provided)):
         (result,) = await executor.execute(replace(NO_PLAN, actions=(action,)))
         assert result.ok, result.error
         members |= sent["CreateService"].keys()
-    assert members == TREATMENTS.keys()
+    encoded = [CODECS[n].encode(v) for s in (FULL, provided) for n, v in s.members.items()]
+    assert members == {key for parameters in encoded for key in parameters} | {
+        *("cluster", "serviceName", "clientToken", "taskDefinition", "desiredCount", "tags")
+    }
     (changed_to,) = await executor.execute(
         replace(
             NO_PLAN,
@@ -248,8 +256,7 @@ async def test_the_executor_sends_no_member_that_is_not_compared() -> None:
                     reason="",
                     cluster="c",
                     service="s",
-                    load_balancers=(),
-                    propagate_tags=True,
+                    settings=ServiceSettings(load_balancers=(), tags_reach_tasks=True),
                 ),
             ),
         )
@@ -264,12 +271,26 @@ async def test_the_executor_sends_no_member_that_is_not_compared() -> None:
     }
 
 
+FULL = ServiceSettings(
+    launch_type="EC2",
+    capacity_providers=(),
+    service_registry="arn:r",
+    service_connect=ServiceConnect("n", (PublishedPort("p", "d", "e", 1),)),
+    load_balancers=(TARGET,),
+    network=NetworkSpec(subnets=("s",), security_groups=("g",)),
+    limits=DeploymentLimits(),
+    availability_zone_rebalancing=False,
+    health_check_grace_seconds=0,
+    placement_strategy=(PlacementStrategy("spread", "instanceId"),),
+    placement_constraints=(PlacementConstraint("distinctInstance"),),
+    tags_reach_tasks=True,
+)
 OWNER = [{"key": "ecs-dynamo:graph", "value": "g"}]
 NO_PLAN = Plan("g", (), (), (), Endpoints(), (), {}, (), Memory(0.0))
 
 
 def test_what_describe_services_tells_is_compared() -> None:
-    raw = {
+    raw: dict[str, Any] = {
         "serviceArn": "arn:s",
         "serviceName": "s",
         "launchType": "EC2",
@@ -283,11 +304,28 @@ def test_what_describe_services_tells_is_compared() -> None:
             "deploymentCircuitBreaker": {"enable": True, "rollback": False}
         },
     }
-    found = to_service(raw, "c")
+    found = to_service(raw, "c").settings
     assert found.load_balancers == (TARGET, LoadBalancer("classic", "frontend", 1))
-    assert (found.launch_type, found.managed_tags, found.propagate_tags) == ("EC2", False, "NONE")
-    assert (found.circuit_breaker, found.breaker_rolls_back) == (True, False)
-    assert to_service({"serviceArn": "a", "serviceName": "s"}, "c").load_balancers is None
+    assert (found.launch_type, found.tags_reach_tasks) == ("EC2", False)
+    assert found.limits == DeploymentLimits(rolls_back=False)
+    assert to_service({"serviceArn": "a", "serviceName": "s"}, "c").settings.load_balancers is None
+    del raw["deploymentConfiguration"]["deploymentCircuitBreaker"]["rollback"]
+    assert to_service(raw, "c").settings.limits == DeploymentLimits()
+
+
+@pytest.mark.parametrize(
+    ("reported", "reach"),
+    [
+        ({"enableECSManagedTags": False, "propagateTags": "SERVICE"}, False),
+        ({"enableECSManagedTags": True, "propagateTags": "NONE"}, False),
+        ({"enableECSManagedTags": True, "propagateTags": "SERVICE"}, True),
+        ({}, True),  # Not reported.
+    ],
+)
+def test_tags_reach_tasks_only_where_they_are_propagated_and_managed(
+    reported: dict[str, Any], reach: bool
+) -> None:
+    assert to_settings(reported).tags_reach_tasks is reach
 
 
 @pytest.mark.parametrize("arn", [None, "arn:other"])
@@ -297,7 +335,9 @@ def test_a_target_group_is_changed_in_order_and_removed(arn: str | None) -> None
     after = declared(target_group_arn=arn)
     made = run_pass(ecs, after, memory)
     (update,) = updates(made)
-    assert update.load_balancers == ((replace(TARGET, target_group_arn=arn),) if arn else ())
+    assert update.settings.load_balancers == (
+        (replace(TARGET, target_group_arn=arn),) if arn else ()
+    )
     assert "target group differs" in update.reason
     settled = plan(after, ecs.snapshot(), made.memory, ecs.clock)
     assert not updates(settled)
@@ -321,7 +361,7 @@ def test_target_groups_of_etcd_and_nats_are_left_alone() -> None:
     seen = ecs.snapshot()
     part = seen.components["etcd-nats"]
     assert isinstance(part.service, Service)
-    other = replace(part, service=replace(part.service, load_balancers=(TARGET,)))
+    other = replace(part, service=with_settings(part.service, load_balancers=(TARGET,)))
     seen = replace(seen, components={**seen.components, "etcd-nats": other})
     assert not plan(wanted, seen, memory, ecs.clock).actions
 
@@ -358,7 +398,9 @@ def rolling(limits: dict[str, Any]) -> Plan:
         (first,) = service.deployments
         old = Deployment("old", "ACTIVE", first.task_definition_arn, 0, 1, 0)
         new = replace(first, running=0, rollout_state="IN_PROGRESS")
-        return replace(service, deployments=(new, old), **limits)
+        assert service.settings.limits is not None
+        set_by_hand = replace(service.settings.limits, **limits)
+        return with_settings(replace(service, deployments=(new, old)), limits=set_by_hand)
 
     return planned(wanted, ecs, memory, change)
 
@@ -371,12 +413,12 @@ def rolling(limits: dict[str, Any]) -> Plan:
         {"minimum_healthy_percent": 100, "maximum_percent": 150},
         {"minimum_healthy_percent": 0, "maximum_percent": 200},
         {"circuit_breaker": False},
-        {"breaker_rolls_back": False},
+        {"rolls_back": False},
     ],
 )
 def test_limits_set_by_hand_during_a_rollout_are_restored(limits: dict[str, Any]) -> None:
     (update,) = updates(rolling(limits))
-    assert update.rollout == RolloutSpec()
+    assert update.settings.limits == DeploymentLimits()
 
 
 @pytest.mark.parametrize(
