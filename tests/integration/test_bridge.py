@@ -12,12 +12,11 @@ import pytest
 
 from ecs_dynamo.config import load_graph, load_settings
 from ecs_dynamo.controller import open_reconciler
-from ecs_dynamo.local import LocalEcs
-from ecs_dynamo.local.runtime import ImageTable, fence
+from ecs_dynamo.local.runtime import fence
 from ecs_dynamo.model.errors import InputError
 from ecs_dynamo.model.spec.capacity import PlacementSpec
+from tests.helpers.ecs_client import EcsClient, container, ecs_client
 from tests.integration.stack import Stack, held_to, until
-from tests.integration.test_local_ecs_clients import Client, container
 from tests.integration.test_readiness_matrix import component_of
 
 pytestmark = [
@@ -34,20 +33,15 @@ OWN, MAPPED = "own", "mapped"
 
 
 @pytest.fixture
-async def client(tmp_path: Path) -> AsyncIterator[Client]:
-    table = tmp_path / "images.yaml"
-    table.write_text(TABLE)
-    async with LocalEcs(images=ImageTable.load(table), directory=tmp_path / "ecs") as local:
-        local.create_cluster("main")
-        for _ in range(2):
-            await local.add_instance("main")
-        yield Client(local)
+async def client(tmp_path: Path) -> AsyncIterator[EcsClient]:
+    async with ecs_client(tmp_path, instances=2, images=TABLE) as client:
+        yield client
 
 
-async def run(client: Client, mode: str, command: str, on: str | None, **more: Any) -> str:
+async def run(client: EcsClient, mode: str, command: str, on: str | None, **more: Any) -> str:
     """Run a task on that EC2 instance, or on Fargate; return its ARN."""
     fargate = {"requiresCompatibilities": ["FARGATE"], "cpu": "256", "memory": "512"}
-    made = await client.do(
+    made = await client.call(
         "register_task_definition",
         family="f",
         networkMode=mode,
@@ -58,7 +52,7 @@ async def run(client: Client, mode: str, command: str, on: str | None, **more: A
     if mode == "awsvpc":
         network = {"subnets": ["subnet-1"], "securityGroups": ["sg-1"]}
         request["networkConfiguration"] = {"awsvpcConfiguration": network}
-    started = await client.do(
+    started = await client.call(
         "run_task",
         cluster="main",
         taskDefinition=made["taskDefinition"]["taskDefinitionArn"],
@@ -69,13 +63,13 @@ async def run(client: Client, mode: str, command: str, on: str | None, **more: A
     return str(started["tasks"][0]["taskArn"])
 
 
-async def described(client: Client, arn: str) -> dict[str, Any]:
-    found = await client.do("describe_tasks", cluster="main", tasks=[arn])
+async def described(client: EcsClient, arn: str) -> dict[str, Any]:
+    found = await client.call("describe_tasks", cluster="main", tasks=[arn])
     task: dict[str, Any] = found["tasks"][0]
     return task
 
 
-async def test_a_bridge_container_is_reached_from_its_own_instance_alone(client: Client) -> None:
+async def test_a_bridge_container_is_reached_from_its_own_instance_alone(client: EcsClient) -> None:
     here, there = (i.ec2_id for i in client.local.state.instances.values())
     server = f"exec python -m http.server {PORT} --bind $ADDRESS"
     arn = await run(client, "bridge", server, here, portMappings=[{"containerPort": PORT}])

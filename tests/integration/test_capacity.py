@@ -10,7 +10,7 @@ import pytest
 
 from ecs_dynamo.model.conditions import ConditionType
 from ecs_dynamo.model.graph import TAG_GRAPH
-from tests.integration.scaling_groups import Scaling
+from tests.helpers.scaling_groups import Scaling
 from tests.integration.stack import Stack, until
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
@@ -42,10 +42,10 @@ async def instances(stack: Stack) -> list[dict[str, Any]]:
 async def test_what_does_not_fit_is_said_raised_and_given_back(stack: Stack) -> None:
     """Four instances with one GPU run prefill and decode; five decode replicas need two more."""
     scaling = Scaling(stack.url)
-    await scaling.group("gpu-workers", cluster=GPU_CLUSTER, most=5)
+    await scaling.group("gpu-workers", cluster=GPU_CLUSTER, max_size=5)
     # The warm pool is queried too, because its instances are not capacity yet; it stays empty.
     pool = {"AutoScalingGroupName": "gpu-workers", "MinSize": 0}
-    await scaling.do("autoscaling", "put_warm_pool", **pool)
+    await scaling.call("autoscaling", "put_warm_pool", **pool)
     await stack.converge()
     stack.edit(replicas(5))
     code, out, err = await stack.cli("plan", "-f", str(stack.graph_file))
@@ -67,13 +67,13 @@ async def test_what_does_not_fit_is_said_raised_and_given_back(stack: Stack) -> 
     code, out, err = await stack.cli("plan", "-f", str(stack.graph_file))
     assert "raise Auto Scaling group gpu-workers to 2" in out, err
     await stack.converge(90)
-    assert (await scaling.see("gpu-workers"))["DesiredCapacity"] == 2
+    assert (await scaling.describe("gpu-workers"))["DesiredCapacity"] == 2
     assert len(stack.tasks("decode")) == 5
     await stack.chat()
 
     # One replica less: its instance, and only this one, is released after the window.
     # Protection makes ECS choose the replica on an instance of the group.
-    ids = {i["InstanceId"] for i in (await scaling.see("gpu-workers"))["Instances"]}
+    ids = {i["InstanceId"] for i in (await scaling.describe("gpu-workers"))["Instances"]}
     own = {i["containerInstanceArn"] for i in await instances(stack) if i["ec2InstanceId"] in ids}
     leaves = next(t.arn for t in stack.tasks("decode") if t.container_instance_arn in own)
     await stack.aws(
@@ -87,7 +87,7 @@ async def test_what_does_not_fit_is_said_raised_and_given_back(stack: Stack) -> 
 
         async def given_back() -> bool:
             await reconciler.run_pass()
-            return bool((await scaling.see("gpu-workers"))["DesiredCapacity"] == 1)
+            return bool((await scaling.describe("gpu-workers"))["DesiredCapacity"] == 1)
 
         await until("an instance is released", given_back, 60)
         await until_settled(stack, reconciler)
@@ -119,7 +119,7 @@ async def until_settled(stack: Stack, reconciler: Any) -> None:
 async def test_what_was_drained_to_go_back_is_kept_when_it_is_needed_again(stack: Stack) -> None:
     """The daemon died between draining and terminating; then a replica needs the instance."""
     scaling = Scaling(stack.url)
-    await scaling.group("gpu-workers", cluster=GPU_CLUSTER, most=2, size=1)
+    await scaling.group("gpu-workers", cluster=GPU_CLUSTER, max_size=2, size=1)
 
     def declare(document: dict[str, Any]) -> None:
         document["capacity"] = {"autoScalingGroups": [{"name": "gpu-workers", "max": 2}]}
@@ -129,7 +129,7 @@ async def test_what_was_drained_to_go_back_is_kept_when_it_is_needed_again(stack
         return len(await instances(stack)) == 5
 
     await until("the group's instance joins", joined, 20)
-    ids = {i["InstanceId"] for i in (await scaling.see("gpu-workers"))["Instances"]}
+    ids = {i["InstanceId"] for i in (await scaling.describe("gpu-workers"))["Instances"]}
     (own,) = (i for i in await instances(stack) if i["ec2InstanceId"] in ids)
     arn = own["containerInstanceArn"]
     await stack.aws("TagResource", resourceArn=arn, tags=[{"key": TAG_GRAPH, "value": "local"}])
@@ -144,14 +144,14 @@ async def test_what_was_drained_to_go_back_is_kept_when_it_is_needed_again(stack
     assert arn in {t.container_instance_arn for t in stack.tasks("decode")} | {
         t.container_instance_arn for t in stack.tasks("prefill")
     }
-    group = await scaling.see("gpu-workers")
+    group = await scaling.describe("gpu-workers")
     assert group["DesiredCapacity"] == 1
 
 
 async def test_replicas_are_split_over_capacity_providers_by_weight(stack: Stack) -> None:
     scaling = Scaling(stack.url)
     arns = {
-        name: await scaling.group(name, cluster=GPU_CLUSTER, most=4)
+        name: await scaling.group(name, cluster=GPU_CLUSTER, max_size=4)
         for name in ("on-demand", "spot")
     }
     for name, arn in arns.items():

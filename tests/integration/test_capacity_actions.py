@@ -38,9 +38,9 @@ from ecs_dynamo.model.spec.capacity import (
     CapacitySpec,
 )
 from ecs_dynamo.planning.capacity.plan import plan_capacity
-from tests.integration.scaling_groups import Scaling
+from tests.helpers.ecs_client import container
+from tests.helpers.scaling_groups import Scaling
 from tests.integration.stack import until
-from tests.integration.test_local_ecs_clients import container
 from tests.unit.planning.graphs import graph
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(90)]
@@ -85,7 +85,7 @@ async def test_a_group_at_zero_tells_what_its_instances_will_offer(
 ) -> None:
     scaling = Scaling(local.endpoint_url)
     await scaling.group("empty", instance_type="g5.12xlarge", cluster="gpu")
-    await scaling.do("autoscaling", "put_warm_pool", AutoScalingGroupName="empty", MinSize=1)
+    await scaling.call("autoscaling", "put_warm_pool", AutoScalingGroupName="empty", MinSize=1)
     sizes = InstanceSizes()
     found = await look_at_groups(aws, declared("empty", "missing"), sizes)
     assert set(found) == {"empty"}
@@ -279,8 +279,8 @@ async def test_acting_twice_changes_nothing_more_and_tasks_are_safe(
     assert not await terminate_instance(aws, end(idle, floor=2))
     results = [await terminate_instance(aws, end(idle)) for _ in range(2)]
     assert results == [True, False]
-    assert (await scaling.see("pool"))["DesiredCapacity"] == 1
-    left = [i["InstanceId"] for i in (await scaling.see("pool"))["Instances"]]
+    assert (await scaling.describe("pool"))["DesiredCapacity"] == 1
+    left = [i["InstanceId"] for i in (await scaling.describe("pool"))["Instances"]]
     assert left == [busy["ec2InstanceId"]]
 
 

@@ -23,7 +23,7 @@ from ecs_dynamo.iam.render import trust
 from ecs_dynamo.local.wire.protocol import ACCOUNT
 from ecs_dynamo.model.doctor import Finding, Severity, Simulation
 from ecs_dynamo.model.errors import AwsError
-from tests.integration.scaling_groups import Scaling
+from tests.helpers.scaling_groups import Scaling
 from tests.integration.stack import REGION, Stack
 from tests.integration.test_names import cloud_map
 
@@ -150,8 +150,8 @@ async def test_what_is_there_is_fine(stack: Stack) -> None:
     """A graph with every kind of reference, on a cluster that grows."""
     refer(stack, create_group=True)
     scaling = Scaling(stack.url)
-    await scaling.group("asg", cluster="dynamo-GPU", most=4)
-    await scaling.do("autoscaling", "put_warm_pool", AutoScalingGroupName="asg", MinSize=0)
+    await scaling.group("asg", cluster="dynamo-GPU", max_size=4)
+    await scaling.call("autoscaling", "put_warm_pool", AutoScalingGroupName="asg", MinSize=0)
     arn = await scaling.group("managed", cluster="dynamo-GPU")
     await stack.aws(
         "CreateCapacityProvider",

@@ -9,45 +9,40 @@ from typing import Any
 
 import pytest
 
-from ecs_dynamo.local import LocalEcs
-from ecs_dynamo.local.runtime import ImageTable
-from tests.integration.scaling_groups import Scaling
+from tests.helpers.ecs_client import EcsClient, container, ecs_client
+from tests.helpers.scaling_groups import Scaling
 from tests.integration.stack import until
-from tests.integration.test_local_ecs_clients import Client, container
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(90)]
 
 
 @pytest.fixture
-async def client(tmp_path: Path) -> AsyncIterator[Client]:
+async def client(tmp_path: Path) -> AsyncIterator[EcsClient]:
     """An ECS with an empty cluster."""
-    table = tmp_path / "images.yaml"
-    table.write_text('images:\n  - match: "busybox"\n')
-    async with LocalEcs(images=ImageTable.load(table), directory=tmp_path / "ecs") as local:
-        local.create_cluster("main")
-        yield Client(local)
+    async with ecs_client(tmp_path, instances=0) as client:
+        yield client
 
 
-async def instances(client: Client) -> list[Any]:
-    arns = (await client.do("list_container_instances", cluster="main"))["containerInstanceArns"]
+async def instances(client: EcsClient) -> list[Any]:
+    arns = (await client.call("list_container_instances", cluster="main"))["containerInstanceArns"]
     if not arns:
         return []
-    answer = await client.do(
+    answer = await client.call(
         "describe_container_instances", cluster="main", containerInstances=arns
     )
     return list(answer["containerInstances"])
 
 
-async def tasks(client: Client, service: str) -> list[Any]:
-    arns = (await client.do("list_tasks", cluster="main", serviceName=service))["taskArns"]
+async def tasks(client: EcsClient, service: str) -> list[Any]:
+    arns = (await client.call("list_tasks", cluster="main", serviceName=service))["taskArns"]
     if not arns:
         return []
-    return list((await client.do("describe_tasks", cluster="main", tasks=arns))["tasks"])
+    return list((await client.call("describe_tasks", cluster="main", tasks=arns))["tasks"])
 
 
-async def register(client: Client, family: str, gpus: int = 0, **more: Any) -> None:
+async def register(client: EcsClient, family: str, gpus: int = 0, **more: Any) -> None:
     needs = [{"type": "GPU", "value": str(gpus)}] if gpus else []
-    await client.do(
+    await client.call(
         "register_task_definition",
         family=family,
         networkMode="host",
@@ -57,11 +52,11 @@ async def register(client: Client, family: str, gpus: int = 0, **more: Any) -> N
 
 
 async def test_a_groups_instances_join_its_cluster_and_leave_when_terminated(
-    client: Client,
+    client: EcsClient,
 ) -> None:
     scaling = Scaling(client.local.endpoint_url)
     attributes = 'echo ECS_INSTANCE_ATTRIBUTES=\'{"pool":"blue"}\' >> /etc/ecs/ecs.config'
-    await scaling.group("gpu", size=1, instance_type="g5.12xlarge", more=attributes)
+    await scaling.group("gpu", size=1, instance_type="g5.12xlarge", user_data=attributes)
 
     async def joined(count: int) -> bool:
         return len(await instances(client)) == count
@@ -71,32 +66,32 @@ async def test_a_groups_instances_join_its_cluster_and_leave_when_terminated(
     resources = {r["name"]: r for r in first["registeredResources"]}
     assert len(resources["GPU"]["stringSetValue"]) == 4
     assert {"name": "pool", "value": "blue"} in first["attributes"]
-    ec2 = await scaling.do("ec2", "describe_instances", InstanceIds=[first["ec2InstanceId"]])
+    ec2 = await scaling.call("ec2", "describe_instances", InstanceIds=[first["ec2InstanceId"]])
     address = ec2["Reservations"][0]["Instances"][0]["PrivateIpAddress"]
     assert address.startswith("127.1.")
 
-    await scaling.do(
+    await scaling.call(
         "autoscaling", "set_desired_capacity", AutoScalingGroupName="gpu", DesiredCapacity=3
     )
     await until("two more join", lambda: joined(3), 20)
-    await scaling.do(
+    await scaling.call(
         *("autoscaling", "terminate_instance_in_auto_scaling_group"),
         InstanceId=first["ec2InstanceId"],
         ShouldDecrementDesiredCapacity=True,
     )
     await until("one is gone", lambda: joined(2), 20)
-    assert (await scaling.see("gpu"))["DesiredCapacity"] == 2
+    assert (await scaling.describe("gpu"))["DesiredCapacity"] == 2
     assert first["ec2InstanceId"] not in {i["ec2InstanceId"] for i in await instances(client)}
 
 
-async def test_managed_scaling_adds_instances_for_tasks_that_wait(client: Client) -> None:
+async def test_managed_scaling_adds_instances_for_tasks_that_wait(client: EcsClient) -> None:
     scaling = Scaling(client.local.endpoint_url)
-    arn = await scaling.group("gpu", most=2)
+    arn = await scaling.group("gpu", max_size=2)
     await client.cli(
         *("create-capacity-provider", "--name", "pool", "--auto-scaling-group-provider"),
         f"autoScalingGroupArn={arn},managedScaling={{status=ENABLED}}",
     )
-    code, _ = await client.refused(
+    code, _ = await client.error_of(
         *("create_service",),
         cluster="main",
         serviceName="early",
@@ -106,7 +101,7 @@ async def test_managed_scaling_adds_instances_for_tasks_that_wait(client: Client
     assert code == "ClientException"  # The task definition does not exist yet.
     await register(client, "gpu", gpus=1)
     strategy = [{"capacityProvider": "pool", "weight": 1}]
-    code, message = await client.refused(
+    code, message = await client.error_of(
         *("create_service",),
         cluster="main",
         serviceName="early",
@@ -125,7 +120,7 @@ async def test_managed_scaling_adds_instances_for_tasks_that_wait(client: Client
     assert found["failures"][0]["reason"] == "MISSING"
 
     # Without launch type and strategy, the cluster's default strategy applies.
-    await client.do(
+    await client.call(
         *("create_service",),
         cluster="main",
         serviceName="worker",
@@ -142,9 +137,9 @@ async def test_managed_scaling_adds_instances_for_tasks_that_wait(client: Client
     seen = await tasks(client, "worker")
     assert {t["capacityProviderName"] for t in seen} == {"pool"}
     assert {i["capacityProviderName"] for i in await instances(client)} == {"pool"}
-    group = await scaling.see("gpu")
+    group = await scaling.describe("gpu")
     assert (group["DesiredCapacity"], group["MaxSize"]) == (2, 2)
-    (service,) = (await client.do("describe_services", cluster="main", services=["worker"]))[
+    (service,) = (await client.call("describe_services", cluster="main", services=["worker"]))[
         "services"
     ]
     assert service["capacityProviderStrategy"] == [
@@ -154,15 +149,15 @@ async def test_managed_scaling_adds_instances_for_tasks_that_wait(client: Client
 
 
 async def test_a_strategy_splits_by_base_and_weight_and_changes_with_a_new_deployment(
-    client: Client,
+    client: EcsClient,
 ) -> None:
-    await client.do(
+    await client.call(
         *("put_cluster_capacity_providers",),
         cluster="main",
         capacityProviders=["FARGATE", "FARGATE_SPOT"],
         defaultCapacityProviderStrategy=[],
     )
-    await client.do(
+    await client.call(
         *("register_task_definition",),
         family="web",
         requiresCompatibilities=["FARGATE"],
@@ -181,7 +176,7 @@ async def test_a_strategy_splits_by_base_and_weight_and_changes_with_a_new_deplo
         {"capacityProvider": "FARGATE", "base": 1, "weight": 1},
         {"capacityProvider": "FARGATE_SPOT", "weight": 3},
     ]
-    code, message = await client.refused(
+    code, message = await client.error_of(
         "create_service",
         serviceName="web",
         launchType="FARGATE",
@@ -189,7 +184,7 @@ async def test_a_strategy_splits_by_base_and_weight_and_changes_with_a_new_deplo
         **common,
     )
     assert "launch type and capacity provider" in message, code
-    await client.do(
+    await client.call(
         "create_service", serviceName="web", capacityProviderStrategy=strategy, **common
     )
     await client.wait("services_stable", cluster="main", services=["web"])
@@ -198,9 +193,9 @@ async def test_a_strategy_splits_by_base_and_weight_and_changes_with_a_new_deplo
 
     only_spot = [{"capacityProvider": "FARGATE_SPOT", "weight": 1}]
     update = {"cluster": "main", "service": "web", "capacityProviderStrategy": only_spot}
-    _, message = await client.refused("update_service", **update)
+    _, message = await client.error_of("update_service", **update)
     assert "force a new deployment" in message
-    await client.do("update_service", forceNewDeployment=True, **update)
+    await client.call("update_service", forceNewDeployment=True, **update)
 
     async def all_spot() -> bool:
         found = await tasks(client, "web")
@@ -212,13 +207,13 @@ async def test_a_strategy_splits_by_base_and_weight_and_changes_with_a_new_deplo
         ([{**s, "base": 1} for s in strategy], "base"),
         ([*only_spot, *only_spot], "duplicate"),
     ):
-        _, message = await client.refused(
+        _, message = await client.error_of(
             "create_service", serviceName="bad", capacityProviderStrategy=bad, **common
         )
         assert words in message
 
 
-async def test_strategies_and_constraints_choose_the_instance(client: Client) -> None:
+async def test_strategies_and_constraints_choose_the_instance(client: EcsClient) -> None:
     for zone, kind in (("a", "g5.xlarge"), ("a", "g5.xlarge"), ("b", "g5.xlarge"), ("b", "m5")):
         await client.local.add_instance("main", kind, availability_zone=f"us-east-1{zone}")
     await register(client, "app")
@@ -226,7 +221,7 @@ async def test_strategies_and_constraints_choose_the_instance(client: Client) ->
 
     async def placed(name: str, count: int, **more: Any) -> list[dict[str, str]]:
         """Return the attributes of the instances of a service's tasks."""
-        await client.do(
+        await client.call(
             *("create_service",),
             cluster="main",
             serviceName=name,
@@ -253,7 +248,7 @@ async def test_strategies_and_constraints_choose_the_instance(client: Client) ->
     apart = await placed("apart", 3, placementConstraints=[not_m5, {"type": "distinctInstance"}])
     assert len({i["arn"] for i in apart}) == 3
     assert {i["ecs.instance-type"] for i in apart} == {"g5.xlarge"}
-    _, message = await client.refused(
+    _, message = await client.error_of(
         *("create_service",),
         cluster="main",
         serviceName="bad",

@@ -4,108 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
-from botocore.config import Config
-from botocore.exceptions import ClientError
 
-from ecs_dynamo.local import LocalEcs
-from ecs_dynamo.local.runtime import ImageTable
+from tests.helpers.ecs_client import EcsClient, container, ecs_client
 from tests.integration.stack import until
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(90)]
 
-AWS = Path(sys.executable).parent / "aws"
 VPC = "awsvpcConfiguration={subnets=[subnet-1],securityGroups=[sg-1]}"
 
 
-def container(name: str = "app", command: str = "exec sleep 600", **more: Any) -> dict[str, Any]:
-    return {
-        "name": name,
-        "image": "busybox",
-        "memory": 64,
-        "stopTimeout": 2,
-        "entryPoint": ["sh", "-c"],
-        "command": [command],
-        **more,
-    }
-
-
-class Client:
-    """The AWS CLI and boto3, connected to one local ECS."""
-
-    def __init__(self, local: LocalEcs) -> None:
-        self.local = local
-        keys = {"aws_access_key_id": "x", "aws_secret_access_key": "x"}
-        self.boto = boto3.client(
-            "ecs",
-            endpoint_url=local.endpoint_url,
-            region_name="us-east-1",
-            config=Config(retries={"total_max_attempts": 1}),
-            **keys,
-        )
-
-    async def cli(self, *arguments: str, ok: bool = True) -> Any:
-        """Run `aws ecs ...`; return its JSON, or its message if it fails."""
-        process = await asyncio.create_subprocess_exec(
-            str(AWS),
-            "--endpoint-url",
-            self.local.endpoint_url,
-            "ecs",
-            *arguments,
-            env={
-                "PATH": os.environ["PATH"],
-                "AWS_ACCESS_KEY_ID": "x",
-                "AWS_SECRET_ACCESS_KEY": "x",
-                "AWS_DEFAULT_REGION": "us-east-1",
-                "AWS_PAGER": "",
-            },
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-        )
-        out, err = await asyncio.wait_for(process.communicate(), 60)
-        assert (process.returncode == 0) == ok, err.decode()
-        if not ok:
-            return err.decode()
-        return json.loads(out) if out.strip() else None
-
-    async def do(self, operation: str, **parameters: Any) -> Any:
-        """Make a boto3 call outside of the event loop that serves it."""
-        return await asyncio.to_thread(getattr(self.boto, operation), **parameters)
-
-    async def wait(self, waiter: str, **parameters: Any) -> None:
-        """Run one of boto3's own waiters."""
-        made = self.boto.get_waiter(waiter)
-        await asyncio.to_thread(
-            made.wait, WaiterConfig={"Delay": 1, "MaxAttempts": 40}, **parameters
-        )
-
-    async def refused(self, operation: str, **parameters: Any) -> tuple[str, str]:
-        """Return code and message of a call's error."""
-        with pytest.raises(ClientError) as caught:
-            await self.do(operation, **parameters)
-        error = caught.value.response["Error"]
-        return error["Code"], error["Message"]
-
-
 @pytest.fixture
-async def client(tmp_path: Path) -> AsyncIterator[Client]:
-    table = tmp_path / "images.yaml"
-    table.write_text('images:\n  - match: "busybox"\n')
-    async with LocalEcs(images=ImageTable.load(table), directory=tmp_path / "ecs") as local:
-        local.create_cluster("main")
-        for _ in range(2):
-            await local.add_instance("main", gpus=1)
-        yield Client(local)
+async def client(tmp_path: Path) -> AsyncIterator[EcsClient]:
+    async with ecs_client(tmp_path, instances=2) as client:
+        yield client
 
 
-async def test_the_cli_runs_a_service_to_its_end(client: Client) -> None:
+async def test_the_cli_runs_a_service_to_its_end(client: EcsClient) -> None:
     definition = {
         "family": "web",
         "requiresCompatibilities": ["FARGATE"],
@@ -146,10 +65,10 @@ async def test_the_cli_runs_a_service_to_its_end(client: Client) -> None:
     await client.cli("wait", "services-inactive", "--cluster", "main", "--services", "web")
 
 
-async def test_the_cli_runs_and_stops_a_task(client: Client, tmp_path: Path) -> None:
+async def test_the_cli_runs_and_stops_a_task(client: EcsClient, tmp_path: Path) -> None:
     term = tmp_path / "term"
     command = f"trap 'echo got > {term}; exit 3' TERM; while :; do sleep 0.1; done"
-    await client.do(
+    await client.call(
         "register_task_definition",
         family="one",
         networkMode="host",
@@ -171,9 +90,9 @@ async def test_the_cli_runs_and_stops_a_task(client: Client, tmp_path: Path) -> 
     assert term.read_text() == "got\n"
 
 
-async def test_lists_are_paginated_for_the_cli_and_for_boto3(client: Client) -> None:
+async def test_lists_are_paginated_for_the_cli_and_for_boto3(client: EcsClient) -> None:
     for _ in range(7):
-        await client.do(
+        await client.call(
             "register_task_definition", family="many", containerDefinitions=[container()]
         )
     paged = await client.cli("list-task-definitions", "--family-prefix", "many", "--page-size", "2")
@@ -189,11 +108,11 @@ async def test_lists_are_paginated_for_the_cli_and_for_boto3(client: Client) -> 
     assert [len(p["containerInstanceArns"]) for p in await asyncio.to_thread(list, pages)] == [1, 1]
 
 
-async def test_what_aws_refuses_is_refused(client: Client) -> None:
+async def test_what_aws_refuses_is_refused(client: EcsClient) -> None:
     register = {"containerDefinitions": [container()], "family": "f"}
-    await client.do("register_task_definition", **register)
+    await client.call("register_task_definition", **register)
     service = {"cluster": "main", "serviceName": "s", "taskDefinition": "f", "desiredCount": 0}
-    await client.do("create_service", **service)
+    await client.call("create_service", **service)
     cases: list[tuple[str, dict[str, Any], str, str]] = [
         ("create_service", service, "InvalidParameterException", "not idempotent"),
         (
@@ -238,125 +157,131 @@ async def test_what_aws_refuses_is_refused(client: Client) -> None:
         ),
     ]
     for operation, parameters, code, text in cases:
-        found, message = await client.refused(operation, **parameters)
+        found, message = await client.error_of(operation, **parameters)
         assert (found, text in message) == (code, True), (operation, found, message)
-    await client.do(
+    await client.call(
         "register_task_definition",
         family="vpc",
         networkMode="awsvpc",
         containerDefinitions=[container()],
     )
-    code, message = await client.refused(
+    code, message = await client.error_of(
         "create_service", cluster="main", serviceName="v", taskDefinition="vpc", desiredCount=1
     )
     assert code == "InvalidParameterException"
     assert "awsvpc" in message
-    missing = await client.do("describe_tasks", cluster="main", tasks=["0" * 32])
+    missing = await client.call("describe_tasks", cluster="main", tasks=["0" * 32])
     assert missing["failures"][0]["reason"] == "MISSING"
-    code, _ = await client.refused("discover_poll_endpoint")
+    code, _ = await client.error_of("discover_poll_endpoint")
     assert code == "UnsupportedFeatureException"
 
 
-async def test_gpu_slots_and_host_ports_are_finite(client: Client) -> None:
+async def test_gpu_slots_and_host_ports_are_finite(client: EcsClient) -> None:
     gpu: Any = {"resourceRequirements": [{"type": "GPU", "value": "1"}]}
-    await client.do(
+    await client.call(
         "register_task_definition",
         family="gpu",
         networkMode="host",
         containerDefinitions=[container(**gpu)],
     )
-    await client.do(
+    await client.call(
         "register_task_definition",
         family="port",
         networkMode="host",
         containerDefinitions=[container(portMappings=[{"containerPort": 8000}])],
     )
     for family, reason in (("gpu", "RESOURCE:GPU"), ("port", "RESOURCE:PORTS")):
-        made = await client.do("run_task", cluster="main", taskDefinition=family, count=3)
+        made = await client.call("run_task", cluster="main", taskDefinition=family, count=3)
         assert len(made["tasks"]) == 2
         assert [f["reason"] for f in made["failures"]] == [reason]
-    arns = (await client.do("list_container_instances", cluster="main"))["containerInstanceArns"]
-    seen = await client.do("describe_container_instances", cluster="main", containerInstances=arns)
+    arns = (await client.call("list_container_instances", cluster="main"))["containerInstanceArns"]
+    seen = await client.call(
+        "describe_container_instances", cluster="main", containerInstances=arns
+    )
     for instance in seen["containerInstances"]:
         left = {r["name"]: r for r in instance["remainingResources"]}
         assert left["GPU"]["stringSetValue"] == []
         assert "8000" in left["PORTS"]["stringSetValue"]
 
 
-async def test_a_deployment_replaces_tasks_and_the_waiter_sees_it(client: Client) -> None:
+async def test_a_deployment_replaces_tasks_and_the_waiter_sees_it(client: EcsClient) -> None:
     for command in ("exec sleep 601", "exec sleep 602"):
-        await client.do(
+        await client.call(
             "register_task_definition",
             family="d",
             containerDefinitions=[container(command=command)],
         )
-    await client.do(
+    await client.call(
         "create_service", cluster="main", serviceName="d", taskDefinition="d:1", desiredCount=2
     )
     await client.wait("services_stable", cluster="main", services=["d"])
-    first = await client.do("list_tasks", cluster="main", serviceName="d")
-    await client.do("update_service", cluster="main", service="d", taskDefinition="d:2")
-    (service,) = (await client.do("describe_services", cluster="main", services=["d"]))["services"]
+    first = await client.call("list_tasks", cluster="main", serviceName="d")
+    await client.call("update_service", cluster="main", service="d", taskDefinition="d:2")
+    (service,) = (await client.call("describe_services", cluster="main", services=["d"]))[
+        "services"
+    ]
     assert [d["status"] for d in service["deployments"]] == ["PRIMARY", "ACTIVE"]
     await client.wait("services_stable", cluster="main", services=["d"])
-    second = await client.do("list_tasks", cluster="main", serviceName="d")
+    second = await client.call("list_tasks", cluster="main", serviceName="d")
     assert not set(first["taskArns"]) & set(second["taskArns"])
-    tasks = await client.do("describe_tasks", cluster="main", tasks=second["taskArns"])
+    tasks = await client.call("describe_tasks", cluster="main", tasks=second["taskArns"])
     assert {t["taskDefinitionArn"].rsplit(":", 1)[1] for t in tasks["tasks"]} == {"2"}
 
 
-async def test_a_protected_task_outlives_scale_in(client: Client) -> None:
-    await client.do("register_task_definition", family="p", containerDefinitions=[container()])
-    await client.do(
+async def test_a_protected_task_outlives_scale_in(client: EcsClient) -> None:
+    await client.call("register_task_definition", family="p", containerDefinitions=[container()])
+    await client.call(
         "create_service", cluster="main", serviceName="p", taskDefinition="p", desiredCount=2
     )
     await client.wait("services_stable", cluster="main", services=["p"])
-    (kept, other) = (await client.do("list_tasks", cluster="main", serviceName="p"))["taskArns"]
+    (kept, other) = (await client.call("list_tasks", cluster="main", serviceName="p"))["taskArns"]
     on = {"cluster": "main", "protectionEnabled": True, "expiresInMinutes": 5}
     off = {"cluster": "main", "protectionEnabled": False}
-    both = await client.do("update_task_protection", tasks=[kept, other], **on)
+    both = await client.call("update_task_protection", tasks=[kept, other], **on)
     assert (len(both["protectedTasks"]), both["failures"]) == (2, [])
-    await client.do("update_service", cluster="main", service="p", desiredCount=0)
+    await client.call("update_service", cluster="main", service="p", desiredCount=0)
     # "more protected tasks than the desired count" (developer guide): HTTP 200, and failures.
-    blocked = await client.do("update_task_protection", tasks=[kept], **on)
+    blocked = await client.call("update_task_protection", tasks=[kept], **on)
     assert blocked["protectedTasks"] == []
     (refused,) = blocked["failures"]
     assert (refused["arn"], refused["reason"]) == (kept, "DEPLOYMENT_BLOCKED")
-    await client.do("update_task_protection", tasks=[other], **off)
+    await client.call("update_task_protection", tasks=[other], **off)
     await client.wait("tasks_stopped", cluster="main", tasks=[other])
-    (task,) = (await client.do("describe_tasks", cluster="main", tasks=[kept]))["tasks"]
+    (task,) = (await client.call("describe_tasks", cluster="main", tasks=[kept]))["tasks"]
     assert task["lastStatus"] == "RUNNING"
-    await client.do("update_task_protection", tasks=[kept], **off)
+    await client.call("update_task_protection", tasks=[kept], **off)
     await client.wait("tasks_stopped", cluster="main", tasks=[kept])
 
 
-async def test_a_crashing_task_is_replaced_and_a_drained_instance_is_left(client: Client) -> None:
-    await client.do(
+async def test_a_crashing_task_is_replaced_and_a_drained_instance_is_left(
+    client: EcsClient,
+) -> None:
+    await client.call(
         "register_task_definition",
         family="c",
         containerDefinitions=[container(command="exec sleep 1")],
     )
-    await client.do(
+    await client.call(
         "create_service", cluster="main", serviceName="c", taskDefinition="c", desiredCount=1
     )
 
     async def replaced() -> bool:
-        stopped = await client.do(
+        stopped = await client.call(
             "list_tasks", cluster="main", serviceName="c", desiredStatus="STOPPED"
         )
         return len(stopped["taskArns"]) >= 2
 
     await until("two tasks ended and were replaced", replaced, 30)
-    await client.do("delete_service", cluster="main", service="c", force=True)
-    await client.do("register_task_definition", family="s", containerDefinitions=[container()])
-    await client.do(
+    await client.call("delete_service", cluster="main", service="c", force=True)
+    await client.call("register_task_definition", family="s", containerDefinitions=[container()])
+    await client.call(
         "create_service", cluster="main", serviceName="s", taskDefinition="s", desiredCount=2
     )
     await client.wait("services_stable", cluster="main", services=["s"])
-    drained, stays = (await client.do("list_container_instances", cluster="main"))[
+    drained, stays = (await client.call("list_container_instances", cluster="main"))[
         "containerInstanceArns"
     ]
-    await client.do(
+    await client.call(
         "update_container_instances_state",
         cluster="main",
         containerInstances=[drained],
@@ -364,8 +289,8 @@ async def test_a_crashing_task_is_replaced_and_a_drained_instance_is_left(client
     )
 
     async def moved() -> bool:
-        arns = (await client.do("list_tasks", cluster="main", serviceName="s"))["taskArns"]
-        tasks = (await client.do("describe_tasks", cluster="main", tasks=arns))["tasks"]
+        arns = (await client.call("list_tasks", cluster="main", serviceName="s"))["taskArns"]
+        tasks = (await client.call("describe_tasks", cluster="main", tasks=arns))["tasks"]
         return [t["containerInstanceArn"] for t in tasks if t["lastStatus"] == "RUNNING"] == [
             stays,
             stays,

@@ -8,43 +8,37 @@ from typing import Any
 
 import pytest
 
-from ecs_dynamo.local import LocalEcs
-from ecs_dynamo.local.runtime import ImageTable
+from tests.helpers.ecs_client import EcsClient, container, ecs_client
 from tests.integration.stack import until
-from tests.integration.test_local_ecs_clients import Client, container
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(90)]
 
 
 @pytest.fixture
-async def client(tmp_path: Path) -> AsyncIterator[Client]:
-    table = tmp_path / "images.yaml"
-    table.write_text('images:\n  - match: "busybox"\n')
-    async with LocalEcs(images=ImageTable.load(table), directory=tmp_path / "ecs") as local:
-        local.create_cluster("main")
-        await local.add_instance("main", gpus=2)
-        yield Client(local)
+async def client(tmp_path: Path) -> AsyncIterator[EcsClient]:
+    async with ecs_client(tmp_path, gpus=2) as client:
+        yield client
 
 
-async def register(client: Client, *families: str, **more: Any) -> None:
+async def register(client: EcsClient, *families: str, **more: Any) -> None:
     for family in families:
-        await client.do(
+        await client.call(
             "register_task_definition", family=family, containerDefinitions=[container(**more)]
         )
 
 
-async def described(client: Client, name: str) -> dict[str, Any]:
-    answer = await client.do("describe_services", cluster="main", services=[name])
+async def described(client: EcsClient, name: str) -> dict[str, Any]:
+    answer = await client.call("describe_services", cluster="main", services=[name])
     service: dict[str, Any] = answer["services"][0]
     return service
 
 
-async def running(client: Client, name: str) -> dict[str, str]:
+async def running(client: EcsClient, name: str) -> dict[str, str]:
     """Return task ARN -> task definition of the tasks that should run."""
-    arns = (await client.do("list_tasks", cluster="main", serviceName=name))["taskArns"]
+    arns = (await client.call("list_tasks", cluster="main", serviceName=name))["taskArns"]
     if not arns:
         return {}
-    tasks = await client.do("describe_tasks", cluster="main", tasks=arns)
+    tasks = await client.call("describe_tasks", cluster="main", tasks=arns)
     return {
         t["taskArn"]: t["taskDefinitionArn"].rsplit("/", 1)[-1]
         for t in tasks["tasks"]
@@ -53,7 +47,7 @@ async def running(client: Client, name: str) -> dict[str, str]:
 
 
 async def test_rebalancing_is_on_by_default_and_refuses_to_stay_within_100_percent(
-    client: Client,
+    client: EcsClient,
 ) -> None:
     await register(client, "app")
     service = ("--cluster", "main", "--service", "s")
@@ -74,13 +68,13 @@ async def test_rebalancing_is_on_by_default_and_refuses_to_stay_within_100_perce
     )
     assert "does not support maximumPercent <= 100 %" in said
     # An update that does not name it keeps it; in a service that is not compatible it is off.
-    kept = await client.do("update_service", cluster="main", service="s", desiredCount=0)
+    kept = await client.call("update_service", cluster="main", service="s", desiredCount=0)
     assert kept["service"]["availabilityZoneRebalancing"] == "DISABLED"
     limits = {"minimumHealthyPercent": 0, "maximumPercent": 100}
     asked = {"cluster": "main", "taskDefinition": "app", "deploymentConfiguration": limits}
-    other = await client.do("create_service", serviceName="t", desiredCount=0, **asked)
+    other = await client.call("create_service", serviceName="t", desiredCount=0, **asked)
     assert other["service"]["availabilityZoneRebalancing"] == "DISABLED"
-    code, message = await client.refused(
+    code, message = await client.error_of(
         "create_service", serviceName="u", availabilityZoneRebalancing="ENABLED", **asked
     )
     assert (code, message) == (
@@ -89,7 +83,7 @@ async def test_rebalancing_is_on_by_default_and_refuses_to_stay_within_100_perce
     )
 
 
-async def test_a_grace_period_spares_a_task_whose_container_check_fails(client: Client) -> None:
+async def test_a_grace_period_spares_a_task_whose_container_check_fails(client: EcsClient) -> None:
     check = {"command": ["CMD-SHELL", "exit 1"], "interval": 5, "retries": 1, "startPeriod": 0}
     await register(client, "sick", healthCheck=check)
     for name, seconds in (("spared", "600"), ("strict", "0")):
@@ -106,13 +100,13 @@ async def test_a_grace_period_spares_a_task_whose_container_check_fails(client: 
 
     await until("it is replaced", replaced, 30)
     (task,) = (
-        await client.do(
+        await client.call(
             "describe_tasks", cluster="main", tasks=list(await running(client, "spared"))
         )
     )["tasks"]
     assert (task["lastStatus"], task["healthStatus"]) == ("RUNNING", "UNHEALTHY")
     # Without protection it is replaced at once; the setting applies to running tasks too.
-    await client.do(
+    await client.call(
         "update_service", cluster="main", service="spared", healthCheckGracePeriodSeconds=0
     )
 
@@ -120,15 +114,15 @@ async def test_a_grace_period_spares_a_task_whose_container_check_fails(client: 
         return task["taskArn"] not in await running(client, "spared")
 
     await until("it is gone", gone, 20)
-    code, message = await client.refused(
+    code, message = await client.error_of(
         "update_service", cluster="main", service="spared", healthCheckGracePeriodSeconds=-1
     )
     assert code == "InvalidParameterException"
     assert "between 0 and 2147483647" in message
 
 
-async def test_another_network_begins_a_deployment(client: Client) -> None:
-    await client.do(
+async def test_another_network_begins_a_deployment(client: EcsClient) -> None:
+    await client.call(
         "register_task_definition",
         family="vpc",
         networkMode="awsvpc",
@@ -153,7 +147,7 @@ async def test_another_network_begins_a_deployment(client: Client) -> None:
 
 
 async def test_a_lost_old_task_comes_back_at_the_old_revision_and_counts_rise_on_both_sides(
-    client: Client,
+    client: EcsClient,
 ) -> None:
     await register(client, "app")
     never = {"command": ["CMD-SHELL", "exit 1"], "interval": 30, "startPeriod": 300}
@@ -176,7 +170,7 @@ async def test_a_lost_old_task_comes_back_at_the_old_revision_and_counts_rise_on
         return first not in found and "app:1" in found.values()
 
     await until("the old revision is back", replaced, 20)
-    await client.do("update_service", cluster="main", service="s", desiredCount=2)
+    await client.call("update_service", cluster="main", service="s", desiredCount=2)
 
     async def risen() -> bool:
         return list((await running(client, "s")).values()).count("app:1") == 2
@@ -186,9 +180,9 @@ async def test_a_lost_old_task_comes_back_at_the_old_revision_and_counts_rise_on
     assert (former["status"], former["desiredCount"]) == ("ACTIVE", 2)
 
 
-async def test_a_sixth_deployment_is_refused_while_five_have_tasks(client: Client) -> None:
+async def test_a_sixth_deployment_is_refused_while_five_have_tasks(client: EcsClient) -> None:
     await register(client, "app")
-    await client.do(
+    await client.call(
         "create_service", cluster="main", serviceName="s", taskDefinition="app", desiredCount=1
     )
     force = ("update-service", "--cluster", "main", "--service", "s", "--force-new-deployment")
@@ -197,14 +191,14 @@ async def test_a_sixth_deployment_is_refused_while_five_have_tasks(client: Clien
         async def fresh(known: int = number + 1) -> bool:
             return len(set(await running(client, "s"))) >= known
 
-        await client.do(
+        await client.call(
             "update_service",
             cluster="main",
             service="s",
             desiredCount=number + 1,
         )
         await until("a task of the newest runs", fresh, 20)
-        await client.do(
+        await client.call(
             "update_task_protection",
             cluster="main",
             tasks=list(await running(client, "s")),

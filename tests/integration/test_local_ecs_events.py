@@ -14,11 +14,9 @@ import boto3
 import pytest
 
 from ecs_dynamo.iam.events import event_pattern
-from ecs_dynamo.local import LocalEcs
-from ecs_dynamo.local.runtime import ImageTable
 from ecs_dynamo.model.ecs.events import DETAIL_TYPES
+from tests.helpers.ecs_client import EcsClient, container, ecs_client
 from tests.integration.stack import until
-from tests.integration.test_local_ecs_clients import Client, container
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(90)]
 
@@ -31,14 +29,10 @@ KEYS = {
 
 
 @pytest.fixture
-async def client(tmp_path: Path) -> AsyncIterator[Client]:
+async def client(tmp_path: Path) -> AsyncIterator[EcsClient]:
     """An ECS with a cluster of one instance."""
-    table = tmp_path / "images.yaml"
-    table.write_text('images:\n  - match: "busybox"\n')
-    async with LocalEcs(images=ImageTable.load(table), directory=tmp_path / "ecs") as local:
-        local.create_cluster("main")
-        await local.add_instance("main")
-        yield Client(local)
+    async with ecs_client(tmp_path) as client:
+        yield client
 
 
 class Tap:
@@ -113,14 +107,14 @@ TASK, ACTION = "ECS Task State Change", "ECS Service Action"
 DEPLOYMENT, INSTANCE = "ECS Deployment State Change", "ECS Container Instance State Change"
 
 
-async def service(client: Client, count: int = 1) -> None:
-    await client.do(
+async def service(client: EcsClient, count: int = 1) -> None:
+    await client.call(
         "register_task_definition",
         family="web",
         networkMode="host",
         containerDefinitions=[container()],
     )
-    await client.do(
+    await client.call(
         "create_service",
         cluster="main",
         serviceName="web",
@@ -129,7 +123,7 @@ async def service(client: Client, count: int = 1) -> None:
     )
 
 
-async def test_a_services_life_is_told_in_growing_versions(client: Client) -> None:
+async def test_a_services_life_is_told_in_growing_versions(client: EcsClient) -> None:
     tap = Tap(client.local.endpoint_url, "all")
     await tap.open({"source": ["aws.ecs"]})
     await service(client)
@@ -140,8 +134,8 @@ async def test_a_services_life_is_told_in_growing_versions(client: Client) -> No
             == ["SERVICE_DEPLOYMENT_IN_PROGRESS", "SERVICE_DEPLOYMENT_COMPLETED"]
         ),
     )
-    (arn,) = (await client.do("list_tasks", cluster="main", serviceName="web"))["taskArns"]
-    await client.do("stop_task", cluster="main", task=arn, reason="enough")
+    (arn,) = (await client.call("list_tasks", cluster="main", serviceName="web"))["taskArns"]
+    await client.call("stop_task", cluster="main", task=arn, reason="enough")
 
     def of(arn: str, events: list[dict[str, Any]]) -> list[dict[str, Any]]:
         return [e["detail"] for e in events if e["resources"] == [arn]]
@@ -162,7 +156,7 @@ async def test_a_services_life_is_told_in_growing_versions(client: Client) -> No
     assert last["stoppedAt"].endswith("Z")
     assert last["containers"][0]["lastStatus"] == "STOPPED"
     # The description and the event show the same state.
-    (shown,) = (await client.do("describe_tasks", cluster="main", tasks=[arn]))["tasks"]
+    (shown,) = (await client.call("describe_tasks", cluster="main", tasks=[arn]))["tasks"]
     assert shown["version"] == last["version"]
 
     actions = await tap.of(ACTION)
@@ -176,7 +170,7 @@ async def test_a_services_life_is_told_in_growing_versions(client: Client) -> No
 
 
 async def test_the_shipped_pattern_takes_each_kind_of_its_clusters_events_and_no_other(
-    client: Client,
+    client: EcsClient,
 ) -> None:
     def pattern(*clusters: str) -> dict[str, Any]:
         graph: Any = SimpleNamespace(clusters=clusters)
@@ -192,11 +186,15 @@ async def test_the_shipped_pattern_takes_each_kind_of_its_clusters_events_and_no
         assert await others.of(kind) == []
 
 
-async def test_instances_that_drain_and_leave_and_places_that_miss_are_told(client: Client) -> None:
+async def test_instances_that_drain_and_leave_and_places_that_miss_are_told(
+    client: EcsClient,
+) -> None:
     tap = Tap(client.local.endpoint_url, "some")
     await tap.open({"source": ["aws.ecs", "aws.ec2"]})
-    (arn,) = (await client.do("list_container_instances", cluster="main"))["containerInstanceArns"]
-    await client.do(
+    (arn,) = (await client.call("list_container_instances", cluster="main"))[
+        "containerInstanceArns"
+    ]
+    await client.call(
         "update_container_instances_state",
         cluster="main",
         containerInstances=[arn],
@@ -220,7 +218,9 @@ async def test_instances_that_drain_and_leave_and_places_that_miss_are_told(clie
     assert told == [("DRAINING", True), ("INACTIVE", False)]
 
 
-async def test_nothing_passes_a_rule_that_is_off_or_a_queue_that_forbids_it(client: Client) -> None:
+async def test_nothing_passes_a_rule_that_is_off_or_a_queue_that_forbids_it(
+    client: EcsClient,
+) -> None:
     pattern = {"source": ["aws.ecs"], "detail-type": [INSTANCE]}
     taps = [
         Tap(client.local.endpoint_url, name) for name in ("shut", "other", "denied", "off", "on")
@@ -235,10 +235,10 @@ async def test_nothing_passes_a_rule_that_is_off_or_a_queue_that_forbids_it(clie
     await on.open(pattern, allow="rule/on")
 
     async def turn(status: str) -> None:
-        arns = (await client.do("list_container_instances", cluster="main"))[
+        arns = (await client.call("list_container_instances", cluster="main"))[
             "containerInstanceArns"
         ]
-        await client.do(
+        await client.call(
             "update_container_instances_state",
             cluster="main",
             containerInstances=arns,

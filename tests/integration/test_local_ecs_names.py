@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
 
+from tests.helpers.ecs_client import EcsClient, container, ecs_client
 from tests.integration.stack import until
-from tests.integration.test_local_ecs_clients import Client, client, container
 
-__all__ = ["client"]
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(90)]
 
 VPC = {"awsvpcConfiguration": {"subnets": ["subnet-1"]}}
 
 
+@pytest.fixture
+async def client(tmp_path: Path) -> AsyncIterator[EcsClient]:
+    async with ecs_client(tmp_path, instances=2) as client:
+        yield client
+
+
 class CloudMap:
     """Cloud Map behind the same port, with the namespace app.local."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: EcsClient) -> None:
         self.boto = boto3.client(
             "servicediscovery",
             endpoint_url=client.local.endpoint_url,
@@ -29,16 +36,16 @@ class CloudMap:
             aws_secret_access_key="x",
         )
 
-    async def do(self, operation: str, **parameters: Any) -> Any:
+    async def call(self, operation: str, **parameters: Any) -> Any:
         return await asyncio.to_thread(getattr(self.boto, operation), **parameters)
 
     async def service(self, name: str, record: str = "A") -> str:
         """Create a service in app.local; return its ARN."""
-        spaces = (await self.do("list_namespaces"))["Namespaces"]
+        spaces = (await self.call("list_namespaces"))["Namespaces"]
         if not spaces:
-            await self.do("create_private_dns_namespace", Name="app.local", Vpc="vpc-1")
-            spaces = (await self.do("list_namespaces"))["Namespaces"]
-        made = await self.do(
+            await self.call("create_private_dns_namespace", Name="app.local", Vpc="vpc-1")
+            spaces = (await self.call("list_namespaces"))["Namespaces"]
+        made = await self.call(
             "create_service",
             Name=name,
             NamespaceId=spaces[0]["Id"],
@@ -47,13 +54,13 @@ class CloudMap:
         return str(made["Service"]["Arn"])
 
     async def instances(self, arn: str) -> list[dict[str, str]]:
-        found = await self.do("list_instances", ServiceId=arn.rsplit("/", 1)[-1])
+        found = await self.call("list_instances", ServiceId=arn.rsplit("/", 1)[-1])
         return [i["Attributes"] for i in found["Instances"]]
 
 
-async def register(client: Client, family: str, mode: str, **more: Any) -> None:
+async def register(client: EcsClient, family: str, mode: str, **more: Any) -> None:
     port = {"containerPort": 6000, "name": "door"}
-    await client.do(
+    await client.call(
         "register_task_definition",
         family=family,
         networkMode=mode,
@@ -77,11 +84,11 @@ def connect(namespace: str = "app.local", port: str = "door", **alias: Any) -> d
     return {"enabled": True, "namespace": namespace, "services": [one]}
 
 
-async def test_a_task_is_registered_while_it_runs(client: Client) -> None:
+async def test_a_task_is_registered_while_it_runs(client: EcsClient) -> None:
     maps = CloudMap(client)
     arn = await maps.service("web")
     await register(client, "web", "awsvpc")
-    await client.do(
+    await client.call(
         "create_service",
         **service("web", serviceRegistries=[{"registryArn": arn}], networkConfiguration=VPC),
     )
@@ -94,19 +101,19 @@ async def test_a_task_is_registered_while_it_runs(client: Client) -> None:
     # Another registry starts a deployment: the old task is removed from the old registry.
     other = await maps.service("other")
     registries = [{"registryArn": other}]
-    made = await client.do(
+    made = await client.call(
         "update_service", cluster="main", service="web", serviceRegistries=registries
     )
     assert len(made["service"]["deployments"]) == 2
     assert made["service"]["serviceRegistries"] == registries
     await client.wait("services_stable", cluster="main", services=["web"])
-    again = await client.do(
+    again = await client.call(
         "update_service", cluster="main", service="web", serviceRegistries=registries
     )
     assert len(again["service"]["deployments"]) == 1
     assert (len(await maps.instances(arn)), len(await maps.instances(other))) == (0, 1)
 
-    await client.do("delete_service", cluster="main", service="web", force=True)
+    await client.call("delete_service", cluster="main", service="web", force=True)
 
     async def left() -> bool:
         return not await maps.instances(other)
@@ -114,24 +121,24 @@ async def test_a_task_is_registered_while_it_runs(client: Client) -> None:
     await until("the task is taken out", left)
 
 
-async def test_service_connect_is_told_with_the_deployment(client: Client) -> None:
+async def test_service_connect_is_told_with_the_deployment(client: EcsClient) -> None:
     await CloudMap(client).service("any")
     await register(client, "web", "awsvpc", memory="128")
     wanted = connect()
-    made = await client.do(
+    made = await client.call(
         "create_service",
         **service("web", serviceConnectConfiguration=wanted, networkConfiguration=VPC),
     )
     (deployment,) = made["service"]["deployments"]
     assert deployment["serviceConnectConfiguration"] == wanted
     for changed, count in ((wanted, 1), ({"enabled": True, "namespace": "app.local"}, 2)):
-        made = await client.do(
+        made = await client.call(
             "update_service", cluster="main", service="web", serviceConnectConfiguration=changed
         )
         assert len(made["service"]["deployments"]) == count
 
 
-async def test_what_aws_refuses_is_refused(client: Client) -> None:
+async def test_what_aws_refuses_is_refused(client: EcsClient) -> None:
     maps = CloudMap(client)
     plain, srv = await maps.service("plain"), await maps.service("srv", "SRV")
     await register(client, "host", "host", memory="128")
@@ -147,7 +154,7 @@ async def test_what_aws_refuses_is_refused(client: Client) -> None:
     ):
         more = {"networkConfiguration": VPC} if definition == "vpc" else {}
         asked = service("s", definition=definition, serviceRegistries=registries, **more)
-        code, message = await client.refused("create_service", **asked)
+        code, message = await client.error_of("create_service", **asked)
         assert code == "InvalidParameterException"
         assert told in message
     for definition, configuration, told in (
@@ -158,9 +165,9 @@ async def test_what_aws_refuses_is_refused(client: Client) -> None:
     ):
         more = {} if definition == "host" else {"networkConfiguration": VPC}
         asked = service("s", definition=definition, serviceConnectConfiguration=configuration)
-        _, message = await client.refused("create_service", **asked, **more)
+        _, message = await client.error_of("create_service", **asked, **more)
         assert told in message
     fine = {"serviceConnectConfiguration": connect(), "networkConfiguration": VPC}
-    await client.do("create_service", **service("one", definition="vpc", **fine))
-    _, message = await client.refused("create_service", **service("two", definition="vpc", **fine))
+    await client.call("create_service", **service("one", definition="vpc", **fine))
+    _, message = await client.error_of("create_service", **service("two", definition="vpc", **fine))
     assert "in use in namespace app.local" in message

@@ -12,10 +12,8 @@ import aiohttp
 import boto3
 import pytest
 
-from ecs_dynamo.local import LocalEcs
-from ecs_dynamo.local.runtime import ImageTable
+from tests.helpers.ecs_client import EcsClient, container, ecs_client
 from tests.integration.stack import until
-from tests.integration.test_local_ecs_clients import Client, container
 from tests.unit.definitions.invalid import INVALID
 from tests.unit.definitions.valid import VALID
 
@@ -33,16 +31,12 @@ POLICY = "arn:aws:iam::aws:policy/service-role/AmazonECSTaskExecutionRolePolicy"
 
 
 @pytest.fixture
-async def client(tmp_path: Path) -> AsyncIterator[Client]:
-    table = tmp_path / "images.yaml"
-    table.write_text('images:\n  - match: "busybox"\n')
-    async with LocalEcs(images=ImageTable.load(table), directory=tmp_path / "ecs") as local:
-        local.create_cluster("main")
-        await local.add_instance("main", gpus=1)
-        yield Client(local)
+async def client(tmp_path: Path) -> AsyncIterator[EcsClient]:
+    async with ecs_client(tmp_path) as client:
+        yield client
 
 
-def other(client: Client, service: str) -> Any:
+def other(client: EcsClient, service: str) -> Any:
     return boto3.client(
         service,
         endpoint_url=client.local.endpoint_url,
@@ -52,10 +46,12 @@ def other(client: Client, service: str) -> Any:
     )
 
 
-async def test_bad_task_definitions_are_rejected_with_ecs_codes_and_words(client: Client) -> None:
+async def test_bad_task_definitions_are_rejected_with_ecs_codes_and_words(
+    client: EcsClient,
+) -> None:
     for bad in INVALID:
         if bad.rule != "volume-configured-at-launch":
-            code, message = await client.refused("register_task_definition", **bad.definition)
+            code, message = await client.error_of("register_task_definition", **bad.definition)
             assert code == "ClientException", (bad.rule, message)
     for rule, words in (
         ("secret-name-unique", "The secret name must be unique and not shared"),
@@ -69,13 +65,13 @@ async def test_bad_task_definitions_are_rejected_with_ecs_codes_and_words(client
         assert "(ClientException) when calling the RegisterTaskDefinition operation" in told
         assert words in told
     for definition in VALID.values():
-        await client.do("register_task_definition", **definition)
+        await client.call("register_task_definition", **definition)
 
 
-async def test_create_service_rejects_what_a_task_cannot_be_started_with(client: Client) -> None:
+async def test_create_service_rejects_what_a_task_cannot_be_started_with(client: EcsClient) -> None:
     (at_launch,) = (b.definition for b in INVALID if b.rule == "volume-configured-at-launch")
-    await client.do("register_task_definition", **{**at_launch, "family": "at-launch"})
-    await client.do(
+    await client.call("register_task_definition", **{**at_launch, "family": "at-launch"})
+    await client.call(
         "register_task_definition",
         family="vpc",
         networkMode="awsvpc",
@@ -89,7 +85,7 @@ async def test_create_service_rejects_what_a_task_cannot_be_started_with(client:
         ("vpc", {"subnets": [f"subnet-{n}" for n in range(17)]}, "16"),
         ("vpc", {"securityGroups": [f"sg-{n}" for n in range(6)]}, "5"),
     ):
-        code, message = await client.refused(
+        code, message = await client.error_of(
             "create_service",
             **service,
             taskDefinition=family,
@@ -102,7 +98,7 @@ async def test_create_service_rejects_what_a_task_cannot_be_started_with(client:
         ({"placementConstraints": constraints}, "Maximum number of constraints is 10"),
     ]
     for more, words in rest:
-        code, message = await client.refused(
+        code, message = await client.error_of(
             "create_service",
             **service,
             taskDefinition="vpc",
@@ -112,8 +108,10 @@ async def test_create_service_rejects_what_a_task_cannot_be_started_with(client:
         assert (code, words in message) == ("InvalidParameterException", True), message
 
 
-async def test_a_script_finds_a_tasks_public_address_and_its_roles_policy(client: Client) -> None:
-    made = await client.do(
+async def test_a_script_finds_a_tasks_public_address_and_its_roles_policy(
+    client: EcsClient,
+) -> None:
+    made = await client.call(
         "register_task_definition",
         family="web",
         requiresCompatibilities=["FARGATE"],
@@ -125,7 +123,7 @@ async def test_a_script_finds_a_tasks_public_address_and_its_roles_policy(client
     definition = made["taskDefinition"]
     assert (definition["cpu"], definition["memory"]) == ("256", "512")
     assert set(definition["compatibilities"]) >= {"EC2", "FARGATE"}
-    started = await client.do(
+    started = await client.call(
         "run_task",
         cluster="main",
         taskDefinition="web",
@@ -142,7 +140,7 @@ async def test_a_script_finds_a_tasks_public_address_and_its_roles_policy(client
     assert found["Association"]["PublicIp"].startswith("203.0.113.")
     assert (found["SubnetId"], found["Status"]) == ("subnet-1", "in-use")
     assert [g["GroupId"] for g in found["Groups"]] == ["sg-1"]
-    await client.do("stop_task", cluster="main", task=task["taskArn"])
+    await client.call("stop_task", cluster="main", task=task["taskArn"])
     await client.wait("tasks_stopped", cluster="main", tasks=[task["taskArn"]])
     left = await asyncio.to_thread(
         ec2.describe_network_interfaces,
@@ -156,8 +154,8 @@ async def test_a_script_finds_a_tasks_public_address_and_its_roles_policy(client
     assert [p["PolicyArn"] for p in attached["AttachedPolicies"]] == [POLICY]
 
 
-async def test_a_port_range_is_mapped_in_bridge_mode(client: Client) -> None:
-    await client.do(
+async def test_a_port_range_is_mapped_in_bridge_mode(client: EcsClient) -> None:
+    await client.call(
         "register_task_definition",
         family="range",
         containerDefinitions=[
@@ -167,7 +165,7 @@ async def test_a_port_range_is_mapped_in_bridge_mode(client: Client) -> None:
             )
         ],
     )
-    await client.do(
+    await client.call(
         "create_service",
         cluster="main",
         serviceName="range",
@@ -175,8 +173,8 @@ async def test_a_port_range_is_mapped_in_bridge_mode(client: Client) -> None:
         desiredCount=1,
     )
     await client.wait("services_stable", cluster="main", services=["range"])
-    arns = (await client.do("list_tasks", cluster="main", serviceName="range"))["taskArns"]
-    (task,) = (await client.do("describe_tasks", cluster="main", tasks=arns))["tasks"]
+    arns = (await client.call("list_tasks", cluster="main", serviceName="range"))["taskArns"]
+    (task,) = (await client.call("describe_tasks", cluster="main", tasks=arns))["tasks"]
     single, several = task["containers"][0]["networkBindings"]
     assert single["containerPort"] == 18000
     assert several["containerPortRange"] == RANGE["containerPortRange"]
@@ -195,20 +193,20 @@ async def test_a_port_range_is_mapped_in_bridge_mode(client: Client) -> None:
             return False
 
     await until("the second port of the range answers", answers, 20)
-    await client.do("delete_service", cluster="main", service="range", force=True)
+    await client.call("delete_service", cluster="main", service="range", force=True)
     await client.wait("services_inactive", cluster="main", services=["range"])
 
 
-async def test_a_task_definition_that_cannot_be_started_wedges_nothing(client: Client) -> None:
+async def test_a_task_definition_that_cannot_be_started_wedges_nothing(client: EcsClient) -> None:
     """A fault of the local ECS itself is an event of the one service that it affects."""
     for family in ("bad", "good"):
-        await client.do(
+        await client.call(
             "register_task_definition", family=family, containerDefinitions=[container()]
         )
     definition = client.local.state.definitions["bad"][0]
     definition.content["containerDefinitions"][0]["portMappings"] = [{"protocol": "tcp"}]
     for family in ("bad", "good"):
-        await client.do(
+        await client.call(
             "create_service",
             cluster="main",
             serviceName=family,
@@ -216,10 +214,10 @@ async def test_a_task_definition_that_cannot_be_started_wedges_nothing(client: C
             desiredCount=1,
         )
     await client.wait("services_stable", cluster="main", services=["good"])
-    (service,) = (await client.do("describe_services", cluster="main", services=["bad"]))[
+    (service,) = (await client.call("describe_services", cluster="main", services=["bad"]))[
         "services"
     ]
     assert "failed to launch a task" in service["events"][0]["message"]
     assert service["runningCount"] == service["pendingCount"] == 0
-    await client.do("delete_service", cluster="main", service="bad", force=True)
+    await client.call("delete_service", cluster="main", service="bad", force=True)
     await client.wait("services_inactive", cluster="main", services=["bad"])

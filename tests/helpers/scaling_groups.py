@@ -19,7 +19,7 @@ class Scaling:
             for name in ("ec2", "autoscaling")
         }
 
-    async def do(self, service: str, operation: str, **parameters: Any) -> Any:
+    async def call(self, service: str, operation: str, **parameters: Any) -> Any:
         return await asyncio.to_thread(getattr(self._clients[service], operation), **parameters)
 
     async def group(
@@ -28,35 +28,35 @@ class Scaling:
         *,
         cluster: str = "main",
         size: int = 0,
-        most: int = 4,
+        max_size: int = 4,
         instance_type: str = "g5.xlarge",
-        more: str = "",
+        user_data: str = "",
     ) -> str:
         """Create a launch template and a group whose instances join ``cluster``; return its ARN."""
-        data = f"#!/bin/bash\necho ECS_CLUSTER={cluster} >> /etc/ecs/ecs.config\n{more}"
-        await self.do(
+        script = f"#!/bin/bash\necho ECS_CLUSTER={cluster} >> /etc/ecs/ecs.config\n{user_data}"
+        await self.call(
             *("ec2", "create_launch_template"),
             LaunchTemplateName=name,
             LaunchTemplateData={
                 "ImageId": "ami-12c6146b",
                 "InstanceType": instance_type,
-                "UserData": base64.b64encode(data.encode()).decode(),
+                "UserData": base64.b64encode(script.encode()).decode(),
             },
         )
-        await self.do(
+        await self.call(
             *("autoscaling", "create_auto_scaling_group"),
             AutoScalingGroupName=name,
             MinSize=0,
-            MaxSize=most,
+            MaxSize=max_size,
             DesiredCapacity=size,
             LaunchTemplate={"LaunchTemplateName": name},
             AvailabilityZones=["us-east-1a"],
         )
-        return str((await self.see(name))["AutoScalingGroupARN"])
+        return str((await self.describe(name))["AutoScalingGroupARN"])
 
-    async def see(self, name: str) -> Any:
+    async def describe(self, name: str) -> Any:
         """Describe the group."""
-        answer = await self.do(
+        answer = await self.call(
             "autoscaling", "describe_auto_scaling_groups", AutoScalingGroupNames=[name]
         )
         return answer["AutoScalingGroups"][0]
