@@ -81,7 +81,7 @@ class Authority:
             .add_extension(x509.ExtendedKeyUsage(usages), critical=False)
             .sign(self._key, hashes.SHA256())
         )
-        made = Pem(
+        pem = Pem(
             _text(certificate),
             key.private_bytes(
                 serialization.Encoding.PEM,
@@ -89,9 +89,9 @@ class Authority:
                 serialization.NoEncryption(),
             ).decode(),
         )
-        self.path(f"{name}.pem").write_text(made.cert)
-        self.path(f"{name}.key").write_text(made.key)
-        return made
+        self.path(f"{name}.pem").write_text(pem.cert)
+        self.path(f"{name}.key").write_text(pem.key)
+        return pem
 
 
 def _text(certificate: x509.Certificate) -> str:

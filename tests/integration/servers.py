@@ -16,9 +16,9 @@ from tests.integration.stack import until
 
 def free_port() -> int:
     """Return a free port of 127.0.0.1."""
-    with closing(socket.socket()) as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
+    with closing(socket.socket()) as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
 
 
 def program(package: str, name: str) -> str:

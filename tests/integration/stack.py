@@ -37,17 +37,25 @@ REGION = "us-east-1"
 LEASE_SECONDS = 5
 
 
-async def until(what: str, holds: Callable[[], Awaitable[bool]], timeout: float = 60.0) -> None:
-    """Wait for a condition with a deadline."""
+async def until(
+    description: str, condition: Callable[[], Awaitable[bool]], timeout: float = 60.0
+) -> None:
+    """Wait for a condition, and fail the test if it does not hold within ``timeout`` seconds."""
     deadline = time.monotonic() + timeout
-    while not await holds():
-        assert time.monotonic() < deadline, f"{what}: not within {timeout:.0f} s"
+    while not await condition():
+        assert time.monotonic() < deadline, f"{description}: not within {timeout:.0f} s"
         await asyncio.sleep(0.1)
 
 
-def held_to(ec2_id: str) -> dict[str, Any]:
+def placed_on(ec2_id: str) -> dict[str, Any]:
     """Return a component's `placement` on that EC2 instance only."""
     return {"constraints": [{"type": "memberOf", "expression": f"ec2InstanceId == {ec2_id}"}]}
+
+
+def component_of(document: dict[str, Any], name: str) -> dict[str, Any]:
+    """Return a component of a graph file."""
+    component: dict[str, Any] = next(c for c in document["components"] if c["name"] == name)
+    return component
 
 
 @dataclass
@@ -59,12 +67,12 @@ class Stack:
 
     url: str
     folder: Path
-    own: LocalEcs | None
+    local_ecs: LocalEcs | None
     environ: dict[str, str]
     lease_table: str | None = None
     event_queue: str | None = None
     last: Pass | None = None
-    done: list[Pass] = field(default_factory=list)
+    passes: list[Pass] = field(default_factory=list)
 
     @classmethod
     def on(cls, url: str, tmp_path: Path, local: LocalEcs | None = None) -> Stack:
@@ -86,9 +94,9 @@ class Stack:
     @property
     def local(self) -> LocalEcs:
         """The controls of the local ECS; a test that needs them is skipped on LocalStack."""
-        if self.own is None:
-            pytest.skip("needs the local ECS's own switches")
-        return self.own
+        if self.local_ecs is None:
+            pytest.skip("needs the controls of the local ECS")
+        return self.local_ecs
 
     @property
     def graph_file(self) -> Path:
@@ -113,20 +121,20 @@ class Stack:
 
     @asynccontextmanager
     async def reconciler(self) -> AsyncIterator[Reconciler]:
-        async with open_reconciler(self.graph, load_settings(self.environ)) as made:
-            yield made
+        async with open_reconciler(self.graph, load_settings(self.environ)) as reconciler:
+            yield reconciler
 
     async def converge(self, timeout: float = 60.0) -> Pass:
         """Reconcile as the CLI does; fail the test if the graph does not converge."""
-        self.done.clear()
+        self.passes.clear()
         async with self.reconciler() as reconciler:
-            self.last = await reconciler.until_converged(timeout, self.done.append)
+            self.last = await reconciler.until_converged(timeout, self.passes.append)
         waits = [f"{w.component}: {w.reason}" for w in self.last.plan.waits]
         failed = [r.error for r in self.last.failed]
         assert self.last.converged, f"not converged: {waits} {failed} {self.last.unknown}"
         return self.last
 
-    async def look(self) -> Pass:
+    async def observe(self) -> Pass:
         """Run a pass that changes nothing."""
         async with self.reconciler() as reconciler:
             self.last = await reconciler.run_pass(act=False)
@@ -156,8 +164,8 @@ class Stack:
 
     @asynccontextmanager
     async def traffic(self) -> AsyncIterator[Traffic]:
-        async with Traffic(self.frontends, "tiny") as made:
-            yield made
+        async with Traffic(self.frontends, "tiny") as traffic:
+            yield traffic
 
     async def chat(self, *, stream: bool = False) -> Request:
         """Request one completion, which must succeed."""
@@ -178,12 +186,11 @@ class Stack:
             await self.aws("StopTask", cluster=cluster, task=task.arn, reason="test")
 
     async def fault(
-        self, operation: str, kind: str, count: int = 1, seconds: float = 1.0, **more: Any
+        self, operation: str, kind: str, count: int = 1, seconds: float = 1.0, **fields: Any
     ) -> None:
-        """Make the local ECS misbehave."""
+        """Inject a fault into the local ECS (`ecs_dynamo.local.wire.faults`)."""
         url = self.local.endpoint_url
-
-        body = {"operation": operation, "kind": kind, "count": count, "seconds": seconds, **more}
+        body = {"operation": operation, "kind": kind, "count": count, "seconds": seconds, **fields}
         async with (
             aiohttp.ClientSession() as session,
             session.post(f"{url}/_local/faults", json=body) as answer,
@@ -206,8 +213,9 @@ class Stack:
 
 
 class RenderedRights:
-    """Render policies for the current and the earlier versions of the test's graph files:
-    after an edit they are rendered again, and either version may be in use.
+    """The policies rendered for the current and the earlier versions of the test's graph files.
+
+    After an edit they are rendered again, and either version may be in use.
     """
 
     def __init__(self, stack: Stack, session: Session) -> None:
@@ -234,6 +242,21 @@ class RenderedRights:
             graph = load_graph(file, stack.environ).graph
         except EcsDynamoError:
             return  # The daemon keeps the last good version too.
-        made = render_iam(graph, REGION, ACCOUNT, stack.lease_table, stack.event_queue)
-        self._versions.setdefault(json.dumps(made, sort_keys=True), made)
-        self._session.grant(made)
+        documents = render_iam(graph, REGION, ACCOUNT, stack.lease_table, stack.event_queue)
+        self._versions.setdefault(json.dumps(documents, sort_keys=True), documents)
+        self._session.grant(documents)
+
+
+def running_tasks(stack: Stack, service: str) -> list[Any]:
+    """Return the service's running tasks in the local ECS."""
+    return [t for t in stack.local.state.tasks.values() if t.alive and t.service == service]
+
+
+def worker_apart_from_the_frontend(stack: Stack) -> tuple[str, Any]:
+    """Return a worker on an instance without a frontend; the test's client uses one frontend."""
+    (frontend,) = running_tasks(stack, "local-frontend")
+    for name in ("decode", "prefill"):
+        (task,) = running_tasks(stack, f"local-{name}")
+        if task.instance is not frontend.instance:
+            return name, task
+    raise AssertionError("every worker shares the frontend's instance")

@@ -16,8 +16,7 @@ from ecs_dynamo.local.runtime import fence
 from ecs_dynamo.model.errors import InputError
 from ecs_dynamo.model.spec.capacity import PlacementSpec
 from tests.helpers.ecs_client import EcsClient, container, ecs_client
-from tests.integration.stack import Stack, held_to, until
-from tests.integration.test_readiness_matrix import component_of
+from tests.integration.stack import Stack, component_of, placed_on, until
 
 pytestmark = [
     pytest.mark.integration,
@@ -48,7 +47,7 @@ async def run(client: EcsClient, mode: str, command: str, on: str | None, **more
         containerDefinitions=[container(command=command, **more)],
         **({} if on else fargate),
     )
-    request: dict[str, Any] = {"placementConstraints": held_to(on)["constraints"]} if on else {}
+    request: dict[str, Any] = {"placementConstraints": placed_on(on)["constraints"]} if on else {}
     if mode == "awsvpc":
         network = {"subnets": ["subnet-1"], "securityGroups": ["sg-1"]}
         request["networkConfiguration"] = {"awsvpcConfiguration": network}
@@ -120,7 +119,7 @@ async def test_what_validate_refuses_serves_nobody_on_two_instances(
     def held(frontend: str) -> None:
         def edit(document: dict[str, Any]) -> None:
             for name, place in (("frontend", frontend), ("decode", workers), ("prefill", workers)):
-                component_of(document, name)["placement"] = held_to(place)
+                component_of(document, name)["placement"] = placed_on(place)
 
         stack.edit(edit)
 
@@ -131,7 +130,7 @@ async def test_what_validate_refuses_serves_nobody_on_two_instances(
         load_graph(stack.graph_file, stack.environ)
     held(workers)
     valid = stack.graph
-    elsewhere = PlacementSpec.model_validate(held_to(frontends))
+    elsewhere = PlacementSpec.model_validate(placed_on(frontends))
     graph = replace(
         valid,
         components=tuple(

@@ -53,7 +53,7 @@ async def test_what_does_not_fit_is_said_raised_and_given_back(stack: Stack) -> 
     (short,) = (line for line in out.splitlines() if line.startswith("short: "))
     assert short.startswith("short: decode: 2 of 5 replicas do not fit (1 GPU slot each): GPU on 4")
     assert "g5.xlarge would do" in short
-    last = await stack.look()
+    last = await stack.observe()
     (condition,) = (
         c for c in last.plan.conditions if c.type is ConditionType.CAPACITY_SHORT and c.status
     )
@@ -94,7 +94,7 @@ async def test_what_does_not_fit_is_said_raised_and_given_back(stack: Stack) -> 
     left = await instances(stack)
     assert len(left) == 5
     assert all(i["status"] == "ACTIVE" for i in left)
-    stack.last = await stack.look()
+    stack.last = await stack.observe()
     on = {t.container_instance_arn for t in stack.tasks("decode")}
     assert on <= {i["containerInstanceArn"] for i in left}
     assert len(stack.tasks("decode")) == 4

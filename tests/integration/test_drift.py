@@ -93,7 +93,7 @@ async def test_another_launch_type_is_refused_with_its_remedy(stack: Stack) -> N
         networkConfiguration={"awsvpcConfiguration": {"subnets": ["subnet-local"]}},
         tags=[{"key": "ecs-dynamo:graph", "value": "local"}],
     )
-    done = await stack.look()
+    done = await stack.observe()
     (wait,) = [w for w in done.plan.waits if w.component == "etcd-nats"]
     assert "has launch type EC2, FARGATE is declared" in wait.reason
     assert "declare launchType EC2" in wait.reason

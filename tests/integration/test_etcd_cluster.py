@@ -77,7 +77,7 @@ async def test_three_members_grow_and_one_that_is_lost_is_replaced_without_an_ou
     for name in ("frontend", "prefill", "decode"):
         assert endpoints_of(stack, second, name) == second.plan.endpoints.etcd
     await stack.chat()
-    again = await stack.look()
+    again = await stack.observe()
     assert again.plan.actions == ()
 
 
@@ -125,7 +125,7 @@ async def test_members_are_replaced_with_the_data_kept_and_two_lost_ones_begin_a
     assert [await read(u) for u in after] == [b"data"] * 3
     assert not members(second) & members(third)
 
-    await stack.look()
+    await stack.observe()
     await stack.stop_tasks("etcd-1")
     await stack.stop_tasks("etcd-2")
     last = await stack.converge(150)

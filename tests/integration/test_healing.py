@@ -52,7 +52,7 @@ async def test_a_worker_that_hangs_is_told_of_within_30_s_and_replaced(stack: St
     await daemon.start()
     try:
         await daemon.until("converged", lambda s: bool(s.get("converged")), 60)
-        await stack.look()
+        await stack.observe()
         service = stack.local.state.services["dynamo-GPU", "local-decode"]
         good = [t for t in service.tags if t["key"] == TAG_GOOD]
         hung = stack.local.state.tasks[min(t.arn for t in stack.tasks("decode")).rsplit("/", 1)[-1]]

@@ -193,7 +193,7 @@ async def test_daemons_hand_over_at_once_on_sigterm_and_after_a_crash(stack: Sta
     await other.until("takes over", lambda s: bool(s.get("leads") and s["converged"]), 30)
     code, _ = await other.stop()
     assert code == 0
-    await stack.look()
+    await stack.observe()
     await stack.chat()
 
 

@@ -13,7 +13,7 @@ from ecs_dynamo.controller import Pass, pass_status
 from ecs_dynamo.demo.daemon import DemoDaemon, component, desired, ready
 from ecs_dynamo.model.ecs.task_definition import environment_value
 from ecs_dynamo.model.snapshot import Unknown
-from tests.integration.stack import Stack, held_to, until
+from tests.integration.stack import Stack, placed_on, until
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
 
@@ -33,7 +33,7 @@ async def test_cold_start_serves_and_then_has_nothing_to_do(stack: Stack) -> Non
     )
     assert code == 0, err
     assert json.loads(out)["converged"] is True
-    await stack.look()
+    await stack.observe()
     await stack.chat(stream=False)
     assert (await stack.chat(stream=True)).first_token_seconds is not None
 
@@ -99,7 +99,7 @@ async def test_a_killed_worker_is_replaced_and_serves(stack: Stack) -> None:
     await process.kill(signal.SIGKILL)
 
     async def replaced() -> bool:
-        await stack.look()
+        await stack.observe()
         return any(t.arn != task.arn for t in stack.tasks("decode"))
 
     await until("decode replaced", replaced, 30)
@@ -130,7 +130,7 @@ async def test_a_daemon_killed_in_the_middle_of_a_roll_is_taken_over(stack: Stac
         code, seconds = await second.stop()
     assert code == 0
     assert seconds < 25
-    await stack.look()
+    await stack.observe()
     assert endpoints_of(stack, "frontend") == endpoints_of(stack, "decode")
     await stack.chat()
 
@@ -147,7 +147,7 @@ async def test_workers_in_other_network_modes(stack: Stack, mode: str) -> None:
 
         def together(document: dict[str, Any]) -> None:
             for one in document["components"]:
-                one["placement"] = held_to(large.ec2_id)
+                one["placement"] = placed_on(large.ec2_id)
 
         stack.edit(together)
     await stack.converge()
@@ -379,7 +379,7 @@ async def test_rollback_is_held_and_cleared(stack: Stack) -> None:
     assert "local-decode:2 -> content of local-decode:1" in out
     code, _, err = await stack.cli("reconcile", *file, "--timeout", "30")
     assert (code, "held until" in err) == (1, True)
-    await stack.look()
+    await stack.observe()
     running = next(
         t for t in stack.local.state.tasks.values() if t.alive and t.service == "local-decode"
     )
@@ -410,7 +410,7 @@ async def test_a_rollout_that_never_serves_is_taken_back_by_its_deadline(stack: 
     )
     code, _, err = await stack.cli("reconcile", "-f", str(stack.graph_file), "--timeout", "30")
     assert (code, "progress deadline" in err) == (1, True)
-    await stack.look()
+    await stack.observe()
     # ECS has a new deployment for the previous revision, and replaces the old task in turn.
     assert {t.task_definition_arn for t in stack.tasks("decode") if t.is_running} == {
         old.task_definition_arn

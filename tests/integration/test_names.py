@@ -108,7 +108,7 @@ async def test_cloud_map_names_outlive_etcd_and_nats(stack: Stack) -> None:
     await stack.chat()
     assert revisions(third) == revisions(first)
     assert task_arns(stack) == tasks
-    assert not (await stack.look()).plan.actions
+    assert not (await stack.observe()).plan.actions
 
 
 async def test_service_connect_names_outlive_etcd_and_nats(stack: Stack) -> None:
@@ -132,11 +132,11 @@ async def test_service_connect_names_outlive_etcd_and_nats(stack: Stack) -> None
     await stack.converge(120)
 
     async def all_anew() -> bool:
-        await stack.look()
+        await stack.observe()
         return not task_arns(stack) & tasks
 
     await until("ECS starts Dynamo's processes again", all_anew)
     second = await stack.converge(120)
     await stack.chat()
     assert revisions(second) == revisions(first)
-    assert not (await stack.look()).plan.actions
+    assert not (await stack.observe()).plan.actions

@@ -88,7 +88,7 @@ async def test_hosts_that_ec2_does_not_know_hide_no_other(stack: Stack) -> None:
     cluster = stack.graph.component("decode").cluster
     for ec2_id in (None, "mi-0123456789abcdef0"):
         stack.local.lose_host(await stack.local.add_instance(cluster), ec2_id)
-    done = await stack.look()
+    done = await stack.observe()
     found = done.snapshot.container_instances[cluster]
     assert not isinstance(found, Unknown)
     lost = [i for i in found if i.private_ip is None]

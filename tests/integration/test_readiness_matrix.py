@@ -28,7 +28,7 @@ from ecs_dynamo.local.runtime import ImageTable
 from ecs_dynamo.model.graph import TAG_GOOD
 from ecs_dynamo.planning.observed.readiness import ready_tasks
 from tests.integration.conftest import localstack_url
-from tests.integration.stack import EXAMPLE, RenderedRights, Stack, held_to
+from tests.integration.stack import EXAMPLE, RenderedRights, Stack, component_of, placed_on
 from tests.rights.record import SESSION
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
@@ -83,11 +83,6 @@ async def one_instance(tmp_path: Path, judged: Callable[..., None]) -> AsyncIter
         yield made
 
 
-def component_of(document: dict[str, Any], name: str) -> dict[str, Any]:
-    found: dict[str, Any] = next(c for c in document["components"] if c["name"] == name)
-    return found
-
-
 def configure(stack: Stack, mode: str, plane: str, workers: int, fault: str) -> str:
     """Set up the graph; return the command of its prefill workers."""
     commands: list[str] = []
@@ -102,7 +97,7 @@ def configure(stack: Stack, mode: str, plane: str, workers: int, fault: str) -> 
         }
         for name in ("frontend", "decode", "prefill") if mode == "bridge" else ():
             # Then workers can be reached from their own instance only, which must be declared.
-            component_of(document, name)["placement"] = held_to(instance.ec2_id)
+            component_of(document, name)["placement"] = placed_on(instance.ec2_id)
         for name in ("decode", "prefill"):
             one = component_of(document, name)
             one.pop("scaling", None)

@@ -10,7 +10,7 @@ import pytest
 from ecs_dynamo.controller import Pass
 from ecs_dynamo.model.conditions import ConditionType
 from ecs_dynamo.model.graph import TAG_CANARY
-from tests.integration.stack import Stack, until
+from tests.integration.stack import Stack, running_tasks, until, worker_apart_from_the_frontend
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
 
@@ -38,26 +38,10 @@ def degraded(done: Pass) -> str | None:
     )
 
 
-def running(stack: Stack, service: str) -> list[Any]:
-    """Return the service's running tasks as the local ECS knows them."""
-    assert stack.local is not None
-    return [t for t in stack.local.state.tasks.values() if t.alive and t.service == service]
-
-
-def worker_apart_from_the_frontend(stack: Stack) -> tuple[str, Any]:
-    """Return a worker on an instance without a frontend; the test's client uses one frontend."""
-    (frontend,) = running(stack, "local-frontend")
-    for name in ("decode", "prefill"):
-        (task,) = running(stack, f"local-{name}")
-        if task.instance is not frontend.instance:
-            return name, task
-    raise AssertionError("every worker shares the frontend's instance")
-
-
 async def test_a_worker_that_never_registers_is_taken_back_and_none_notices(stack: Stack) -> None:
     stack.edit_task_definition("decode", quick_health)
     await stack.converge()
-    (old,) = running(stack, "local-decode")
+    (old,) = running_tasks(stack, "local-decode")
 
     def mute(document: dict[str, Any]) -> None:
         decode_of(document)["command"] = [f"{MUTE}$DYN_SYSTEM_PORT"]
@@ -67,7 +51,7 @@ async def test_a_worker_that_never_registers_is_taken_back_and_none_notices(stac
     healthy_beside: list[bool] = []
 
     def look(_: Pass) -> None:
-        new = [t for t in running(stack, "local-decode") if t.definition.revision == 2]
+        new = [t for t in running_tasks(stack, "local-decode") if t.definition.revision == 2]
         healthy_beside.append(old.alive and any(t.health == "HEALTHY" for t in new))
 
     async with stack.traffic() as traffic, stack.reconciler() as reconciler:
@@ -81,8 +65,8 @@ async def test_a_worker_that_never_registers_is_taken_back_and_none_notices(stac
     assert degraded(done) == "NeverRegistered"
     code, _, err = await stack.cli("reconcile", "-f", str(stack.graph_file), "--timeout", "30")
     assert (code, "never registered with Dynamo" in err) == (1, True)
-    assert {t.definition.revision for t in running(stack, "local-decode")} == {1}
-    await stack.look()
+    assert {t.definition.revision for t in running_tasks(stack, "local-decode")} == {1}
+    await stack.observe()
     await stack.chat()
 
 
@@ -104,7 +88,7 @@ async def test_a_good_canary_is_promoted_and_a_bad_one_is_taken_back(stack: Stac
         assert stack.local is not None
         tags = stack.local.state.services["dynamo-GPU", "local-decode"].tags
         canary = next((t["value"] for t in tags if t["key"] == TAG_CANARY), "")
-        tasks = running(stack, "local-decode")
+        tasks = running_tasks(stack, "local-decode")
         new = max(t.definition.revision for t in tasks)
         counts.append(
             (
@@ -129,7 +113,7 @@ async def test_a_good_canary_is_promoted_and_a_bad_one_is_taken_back(stack: Stac
     rolling = [c for c in counts if c[1]]
     assert (1, 2, False) in rolling
     assert all(new <= 1 and old == 2 for new, old, promoted in rolling if not promoted)
-    assert {t.definition.revision for t in running(stack, "local-decode")} == {2}
+    assert {t.definition.revision for t in running_tasks(stack, "local-decode")} == {2}
 
     def worse(document: dict[str, Any]) -> None:
         decode_of(document)["command"] = [f"{MUTE}$DYN_SYSTEM_PORT"]
@@ -145,7 +129,7 @@ async def test_a_good_canary_is_promoted_and_a_bad_one_is_taken_back(stack: Stac
     assert not [r.error for r in traffic.done if r.error]
     assert all(new <= 1 for new, old, _ in counts if old == 2)
     assert degraded(done) == "NeverRegistered"
-    assert {t.definition.revision for t in running(stack, "local-decode")} == {2}
+    assert {t.definition.revision for t in running_tasks(stack, "local-decode")} == {2}
 
 
 async def test_old_revisions_are_kept_to_the_declared_number(stack: Stack) -> None:
@@ -192,7 +176,7 @@ async def test_a_roll_lets_a_busy_worker_finish(stack: Stack) -> None:
     stack.edit(patient)
     stack.edit_task_definition("decode", quick_health)
     await stack.converge()
-    (old,) = running(stack, "local-decode")
+    (old,) = running_tasks(stack, "local-decode")
 
     def edit(document: dict[str, Any]) -> None:
         decode_of(document)["env"] = {"DYN_LOG": "warn"}
@@ -204,7 +188,7 @@ async def test_a_roll_lets_a_busy_worker_finish(stack: Stack) -> None:
         )
 
         async def at_work() -> bool:
-            busy = (await stack.look()).snapshot.busy
+            busy = (await stack.observe()).snapshot.busy
             return isinstance(busy, dict) and any(busy.values())
 
         await until("the worker has work", at_work, 20)
@@ -212,7 +196,7 @@ async def test_a_roll_lets_a_busy_worker_finish(stack: Stack) -> None:
         kept_while_busy: list[bool] = []
 
         def look(done: Pass) -> None:
-            new = [t for t in running(stack, "local-decode") if t.definition.revision == 2]
+            new = [t for t in running_tasks(stack, "local-decode") if t.definition.revision == 2]
             ready = done.plan.replicas["decode"].ready == 2
             if new and ready and not long.done():
                 kept_while_busy.append(old.alive)
@@ -224,7 +208,7 @@ async def test_a_roll_lets_a_busy_worker_finish(stack: Stack) -> None:
     assert request.error is None
     assert kept_while_busy
     assert all(kept_while_busy)
-    assert {t.definition.revision for t in running(stack, "local-decode")} == {2}
+    assert {t.definition.revision for t in running_tasks(stack, "local-decode")} == {2}
 
 
 async def test_an_instance_that_drains_under_load_fails_no_request(stack: Stack) -> None:
@@ -243,7 +227,9 @@ async def test_an_instance_that_drains_under_load_fails_no_request(stack: Stack)
     async def watch() -> None:
         """Observe without the reconciler, which may be too late on a busy machine."""
         while old.alive:
-            beside.append(any(t.instance is not instance for t in running(stack, f"local-{name}")))
+            beside.append(
+                any(t.instance is not instance for t in running_tasks(stack, f"local-{name}"))
+            )
             await asyncio.sleep(0.02)
 
     watching = asyncio.create_task(watch())
@@ -261,10 +247,10 @@ async def test_an_instance_that_drains_under_load_fails_no_request(stack: Stack)
     assert not failed
     await asyncio.wait_for(watching, 10)
     assert any(beside)
-    assert [t.instance is instance for t in running(stack, f"local-{name}")] == [False]
+    assert [t.instance is instance for t in running_tasks(stack, f"local-{name}")] == [False]
     assert stack.local is not None
     limits = stack.local.state.services["dynamo-GPU", f"local-{name}"].request
     assert limits["deploymentConfiguration"]["minimumHealthyPercent"] == 100
     assert limits["deploymentConfiguration"]["maximumPercent"] == 200
-    await stack.look()
+    await stack.observe()
     await stack.chat()

@@ -318,5 +318,5 @@ async def test_cloudwatch_over_the_wire(stack: Stack) -> None:
         document["components"][2]["scaling"]["signals"] = [source]
 
     stack.edit(watch)
-    (signal,) = (await stack.look()).snapshot.signals
+    (signal,) = (await stack.observe()).snapshot.signals
     assert (signal.component, signal.value, signal.source) == ("prefill", 7.0, "cloudwatch")

@@ -21,8 +21,7 @@ from ecs_dynamo.controller.triggers import ecs_events
 from ecs_dynamo.controller.triggers.ecs_events import follow_events
 from ecs_dynamo.demo.daemon import DemoDaemon, component
 from ecs_dynamo.iam.render import render_iam
-from tests.integration.stack import EXAMPLE, REGION, Stack, until
-from tests.integration.test_rollouts import worker_apart_from_the_frontend
+from tests.integration.stack import EXAMPLE, REGION, Stack, until, worker_apart_from_the_frontend
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
 
@@ -207,7 +206,7 @@ async def wire_notices(stack: Stack) -> str:
 async def test_a_spot_notice_moves_what_runs_there_before_its_end(stack: Stack) -> None:
     url = await wire_notices(stack)
     async with listening(stack, url) as daemon:
-        await stack.look()
+        await stack.observe()
         _, old = worker_apart_from_the_frontend(stack)
         stack.local.warn_of_interruption(old.instance.arn)
         noticed = time.monotonic()
