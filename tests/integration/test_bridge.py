@@ -37,73 +37,77 @@ async def client(tmp_path: Path) -> AsyncIterator[EcsClient]:
         yield client
 
 
-async def run(client: EcsClient, mode: str, command: str, on: str | None, **more: Any) -> str:
+async def run(
+    client: EcsClient, mode: str, command: str, ec2_id: str | None, **members: Any
+) -> str:
     """Run a task on that EC2 instance, or on Fargate; return its ARN."""
     fargate = {"requiresCompatibilities": ["FARGATE"], "cpu": "256", "memory": "512"}
-    made = await client.call(
+    registered = await client.call(
         "register_task_definition",
         family="f",
         networkMode=mode,
-        containerDefinitions=[container(command=command, **more)],
-        **({} if on else fargate),
+        containerDefinitions=[container(command=command, **members)],
+        **({} if ec2_id else fargate),
     )
-    request: dict[str, Any] = {"placementConstraints": placed_on(on)["constraints"]} if on else {}
+    request: dict[str, Any] = (
+        {"placementConstraints": placed_on(ec2_id)["constraints"]} if ec2_id else {}
+    )
     if mode == "awsvpc":
         network = {"subnets": ["subnet-1"], "securityGroups": ["sg-1"]}
         request["networkConfiguration"] = {"awsvpcConfiguration": network}
     started = await client.call(
         "run_task",
         cluster="main",
-        taskDefinition=made["taskDefinition"]["taskDefinitionArn"],
-        launchType="EC2" if on else "FARGATE",
+        taskDefinition=registered["taskDefinition"]["taskDefinitionArn"],
+        launchType="EC2" if ec2_id else "FARGATE",
         **request,
     )
     assert not started["failures"], started["failures"]
     return str(started["tasks"][0]["taskArn"])
 
 
-async def described(client: EcsClient, arn: str) -> dict[str, Any]:
-    found = await client.call("describe_tasks", cluster="main", tasks=[arn])
-    task: dict[str, Any] = found["tasks"][0]
+async def describe(client: EcsClient, arn: str) -> dict[str, Any]:
+    answer = await client.call("describe_tasks", cluster="main", tasks=[arn])
+    task: dict[str, Any] = answer["tasks"][0]
     return task
 
 
 async def test_a_bridge_container_is_reached_from_its_own_instance_alone(client: EcsClient) -> None:
-    here, there = (i.ec2_id for i in client.local.state.instances.values())
+    first, second = (i.ec2_id for i in client.local.state.instances.values())
     server = f"exec python -m http.server {PORT} --bind $ADDRESS"
-    arn = await run(client, "bridge", server, here, portMappings=[{"containerPort": PORT}])
-    own = client.local.state.tasks[arn.rsplit("/", 1)[-1]]
-    assert own.instance is not None
+    arn = await run(client, "bridge", server, first, portMappings=[{"containerPort": PORT}])
+    task = client.local.state.tasks[arn.rsplit("/", 1)[-1]]
+    assert task.instance is not None
 
     async def listens() -> bool:
         try:  # The test itself does not run in a container, so its connections are not refused.
-            _, writer = await asyncio.open_connection(own.address, PORT)
+            _, writer = await asyncio.open_connection(task.address, PORT)
         except OSError:
             return False
         writer.close()
         return True
 
     await until("it listens", listens)
-    (binding,) = (await described(client, arn))["containers"][0]["networkBindings"]
-    targets = {OWN: (own.address, PORT), MAPPED: (own.instance.address, binding["hostPort"])}
+    (binding,) = (await describe(client, arn))["containers"][0]["networkBindings"]
+    targets = {OWN: (task.address, PORT), MAPPED: (task.instance.address, binding["hostPort"])}
     cases = {
-        ("host", here, OWN): True,
-        ("bridge", here, OWN): True,
-        ("awsvpc", here, OWN): False,
-        ("host", there, OWN): False,
-        ("bridge", there, OWN): False,
+        ("host", first, OWN): True,
+        ("bridge", first, OWN): True,
+        ("awsvpc", first, OWN): False,
+        ("host", second, OWN): False,
+        ("bridge", second, OWN): False,
         ("awsvpc", None, OWN): False,
-        ("host", there, MAPPED): True,
+        ("host", second, MAPPED): True,
         ("awsvpc", None, MAPPED): True,
     }
-    asking: dict[tuple[str, str | None, str], str] = {}
-    for mode, place, target in cases:
+    clients: dict[tuple[str, str | None, str], str] = {}
+    for mode, instance, target in cases:
         command = f'exec python -c "import socket; socket.create_connection({targets[target]}, 5)"'
-        asking[mode, place, target] = await run(client, mode, command, place)
-    await client.wait("tasks_stopped", cluster="main", tasks=list(asking.values()))
+        clients[mode, instance, target] = await run(client, mode, command, instance)
+    await client.wait("tasks_stopped", cluster="main", tasks=list(clients.values()))
     reached = {
-        case: (await described(client, a))["containers"][0]["exitCode"] == 0
-        for case, a in asking.items()
+        case: (await describe(client, arn))["containers"][0]["exitCode"] == 0
+        for case, arn in clients.items()
     }
     assert reached == cases
 
@@ -116,19 +120,23 @@ async def test_what_validate_refuses_serves_nobody_on_two_instances(
     frontends, *_, workers = (i.ec2_id for i in stack.local.state.instances.values())
     assert stack.local.state.instances[arn.rsplit("/", 1)[-1]].ec2_id == workers
 
-    def held(frontend: str) -> None:
+    def place_frontend(frontend: str) -> None:
         def edit(document: dict[str, Any]) -> None:
-            for name, place in (("frontend", frontend), ("decode", workers), ("prefill", workers)):
-                component_of(document, name)["placement"] = placed_on(place)
+            for name, instance in (
+                ("frontend", frontend),
+                ("decode", workers),
+                ("prefill", workers),
+            ):
+                component_of(document, name)["placement"] = placed_on(instance)
 
         stack.edit(edit)
 
     for name in ("decode", "prefill"):
         stack.edit_task_definition(name, lambda d: d.update(networkMode="bridge"))
-    held(frontends)
+    place_frontend(frontends)
     with pytest.raises(InputError, match="networkMode host or awsvpc"):
         load_graph(stack.graph_file, stack.environ)
-    held(workers)
+    place_frontend(workers)
     valid = stack.graph
     elsewhere = PlacementSpec.model_validate(placed_on(frontends))
     graph = replace(

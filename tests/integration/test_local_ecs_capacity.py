@@ -40,14 +40,14 @@ async def tasks(client: EcsClient, service: str) -> list[Any]:
     return list((await client.call("describe_tasks", cluster="main", tasks=arns))["tasks"])
 
 
-async def register(client: EcsClient, family: str, gpus: int = 0, **more: Any) -> None:
-    needs = [{"type": "GPU", "value": str(gpus)}] if gpus else []
+async def register(client: EcsClient, family: str, gpus: int = 0, **members: Any) -> None:
+    requirements = [{"type": "GPU", "value": str(gpus)}] if gpus else []
     await client.call(
         "register_task_definition",
         family=family,
         networkMode="host",
-        containerDefinitions=[container(resourceRequirements=needs)],
-        **more,
+        containerDefinitions=[container(resourceRequirements=requirements)],
+        **members,
     )
 
 
@@ -113,11 +113,13 @@ async def test_managed_scaling_adds_instances_for_tasks_that_wait(client: EcsCli
         *("put-cluster-capacity-providers", "--cluster", "main", "--capacity-providers", "pool"),
         *("--default-capacity-provider-strategy", "capacityProvider=pool,weight=1"),
     )
-    found = await client.cli("describe-capacity-providers", "--capacity-providers", "pool", "nope")
-    (provider,) = found["capacityProviders"]
+    described = await client.cli(
+        "describe-capacity-providers", "--capacity-providers", "pool", "nope"
+    )
+    (provider,) = described["capacityProviders"]
     assert (provider["type"], provider["status"]) == ("EC2_AUTOSCALING", "ACTIVE")
     assert provider["autoScalingGroupProvider"]["managedScaling"]["targetCapacity"] == 100
-    assert found["failures"][0]["reason"] == "MISSING"
+    assert described["failures"][0]["reason"] == "MISSING"
 
     # Without launch type and strategy, the cluster's default strategy applies.
     await client.call(
@@ -129,13 +131,12 @@ async def test_managed_scaling_adds_instances_for_tasks_that_wait(client: EcsCli
     )
 
     async def placed() -> bool:
-        found = await tasks(client, "worker")
-        states = Counter(t["lastStatus"] for t in found)
+        states = Counter(t["lastStatus"] for t in await tasks(client, "worker"))
         return states == {"RUNNING": 2, "PROVISIONING": 1}
 
     await until("the group's two instances take a task each", placed, 40)
-    seen = await tasks(client, "worker")
-    assert {t["capacityProviderName"] for t in seen} == {"pool"}
+    providers = {t["capacityProviderName"] for t in await tasks(client, "worker")}
+    assert providers == {"pool"}
     assert {i["capacityProviderName"] for i in await instances(client)} == {"pool"}
     group = await scaling.describe("gpu")
     assert (group["DesiredCapacity"], group["MaxSize"]) == (2, 2)
@@ -198,17 +199,17 @@ async def test_a_strategy_splits_by_base_and_weight_and_changes_with_a_new_deplo
     await client.call("update_service", forceNewDeployment=True, **update)
 
     async def all_spot() -> bool:
-        found = await tasks(client, "web")
-        return Counter(t["capacityProviderName"] for t in found) == {"FARGATE_SPOT": 5}
+        providers = Counter(t["capacityProviderName"] for t in await tasks(client, "web"))
+        return providers == {"FARGATE_SPOT": 5}
 
     await until("all on Spot", all_spot, 40)
-    for bad, words in (
+    for invalid, words in (
         ([{"capacityProvider": "FARGATE", "weight": 0}], "greater than 0"),
         ([{**s, "base": 1} for s in strategy], "base"),
         ([*only_spot, *only_spot], "duplicate"),
     ):
         _, message = await client.error_of(
-            "create_service", serviceName="bad", capacityProviderStrategy=bad, **common
+            "create_service", serviceName="bad", capacityProviderStrategy=invalid, **common
         )
         assert words in message
 
@@ -217,9 +218,9 @@ async def test_strategies_and_constraints_choose_the_instance(client: EcsClient)
     for zone, kind in (("a", "g5.xlarge"), ("a", "g5.xlarge"), ("b", "g5.xlarge"), ("b", "m5")):
         await client.local.add_instance("main", kind, availability_zone=f"us-east-1{zone}")
     await register(client, "app")
-    where = {i["containerInstanceArn"]: i for i in await instances(client)}
+    by_arn = {i["containerInstanceArn"]: i for i in await instances(client)}
 
-    async def placed(name: str, count: int, **more: Any) -> list[dict[str, str]]:
+    async def placed(name: str, count: int, **parameters: Any) -> list[dict[str, str]]:
         """Return the attributes of the instances of a service's tasks."""
         await client.call(
             *("create_service",),
@@ -227,13 +228,13 @@ async def test_strategies_and_constraints_choose_the_instance(client: EcsClient)
             serviceName=name,
             taskDefinition="app",
             desiredCount=count,
-            **more,
+            **parameters,
         )
         await client.wait("services_stable", cluster="main", services=[name])
-        found = [where[t["containerInstanceArn"]] for t in await tasks(client, name)]
+        used = [by_arn[t["containerInstanceArn"]] for t in await tasks(client, name)]
         return [
             {"arn": i["containerInstanceArn"], **{a["name"]: a["value"] for a in i["attributes"]}}
-            for i in found
+            for i in used
         ]
 
     zones = "attribute:ecs.availability-zone"

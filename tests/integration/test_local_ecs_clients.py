@@ -33,8 +33,10 @@ async def test_the_cli_runs_a_service_to_its_end(client: EcsClient) -> None:
         "memory": "512",
         "containerDefinitions": [container()],
     }
-    made = await client.cli("register-task-definition", "--cli-input-json", json.dumps(definition))
-    assert made["taskDefinition"]["revision"] == 1
+    registered = await client.cli(
+        "register-task-definition", "--cli-input-json", json.dumps(definition)
+    )
+    assert registered["taskDefinition"]["revision"] == 1
     await client.cli(
         *("create-service", "--cluster", "main", "--service-name", "web"),
         *("--task-definition", "web", "--desired-count", "2", "--launch-type", "FARGATE"),
@@ -70,23 +72,23 @@ async def test_the_cli_runs_and_stops_a_task(client: EcsClient, tmp_path: Path) 
     command = f"trap 'echo got > {term}; exit 3' TERM; while :; do sleep 0.1; done"
     await client.call(
         "register_task_definition",
-        family="one",
+        family="single",
         networkMode="host",
         containerDefinitions=[container(command=command)],
     )
-    made = await client.cli("run-task", "--cluster", "main", "--task-definition", "one")
-    (task,) = made["tasks"]
-    assert made["failures"] == []
+    started = await client.cli("run-task", "--cluster", "main", "--task-definition", "single")
+    (task,) = started["tasks"]
+    assert started["failures"] == []
     await client.cli("wait", "tasks-running", "--cluster", "main", "--tasks", task["taskArn"])
     await client.cli(
         *("stop-task", "--cluster", "main", "--task", task["taskArn"], "--reason", "enough")
     )
     await client.cli("wait", "tasks-stopped", "--cluster", "main", "--tasks", task["taskArn"])
-    (seen,) = (await client.cli("describe-tasks", "--cluster", "main", "--tasks", task["taskArn"]))[
-        "tasks"
-    ]
-    assert (seen["stopCode"], seen["stoppedReason"]) == ("UserInitiated", "enough")
-    assert seen["containers"][0]["exitCode"] == 3
+    (stopped,) = (
+        await client.cli("describe-tasks", "--cluster", "main", "--tasks", task["taskArn"])
+    )["tasks"]
+    assert (stopped["stopCode"], stopped["stoppedReason"]) == ("UserInitiated", "enough")
+    assert stopped["containers"][0]["exitCode"] == 3
     assert term.read_text() == "got\n"
 
 
@@ -108,7 +110,7 @@ async def test_lists_are_paginated_for_the_cli_and_for_boto3(client: EcsClient) 
     assert [len(p["containerInstanceArns"]) for p in await asyncio.to_thread(list, pages)] == [1, 1]
 
 
-async def test_what_aws_refuses_is_refused(client: EcsClient) -> None:
+async def test_requests_that_aws_rejects_are_rejected(client: EcsClient) -> None:
     register = {"containerDefinitions": [container()], "family": "f"}
     await client.call("register_task_definition", **register)
     service = {"cluster": "main", "serviceName": "s", "taskDefinition": "f", "desiredCount": 0}
@@ -157,8 +159,8 @@ async def test_what_aws_refuses_is_refused(client: EcsClient) -> None:
         ),
     ]
     for operation, parameters, code, text in cases:
-        found, message = await client.error_of(operation, **parameters)
-        assert (found, text in message) == (code, True), (operation, found, message)
+        error, message = await client.error_of(operation, **parameters)
+        assert (error, text in message) == (code, True), (operation, error, message)
     await client.call(
         "register_task_definition",
         family="vpc",
@@ -191,20 +193,20 @@ async def test_gpu_slots_and_host_ports_are_finite(client: EcsClient) -> None:
         containerDefinitions=[container(portMappings=[{"containerPort": 8000}])],
     )
     for family, reason in (("gpu", "RESOURCE:GPU"), ("port", "RESOURCE:PORTS")):
-        made = await client.call("run_task", cluster="main", taskDefinition=family, count=3)
-        assert len(made["tasks"]) == 2
-        assert [f["reason"] for f in made["failures"]] == [reason]
+        started = await client.call("run_task", cluster="main", taskDefinition=family, count=3)
+        assert len(started["tasks"]) == 2
+        assert [f["reason"] for f in started["failures"]] == [reason]
     arns = (await client.call("list_container_instances", cluster="main"))["containerInstanceArns"]
-    seen = await client.call(
+    described = await client.call(
         "describe_container_instances", cluster="main", containerInstances=arns
     )
-    for instance in seen["containerInstances"]:
-        left = {r["name"]: r for r in instance["remainingResources"]}
-        assert left["GPU"]["stringSetValue"] == []
-        assert "8000" in left["PORTS"]["stringSetValue"]
+    for instance in described["containerInstances"]:
+        remaining = {r["name"]: r for r in instance["remainingResources"]}
+        assert remaining["GPU"]["stringSetValue"] == []
+        assert "8000" in remaining["PORTS"]["stringSetValue"]
 
 
-async def test_a_deployment_replaces_tasks_and_the_waiter_sees_it(client: EcsClient) -> None:
+async def test_the_waiter_ends_after_a_deployment_has_replaced_all_tasks(client: EcsClient) -> None:
     for command in ("exec sleep 601", "exec sleep 602"):
         await client.call(
             "register_task_definition",
@@ -234,26 +236,28 @@ async def test_a_protected_task_outlives_scale_in(client: EcsClient) -> None:
         "create_service", cluster="main", serviceName="p", taskDefinition="p", desiredCount=2
     )
     await client.wait("services_stable", cluster="main", services=["p"])
-    (kept, other) = (await client.call("list_tasks", cluster="main", serviceName="p"))["taskArns"]
-    on = {"cluster": "main", "protectionEnabled": True, "expiresInMinutes": 5}
-    off = {"cluster": "main", "protectionEnabled": False}
-    both = await client.call("update_task_protection", tasks=[kept, other], **on)
+    (protected, other) = (await client.call("list_tasks", cluster="main", serviceName="p"))[
+        "taskArns"
+    ]
+    enable = {"cluster": "main", "protectionEnabled": True, "expiresInMinutes": 5}
+    disable = {"cluster": "main", "protectionEnabled": False}
+    both = await client.call("update_task_protection", tasks=[protected, other], **enable)
     assert (len(both["protectedTasks"]), both["failures"]) == (2, [])
     await client.call("update_service", cluster="main", service="p", desiredCount=0)
     # "more protected tasks than the desired count" (developer guide): HTTP 200, and failures.
-    blocked = await client.call("update_task_protection", tasks=[kept], **on)
+    blocked = await client.call("update_task_protection", tasks=[protected], **enable)
     assert blocked["protectedTasks"] == []
-    (refused,) = blocked["failures"]
-    assert (refused["arn"], refused["reason"]) == (kept, "DEPLOYMENT_BLOCKED")
-    await client.call("update_task_protection", tasks=[other], **off)
+    (failure,) = blocked["failures"]
+    assert (failure["arn"], failure["reason"]) == (protected, "DEPLOYMENT_BLOCKED")
+    await client.call("update_task_protection", tasks=[other], **disable)
     await client.wait("tasks_stopped", cluster="main", tasks=[other])
-    (task,) = (await client.call("describe_tasks", cluster="main", tasks=[kept]))["tasks"]
+    (task,) = (await client.call("describe_tasks", cluster="main", tasks=[protected]))["tasks"]
     assert task["lastStatus"] == "RUNNING"
-    await client.call("update_task_protection", tasks=[kept], **off)
-    await client.wait("tasks_stopped", cluster="main", tasks=[kept])
+    await client.call("update_task_protection", tasks=[protected], **disable)
+    await client.wait("tasks_stopped", cluster="main", tasks=[protected])
 
 
-async def test_a_crashing_task_is_replaced_and_a_drained_instance_is_left(
+async def test_tasks_that_crash_or_are_on_a_draining_instance_are_replaced(
     client: EcsClient,
 ) -> None:
     await client.call(
@@ -278,7 +282,7 @@ async def test_a_crashing_task_is_replaced_and_a_drained_instance_is_left(
         "create_service", cluster="main", serviceName="s", taskDefinition="s", desiredCount=2
     )
     await client.wait("services_stable", cluster="main", services=["s"])
-    drained, stays = (await client.call("list_container_instances", cluster="main"))[
+    drained, remaining = (await client.call("list_container_instances", cluster="main"))[
         "containerInstanceArns"
     ]
     await client.call(
@@ -292,8 +296,8 @@ async def test_a_crashing_task_is_replaced_and_a_drained_instance_is_left(
         arns = (await client.call("list_tasks", cluster="main", serviceName="s"))["taskArns"]
         tasks = (await client.call("describe_tasks", cluster="main", tasks=arns))["tasks"]
         return [t["containerInstanceArn"] for t in tasks if t["lastStatus"] == "RUNNING"] == [
-            stays,
-            stays,
+            remaining,
+            remaining,
         ]
 
     await until("all tasks on the other instance", moved, 30)

@@ -20,14 +20,14 @@ async def client(tmp_path: Path) -> AsyncIterator[EcsClient]:
         yield client
 
 
-async def register(client: EcsClient, *families: str, **more: Any) -> None:
+async def register(client: EcsClient, *families: str, **members: Any) -> None:
     for family in families:
         await client.call(
-            "register_task_definition", family=family, containerDefinitions=[container(**more)]
+            "register_task_definition", family=family, containerDefinitions=[container(**members)]
         )
 
 
-async def described(client: EcsClient, name: str) -> dict[str, Any]:
+async def describe(client: EcsClient, name: str) -> dict[str, Any]:
     answer = await client.call("describe_services", cluster="main", services=[name])
     service: dict[str, Any] = answer["services"][0]
     return service
@@ -46,36 +46,36 @@ async def running(client: EcsClient, name: str) -> dict[str, str]:
     }
 
 
-async def test_rebalancing_is_on_by_default_and_refuses_to_stay_within_100_percent(
+async def test_rebalancing_is_the_default_and_excludes_a_maximum_of_100_percent(
     client: EcsClient,
 ) -> None:
     await register(client, "app")
     service = ("--cluster", "main", "--service", "s")
-    made = await client.cli(
+    created = await client.cli(
         *("create-service", "--cluster", "main", "--service-name", "s"),
         *("--task-definition", "app", "--desired-count", "0"),
     )
-    assert made["service"]["availabilityZoneRebalancing"] == "ENABLED"
+    assert created["service"]["availabilityZoneRebalancing"] == "ENABLED"
     within = ("--deployment-configuration", "minimumHealthyPercent=0,maximumPercent=100")
-    said = await client.cli("update-service", *service, *within, ok=False)
-    assert "An error occurred (InvalidParameterException) when calling the UpdateService" in said
-    assert "Availability Zone Rebalancing does not support maximumPercent <= 100 %" in said
-    off = ("--availability-zone-rebalancing", "DISABLED")
-    updated = await client.cli("update-service", *service, *within, *off)
+    message = await client.cli("update-service", *service, *within, ok=False)
+    assert "An error occurred (InvalidParameterException) when calling the UpdateService" in message
+    assert "Availability Zone Rebalancing does not support maximumPercent <= 100 %" in message
+    disabled = ("--availability-zone-rebalancing", "DISABLED")
+    updated = await client.cli("update-service", *service, *within, *disabled)
     assert updated["service"]["availabilityZoneRebalancing"] == "DISABLED"
-    said = await client.cli(
+    message = await client.cli(
         "update-service", *service, "--availability-zone-rebalancing", "ENABLED", ok=False
     )
-    assert "does not support maximumPercent <= 100 %" in said
+    assert "does not support maximumPercent <= 100 %" in message
     # An update that does not name it keeps it; in a service that is not compatible it is off.
-    kept = await client.call("update_service", cluster="main", service="s", desiredCount=0)
-    assert kept["service"]["availabilityZoneRebalancing"] == "DISABLED"
+    unchanged = await client.call("update_service", cluster="main", service="s", desiredCount=0)
+    assert unchanged["service"]["availabilityZoneRebalancing"] == "DISABLED"
     limits = {"minimumHealthyPercent": 0, "maximumPercent": 100}
-    asked = {"cluster": "main", "taskDefinition": "app", "deploymentConfiguration": limits}
-    other = await client.call("create_service", serviceName="t", desiredCount=0, **asked)
+    parameters = {"cluster": "main", "taskDefinition": "app", "deploymentConfiguration": limits}
+    other = await client.call("create_service", serviceName="t", desiredCount=0, **parameters)
     assert other["service"]["availabilityZoneRebalancing"] == "DISABLED"
     code, message = await client.error_of(
-        "create_service", serviceName="u", availabilityZoneRebalancing="ENABLED", **asked
+        "create_service", serviceName="u", availabilityZoneRebalancing="ENABLED", **parameters
     )
     assert (code, message) == (
         "InvalidParameterException",
@@ -83,19 +83,19 @@ async def test_rebalancing_is_on_by_default_and_refuses_to_stay_within_100_perce
     )
 
 
-async def test_a_grace_period_spares_a_task_whose_container_check_fails(client: EcsClient) -> None:
+async def test_an_unhealthy_task_is_not_replaced_in_its_grace_period(client: EcsClient) -> None:
     check = {"command": ["CMD-SHELL", "exit 1"], "interval": 5, "retries": 1, "startPeriod": 0}
-    await register(client, "sick", healthCheck=check)
+    await register(client, "unhealthy", healthCheck=check)
     for name, seconds in (("spared", "600"), ("strict", "0")):
         await client.cli(
             *("create-service", "--cluster", "main", "--service-name", name),
-            *("--task-definition", "sick", "--desired-count", "1"),
+            *("--task-definition", "unhealthy", "--desired-count", "1"),
             *("--health-check-grace-period-seconds", seconds),
         )
-    assert (await described(client, "spared"))["healthCheckGracePeriodSeconds"] == 600
+    assert (await describe(client, "spared"))["healthCheckGracePeriodSeconds"] == 600
 
     async def replaced() -> bool:
-        service = await described(client, "strict")
+        service = await describe(client, "strict")
         return any("failed container health checks" in e["message"] for e in service["events"])
 
     await until("it is replaced", replaced, 30)
@@ -110,10 +110,10 @@ async def test_a_grace_period_spares_a_task_whose_container_check_fails(client: 
         "update_service", cluster="main", service="spared", healthCheckGracePeriodSeconds=0
     )
 
-    async def gone() -> bool:
+    async def stopped() -> bool:
         return task["taskArn"] not in await running(client, "spared")
 
-    await until("it is gone", gone, 20)
+    await until("it is stopped", stopped, 20)
     code, message = await client.error_of(
         "update_service", cluster="main", service="spared", healthCheckGracePeriodSeconds=-1
     )
@@ -121,7 +121,7 @@ async def test_a_grace_period_spares_a_task_whose_container_check_fails(client: 
     assert "between 0 and 2147483647" in message
 
 
-async def test_another_network_begins_a_deployment(client: EcsClient) -> None:
+async def test_a_change_of_network_starts_a_deployment(client: EcsClient) -> None:
     await client.call(
         "register_task_definition",
         family="vpc",
@@ -146,12 +146,12 @@ async def test_another_network_begins_a_deployment(client: EcsClient) -> None:
     assert set(before.values()) == set(after.values())
 
 
-async def test_a_lost_old_task_comes_back_at_the_old_revision_and_counts_rise_on_both_sides(
+async def test_lost_tasks_keep_their_revision_and_scale_out_applies_to_both_revisions(
     client: EcsClient,
 ) -> None:
     await register(client, "app")
-    never = {"command": ["CMD-SHELL", "exit 1"], "interval": 30, "startPeriod": 300}
-    await register(client, "app", healthCheck=never)
+    check = {"command": ["CMD-SHELL", "exit 1"], "interval": 30, "startPeriod": 300}
+    await register(client, "app", healthCheck=check)
     await client.cli(
         *("create-service", "--cluster", "main", "--service-name", "s"),
         *("--task-definition", "app:1", "--desired-count", "1"),
@@ -166,21 +166,21 @@ async def test_a_lost_old_task_comes_back_at_the_old_revision_and_counts_rise_on
     await task.process.kill(9)
 
     async def replaced() -> bool:
-        found = await running(client, "s")
-        return first not in found and "app:1" in found.values()
+        tasks = await running(client, "s")
+        return first not in tasks and "app:1" in tasks.values()
 
     await until("the old revision is back", replaced, 20)
     await client.call("update_service", cluster="main", service="s", desiredCount=2)
 
-    async def risen() -> bool:
+    async def scaled_out() -> bool:
         return list((await running(client, "s")).values()).count("app:1") == 2
 
-    await until("the old side has two", risen, 20)
-    former = (await described(client, "s"))["deployments"][-1]
-    assert (former["status"], former["desiredCount"]) == ("ACTIVE", 2)
+    await until("two tasks have the old revision", scaled_out, 20)
+    earlier = (await describe(client, "s"))["deployments"][-1]
+    assert (earlier["status"], earlier["desiredCount"]) == ("ACTIVE", 2)
 
 
-async def test_a_sixth_deployment_is_refused_while_five_have_tasks(client: EcsClient) -> None:
+async def test_a_sixth_deployment_is_rejected_while_five_have_tasks(client: EcsClient) -> None:
     await register(client, "app")
     await client.call(
         "create_service", cluster="main", serviceName="s", taskDefinition="app", desiredCount=1
@@ -188,8 +188,8 @@ async def test_a_sixth_deployment_is_refused_while_five_have_tasks(client: EcsCl
     force = ("update-service", "--cluster", "main", "--service", "s", "--force-new-deployment")
     for number in range(5):
 
-        async def fresh(known: int = number + 1) -> bool:
-            return len(set(await running(client, "s"))) >= known
+        async def started(count: int = number + 1) -> bool:
+            return len(set(await running(client, "s"))) >= count
 
         await client.call(
             "update_service",
@@ -197,7 +197,7 @@ async def test_a_sixth_deployment_is_refused_while_five_have_tasks(client: EcsCl
             service="s",
             desiredCount=number + 1,
         )
-        await until("a task of the newest runs", fresh, 20)
+        await until("a task of the newest deployment runs", started, 20)
         await client.call(
             "update_task_protection",
             cluster="main",
@@ -207,7 +207,7 @@ async def test_a_sixth_deployment_is_refused_while_five_have_tasks(client: EcsCl
         )
         if number < 4:
             await client.cli(*force)
-    assert len((await described(client, "s"))["deployments"]) == 5
-    said = await client.cli(*force, ok=False)
-    assert "(InvalidParameterException)" in said
-    assert "5 active deployments exist, unable to create new deployment." in said
+    assert len((await describe(client, "s"))["deployments"]) == 5
+    message = await client.cli(*force, ok=False)
+    assert "(InvalidParameterException)" in message
+    assert "5 active deployments exist, unable to create new deployment." in message

@@ -35,7 +35,7 @@ async def client(tmp_path: Path) -> AsyncIterator[EcsClient]:
         yield client
 
 
-class Tap:
+class EventQueue:
     """A queue behind a rule, created with boto3 as an operator does."""
 
     def __init__(self, url: str, name: str) -> None:
@@ -44,7 +44,7 @@ class Tap:
         self.name = name
         self.arn = f"arn:aws:sqs:us-east-1:{ACCOUNT}:{name}"
         self.url = ""
-        self.got: list[dict[str, Any]] = []
+        self.received: list[dict[str, Any]] = []
 
     def _open(self, pattern: dict[str, Any]) -> None:
         self.url = self._sqs.create_queue(QueueName=self.name)["QueueUrl"]
@@ -72,9 +72,9 @@ class Tap:
             self._sqs.set_queue_attributes, QueueUrl=self.url, Attributes={"Policy": policy}
         )
 
-    async def switch(self, on: bool) -> None:
-        """Turn the rule on or off."""
-        call = self._events.enable_rule if on else self._events.disable_rule
+    async def enable(self, enabled: bool) -> None:
+        """Turn the rule on or disabled."""
+        call = self._events.enable_rule if enabled else self._events.disable_rule
         await asyncio.to_thread(call, Name=self.name)
 
     def _drain(self) -> None:
@@ -82,25 +82,25 @@ class Tap:
             answer = self._sqs.receive_message(
                 QueueUrl=self.url, MaxNumberOfMessages=10, WaitTimeSeconds=0
             )
-            found = answer.get("Messages", [])
-            self.got += [json.loads(m["Body"]) for m in found]
-            if not found:
+            messages = answer.get("Messages", [])
+            self.received += [json.loads(m["Body"]) for m in messages]
+            if not messages:
                 return
-            for m in found:
+            for m in messages:
                 self._sqs.delete_message(QueueUrl=self.url, ReceiptHandle=m["ReceiptHandle"])
 
     async def of(self, kind: str) -> list[dict[str, Any]]:
         """Return the events of a detail type so far."""
         await asyncio.to_thread(self._drain)
-        return [e for e in self.got if e["detail-type"] == kind]
+        return [e for e in self.received if e["detail-type"] == kind]
 
-    async def until(self, kind: str, holds: Any, timeout: float = 20.0) -> None:
+    async def until(self, kind: str, condition: Any, timeout: float = 20.0) -> None:
         """Wait until the events of a detail type are as expected."""
 
-        async def look() -> bool:
-            return bool(holds(await self.of(kind)))
+        async def met() -> bool:
+            return bool(condition(await self.of(kind)))
 
-        await until(f"{kind}", look, timeout)
+        await until(f"{kind}", met, timeout)
 
 
 TASK, ACTION = "ECS Task State Change", "ECS Service Action"
@@ -123,11 +123,11 @@ async def service(client: EcsClient, count: int = 1) -> None:
     )
 
 
-async def test_a_services_life_is_told_in_growing_versions(client: EcsClient) -> None:
-    tap = Tap(client.local.endpoint_url, "all")
-    await tap.open({"source": ["aws.ecs"]})
+async def test_a_services_events_have_increasing_versions(client: EcsClient) -> None:
+    queue = EventQueue(client.local.endpoint_url, "all")
+    await queue.open({"source": ["aws.ecs"]})
     await service(client)
-    await tap.until(
+    await queue.until(
         DEPLOYMENT,
         lambda es: (
             [e["detail"]["eventName"] for e in es]
@@ -143,8 +143,8 @@ async def test_a_services_life_is_told_in_growing_versions(client: EcsClient) ->
     def stopped(events: list[dict[str, Any]]) -> bool:
         return any(d["lastStatus"] == "STOPPED" for d in of(arn, events))
 
-    await tap.until(TASK, stopped)
-    details = of(arn, await tap.of(TASK))
+    await queue.until(TASK, stopped)
+    details = of(arn, await queue.of(TASK))
     statuses = list(dict.fromkeys(d["lastStatus"] for d in details))
     assert statuses[0] in ("PROVISIONING", "PENDING")
     assert statuses[-3:] == ["RUNNING", "DEACTIVATING", "STOPPED"]
@@ -156,41 +156,43 @@ async def test_a_services_life_is_told_in_growing_versions(client: EcsClient) ->
     assert last["stoppedAt"].endswith("Z")
     assert last["containers"][0]["lastStatus"] == "STOPPED"
     # The description and the event show the same state.
-    (shown,) = (await client.call("describe_tasks", cluster="main", tasks=[arn]))["tasks"]
-    assert shown["version"] == last["version"]
+    (described,) = (await client.call("describe_tasks", cluster="main", tasks=[arn]))["tasks"]
+    assert described["version"] == last["version"]
 
-    actions = await tap.of(ACTION)
+    actions = await queue.of(ACTION)
     assert {e["detail"]["eventName"] for e in actions} == {"SERVICE_STEADY_STATE"}
-    deployments = await tap.of(DEPLOYMENT)
+    deployments = await queue.of(DEPLOYMENT)
     assert all("clusterArn" not in e["detail"] for e in deployments)
     assert deployments[0]["resources"][0].endswith(":service/main/web")
-    instance = [e["detail"] for e in await tap.of(INSTANCE)]
+    instance = [e["detail"] for e in await queue.of(INSTANCE)]
     assert [d["version"] for d in instance] == list(range(2, 2 + len(instance)))
     assert {d["status"] for d in instance} == {"ACTIVE"}
 
 
-async def test_the_shipped_pattern_takes_each_kind_of_its_clusters_events_and_no_other(
+async def test_the_rendered_pattern_matches_all_events_of_its_clusters_and_no_others(
     client: EcsClient,
 ) -> None:
     def pattern(*clusters: str) -> dict[str, Any]:
         graph: Any = SimpleNamespace(clusters=clusters)
         return event_pattern([graph], "us-east-1", ACCOUNT)
 
-    mine, others = (Tap(client.local.endpoint_url, name) for name in ("mine", "others"))
-    await mine.open(pattern("main", "more"))
+    matching, others = (
+        EventQueue(client.local.endpoint_url, name) for name in ("matching", "others")
+    )
+    await matching.open(pattern("main", "more"))
     await others.open(pattern("mai", "main2"))
     await service(client)
     for kind in DETAIL_TYPES:
-        await mine.until(kind, bool)
+        await matching.until(kind, bool)
     for kind in DETAIL_TYPES:
         assert await others.of(kind) == []
 
 
-async def test_instances_that_drain_and_leave_and_places_that_miss_are_told(
+async def test_instances_and_failed_placements_have_events(
     client: EcsClient,
 ) -> None:
-    tap = Tap(client.local.endpoint_url, "some")
-    await tap.open({"source": ["aws.ecs", "aws.ec2"]})
+    queue = EventQueue(client.local.endpoint_url, "some")
+    await queue.open({"source": ["aws.ecs", "aws.ec2"]})
     (arn,) = (await client.call("list_container_instances", cluster="main"))[
         "containerInstanceArns"
     ]
@@ -202,39 +204,40 @@ async def test_instances_that_drain_and_leave_and_places_that_miss_are_told(
     )
     client.local.warn_of_interruption(arn)
     await service(client)
-    await tap.until(ACTION, bool)
-    (missed, *_) = await tap.of(ACTION)
-    assert missed["detail"]["eventName"] == "SERVICE_TASK_PLACEMENT_FAILURE"
-    assert missed["detail"]["eventType"] == "ERROR"
-    (warning,) = await tap.of("EC2 Spot Instance Interruption Warning")
+    await queue.until(ACTION, bool)
+    (failed, *_) = await queue.of(ACTION)
+    assert failed["detail"]["eventName"] == "SERVICE_TASK_PLACEMENT_FAILURE"
+    assert failed["detail"]["eventType"] == "ERROR"
+    (warning,) = await queue.of("EC2 Spot Instance Interruption Warning")
     assert warning["detail"]["instance-action"] == "terminate"
     await client.local.remove_instance(arn)
-    await tap.until(INSTANCE, lambda es: es[-1]["detail"]["status"] == "INACTIVE")
-    told = [
+    await queue.until(INSTANCE, lambda es: es[-1]["detail"]["status"] == "INACTIVE")
+    statuses = [
         (d["detail"]["status"], d["detail"]["agentConnected"])
-        for d in tap.got
+        for d in queue.received
         if INSTANCE in d["detail-type"]
     ]
-    assert told == [("DRAINING", True), ("INACTIVE", False)]
+    assert statuses == [("DRAINING", True), ("INACTIVE", False)]
 
 
-async def test_nothing_passes_a_rule_that_is_off_or_a_queue_that_forbids_it(
+async def test_disabled_rules_and_queues_without_permission_get_no_events(
     client: EcsClient,
 ) -> None:
     pattern = {"source": ["aws.ecs"], "detail-type": [INSTANCE]}
-    taps = [
-        Tap(client.local.endpoint_url, name) for name in ("shut", "other", "denied", "off", "on")
+    queues = [
+        EventQueue(client.local.endpoint_url, name)
+        for name in ("closed", "other", "denied", "disabled", "enabled")
     ]
-    shut, other, denied, off, on = taps
-    await shut.open(pattern, allow=None)
+    closed, other, denied, disabled, enabled = queues
+    await closed.open(pattern, allow=None)
     await other.open(pattern, allow="rule/somebody-elses")
     await denied.open(pattern)
     await denied.permit("rule/*", "Deny")
-    await off.open(pattern)
-    await off.switch(False)
-    await on.open(pattern, allow="rule/on")
+    await disabled.open(pattern)
+    await disabled.enable(enabled=False)
+    await enabled.open(pattern, allow="rule/enabled")
 
-    async def turn(status: str) -> None:
+    async def set_status(status: str) -> None:
         arns = (await client.call("list_container_instances", cluster="main"))[
             "containerInstanceArns"
         ]
@@ -245,14 +248,14 @@ async def test_nothing_passes_a_rule_that_is_off_or_a_queue_that_forbids_it(
             status=status,
         )
 
-    await turn("DRAINING")
-    await on.until(INSTANCE, bool)
-    for tap in (shut, other, denied, off):
-        assert await tap.of(INSTANCE) == [], tap.name
-    await shut.permit("rule/shut")
-    await off.switch(True)
+    await set_status("DRAINING")
+    await enabled.until(INSTANCE, bool)
+    for queue in (closed, other, denied, disabled):
+        assert await queue.of(INSTANCE) == [], queue.name
+    await closed.permit("rule/closed")
+    await disabled.enable(enabled=True)
     before = time.time()
-    await turn("ACTIVE")
-    await shut.until(INSTANCE, bool)
-    await off.until(INSTANCE, bool)
+    await set_status("ACTIVE")
+    await closed.until(INSTANCE, bool)
+    await disabled.until(INSTANCE, bool)
     assert time.time() - before < 10

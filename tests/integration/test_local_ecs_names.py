@@ -45,43 +45,43 @@ class CloudMap:
         if not spaces:
             await self.call("create_private_dns_namespace", Name="app.local", Vpc="vpc-1")
             spaces = (await self.call("list_namespaces"))["Namespaces"]
-        made = await self.call(
+        created = await self.call(
             "create_service",
             Name=name,
             NamespaceId=spaces[0]["Id"],
             DnsConfig={"DnsRecords": [{"Type": record, "TTL": 10}]},
         )
-        return str(made["Service"]["Arn"])
+        return str(created["Service"]["Arn"])
 
     async def instances(self, arn: str) -> list[dict[str, str]]:
-        found = await self.call("list_instances", ServiceId=arn.rsplit("/", 1)[-1])
-        return [i["Attributes"] for i in found["Instances"]]
+        answer = await self.call("list_instances", ServiceId=arn.rsplit("/", 1)[-1])
+        return [i["Attributes"] for i in answer["Instances"]]
 
 
-async def register(client: EcsClient, family: str, mode: str, **more: Any) -> None:
+async def register(client: EcsClient, family: str, mode: str, **members: Any) -> None:
     port = {"containerPort": 6000, "name": "door"}
     await client.call(
         "register_task_definition",
         family=family,
         networkMode=mode,
         containerDefinitions=[container(portMappings=[port])],
-        **more,
+        **members,
     )
 
 
-def service(name: str, **more: Any) -> dict[str, Any]:
+def service(name: str, **parameters: Any) -> dict[str, Any]:
     return {
         "cluster": "main",
         "serviceName": name,
-        "taskDefinition": more.pop("definition", name),
+        "taskDefinition": parameters.pop("definition", name),
         "desiredCount": 1,
-        **more,
+        **parameters,
     }
 
 
 def connect(namespace: str = "app.local", port: str = "door", **alias: Any) -> dict[str, Any]:
-    one = {"portName": port, "clientAliases": [{"dnsName": "door", "port": 6000, **alias}]}
-    return {"enabled": True, "namespace": namespace, "services": [one]}
+    published = {"portName": port, "clientAliases": [{"dnsName": "door", "port": 6000, **alias}]}
+    return {"enabled": True, "namespace": namespace, "services": [published]}
 
 
 async def test_a_task_is_registered_while_it_runs(client: EcsClient) -> None:
@@ -94,18 +94,18 @@ async def test_a_task_is_registered_while_it_runs(client: EcsClient) -> None:
     )
     await client.wait("services_stable", cluster="main", services=["web"])
     (task,) = client.local.state.tasks.values()
-    (found,) = await maps.instances(arn)
-    assert found["AWS_INSTANCE_IPV4"] == task.address
-    assert found["ECS_SERVICE_NAME"] == "web"
+    (attributes,) = await maps.instances(arn)
+    assert attributes["AWS_INSTANCE_IPV4"] == task.address
+    assert attributes["ECS_SERVICE_NAME"] == "web"
 
     # Another registry starts a deployment: the old task is removed from the old registry.
     other = await maps.service("other")
     registries = [{"registryArn": other}]
-    made = await client.call(
+    updated = await client.call(
         "update_service", cluster="main", service="web", serviceRegistries=registries
     )
-    assert len(made["service"]["deployments"]) == 2
-    assert made["service"]["serviceRegistries"] == registries
+    assert len(updated["service"]["deployments"]) == 2
+    assert updated["service"]["serviceRegistries"] == registries
     await client.wait("services_stable", cluster="main", services=["web"])
     again = await client.call(
         "update_service", cluster="main", service="web", serviceRegistries=registries
@@ -115,59 +115,61 @@ async def test_a_task_is_registered_while_it_runs(client: EcsClient) -> None:
 
     await client.call("delete_service", cluster="main", service="web", force=True)
 
-    async def left() -> bool:
+    async def deregistered() -> bool:
         return not await maps.instances(other)
 
-    await until("the task is taken out", left)
+    await until("the task is deregistered", deregistered)
 
 
-async def test_service_connect_is_told_with_the_deployment(client: EcsClient) -> None:
+async def test_a_deployment_reports_its_service_connect_configuration(client: EcsClient) -> None:
     await CloudMap(client).service("any")
     await register(client, "web", "awsvpc", memory="128")
-    wanted = connect()
-    made = await client.call(
+    configuration = connect()
+    created = await client.call(
         "create_service",
-        **service("web", serviceConnectConfiguration=wanted, networkConfiguration=VPC),
+        **service("web", serviceConnectConfiguration=configuration, networkConfiguration=VPC),
     )
-    (deployment,) = made["service"]["deployments"]
-    assert deployment["serviceConnectConfiguration"] == wanted
-    for changed, count in ((wanted, 1), ({"enabled": True, "namespace": "app.local"}, 2)):
-        made = await client.call(
+    (deployment,) = created["service"]["deployments"]
+    assert deployment["serviceConnectConfiguration"] == configuration
+    for changed, count in ((configuration, 1), ({"enabled": True, "namespace": "app.local"}, 2)):
+        updated = await client.call(
             "update_service", cluster="main", service="web", serviceConnectConfiguration=changed
         )
-        assert len(made["service"]["deployments"]) == count
+        assert len(updated["service"]["deployments"]) == count
 
 
-async def test_what_aws_refuses_is_refused(client: EcsClient) -> None:
+async def test_requests_that_aws_rejects_are_rejected(client: EcsClient) -> None:
     maps = CloudMap(client)
     plain, srv = await maps.service("plain"), await maps.service("srv", "SRV")
     await register(client, "host", "host", memory="128")
     await register(client, "vpc", "awsvpc", memory="128")
     await register(client, "small", "awsvpc")
     port = {"containerName": "app", "containerPort": 6000}
-    for definition, registries, told in (
+    for definition, registries, words in (
         ("vpc", [{"registryArn": "arn:none"}], "not found"),
         ("vpc", [{"registryArn": plain}, {"registryArn": srv}], "Multiple service registries"),
         ("vpc", [{"registryArn": srv}], "'port' must be specified"),
         ("host", [{"registryArn": srv}], "'containerName' and 'containerPort'"),
         ("host", [{"registryArn": plain, **port}], "SRV record is the only"),
     ):
-        more = {"networkConfiguration": VPC} if definition == "vpc" else {}
-        asked = service("s", definition=definition, serviceRegistries=registries, **more)
-        code, message = await client.error_of("create_service", **asked)
+        network = {"networkConfiguration": VPC} if definition == "vpc" else {}
+        request = service("s", definition=definition, serviceRegistries=registries, **network)
+        code, message = await client.error_of("create_service", **request)
         assert code == "InvalidParameterException"
-        assert told in message
-    for definition, configuration, told in (
+        assert words in message
+    for definition, configuration, words in (
         ("host", connect(), "awsvpc and bridge only"),
         ("small", connect(), "task memory limit"),
         ("vpc", connect("nowhere"), "Failed to retrieve namespace"),
         ("vpc", connect(port="window"), "names no port mapping"),
     ):
-        more = {} if definition == "host" else {"networkConfiguration": VPC}
-        asked = service("s", definition=definition, serviceConnectConfiguration=configuration)
-        _, message = await client.error_of("create_service", **asked, **more)
-        assert told in message
-    fine = {"serviceConnectConfiguration": connect(), "networkConfiguration": VPC}
-    await client.call("create_service", **service("one", definition="vpc", **fine))
-    _, message = await client.error_of("create_service", **service("two", definition="vpc", **fine))
+        network = {} if definition == "host" else {"networkConfiguration": VPC}
+        request = service("s", definition=definition, serviceConnectConfiguration=configuration)
+        _, message = await client.error_of("create_service", **request, **network)
+        assert words in message
+    valid = {"serviceConnectConfiguration": connect(), "networkConfiguration": VPC}
+    await client.call("create_service", **service("one", definition="vpc", **valid))
+    _, message = await client.error_of(
+        "create_service", **service("two", definition="vpc", **valid)
+    )
     assert "in use in namespace app.local" in message

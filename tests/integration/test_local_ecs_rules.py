@@ -36,7 +36,7 @@ async def client(tmp_path: Path) -> AsyncIterator[EcsClient]:
         yield client
 
 
-def other(client: EcsClient, service: str) -> Any:
+def aws_client(client: EcsClient, service: str) -> Any:
     return boto3.client(
         service,
         endpoint_url=client.local.endpoint_url,
@@ -46,30 +46,30 @@ def other(client: EcsClient, service: str) -> Any:
     )
 
 
-async def test_bad_task_definitions_are_rejected_with_ecs_codes_and_words(
+async def test_invalid_task_definitions_are_rejected_with_ecs_codes_and_messages(
     client: EcsClient,
 ) -> None:
-    for bad in INVALID:
-        if bad.rule != "volume-configured-at-launch":
-            code, message = await client.error_of("register_task_definition", **bad.definition)
-            assert code == "ClientException", (bad.rule, message)
+    for invalid in INVALID:
+        if invalid.rule != "volume-configured-at-launch":
+            code, message = await client.error_of("register_task_definition", **invalid.definition)
+            assert code == "ClientException", (invalid.rule, message)
     for rule, words in (
         ("secret-name-unique", "The secret name must be unique and not shared"),
         ("dependency-essential", "cannot be an essential container"),
         ("fargate-memory", "No Fargate configuration exists for given values: 1024 CPU, 16384"),
     ):
-        definition = next(bad.definition for bad in INVALID if bad.rule == rule)
-        told = await client.cli(
+        definition = next(i.definition for i in INVALID if i.rule == rule)
+        output = await client.cli(
             "register-task-definition", "--cli-input-json", json.dumps(definition), ok=False
         )
-        assert "(ClientException) when calling the RegisterTaskDefinition operation" in told
-        assert words in told
+        assert "(ClientException) when calling the RegisterTaskDefinition operation" in output
+        assert words in output
     for definition in VALID.values():
         await client.call("register_task_definition", **definition)
 
 
-async def test_create_service_rejects_what_a_task_cannot_be_started_with(client: EcsClient) -> None:
-    (at_launch,) = (b.definition for b in INVALID if b.rule == "volume-configured-at-launch")
+async def test_create_service_rejects_invalid_parameters(client: EcsClient) -> None:
+    (at_launch,) = (i.definition for i in INVALID if i.rule == "volume-configured-at-launch")
     await client.call("register_task_definition", **{**at_launch, "family": "at-launch"})
     await client.call(
         "register_task_definition",
@@ -93,17 +93,17 @@ async def test_create_service_rejects_what_a_task_cannot_be_started_with(client:
         )
         assert (code, words in message) == ("InvalidParameterException", True), message
     constraints = [{"type": "memberOf", "expression": f"attribute:a == {n}"} for n in range(11)]
-    rest: list[tuple[dict[str, Any], str]] = [
+    cases: list[tuple[dict[str, Any], str]] = [
         ({"deploymentConfiguration": {"minimumHealthyPercent": 101}}, "at most 100"),
         ({"placementConstraints": constraints}, "Maximum number of constraints is 10"),
     ]
-    for more, words in rest:
+    for parameters, words in cases:
         code, message = await client.error_of(
             "create_service",
             **service,
             taskDefinition="vpc",
             networkConfiguration={"awsvpcConfiguration": vpc},
-            **more,
+            **parameters,
         )
         assert (code, words in message) == ("InvalidParameterException", True), message
 
@@ -111,7 +111,7 @@ async def test_create_service_rejects_what_a_task_cannot_be_started_with(client:
 async def test_a_script_finds_a_tasks_public_address_and_its_roles_policy(
     client: EcsClient,
 ) -> None:
-    made = await client.call(
+    registered = await client.call(
         "register_task_definition",
         family="web",
         requiresCompatibilities=["FARGATE"],
@@ -120,7 +120,7 @@ async def test_a_script_finds_a_tasks_public_address_and_its_roles_policy(
         memory="0.5 GB",
         containerDefinitions=[container(portMappings=[{"containerPort": 18000}, RANGE])],
     )
-    definition = made["taskDefinition"]
+    definition = registered["taskDefinition"]
     assert (definition["cpu"], definition["memory"]) == ("256", "512")
     assert set(definition["compatibilities"]) >= {"EC2", "FARGATE"}
     started = await client.call(
@@ -132,22 +132,22 @@ async def test_a_script_finds_a_tasks_public_address_and_its_roles_policy(
     )
     (task,) = started["tasks"]
     details = {d["name"]: d["value"] for d in task["attachments"][0]["details"]}
-    eni, ec2 = details["networkInterfaceId"], other(client, "ec2")
-    (found,) = (
+    eni, ec2 = details["networkInterfaceId"], aws_client(client, "ec2")
+    (interface,) = (
         await asyncio.to_thread(ec2.describe_network_interfaces, NetworkInterfaceIds=[eni])
     )["NetworkInterfaces"]
-    assert found["PrivateIpAddress"] == details["privateIPv4Address"]
-    assert found["Association"]["PublicIp"].startswith("203.0.113.")
-    assert (found["SubnetId"], found["Status"]) == ("subnet-1", "in-use")
-    assert [g["GroupId"] for g in found["Groups"]] == ["sg-1"]
+    assert interface["PrivateIpAddress"] == details["privateIPv4Address"]
+    assert interface["Association"]["PublicIp"].startswith("203.0.113.")
+    assert (interface["SubnetId"], interface["Status"]) == ("subnet-1", "in-use")
+    assert [g["GroupId"] for g in interface["Groups"]] == ["sg-1"]
     await client.call("stop_task", cluster="main", task=task["taskArn"])
     await client.wait("tasks_stopped", cluster="main", tasks=[task["taskArn"]])
-    left = await asyncio.to_thread(
+    remaining = await asyncio.to_thread(
         ec2.describe_network_interfaces,
         Filters=[{"Name": "network-interface-id", "Values": [eni]}],
     )
-    assert left["NetworkInterfaces"] == []
-    iam = other(client, "iam")
+    assert remaining["NetworkInterfaces"] == []
+    iam = aws_client(client, "iam")
     await asyncio.to_thread(lambda: iam.create_role(RoleName="exec", AssumeRolePolicyDocument="{}"))
     await asyncio.to_thread(lambda: iam.attach_role_policy(RoleName="exec", PolicyArn=POLICY))
     attached = await asyncio.to_thread(lambda: iam.list_attached_role_policies(RoleName="exec"))
@@ -197,7 +197,9 @@ async def test_a_port_range_is_mapped_in_bridge_mode(client: EcsClient) -> None:
     await client.wait("services_inactive", cluster="main", services=["range"])
 
 
-async def test_a_task_definition_that_cannot_be_started_wedges_nothing(client: EcsClient) -> None:
+async def test_a_task_definition_that_cannot_be_started_does_not_affect_other_services(
+    client: EcsClient,
+) -> None:
     """A fault of the local ECS itself is an event of the one service that it affects."""
     for family in ("bad", "good"):
         await client.call(

@@ -85,25 +85,27 @@ class Stack:
         await task.start()
         return task
 
-    async def until(self, what: str, holds: Callable[[], Awaitable[bool]], limit: float) -> float:
-        """Wait until ``holds``; return the seconds that it took. On failure the logs are shown."""
-        begun = time.monotonic()
+    async def until(
+        self, description: str, condition: Callable[[], Awaitable[bool]], limit: float
+    ) -> float:
+        """Wait for a condition; return the seconds that it took. On failure, show the logs."""
+        start = time.monotonic()
         while True:
             try:
-                if await holds():
-                    return time.monotonic() - begun
+                if await condition():
+                    return time.monotonic() - start
             except (aiohttp.ClientError, TimeoutError, OSError):
                 pass
-            if time.monotonic() - begun > limit:
+            if time.monotonic() - start > limit:
                 logs = [f"== {f}\n{f.read_text()[-3000:]}" for f in self.folder.rglob("*.log")]
-                pytest.fail("\n".join([f"not within {limit} s: {what}", *sorted(logs)]))
+                pytest.fail("\n".join([f"not within {limit} s: {description}", *sorted(logs)]))
             await asyncio.sleep(0.1)
 
     async def healthy(self) -> bool:
         """Whether each container with a check is HEALTHY and the others run."""
-        every = [c for task in self.tasks.values() for c in task.containers]
-        assert all(c.last_status != "STOPPED" for c in every), every
-        return all(c.health == "HEALTHY" or c.name == "nats" for c in every)
+        containers = [c for task in self.tasks.values() for c in task.containers]
+        assert all(c.last_status != "STOPPED" for c in containers), containers
+        return all(c.health == "HEALTHY" or c.name == "nats" for c in containers)
 
     async def served(self) -> bool:
         """Whether the frontend lists the model."""
@@ -144,13 +146,13 @@ async def stack(tmp_path: Path) -> AsyncIterator[Stack]:
     timeout = aiohttp.ClientTimeout(total=60)
     connector = aiohttp.TCPConnector(limit=0)
     async with aiohttp.ClientSession(timeout=timeout, connector=connector) as session:
-        made = Stack(tmp_path, session)
+        result = Stack(tmp_path, session)
         try:
-            yield made
+            yield result
         finally:
-            for task in made.tasks.values():
+            for task in result.tasks.values():
                 await task.kill(9)
-            await asyncio.gather(*(task.stop() for task in made.tasks.values()))
+            await asyncio.gather(*(task.stop() for task in result.tasks.values()))
 
 
 def prompt(number: int, words: int = 220) -> str:
@@ -162,24 +164,24 @@ async def test_the_example_serves_queues_and_drains(
     stack: Stack, record_testsuite_property: Callable[[str, object], None]
 ) -> None:
     record = record_testsuite_property
-    begun = time.monotonic()
+    start = time.monotonic()
     await stack.start("etcd-nats", "127.77.0.10")
     await stack.until("etcd and NATS healthy", stack.healthy, 20)
-    record("infrastructure_seconds", time.monotonic() - begun)
-    begun = time.monotonic()
+    record("infrastructure_seconds", time.monotonic() - start)
+    start = time.monotonic()
     await stack.start("frontend", "127.77.0.11")
     await stack.start("decode", "127.77.0.12")
     await stack.start("prefill", "127.77.0.13")
     await stack.until("the model listed", stack.served, 30)
-    record("served_seconds", time.monotonic() - begun)
+    record("served_seconds", time.monotonic() - start)
     await stack.until("all healthy", stack.healthy, 30)
-    record("healthy_seconds", time.monotonic() - begun)
+    record("healthy_seconds", time.monotonic() - start)
 
     assert await stack.chat("Say hello.")
     assert await stack.chat("Say hello again.", stream=True)
 
     # One prefill replica under load has a lasting queue; nothing waits after the load.
-    begun = time.monotonic()
+    start = time.monotonic()
     load = [asyncio.create_task(stack.chat(prompt(n), tokens=4)) for n in range(48)]
     deepest = 0.0
 
@@ -192,7 +194,7 @@ async def test_the_example_serves_queues_and_drains(
     second = await stack.start("prefill", "127.77.0.14", "prefill-2")
     await stack.until("the second prefill healthy", stack.healthy, 20)
     answers = await asyncio.gather(*load)
-    record("load_seconds", time.monotonic() - begun)
+    record("load_seconds", time.monotonic() - start)
     record("deepest", deepest)
     assert all(answers)
 
@@ -204,9 +206,9 @@ async def test_the_example_serves_queues_and_drains(
     # A worker that is stopped under load finishes its requests: none fails.
     load = [asyncio.create_task(stack.chat(prompt(n, 100), tokens=4)) for n in range(100, 116)]
     await stack.until("load at prefill", lambda: _at_least(stack, 4), 15)
-    begun = time.monotonic()
+    start = time.monotonic()
     await second.stop()
-    record("drain_seconds", time.monotonic() - begun)
+    record("drain_seconds", time.monotonic() - start)
     assert all(await asyncio.gather(*load))
     assert [c.exit_code for c in second.containers] in ([0], [143])
 

@@ -34,14 +34,14 @@ class Running:
         self.folder = folder
         self._changed = changed
 
-    async def until(self, name: str, **wanted: object) -> None:
+    async def until(self, name: str, **expected: object) -> None:
         """Wait until the container's status has the expected fields."""
         async with asyncio.timeout(15):
-            while any(getattr(self[name], k) != v for k, v in wanted.items()):
+            while any(getattr(self[name], k) != v for k, v in expected.items()):
                 self._changed.clear()
                 await self._changed.wait()
 
-    async def said(self, name: str, word: str) -> list[str]:
+    async def output(self, name: str, word: str) -> list[str]:
         """Wait until ``word`` is in the container's log; return the log's lines."""
         log = self.folder / f"{name}.log"
         deadline = time.monotonic() + 15
@@ -86,7 +86,7 @@ def alive(pid: int) -> bool:
     return state(pid) not in ("", "Z")
 
 
-async def gone(*pids: int) -> None:
+async def until_ended(*pids: int) -> None:
     """Wait until none of ``pids`` runs."""
     deadline = time.monotonic() + 15
     while any(alive(pid) for pid in pids):
@@ -94,11 +94,11 @@ async def gone(*pids: int) -> None:
         await asyncio.sleep(0.02)
 
 
-def shell(name: str, line: str, **more: object) -> ContainerLaunch:
-    return ContainerLaunch(name, "sh", command=(line,), **more)  # type: ignore[arg-type]
+def shell(name: str, line: str, **fields: object) -> ContainerLaunch:
+    return ContainerLaunch(name, "sh", command=(line,), **fields)  # type: ignore[arg-type]
 
 
-async def test_an_essential_container_takes_the_task_with_it(start: Starter) -> None:
+async def test_the_end_of_an_essential_container_ends_the_task(start: Starter) -> None:
     task = start(shell("main", "exit 7"), shell("side", "exec sleep 60", essential=False))
     await task.process.start()
     await task.until("side", last_status="STOPPED")
@@ -118,27 +118,29 @@ async def test_a_container_that_is_not_essential_ends_alone(start: Starter) -> N
 async def test_sigterm_is_handled_and_its_exit_code_kept(start: Starter) -> None:
     task = start(shell("main", "trap 'exit 5' TERM; echo up; while :; do sleep 0.05; done"))
     await task.process.start()
-    await task.said("main", "up")
+    await task.output("main", "up")
     await task.process.stop()
     assert task["main"].exit_code == 5
 
 
-async def test_who_ignores_sigterm_is_killed_after_its_stop_timeout(start: Starter) -> None:
+async def test_a_container_that_ignores_sigterm_is_killed_after_its_stop_timeout(
+    start: Starter,
+) -> None:
     task = start(
         shell("main", "trap '' TERM; echo up; while :; do sleep 0.05; done", stop_timeout=0.3)
     )
     await task.process.start()
-    await task.said("main", "up")
-    begun = time.monotonic()
+    await task.output("main", "up")
+    start_time = time.monotonic()
     await task.process.stop()
     assert task["main"].exit_code == 137
-    assert time.monotonic() - begun >= 0.3
+    assert time.monotonic() - start_time >= 0.3
 
 
 async def test_a_frozen_container_is_killed(start: Starter) -> None:
     task = start(shell("main", "echo $$; exec sleep 60", stop_timeout=0.2))
     await task.process.start()
-    [pid] = await task.said("main", "\n")
+    [pid] = await task.output("main", "\n")
     await task.process.kill(signal.SIGSTOP)
     deadline = time.monotonic() + 10
     while state(int(pid)) != "T":
@@ -166,18 +168,18 @@ async def test_nothing_outlives_the_main_process(start: Starter) -> None:
     assert all(alive(pid) for pid in pids)
     (task.folder / "go").touch()
     await task.until("main", last_status="STOPPED", exit_code=0)
-    await gone(*pids)
+    await until_ended(*pids)
 
 
 async def test_a_crash_is_reported_as_docker_does(start: Starter) -> None:
     task = start(shell("main", "echo up; exec sleep 60"))
     await task.process.start()
-    await task.said("main", "up")
+    await task.output("main", "up")
     await task.process.kill(signal.SIGKILL, "main")
     await task.until("main", last_status="STOPPED", exit_code=137)
 
 
-async def test_dependencies_are_waited_for(start: Starter) -> None:
+async def test_containers_wait_for_their_dependencies(start: Starter) -> None:
     check = HealthCheck(("CMD-SHELL", "test -e healthy"), interval=0.05, timeout=5, retries=100)
     task = start(
         shell("setup", "echo set up; exit 0", essential=False),
@@ -229,10 +231,12 @@ async def test_a_check_that_hangs_fails_and_is_killed(start: Starter) -> None:
     await task.until("main", health="UNHEALTHY")
     first = int((task.folder / "pid").read_text())
     await task.process.stop()
-    await gone(first)
+    await until_ended(first)
 
 
-async def test_what_can_not_start_says_so(start: Starter, tmp_path: Path) -> None:
+async def test_a_container_that_cannot_start_reports_the_reason(
+    start: Starter, tmp_path: Path
+) -> None:
     task = start(ContainerLaunch("main", "sh", entry_point=("no-such-program",)))
     await task.process.start()
     await task.until("main", last_status="STOPPED", exit_code=127)
@@ -273,4 +277,4 @@ async def test_nothing_outlives_a_killed_server(tmp_path: Path) -> None:
     finally:
         server.kill()
         await asyncio.wait_for(server.wait(), 10)
-    await gone(*(int(pid) for pid in log.read_text().split()))
+    await until_ended(*(int(pid) for pid in log.read_text().split()))

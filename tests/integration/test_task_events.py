@@ -48,9 +48,9 @@ async def wire(stack: Stack) -> str:
         "AWS_PAGER": "",
     }
     # Not AWS_ENDPOINT_URL: version 1 of the CLI ignores it for SQS.
-    here = f'aws() {{ command aws --endpoint-url {stack.url} "$@"; }}\n'
+    wrapper = f'aws() {{ command aws --endpoint-url {stack.url} "$@"; }}\n'
     process = await asyncio.create_subprocess_exec(
-        *("bash", "-euc", here + block[1] + "echo $QUEUE_URL"),
+        *("bash", "-euc", wrapper + block[1] + "echo $QUEUE_URL"),
         cwd=stack.folder,
         env=environ,
         stdout=asyncio.subprocess.PIPE,
@@ -90,7 +90,7 @@ class Queue:
         for body in bodies:
             await self._sqs.send_message(QueueUrl=self._url, MessageBody=body)
 
-    async def left(self) -> int:
+    async def count(self) -> int:
         """Return the number of messages that wait or are being read."""
         names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
         answer = await self._sqs.get_queue_attributes(QueueUrl=self._url, AttributeNames=names)
@@ -98,7 +98,7 @@ class Queue:
 
     async def emptied(self) -> None:
         async def empty() -> bool:
-            return await self.left() == 0
+            return await self.count() == 0
 
         await until("the queue is empty", empty, 15)
 
@@ -117,7 +117,7 @@ async def settled(stack: Stack, daemon: DemoDaemon, queue: Queue) -> dict[str, A
         await asyncio.sleep(1.5)  # Longer than a wake-up and its pass take: nothing must happen.
         if (await daemon.fetch_status())["passId"] == before["passId"]:
             return before
-    raise AssertionError("it never rests")
+    raise AssertionError("the daemon does not settle")
 
 
 async def test_an_event_is_answered_at_once_and_noise_does_no_harm(stack: Stack) -> None:
@@ -150,9 +150,9 @@ async def test_an_event_is_answered_at_once_and_noise_does_no_harm(stack: Stack)
 
         await daemon.until("replaced", replaced, 45)
         await settled(stack, daemon, queue)
-        told = daemon.queue
-        assert told["problem"] is None
-        assert told["messages"]["event"] >= 5
+        status = daemon.queue
+        assert status["problem"] is None
+        assert status["messages"]["event"] >= 5
 
         # Junk, foreign events, and a service's whole history again, twice and backwards.
         arn = f"arn:aws:ecs:{REGION}:{ACCOUNT}:"
@@ -177,8 +177,8 @@ async def test_an_event_is_answered_at_once_and_noise_does_no_harm(stack: Stack)
         await settled(stack, daemon, queue)
         after = [c for c in stack.local.calls if "ecs-dynamo" in c.agent and of_ecs(c)]
         assert after == writes
-        told = daemon.queue
-        assert told["messages"]["malformed"] == 2
+        status = daemon.queue
+        assert status["messages"]["malformed"] == 2
         log = (stack.folder / "daemon.log").read_text()
         assert log.count("dropped a message that is not an event") == 2
 
@@ -197,10 +197,10 @@ async def wire_notices(stack: Stack) -> str:
         sqs_of(stack) as sqs,
         AioSession().create_client("events", endpoint_url=stack.url, **KEYS) as events,
     ):
-        made = await sqs.create_queue(QueueName="notices", Attributes={"Policy": policy})
+        created = await sqs.create_queue(QueueName="notices", Attributes={"Policy": policy})
         await events.put_rule(Name="notices", EventPattern=pattern)
         await events.put_targets(Rule="notices", Targets=[target])
-    return str(made["QueueUrl"])
+    return str(created["QueueUrl"])
 
 
 async def test_a_spot_notice_moves_what_runs_there_before_its_end(stack: Stack) -> None:
@@ -234,10 +234,10 @@ async def test_a_queue_that_comes_later_is_read_then(
         follow_events(options, url, lambda *_: woken.set(), problems.append) as events,
     ):
 
-        async def told() -> bool:
+        async def reported() -> bool:
             return bool(problems)
 
-        await until("the problem is reported", told, 10)
+        await until("the problem is reported", reported, 10)
         assert "later" in str(problems) or "queue" in str(problems).lower()
         await sqs.create_queue(QueueName="later")
         detail = {"clusterArn": "arn:aws:ecs:us-east-1:123456789012:cluster/x"}
