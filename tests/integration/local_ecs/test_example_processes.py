@@ -33,7 +33,7 @@ from ecs_dynamo.signals.frontend import parse_metrics, queue_depth
 
 pytestmark = [pytest.mark.integration, pytest.mark.e2e]
 
-EXAMPLE = Path(__file__).parents[2] / "examples" / "local"
+EXAMPLE = Path(__file__).parents[3] / "examples" / "local"
 MODEL = "tiny"
 
 

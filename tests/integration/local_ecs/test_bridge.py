@@ -72,7 +72,9 @@ async def describe(client: EcsClient, arn: str) -> dict[str, Any]:
     return task
 
 
-async def test_a_bridge_container_is_reached_from_its_own_instance_alone(client: EcsClient) -> None:
+async def test_a_bridge_container_can_be_reached_from_its_own_instance_only(
+    client: EcsClient,
+) -> None:
     first, second = (i.ec2_id for i in client.local.state.instances.values())
     server = f"exec python -m http.server {PORT} --bind $ADDRESS"
     arn = await run(client, "bridge", server, first, portMappings=[{"containerPort": PORT}])
@@ -112,7 +114,7 @@ async def test_a_bridge_container_is_reached_from_its_own_instance_alone(client:
     assert reached == cases
 
 
-async def test_what_validate_refuses_serves_nobody_on_two_instances(
+async def test_a_graph_that_validate_rejects_does_not_work_on_two_instances(
     stack: Stack, tiny_model: Path
 ) -> None:
     """ECS reports all tasks as healthy, the workers are registered and the model is listed."""
