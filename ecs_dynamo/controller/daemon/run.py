@@ -55,6 +55,17 @@ def _load(paths: Sequence[Path], environ: Mapping[str, str]) -> list[GraphFile]:
     return files
 
 
+def daemon_status(
+    started_at: float, loops: Sequence[GraphLoop], queue: EventQueueReader | None
+) -> dict[str, Any]:
+    """Return the document of `/status`. ``started_at`` is in UTC seconds."""
+    return {
+        "startedAt": timestamp(started_at),
+        "graphs": [loop.status() for loop in loops],
+        "eventQueue": queue.status() if queue is not None else None,
+    }
+
+
 async def run_daemon(
     paths: Sequence[Path],
     environ: Mapping[str, str],
@@ -67,7 +78,7 @@ async def run_daemon(
     """
     files = _load(paths, environ)
     metrics, events = Metrics(), EventRing()
-    started = time.time()
+    started_at = time.time()
     async with AsyncExitStack() as stack:
         loops: list[GraphLoop] = []
         for file in files:
@@ -78,19 +89,11 @@ async def run_daemon(
         queue = await stack.enter_async_context(_follow_event_queue(loops, settings))
         if queue is not None:
             metrics.add_event_queue(queue)
-
-        def status() -> dict[str, Any]:
-            return {
-                "startedAt": timestamp(started),
-                "graphs": [loop.status() for loop in loops],
-                "eventQueue": queue.status() if queue is not None else None,
-            }
-
         url = await stack.enter_async_context(
             serve_http(
                 settings.http_host,
                 settings.http_port,
-                status=status,
+                status=lambda: daemon_status(started_at, loops, queue),
                 metrics=metrics.text,
                 ready=lambda: {loop.name: loop.is_fresh for loop in loops},
             )

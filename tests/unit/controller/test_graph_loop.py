@@ -5,125 +5,33 @@ The reconciler, the planner and the loop are the daemon's own; only the observat
 
 from __future__ import annotations
 
-import asyncio
 import errno
-import json
 import os
 import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import structlog
 import yaml
 
-from ecs_dynamo import planning as planning_module
-from ecs_dynamo.aws.server_clock import ServerClock
-from ecs_dynamo.config import load_settings
-from ecs_dynamo.controller.daemon.graph_file import GraphFile
-from ecs_dynamo.controller.daemon.loop import GraphLoop
-from ecs_dynamo.controller.reconcile.observer import Observation
-from ecs_dynamo.controller.reconcile.reconciler import Reconciler
-from ecs_dynamo.controller.telemetry.events import EventRing
-from ecs_dynamo.controller.telemetry.metrics import Metrics
-from ecs_dynamo.model.graph import Graph
-from ecs_dynamo.model.snapshot import ComponentSnapshot, Snapshot, Unknown
-
-ROOT = Path(__file__).parents[3]
-SETTINGS = load_settings(
-    {
-        "ECS_DYNAMO_BACKOFF_MIN_SECONDS": "0.01",
-        "ECS_DYNAMO_BACKOFF_MAX_SECONDS": "0.05",
-        "ECS_DYNAMO_RESYNC_SECONDS": "0.05",
-        "ECS_DYNAMO_SIGNAL_SECONDS": "0.05",
-    }
-)
-
-
-class Rig:
-    """A graph loop over a folder; planning raises for the replica counts in ``broken``."""
-
-    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.path = folder / "ecs-dynamo.yaml"
-        self.broken: set[int] = set()
-        self.planned: list[Graph] = []
-        self.metrics = Metrics()
-        file = GraphFile(self.path, {})
-        own = Reconciler(file.graph, SimpleNamespace(calls={}, clock=ServerClock()), SETTINGS)  # type: ignore[arg-type] # never called
-        own._observer = SimpleNamespace(observe=self._observe)  # type: ignore[assignment] # a stand-in
-        plan = planning_module.plan
-
-        def planning(graph: Graph, *rest: Any) -> Any:
-            self.planned.append(graph)
-            if graph.component("prefill").replicas in self.broken:
-                raise ZeroDivisionError("boom")
-            return plan(graph, *rest)
-
-        monkeypatch.setattr("ecs_dynamo.controller.reconcile.reconciler.plan", planning)
-        self.loop = GraphLoop(file, own, SETTINGS, self.metrics, EventRing())
-
-    async def _observe(self, graph: Graph, now: Any, *_: Any) -> Observation:
-        at = now if isinstance(now, float) else now.wall
-        seen = {
-            c.name: ComponentSnapshot(Unknown("not observed in this test"))
-            for c in graph.components
-        }
-        return Observation(Snapshot(graph.name, at, seen))
-
-    def edit(self, replicas: int) -> None:
-        document = yaml.safe_load(self.path.read_text())
-        prefill = next(c for c in document["components"] if c["name"] == "prefill")
-        prefill["replicas"] = replicas
-        prefill.pop("scaling", None)
-        self.path.write_text(yaml.safe_dump(document))
-
-    @property
-    def replicas(self) -> int:
-        return self.planned[-1].component("prefill").replicas
-
-    async def passes(self, count: int = 3) -> None:
-        """Wait until ``count`` more passes have started."""
-        before = len(self.planned)
-        async with asyncio.timeout(10):
-            while len(self.planned) < before + count:
-                assert not self.task.done(), self.task
-                self.loop.wake()
-                await asyncio.sleep(0.01)
-
-    def condition(self) -> dict[str, Any] | None:
-        conditions = self.loop.status().get("conditions", [])
-        json.dumps(self.loop.status())
-        found = [c for c in conditions if c["type"] == "ReconcileFailed"]
-        return found[0] if found else None
-
-    def gauge(self) -> str:
-        lines = self.metrics.text().decode().splitlines()
-        return next(line.rsplit(" ", 1)[1] for line in lines if 'type="ReconcileFailed"' in line)
-
-    async def __aenter__(self) -> Rig:
-        self.task = asyncio.create_task(self.loop.run())
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        self.loop.stop()
-        await asyncio.wait_for(self.task, 10)
+from tests.helpers.graph_loop import ROOT, LoopRig
 
 
 @pytest.fixture
-async def rig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Rig]:
+async def rig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[LoopRig]:
     folder = tmp_path / "graph"
     shutil.copytree(ROOT / "examples" / "local", folder, ignore=shutil.ignore_patterns("model"))
     monkeypatch.setattr("ecs_dynamo.controller.daemon.loop.SETTLE_SECONDS", 0.0)
-    made = Rig(folder, monkeypatch)
+    made = LoopRig(folder, monkeypatch)
     made.edit(1)
     async with made:
         yield made
 
 
 async def test_a_file_that_planning_fails_with_is_rejected_and_the_last_valid_one_stays(
-    rig: Rig,
+    rig: LoopRig,
 ) -> None:
     with structlog.testing.capture_logs() as logs:
         await rig.passes()
@@ -158,7 +66,7 @@ async def test_a_file_that_planning_fails_with_is_rejected_and_the_last_valid_on
     assert sum("exc_info" in e for e in logs) <= 2
 
 
-async def test_planning_that_always_fails_backs_off_and_is_reported_once(rig: Rig) -> None:
+async def test_planning_that_always_fails_backs_off_and_is_reported_once(rig: LoopRig) -> None:
     rig.broken = {1}
     with structlog.testing.capture_logs() as logs:
         await rig.passes(6)
@@ -176,7 +84,7 @@ async def test_planning_that_always_fails_backs_off_and_is_reported_once(rig: Ri
 
 @pytest.mark.parametrize("code", [errno.EACCES, errno.ENAMETOOLONG, errno.EIO, errno.ELOOP])
 async def test_an_unreadable_file_is_rejected(
-    rig: Rig, monkeypatch: pytest.MonkeyPatch, code: int
+    rig: LoopRig, monkeypatch: pytest.MonkeyPatch, code: int
 ) -> None:
     """Tests may run as root, who may read everything: the system's errors are simulated."""
     await rig.passes()
@@ -206,7 +114,7 @@ async def test_an_unreadable_file_is_rejected(
     assert rig.replicas == 2
 
 
-async def test_the_last_valid_file_stays_for_every_state_of_the_folder(rig: Rig) -> None:
+async def test_the_last_valid_file_stays_for_every_state_of_the_folder(rig: LoopRig) -> None:
     await rig.passes()
     folder, path = rig.path.parent, rig.path
     text = path.read_text()
@@ -256,7 +164,7 @@ async def test_the_last_valid_file_stays_for_every_state_of_the_folder(rig: Rig)
 
 
 async def test_an_unexpected_error_while_reading_rejects_the_file(
-    rig: Rig, monkeypatch: pytest.MonkeyPatch
+    rig: LoopRig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await rig.passes()
 

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import structlog
@@ -23,8 +24,8 @@ from ecs_dynamo.controller.reconcile.reconciler import (
 from ecs_dynamo.controller.telemetry.events import EventRing
 from ecs_dynamo.controller.telemetry.metrics import Metrics
 from ecs_dynamo.controller.triggers.replica_watch import until_news
-from tests.unit.controller.test_graph_loop import ROOT
-from tests.unit.controller.test_last_known import Daemon
+from tests.helpers.graph_loop import ROOT
+from tests.helpers.passes import SimulatedPasses
 
 
 class Rounds:
@@ -91,8 +92,8 @@ async def test_a_loop_starts_a_pass_when_a_replica_is_silent(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The pause between passes is an hour, and nothing else wakes the loop."""
-    seen = Daemon()
-    done = seen.run()
+    simulated = SimulatedPasses()
+    done = simulated.run()
     folder = tmp_path / "graph"
     shutil.copytree(ROOT / "examples" / "local", folder, ignore=shutil.ignore_patterns("model"))
     file = GraphFile(folder / "ecs-dynamo.yaml", {})
@@ -106,7 +107,8 @@ async def test_a_loop_starts_a_pass_when_a_replica_is_silent(
     async def close() -> None:
         return None
 
-    own = Reconciler(seen.graph, SimpleNamespace(calls={}, clock=ServerClock()), load_settings({}))  # type: ignore[arg-type] # never called
+    aws: Any = SimpleNamespace(calls={}, clock=ServerClock())  # No method is called.
+    own = Reconciler(simulated.graph, aws, load_settings({}))
     monkeypatch.setattr(own, "run_pass", run_pass)
     monkeypatch.setattr(own, "any_silent", rounds)
     monkeypatch.setattr(
