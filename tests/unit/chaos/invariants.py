@@ -1,8 +1,8 @@
-"""The invariants of docs/design.md, checked against the simulation's true state.
+"""The invariants of docs/design.md, checked on the true state of the simulation.
 
-Each violation is an AssertionError that says what happened. Some invariants are checked at the
-moment when ECS does something (`Watch`, at each write and at each task that ends), others between
-two steps.
+The daemon's own view does not matter, as it may be wrong. `Watch` checks each write and each task
+that ends at the moment when it happens, and further invariants between two steps. A violation is an
+AssertionError that describes what happened.
 """
 
 from __future__ import annotations
@@ -25,136 +25,147 @@ from ecs_dynamo.model.plan import (
 )
 from ecs_dynamo.model.snapshot import Unknown
 from ecs_dynamo.planning.healing.replacement import FIRST_PAUSE_SECONDS
-from tests.unit.chaos.simulated_account import FOREIGN, SimulatedAccount
+from tests.unit.chaos.simulation.account import FOREIGN, SimulatedAccount
 from tests.unit.planning.simulated_ecs import SimService, SimTask
 
 Json = dict[str, Any]
 ABSENT_SECONDS = 300.0
-"""After this time without an observation, the daemon is not responsible for actions of ECS."""
+"""If the last pass is this long ago, the daemon is not responsible for the actions of ECS."""
 REVISIONS = {"DeregisterTaskDefinition": "taskDefinition", "DeleteTaskDefinitions": ""}
 
 
 @dataclass
-class Served:
-    """The times since when a replica has served and has had work, in UTC seconds."""
+class Serving:
+    """Time since which a replica has served, and since which it has been busy, in UTC seconds."""
 
     since: float
     busy_since: float | None = None
 
 
 class Watch:
-    """Checks the events of one account. ``wanted`` returns the declared graph."""
+    """An observer of one account. ``declared`` returns the declared graph."""
 
-    def __init__(self, ecs: SimulatedAccount, wanted: Callable[[], Graph]) -> None:
+    def __init__(self, ecs: SimulatedAccount, declared: Callable[[], Graph]) -> None:
         self.ecs = ecs
-        self.wanted = wanted
+        self.declared = declared
         self.writes_allowed = True
-        self.by_ours = True
-        """Whether the current action of ECS follows from the daemon's writes only."""
-        self.looked_at = ecs.now
-        """Time at which the last complete pass ended."""
-        self.seen_services: dict[str, float] = {}
-        """Times at which the daemon's current process last observed each service correctly."""
+        self.last_pass_at = ecs.now
+        """When the last complete pass ended."""
+        self.services_shown_at: dict[str, float] = {}
+        """When ECS last showed each service to the daemon's current process."""
         self.stopped_at: dict[str, float] = {}
-        """Times at which the daemon's current process last stopped a task of a service."""
+        """When the daemon's current process last stopped a task of a service."""
         self.busy_since: dict[str, float] = {}
-        """Times since when tasks have had work, whether they serve or not."""
+        """Time since which a task has been busy, whether it serves or not."""
         self.violations: list[str] = []
-        self.serving: dict[str, Served] = {}
+        self.serving: dict[str, Serving] = {}
         self.cramped_at: dict[str, float] = {}
+        """When a service last had no capacity for another task."""
         self.changed_at: dict[str, float] = {}
-        """Times at which the daemon last changed a service's revision, network or count."""
+        """When the daemon last changed a service's revision, network or count."""
         self.foreign = {name: repr(ecs.services[name].tags) for name in FOREIGN}
         ecs.on_end = self.task_ended
 
     def fail(self, text: str) -> None:
-        """Record a violation for `check`: here the daemon's own error handling would catch it."""
+        """Record a violation. `check` raises it: here, the daemon itself would handle the error."""
         self.violations.append(text)
+
+    def new_process(self) -> None:
+        """Forget what the previous process of the daemon knew."""
+        self.services_shown_at = {}
+        self.stopped_at = {}
+
+    def passed(self, *, services_shown: bool) -> None:
+        """Record a complete pass. ``services_shown``: ECS showed all services to the daemon."""
+        self.last_pass_at = self.ecs.now
+        if services_shown:
+            for name in self.ecs.services:
+                self.services_shown_at[name] = self.ecs.now
 
     # At each write ------------------------------------------------------------------------------
 
-    def before_write(self, operation: str, asked: Json) -> None:
+    def before_write(self, operation: str, request: Json) -> None:
         if not self.writes_allowed:
             self.fail(f"{operation} although the lease is lost (invariant 6)")
-        self._check_owner(operation, asked)
+        self._check_owner(operation, request)
         if operation == "StopTask":
-            self._check_stop(asked["task"])
+            self._check_stop(request["task"])
         if operation == "CreateService":
-            self._check_creation(asked["serviceName"])
-        declared = {c.service for c in self.wanted().components}
-        if operation == "DeleteService" and asked["service"] in declared:
-            self.fail(f"{asked['service']} is deleted although it is declared")
+            self._check_creation(request["serviceName"])
+        declared = {c.service for c in self.declared().components}
+        if operation == "DeleteService" and request["service"] in declared:
+            self.fail(f"{request['service']} is deleted although it is declared")
         if operation == "UpdateService":
-            self._check_update(asked)
+            self._check_update(request)
 
     def _owned(self, arn: str) -> bool:
         name = arn.rpartition("/")[2]
         if arn in self.ecs.revisions:
-            return self.ecs.revisions[arn].tags.get(TAG_GRAPH) == self.wanted().name
+            return self.ecs.revisions[arn].tags.get(TAG_GRAPH) == self.declared().name
         service = self.ecs.services.get(name)
-        return service is None or service.tags.get(TAG_GRAPH) == self.wanted().name
+        return service is None or service.tags.get(TAG_GRAPH) == self.declared().name
 
-    def _check_owner(self, operation: str, asked: Json) -> None:
-        named = [asked.get("service"), asked.get("resourceArn")]
+    def _check_owner(self, operation: str, request: Json) -> None:
+        named = [request.get("service"), request.get("resourceArn")]
         if operation == "DeregisterTaskDefinition":
-            named.append(asked["taskDefinition"])
+            named.append(request["taskDefinition"])
         if operation == "DeleteTaskDefinitions":
-            named += asked["taskDefinitions"]
-        tasks = {*asked.get("tasks", ()), asked.get("task")}
-        every = self.ecs.services.values()
-        named += [s.name for s in every for t in s.tasks if t.arn in tasks]
-        for one in named:
-            if one is not None and not self._owned(str(one)):
-                self.fail(f"{operation} of {one}, which is not the graph's (invariant 10)")
+            named += request["taskDefinitions"]
+        tasks = {*request.get("tasks", ()), request.get("task")}
+        services = self.ecs.services.values()
+        named += [s.name for s in services for t in s.tasks if t.arn in tasks]
+        for name in named:
+            if name is not None and not self._owned(str(name)):
+                self.fail(f"{operation} of {name}, which is not the graph's (invariant 10)")
         used = {d.revision for s in self.ecs.services.values() for d in s.deployments}
         used |= {t.revision for s in self.ecs.services.values() for t in s.tasks}
         if operation in REVISIONS and used & set(map(str, filter(None, named))):
             self.fail(f"{operation} of a revision in use: {used & set(map(str, named))}")
 
     def _check_stop(self, arn: str) -> None:
-        """StopTask is allowed for workers that hang or have no registration, one at a time."""
-        found = ((s, t) for s in self.ecs.services.values() for t in s.tasks if t.arn == arn)
-        service, task = next(found, (None, None))
+        """Only a worker that hangs or has lost its registration may be stopped, one at a time."""
+        matches = ((s, t) for s in self.ecs.services.values() for t in s.tasks if t.arn == arn)
+        service, task = next(matches, (None, None))
         if service is None or task is None:
-            return  # It has just ended.
-        told = f"{arn} of {service.name} was stopped"
+            return  # The task has just ended.
+        text = f"{arn} of {service.name} was stopped"
         hangs = arn in self.ecs.hung
         if not hangs and self.ecs.is_serving(service, task):
-            self.fail(f"{told} and serves (invariant 5)")
-        busy = self.busy_since.get(arn, math.inf) < self.looked_at - 20.0
+            self.fail(f"{text} and serves (invariant 5)")
+        busy = self.busy_since.get(arn, math.inf) < self.last_pass_at - 20.0
         answers = not hangs and arn not in self.ecs.unheard
         lost = self.ecs.forgotten.get(arn, -math.inf)
-        if answers and busy and self.ecs.now - lost < self.wanted().runtime.drain_seconds:
+        if answers and busy and self.ecs.now - lost < self.declared().runtime.drain_seconds:
             self.fail(
-                f"{told} while busy, {self.ecs.now - lost:.0f} s after it was lost (invariant 5)"
+                f"{text} while busy, {self.ecs.now - lost:.0f} s after it was lost (invariant 5)"
             )
         last = self.stopped_at.get(service.name)
         if last is not None and self.ecs.now - last < FIRST_PAUSE_SECONDS:
-            self.fail(f"{told} {self.ecs.now - last:.0f} s after another")
+            self.fail(f"{text} {self.ecs.now - last:.0f} s after another")
         starting = [
             t.arn for t in service.tasks if last is not None and t.created_at >= last and t.age < 1
         ]
         if starting:
-            self.fail(f"{told} before {starting} has taken the place of the last")
+            self.fail(f"{text} before {starting} has replaced the last one")
         self.stopped_at[service.name] = self.ecs.now
 
     def _check_creation(self, name: str) -> None:
-        told = self.seen_services.get(name)
-        if name not in self.ecs.services or told is None:
+        shown_at = self.services_shown_at.get(name)
+        if name not in self.ecs.services or shown_at is None:
             return
-        if self.ecs.now - told < CONFIRM_SECONDS:
-            self.fail(f"{name} is created although it was there a moment ago (invariant 0)")
+        if self.ecs.now - shown_at < CONFIRM_SECONDS:
+            self.fail(f"{name} is created although it existed a moment ago (invariant 0)")
 
-    def _check_update(self, asked: Json) -> None:
+    def _check_update(self, request: Json) -> None:
         component = next(
-            (c for c in self.wanted().components if c.service == asked["service"]), None
+            (c for c in self.declared().components if c.service == request["service"]), None
         )
-        service = self.ecs.services.get(asked["service"])
+        service = self.ecs.services.get(request["service"])
         if component is None or service is None:
             return
-        if {"taskDefinition", "networkConfiguration", "desiredCount"} & asked.keys():
+        if {"taskDefinition", "networkConfiguration", "desiredCount"} & request.keys():
             self.changed_at[service.name] = self.ecs.now
-        desired, scaling = asked.get("desiredCount"), component.scaling
+        desired, scaling = request.get("desiredCount"), component.scaling
         if desired is None or scaling is None:
             return
         if not scaling.min <= desired <= scaling.max:
@@ -167,7 +178,7 @@ class Watch:
         component = self._component(service)
         if why != "scheduler" or component is None or known is None:
             return
-        if self.ecs.leaves(task) or self.ecs.now - self.looked_at > ABSENT_SECONDS:
+        if self.ecs.leaves(task) or self.ecs.now - self.last_pass_at > ABSENT_SECONDS:
             return
         if component.is_infrastructure:
             self._check_etcd(service, task)
@@ -176,11 +187,11 @@ class Watch:
         self._check_busy(service, task, known)
 
     def _component(self, service: SimService) -> Component | None:
-        found = (c for c in self.wanted().components if c.service == service.name)
-        return next(found, None)
+        matches = (c for c in self.declared().components if c.service == service.name)
+        return next(matches, None)
 
     def _check_floor(self, service: SimService, component: Component, task: SimTask) -> None:
-        """The remaining replicas have served for one lease, and there are enough of them."""
+        """Enough of the remaining replicas have served for one lease."""
         if component.is_infrastructure or not self.ecs.is_serving(service, task):
             return
         left = [
@@ -194,7 +205,7 @@ class Watch:
             )
         ]
         if any(t.orphaned for t in service.tasks):
-            return  # The old side was kept and then lost its etcd, which the daemon did not cause.
+            return  # The old side was kept and then lost its etcd, independently of the daemon.
         rollout = component.rollout
         desired = min(service.desired, component.replicas) if not component.scaling else 0
         desired = service.desired if component.scaling else desired
@@ -204,48 +215,48 @@ class Watch:
             return
         cramped = self.cramped_at.get(service.name, -math.inf) >= began - 30.0
         if cramped and self.ecs.relocated(service, task):
-            return  # The new side does not fit beside the old one, which is released in any case.
-        # Which of several replicas at an address is ill is unknown, so one of them is kept.
+            return  # The new side has no capacity beside the old one, which must go in any case.
+        # The daemon cannot know which of several tasks at one address is sick, and keeps one.
         sick = {*self.ecs.hung, *self.ecs.forgotten}
         taken = sum(t.arn in sick for t in self.ecs.alike(service, task))
         if len(left) + taken < floor - cramped:
             self.fail(
-                f"{task.arn} of {service.name} was stopped: {len(left)} are left that have served "
-                f"for a lease, of {floor} that must (invariant 4)"
+                f"{task.arn} of {service.name} was stopped: {len(left)} remain that have served "
+                f"for a lease, fewer than {floor} (invariant 4)"
             )
 
     def _check_etcd(self, service: SimService, task: SimTask) -> None:
-        """Users of an etcd that stops have a successor elsewhere that has served for a lease."""
+        """For each user of a stopped etcd, a successor at another one has served for a lease."""
         if self.ecs.now - service.primary.created_at >= ABSENT_SECONDS:
             return
-        found = self.ecs.dependants(task)
+        dependants = self.ecs.dependants(task)
         # ECS protects at most the desired count: if another one is kept, some serving are enough.
         kept = sum(t.protected_until > self.ecs.now for t in service.tasks)
         taken = kept >= service.desired
         if taken and self.ecs.gpus_each > 1:
             return  # Workers that chose their ports are found only through the etcd that is read.
-        there = {s.name for s, _, here in found if not here}
-        if taken and there - {s.name for s, _, here in found if here}:
-            return  # One half of the graph serves with each etcd, so one half is lost in any case.
-        for name in {s.name for s, _, here in found if here}:
-            elsewhere = [t for s, t, here in found if s.name == name and not here]
-            settled = [
+        others = {s.name for s, _, here in dependants if not here}
+        if taken and others - {s.name for s, _, here in dependants if here}:
+            return  # Half of the graph serves at each etcd, so that either loss costs one half.
+        for name in {s.name for s, _, here in dependants if here}:
+            elsewhere = [t for s, t, here in dependants if s.name == name and not here]
+            proven = [
                 t
                 for t in elsewhere
                 if (known := self.serving.get(t.arn)) is not None
                 and self.ecs.now - known.since >= self.ecs.lease
             ]
-            if not (elsewhere if taken else settled):
+            if not (elsewhere if taken else proven):
                 self.fail(
                     f"the etcd {task.arn} was stopped, and {name} still uses it (invariant 4)"
                 )
 
-    def _check_busy(self, service: SimService, task: SimTask, known: Served) -> None:
-        drain = self.wanted().runtime.drain_seconds
+    def _check_busy(self, service: SimService, task: SimTask, known: Serving) -> None:
+        drain = self.declared().runtime.drain_seconds
         began = max(service.primary.created_at, self.changed_at.get(service.name, -math.inf))
         if task.arn not in self.ecs.busy:
             return  # The task has just become idle.
-        if known.busy_since is None or known.busy_since >= self.looked_at - 20.0:
+        if known.busy_since is None or known.busy_since >= self.last_pass_at - 20.0:
             return
         if self.ecs.now - self.ecs.unheard.get(task.arn, math.inf) >= drain:
             return
@@ -255,7 +266,7 @@ class Watch:
     # Between steps ------------------------------------------------------------------------------
 
     def observe(self) -> None:
-        """Record the replicas that serve now, and those without capacity."""
+        """Record which tasks serve, and which services have no capacity for another task."""
         now = self.ecs.now
         self.busy_since = {arn: self.busy_since.get(arn, now) for arn in self.ecs.busy}
         for service in self.ecs.services.values():
@@ -267,38 +278,38 @@ class Watch:
                 if not self.ecs.is_serving(service, task):
                     self.serving.pop(task.arn, None)
                     continue
-                known = self.serving.setdefault(task.arn, Served(now))
+                known = self.serving.setdefault(task.arn, Serving(now))
                 busy = task.arn in self.ecs.busy
                 known.busy_since = (known.busy_since or now) if busy else None
 
     def check(self) -> None:
-        """Raise AssertionError for a violated invariant."""
+        """Raise AssertionError if an invariant has been violated."""
         for name, tags in self.foreign.items():
             service = self.ecs.services.get(name)
             if service is None or repr(service.tags) != tags or len(service.deployments) != 1:
-                self.fail(f"{name} is another's, and was changed (invariant 10)")
-        early = [one for one in self.ecs.injected_at_start if not one[2]]
+                self.fail(f"{name} is not the graph's, and was changed (invariant 10)")
+        early = [start for start in self.ecs.injected_at_start if not start[2]]
         if early:
             self.fail(f"started without a ready endpoint: {early} (invariant 3)")
         assert not self.violations, "; ".join(self.violations)
 
 
-def check_pass(done: Pass, graph: Graph) -> None:
-    """Check the invariants of each pass, whatever it observed."""
-    for result in done.results:
-        told = result.error or ""
-        assert not told.startswith("it ended in"), f"{result.action}: {told}"
-    for name, seen in done.snapshot.components.items():
-        unknown = [p for p in (seen.service, seen.tasks) if isinstance(p, Unknown)]
+def check_pass(outcome: Pass, graph: Graph) -> None:
+    """Check a pass: it handles no unexpected error and leaves unobserved components alone."""
+    for result in outcome.results:
+        error = result.error or ""
+        assert not error.startswith("it ended in"), f"{result.action}: {error}"
+    for name, observed in outcome.snapshot.components.items():
+        unknown = [p for p in (observed.service, observed.tasks) if isinstance(p, Unknown)]
         if not unknown:
             continue
-        assert not done.converged, f"{name} is unknown, and the pass says that all is well"
-        for action in done.plan.actions:
+        assert not outcome.converged, f"{name} is unknown, and the pass reports convergence"
+        for action in outcome.plan.actions:
             if action.component != name:
                 continue
             releases = isinstance(action, ProtectTasks) and action.minutes is None
             forbidden = CreateService | DeleteService | RetireRevisions
-            rolls = isinstance(action, UpdateService) and action.revision is not None
-            if releases or rolls or is_hold(action) or isinstance(action, forbidden):
+            starts_rollout = isinstance(action, UpdateService) and action.revision is not None
+            if releases or starts_rollout or is_hold(action) or isinstance(action, forbidden):
                 text = f"{name}: {unknown[0].reason}, and yet {action} (invariant 0)"
                 raise AssertionError(text)

@@ -1,11 +1,11 @@
-"""The steps of `world.World` and their arguments, which Hypothesis and `explore` draw."""
+"""The events of `world.World` and their arguments, from which Hypothesis and `explore` draw."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from tests.unit.chaos.faults import Kind
-from tests.unit.chaos.world import COMPONENTS, WORKERS
+from tests.unit.chaos.setup import COMPONENTS, WORKERS, Setup
+from tests.unit.chaos.simulation.faults import Kind
 
 PREFIXES = (
     *("", "Services", "Tasks", "Instances", "Task"),
@@ -15,8 +15,8 @@ PREFIXES = (
     *("UpdateService", "CreateService", "RegisterTaskDefinition"),
     *("UpdateTaskProtection", "TagResource"),
 )
-"""Operations that may have a fault, by a part of their names."""
-SIGHTS = ("etcd", "nats", "frontend", "registry", "pages", "frontends", "signal")
+"""Parts of the names of operations that a fault may affect."""
+REQUESTS = ("etcd", "nats", "frontend", "registry", "pages", "frontends", "signal")
 PARAMETERS: dict[str, dict[str, tuple[Any, ...]]] = {
     "run": {"passes": (1, 2, 3, 6)},
     "die": {"call": tuple(range(1, 41)), "after": (False, True)},
@@ -30,7 +30,7 @@ PARAMETERS: dict[str, dict[str, tuple[Any, ...]]] = {
         "prefix": PREFIXES,
         "times": (1, 2, 3, 6, 12),
     },
-    "lose_sight": {"what": SIGHTS, "passes": (1, 2, 4, 8, 20)},
+    "lose_sight": {"what": REQUESTS, "passes": (1, 2, 4, 8, 20)},
     "silence": {"component": WORKERS, "index": (0, 1, 2)},
     "hang": {"component": WORKERS, "index": (0, 1, 2)},
     "forget": {"component": WORKERS, "index": (0, 1, 2)},
@@ -48,9 +48,9 @@ PARAMETERS: dict[str, dict[str, tuple[Any, ...]]] = {
     "edit_count": {"component": ("frontend", *WORKERS), "replicas": (1, 2, 3)},
     "settle": {},
 }
-"""Steps, with the values of their arguments."""
+"""Events, with the values of their arguments."""
 CHANGES = ("edit_image", "edit_count", "demand", "kill")
-"""Steps after which the daemon has something to do."""
+"""Events after which the daemon has something to do."""
 SETUP: dict[str, tuple[Any, ...]] = {
     "prefill": (1, 2),
     "decode": (1, 2, 3),
@@ -58,14 +58,12 @@ SETUP: dict[str, tuple[Any, ...]] = {
     "spare": (0, 1, 2, 5),
     "scaled": (False, True),
     "canary": (False, True),
-    "least": (100, 50),
+    "minimum_healthy_percent": (100, 50),
     "shared": (False, True),
 }
-"""The initial state of a world; ``spare``: GPUs beyond those that are needed."""
+"""The values of the fields of `Setup`; ``spare``: GPUs beyond those that workers need."""
 
 
-def begin(**told: Any) -> dict[str, Any]:
-    """Return the arguments of `World` for a choice of `SETUP`."""
-    made = dict(told)
-    made["gpus"] = made["prefill"] + made["decode"] + made.pop("spare")
-    return made
+def setup_of(spare: int, **fields: Any) -> Setup:
+    """Return the setup for a choice from `SETUP`."""
+    return Setup(gpus=fields["prefill"] + fields["decode"] + spare, **fields)

@@ -1,4 +1,4 @@
-"""The simulated ECS with details that only its API shows: stopped tasks, hosts, foreign objects."""
+"""The simulated ECS with what its API shows: stopped tasks, host addresses, foreign services."""
 
 from __future__ import annotations
 
@@ -35,18 +35,18 @@ from tests.unit.planning.simulated_ecs import (
 )
 
 EPOCH = 1_700_000_000.0
-"""The server's clock at the beginning, in UTC seconds."""
+"""The server's clock at the start, in UTC seconds."""
 STOPPED_SECONDS = 3600.0
-"""Time for which ECS describes a stopped task (ECS API reference, DescribeTasks)."""
+"""How long ECS describes a stopped task (ECS API reference, DescribeTasks)."""
 HUNG_SECONDS = 40.0
-"""Time for which a frozen worker counts as serving, because nobody can know it earlier."""
+"""How long a frozen worker still counts as serving: the daemon cannot know earlier."""
 FOREIGN = ("other-app", "g-legacy")
-"""Services that do not belong to the graph; the second has its prefix."""
+"""Services that do not belong to the graph; the second one has the graph's prefix."""
 
 
 @dataclass(frozen=True)
-class Gone:
-    """A task that has ended, as ECS describes it."""
+class StoppedTask:
+    """A stopped task as ECS describes it."""
 
     service: str
     cluster: str
@@ -55,25 +55,25 @@ class Gone:
 
 
 class SimulatedAccount(SimulatedEcs):
-    """One account: the graph's cluster, and services and revisions of others."""
+    """An account with the graph's cluster and services and revisions of others."""
 
     def __init__(self, graph: Graph, gpu_instances: int, gpus_each: int = 1) -> None:
         super().__init__(graph, gpu_instances)
         self.gpus_each = gpus_each
         self.now = EPOCH
         self._ever_ready = set()
-        self.gone: dict[str, Gone] = {}
+        self.stopped_tasks: dict[str, StoppedTask] = {}
         self.deleted: dict[str, Service] = {}
         self.rolled_back: dict[str, float] = {}
         self.lingering: list[tuple[Registration, str | None, float]] = []
-        """Registrations of dead processes, with their etcd and the end of their lease."""
+        """Registrations of dead processes, their etcd, and the end of their lease."""
         self.on_end: Callable[[SimService, SimTask, str], None] = lambda *_: None
         self.unheard: dict[str, float] = {}
-        """Times since when workers' pages have not answered, by ARN."""
+        """Time since which a worker's page has not answered, by ARN."""
         self.hung: dict[str, float] = {}
-        """Workers with a frozen process, whose lease expires, by ARN, and since when."""
+        """Time at which a worker's process froze, by ARN; its lease expires."""
         self.forgotten: dict[str, float] = {}
-        """Workers that answer and have lost their registration, by ARN, and since when."""
+        """Time at which a worker that answers lost its registration, by ARN."""
         self._numbers: dict[str, int] = {}
         self.lease = float(graph.runtime.lease_seconds)
         for name in FOREIGN:
@@ -96,7 +96,7 @@ class SimulatedAccount(SimulatedEcs):
         return service.name not in FOREIGN
 
     def address(self, service: SimService, number: int, instance: int | None) -> str:
-        """In host and bridge mode a task has the address of its instance."""
+        """Return a task's address; in host and bridge mode it is that of the instance."""
         component = self._component(service)
         if component is not None and component.network_mode is not NetworkMode.AWSVPC:
             return "" if instance is None else f"10.9.0.{instance}"
@@ -104,7 +104,7 @@ class SimulatedAccount(SimulatedEcs):
 
     def ended(self, service: SimService, task: SimTask, why: str) -> None:
         self.on_end(service, task, why)
-        told = replace(
+        stopped = replace(
             self._task(task),
             last_status="STOPPED",
             desired_status="STOPPED",
@@ -116,18 +116,18 @@ class SimulatedAccount(SimulatedEcs):
         )
         if why == "exit":
             code, reason = self.crashes.get(self._image(task.revision), ("", ""))
-            told = replace(
-                told,
+            stopped = replace(
+                stopped,
                 stop_code=code or "EssentialContainerExited",
                 stopped_reason=reason or "Essential container in task exited",
             )
         elif why == "loss":
-            told = replace(
-                told,
+            stopped = replace(
+                stopped,
                 stop_code="EssentialContainerExited",
                 stopped_reason="Essential container in task exited",
             )
-        self.gone[task.arn] = Gone(service.name, service.cluster, told, why)
+        self.stopped_tasks[task.arn] = StoppedTask(service.name, service.cluster, stopped, why)
         if why != "scheduler" and self.is_serving(service, task):
             registration = self._registration(service, task)
             if registration is not None:
@@ -135,7 +135,7 @@ class SimulatedAccount(SimulatedEcs):
                 self.lingering.append((registration, etcd, self.now + self.lease))
 
     def is_serving(self, service: SimService, task: SimTask) -> bool:
-        """Whether it runs, is registered if it registers at all, and its etcd is alive."""
+        """Return whether a task runs, is registered if it is a worker, and has a live etcd."""
         component = self._component(service)
         slow = task.slow if component is not None and component.is_worker else 0
         hung = self.now - self.hung.get(task.arn, self.now) >= HUNG_SECONDS
@@ -152,15 +152,15 @@ class SimulatedAccount(SimulatedEcs):
         )
 
     def registered_at(self, etcd: str) -> tuple[Registration, ...]:
-        """Return this etcd's registrations: of live processes, and of recently dead ones."""
-        self.lingering = [one for one in self.lingering if one[2] > self.now]
-        left = tuple(r for r, at, _ in self.lingering if at == etcd)
+        """Return the registrations in an etcd, including processes that died within a lease."""
+        self.lingering = [entry for entry in self.lingering if entry[2] > self.now]
+        lingering = tuple(r for r, at, _ in self.lingering if at == etcd)
         lapsed = {lease_of(arn) for arn in self.forgotten} | {
             lease_of(arn) for arn, at in self.hung.items() if self.now - at >= self.lease
         }
         cards = {lease_of(t.arn): self._card(t) for s in self.services.values() for t in s.tasks}
-        here = [r for r in self._registrations(etcd) if r.lease_id not in lapsed]
-        return (*(replace(r, card=cards[r.lease_id]) for r in here), *left)
+        live = [r for r in self._registrations(etcd) if r.lease_id not in lapsed]
+        return (*(replace(r, card=cards[r.lease_id]) for r in live), *lingering)
 
     def _card(self, task: SimTask) -> ModelCard:
         content = self.revisions[task.revision].content
@@ -168,12 +168,12 @@ class SimulatedAccount(SimulatedEcs):
         return ModelCard(page, environment_value(content, ROUTING_ID_VARIABLE))
 
     def port_of(self, task: SimTask) -> str:
-        """The worker's system port; a port of its own if it may choose."""
+        """Return the worker's system port, which a worker with port 0 chooses itself."""
         declared = self._port(task) or "0"
         return declared if declared != "0" else str(20000 + int(task.arn[-5:]) % 10000)
 
     def worker_at(self, url: str) -> SimTask | None:
-        """Return the worker process that answers at an address."""
+        """Return the worker that answers at an address."""
         return next(
             (
                 t
@@ -199,7 +199,7 @@ class SimulatedAccount(SimulatedEcs):
         )
 
     def routed_by(self, host: str) -> frozenset[int]:
-        """Return the lease ids of the workers to which the frontend at an address routes."""
+        """Return the lease ids of the workers that the frontend at an address routes to."""
         frontend = self.server_at(Role.FRONTEND, host)
         if frontend is None or frontend.mute:
             return frozenset()
@@ -213,11 +213,11 @@ class SimulatedAccount(SimulatedEcs):
         )
 
     def saw_etcd(self, url: str) -> None:
-        """Record that it answered a probe."""
+        """Record that an etcd has answered a probe."""
         self._ever_ready = self._ever_ready | {url}
 
     def _live_etcds(self) -> set[str]:
-        """Return the tasks that answer; a new one may need longer for that than for RUNNING."""
+        """Return the etcds that answer; a new one may answer later than it is RUNNING."""
         slow = {
             f"http://{t.ip}:2379"
             for s in self.services.values()
@@ -227,7 +227,7 @@ class SimulatedAccount(SimulatedEcs):
         return super()._live_etcds() - slow
 
     def dependants(self, etcd: SimTask) -> list[tuple[SimService, SimTask, bool]]:
-        """Return the workers and frontends that serve, each with whether it uses this etcd."""
+        """Return the serving workers and frontends, each with whether it uses this etcd."""
         url = f"http://{etcd.ip}:2379"
         return [
             (s, t, self._etcd_of(t) == url)
@@ -246,49 +246,49 @@ class SimulatedAccount(SimulatedEcs):
         for name, service in self.services.items():
             if service.failed is not None and before.get(name) is None:
                 self.rolled_back[name] = self.now
-        self.gone = {
-            arn: g
-            for arn, g in self.gone.items()
-            if self.now - (g.task.stopped_at or 0.0) < STOPPED_SECONDS
+        self.stopped_tasks = {
+            arn: stopped
+            for arn, stopped in self.stopped_tasks.items()
+            if self.now - (stopped.task.stopped_at or 0.0) < STOPPED_SECONDS
         }
 
     def register(self, content: JsonObject, tags: Mapping[str, str]) -> Revision:
-        """Create the next revision of the content's family, as ECS does."""
+        """Register the next revision of the content's family."""
         family = str(content["family"])
         number = self._numbers[family] = self._numbers.get(family, 0) + 1
         arn = f"arn:td/{family}:{number}"
-        made = Revision(arn, family, number, content, dict(tags), registered_at=self.now)
-        self.revisions[arn] = made
+        revision = Revision(arn, family, number, content, dict(tags), registered_at=self.now)
+        self.revisions[arn] = revision
         self.writes += 1
-        return made
+        return revision
 
     def deregister(self, arn: str) -> None:
         self.revisions[arn] = replace(self.revisions[arn], active=False)
         self.writes += 1
 
     def tag_revision(self, arn: str, change: Callable[[dict[str, str]], dict[str, str]]) -> None:
-        found = self.revisions[arn]
-        self.revisions[arn] = replace(found, tags=change(dict(found.tags)))
+        revision = self.revisions[arn]
+        self.revisions[arn] = replace(revision, tags=change(dict(revision.tags)))
 
     def delete(self, name: str) -> None:
         """Delete a service with its tasks; ECS describes it as INACTIVE for a while."""
         service = self.services.pop(name)
-        told = self._service(service)
+        described = self._service(service)
         self.deleted[name] = replace(
-            told, status="INACTIVE", desired=0, running=0, pending=0, deployments=()
+            described, status="INACTIVE", desired=0, running=0, pending=0, deployments=()
         )
         for task in service.tasks:
             self.ended(service, task, "deleted")
 
     def stop(self, arn: str) -> None:
-        """Stop a task; its service starts another one."""
+        """Stop a task with StopTask; its service starts another one."""
         for service in self.services.values():
             for task in [t for t in service.tasks if t.arn == arn]:
                 service.tasks.remove(task)
                 self.ended(service, task, "stopped")
 
     def lose_instance(self, number: int) -> None:
-        """Remove an instance with all its tasks."""
+        """Remove an instance and its tasks."""
         self.lost.add(number)
         for service in self.services.values():
             for task in [t for t in service.tasks if t.instance == number]:
@@ -296,12 +296,12 @@ class SimulatedAccount(SimulatedEcs):
                 self.ended(service, task, "loss")
 
     def relocated(self, service: SimService, task: SimTask) -> bool:
-        """Whether the service's revision uses another etcd than the task."""
-        now = environment_value(self.revisions[service.revision].content, "ETCD_ENDPOINTS")
-        return self._etcd_of(task) != now
+        """Return whether the service's revision has another etcd than the task."""
+        etcd = environment_value(self.revisions[service.revision].content, "ETCD_ENDPOINTS")
+        return self._etcd_of(task) != etcd
 
     def alike(self, service: SimService, task: SimTask) -> list[SimTask]:
-        """Return the other tasks of its revision at its address."""
+        """Return the other tasks of the same revision at the same address."""
         return [
             t
             for t in service.tasks
@@ -309,12 +309,12 @@ class SimulatedAccount(SimulatedEcs):
         ]
 
     def free_instances(self) -> int:
-        """Return the number of workers that still fit."""
-        there = set(range(self.gpu_instances)) - self.drained - self.lost
-        return sum(self.gpus_each - self._held()[number] for number in there)
+        """Return the number of further workers for which there is a GPU."""
+        usable = set(range(self.gpu_instances)) - self.drained - self.lost
+        return sum(self.gpus_each - self._used_gpus()[number] for number in usable)
 
-    def _held(self) -> Counter[int | None]:
-        """Return the number of used GPUs by instance."""
+    def _used_gpus(self) -> Counter[int | None]:
+        """Return the number of GPUs in use by instance."""
         return Counter(
             t.instance
             for s in self.services.values()
@@ -324,39 +324,38 @@ class SimulatedAccount(SimulatedEcs):
 
     def _gpus_used(self) -> set[int | None]:
         """Return the instances without a free GPU."""
-        return {number for number, held in self._held().items() if held >= self.gpus_each}
+        return {number for number, used in self._used_gpus().items() if used >= self.gpus_each}
 
     def _slot(self, service: SimService) -> int | None:
-        found = super()._slot(service)
-        if found is None or all(
-            c.type != "distinctInstance" for c in service.settings.placement_constraints or ()
-        ):
-            return found
+        slot = super()._slot(service)
+        constraints = service.settings.placement_constraints or ()
+        if slot is None or all(c.type != "distinctInstance" for c in constraints):
+            return slot
         taken = {t.instance for t in service.tasks} | self._gpus_used()
         free = set(range(self.gpu_instances)) - taken - self.drained - self.lost
         return min(free, default=None)
 
     def _instances(self) -> tuple[ContainerInstance, ...]:
-        held = self._held()
+        used = self._used_gpus()
         return tuple(
             replace(
                 i,
                 gpus=self.gpus_each,
-                gpus_free=max(0, self.gpus_each - held[int(i.arn.rpartition("/")[2])]),
+                gpus_free=max(0, self.gpus_each - used[int(i.arn.rpartition("/")[2])]),
             )
             for i in super()._instances()
         )
 
     def described(self, name: str) -> Service | None:
-        """Return the service as the API describes it."""
+        """Return a service as the API describes it, or None if it is unknown."""
         service = self.services.get(name)
         if service is None:
             return self.deleted.get(name)
-        told = self._service(service)
-        primary = told.deployments[0]
+        described = self._service(service)
+        primary = described.deployments[0]
         failed = replace(primary, failed=service.failures)
-        rest: tuple[Deployment, ...] = told.deployments[1:]
+        rest: tuple[Deployment, ...] = described.deployments[1:]
         if primary.rollout_state == "COMPLETED":
-            # A failed deployment is listed until its tasks are gone.
+            # ECS lists a failed deployment until its tasks have ended.
             rest = tuple(d for d in rest if d.status != "INACTIVE")
-        return replace(told, deployments=(failed, *rest))
+        return replace(described, deployments=(failed, *rest))

@@ -1,6 +1,6 @@
-"""The daemon's observation of replicas, answered by the simulation, with faults.
+"""The daemon's observer with answers of the simulation in place of network requests.
 
-The real observer derives everything; only its network calls are replaced.
+Everything that the real observer derives from the answers is still derived by its own code.
 """
 
 from __future__ import annotations
@@ -23,48 +23,49 @@ from ecs_dynamo.model.snapshot import Probe, Signal, SignalKind, Unknown
 from ecs_dynamo.signals import SignalReader
 from ecs_dynamo.signals.registry import Measurement
 from ecs_dynamo.signals.worker import WorkerAnswer, WorkerLoad, Workers, _UnreachableError
-from tests.unit.chaos.simulated_account import SimulatedAccount
+from tests.unit.chaos.simulation.account import SimulatedAccount
 from tests.unit.planning.simulated_ecs import lease_of
 
 
 @dataclass
 class Network:
-    """Parts of the network that do not work, each with the number of passes."""
+    """Failures of the network between the daemon and the replicas."""
 
-    deaf: dict[str, int] = field(default_factory=dict)
-    """Probes by role, responses of ``etcd`` and workers (``registry``, ``pages``), metrics of
-    frontends (``frontends``) and the signal (``signal``)."""
+    failing: dict[str, int] = field(default_factory=dict)
+    """Number of passes for which a kind of request still fails: probes by role, discovery in etcd
+    (``registry``), workers' pages (``pages``), frontends' metrics (``frontends``) and the signal
+    (``signal``)."""
     silent: set[str] = field(default_factory=set)
     """ARNs of workers whose page does not answer."""
     demand: float = 0.0
     measured_at: float = 0.0
-    """Time of the last measurement of the signal by any process, in monotonic seconds."""
+    """When the signal was last measured, by any process, in monotonic seconds."""
 
-    def lost(self, what: str) -> bool:
-        return self.deaf.get(what, 0) > 0
+    def fails(self, request: str) -> bool:
+        return self.failing.get(request, 0) > 0
 
-    def pass_over(self) -> None:
-        self.deaf = {k: n - 1 for k, n in self.deaf.items() if n > 1}
+    def end_pass(self) -> None:
+        self.failing = {k: n - 1 for k, n in self.failing.items() if n > 1}
 
 
 class _SignalReader(SignalReader):
-    """Reads frontends and signals. The last good value stays, with its own time."""
+    """Frontends and one signal, whose last good value stays with its own time."""
 
     def __init__(self, ecs: SimulatedAccount, network: Network, scaled: str | None) -> None:
         super().__init__()
         self._ecs, self._network, self._scaled = ecs, network, scaled
         self._signals: tuple[Signal, ...] = ()
 
-    async def measure(self, graph: Graph, **told: Any) -> Measurement:
-        now: Now = told["now"]
-        urls: tuple[str, ...] = told["frontend_urls"]
-        if self._scaled is not None and not self._network.lost("signal"):
+    async def measure(self, graph: Graph, **arguments: Any) -> Measurement:
+        now: Now = arguments["now"]
+        urls: tuple[str, ...] = arguments["frontend_urls"]
+        if self._scaled is not None and not self._network.fails("signal"):
             demand = self._network.demand
-            one = Signal(self._scaled, SignalKind.QUEUE_DEPTH, demand, "requests", now.monotonic)
-            self._signals = (one,)
+            signal = Signal(self._scaled, SignalKind.QUEUE_DEPTH, demand, "requests", now.monotonic)
+            self._signals = (signal,)
             self._network.measured_at = now.monotonic
         served = frozenset(lease_of(arn) for arn in self._ecs.served_by)
-        if not urls or self._network.lost("frontends"):
+        if not urls or self._network.fails("frontends"):
             unknown = Unknown("no frontend reported it")
             return Measurement(self._signals, {}, unknown, unknown)
         routed = {url: self._ecs.routed_by(str(urlsplit(url).hostname)) for url in urls}
@@ -84,7 +85,7 @@ class _Workers(Workers):
         task = self._ecs.worker_at(url)
         if task is None:
             return ConnectionRefusedError(f"{url}: connection refused")
-        cut_off = self._network.lost("pages") or task.arn in self._network.silent
+        cut_off = self._network.fails("pages") or task.arn in self._network.silent
         if cut_off or task.arn in self._ecs.hung:
             self._ecs.unheard.setdefault(task.arn, self._ecs.now)
             why = f"{url}: no answer in time"
@@ -97,7 +98,7 @@ class _Workers(Workers):
 
 
 class SimulatedObserver(Observer):
-    """Observes the simulated account."""
+    """An observer of the simulated account."""
 
     def __init__(
         self,
@@ -117,10 +118,10 @@ class SimulatedObserver(Observer):
     async def _answers(
         self, targets: Mapping[tuple[str, Role], str], credentials: Credentials
     ) -> Mapping[tuple[str, Role], Probe]:
-        return {key: self._one(key[1], url) for key, url in targets.items()}
+        return {key: self._probe_one(key[1], url) for key, url in targets.items()}
 
-    def _one(self, role: Role, url: str) -> Probe:
-        if self._network.lost(role.value):
+    def _probe_one(self, role: Role, url: str) -> Probe:
+        if self._network.fails(role.value):
             return Probe(url, False, "no answer in time")
         task = self._ecs.server_at(role, str(urlsplit(url).hostname))
         if task is None:
@@ -135,6 +136,6 @@ class SimulatedObserver(Observer):
     ) -> Discovery:
         if endpoints.etcd is None:
             return Discovery(Unknown("no etcd replica answers"))
-        if self._network.lost("registry") or not self._ecs.is_etcd(endpoints.etcd):
+        if self._network.fails("registry") or not self._ecs.is_etcd(endpoints.etcd):
             return Discovery(Unknown(f"{endpoints.etcd}: no answer in time"))
         return Discovery(self._ecs.registered_at(endpoints.etcd))

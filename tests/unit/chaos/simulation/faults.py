@@ -14,22 +14,22 @@ Json = dict[str, Any]
 
 
 class Kind(StrEnum):
-    """A way in which a call fails."""
+    """A kind of fault."""
 
     THROTTLED = "throttled"
     SERVER_ERROR = "server_error"
     LOST_REQUEST = "lost_request"
-    """The call times out without effect."""
+    """The call times out without taking effect."""
     LOST_ANSWER = "lost_answer"
-    """The call times out after it took effect."""
+    """The call takes effect and then times out."""
     STALE = "stale"
-    """The response is an earlier one to the same request."""
+    """The answer is that of the previous identical call."""
     EMPTY = "empty"
-    """Lists are empty, and objects that are requested by name do not exist."""
+    """Lists are empty, and objects requested by name do not exist."""
     TRUNCATED = "truncated"
-    """A part of the response is missing without any indication."""
+    """A part of the answer is missing without any indication."""
     MALFORMED = "malformed"
-    """The response has another type than AWS declares."""
+    """The members of the answer have wrong types."""
 
 
 LISTS = ("serviceArns", "taskArns", "containerInstanceArns", "taskDefinitionArns", "Reservations")
@@ -43,7 +43,7 @@ class ProcessDeathError(BaseException):
 
 @dataclass
 class Fault:
-    """The next ``left`` calls of operations with ``word`` in their name fail."""
+    """A fault of the next ``left`` calls of operations whose name contains ``word``."""
 
     kind: Kind
     word: str
@@ -67,7 +67,7 @@ def timed_out() -> ReadTimeoutError:
 
 
 def raise_for(kind: Kind, operation: str) -> None:
-    """Raise an error if the call does not reach AWS."""
+    """Raise the error of a call that takes no effect."""
     if kind is Kind.THROTTLED:
         raise refusal(operation, "ThrottlingException", "Rate exceeded")
     if kind is Kind.SERVER_ERROR:
@@ -76,21 +76,20 @@ def raise_for(kind: Kind, operation: str) -> None:
         raise timed_out()
 
 
-def spoil(kind: Kind, operation: str, asked: Json, answer: Json) -> Json:
-    """Return ``answer`` with the fault: without some or all of its content, or with other types."""
-    made = copy.copy(answer)
+def spoil(kind: Kind, operation: str, request: Json, answer: Json) -> Json:
+    """Return an empty, truncated or malformed form of ``answer``."""
+    spoiled = copy.copy(answer)
     if kind is Kind.MALFORMED:
-        return made | dict.fromkeys(made, 7)
+        return spoiled | dict.fromkeys(spoiled, 7)
     keep: Callable[[list[Any]], list[Any]] = (
-        (lambda _: []) if kind is Kind.EMPTY else (lambda found: found[: len(found) // 2])
+        (lambda _: []) if kind is Kind.EMPTY else (lambda items: items[: len(items) // 2])
     )
     for name in LISTS:
-        if name in made:
-            made[name] = keep(made[name])
+        if name in spoiled:
+            spoiled[name] = keep(spoiled[name])
     for name in NAMED.get(operation, ()):
-        found = made[name]
-        made[name] = keep(found)
+        spoiled[name] = keep(spoiled[name])
         if kind is Kind.EMPTY:
-            failures = [{"arn": one, "reason": "MISSING"} for one in asked.get(name, ())]
-            made["failures"] = failures
-    return made
+            requested = request.get(name, ())
+            spoiled["failures"] = [{"arn": arn, "reason": "MISSING"} for arn in requested]
+    return spoiled

@@ -1,4 +1,4 @@
-"""An event loop whose clock advances when nothing else is left to do, so that nothing waits."""
+"""An event loop with a virtual clock, which advances instead of waiting."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 
 class _Skipping(selectors.SelectSelector):
-    """Advances the loop's clock by the requested time instead of waiting."""
+    """A selector that advances the clock by the time that it should wait."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -17,13 +17,13 @@ class _Skipping(selectors.SelectSelector):
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         if timeout is None:
-            raise AssertionError("everything waits for something that never comes")
+            raise AssertionError("all tasks wait, and no timer is set")
         self.seconds += max(0.0, timeout)
         return super().select(0)
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
-    """A loop whose time applies to `asyncio.sleep`, `asyncio.timeout` and `time`."""
+    """A loop on whose virtual time `asyncio.sleep`, `asyncio.timeout` and `time` are based."""
 
     def __init__(self) -> None:
         self._skipping = _Skipping()
@@ -34,8 +34,8 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         return self._skipping.seconds
 
     def advance(self, seconds: float) -> None:
-        """Let time pass while nothing runs."""
+        """Advance the clock while no task runs."""
         self._skipping.seconds += seconds
 
     def call_exception_handler(self, context: Mapping[str, Any]) -> None:
-        """Ignore errors of the tasks that a dead process leaves behind."""
+        """Ignore errors of tasks that a dead process leaves behind."""
