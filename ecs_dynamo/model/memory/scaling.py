@@ -1,4 +1,4 @@
-"""What scaling remembers between passes. Starting afresh (after a restart) is always safe.
+"""The memory of scaling between passes. Starting afresh (after a restart) is always safe.
 
 All values are frozen: a policy takes one and returns the next. Times are monotonic seconds.
 """
@@ -56,7 +56,7 @@ class Season:
 
 @dataclass(frozen=True, slots=True)
 class Predictions:
-    """What each forecaster predicts for one moment; ``season`` is None while none is known."""
+    """The predictions of all forecasters for one moment; ``season`` is None while none is known."""
 
     reversion: float
     trend: float
@@ -92,7 +92,7 @@ class Forecast:
     ``level`` and ``trend`` (per second) are Holt's; ``steady`` is the mean over a longer time, and
     ``age`` the seconds for which it was followed. ``daily`` and ``weekly`` are the seasons.
     ``pending`` forecasts are not due yet. ``assessed`` are the seconds of forecasts that were due,
-    and ``errors`` what they amounted to. ``products`` and ``squares`` are the moments that tell
+    and ``errors`` what they amounted to. ``products`` and ``squares`` are the moments that give
     how much of a deviation from the steady level lasts until a forecast is due; they start as if
     deviations of 10 % had been observed that lasted.
     """
@@ -113,7 +113,7 @@ class Forecast:
 
 @dataclass(frozen=True, slots=True)
 class ServiceTimeEstimate:
-    """What one replica accomplishes: sums over a fading window, so that their ratio is a mean.
+    """The work that one replica does: sums over a fading window, so that their ratio is a mean.
 
     ``busy`` slot-seconds were spent on ``done`` requests; ``queue`` and ``rate`` are the last depth
     and arrival rate. ``ticks``, ``counts`` and ``squares`` are the number of passes, the arrivals

@@ -1,4 +1,4 @@
-"""Whether the decisions of Dynamo's own planner have been carried out, so that it may go on."""
+"""Whether the decisions of Dynamo's own planner have been carried out, so that it may continue."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a replica accomplishes and how its arrivals fare: service time, burstiness and caution.
+"""Service time of a replica, burstiness of its arrivals, and caution learned from late requests.
 
 The service time is measured, not configured: slot-seconds in use over requests done, by
 conservation of requests (done = arrived - growth of the queue), which holds at any load. If a
