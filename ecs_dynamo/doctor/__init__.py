@@ -1,1 +1,1 @@
-"""Diagnosing what stands between a graph and its deployment."""
+"""Diagnosis of everything that commonly prevents a graph from running."""

@@ -81,7 +81,8 @@ def doctor_statements(scope: Scope) -> list[Json]:
 def _names_statements(scope: Scope) -> list[Json]:
     """Return statements to read Cloud Map, which only doctor does.
 
-    ECS registers tasks with its own service-linked role."""
+    ECS registers tasks with its own service-linked role.
+    """
     arns = scope.arns
     registries = {arn for graph in scope.graphs for arn in registries_of(graph)}
     namespaces = {name for graph in scope.graphs for name in namespaces_of(graph)}

@@ -1,1 +1,1 @@
-"""What `doctor` makes of what was looked at: small pure functions from facts to findings."""
+"""The checks of `doctor`: small pure functions from facts to findings."""

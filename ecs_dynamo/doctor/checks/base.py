@@ -1,4 +1,4 @@
-"""What the checks share. Pure."""
+"""Helpers that the checks share. Pure."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ RANK = {Severity.ERROR: 0, Severity.WARNING: 1, Severity.UNKNOWN: 2, Severity.OK
 
 
 def unknown(check: str, seen: Unknown) -> Finding:
-    """It could not be looked at: never taken for good."""
-    remedy = "grant the right (iam/doctor.json), or check by hand"
+    """Return the finding for a check that could not be made, which never counts as ok."""
+    remedy = "grant the permission (iam/doctor.json), or check manually"
     return Finding(check, Severity.UNKNOWN, seen.reason, remedy)
 
 
 def worst_first(findings: Iterable[Finding]) -> list[Finding]:
-    """Errors, warnings, what is unknown, and what is fine; else in the order given."""
+    """Sort findings by severity: errors, warnings, unknown, ok."""
     return sorted(findings, key=lambda f: RANK[f.severity])
 
 
 def largest(component: Component) -> int:
-    """The component's count when it is scaled out."""
+    """Return the component's maximum count."""
     return max(component.replicas, component.scaling.max if component.scaling else 0)
 
 
 def on_instances(graph: Graph, cluster: str | None = None) -> list[Component]:
-    """Components whose tasks run on EC2 instances (of ``cluster``)."""
+    """Return components whose tasks run on EC2 instances (of ``cluster``)."""
     return [
         c
         for c in graph.components
@@ -38,7 +38,7 @@ def on_instances(graph: Graph, cluster: str | None = None) -> list[Component]:
 
 
 def listed(names: Iterable[str], most: int = 6) -> str:
-    """Names for a sentence, in order; a long list is cut."""
+    """Join names for a sentence, sorted; a long list is shortened."""
     ordered = sorted(set(names))
     more = f" and {len(ordered) - most} more" if len(ordered) > most else ""
     return ", ".join(ordered[:most]) + more

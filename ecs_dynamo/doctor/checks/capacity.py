@@ -1,4 +1,4 @@
-"""What `doctor` makes of capacity providers and Auto Scaling groups. Pure."""
+"""Checks of capacity providers and Auto Scaling groups. Pure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _CHECK = "capacity"
 
 
 def check_capacity(graph: Graph, snapshot: Snapshot) -> Iterator[Finding]:
-    """Each declared provider and group: is it there, and who sizes it."""
+    """Check that each declared provider and group exists, and which controller sizes it."""
     yield from _providers(graph, snapshot)
     if graph.capacity.auto_scaling_groups and isinstance(snapshot.groups, Unknown):
         yield Finding(_CHECK, Severity.UNKNOWN, snapshot.groups.reason)
@@ -41,7 +41,7 @@ def _providers(graph: Graph, snapshot: Snapshot) -> Iterator[Finding]:
             yield Finding(
                 _CHECK,
                 Severity.WARNING,
-                f"capacity provider {name} has no managed scaling: nobody adds instances",
+                f"capacity provider {name} has no managed scaling: nothing adds instances",
                 f"enable it, or declare {found.group} under capacity.autoScalingGroups",
             )
         else:
@@ -49,17 +49,17 @@ def _providers(graph: Graph, snapshot: Snapshot) -> Iterator[Finding]:
 
 
 def _zones(group: AutoScalingGroupSpec, snapshot: Snapshot) -> Iterator[Finding]:
-    """Whether EC2 Auto Scaling may end instances with work after one was given back."""
+    """Check whether EC2 Auto Scaling may terminate busy instances after an instance is released."""
     found = None if isinstance(snapshot.groups, Unknown) else snapshot.groups.get(group.name)
     if found is not None and found.rebalances:
         yield Finding(
             _CHECK,
             Severity.WARNING,
             f"Auto Scaling group {group.name} has {len(found.zones)} Availability Zones "
-            f"({', '.join(found.zones)}) and evens them out: when an empty instance is given back, "
-            "it may terminate one that works in another zone, without draining it",
+            f"({', '.join(found.zones)}) and evens them out: when an empty instance is released, "
+            "it may terminate a busy one in another zone, without draining it",
             "suspend its process AZRebalance (`aws autoscaling suspend-processes`), "
-            "or have a group for each zone",
+            "or use one group per zone",
         )
 
 
@@ -93,6 +93,6 @@ def _group(group: AutoScalingGroupSpec, snapshot: Snapshot) -> Finding:
             _CHECK,
             Severity.WARNING,
             f"{text}; its own bounds are {found.min_size} to {found.max_size}, and count too",
-            "make both the same",
+            "set both to the same values",
         )
     return Finding(_CHECK, Severity.OK, text)

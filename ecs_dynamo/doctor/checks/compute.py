@@ -1,4 +1,4 @@
-"""Clusters, and the GPU instances in them: slots, sizes, AMI, agent. Pure."""
+"""Checks of clusters and their GPU instances: slots, sizes, AMI, agent. Pure."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ ECS_GPU_IMAGE = re.compile(
 Linux AMIs")."""
 GPU_TYPE = re.compile(r"(g|p)\d")
 LEAST_AGENT = (1, 24, 0)
-"""The ECS agent that GPU tasks need at least (ECS developer guide, "GPU workloads")."""
+"""The minimum version of the ECS agent for GPU tasks (ECS developer guide, "GPU workloads")."""
 
 
 def check_clusters(graph: Graph, snapshot: Snapshot) -> Iterator[Finding]:
-    """Each cluster is there."""
+    """Check that each cluster exists."""
     for name in graph.clusters:
         seen = snapshot.clusters.get(name)
         if isinstance(seen, Unknown) or seen is None:
@@ -51,7 +51,7 @@ def check_clusters(graph: Graph, snapshot: Snapshot) -> Iterator[Finding]:
 
 
 def check_gpus(graph: Graph, snapshot: Snapshot) -> Iterator[Finding]:
-    """The GPU slots of each cluster against what the graph needs, now and scaled out."""
+    """Compare the GPU slots of each cluster with the graph's needs, now and at its maximum."""
     for cluster in graph.clusters:
         users = [c for c in graph.components if c.cluster == cluster and gpus_of(c)]
         if not users:
@@ -64,7 +64,7 @@ def check_gpus(graph: Graph, snapshot: Snapshot) -> Iterator[Finding]:
 
 
 def _is_raised(graph: Graph, cluster: str) -> bool:
-    """Whether the graph declares somebody who adds instances; `check_capacity` looks at who."""
+    """Whether the graph declares that instances are added; `check_capacity` checks by what."""
     return any(g.cluster == cluster for g in graph.capacity.auto_scaling_groups) or any(
         c.cluster == cluster and c.capacity_providers for c in graph.components
     )
@@ -90,7 +90,7 @@ def _slots(
 def known_sizes(
     graph: Graph, snapshot: Snapshot, cluster: str
 ) -> dict[InstanceSize, Mapping[str, str]] | None:
-    """Sizes of the cluster's instances and of those that its groups launch; None: not known."""
+    """Return the sizes of the cluster's instances and of those that its groups launch, or None."""
     seen = snapshot.container_instances.get(cluster)
     if seen is None or isinstance(seen, Unknown):
         return None
@@ -103,7 +103,7 @@ def known_sizes(
 
 
 def check_sizes(graph: Graph, snapshot: Snapshot) -> Iterator[Finding]:
-    """A replica of each component fits on an empty instance of some type that there is."""
+    """Check that a replica of each component fits on an empty instance of an existing type."""
     for component in on_instances(graph):
         sizes = known_sizes(graph, snapshot, component.cluster)
         need = need_of(component.name, component.template)
@@ -119,9 +119,9 @@ def check_sizes(graph: Graph, snapshot: Snapshot) -> Iterator[Finding]:
         else:
             have = (f"{s.instance_type} ({s.gpus}, {s.cpu}, {s.memory})" for s in sizes)
             text += f" on one instance; {component.cluster} has {listed(have)}"
-            # What a capacity provider's group launches is not read: it may be larger.
+            # The instance type of a provider's group is not read, and may be larger.
             found = Severity.UNKNOWN if component.capacity_providers else Severity.ERROR
-            yield Finding("sizes", found, text, "use a larger instance type, or ask for less")
+            yield Finding("sizes", found, text, "use a larger instance type, or reduce the request")
 
 
 def _version(text: str) -> tuple[int, ...]:
@@ -135,14 +135,14 @@ def check_instances(
     images: Observed[Mapping[str, str]],
     recommended: Observed[tuple[RecommendedImage, ...]],
 ) -> Iterator[Finding]:
-    """The agents are connected and new enough; GPU instances run an AMI with GPUs set up.
+    """Check that agents are connected and new enough, and that GPU instances have a GPU AMI.
 
     ``images`` are AMI names by id.
     """
     for cluster in graph.clusters:
         seen = snapshot.container_instances.get(cluster)
         if seen is None or isinstance(seen, Unknown) or not seen:
-            continue  # Told of by `check_gpus` and `check_sizes`.
+            continue  # `check_gpus` and `check_sizes` report it.
         gpus = any(c.cluster == cluster and gpus_of(c) for c in graph.components)
         yield from _agents(cluster, seen, recommended, gpus=gpus)
         if gpus:
@@ -162,7 +162,7 @@ def _agents(
             "agents",
             Severity.ERROR if len(lost) == len(seen) else Severity.WARNING,
             f"{cluster}: the ECS agent of {listed(lost)} is not connected",
-            "look at the agent's log on the instance, and its route to ECS",
+            "check the agent's log on the instance, and its route to ECS",
         )
     old = [
         f"{i.ec2_instance_id} ({i.agent_version})"
@@ -176,7 +176,7 @@ def _agents(
     if not lost and not old:
         versions = {i.agent_version for i in seen if i.agent_version}
         newest = "" if isinstance(recommended, Unknown) or not recommended else recommended[0].agent
-        text = f"{cluster}: {len(seen)} connected, version {listed(versions) or 'not told'}"
+        text = f"{cluster}: {len(seen)} connected, version {listed(versions) or 'not reported'}"
         if newest:
             text += f"; AWS's newest AMI has {newest}"
         yield Finding("agents", Severity.OK if versions else Severity.UNKNOWN, text)
@@ -212,7 +212,7 @@ def _images(
     with_gpus = {i.ec2_instance_id for i in seen if i.gpus}
     for image in sorted({h.image for h in found if h.id in with_gpus}):
         name = images.get(image)
-        text = f"{cluster}: {image} {name or '(no longer to be seen)'}"
+        text = f"{cluster}: {image} {name or '(no longer available)'}"
         if image in newest or (name and ECS_GPU_IMAGE.match(name)):
             tells = (
                 ""
@@ -223,7 +223,7 @@ def _images(
             )
             yield Finding("ami", Severity.OK, f"{text}{tells}")
         elif name is None:
-            yield Finding("ami", Severity.UNKNOWN, text, "new instances can not use it")
+            yield Finding("ami", Severity.UNKNOWN, text, "new instances cannot use it")
         else:
             yield Finding(
                 "ami",

@@ -1,4 +1,4 @@
-"""Credentials, clock, and the daemon's rights. Pure."""
+"""Checks of credentials, clock, and the daemon's permissions. Pure."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from ecs_dynamo.model.snapshot import Observed, Unknown
 
 MAX_SKEW_SECONDS = 60.0
 REFUSED_SKEW_SECONDS = 300.0
-"""AWS refuses signatures that are more than five minutes off."""
+"""AWS refuses signatures whose time differs by more than five minutes."""
 
 
 def check_identity(graph: Graph, identity: Observed[Identity]) -> Iterator[Finding]:
-    """Whose credentials they are, whether the graph's roles are of the same account, the clock."""
+    """Check the credentials, that the graph's roles belong to the same account, and the clock."""
     if isinstance(identity, Unknown):
         yield Finding(
             "credentials",
@@ -38,7 +38,7 @@ def check_identity(graph: Graph, identity: Observed[Identity]) -> Iterator[Findi
         yield Finding(
             "credentials",
             Severity.ERROR,
-            f"account {identity.account}, but {listed(others)} is of another",
+            f"account {identity.account}, but {listed(others)} belongs to another",
             "use the other account's credentials, or correct the task definitions (AWS_ID)",
         )
     if identity.skew is None:
@@ -48,7 +48,7 @@ def check_identity(graph: Graph, identity: Observed[Identity]) -> Iterator[Findi
 
 
 def check_clock(skew: float) -> Finding:
-    """This machine's clock against AWS's, in seconds."""
+    """Compare this machine's clock with AWS's; ``skew`` in seconds."""
     text = f"{abs(skew):.0f} s {'behind' if skew < 0 else 'ahead of'} AWS's clock"
     if abs(skew) > REFUSED_SKEW_SECONDS:
         return Finding("clock", Severity.ERROR, text, "set up time synchronisation (chrony)")
@@ -58,10 +58,10 @@ def check_clock(skew: float) -> Finding:
 
 
 def principal_of(arn: str) -> str | None:
-    """The IAM user or role behind a caller's ARN, whose policies can be simulated.
+    """Return the IAM user or role behind a caller's ARN, whose policies can be simulated, or None.
 
-    A session's ARN has no path of its role: one with a path must be named with ``--role``. The
-    account's root and federated users have no policies: None.
+    A session's ARN does not contain the path of its role, so a role with a path must be named with
+    ``--role``. The account's root and federated users have no policies.
     """
     caller = parse_arn(arn)
     if caller is None:
@@ -73,7 +73,7 @@ def principal_of(arn: str) -> str | None:
 
 
 def simulations(policy: Mapping[str, Any]) -> list[Simulation]:
-    """One question to the simulator for each statement of the rendered ``policy``."""
+    """Return one question to the simulator for each statement of the rendered ``policy``."""
     made = []
     for statement in policy["Statement"]:
         context: dict[str, tuple[str, tuple[str, ...]]] = {}
@@ -82,21 +82,21 @@ def simulations(policy: Mapping[str, Any]) -> list[Simulation]:
             for key, wanted in keys.items():
                 values = tuple(wanted) if isinstance(wanted, list) else (str(wanted),)
                 context[key] = (kind, values if kind == "stringList" else values[:1])
-        # The simulator wants names, not patterns: any name that the pattern allows does.
+        # The simulator needs names, not patterns: any name that matches the pattern is enough.
         resources = tuple(r if r == "*" else r.replace("*", "1") for r in statement["Resource"])
         made.append(Simulation(tuple(statement["Action"]), resources, context))
     return made
 
 
 def check_rights(simulated: Observed[Simulated], *, named: bool) -> Iterator[Finding]:
-    """The daemon's rights against the rendered policy. ``named``: the role was given as the
-    daemon's; else it is the caller's own identity, which may well be another."""
+    """Compare the daemon's permissions with the rendered policy. ``named``: the role was named as
+    the daemon's. Otherwise it is the caller's own identity, which may be another one."""
     if isinstance(simulated, Unknown):
         remedy = "compare the daemon's policies with `ecs-dynamo iam render`"
         yield Finding("rights", Severity.UNKNOWN, simulated.reason, remedy)
         return
     if not simulated.denied:
-        text = f"{simulated.arn}: {simulated.answers} rights of the daemon's policy simulated"
+        text = f"{simulated.arn}: {simulated.answers} permissions of the daemon's policy simulated"
         yield Finding("rights", Severity.OK, text)
         return
     by_action: dict[str, list[str]] = {}

@@ -1,4 +1,4 @@
-"""Names of etcd and NATS: the Cloud Map services and namespaces that the graph refers to. Pure."""
+"""Checks of the Cloud Map services and namespaces that the graph refers to. Pure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ecs_dynamo.model.graph import Graph, namespaces_of, registries_of
 from ecs_dynamo.model.snapshot import Observed, Unknown
 
 MAX_TTL = 15
-"""Seconds for which an address may be remembered: Dynamo gives etcd up after 27 without it."""
+"""Maximum TTL in seconds: Dynamo's processes exit after 27 s without etcd."""
 
 
 def check_names(
@@ -17,7 +17,7 @@ def check_names(
     services: Mapping[str, Observed[CloudMapService | None]],
     namespaces: Mapping[str, Observed[bool]],
 ) -> Iterator[Finding]:
-    """Each is there and has the declared name. ``services``: None, where one is missing."""
+    """Check that each exists with the declared name. ``services``: None for a missing one."""
     for arn, names in registries_of(graph).items():
         for name in sorted(names):
             yield _service(arn, name, services.get(arn, Unknown("not asked")))
@@ -40,12 +40,16 @@ def _service(arn: str, name: str, seen: Observed[CloudMapService | None]) -> Fin
         remedy = "create it in Cloud Map, with A records, or correct registryArn"
         return Finding("names", Severity.ERROR, f"{arn} does not exist", remedy)
     if seen.a_record_ttl is None:
-        remedy = "make one with A records in a private DNS namespace: Dynamo asks for no others"
+        remedy = (
+            "create one with A records in a private DNS namespace: Dynamo uses no other records"
+        )
         return Finding("names", Severity.ERROR, f"{seen.dns_name} has no A records", remedy)
     if seen.dns_name != name:
         remedy = f"set dnsName to {seen.dns_name}, or correct registryArn"
         return Finding("names", Severity.ERROR, f"{arn} is {seen.dns_name}, not {name}", remedy)
     if seen.a_record_ttl > MAX_TTL:
-        text = f"{name} has a TTL of {seen.a_record_ttl} s: for so long a former address is used"
+        text = (
+            f"{name} has a TTL of {seen.a_record_ttl} s, for which a previous address stays in use"
+        )
         return Finding("names", Severity.WARNING, text, f"set it to {MAX_TTL} or less")
     return Finding("names", Severity.OK, f"{name} (A records, TTL {seen.a_record_ttl} s)")

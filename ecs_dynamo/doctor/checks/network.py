@@ -1,6 +1,6 @@
-"""Subnets, and the ways from where tasks are started to what they are made of. Pure.
+"""Checks of subnets, and of routes from where tasks start to registries, logs and secrets. Pure.
 
-Who pulls an image, writes logs and reads secrets is Fargate through the task's own interface, and
+Images are pulled, logs written and secrets read by Fargate through the task's own interface, and by
 the ECS agent through the instance's (ECS developer guide, "Fargate task networking" and "Task
 networking for EC2"). On EC2 a task's own interface never has a public address.
 """
@@ -30,12 +30,12 @@ EVERYWHERE = "0.0.0.0/0"
 
 
 def own_interfaces(graph: Graph) -> list[Component]:
-    """The components whose tasks have a network interface of their own."""
+    """Return the components whose tasks have their own network interface."""
     return [c for c in graph.components if c.network_mode is NetworkMode.AWSVPC]
 
 
 def check_subnets(graph: Graph, subnets: Observed[Mapping[str, Subnet]]) -> Iterator[Finding]:
-    """Each declared subnet is there, in one VPC a component, with addresses left."""
+    """Check that each declared subnet exists, in one VPC per component, with free addresses."""
     components = own_interfaces(graph)
     if isinstance(subnets, Unknown):
         if components:
@@ -54,7 +54,7 @@ def check_subnets(graph: Graph, subnets: Observed[Mapping[str, Subnet]]) -> Iter
                 "subnets",
                 Severity.ERROR,
                 f"{component.name}: its subnets are in several VPCs ({listed(vpcs)})",
-                "name subnets of one VPC",
+                "use subnets of one VPC",
             )
         if not seen:
             continue
@@ -71,7 +71,7 @@ def check_subnets(graph: Graph, subnets: Observed[Mapping[str, Subnet]]) -> Iter
 
 @dataclass(slots=True)
 class _Place:
-    """A subnet that tasks are started from, and what must be reached from there."""
+    """A subnet in which tasks start, and the services that must be reachable from it."""
 
     users: set[str] = field(default_factory=set)
     services: set[str] = field(default_factory=set)
@@ -101,7 +101,7 @@ def _add(place: _Place, component: Component, *, public: bool) -> None:
 
 
 def _places(graph: Graph, hosts: Mapping[str, Sequence[Host]]) -> dict[str, _Place]:
-    """By subnet id. ``hosts`` are the instances of each cluster."""
+    """Return where tasks start, by subnet id. ``hosts`` are the instances of each cluster."""
     made: dict[str, _Place] = {}
     for component in graph.components:
         if component.launch_type is LaunchType.FARGATE:
@@ -127,13 +127,13 @@ def check_routes(
     endpoints: Observed[tuple[VpcEndpoint, ...]],
     hosts: Mapping[str, Observed[tuple[Host, ...]]],
 ) -> Iterator[Finding]:
-    """From each subnet that tasks are started from: the registries, logs and secrets."""
+    """Check the routes from each subnet in which tasks start to registries, logs and secrets."""
     seen: dict[str, Sequence[Host]] = {}
     for cluster, found in hosts.items():
         if isinstance(found, Unknown):
             yield unknown("routes", found)
         elif not found and on_instances(graph, cluster):
-            text = f"{cluster} has no instance yet: where its tasks start is not known"
+            text = f"{cluster} has no instance yet: it is unknown where its tasks start"
             yield Finding("routes", Severity.UNKNOWN, text, "run doctor again once it has one")
         else:
             seen[cluster] = found
@@ -157,7 +157,7 @@ def _route(
     table: RouteTable | None,
     endpoints: Observed[tuple[VpcEndpoint, ...]],
 ) -> Finding:
-    """One subnet: by its default route, or by VPC endpoints."""
+    """Check one subnet: its default route, or its VPC endpoints."""
     check, users = "routes", listed(place.users)
     default = (
         next((r for r in table.routes if r.destination == EVERYWHERE), None) if table else None
@@ -167,7 +167,7 @@ def _route(
         return Finding(check, Severity.ERROR, text, "replace the route")
     if default is not None:
         kind = default.target.split("-")[0]
-        text = f"{subnet.id} ({users}): out by {default.target}"
+        text = f"{subnet.id} ({users}): default route to {default.target}"
         if kind == "nat":
             return Finding(check, Severity.OK, text)
         if kind == "igw" and not place.without_public_ip:
@@ -180,7 +180,7 @@ def _route(
                 "use a subnet behind a NAT gateway; or assignPublicIp on Fargate",
             )
         text += "; what is behind it is not followed"
-        return Finding(check, Severity.UNKNOWN, text, "pull an image from there by hand")
+        return Finding(check, Severity.UNKNOWN, text, "pull an image from there manually")
     if place.internet:
         return Finding(
             check,

@@ -1,8 +1,8 @@
-"""Quotas of the account against what the graph may come to need. Pure.
+"""Comparison of the account's quotas with the needs of the graph. Pure.
 
 EC2 counts on-demand and spot instances by vCPU and family (EC2 user guide, "Amazon EC2 instance
-type quotas"); new accounts often have none for G and P. What runs for others in the account counts
-too and is not known here: a quota that is enough for the graph alone is told as such.
+type quotas"); new accounts often have none for G and P. Instances of others in the account count
+too and are unknown here, so a quota that is enough for the graph alone is reported as ok.
 """
 
 from __future__ import annotations
@@ -34,21 +34,25 @@ INSTANCE_QUOTAS: Mapping[str, tuple[str, str]] = {
     "p5": ("Running On-Demand P instances", "All P5 Spot Instance Requests"),
     "p6": ("Running On-Demand P instances", "All P6 Spot Instance Requests"),
 }
-"""By an instance type's first letter, or with its generation where that has a spot quota of its own
-(EC2 user guide, "Spot Instance quotas"): the on-demand and the spot quota, in vCPUs."""
-TASKS_A_SERVICE = "Tasks per service"
+"""The on-demand and the spot quota in vCPUs, by an instance type's first letter, or with its
+generation if that has its own spot quota (EC2 user guide, "Spot Instance quotas")."""
+TASKS_PER_SERVICE = "Tasks per service"
 FARGATE_VCPUS = "Fargate On-Demand vCPU resource count"
 
 
 def quota_names() -> set[str]:
-    """The names that `check_quotas` looks for."""
-    return {*(n for pair in INSTANCE_QUOTAS.values() for n in pair), TASKS_A_SERVICE, FARGATE_VCPUS}
+    """The names that `check_quotas` needs."""
+    return {
+        *(n for pair in INSTANCE_QUOTAS.values() for n in pair),
+        TASKS_PER_SERVICE,
+        FARGATE_VCPUS,
+    }
 
 
 @dataclass(frozen=True, slots=True)
 class Demand:
     """vCPUs of GPU instances of one family in a cluster: ``now``, for the declared replicas
-    (``least``) and when all is scaled out (``most``)."""
+    (``least``) and for the maximum counts (``most``)."""
 
     cluster: str
     family: str
@@ -62,13 +66,13 @@ def _instances_for(gpus: int, size: InstanceSize) -> int:
 
 
 def _family(instance_type: str) -> str:
-    """The key of the type's quotas in `INSTANCE_QUOTAS`: ``p5`` of p5en.48xlarge."""
+    """Return the key of the type's quotas in `INSTANCE_QUOTAS`: ``p5`` for p5en.48xlarge."""
     generation = instance_type[:2]
     return generation if generation in INSTANCE_QUOTAS else instance_type[:1]
 
 
 def gpu_demand(graph: Graph, snapshot: Snapshot) -> Iterator[Demand]:
-    """By cluster and family, from the GPUs that replicas need and the sizes that there are."""
+    """Return the demand by cluster and family, from the replicas' GPUs and the existing sizes."""
     for cluster in graph.clusters:
         users = [c for c in on_instances(graph, cluster) if gpus_of(c)]
         sizes = [s for s in known_sizes(graph, snapshot, cluster) or () if s.gpus]
@@ -90,7 +94,7 @@ def gpu_demand(graph: Graph, snapshot: Snapshot) -> Iterator[Demand]:
 def check_quotas(
     graph: Graph, snapshot: Snapshot, quotas: Observed[Mapping[str, float]]
 ) -> Iterator[Finding]:
-    """``quotas`` are the account's values by name; one that is left out was not told."""
+    """Check the quotas. ``quotas`` are the account's values by name; unreported ones are absent."""
     if isinstance(quotas, Unknown):
         yield unknown(CHECK, quotas)
         return
@@ -109,7 +113,7 @@ def _gpus(demands: Iterable[Demand], quotas: Mapping[str, float]) -> Iterator[Fi
         if names is None:
             yield Finding(CHECK, Severity.UNKNOWN, f"no quota is known for {what}")
             continue
-        # Spot or on-demand, the account's choice: the larger of both bounds the graph.
+        # The account chooses spot or on-demand, so the larger quota limits the graph.
         name = max(names, key=lambda n: quotas.get(n, -1.0))
         least, most = max(demand.least, demand.now), max(demand.most, demand.now)
         yield _one(name, least, most, quotas, what)
@@ -118,18 +122,18 @@ def _gpus(demands: Iterable[Demand], quotas: Mapping[str, float]) -> Iterator[Fi
 def _tasks(graph: Graph, quotas: Mapping[str, float]) -> Iterator[Finding]:
     widest = max(graph.components, key=largest)
     count = largest(widest)
-    yield _one(TASKS_A_SERVICE, count, count, quotas, f"tasks of {widest.name}")
+    yield _one(TASKS_PER_SERVICE, count, count, quotas, f"tasks of {widest.name}")
 
 
 def _one(name: str, least: float, most: float, quotas: Mapping[str, float], what: str) -> Finding:
-    """One quota against what is needed at least, and when all is scaled out."""
+    """Compare a quota with the need of the declared replicas, and of the maximum counts."""
     have = quotas.get(name)
     if have is None:
-        return Finding(CHECK, Severity.UNKNOWN, f"{name}: not told by Service Quotas")
+        return Finding(CHECK, Severity.UNKNOWN, f"{name}: not reported by Service Quotas")
     text = f"{name}: {have:g}; the graph needs {least:g} {what}"
     if most > least:
         text += f", and {most:g} when scaled out"
-    remedy = "ask for more in the Service Quotas console"
+    remedy = "request an increase in the Service Quotas console"
     if have < least:
         return Finding(CHECK, Severity.ERROR, text, remedy)
     if have < most:

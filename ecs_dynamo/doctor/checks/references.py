@@ -1,8 +1,8 @@
-"""What task definitions refer to: images, secrets, log groups, roles. Pure."""
+"""Checks of references in task definitions: images, secrets, log groups, roles. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from ecs_dynamo.doctor.checks.base import listed
 from ecs_dynamo.model.doctor import Finding, Severity
@@ -23,18 +23,17 @@ from ecs_dynamo.model.snapshot import Observed, Unknown
 TASKS = "ecs-tasks.amazonaws.com"
 
 
-def check_definitions(graph: Graph, warnings: Iterable[tuple[str, str]]) -> Iterator[Finding]:
-    """The task definitions, read and checked already; ``warnings`` are (what, remedy)."""
-    told = list(warnings)
-    for text, remedy in told:
+def check_definitions(graph: Graph, warnings: Sequence[tuple[str, str]]) -> Iterator[Finding]:
+    """Report on the validated task definitions; ``warnings`` are (text, remedy)."""
+    for text, remedy in warnings:
         yield Finding("task definitions", Severity.WARNING, text, remedy)
-    if not told:
+    if not warnings:
         names = listed((c.name for c in graph.components), 12)
         yield Finding("task definitions", Severity.OK, f"valid: {names}")
 
 
 def check_images(graph: Graph, seen: Mapping[str, Observed[bool]]) -> Iterator[Finding]:
-    """Each image is in its ECR repository; others can only be looked at by pulling them.
+    """Check that each image is in its ECR repository; other registries are not checked.
 
     ``seen`` has the images of ECR.
     """
@@ -62,7 +61,7 @@ def check_images(graph: Graph, seen: Mapping[str, Observed[bool]]) -> Iterator[F
 
 
 def secret_references(graph: Graph) -> tuple[list[str], list[str]]:
-    """(Secrets Manager ids, Parameter Store names or ARNs) that the graph refers to."""
+    """Return the graph's (Secrets Manager ids, Parameter Store names or ARNs)."""
     secrets: set[str] = set()
     parameters: set[str] = set()
     references = task_references(graph.components, graph.security)
@@ -75,7 +74,7 @@ def secret_references(graph: Graph) -> tuple[list[str], list[str]]:
 
 
 def check_secrets(seen: Mapping[str, Observed[str | None]]) -> Iterator[Finding]:
-    """Each secret and parameter exists. ``seen``: what is wrong with it, None where nothing is."""
+    """Check that each secret and parameter exists. ``seen``: its problem, or None."""
     for name, wrong in sorted(seen.items()):
         if isinstance(wrong, Unknown):
             yield Finding("secrets", Severity.UNKNOWN, f"{name}: {wrong.reason}", "grant the right")
@@ -86,11 +85,11 @@ def check_secrets(seen: Mapping[str, Observed[str | None]]) -> Iterator[Finding]
 
 
 def check_log_groups(graph: Graph, seen: Mapping[str, Observed[bool]]) -> Iterator[Finding]:
-    """Each log group is there, or is made when the first task starts."""
+    """Check that each log group exists, or is created when the first task starts."""
     for group in log_groups_of(graph):
         if group.region not in (None, graph.region):
             text = f"{group.name} is in {group.region}, the graph in {graph.region}"
-            remedy = "set awslogs-region to the graph's, or look there"
+            remedy = "set awslogs-region to the graph's, or check there"
             yield Finding("logs", Severity.UNKNOWN, text, remedy)
             continue
         there = seen.get(group.name, Unknown("not asked"))
@@ -100,7 +99,7 @@ def check_log_groups(graph: Graph, seen: Mapping[str, Observed[bool]]) -> Iterat
         elif there:
             yield Finding("logs", Severity.OK, group.name)
         elif group.created:
-            text = f"{group.name} is made by the first task (awslogs-create-group)"
+            text = f"{group.name} is created by the first task (awslogs-create-group)"
             yield Finding("logs", Severity.OK, text)
         else:
             remedy = f"aws logs create-log-group --log-group-name {group.name}"
@@ -110,7 +109,7 @@ def check_log_groups(graph: Graph, seen: Mapping[str, Observed[bool]]) -> Iterat
 def check_roles(
     graph: Graph, seen: Mapping[str, Observed[frozenset[str] | None]]
 ) -> Iterator[Finding]:
-    """Each role is there, and ECS tasks may take it. ``seen``: who may; None: it is missing."""
+    """Check that ECS tasks may assume each role. ``seen``: trusted services; None if missing."""
     for arn in graph_roles(graph):
         services = seen.get(arn, Unknown("not asked"))
         if isinstance(services, Unknown):

@@ -1,8 +1,8 @@
-"""Security groups: whether those who must talk to each other are let through. Pure.
+"""Checks of security groups: whether they allow the connections that the graph needs. Pure.
 
-Dependants reach etcd (2379) and NATS (4222); frontends and workers reach workers at ports that
-these choose themselves (request plane, events, KV transfer), and the daemon their system port;
-users and the daemon reach frontends at 8000. See docs/dynamo-protocol.md.
+Dependants connect to etcd (2379) and NATS (4222); frontends and workers connect to workers at ports
+that these choose (request plane, events, KV transfer), and the daemon to their system port; users
+and the daemon connect to frontends at 8000. See docs/dynamo-protocol.md.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ from ecs_dynamo.model.snapshot import Observed, Unknown
 
 CHECK = "security groups"
 CHOSEN_PORTS = (32768, 60999)
-"""Linux's ephemeral ports: what a process gets that asks for any."""
+"""Linux's ephemeral ports, from which a process gets one that asks for any port."""
 
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """One end of a connection: the security groups of an interface, and where its address is."""
+    """One end of a connection: the security groups of an interface, and its possible addresses."""
 
     groups: frozenset[str]
     cidrs: tuple[str, ...]
@@ -50,7 +50,7 @@ def sides_of(
     subnets: Mapping[str, Subnet],
     hosts: Mapping[str, Observed[tuple[Host, ...]]],
 ) -> Sides:
-    """The interfaces of the component's tasks: each one's own, or its instance's."""
+    """Return the interfaces of the component's tasks: their own, or those of their instances."""
     if component.network_mode is NetworkMode.AWSVPC:
         if not component.network.security_groups:
             return Unknown(
@@ -66,7 +66,7 @@ def sides_of(
     by_groups: dict[frozenset[str], list[str]] = {}
     for host in seen:
         if not host.groups:
-            return Unknown(f"{host.id} of {component.cluster} tells no security group")
+            return Unknown(f"{host.id} of {component.cluster} has no known security group")
         by_groups.setdefault(host.groups, []).append(f"{host.address}/32")
     return tuple(Side(groups, tuple(cidrs)) for groups, cidrs in by_groups.items())
 
@@ -78,8 +78,8 @@ def _within(cidr: str, ranges: Iterable[str]) -> bool:
 
 
 def _admits(rules: Iterable[Rule], ports: tuple[int, int], other: Side) -> bool | None:
-    """Whether the rules let ``ports`` through from (to) ``other``; None where that depends on a
-    prefix list, whose entries are not read."""
+    """Whether the rules allow ``ports`` from (to) ``other``; None if that depends on a prefix list,
+    whose entries are not read."""
     covering = [
         r
         for r in rules
@@ -96,7 +96,7 @@ def _admits(rules: Iterable[Rule], ports: tuple[int, int], other: Side) -> bool 
 def passes(
     source: Side, target: Side, ports: tuple[int, int], groups: Mapping[str, SecurityGroup]
 ) -> bool | None:
-    """Whether a connection gets out of ``source`` and into ``target``; None: not known."""
+    """Whether the rules of ``source`` and of ``target`` allow a connection; None if unknown."""
     if not (source.groups | target.groups) <= groups.keys():
         return None
     out = _admits([r for g in source.groups for r in groups[g].egress], ports, target)
@@ -108,7 +108,7 @@ def passes(
 
 @dataclass(frozen=True, slots=True)
 class _Flow:
-    """``sources`` reach ``target`` at ``ports``, for ``what``."""
+    """A needed connection: ``sources`` to ``target`` at ``ports``, for ``what``."""
 
     target: Component
     sources: tuple[Component, ...]
@@ -117,7 +117,7 @@ class _Flow:
 
 
 def _host_port(component: Component, port: int) -> tuple[int, int]:
-    """Where a container's ``port`` is on its host: in bridge mode as it is mapped, or any."""
+    """Return the host ports of a container's ``port``: in bridge mode the mapped one, or any."""
     if component.network_mode is not NetworkMode.BRIDGE:
         return port, port
     for container in containers_of(component):
@@ -159,9 +159,9 @@ def _other_vpc(
                 yield Finding(
                     CHECK,
                     Severity.ERROR,
-                    f"{component.name}: {name} is of {groups[name].vpc}, its subnets of "
+                    f"{component.name}: {name} is in {groups[name].vpc}, its subnets in "
                     f"{listed(vpcs)}",
-                    "name groups and subnets of one VPC",
+                    "use groups and subnets of one VPC",
                 )
 
 
@@ -204,7 +204,7 @@ def _judge(
 def _frontends(
     graph: Graph, sides: Mapping[str, Sides], groups: Mapping[str, SecurityGroup]
 ) -> Iterator[Finding]:
-    """Users, load balancers and the daemon come from anywhere: that some rule is there."""
+    """Check that some rule opens the port: users and load balancers may connect from anywhere."""
     for component in (c for c in graph.components if c.is_frontend):
         mine = sides[component.name]
         port = graph.runtime.frontend_port
@@ -216,7 +216,7 @@ def _frontends(
         for side in mine:
             rules = [r for g in side.groups if g in groups for r in groups[g].ingress]
             if not side.groups <= groups.keys():
-                continue  # A missing group is told of already.
+                continue  # A missing group is reported before.
             if any(
                 r.protocol == "-1" or (r.protocol == "tcp" and r.low <= low and high <= r.high)
                 for r in rules
@@ -237,7 +237,7 @@ def check_security_groups(
     subnets: Observed[Mapping[str, Subnet]],
     hosts: Mapping[str, Observed[tuple[Host, ...]]],
 ) -> Iterator[Finding]:
-    """Each connection that the graph needs, between the interfaces of its tasks and instances."""
+    """Check each connection that the graph needs between its tasks and instances."""
     if isinstance(groups, Unknown):
         yield unknown(CHECK, groups)
         return
@@ -251,6 +251,6 @@ def check_security_groups(
 
 
 def groups_needed(graph: Graph, hosts: Iterable[Host]) -> Sequence[str]:
-    """Ids of the groups that `check_security_groups` looks into."""
+    """Return the ids of the groups that `check_security_groups` needs."""
     found = {g for c in own_interfaces(graph) for g in c.network.security_groups}
     return sorted(found | {g for host in hosts for g in host.groups})

@@ -16,7 +16,7 @@ from ecs_dynamo.doctor.checks.compute import (
 )
 from ecs_dynamo.doctor.checks.quotas import (
     FARGATE_VCPUS,
-    TASKS_A_SERVICE,
+    TASKS_PER_SERVICE,
     check_quotas,
 )
 from ecs_dynamo.model.capacity import AutoScalingGroup, InstanceSize
@@ -227,7 +227,7 @@ def test_agents() -> None:
 
 
 G_QUOTA = "Running On-Demand G and VT instances"
-PLENTY = {G_QUOTA: 1000.0, TASKS_A_SERVICE: 5000.0, FARGATE_VCPUS: 100.0}
+PLENTY = {G_QUOTA: 1000.0, TASKS_PER_SERVICE: 5000.0, FARGATE_VCPUS: 100.0}
 
 
 def quotas_of(quotas: Any, *instances: ContainerInstance) -> dict[str, Finding]:
@@ -248,7 +248,7 @@ def test_quotas() -> None:
     assert quotas_of(PLENTY | {G_QUOTA: 0.0})[G_QUOTA].severity is ERROR
     spot = "All G and VT Spot Instance Requests"
     assert quotas_of(PLENTY | {G_QUOTA: 0.0, spot: 64.0})[spot].severity is OK
-    assert quotas_of(PLENTY | {TASKS_A_SERVICE: 3.0})[TASKS_A_SERVICE].severity is ERROR
+    assert quotas_of(PLENTY | {TASKS_PER_SERVICE: 3.0})[TASKS_PER_SERVICE].severity is ERROR
 
 
 def test_a_generation_with_a_spot_quota_of_its_own() -> None:

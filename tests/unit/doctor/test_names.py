@@ -28,7 +28,7 @@ def mapped() -> Graph:
     ("seen", "severity", "told"),
     [
         (CloudMapService(NAME, 10), Severity.OK, "TTL 10 s"),
-        (CloudMapService(NAME, 60), Severity.WARNING, "for so long"),
+        (CloudMapService(NAME, 60), Severity.WARNING, "stays in use"),
         (CloudMapService(NAME, None), Severity.ERROR, "no A records"),
         (CloudMapService("nats.dynamo.local", 10), Severity.ERROR, f"not {NAME}"),
         (None, Severity.ERROR, "does not exist"),

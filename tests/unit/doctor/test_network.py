@@ -108,7 +108,7 @@ def routes_of(
 @pytest.mark.parametrize(
     ("tables", "severity", "words"),
     [
-        ((table("nat-1"),), OK, "out by nat-1"),
+        ((table("nat-1"),), OK, "default route to nat-1"),
         ((table("igw-1"),), ERROR, "no public address"),
         ((table("tgw-1"),), UNKNOWN, "not followed"),
         ((table("nat-1", active=False),), ERROR, "blackhole"),
@@ -244,7 +244,7 @@ def test_groups_that_are_missing_or_of_another_vpc() -> None:
     inside = tcp(0, 65535, groups=("sg-1", "sg-host"))
     foreign = replace(group("sg-1", inside), vpc="other")
     found = judged(graph(), foreign, group("sg-host", inside))
-    assert found["decode: sg-1 is of other, its subnets of vpc"] is ERROR
+    assert found["decode: sg-1 is in other, its subnets in vpc"] is ERROR
 
 
 def test_what_is_not_seen_of_groups_is_unknown() -> None:
@@ -256,7 +256,7 @@ def test_what_is_not_seen_of_groups_is_unknown() -> None:
         ({"gpu": ()}, "no instance yet"),
         ({"gpu": Unknown("throttled")}, "throttled"),
         ({}, "instances not seen"),
-        ({"gpu": (replace(HOST, groups=frozenset()),)}, "tells no security group"),
+        ({"gpu": (replace(HOST, groups=frozenset()),)}, "has no known security group"),
     ):
         found = judged(graph(), group("sg-1", inside), hosts=hosts)
         told = [s for t, s in found.items() if words in t]
