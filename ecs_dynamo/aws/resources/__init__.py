@@ -1,0 +1,1 @@
+"""AWS resources outside the snapshot: leases, queues, metrics, secrets and tags."""
