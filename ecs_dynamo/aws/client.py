@@ -38,8 +38,8 @@ from botocore.exceptions import (
 )
 from botocore.parsers import ResponseParserError
 
-from ecs_dynamo.aws.answers import wrong_type
-from ecs_dynamo.aws.expected import what_is_missing
+from ecs_dynamo.aws.required_members import missing_part
+from ecs_dynamo.aws.response_types import wrong_type
 from ecs_dynamo.aws.server_clock import ServerClock
 from ecs_dynamo.aws.session import BoundedSession
 from ecs_dynamo.aws.write_guard import write_seconds_left
@@ -231,7 +231,7 @@ class Aws:
                         answer: dict[str, Any] = await method(**parameters)
                     if wrong := self._wrong_type(service, operation, answer):
                         raise _BadAnswerError(f"{wrong} is not what the service declares")
-                    lacking = what_is_missing(service, operation, parameters, answer)
+                    lacking = missing_part(service, operation, parameters, answer)
                     if lacking is None:
                         self.clock.observe(asked, answer)
                         return answer

@@ -15,10 +15,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import aiohttp
 
+from ecs_dynamo.aws.execute.stop_task import request_stop
 from ecs_dynamo.config import load_graph, load_settings
 from ecs_dynamo.console import (
     print_table,
@@ -71,12 +71,12 @@ class Stage:
             style = "green" if step.ok else "red"
             say(f"           {step.seconds:5.1f} s  {step.detail}", style=style)
 
-    async def aws(self, service: str, operation: str, **parameters: Any) -> dict[str, Any]:
-        """Call AWS directly, independently of the daemon."""
+    async def stop_task(self, cluster: str, task: str) -> None:
+        """Stop a task in ECS, independently of the daemon."""
         settings = load_settings(self.environ)
         graph = load_graph(self.graph_file, self.environ).graph
         async with open_reconciler(graph, settings) as reconciler:
-            return await reconciler.aws.call(service, operation, **parameters)
+            await request_stop(reconciler.aws, cluster, task, "demo")
 
     def frontends(self) -> list[str]:
         """Return the URLs of the frontends that are ready in the daemon's status.
@@ -165,7 +165,7 @@ async def move_etcd(stage: Stage) -> None:
         async with stage.traffic.background("steady", 4, words=20, tokens=4, pause=0.15):
             task = component(stage.daemon.status, "etcd-nats")["tasks"][0]
             cluster = component(stage.daemon.status, "etcd-nats")["cluster"]
-            await stage.aws("ecs", "StopTask", cluster=cluster, task=task["arn"], reason="demo")
+            await stage.stop_task(cluster, task["arn"])
             status = await stage.daemon.until(
                 "converged on the new endpoints",
                 lambda s: bool(s.get("converged")) and s["endpoints"]["etcd"] != before["etcd"],

@@ -14,28 +14,28 @@ from typing import TypeVar
 
 from ecs_dynamo.aws.client import Aws
 from ecs_dynamo.aws.inspect.network import (
-    look_at_endpoints,
-    look_at_groups,
-    look_at_hosts,
-    look_at_images,
-    look_at_subnets,
-    look_at_tables,
+    describe_hosts,
+    describe_route_tables,
+    describe_security_groups,
+    describe_subnets,
+    describe_vpc_endpoints,
+    fetch_image_names,
 )
 from ecs_dynamo.aws.inspect.references import (
-    look_at_ecr,
-    look_at_identity,
-    look_at_log_group,
-    look_at_namespace,
-    look_at_parameters,
-    look_at_quotas,
-    look_at_recommended,
-    look_at_registry,
-    look_at_rights,
-    look_at_role,
-    look_at_secret,
+    fetch_cloud_map_service,
+    fetch_identity,
+    fetch_quotas,
+    fetch_recommended_images,
+    fetch_trusted_services,
+    find_parameter_problems,
+    find_secret_problem,
+    image_exists,
+    log_group_exists,
+    namespace_exists,
+    simulate_rights,
 )
-from ecs_dynamo.aws.observe.cache import RevisionCache
 from ecs_dynamo.aws.observe.ecs import observe_ecs
+from ecs_dynamo.aws.observe.graph_cache import GraphCache
 from ecs_dynamo.doctor.checks.base import (
     on_instances,
     worst_first,
@@ -150,7 +150,7 @@ def _place(warning: Problem) -> str:
 
 
 async def _identity(aws: Aws, graph: Graph, role: str | None) -> list[Finding]:
-    identity = await _look("GetCallerIdentity", look_at_identity(aws))
+    identity = await _look("GetCallerIdentity", fetch_identity(aws))
     rights = await _rights(aws, graph, identity, role)
     return [*check_identity(graph, identity), *check_rights(rights, named=role is not None)]
 
@@ -164,7 +164,7 @@ async def _rights(
     if principal is None:
         return Unknown(f"{identity.arn} has no policies that could be simulated")
     policy = daemon_policy(graph, graph.region or "us-east-1", identity.account)
-    asked = look_at_rights(aws, principal, simulations(policy))
+    asked = simulate_rights(aws, principal, simulations(policy))
     return await _look("could not be simulated", asked)
 
 
@@ -172,21 +172,21 @@ async def _ecs_and_network(aws: Aws, graph: Graph) -> list[Finding]:
     subnet_ids = {s for c in graph.components for s in c.network.subnets}
     gpus = any(gpus_of(c) for c in graph.components)
     snapshot, subnets, recommended, quotas = await asyncio.gather(
-        observe_ecs(aws, graph, time.time(), CHECK_SECONDS / 2, RevisionCache()),
-        _look("subnets", look_at_subnets(aws, subnet_ids)),
-        _look("recommended AMIs", look_at_recommended(aws) if gpus else _nothing()),
-        _look("quotas", look_at_quotas(aws, QUOTA_SERVICES, quota_names())),
+        observe_ecs(aws, graph, time.time(), CHECK_SECONDS / 2, GraphCache()),
+        _look("subnets", describe_subnets(aws, subnet_ids)),
+        _look("recommended AMIs", fetch_recommended_images(aws) if gpus else _nothing()),
+        _look("quotas", fetch_quotas(aws, QUOTA_SERVICES, quota_names())),
     )
     hosts = await _hosts(aws, graph, snapshot)
     seen = [h for found in hosts.values() if not isinstance(found, Unknown) for h in found]
     known = {} if isinstance(subnets, Unknown) else dict(subnets)
     vpcs = {s.vpc for s in known.values()} | {h.vpc for h in seen}
     groups, tables, endpoints, theirs, images = await asyncio.gather(
-        _look("security groups", look_at_groups(aws, groups_needed(graph, seen))),
-        _look("route tables", look_at_tables(aws, vpcs)),
-        _look("VPC endpoints", look_at_endpoints(aws, vpcs)),
-        _look("subnets", look_at_subnets(aws, {h.subnet for h in seen} - known.keys())),
-        _look("AMIs", look_at_images(aws, {h.image for h in seen})),
+        _look("security groups", describe_security_groups(aws, groups_needed(graph, seen))),
+        _look("route tables", describe_route_tables(aws, vpcs)),
+        _look("VPC endpoints", describe_vpc_endpoints(aws, vpcs)),
+        _look("subnets", describe_subnets(aws, {h.subnet for h in seen} - known.keys())),
+        _look("AMIs", fetch_image_names(aws, {h.image for h in seen})),
     )
     both = subnets
     if not isinstance(subnets, Unknown) and not isinstance(theirs, Unknown):
@@ -223,7 +223,7 @@ async def _hosts(
             found[cluster] = seen
             continue
         ids = {i.ec2_instance_id for i in seen if i.ec2_instance_id}
-        hosts = await _look("EC2 instances", look_at_hosts(aws, ids))
+        hosts = await _look("EC2 instances", describe_hosts(aws, ids))
         found[cluster] = hosts if isinstance(hosts, Unknown) else tuple(hosts.values())
     return found
 
@@ -234,11 +234,11 @@ async def _references(aws: Aws, graph: Graph) -> list[Finding]:
     here = {n: e for n, e in images.items() if e.region == graph.region}
     groups = [g.name for g in log_groups_of(graph) if g.region in (None, graph.region)]
     roles, seen_secrets, seen_parameters, seen_images, seen_groups = await asyncio.gather(
-        _each(graph_roles(graph), lambda arn: look_at_role(aws, arn)),
-        _each(secrets, lambda name: look_at_secret(aws, name)),
-        _look("parameters", look_at_parameters(aws, parameters)),
-        _each(here, lambda name: look_at_ecr(aws, here[name])),
-        _each(groups, lambda name: look_at_log_group(aws, name)),
+        _each(graph_roles(graph), lambda arn: fetch_trusted_services(aws, arn)),
+        _each(secrets, lambda name: find_secret_problem(aws, name)),
+        _look("parameters", find_parameter_problems(aws, parameters)),
+        _each(here, lambda name: image_exists(aws, here[name])),
+        _each(groups, lambda name: log_group_exists(aws, name)),
     )
     elsewhere = {
         n: Unknown(f"not checked, in the Region {e.region}")
@@ -260,7 +260,7 @@ async def _references(aws: Aws, graph: Graph) -> list[Finding]:
 
 async def _names(aws: Aws, graph: Graph) -> list[Finding]:
     services, namespaces = await asyncio.gather(
-        _each(registries_of(graph), lambda arn: look_at_registry(aws, arn)),
-        _each(namespaces_of(graph), lambda name: look_at_namespace(aws, name)),
+        _each(registries_of(graph), lambda arn: fetch_cloud_map_service(aws, arn)),
+        _each(namespaces_of(graph), lambda name: namespace_exists(aws, name)),
     )
     return list(check_names(graph, services, namespaces))

@@ -22,7 +22,7 @@ class CapacityProvider:
     managed_scaling: bool = False
 
     @property
-    def raises_itself(self) -> bool:
+    def scales_itself(self) -> bool:
         """AWS adds instances by itself where tasks wait for them."""
         return self.type == MANAGED_INSTANCES or self.managed_scaling
 

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from ecs_dynamo.aws.resources.metrics import DataPoint, MetricQuery
 from ecs_dynamo.discovery.credentials import NO_CREDENTIALS, Credentials
 from ecs_dynamo.discovery.exposition import usable_value
 from ecs_dynamo.discovery.fetch import FetchError, fetch_json
@@ -18,7 +19,8 @@ from ecs_dynamo.model.graph import Component
 from ecs_dynamo.model.plan import Endpoints
 from ecs_dynamo.model.snapshot import Signal
 
-CloudWatchCall = Callable[..., Awaitable[dict[str, Any]]]
+MetricReader = Callable[[MetricQuery], Awaitable[DataPoint | None]]
+"""Reads the newest data point of a CloudWatch metric. Raises `AwsError`."""
 
 
 MAX_DOCUMENT_BYTES = 4 * 1024 * 1024
@@ -48,7 +50,7 @@ class SignalContext:
     namespace: str
     frontend_urls: tuple[str, ...]
     endpoints: Endpoints
-    cloudwatch: CloudWatchCall | None
+    cloudwatch: MetricReader | None
     now: Now
     timeout: float
     credentials: Credentials = NO_CREDENTIALS

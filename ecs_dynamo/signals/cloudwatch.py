@@ -6,8 +6,7 @@ and stays valid for several periods, or for ``maxSignalAgeSeconds`` if that is l
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
+from ecs_dynamo.aws.resources.metrics import MetricQuery
 from ecs_dynamo.model.errors import AwsError
 from ecs_dynamo.model.snapshot import Signal, SignalKind
 from ecs_dynamo.model.spec.scaling import CloudWatchSource
@@ -27,40 +26,22 @@ class CloudWatchAdapter:
         if context.cloudwatch is None:
             raise SignalError("there is no CloudWatch client")
         period = source.period_seconds
-        query = {
-            "Id": "demand",
-            "MetricStat": {
-                "Metric": {
-                    "Namespace": source.namespace,
-                    "MetricName": source.metric,
-                    "Dimensions": [
-                        {"Name": k, "Value": v} for k, v in sorted(source.dimensions.items())
-                    ],
-                },
-                "Period": period,
-                "Stat": source.statistic,
-            },
-        }
+        query = MetricQuery(
+            source.namespace,
+            source.metric,
+            source.dimensions,
+            source.statistic,
+            period,
+            start=context.now.wall - QUERIED_PERIODS * period,
+            end=context.now.wall,
+        )
         try:
-            answer = await context.cloudwatch(
-                MetricDataQueries=[query],
-                StartTime=datetime.fromtimestamp(context.now.wall - QUERIED_PERIODS * period, UTC),
-                EndTime=datetime.fromtimestamp(context.now.wall, UTC),
-                ScanBy="TimestampDescending",
-            )
+            point = await context.cloudwatch(query)
         except AwsError as error:
             raise SignalError(str(error)) from None
-        try:
-            results = answer.get("MetricDataResults") or [{}]
-            points = list(
-                zip(results[0].get("Timestamps", ()), results[0].get("Values", ()), strict=True)
-            )
-            timestamp, value = max(points) if points else (None, 0.0)
-        except (LookupError, TypeError, ValueError, AttributeError) as error:
-            raise SignalError(f"CloudWatch: unexpected answer: {error}") from None
-        if timestamp is None:
+        if point is None:
             raise SignalError(f"{source.namespace} {source.metric}: no data point")
-        value = usable(f"{source.namespace} {source.metric}", value)
+        value = usable(f"{source.namespace} {source.metric}", point.value)
         kind = SignalKind(source.kind)
         rate = kind is SignalKind.ARRIVAL_RATE
         return (
@@ -69,7 +50,7 @@ class CloudWatchAdapter:
                 kind,
                 value / period if rate and source.statistic == "Sum" else value,
                 "requests/s" if rate else "requests",
-                context.now.monotonic_of(timestamp.timestamp()),
+                context.now.monotonic_of(point.at),
                 "cloudwatch",
                 max_age=float(VALID_PERIODS * period),
             ),

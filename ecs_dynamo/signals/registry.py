@@ -15,7 +15,7 @@ from ecs_dynamo.model.graph import Component, Graph
 from ecs_dynamo.model.plan import Endpoints
 from ecs_dynamo.model.snapshot import Observed, Signal, Unknown
 from ecs_dynamo.model.spec.scaling import SignalSource
-from ecs_dynamo.signals.base import Adapter, CloudWatchCall, SignalContext, SignalError
+from ecs_dynamo.signals.base import Adapter, MetricReader, SignalContext, SignalError
 from ecs_dynamo.signals.cloudwatch import CloudWatchAdapter
 from ecs_dynamo.signals.frontend import FrontendAdapter
 from ecs_dynamo.signals.jetstream import JetStreamAdapter
@@ -104,7 +104,7 @@ class SignalReader:
         *,
         frontend_urls: tuple[str, ...],
         endpoints: Endpoints,
-        cloudwatch: CloudWatchCall | None,
+        cloudwatch: MetricReader | None,
         now: Now,
         timeout: float,
         credentials: Credentials = NO_CREDENTIALS,

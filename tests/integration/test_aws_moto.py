@@ -11,8 +11,8 @@ from moto.server import ThreadedMotoServer
 
 from ecs_dynamo.aws.client import Aws, AwsOptions, open_aws
 from ecs_dynamo.aws.execute.executor import Executor
-from ecs_dynamo.aws.observe.cache import RevisionCache
 from ecs_dynamo.aws.observe.ecs import observe_ecs
+from ecs_dynamo.aws.observe.graph_cache import GraphCache
 from ecs_dynamo.common.backoff import Backoff
 from ecs_dynamo.model.clock import Now
 from ecs_dynamo.model.errors import AwsError
@@ -66,7 +66,7 @@ async def test_a_missing_cluster_is_absent_not_unknown(aws: Aws, declared: Graph
     elsewhere = replace(
         declared, components=tuple(replace(c, cluster="nowhere") for c in declared.components)
     )
-    seen = await observe_ecs(aws, elsewhere, time.time(), 10, RevisionCache())
+    seen = await observe_ecs(aws, elsewhere, time.time(), 10, GraphCache())
     assert seen.clusters == {"nowhere": False}
     made = plan(elsewhere, seen, Memory(started_at=0), Now.at(time.time()))
     assert made.actions == ()
@@ -80,7 +80,7 @@ async def no_etcd(_: ChangeMembership) -> bool:
 async def test_infrastructure_is_registered_created_and_then_seen_as_ours(
     aws: Aws, declared: Graph
 ) -> None:
-    cache = RevisionCache()
+    cache = GraphCache()
     executor = Executor(aws, declared.name, cache, time.monotonic, no_etcd)
     seen = await observe_ecs(aws, declared, time.time(), 10, cache)
     made = plan(declared, seen, Memory(started_at=0), Now.at(time.time()))
@@ -117,7 +117,7 @@ async def test_a_foreign_service_is_reported_and_not_adopted(aws: Aws, declared:
         taskDefinition="other",
         desiredCount=1,
     )
-    seen = await observe_ecs(aws, declared, time.time(), 10, RevisionCache())
+    seen = await observe_ecs(aws, declared, time.time(), 10, GraphCache())
     made = plan(declared, seen, Memory(started_at=0), Now.at(time.time()))
     assert made.actions == ()
     assert any(TAG_GRAPH in w.reason for w in made.waits)
@@ -133,6 +133,6 @@ async def test_an_unreachable_endpoint_is_one_clear_error_and_everything_is_unkn
     async with open_aws(options) as aws:
         with pytest.raises(AwsError, match=r"Unreachable.*127\.0\.0\.1:9"):
             await aws.call("ecs", "ListClusters")
-        seen = await observe_ecs(aws, graph(), time.time(), 10, RevisionCache())
+        seen = await observe_ecs(aws, graph(), time.time(), 10, GraphCache())
     assert all(isinstance(c.service, Unknown) for c in seen.components.values())
     assert plan(graph(), seen, Memory(started_at=0), Now.at(0.0)).actions == ()

@@ -15,16 +15,16 @@ from ecs_dynamo.aws.execute.capacity import (
     set_instances_state,
     terminate_instance,
 )
-from ecs_dynamo.aws.observe.cache import RevisionCache
 from ecs_dynamo.aws.observe.capacity import (
     InstanceSizes,
     count_daemons,
-    daemon_groups,
-    look_at_groups,
-    look_at_providers,
+    describe_auto_scaling_groups,
+    describe_providers,
+    list_daemon_groups,
     to_provider,
 )
 from ecs_dynamo.aws.observe.ecs import observe_ecs
+from ecs_dynamo.aws.observe.graph_cache import GraphCache
 from ecs_dynamo.local import LocalEcs
 from ecs_dynamo.local.runtime import ImageTable
 from ecs_dynamo.model.errors import AwsError
@@ -87,7 +87,7 @@ async def test_a_group_at_zero_tells_what_its_instances_will_offer(
     await scaling.group("empty", instance_type="g5.12xlarge", cluster="gpu")
     await scaling.call("autoscaling", "put_warm_pool", AutoScalingGroupName="empty", MinSize=1)
     sizes = InstanceSizes()
-    found = await look_at_groups(aws, declared("empty", "missing"), sizes)
+    found = await describe_auto_scaling_groups(aws, declared("empty", "missing"), sizes)
     assert set(found) == {"empty"}
     group = found["empty"]
     assert (group.desired, group.min_size, group.max_size, group.warm) == (0, 0, 4, 0)
@@ -96,7 +96,7 @@ async def test_a_group_at_zero_tells_what_its_instances_will_offer(
     assert 0.9 * 196_608 < size.memory < 196_608
     # Sizes of instance types never change, so they are requested once.
     before = aws.calls["ec2:DescribeInstanceTypes"]
-    await look_at_groups(aws, declared("empty"), sizes)
+    await describe_auto_scaling_groups(aws, declared("empty"), sizes)
     assert aws.calls["ec2:DescribeInstanceTypes"] == before
 
 
@@ -139,7 +139,7 @@ async def test_instances_of_a_warm_pool_are_counted_and_are_no_members() -> None
             }
             return answers[operation]
 
-    found = await look_at_groups(cast(Aws, Answers()), declared("g"), InstanceSizes())
+    found = await describe_auto_scaling_groups(cast(Aws, Answers()), declared("g"), InstanceSizes())
     assert [i.ec2_instance_id for i in found["g"].instances] == ["i-1"]
     assert found["g"].warm == 3
     assert [s.gpus for s in found["g"].sizes] == [1]
@@ -184,8 +184,8 @@ async def test_providers_of_every_kind_are_recognised(local: LocalEcs, aws: Aws)
             replace(c, cluster="gpu", capacity_providers=items) for c in base.components[1:]
         ),
     )
-    found = await look_at_providers(aws, named, ["gpu"], {})  # Fifteen names: two pages.
-    assert {n: (p.type, p.raises_itself, p.group) for n, p in found.items()} == {
+    found = await describe_providers(aws, named, ["gpu"], {})  # Fifteen names: two pages.
+    assert {n: (p.type, p.scales_itself, p.group) for n, p in found.items()} == {
         "spot": ("EC2_AUTOSCALING", True, "spot-group"),
         "managed": ("MANAGED_INSTANCES", True, None),
         "FARGATE_SPOT": ("FARGATE_SPOT", False, None),
@@ -211,7 +211,7 @@ async def test_a_provider_that_no_component_names_keeps_hands_off_its_group(
     spec = AutoScalingGroupSpec(name="pool", cluster="gpu", min=1, max=2)
     base = replace(graph(), capacity=CapacitySpec(auto_scaling_groups=(spec,)))
     assert not any(c.capacity_providers for c in base.components)
-    cache = RevisionCache()
+    cache = GraphCache()
     seen = await observe_ecs(aws, base, 0.0, 10.0, cache)
     assert not isinstance(seen.providers, Unknown)
     (found,) = seen.providers.values()
@@ -229,7 +229,7 @@ async def test_a_provider_that_no_component_names_keeps_hands_off_its_group(
 
 async def test_an_answer_without_the_clusters_providers_tells_nothing(aws: Aws) -> None:
     with pytest.raises(AwsError, match="capacityProviders of cluster gpu"):
-        await look_at_providers(aws, declared("pool"), ["gpu"], {"gpu": None})
+        await describe_providers(aws, declared("pool"), ["gpu"], {"gpu": None})
 
 
 async def test_acting_twice_changes_nothing_more_and_tasks_are_safe(
@@ -296,7 +296,7 @@ async def test_daemons_keep_no_instance(local: LocalEcs, aws: Aws) -> None:
             schedulingStrategy=kind,
             desiredCount=1,
         )
-    groups = await daemon_groups(aws, "gpu")
+    groups = await list_daemon_groups(aws, "gpu")
     assert groups == {"service:logs"}
     base = ContainerInstance("arn:1", "i-1", "ACTIVE", True, None, tasks=2)
     running = [

@@ -14,8 +14,8 @@ from aiobotocore.session import AioSession
 
 from ecs_dynamo.aws.client import Aws
 from ecs_dynamo.aws.inspect.references import (
-    look_at_quotas,
-    look_at_rights,
+    fetch_quotas,
+    simulate_rights,
 )
 from ecs_dynamo.config import load_graph
 from ecs_dynamo.doctor import diagnose as controller
@@ -258,7 +258,7 @@ async def test_the_simulator_is_asked_for_each_resource() -> None:
         ("arn:a", "arn:b"),
         {"aws:ResourceTag/x": ("string", ("y",))},
     )
-    seen = await look_at_rights(cast(Aws, aws), "arn:role", [asked])
+    seen = await simulate_rights(cast(Aws, aws), "arn:role", [asked])
     assert (seen.answers, seen.denied) == (3, (("ecs:UpdateService", "arn:b"),))
     assert aws.asked[0]["ContextEntries"] == [
         {
@@ -277,7 +277,7 @@ async def test_quotas_are_read_by_name_over_all_pages() -> None:
             {"Quotas": [{"QuotaName": "b", "Value": 2.0}, {"QuotaName": "c", "Value": 3.0}]},
         ]
     )
-    assert await look_at_quotas(cast(Aws, aws), ["ec2"], {"a", "b"}) == {"a": 1.0, "b": 2.0}
+    assert await fetch_quotas(cast(Aws, aws), ["ec2"], {"a", "b"}) == {"a": 1.0, "b": 2.0}
 
 
 async def test_a_denied_look_is_unknown_and_hides_no_other(stack: Stack) -> None:

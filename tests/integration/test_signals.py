@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import pytest
 from aiobotocore.session import AioSession
 from aiohttp import web
 
+from ecs_dynamo.aws.resources.metrics import DataPoint, MetricQuery, newest_data_point
 from ecs_dynamo.discovery.etcd import (
     MAX_VALUE_BYTES,
     PAGE_KEYS,
@@ -34,13 +36,14 @@ from ecs_dynamo.model.spec.scaling import (
     PlannerSource,
     PrometheusSource,
 )
-from ecs_dynamo.signals.base import CloudWatchCall, SignalContext, SignalError
+from ecs_dynamo.signals.base import MetricReader, SignalContext, SignalError
 from ecs_dynamo.signals.cloudwatch import CloudWatchAdapter
 from ecs_dynamo.signals.jetstream import JetStreamAdapter
 from ecs_dynamo.signals.planner import PlannerAdapter, acknowledge
 from ecs_dynamo.signals.prometheus import PrometheusAdapter
 from tests.integration.servers import answers, etcd_process, free_port, program, running
 from tests.integration.stack import Stack, until
+from tests.unit.aws.fake_aws import fake_aws
 from tests.unit.planning.graphs import component
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(60)]
@@ -70,7 +73,7 @@ def context(
     *,
     nats_url: str | None = None,
     etcd: str | None = None,
-    cloudwatch: CloudWatchCall | None = None,
+    cloudwatch: MetricReader | None = None,
 ) -> SignalContext:
     return SignalContext(
         component("prefill", Role.PREFILL),
@@ -274,9 +277,11 @@ async def test_cloudwatch() -> None:
         ]
     }
 
-    async def call(**parameters: Any) -> dict[str, Any]:
+    def call(**parameters: Any) -> dict[str, Any]:
         asked.append(parameters)
         return answer
+
+    reader = partial(newest_data_point, fake_aws(cloudwatch={"GetMetricData": call}))
 
     source = CloudWatchSource(
         source="cloudwatch",
@@ -286,7 +291,7 @@ async def test_cloudwatch() -> None:
         kind="arrival_rate",
         dimensions={"LoadBalancer": "app/x"},
     )
-    (signal,) = await CloudWatchAdapter().read(source, context(cloudwatch=call))
+    (signal,) = await CloudWatchAdapter().read(source, context(cloudwatch=reader))
     assert (signal.value, signal.unit, signal.observed_at) == (0.5, "requests/s", 940)
     assert signal.max_age == 300
     (query,) = asked[0]["MetricDataQueries"]
@@ -295,9 +300,9 @@ async def test_cloudwatch() -> None:
     ]
     answer["MetricDataResults"][0] = {"Timestamps": [], "Values": []}
     with pytest.raises(SignalError, match="no data point"):
-        await CloudWatchAdapter().read(source, context(cloudwatch=call))
+        await CloudWatchAdapter().read(source, context(cloudwatch=reader))
 
-    async def refused(**_: Any) -> dict[str, Any]:
+    async def refused(_: MetricQuery) -> DataPoint | None:
         raise AwsError("GetMetricData", "AccessDenied", "no")
 
     with pytest.raises(SignalError, match="AccessDenied"):

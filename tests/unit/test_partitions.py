@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from ecs_dynamo.common.botocore_data import partitions
 from ecs_dynamo.config.reading.variables import SecretReference
 from ecs_dynamo.iam.statements import Arns
 from ecs_dynamo.model.ecs.partitions import (
     ec2_principals,
     endpoint_service,
     partition_of,
-    partitions,
 )
 
 COM, CN = "ec2.amazonaws.com", "ec2.amazonaws.com.cn"

@@ -7,16 +7,17 @@ from collections.abc import Sequence
 import structlog
 
 from ecs_dynamo.aws.client import Aws
-from ecs_dynamo.aws.observe.capacity import TASKS_A_CALL, Json, daemon_groups
+from ecs_dynamo.aws.observe.capacity import TASKS_PER_CALL, Json, list_daemon_groups
 from ecs_dynamo.aws.observe.convert import tags_of
 from ecs_dynamo.aws.pages import read_all
+from ecs_dynamo.aws.resources.tags import set_tags
 from ecs_dynamo.model.errors import AwsError
 from ecs_dynamo.model.graph import TAG_GRAPH
 from ecs_dynamo.model.plan import SetDesiredCapacity, SetInstancesState, TerminateInstance
 
 _log = structlog.get_logger(__name__)
 
-STATES_A_CALL = 10
+STATES_PER_CALL = 10
 
 
 async def _group(aws: Aws, name: str, operation: str) -> Json:
@@ -63,17 +64,12 @@ async def set_instances_state(aws: Aws, action: SetInstancesState, graph: str) -
     that no longer exist are logged and left out.
     """
     changed = False
-    for start in range(0, len(action.instances), STATES_A_CALL):
-        batch = action.instances[start : start + STATES_A_CALL]
+    for start in range(0, len(action.instances), STATES_PER_CALL):
+        batch = action.instances[start : start + STATES_PER_CALL]
         if action.claim and action.status == "DRAINING":
             for raw in await _instances(aws, action.cluster, batch):
                 if tags_of(raw.get("tags", [])).get(TAG_GRAPH) != graph:
-                    await aws.call(
-                        "ecs",
-                        "TagResource",
-                        resourceArn=raw["containerInstanceArn"],
-                        tags=[{"key": TAG_GRAPH, "value": graph}],
-                    )
+                    await set_tags(aws, raw["containerInstanceArn"], {TAG_GRAPH: graph})
         answer = await aws.call(
             "ecs",
             "UpdateContainerInstancesState",
@@ -114,9 +110,9 @@ async def terminate_instance(aws: Aws, action: TerminateInstance) -> bool:
         containerInstance=action.instance,
         desiredStatus="RUNNING",
     )
-    daemons = await daemon_groups(aws, action.cluster) if arns else frozenset()
-    for start in range(0, len(arns), TASKS_A_CALL):
-        batch = arns[start : start + TASKS_A_CALL]
+    daemons = await list_daemon_groups(aws, action.cluster) if arns else frozenset()
+    for start in range(0, len(arns), TASKS_PER_CALL):
+        batch = arns[start : start + TASKS_PER_CALL]
         tasks = await aws.call("ecs", "DescribeTasks", cluster=action.cluster, tasks=batch)
         if any(t.get("group") not in daemons for t in tasks["tasks"]):
             return False

@@ -20,13 +20,14 @@ from ecs_dynamo.aws.execute.capacity import (
     terminate_instance,
 )
 from ecs_dynamo.aws.execute.creation_tokens import CreationTokens
-from ecs_dynamo.aws.execute.requests import tags_request
 from ecs_dynamo.aws.execute.stop_task import stop_task
-from ecs_dynamo.aws.observe.cache import RevisionCache
 from ecs_dynamo.aws.observe.convert import (
     tags_of,
     to_revision,
 )
+from ecs_dynamo.aws.observe.graph_cache import GraphCache
+from ecs_dynamo.aws.observe.revisions import describe_revision
+from ecs_dynamo.aws.resources.tags import remove_tags, set_tags, tags_request
 from ecs_dynamo.aws.service_settings import creation_parameters, update_parameters
 from ecs_dynamo.aws.write_guard import SecondsLeft, unlimited, writes_guarded
 from ecs_dynamo.common.arns import resource_name
@@ -57,11 +58,11 @@ _log = structlog.get_logger(__name__)
 
 REGISTER_ATTEMPTS = 3
 """RegisterTaskDefinition calls per action if no answer arrives, each after a read."""
-PROTECT_A_CALL = 10
+PROTECT_PER_CALL = 10
 """Tasks in one UpdateTaskProtection (ECS API reference)."""
 NO_REJECTION = THROTTLES | TRANSIENT | UNHEARD | {"NoCredentials"}
 """Codes that tell nothing of the action itself."""
-DELETE_A_CALL = 10
+DELETE_PER_CALL = 10
 """Revisions in one DeleteTaskDefinitions (ECS API reference)."""
 
 
@@ -89,7 +90,7 @@ class Executor:
         self,
         aws: Aws,
         graph_name: str,
-        cache: RevisionCache,
+        cache: GraphCache,
         clock: Callable[[], float],
         change_membership: Callable[[ChangeMembership], Awaitable[bool]],
     ) -> None:
@@ -215,16 +216,8 @@ class Executor:
 
     async def _latest(self, family: str) -> tuple[str, str | None] | None:
         """ARN and fingerprint of the family's latest revision, asked afresh."""
-        try:
-            answer = await self._aws.call(
-                "ecs", "DescribeTaskDefinition", taskDefinition=family, include=["TAGS"]
-            )
-        except AwsError as error:
-            if error.code == "ClientException":  # no such family yet
-                return None
-            raise
-        revision = to_revision(answer["taskDefinition"], answer.get("tags", []))
-        return revision.arn, revision.tags.get(TAG_FINGERPRINT)
+        revision = await describe_revision(self._aws, family)
+        return (revision.arn, revision.tags.get(TAG_FINGERPRINT)) if revision is not None else None
 
     def _arn(self, revision: RevisionRef) -> str:
         arn = revision.arn or self._registered.get((revision.family, revision.fingerprint))
@@ -258,7 +251,7 @@ class Executor:
         try:
             await self._aws.call("ecs", "CreateService", **request)
             # The next look may not show it yet.
-            self._cache.recall.saw("service", action.cluster, action.service)
+            self._cache.sightings.confirm("service", action.cluster, action.service)
         except AwsError as error:
             if error.code != "InvalidParameterException" or "idempotent" not in str(error):
                 raise
@@ -294,8 +287,8 @@ class Executor:
 
     async def _protect(self, action: ProtectTasks) -> bool:
         more = {"expiresInMinutes": action.minutes} if action.minutes is not None else {}
-        for start in range(0, len(action.tasks), PROTECT_A_CALL):
-            batch = action.tasks[start : start + PROTECT_A_CALL]
+        for start in range(0, len(action.tasks), PROTECT_PER_CALL):
+            batch = action.tasks[start : start + PROTECT_PER_CALL]
             answer = await self._aws.call(
                 "ecs",
                 "UpdateTaskProtection",
@@ -354,14 +347,10 @@ class Executor:
         both = [arn for arn in (action.revision, service) if arn is not None]
         if action.set_tags:
             for arn in both:
-                await self._aws.call(
-                    "ecs", "TagResource", resourceArn=arn, tags=tags_request(action.set_tags)
-                )
+                await set_tags(self._aws, arn, action.set_tags)
         if action.remove_tags:
             for arn in reversed(both):
-                await self._aws.call(
-                    "ecs", "UntagResource", resourceArn=arn, tagKeys=list(action.remove_tags)
-                )
+                await remove_tags(self._aws, arn, action.remove_tags)
         known = self._cache.get(action.revision) if action.revision is not None else None
         if known is not None:
             kept = {k: v for k, v in known.tags.items() if k not in action.remove_tags}
@@ -388,8 +377,8 @@ class Executor:
                 if status != "DELETE_IN_PROGRESS":
                     mine.append(arn)
             self._cache.forget(arn)
-        for start in range(0, len(mine), DELETE_A_CALL):
-            batch = mine[start : start + DELETE_A_CALL]
+        for start in range(0, len(mine), DELETE_PER_CALL):
+            batch = mine[start : start + DELETE_PER_CALL]
             answer = await self._aws.call("ecs", "DeleteTaskDefinitions", taskDefinitions=batch)
             for failure in answer.get("failures", []):
                 _log.warning(

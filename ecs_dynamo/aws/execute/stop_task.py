@@ -10,7 +10,7 @@ from ecs_dynamo.model.plan import StopTask
 
 _log = structlog.get_logger(__name__)
 
-REASON_LENGTH = 255
+MAX_REASON_LENGTH = 255
 """Maximum length of StopTask's reason, in characters (ECS API reference)."""
 
 
@@ -30,11 +30,10 @@ async def stop_task(aws: Aws, action: StopTask) -> bool:
         raise AwsError(
             "StopTask", "Foreign", f"{action.task} belongs to {found.get('group')}, not to {group}"
         )
-    await aws.call(
-        "ecs",
-        "StopTask",
-        cluster=action.cluster,
-        task=action.task,
-        reason=action.why[:REASON_LENGTH],
-    )
+    await request_stop(aws, action.cluster, action.task, action.why)
     return True
+
+
+async def request_stop(aws: Aws, cluster: str, task: str, reason: str) -> None:
+    """Stop a task without a check of its owner. Raises `AwsError`."""
+    await aws.call("ecs", "StopTask", cluster=cluster, task=task, reason=reason[:MAX_REASON_LENGTH])

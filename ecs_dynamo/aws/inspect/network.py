@@ -36,7 +36,7 @@ async def _asked(
             yield raw
 
 
-async def look_at_subnets(aws: Aws, ids: Iterable[str]) -> Mapping[str, Subnet]:
+async def describe_subnets(aws: Aws, ids: Iterable[str]) -> Mapping[str, Subnet]:
     """By id. Raises `AwsError`."""
     found = _asked(aws, "DescribeSubnets", "Subnets", "subnet-id", ids)
     return {
@@ -81,13 +81,13 @@ def to_table(raw: Json) -> RouteTable:
     )
 
 
-async def look_at_tables(aws: Aws, vpcs: Iterable[str]) -> tuple[RouteTable, ...]:
+async def describe_route_tables(aws: Aws, vpcs: Iterable[str]) -> tuple[RouteTable, ...]:
     """The route tables of ``vpcs``. Raises `AwsError`."""
     found = _asked(aws, "DescribeRouteTables", "RouteTables", "vpc-id", vpcs)
     return tuple([to_table(raw) async for raw in found])
 
 
-async def look_at_endpoints(aws: Aws, vpcs: Iterable[str]) -> tuple[VpcEndpoint, ...]:
+async def describe_vpc_endpoints(aws: Aws, vpcs: Iterable[str]) -> tuple[VpcEndpoint, ...]:
     """The VPC endpoints of ``vpcs`` that are in service. Raises `AwsError`."""
     found = _asked(aws, "DescribeVpcEndpoints", "VpcEndpoints", "vpc-id", vpcs)
     return tuple(
@@ -119,7 +119,7 @@ def to_rule(raw: Json) -> Rule:
     )
 
 
-async def look_at_groups(aws: Aws, ids: Iterable[str]) -> Mapping[str, SecurityGroup]:
+async def describe_security_groups(aws: Aws, ids: Iterable[str]) -> Mapping[str, SecurityGroup]:
     """Security groups by id. Raises `AwsError`."""
     found = _asked(aws, "DescribeSecurityGroups", "SecurityGroups", "group-id", ids)
     return {
@@ -133,7 +133,7 @@ async def look_at_groups(aws: Aws, ids: Iterable[str]) -> Mapping[str, SecurityG
     }
 
 
-async def look_at_hosts(aws: Aws, ids: Iterable[str]) -> Mapping[str, Host]:
+async def describe_hosts(aws: Aws, ids: Iterable[str]) -> Mapping[str, Host]:
     """EC2 instances by id. Raises `AwsError`."""
     found = _asked(aws, "DescribeInstances", "Reservations", "instance-id", ids)
     return {
@@ -152,7 +152,7 @@ async def look_at_hosts(aws: Aws, ids: Iterable[str]) -> Mapping[str, Host]:
     }
 
 
-async def look_at_images(aws: Aws, ids: Iterable[str]) -> Mapping[str, str]:
+async def fetch_image_names(aws: Aws, ids: Iterable[str]) -> Mapping[str, str]:
     """Names of AMIs by id. Raises `AwsError`."""
     found = _asked(aws, "DescribeImages", "Images", "image-id", ids)
     return {raw["ImageId"]: raw.get("Name", "") async for raw in found}

@@ -28,7 +28,7 @@ from ecs_dynamo.model.ecs.secrets import parameter_names
 from ecs_dynamo.model.ecs.task_definition import EcrImage
 from ecs_dynamo.model.errors import AwsError
 
-PARAMETERS_A_CALL = 50
+PARAMETERS_PER_CALL = 50
 """Values of a filter of DescribeParameters (SSM API reference)."""
 RECOMMENDED = tuple(
     f"/aws/service/ecs/optimized-ami/{system}/gpu/recommended"
@@ -38,7 +38,7 @@ RECOMMENDED = tuple(
 "Retrieving Amazon ECS-optimized Linux AMI metadata")."""
 
 
-async def look_at_identity(aws: Aws) -> Identity:
+async def fetch_identity(aws: Aws) -> Identity:
     """Whose credentials they are, and how far the clock is off. Raises `AwsError`."""
     asked = time.time()
     answer = await aws.call("sts", "GetCallerIdentity")
@@ -48,7 +48,7 @@ async def look_at_identity(aws: Aws) -> Identity:
     return Identity(answer["Arn"], answer["Account"], skew)
 
 
-async def look_at_rights(aws: Aws, principal: str, asked: Iterable[Simulation]) -> Simulated:
+async def simulate_rights(aws: Aws, principal: str, asked: Iterable[Simulation]) -> Simulated:
     """Ask IAM's policy simulator. Raises `AwsError`."""
     denied: set[tuple[str, str]] = set()
     answers = 0
@@ -80,7 +80,7 @@ async def look_at_rights(aws: Aws, principal: str, asked: Iterable[Simulation]) 
     return Simulated(principal, answers, tuple(sorted(denied)))
 
 
-async def look_at_role(aws: Aws, arn: str) -> frozenset[str] | None:
+async def fetch_trusted_services(aws: Aws, arn: str) -> frozenset[str] | None:
     """The services that may take the role; None where there is none. Raises `AwsError`."""
     try:
         answer = await aws.call("iam", "GetRole", RoleName=resource_name(arn))
@@ -91,7 +91,7 @@ async def look_at_role(aws: Aws, arn: str) -> frozenset[str] | None:
     return trusted(answer["Role"].get("AssumeRolePolicyDocument"))
 
 
-async def look_at_secret(aws: Aws, reference: str) -> str | None:
+async def find_secret_problem(aws: Aws, reference: str) -> str | None:
     """What is wrong with a secret; None where nothing is. Raises `AwsError`."""
     try:
         answer = await aws.call("secretsmanager", "DescribeSecret", SecretId=reference)
@@ -102,13 +102,15 @@ async def look_at_secret(aws: Aws, reference: str) -> str | None:
     return "is scheduled for deletion" if answer.get("DeletedDate") else None
 
 
-async def look_at_parameters(aws: Aws, references: Collection[str]) -> Mapping[str, str | None]:
+async def find_parameter_problems(
+    aws: Aws, references: Collection[str]
+) -> Mapping[str, str | None]:
     """What is wrong with each parameter; None where nothing is. Raises `AwsError`."""
     names = {r: parameter_names(r) for r in references}
     known: set[str] = set()
     wanted = sorted({name for candidates in names.values() for name in candidates})
-    for start in range(0, len(wanted), PARAMETERS_A_CALL):
-        batch = wanted[start : start + PARAMETERS_A_CALL]
+    for start in range(0, len(wanted), PARAMETERS_PER_CALL):
+        batch = wanted[start : start + PARAMETERS_PER_CALL]
         named = [{"Key": "Name", "Option": "Equals", "Values": batch}]
         found = await read_all(
             aws, "ssm", "DescribeParameters", "Parameters", ParameterFilters=named
@@ -120,13 +122,13 @@ async def look_at_parameters(aws: Aws, references: Collection[str]) -> Mapping[s
     }
 
 
-async def look_at_log_group(aws: Aws, name: str) -> bool:
+async def log_group_exists(aws: Aws, name: str) -> bool:
     """Whether there is a log group of this name. Raises `AwsError`."""
     found = await read_all(aws, "logs", "DescribeLogGroups", "logGroups", logGroupNamePrefix=name)
     return any(g.get("logGroupName") == name for g in found)
 
 
-async def look_at_ecr(aws: Aws, image: EcrImage) -> bool:
+async def image_exists(aws: Aws, image: EcrImage) -> bool:
     """Whether an image is in its repository. Raises `AwsError`."""
     wanted = {"imageDigest": image.digest} if image.digest else {"imageTag": image.tag}
     try:
@@ -144,7 +146,7 @@ async def look_at_ecr(aws: Aws, image: EcrImage) -> bool:
     return True
 
 
-async def look_at_registry(aws: Aws, arn: str) -> CloudMapService | None:
+async def fetch_cloud_map_service(aws: Aws, arn: str) -> CloudMapService | None:
     """A Cloud Map service; None where there is none. Raises `AwsError`."""
     try:
         answer = await aws.call("servicediscovery", "GetService", Id=resource_name(arn))
@@ -159,7 +161,7 @@ async def look_at_registry(aws: Aws, arn: str) -> CloudMapService | None:
     return CloudMapService(f"{service['Name']}.{space['Namespace']['Name']}", ttl)
 
 
-async def look_at_namespace(aws: Aws, namespace: str) -> bool:
+async def namespace_exists(aws: Aws, namespace: str) -> bool:
     """Whether there is a Cloud Map namespace of this name or ARN. Raises `AwsError`."""
     if is_arn(namespace):
         try:
@@ -174,7 +176,7 @@ async def look_at_namespace(aws: Aws, namespace: str) -> bool:
     return any(n.get("Name") == namespace for n in found)
 
 
-async def look_at_recommended(aws: Aws) -> tuple[RecommendedImage, ...]:
+async def fetch_recommended_images(aws: Aws) -> tuple[RecommendedImage, ...]:
     """AWS's newest GPU AMIs for ECS. Raises `AwsError`."""
     answer = await aws.call("ssm", "GetParameters", Names=list(RECOMMENDED))
     told = {p["Name"]: json.loads(p["Value"]) for p in answer.get("Parameters", ())}
@@ -189,7 +191,7 @@ async def look_at_recommended(aws: Aws) -> tuple[RecommendedImage, ...]:
     )
 
 
-async def look_at_quotas(
+async def fetch_quotas(
     aws: Aws, services: Iterable[str], names: Collection[str]
 ) -> Mapping[str, float]:
     """The account's values of the quotas called ``names``. Raises `AwsError`."""

@@ -29,9 +29,9 @@ from ecs_dynamo.model.spec.capacity import (
     FARGATE_PROVIDERS,
 )
 
-GROUPS_A_CALL = 50
-PROVIDERS_A_CALL = 100
-TASKS_A_CALL = 100
+GROUPS_PER_CALL = 50
+PROVIDERS_PER_CALL = 100
+TASKS_PER_CALL = 100
 
 Json = dict[str, Any]
 
@@ -60,7 +60,7 @@ def to_provider(raw: Mapping[str, Any]) -> CapacityProvider:
     )
 
 
-async def look_at_providers(
+async def describe_providers(
     aws: Aws,
     graph: Graph,
     clusters: Sequence[str],
@@ -87,8 +87,8 @@ async def look_at_providers(
     found: dict[str, CapacityProvider] = {}
     for cluster, wanted in by_cluster.items():
         names_here = sorted(wanted)
-        for start in range(0, len(names_here), PROVIDERS_A_CALL):
-            batch = names_here[start : start + PROVIDERS_A_CALL]
+        for start in range(0, len(names_here), PROVIDERS_PER_CALL):
+            batch = names_here[start : start + PROVIDERS_PER_CALL]
             told: set[str] = set()
             # With the cluster named, Managed Instances' providers are found too.
             async for answer in read_pages(
@@ -184,16 +184,16 @@ async def _to_group(aws: Aws, raw: Mapping[str, Any], sizes: InstanceSizes) -> A
     )
 
 
-async def look_at_groups(
+async def describe_auto_scaling_groups(
     aws: Aws, graph: Graph, sizes: InstanceSizes
 ) -> Mapping[str, AutoScalingGroup]:
     """The declared Auto Scaling groups that there are, by name. Raises `AwsError`."""
     names = [g.name for g in graph.capacity.auto_scaling_groups]
     found: dict[str, AutoScalingGroup] = {}
-    for start in range(0, len(names), GROUPS_A_CALL):
+    for start in range(0, len(names), GROUPS_PER_CALL):
         groups = await read_all(
             *(aws, "autoscaling", "DescribeAutoScalingGroups", "AutoScalingGroups"),
-            AutoScalingGroupNames=names[start : start + GROUPS_A_CALL],
+            AutoScalingGroupNames=names[start : start + GROUPS_PER_CALL],
             MaxRecords=100,
         )
         for raw in groups:
@@ -203,7 +203,7 @@ async def look_at_groups(
     return found
 
 
-async def daemon_groups(aws: Aws, cluster: str) -> frozenset[str]:
+async def list_daemon_groups(aws: Aws, cluster: str) -> frozenset[str]:
     """The task groups of the cluster's DAEMON services. Raises `AwsError`."""
     arns = await read_all(
         *(aws, "ecs", "ListServices", "serviceArns"),

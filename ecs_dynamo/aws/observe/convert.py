@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from functools import cache
 from typing import Any
 
-from botocore.loaders import Loader
-from botocore.model import ServiceModel
-
 from ecs_dynamo.aws.service_settings import to_network, to_settings
+from ecs_dynamo.common.botocore_data import task_definition_output_only
 from ecs_dynamo.model.service import (
     Deployment,
     Service,
@@ -26,16 +23,6 @@ from ecs_dynamo.model.snapshot import (
 )
 
 Json = Mapping[str, Any]
-
-
-@cache
-def output_only() -> frozenset[str]:
-    """The members that ECS adds to a task definition it describes, and does not take: those of its
-    TaskDefinition that are none of RegisterTaskDefinition's (botocore's service model)."""
-    model = ServiceModel(Loader().load_service_model("ecs", "service-2"))
-    described: Any = model.shape_for("TaskDefinition")
-    taken: Any = model.operation_model("RegisterTaskDefinition").input_shape
-    return frozenset(set(described.members) - set(taken.members))
 
 
 def epoch(value: datetime | float | None) -> float | None:
@@ -165,7 +152,7 @@ def to_revision(raw: Json, tags: Iterable[Json]) -> Revision:
         arn=raw["taskDefinitionArn"],
         family=raw["family"],
         number=raw["revision"],
-        content={k: v for k, v in raw.items() if k not in output_only()},
+        content={k: v for k, v in raw.items() if k not in task_definition_output_only()},
         tags=tags_of(tags),
         registered_at=epoch(raw.get("registeredAt")),
         active=raw.get("status", "ACTIVE") == "ACTIVE",

@@ -12,20 +12,20 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from ecs_dynamo.aws.client import Aws
-from ecs_dynamo.aws.observe.cache import RevisionCache
 from ecs_dynamo.aws.observe.capacity import (
     count_daemons,
-    daemon_groups,
-    look_at_groups,
-    look_at_providers,
+    describe_auto_scaling_groups,
+    describe_providers,
+    list_daemon_groups,
 )
 from ecs_dynamo.aws.observe.convert import to_task
+from ecs_dynamo.aws.observe.graph_cache import GraphCache
 from ecs_dynamo.aws.observe.instances import (
     Hosts,
     address_of,
 )
-from ecs_dynamo.aws.observe.queries import Look
-from ecs_dynamo.aws.observe.revisions import old_revisions
+from ecs_dynamo.aws.observe.old_revisions import old_revisions
+from ecs_dynamo.aws.observe.pass_queries import PassQueries
 from ecs_dynamo.aws.observe.tasks import (
     RunningTasks,
     agreed,
@@ -56,17 +56,17 @@ Json = dict[str, Any]
 
 
 async def observe_ecs(
-    aws: Aws, graph: Graph, now: float, timeout: float, cache: RevisionCache
+    aws: Aws, graph: Graph, now: float, timeout: float, cache: GraphCache
 ) -> Snapshot:
     """A snapshot of ECS and EC2. ``timeout`` bounds each part, in seconds; it never raises."""
-    look = Look(aws, graph, now, cache, timeout)
+    look = PassQueries(aws, graph, now, cache, timeout)
     try:
         return await _observe(look)
     finally:
         await look.close()
 
 
-async def _observe(look: Look) -> Snapshot:
+async def _observe(look: PassQueries) -> Snapshot:
     graph = look.graph
     clusters = await look.guard("DescribeClusters", look.clusters())
     present = dict.fromkeys(graph.clusters, clusters) if isinstance(clusters, Unknown) else clusters
@@ -84,7 +84,7 @@ async def _observe(look: Look) -> Snapshot:
     }
     raws = {n: one if isinstance(one, Unknown) else one.tasks for n, one in running.items()}
     for name in {g.cluster for g in graph.capacity.auto_scaling_groups if g.cluster in instances}:
-        daemons = look.guard("daemon services", daemon_groups(look.aws, name))
+        daemons = look.guard("daemon services", list_daemon_groups(look.aws, name))
         instances[name] = count_daemons(instances[name], raws[name], await daemons)
     parts = await asyncio.gather(
         *(
@@ -105,7 +105,7 @@ async def _observe(look: Look) -> Snapshot:
 
 
 async def _complete(
-    look: Look,
+    look: PassQueries,
     hosts: Mapping[str, Observed[Hosts]],
     running: Mapping[str, Observed[RunningTasks]],
 ) -> dict[str, Observed[Hosts]]:
@@ -120,41 +120,46 @@ async def _complete(
 
 
 async def _declared_providers(
-    look: Look, live: Sequence[str]
+    look: PassQueries, live: Sequence[str]
 ) -> Observed[Mapping[str, CapacityProvider]]:
     names = {p.name for c in look.graph.components for p in c.capacity_providers}
     if not names and not look.graph.capacity.auto_scaling_groups:
         return {}
-    asked = look_at_providers(look.aws, look.graph, live, look.attached)
-    kind, recall = "capacity provider", look.cache.recall
+    asked = describe_providers(look.aws, look.graph, live, look.attached)
+    kind, sightings = "capacity provider", look.cache.sightings
     # One that only its cluster names is missed as well: it may size a group.
     found = _none_lost(
-        look, kind, names | recall.listed(kind), await look.guard("capacity providers", asked)
+        look,
+        kind,
+        names | sightings.remembered(kind),
+        await look.guard("capacity providers", asked),
     )
     if not isinstance(found, Unknown):
-        recall.keep(found, kind)
+        sightings.remember(found, kind)
     return found
 
 
-async def _declared_groups(look: Look) -> Observed[Mapping[str, AutoScalingGroup]]:
+async def _declared_groups(look: PassQueries) -> Observed[Mapping[str, AutoScalingGroup]]:
     if not look.graph.capacity.auto_scaling_groups:
         return {}
     sizes = look.cache.sizes
-    found = await look.guard("Auto Scaling groups", look_at_groups(look.aws, look.graph, sizes))
+    found = await look.guard(
+        "Auto Scaling groups", describe_auto_scaling_groups(look.aws, look.graph, sizes)
+    )
     names = {g.name for g in look.graph.capacity.auto_scaling_groups}
     return _none_lost(look, "Auto Scaling group", names, found)
 
 
 def _none_lost(
-    look: Look, kind: str, names: Iterable[str], found: Observed[Mapping[str, T]]
+    look: PassQueries, kind: str, names: Iterable[str], found: Observed[Mapping[str, T]]
 ) -> Observed[Mapping[str, T]]:
     """``found``; unknown where something is missing that was there a moment ago."""
-    recall = look.cache.recall
+    sightings = look.cache.sightings
     if isinstance(found, Unknown):
         return found
     for name in found:
-        recall.saw(kind, name)
-    doubts = (recall.doubts_loss(kind, name) for name in sorted(set(names) - set(found)))
+        sightings.confirm(kind, name)
+    doubts = (sightings.doubt_absence(kind, name) for name in sorted(set(names) - set(found)))
     doubt = next((d for d in doubts if d is not None), None)
     return Unknown(doubt) if doubt is not None else found
 
@@ -196,7 +201,7 @@ def _orphans(
 
 
 async def _component(
-    look: Look,
+    look: PassQueries,
     component: Component,
     present: Mapping[str, Observed[bool]],
     services: Mapping[str, Observed[Mapping[str, Observed[Service]]]],
@@ -232,7 +237,7 @@ async def _component(
             )
         expiry = {} if isinstance(protected, Unknown) else protected
         addresses = {
-            arn: address_of(arn, seen, look.cache.recall)
+            arn: address_of(arn, seen, look.cache.sightings)
             for t in raws
             if (arn := t.get("containerInstanceArn"))
         }
@@ -266,7 +271,7 @@ async def _component(
 
 
 async def _tasks_of(
-    look: Look,
+    look: PassQueries,
     component: Component,
     service: Observed[Service | None],
     running: Observed[RunningTasks],
@@ -280,7 +285,7 @@ async def _tasks_of(
     if not isinstance(service, Service) or not ours or service.status == "INACTIVE":
         return service, [t for t in running.tasks if t.get("group") == group]
     found = await look.guard(
-        "tasks", agreed(look.aws, service, group, running, look.cache.recall, look.now)
+        "tasks", agreed(look.aws, service, group, running, look.cache.sightings, look.now)
     )
     return (service, found) if isinstance(found, Unknown) else found
 
@@ -311,7 +316,7 @@ def _any_leaves(own: Sequence[Json], seen: Observed[Hosts]) -> bool:
     return any(t.get("containerInstanceArn") in leaving for t in own)
 
 
-async def _stopped(look: Look, component: Component) -> Observed[tuple[Task, ...]]:
+async def _stopped(look: PassQueries, component: Component) -> Observed[tuple[Task, ...]]:
     found = await look.guard("stopped tasks", look.stopped(component.cluster))
     if isinstance(found, Unknown):
         return found
@@ -320,7 +325,7 @@ async def _stopped(look: Look, component: Component) -> Observed[tuple[Task, ...
 
 
 async def _revisions(
-    look: Look, component: Component, arns: set[str], service: Observed[Service | None]
+    look: PassQueries, component: Component, arns: set[str], service: Observed[Service | None]
 ) -> tuple[Observed[Revision | None], Mapping[str, Revision]]:
     """The family's latest revision and every referenced one.
 

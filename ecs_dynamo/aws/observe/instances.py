@@ -16,13 +16,13 @@ from typing import Any
 
 from ecs_dynamo.aws.client import Aws
 from ecs_dynamo.aws.observe.convert import to_container_instance
-from ecs_dynamo.aws.observe.recall import Recall
+from ecs_dynamo.aws.observe.sightings import Sightings
 from ecs_dynamo.aws.pages import read_all
 from ecs_dynamo.common.arns import resource_name
 from ecs_dynamo.model.errors import AwsError
 from ecs_dynamo.model.snapshot import ContainerInstance, Observed, Unknown
 
-INSTANCES_A_CALL = 100
+INSTANCES_PER_CALL = 100
 """Container instances in one DescribeContainerInstances (ECS API reference)."""
 FILTER_VALUES = 200
 """Values in one filter (EC2 API reference)."""
@@ -43,11 +43,11 @@ class Hosts:
 async def _describe(aws: Aws, cluster: str, arns: Sequence[str], tags: bool) -> list[Json]:
     more: Json = {"include": ["TAGS"]} if tags else {}
     found: list[Json] = []
-    for start in range(0, len(arns), INSTANCES_A_CALL):
+    for start in range(0, len(arns), INSTANCES_PER_CALL):
         answer = await aws.call(
             *("ecs", "DescribeContainerInstances"),
             cluster=cluster,
-            containerInstances=list(arns[start : start + INSTANCES_A_CALL]),
+            containerInstances=list(arns[start : start + INSTANCES_PER_CALL]),
             **more,
         )
         found += [raw for raw in answer["containerInstances"] if raw["status"] != "INACTIVE"]
@@ -68,12 +68,12 @@ async def _ask_ec2(aws: Aws, ids: Sequence[str]) -> Mapping[str, str | None]:
 
 
 async def _addresses(
-    aws: Aws, raws: Sequence[Json], recall: Recall
+    aws: Aws, raws: Sequence[Json], sightings: Sightings
 ) -> Mapping[str, Observed[str | None]]:
     asked = {
         raw["ec2InstanceId"]
         for raw in raws
-        if recall.address(raw["containerInstanceArn"]) is None
+        if sightings.address(raw["containerInstanceArn"]) is None
         and _EC2_ID.fullmatch(raw.get("ec2InstanceId", ""))
     }
     told: Mapping[str, str | None] = {}
@@ -85,9 +85,9 @@ async def _addresses(
     found: dict[str, Observed[str | None]] = {}
     for raw in raws:
         arn, ec2_id = raw["containerInstanceArn"], raw.get("ec2InstanceId", "")
-        address = recall.address(arn) or told.get(ec2_id)
+        address = sightings.address(arn) or told.get(ec2_id)
         if address is not None:
-            recall.learn(arn, address)
+            sightings.remember_address(arn, address)
             found[arn] = address
         elif ec2_id not in asked:
             found[arn] = Unknown(f"{ec2_id or arn} is no EC2 instance")
@@ -110,7 +110,7 @@ def _hosts(raws: Iterable[Json], addresses: Mapping[str, Observed[str | None]]) 
     return Hosts(tuple(made), addresses)
 
 
-async def look_at_hosts(aws: Aws, cluster: str, recall: Recall, tags: bool) -> Hosts:
+async def describe_instances(aws: Aws, cluster: str, sightings: Sightings, tags: bool) -> Hosts:
     """All container instances of a cluster; ``tags``: with theirs. Raises `AwsError`.
 
     Those that were there at the last look are asked for by name where the list lacks them.
@@ -120,16 +120,16 @@ async def look_at_hosts(aws: Aws, cluster: str, recall: Recall, tags: bool) -> H
         cluster=cluster,
         maxResults=100,
     )
-    arns = sorted({*listed, *recall.listed("instances", cluster)})
+    arns = sorted({*listed, *sightings.remembered("instances", cluster)})
     raws = await _describe(aws, cluster, arns, tags) if arns else []
-    recall.keep((raw["containerInstanceArn"] for raw in raws), "instances", cluster)
+    sightings.remember((raw["containerInstanceArn"] for raw in raws), "instances", cluster)
     for raw in raws:
-        recall.saw("container instance", raw["containerInstanceArn"])
-    return _hosts(raws, await _addresses(aws, raws, recall))
+        sightings.confirm("container instance", raw["containerInstanceArn"])
+    return _hosts(raws, await _addresses(aws, raws, sightings))
 
 
-async def with_hosts_of(
-    aws: Aws, cluster: str, recall: Recall, tags: bool, found: Hosts, tasks: Iterable[Json]
+async def with_instances_of(
+    aws: Aws, cluster: str, sightings: Sightings, tags: bool, found: Hosts, tasks: Iterable[Json]
 ) -> Hosts:
     """``found`` with the instances that ``tasks`` run on and no list showed.
 
@@ -142,18 +142,23 @@ async def with_hosts_of(
         return found
     raws = await _describe(aws, cluster, arns, tags)
     lost = sorted(set(arns) - {raw["containerInstanceArn"] for raw in raws})
-    doubts = [d for arn in lost if (d := recall.doubts_loss("container instance", arn)) is not None]
+    doubts = [
+        d for arn in lost if (d := sightings.doubt_absence("container instance", arn)) is not None
+    ]
     if doubts:
         raise AwsError("DescribeContainerInstances", "Contradiction", doubts[0])
-    known = {*recall.listed("instances", cluster), *(r["containerInstanceArn"] for r in raws)}
-    recall.keep(known, "instances", cluster)
-    more = _hosts(raws, await _addresses(aws, raws, recall))
+    known = {
+        *sightings.remembered("instances", cluster),
+        *(r["containerInstanceArn"] for r in raws),
+    }
+    sightings.remember(known, "instances", cluster)
+    more = _hosts(raws, await _addresses(aws, raws, sightings))
     return Hosts((*found.instances, *more.instances), {**found.addresses, **more.addresses})
 
 
-def address_of(instance: str, hosts: Observed[Hosts], recall: Recall) -> Observed[str | None]:
+def address_of(instance: str, hosts: Observed[Hosts], sightings: Sightings) -> Observed[str | None]:
     """The address of a task's container instance."""
-    remembered = recall.address(instance)
+    remembered = sightings.address(instance)
     if remembered is not None:
         return remembered
     if isinstance(hosts, Unknown):

@@ -18,7 +18,7 @@ from ecs_dynamo.aws.observe.convert import (
     epoch,
     to_service,
 )
-from ecs_dynamo.aws.observe.recall import Recall
+from ecs_dynamo.aws.observe.sightings import Sightings
 from ecs_dynamo.aws.pages import read_all
 from ecs_dynamo.model.service import Service
 from ecs_dynamo.model.snapshot import (
@@ -26,7 +26,7 @@ from ecs_dynamo.model.snapshot import (
     Unknown,
 )
 
-TASKS_A_CALL = 100
+TASKS_PER_CALL = 100
 """Tasks in one DescribeTasks (ECS API reference)."""
 LAG_SECONDS = 60.0
 """For so long after a task stopped its service may still count it."""
@@ -45,8 +45,8 @@ class RunningTasks:
 async def describe_tasks(aws: Aws, cluster: str, arns: Sequence[str]) -> list[Json]:
     """The tasks that ECS still knows. Raises `AwsError`."""
     found: list[Json] = []
-    for start in range(0, len(arns), TASKS_A_CALL):
-        batch = list(arns[start : start + TASKS_A_CALL])
+    for start in range(0, len(arns), TASKS_PER_CALL):
+        batch = list(arns[start : start + TASKS_PER_CALL])
         answer = await aws.call("ecs", "DescribeTasks", cluster=cluster, tasks=batch)
         found += answer["tasks"]
     return found
@@ -79,12 +79,12 @@ def _sorted_out(tasks: Iterable[Json], now: float) -> tuple[list[Json], list[Jso
     ]
 
 
-async def look_at_tasks(aws: Aws, cluster: str, recall: Recall, now: float) -> RunningTasks:
+async def fetch_tasks(aws: Aws, cluster: str, sightings: Sightings, now: float) -> RunningTasks:
     """The cluster's tasks, as the list and the last look name them. Raises `AwsError`."""
     listed = await list_tasks(aws, cluster, "RUNNING")
-    arns = sorted({*listed, *recall.listed("tasks", cluster)})
+    arns = sorted({*listed, *sightings.remembered("tasks", cluster)})
     wanted, ending = _sorted_out(await describe_tasks(aws, cluster, arns), now)
-    recall.keep((t["taskArn"] for t in (*wanted, *ending)), "tasks", cluster)
+    sightings.remember((t["taskArn"] for t in (*wanted, *ending)), "tasks", cluster)
     return RunningTasks(wanted, Counter(t.get("group", "") for t in ending))
 
 
@@ -93,7 +93,7 @@ def _counts_more(service: Service, tasks: Sequence[Json], ending: int) -> bool:
 
 
 async def agreed(
-    aws: Aws, service: Service, group: str, found: RunningTasks, recall: Recall, now: float
+    aws: Aws, service: Service, group: str, found: RunningTasks, sightings: Sightings, now: float
 ) -> tuple[Service, Observed[list[Json]]]:
     """The service and its tasks, once both agree; the tasks are unknown where they do not.
 
@@ -113,8 +113,8 @@ async def agreed(
     stopped = await list_tasks(aws, cluster, "STOPPED", serviceName=name)
     arns = sorted({*listed, *stopped, *(t["taskArn"] for t in own)})
     wanted, ending = _sorted_out(await describe_tasks(aws, cluster, arns), now)
-    recall.keep(
-        {*recall.listed("tasks", cluster), *(t["taskArn"] for t in (*wanted, *ending))},
+    sightings.remember(
+        {*sightings.remembered("tasks", cluster), *(t["taskArn"] for t in (*wanted, *ending))},
         *("tasks", cluster),
     )
     if _counts_more(again, wanted, len(ending)):

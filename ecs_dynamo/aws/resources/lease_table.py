@@ -47,9 +47,7 @@ class LeaseItem:
         if silent is not None:
             condition += " OR (holder = :rival AND renewals = :seen)"
             values = {":rival": {"S": silent.name}, ":seen": {"N": str(silent.renewals)}}
-        return await self._update(
-            ", fence = if_not_exists(fence, :zero) + :one", condition, values
-        )
+        return await self._update(", fence = if_not_exists(fence, :zero) + :one", condition, values)
 
     async def _update(
         self, update: str, condition: str, values: Mapping[str, Any]

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from functools import cache
 
+from ecs_dynamo.common.botocore_data import partitions
 from ecs_dynamo.config.reading.document import Document
 from ecs_dynamo.config.reading.report import Report
-from ecs_dynamo.model.ecs.partitions import partitions
 
 
 @cache

@@ -9,13 +9,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from functools import cache
 from typing import Any, Final
 
-import botocore
-from botocore.loaders import Loader
-from botocore.model import ServiceModel
-
+from ecs_dynamo.common.botocore_data import VERSION
 from ecs_dynamo.config.reading.document import FieldPath
 from ecs_dynamo.config.reading.suggestions import nearest
 
@@ -23,24 +19,6 @@ Complain = Callable[[FieldPath, str, str], None]
 """Reports a problem: path, message and remedy."""
 
 _WHOLE: Final = re.compile(r"-?[0-9]{1,18}")
-
-
-@cache
-def _service_model() -> ServiceModel:
-    return ServiceModel(Loader().load_service_model("ecs", "service-2"))
-
-
-@cache
-def register_shape() -> Any:
-    """Return the input shape of RegisterTaskDefinition."""
-    return _service_model().operation_model("RegisterTaskDefinition").input_shape
-
-
-@cache
-def output_only_fields() -> frozenset[str]:
-    """Return the fields that only ECS's descriptions of a task definition have."""
-    described: Any = _service_model().shape_for("TaskDefinition")
-    return frozenset(set(described.members) - set(register_shape().members))
 
 
 def conform(
@@ -101,7 +79,7 @@ def _structure(
         if key not in shape.members and key in _NEWER:
             complain(
                 (*path, key),
-                f"the AWS client in use (botocore {botocore.__version__}) does not know {key!r}, "
+                f"the AWS client in use (botocore {VERSION}) does not know {key!r}, "
                 f"which botocore {_NEWER[key]} added",
                 "leave it out; give each container GPUs of its own with value",
             )

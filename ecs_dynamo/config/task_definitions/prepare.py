@@ -13,6 +13,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from ecs_dynamo.common.botocore_data import (
+    register_task_definition_input,
+    task_definition_output_only,
+)
 from ecs_dynamo.common.json_values import map_json
 from ecs_dynamo.config.ecs_rules import STRUCTURE, Content, violations
 from ecs_dynamo.config.reading.document import (
@@ -27,8 +31,6 @@ from ecs_dynamo.config.reading.variables import (
 )
 from ecs_dynamo.config.task_definitions.ecs_shape import (
     conform,
-    output_only_fields,
-    register_shape,
 )
 from ecs_dynamo.model.graph import NetworkMode, network_mode_of
 
@@ -96,7 +98,7 @@ def prepare(document: Document, variables: Variables, report: Report) -> TaskDef
     definition = TaskDefinition(document, root, {})
     _warn_of_tags(definition, value, report)
     _warn_of_nulls(definition, value, (), report)
-    ignored = output_only_fields() | {"tags"}
+    ignored = task_definition_output_only() | {"tags"}
     kept = {key: item for key, item in value.items() if key not in ignored}
     filled = _Filler(definition, variables, report).fill(kept)
 
@@ -107,7 +109,7 @@ def prepare(document: Document, variables: Variables, report: Report) -> TaskDef
 
     content = conform(
         filled,
-        register_shape(),
+        register_task_definition_input(),
         (),
         complain,
         lambda path: document.text_of(definition.at(*path)),

@@ -16,7 +16,7 @@ from typing import Any
 import structlog
 
 from ecs_dynamo.aws.client import Aws
-from ecs_dynamo.aws.secrets import read_references
+from ecs_dynamo.aws.resources.secrets import read_references
 from ecs_dynamo.discovery.credentials import (
     NO_CREDENTIALS,
     AuthenticationError,

@@ -12,8 +12,9 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from ecs_dynamo.aws.client import Aws
-from ecs_dynamo.aws.observe.cache import RevisionCache
 from ecs_dynamo.aws.observe.ecs import observe_ecs
+from ecs_dynamo.aws.observe.graph_cache import GraphCache
+from ecs_dynamo.aws.resources.metrics import newest_data_point
 from ecs_dynamo.controller.reconcile.credentials import CredentialReader
 from ecs_dynamo.discovery import probe, probe_all, read_registrations
 from ecs_dynamo.discovery.credentials import Credentials
@@ -67,7 +68,7 @@ class Observer:
     """
 
     def __init__(
-        self, aws: Aws, cache: RevisionCache, timeout: float, credentials: CredentialReader
+        self, aws: Aws, cache: GraphCache, timeout: float, credentials: CredentialReader
     ) -> None:
         self._aws = aws
         self._cache = cache
@@ -108,7 +109,7 @@ class Observer:
                 frontend_urls=ready_urls(graph, snapshot, Role.FRONTEND),
                 endpoints=endpoints,
                 credentials=credentials,
-                cloudwatch=partial(self._aws.call, "cloudwatch", "GetMetricData"),
+                cloudwatch=partial(newest_data_point, self._aws),
                 now=now,
                 timeout=PROBE_SECONDS,
             ),

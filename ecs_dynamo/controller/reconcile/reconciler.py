@@ -19,7 +19,7 @@ from ecs_dynamo.aws.execute.executor import (
     ActionResult,
     Executor,
 )
-from ecs_dynamo.aws.observe.cache import RevisionCache
+from ecs_dynamo.aws.observe.graph_cache import GraphCache
 from ecs_dynamo.aws.write_guard import SecondsLeft, unlimited
 from ecs_dynamo.config import Settings
 from ecs_dynamo.controller.reconcile.credentials import CredentialReader
@@ -132,7 +132,7 @@ class Reconciler:
         self.graph = graph
         self.aws = aws
         self._clock = clock or aws.clock.now
-        cache = RevisionCache(lambda: self._clock().monotonic)
+        cache = GraphCache(lambda: self._clock().monotonic)
         self.credentials = CredentialReader(aws)
         self._observer = Observer(aws, cache, settings.observe_timeout_seconds, self.credentials)
         self._executor = Executor(aws, graph.name, cache, time.monotonic, self._change_membership)

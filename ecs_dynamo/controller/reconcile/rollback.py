@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from ecs_dynamo.aws.observe.convert import to_revision
+from ecs_dynamo.aws.observe.revisions import describe_revision
+from ecs_dynamo.aws.resources.tags import remove_tags, set_tags
 from ecs_dynamo.controller.reconcile.reconciler import Reconciler
 from ecs_dynamo.model.dynamo.containers import dynamo_containers
-from ecs_dynamo.model.errors import AwsError, EcsDynamoError
+from ecs_dynamo.model.errors import EcsDynamoError
 from ecs_dynamo.model.graph import TAG_ROLLED_BACK, TAG_ROLLED_BACK_FOR
 from ecs_dynamo.model.plan import Plan, RegisterTaskDefinition, RevisionRef, UpdateService
 from ecs_dynamo.model.service import Service
@@ -68,20 +69,15 @@ async def _previous_revision(
     )
     names = dynamo_containers(reconciler.graph.component(name)).names
     for candidate in candidates:
-        try:
-            answer = await reconciler.aws.call(
-                "ecs", "DescribeTaskDefinition", taskDefinition=f"{current.family}:{candidate}"
-            )
-        except AwsError as error:
-            if error.code != "ClientException":  # ECS's code for a missing task definition
-                raise
+        revision_name = f"{current.family}:{candidate}"
+        revision = await describe_revision(reconciler.aws, revision_name, tags=False)
+        if revision is None:
             if number is None:
                 continue
             raise EcsDynamoError(
-                f"{current.family}:{candidate} does not exist or was deleted; "
+                f"{revision_name} does not exist or was deleted; "
                 "`aws ecs list-task-definitions` lists the existing revisions"
-            ) from None
-        revision = to_revision(answer["taskDefinition"], ())
+            )
         old, new = (comparable(r.content, plan.endpoints, names) for r in (revision, current))
         if number is not None or content_diff(new, old):
             return revision
@@ -102,15 +98,8 @@ async def roll_back(reconciler: Reconciler, name: str, number: int | None = None
         content = repoint(content, plan.endpoints, dynamo_containers(component).names)
     port = plan_ports(graph).system_ports.get(name, graph.runtime.system_port)
     declared = declared_fingerprint(graph, component, port)
-    await reconciler.aws.call(
-        "ecs",
-        "TagResource",
-        resourceArn=service.arn,
-        tags=[
-            {"key": TAG_ROLLED_BACK, "value": declared},
-            {"key": TAG_ROLLED_BACK_FOR, "value": ROLLED_BACK},
-        ],
-    )
+    hold = {TAG_ROLLED_BACK: declared, TAG_ROLLED_BACK_FOR: ROLLED_BACK}
+    await set_tags(reconciler.aws, service.arn, hold)
     digest = fingerprint(content)
     reason = f"rolled back from {current.family}:{current.number} to {target.number}"
     actions = (
@@ -142,9 +131,4 @@ async def roll_back(reconciler: Reconciler, name: str, number: int | None = None
 async def clear_rollback(reconciler: Reconciler, name: str) -> None:
     """End the hold of component ``name``, so that its declared revision rolls out again."""
     _, service, _ = await _observe(reconciler, name)
-    await reconciler.aws.call(
-        "ecs",
-        "UntagResource",
-        resourceArn=service.arn,
-        tagKeys=[TAG_ROLLED_BACK, TAG_ROLLED_BACK_FOR],
-    )
+    await remove_tags(reconciler.aws, service.arn, [TAG_ROLLED_BACK, TAG_ROLLED_BACK_FOR])

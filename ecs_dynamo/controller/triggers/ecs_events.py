@@ -16,7 +16,7 @@ import asyncio
 import json
 import re
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -26,6 +26,7 @@ from typing import Any
 import structlog
 
 from ecs_dynamo.aws.client import Aws, AwsOptions, open_aws
+from ecs_dynamo.aws.resources.queue import ReceivedMessage, delete_messages, receive_messages
 from ecs_dynamo.common.arns import parse_arn, resource_name
 from ecs_dynamo.model.ecs.events import (
     DETAIL_TYPES,
@@ -42,7 +43,6 @@ WAIT_SECONDS = 20
 VISIBILITY_SECONDS = 30
 """When a message that was not deleted returns, whatever the queue's own setting is."""
 RETRY_SECONDS = 15.0
-MESSAGES_PER_CALL = 10
 INTERRUPTION = NOTICE_TYPES[0]
 _REGION = re.compile(r"//sqs\.([a-z0-9-]+)\.")
 
@@ -184,29 +184,24 @@ class EventQueueReader:
         self._on_problem(problem)
 
     async def _receive(self) -> None:
-        answer = await self.aws.call(
-            "sqs",
-            "ReceiveMessage",
-            QueueUrl=self._queue_url,
-            MaxNumberOfMessages=MESSAGES_PER_CALL,
-            WaitTimeSeconds=WAIT_SECONDS,
-            VisibilityTimeout=VISIBILITY_SECONDS,
+        received = await receive_messages(
+            self.aws,
+            self._queue_url,
+            wait_seconds=WAIT_SECONDS,
+            visibility_seconds=VISIBILITY_SECONDS,
         )
-        raw = answer.get("Messages", [])
-        if not raw:
+        if not received:
             return
-        messages = [parse_message(m.get("Body", "")) for m in raw]
+        messages = [parse_message(source.body) for source in received]
         self.messages.update(message.kind for message in messages)
-        for source, message in zip(raw, messages, strict=True):
+        for source, message in zip(received, messages, strict=True):
             if message.kind is MessageKind.MALFORMED:
-                _log.warning(
-                    "dropped a message that is not an event", message_id=source.get("MessageId")
-                )
+                _log.warning("dropped a message that is not an event", message_id=source.id)
         now = self._clock()
         self._wake_for(messages, now)
         done = [
             source
-            for source, message in zip(raw, messages, strict=True)
+            for source, message in zip(received, messages, strict=True)
             if message.notice is None or is_over(message.notice, now)
         ]
         if done:
@@ -226,18 +221,10 @@ class EventQueueReader:
         elif clusters:
             self._wake({c for c in clusters if c is not None}, {})
 
-    async def _delete(self, messages: list[dict[str, Any]]) -> None:
-        answer = await self.aws.call(
-            "sqs",
-            "DeleteMessageBatch",
-            QueueUrl=self._queue_url,
-            Entries=[
-                {"Id": str(i), "ReceiptHandle": m["ReceiptHandle"]} for i, m in enumerate(messages)
-            ],
-        )
-        for failure in answer.get("Failed", []):
+    async def _delete(self, messages: Sequence[ReceivedMessage]) -> None:
+        for code in await delete_messages(self.aws, self._queue_url, messages):
             # The message returns and wakes its graph once more.
-            _log.info("failed to delete a message", reason=failure.get("Code"))
+            _log.info("failed to delete a message", reason=code)
 
 
 @asynccontextmanager

@@ -8,20 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from functools import cache
 from typing import Any
 
-from botocore.loaders import Loader
+from ecs_dynamo.common.botocore_data import partitions
 
 COMMERCIAL = "aws"
 CHINA = "aws-cn"
 _REGION = re.compile(r"[a-z]{2,4}(?:-[a-z]+)+-\d+")
-
-
-@cache
-def partitions() -> tuple[Mapping[str, Any], ...]:
-    """Every partition, with its ``regions``, its ``regionRegex`` and its ``outputs``."""
-    return tuple(Loader().load_data("partitions")["partitions"])
 
 
 def _known(region: str) -> Mapping[str, Any] | None:

@@ -132,7 +132,7 @@ def log_groups_of(graph: Graph) -> list[LogGroup]:
     return [LogGroup(name, region, made) for (name, region), made in sorted(found.items(), key=str)]
 
 
-A_PASS = 10
+RETIRED_PER_PASS = 10
 """Revisions retired in one action; DeleteTaskDefinitions takes as many (ECS API reference)."""
 
 

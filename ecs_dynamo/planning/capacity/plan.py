@@ -39,7 +39,7 @@ from ecs_dynamo.planning.capacity.scaling_groups import (
 from ecs_dynamo.planning.capacity.shortage import (
     ClusterNeeds,
     cluster_needs,
-    raised_by_aws,
+    scaled_by_aws,
     sizes_seen,
     types_that_do,
     usable,
@@ -187,7 +187,7 @@ def _tell(
         one = by_name[name]
         types = types_that_do(left[0], sizes)
         message = why_short(left, one.desired, cluster.packing.rooms, types)
-        managed = raised_by_aws(one.component, snapshot)
+        managed = scaled_by_aws(one.component, snapshot)
         who = raising.get(name)
         if managed:
             who = f"ECS adds instances through {', '.join(managed)}"

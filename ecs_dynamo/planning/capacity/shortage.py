@@ -51,12 +51,12 @@ def _provider(snapshot: Snapshot, name: str) -> CapacityProvider | None:
     return None if isinstance(known, Unknown) else known.get(name)
 
 
-def raised_by_aws(component: Component, snapshot: Snapshot) -> tuple[str, ...]:
+def scaled_by_aws(component: Component, snapshot: Snapshot) -> tuple[str, ...]:
     """The component's capacity providers that add instances by themselves."""
     return tuple(
         p.name
         for p in component.capacity_providers
-        if (found := _provider(snapshot, p.name)) is not None and found.raises_itself
+        if (found := _provider(snapshot, p.name)) is not None and found.scales_itself
     )
 
 

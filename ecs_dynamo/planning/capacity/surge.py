@@ -56,7 +56,7 @@ def free_rooms(snapshot: Snapshot) -> FreeRooms:
         for cluster, instances in snapshot.container_instances.items()
         if not isinstance(instances, Unknown)
     }
-    return FreeRooms(rooms, frozenset(p.name for p in providers.values() if p.raises_itself))
+    return FreeRooms(rooms, frozenset(p.name for p in providers.values() if p.scales_itself))
 
 
 def surge_need(state: ComponentState) -> ResourceRequest:

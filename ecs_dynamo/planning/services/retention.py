@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ecs_dynamo.model.ecs.task_definition import A_PASS
+from ecs_dynamo.model.ecs.task_definition import RETIRED_PER_PASS
 from ecs_dynamo.model.plan import RetireRevisions
 from ecs_dynamo.planning.desired.component import ComponentState
 
@@ -21,7 +21,7 @@ def retire_revisions(wanted: Iterable[ComponentState]) -> list[RetireRevisions]:
             component=one.component.name,
             reason=f"{one.component.rollout.keep_revisions} revisions are kept",
             family=one.component.family,
-            arns=one.observed.surplus[:A_PASS],
+            arns=one.observed.surplus[:RETIRED_PER_PASS],
         )
         for one in wanted
         if one.observed.surplus and one.service is not None

@@ -11,10 +11,10 @@ from botocore.loaders import Loader
 from botocore.model import ServiceModel
 
 from ecs_dynamo.aws import session
-from ecs_dynamo.aws.answers import wrong_type
 from ecs_dynamo.aws.client import AwsOptions, open_aws
 from ecs_dynamo.aws.execute.executor import Executor
-from ecs_dynamo.aws.observe.cache import RevisionCache
+from ecs_dynamo.aws.observe.graph_cache import GraphCache
+from ecs_dynamo.aws.response_types import wrong_type
 from ecs_dynamo.common.backoff import Backoff
 from ecs_dynamo.model.errors import AwsError
 from ecs_dynamo.model.plan import RegisterTaskDefinition
@@ -105,7 +105,7 @@ async def test_an_answer_without_its_members_ends_its_action_alone() -> None:
     async def never(_: object) -> bool:
         raise AssertionError
 
-    executor = Executor(cast(Any, Empty()), "g", RevisionCache(), time.monotonic, never)
+    executor = Executor(cast(Any, Empty()), "g", GraphCache(), time.monotonic, never)
     made = [
         RegisterTaskDefinition(
             component=name, reason="r", family=name, content={}, fingerprint="f", tags={}

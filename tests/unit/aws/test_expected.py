@@ -11,8 +11,11 @@ from typing import Any
 import pytest
 
 import ecs_dynamo
-from ecs_dynamo.aws.expected import EXPECTED, what_is_missing
 from ecs_dynamo.aws.pages import PAGES, read_all, read_pages
+from ecs_dynamo.aws.required_members import (
+    EXPECTED,
+    missing_part,
+)
 from ecs_dynamo.model.errors import AwsError
 from tests.unit.aws.fake_aws import fake_aws, service_model
 
@@ -80,7 +83,7 @@ def test_what_is_expected_is_in_botocores_model(name: str) -> None:
 def test_an_answer_without_members_is_no_answer(name: str) -> None:
     """What botocore makes of a JSON body that was cut off."""
     service, operation = name.split(":")
-    assert what_is_missing(service, operation, {}, {"ResponseMetadata": {}})
+    assert missing_part(service, operation, {}, {"ResponseMetadata": {}})
 
 
 SERVICE = {
@@ -108,7 +111,7 @@ def test_each_service_that_was_asked_for_is_answered_for(
     answer: dict[str, Any], lacking: str | None
 ) -> None:
     asked = {"services": ["a", "arn:aws:ecs:us-east-1:1:service/c/b"]}
-    found = what_is_missing("ecs", "DescribeServices", asked, answer)
+    found = missing_part("ecs", "DescribeServices", asked, answer)
     assert (found is None) if lacking is None else lacking in str(found)
 
 
@@ -191,5 +194,5 @@ def test_there_is_one_paginator() -> None:
     }
     # Families are read oldest first and in parts, and know of each whether it was read whole.
     assert {name: found for name, found in others.items() if found} == {
-        "revisions.py": ["nextToken"]
+        "old_revisions.py": ["nextToken"]
     }

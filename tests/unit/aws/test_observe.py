@@ -10,21 +10,20 @@ import pytest
 from botocore.exceptions import ClientError
 
 from ecs_dynamo.aws.client import Aws
-from ecs_dynamo.aws.observe.cache import (
-    REVISION_SECONDS,
-    RevisionCache,
-)
 from ecs_dynamo.aws.observe.convert import (
-    output_only,
     to_revision,
 )
 from ecs_dynamo.aws.observe.ecs import observe_ecs
-from ecs_dynamo.aws.observe.recall import (
-    ADDRESSES,
-    CONFIRM_SECONDS,
-    Recall,
+from ecs_dynamo.aws.observe.graph_cache import (
+    REVISION_FRESH_SECONDS,
+    GraphCache,
 )
-from ecs_dynamo.config.task_definitions.ecs_shape import output_only_fields
+from ecs_dynamo.aws.observe.sightings import (
+    CONFIRM_SECONDS,
+    MAX_ADDRESSES,
+    Sightings,
+)
+from ecs_dynamo.common.botocore_data import task_definition_output_only
 from ecs_dynamo.model.graph import Graph
 from ecs_dynamo.model.service import Service
 from ecs_dynamo.model.snapshot import (
@@ -222,10 +221,10 @@ class Watcher:
 
     account: Account
     clock: float = 0.0
-    cache: RevisionCache = field(init=False)
+    cache: GraphCache = field(init=False)
 
     def __post_init__(self) -> None:
-        self.cache = RevisionCache(lambda: self.clock)
+        self.cache = GraphCache(lambda: self.clock)
 
     async def snapshot(self) -> Snapshot:
         self.clock += 1.0
@@ -441,11 +440,11 @@ async def test_a_task_in_awsvpc_mode_never_has_the_address_of_its_instance() -> 
 
 
 def test_remembered_addresses_are_bounded() -> None:
-    recall = Recall()
-    for number in range(ADDRESSES + 1):
-        recall.learn(f"h{number}", "10.0.0.1")
-    assert recall.address("h0") is None
-    assert recall.address("h1") == "10.0.0.1"
+    sightings = Sightings()
+    for number in range(MAX_ADDRESSES + 1):
+        sightings.remember_address(f"h{number}", "10.0.0.1")
+    assert sightings.address("h0") is None
+    assert sightings.address("h1") == "10.0.0.1"
 
 
 # Revisions ---------------------------------------------------------------------------------------
@@ -459,7 +458,7 @@ async def test_a_revision_that_somebody_removes_is_noticed(status: str | None) -
     assert (await watcher.look()).revisions[arn].active
     assert watcher.count("DescribeTaskDefinition") == 1
     watcher.account.revision_status = status
-    watcher.clock += REVISION_SECONDS
+    watcher.clock += REVISION_FRESH_SECONDS
     seen = (await watcher.look()).revisions[arn]
     assert not seen.active
     assert seen.fingerprint == "f1"
@@ -475,15 +474,14 @@ async def test_a_revision_that_cannot_be_read_again_is_what_it_was() -> None:
     watcher = Watcher(Account())
     await watcher.look()
     watcher.account.failing.add("DescribeTaskDefinition")
-    watcher.clock += REVISION_SECONDS
+    watcher.clock += REVISION_FRESH_SECONDS
     assert (await watcher.look()).revisions[f"{ARN}:task-definition/g-frontend:1"].active
 
 
 def test_nothing_that_only_ecs_sets_is_registered_again() -> None:
     described: Json = {}
-    described |= dict.fromkeys(output_only(), "x")
+    described |= dict.fromkeys(task_definition_output_only(), "x")
     described |= {"taskDefinitionArn": "a", "family": "f", "revision": 1}
     described |= {"status": "INACTIVE", "registeredAt": None}
     assert to_revision(described, []).content == {"family": "f"}
-    assert "deleteRequestedAt" in output_only()
-    assert output_only() == output_only_fields()
+    assert "deleteRequestedAt" in task_definition_output_only()

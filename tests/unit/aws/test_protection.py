@@ -10,7 +10,7 @@ from ecs_dynamo.aws.execute.executor import (
     ActionResult,
     Executor,
 )
-from ecs_dynamo.aws.observe.cache import RevisionCache
+from ecs_dynamo.aws.observe.graph_cache import GraphCache
 from ecs_dynamo.model.plan import Endpoints, Memory, Plan, ProtectTasks, UpdateService
 from tests.unit.aws.fake_aws import fake_aws
 
@@ -62,7 +62,7 @@ async def rolled(
     async def never(_: Any) -> bool:
         raise AssertionError
 
-    executor = Executor(aws, "g", RevisionCache(), lambda: 0.0, never)
+    executor = Executor(aws, "g", GraphCache(), lambda: 0.0, never)
     protect = ProtectTasks(component="a", reason="r", cluster="c", tasks=(TASK,), minutes=5)
     update = UpdateService(component="a", reason="r", cluster="c", service="s", desired=1)
     made = Plan("g", (protect, update), (), (), Endpoints(), (), {}, (), Memory(0.0))

@@ -12,7 +12,7 @@ from ecs_dynamo.aws.execute.executor import (
     ActionResult,
     Executor,
 )
-from ecs_dynamo.aws.observe.cache import RevisionCache
+from ecs_dynamo.aws.observe.graph_cache import GraphCache
 from ecs_dynamo.model.graph import TAG_FINGERPRINT
 from ecs_dynamo.model.plan import Endpoints, Memory, Plan, RegisterTaskDefinition
 from tests.unit.aws.fake_aws import fake_aws
@@ -67,7 +67,7 @@ class Ecs:
         }
         aws = fake_aws(attempts=6, ecs=operations)
         plan = Plan("g", (WANTED,), (), (), Endpoints(), (), {}, (), Memory(0.0))
-        executor = Executor(aws, "g", RevisionCache(), lambda: 0.0, never)
+        executor = Executor(aws, "g", GraphCache(), lambda: 0.0, never)
         (result,) = await executor.execute(plan)
         return result
 

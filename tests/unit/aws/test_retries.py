@@ -11,7 +11,7 @@ from botocore.retries.standard import ThrottledRetryableChecker
 
 from ecs_dynamo.aws.client import THROTTLES
 from ecs_dynamo.aws.execute.executor import Executor
-from ecs_dynamo.aws.observe.cache import RevisionCache
+from ecs_dynamo.aws.observe.graph_cache import GraphCache
 from ecs_dynamo.model.errors import AwsError
 from ecs_dynamo.model.plan import CreateService, DeleteService, Endpoints, Memory, Plan, RevisionRef
 from ecs_dynamo.model.service_settings import ServiceSettings
@@ -117,7 +117,7 @@ def executor_of(ecs: Ecs, attempts: int) -> Executor:
         raise AssertionError
 
     aws = fake_aws(attempts=attempts, ecs=operations)
-    return Executor(aws, "g", RevisionCache(), lambda: 0.0, never)
+    return Executor(aws, "g", GraphCache(), lambda: 0.0, never)
 
 
 def plan_of(*actions: Any) -> Plan:

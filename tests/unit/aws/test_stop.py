@@ -10,7 +10,7 @@ from ecs_dynamo.aws.execute.executor import (
     ActionResult,
     Executor,
 )
-from ecs_dynamo.aws.observe.cache import RevisionCache
+from ecs_dynamo.aws.observe.graph_cache import GraphCache
 from ecs_dynamo.model.plan import Endpoints, Memory, Plan, StopTask
 from tests.unit.aws.fake_aws import fake_aws
 
@@ -63,7 +63,7 @@ async def stopped(
     async def never(_: Any) -> bool:
         raise AssertionError
 
-    executor = Executor(aws, "g", RevisionCache(), lambda: 0.0, never)
+    executor = Executor(aws, "g", GraphCache(), lambda: 0.0, never)
     made = Plan("g", (ACTION,), (), (), Endpoints(), (), {}, (), Memory(0.0))
     (result,) = await executor.execute(made)
     return result, calls

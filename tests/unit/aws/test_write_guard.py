@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError
 
 from ecs_dynamo.aws.client import Aws, AwsOptions
 from ecs_dynamo.aws.execute.executor import Executor
-from ecs_dynamo.aws.observe.cache import RevisionCache
+from ecs_dynamo.aws.observe.graph_cache import GraphCache
 from ecs_dynamo.aws.write_guard import writes_guarded
 from ecs_dynamo.common.backoff import Backoff
 from ecs_dynamo.model.errors import AwsError
@@ -99,7 +99,7 @@ async def test_a_former_leader_does_not_reset_a_count() -> None:
         raise AssertionError
 
     loop = asyncio.get_running_loop()
-    executor = Executor(aws_of(client), "g", RevisionCache(), loop.time, never)
+    executor = Executor(aws_of(client), "g", GraphCache(), loop.time, never)
     action = UpdateService(component="a", reason="r", cluster="c", service="s", desired=1)
     made = Plan("g", (action,), (), (), Endpoints(), (), {}, (), Memory(0.0))
     lost_at = loop.time() + 2.5

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from ecs_dynamo.aws.observe.recall import CONFIRM_SECONDS
+from ecs_dynamo.aws.observe.sightings import CONFIRM_SECONDS
 from ecs_dynamo.controller.reconcile.reconciler import Pass
 from ecs_dynamo.model.graph import TAG_GRAPH, Component, Graph
 from ecs_dynamo.model.plan import (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from ecs_dynamo.aws.secrets import read_references
+from ecs_dynamo.aws.resources.secrets import read_references
 from ecs_dynamo.controller.reconcile.credentials import (
     FRESH_SECONDS,
     RETRY_SECONDS,

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from ecs_dynamo.common.botocore_data import register_task_definition_input
 from ecs_dynamo.config.ecs_rules import RULES, STRUCTURE, Content, violations
 from ecs_dynamo.config.task_definitions.ecs_shape import (
     conform,
-    register_shape,
 )
 from ecs_dynamo.local.registration import admit
 from ecs_dynamo.local.wire.protocol import EcsError, parse
@@ -39,7 +39,7 @@ def rejected_by_validate(definition: Json) -> list[str]:
     shape_problems: list[str] = []
     content = conform(
         copy.deepcopy(definition),
-        register_shape(),
+        register_task_definition_input(),
         (),
         lambda path, message, remedy: shape_problems.append("shape"),
         lambda path: None,

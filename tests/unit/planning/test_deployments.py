@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from ecs_dynamo.aws.client import Aws
 from ecs_dynamo.aws.execute.executor import Executor
-from ecs_dynamo.aws.observe.cache import RevisionCache
+from ecs_dynamo.aws.observe.graph_cache import GraphCache
 from ecs_dynamo.controller.reconcile.reconciler import rejections
 from ecs_dynamo.model.conditions import ConditionType
 from ecs_dynamo.model.dynamo.discovery import WorkerPage
@@ -221,7 +221,7 @@ async def test_a_rejection_is_told_apart_from_what_says_nothing_of_the_action(
     async def never(_: ChangeMembership) -> bool:
         raise AssertionError
 
-    executor = Executor(cast(Aws, Refusing()), "g", RevisionCache(), lambda: 0.0, never)
+    executor = Executor(cast(Aws, Refusing()), "g", GraphCache(), lambda: 0.0, never)
     update = UpdateService(component="decode", reason="", cluster="c", service="g-decode")
     made = replace(run_pass(*_fresh()), actions=(update,))
     results = await executor.execute(made)

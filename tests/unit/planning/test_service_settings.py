@@ -10,8 +10,8 @@ import pytest
 
 from ecs_dynamo.aws.client import Aws
 from ecs_dynamo.aws.execute.executor import Executor
-from ecs_dynamo.aws.observe.cache import RevisionCache
 from ecs_dynamo.aws.observe.convert import to_service
+from ecs_dynamo.aws.observe.graph_cache import GraphCache
 from ecs_dynamo.aws.service_settings import CODECS, to_settings
 from ecs_dynamo.model.conditions import ConditionType
 from ecs_dynamo.model.graph import Graph, Role
@@ -224,7 +224,7 @@ async def test_the_executor_sends_no_member_that_is_not_compared() -> None:
     async def never(_: ChangeMembership) -> bool:
         raise AssertionError
 
-    executor = Executor(cast(Aws, Recording()), "g", RevisionCache(), lambda: 0.0, never)
+    executor = Executor(cast(Aws, Recording()), "g", GraphCache(), lambda: 0.0, never)
     base = CreateService(
         component="frontend",
         reason="",

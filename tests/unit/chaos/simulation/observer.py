@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ecs_dynamo.aws.client import Aws
-from ecs_dynamo.aws.observe.cache import RevisionCache
+from ecs_dynamo.aws.observe.graph_cache import GraphCache
 from ecs_dynamo.controller.reconcile.credentials import CredentialReader
 from ecs_dynamo.controller.reconcile.observer import Observer
 from ecs_dynamo.discovery.credentials import Credentials
@@ -103,7 +103,7 @@ class SimulatedObserver(Observer):
     def __init__(
         self,
         aws: Aws,
-        cache: RevisionCache,
+        cache: GraphCache,
         credentials: CredentialReader,
         *,
         ecs: SimulatedAccount,

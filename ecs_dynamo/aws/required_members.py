@@ -132,7 +132,7 @@ def _missing(entries: Iterable[Any], each: tuple[str, ...]) -> str | None:
     return None
 
 
-def what_is_missing(service: str, operation: str, parameters: Json, answer: Json) -> str | None:
+def missing_part(service: str, operation: str, parameters: Json, answer: Json) -> str | None:
     """The part that the answer to this request lacks, as a sentence; None where it is whole."""
     expected = EXPECTED.get(f"{service}:{operation}", _NOTHING)
     for member in expected.members:

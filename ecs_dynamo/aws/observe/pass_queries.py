@@ -8,23 +8,23 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from ecs_dynamo.aws.client import Aws
-from ecs_dynamo.aws.observe.cache import RevisionCache
 from ecs_dynamo.aws.observe.convert import (
     epoch,
-    to_revision,
     to_service,
 )
+from ecs_dynamo.aws.observe.graph_cache import GraphCache
 from ecs_dynamo.aws.observe.instances import (
     Hosts,
-    look_at_hosts,
-    with_hosts_of,
+    describe_instances,
+    with_instances_of,
 )
+from ecs_dynamo.aws.observe.revisions import describe_revision
 from ecs_dynamo.aws.observe.tasks import (
-    TASKS_A_CALL,
+    TASKS_PER_CALL,
     RunningTasks,
     describe_tasks,
+    fetch_tasks,
     list_tasks,
-    look_at_tasks,
 )
 from ecs_dynamo.aws.pages import read_all
 from ecs_dynamo.common.arns import resource_name
@@ -37,7 +37,7 @@ from ecs_dynamo.model.snapshot import (
     Unknown,
 )
 
-SERVICES_A_CALL = 10
+SERVICES_PER_CALL = 10
 """Services in one DescribeServices (ECS API reference)."""
 
 T = TypeVar("T")
@@ -48,11 +48,11 @@ def _batches(items: Sequence[str], size: int) -> list[Sequence[str]]:
     return [items[i : i + size] for i in range(0, len(items), size)]
 
 
-class Look:
+class PassQueries:
     """The state of one look: what was asked already in this pass."""
 
     def __init__(
-        self, aws: Aws, graph: Graph, now: float, cache: RevisionCache, timeout: float
+        self, aws: Aws, graph: Graph, now: float, cache: GraphCache, timeout: float
     ) -> None:
         self.aws = aws
         self.now = now
@@ -76,7 +76,7 @@ class Look:
             return Unknown(f"{what} took longer than {self.timeout:g} s{why}")
 
     async def clusters(self) -> Mapping[str, Observed[bool]]:
-        names, recall = list(self.graph.clusters), self.cache.recall
+        names, sightings = list(self.graph.clusters), self.cache.sightings
         answer = await self.aws.call("ecs", "DescribeClusters", clusters=names)
         status = {
             word: c["status"]
@@ -92,10 +92,10 @@ class Look:
         for name in names:
             found[name] = status.get(name) == "ACTIVE"
             if found[name]:
-                recall.saw("cluster", name)
+                sightings.confirm("cluster", name)
             elif name in status:
-                recall.ended("cluster", name)
-            elif (doubt := recall.doubts_loss("cluster", name)) is not None:
+                sightings.confirm_gone("cluster", name)
+            elif (doubt := sightings.doubt_absence("cluster", name)) is not None:
                 found[name] = Unknown(doubt)
         return found
 
@@ -119,7 +119,7 @@ class Look:
                     services=list(batch),
                     include=["TAGS"],
                 )
-                for batch in _batches(wanted, SERVICES_A_CALL)
+                for batch in _batches(wanted, SERVICES_PER_CALL)
             )
         )
         for answer in answers:
@@ -140,29 +140,31 @@ class Look:
         self, cluster: str, name: str, found: Observed[Service] | None, *, listed: bool
     ) -> str | None:
         """Why it is not believed that there is no such service; None where it is, or there is."""
-        recall = self.cache.recall
+        sightings = self.cache.sightings
         if isinstance(found, Service):
             # ECS describes a deleted service as INACTIVE for a while, before it knows it no more.
-            remember = recall.ended if found.status == "INACTIVE" else recall.saw
+            remember = sightings.confirm_gone if found.status == "INACTIVE" else sightings.confirm
             remember("service", cluster, name)
             return None
         if listed:
             return f"ListServices lists {name}, and DescribeServices reports that it does not exist"
-        return recall.doubts_loss("service", cluster, name)
+        return sightings.doubt_absence("service", cluster, name)
 
     async def hosts(self, cluster: str) -> Hosts:
-        return await look_at_hosts(self.aws, cluster, self.cache.recall, self._sized(cluster))
+        return await describe_instances(
+            self.aws, cluster, self.cache.sightings, self._sized(cluster)
+        )
 
     async def hosts_of(self, cluster: str, found: Hosts, tasks: Sequence[Json]) -> Hosts:
         sized = self._sized(cluster)
-        return await with_hosts_of(self.aws, cluster, self.cache.recall, sized, found, tasks)
+        return await with_instances_of(self.aws, cluster, self.cache.sightings, sized, found, tasks)
 
     def _sized(self, cluster: str) -> bool:
         """Tags of instances are needed where Auto Scaling groups are changed."""
         return any(g.cluster == cluster for g in self.graph.capacity.auto_scaling_groups)
 
     async def tasks(self, cluster: str) -> RunningTasks:
-        return await look_at_tasks(self.aws, cluster, self.cache.recall, self.now)
+        return await fetch_tasks(self.aws, cluster, self.cache.sightings, self.now)
 
     async def stopped(self, cluster: str) -> list[Json]:
         """The cluster's stopped tasks, read once for all of its components."""
@@ -184,7 +186,7 @@ class Look:
     async def protection(self, cluster: str, arns: Sequence[str]) -> Mapping[str, float]:
         """Expiry of each protected task. Asked only while a service rolls or scales in."""
         found: dict[str, float] = {}
-        for batch in _batches(arns, TASKS_A_CALL):
+        for batch in _batches(arns, TASKS_PER_CALL):
             answer = await self.aws.call(
                 "ecs", "GetTaskProtection", cluster=cluster, tasks=list(batch)
             )
@@ -200,20 +202,14 @@ class Look:
         if fresh is not None:
             return fresh
         try:
-            answer = await self.aws.call(
-                "ecs", "DescribeTaskDefinition", taskDefinition=name, include=["TAGS"]
-            )
-        except AwsError as error:
-            if error.code != "ClientException":  # ECS's word for "no such task definition"
-                if known is not None:
-                    return known  # Its content is what it was, and its status most likely too.
-                raise
-            if known is None:
-                return None
-            # It was deleted. What it held is known still, and can be registered again.
-            gone = replace(known, active=False)
-            self.cache.put(gone)
-            return gone
-        found = to_revision(answer["taskDefinition"], answer.get("tags", []))
-        self.cache.put(found)
-        return found
+            revision = await describe_revision(self.aws, name)
+        except AwsError:
+            if known is not None:
+                return known  # Its content is unchanged, and most likely its status too.
+            raise
+        if revision is None and known is not None:
+            # It was deleted. Its content is still known, and can be registered again.
+            revision = replace(known, active=False)
+        if revision is not None:
+            self.cache.put(revision)
+        return revision
