@@ -1,7 +1,7 @@
-"""From the validated graph file and its task definitions to the `Graph` that planning takes.
+"""Construction of the `Graph` from the validated graph file and its task definitions.
 
-Names are settled here and nowhere else: ``{graph}-{component}`` for service and family alike, so
-that anyone can find a component in the console, and two graphs never meet in one family.
+Service and family of a component are both called ``{graph}-{component}``, so that a component is
+easy to find in the console and two graphs never share a family.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any, Final
 from ecs_dynamo.config.build.etcd_cluster import (
     check_member,
     member_template,
-    spread,
+    member_network,
 )
 from ecs_dynamo.config.build.service_names import (
     client_names,
@@ -22,10 +22,10 @@ from ecs_dynamo.config.build.service_names import (
     server_names,
 )
 from ecs_dynamo.config.build.volumes import (
-    alone,
-    check_alone,
+    check_single_task,
     mount_volume,
     serving_container,
+    single_task,
 )
 from ecs_dynamo.config.reading.document import (
     Document,
@@ -49,45 +49,51 @@ from ecs_dynamo.model.spec.infrastructure import InfraServiceSpec
 
 ETCD_AND_NATS: Final = "etcd-nats"
 MEMBERS: Final = tuple(f"{Role.ETCD}-{place}" for place in range(3))
-"""The places of an etcd cluster."""
+"""Names of the members of an etcd cluster, by slot."""
 RESERVED_NAMES: Final = frozenset({ETCD_AND_NATS, Role.ETCD.value, Role.NATS.value, *MEMBERS})
-"""Names of the infrastructure's components, in every way it can be set up."""
+"""Names of the infrastructure's components in all of its forms."""
 
 
 @dataclass(frozen=True, slots=True)
 class BuiltComponent:
-    """A component with where it comes from, for checks that must point there."""
+    """A component and its sources, so that checks can name the place of a problem."""
 
     component: Component
     path: FieldPath
+    """Path in the graph file."""
     definition: TaskDefinition
     dynamo: tuple[int, ...]
     """Indexes of the containers that run Dynamo, or of those that serve etcd and NATS."""
 
     @property
     def containers(self) -> list[dict[str, Any]]:
+        """The component's container definitions."""
         containers: list[dict[str, Any]] = self.component.template[CONTAINERS]
         return containers
 
 
-def _infrastructure(
-    spec: GraphSpec,
-) -> Iterator[tuple[str, frozenset[Role], str, FieldPath]]:
-    """Name, roles, task definition reference and place of each infrastructure component."""
-    infra = spec.infrastructure
-    if infra.task_definition is not None:
+@dataclass(frozen=True, slots=True)
+class _Server:
+    """An infrastructure component to build: etcd, NATS, or both in one task."""
+
+    name: str
+    roles: frozenset[Role]
+    task_definition: str
+    path: FieldPath
+
+
+def _servers(spec: GraphSpec) -> Iterator[_Server]:
+    infrastructure = spec.infrastructure
+    if infrastructure.task_definition is not None:
         roles = frozenset({Role.ETCD, Role.NATS})
-        yield ETCD_AND_NATS, roles, infra.task_definition, ("infrastructure",)
-    parts: tuple[tuple[Role, InfraServiceSpec | None], ...] = (
-        (Role.ETCD, infra.etcd),
-        (Role.NATS, infra.nats),
-    )
-    for role, part in parts:
-        if part is not None and part.task_definition is not None:
-            place = ("infrastructure", role.value)
-            names = (role.value,) if part.replicas == 1 else MEMBERS
+        definition = infrastructure.task_definition
+        yield _Server(ETCD_AND_NATS, roles, definition, ("infrastructure",))
+    for role, server in ((Role.ETCD, infrastructure.etcd), (Role.NATS, infrastructure.nats)):
+        if server is not None and server.task_definition is not None:
+            path = ("infrastructure", role.value)
+            names = (role.value,) if server.replicas == 1 else MEMBERS
             for name in names:
-                yield name, frozenset({role}), part.task_definition, place
+                yield _Server(name, frozenset({role}), server.task_definition, path)
 
 
 def build_components(
@@ -97,54 +103,55 @@ def build_components(
     document: Document,
     report: Report,
 ) -> list[BuiltComponent]:
-    """Every component whose task definition could be read, infrastructure first."""
+    """Return every component whose task definition could be read, infrastructure first."""
     components = [
-        _infrastructure_part(spec, name, roles, definition, place, document, report)
-        for name, roles, reference, place in _infrastructure(spec)
-        if (definition := definitions.get(reference)) is not None
+        _build_server(spec, server, definition, document, report)
+        for server in _servers(spec)
+        if (definition := definitions.get(server.task_definition)) is not None
     ]
     for index, component in enumerate(spec.components):
-        found = definitions.get(component.task_definition)
-        if found is not None:
-            place = ("components", index)
-            components.append(_component(spec, component, found, variables, document, place, report))
+        definition = definitions.get(component.task_definition)
+        if definition is not None:
+            path = ("components", index)
+            components.append(
+                _build_component(spec, component, definition, variables, document, path, report)
+            )
     return components
 
 
-def _infrastructure_part(
+def _build_server(
     spec: GraphSpec,
-    name: str,
-    roles: frozenset[Role],
+    server: _Server,
     definition: TaskDefinition,
-    place: FieldPath,
     document: Document,
     report: Report,
 ) -> BuiltComponent:
-    infra = spec.infrastructure
+    infrastructure, name, roles = spec.infrastructure, server.name, server.roles
     template = _template(definition, f"{spec.name}-{name}")
-    rollout, network, member = infra.rollout, spec.network, None
+    rollout, network, member = infrastructure.rollout, spec.network, None
     if name in MEMBERS:
         member = MEMBERS.index(name)
         if member == 0:
             check_member(definition, template, report)
             why = "a member of an etcd cluster is replaced by stopping it first"
-            check_alone(rollout, why, ("infrastructure", "rollout"), document, report)
-        template, network = member_template(template, name), spread(network, member, len(MEMBERS))
-        # ECS would take it back to a revision that joins as a member that is no more.
-        rollout = alone(rollout).model_copy(update={"circuit_breaker": False})
-    for role, part in ((Role.ETCD, infra.etcd), (Role.NATS, infra.nats)):
-        if role in roles and part is not None and part.volume is not None:
-            template = mount_volume(template, role, part.volume, definition, report)
-            why = f"infrastructure.{role}.volume bears one"
-            check_alone(rollout, why, ("infrastructure", "rollout"), document, report)
-            rollout = alone(rollout)
-    made = Component(
+            check_single_task(rollout, why, ("infrastructure", "rollout"), document, report)
+        template = member_template(template, name)
+        network = member_network(network, member, len(MEMBERS))
+        # The circuit breaker would return to a revision of a member that no longer exists.
+        rollout = single_task(rollout).model_copy(update={"circuit_breaker": False})
+    for role, declared in ((Role.ETCD, infrastructure.etcd), (Role.NATS, infrastructure.nats)):
+        if role in roles and declared is not None and declared.volume is not None:
+            template = mount_volume(template, role, declared.volume, definition, report)
+            why = f"infrastructure.{role}.volume allows only one"
+            check_single_task(rollout, why, ("infrastructure", "rollout"), document, report)
+            rollout = single_task(rollout)
+    component = Component(
         name=name,
         roles=roles,
         cluster=spec.clusters.infrastructure,
         service=f"{spec.name}-{name}",
         family=f"{spec.name}-{name}",
-        launch_type=infra.launch_type,
+        launch_type=infrastructure.launch_type,
         replicas=1,
         template=template,
         network=network,
@@ -155,7 +162,7 @@ def _infrastructure_part(
     serving = {
         serving_container(template, role) for role in (Role.ETCD, Role.NATS) if role in roles
     }
-    return BuiltComponent(made, place, definition, tuple(sorted(serving)))
+    return BuiltComponent(component, server.path, definition, tuple(sorted(serving)))
 
 
 def _template(definition: TaskDefinition, family: str) -> dict[str, Any]:
@@ -164,47 +171,47 @@ def _template(definition: TaskDefinition, family: str) -> dict[str, Any]:
     return content
 
 
-def _component(
+def _build_component(
     spec: GraphSpec,
-    component: ComponentSpec,
+    declared: ComponentSpec,
     definition: TaskDefinition,
     variables: Variables,
     document: Document,
-    place: FieldPath,
+    path: FieldPath,
     report: Report,
 ) -> BuiltComponent:
-    service = f"{spec.name}-{component.name}"
+    service = f"{spec.name}-{declared.name}"
     template = _template(definition, service)
-    dynamo = resolve_containers(component, template, document, place, report)
-    override_containers(component, template, dynamo, variables, document, place, report)
-    made = Component(
-        name=component.name,
-        roles=frozenset(Role(kind.value) for kind in (component.type, *component.also_runs)),
-        cluster=component.cluster or spec.clusters.workers,
+    dynamo = resolve_containers(declared, template, document, path, report)
+    override_containers(declared, template, dynamo, variables, document, path, report)
+    component = Component(
+        name=declared.name,
+        roles=frozenset(Role(t.value) for t in (declared.type, *declared.also_runs)),
+        cluster=declared.cluster or spec.clusters.workers,
         service=service,
         family=service,
-        launch_type=component.effective_launch_type,
-        replicas=component.replicas,
+        launch_type=declared.effective_launch_type,
+        replicas=declared.replicas,
         template=template,
-        network=component.network or spec.network,
-        rollout=component.rollout,
-        scaling=component.scaling,
-        target_group_arn=component.target_group_arn,
+        network=declared.network or spec.network,
+        rollout=declared.rollout,
+        scaling=declared.scaling,
+        target_group_arn=declared.target_group_arn,
         frontend_port=spec.runtime.frontend_port,
-        capacity_providers=component.capacity_providers,
-        placement=component.placement,
+        capacity_providers=declared.capacity_providers,
+        placement=declared.placement,
         names=client_names(spec),
         containers=dynamo.names,
         containers_why=dynamo.why,
-        availability_zone_rebalancing=component.availability_zone_rebalancing,
+        availability_zone_rebalancing=declared.availability_zone_rebalancing,
     )
     indexes = (i for i, c in enumerate(template[CONTAINERS]) if c["name"] in dynamo.names)
-    return BuiltComponent(made, place, definition, tuple(indexes))
+    return BuiltComponent(component, path, definition, tuple(indexes))
 
 
 def build_graph(spec: GraphSpec, components: list[BuiltComponent], region: str | None) -> Graph:
-    """The graph; the namespace is the graph's name unless it is given."""
-    infra = spec.infrastructure
+    """Return the graph. Its namespace is its name unless another is declared."""
+    infrastructure = spec.infrastructure
     runs = {role for built in components for role in built.component.roles}
     return Graph(
         name=spec.name,
@@ -212,17 +219,17 @@ def build_graph(spec: GraphSpec, components: list[BuiltComponent], region: str |
         region=region,
         components=tuple(built.component for built in components),
         runtime=spec.runtime,
-        external_etcd=infra.etcd.endpoints if infra.etcd else (),
-        external_nats=infra.nats.endpoints if infra.nats else (),
+        external_etcd=infrastructure.etcd.endpoints if infrastructure.etcd else (),
+        external_nats=infrastructure.nats.endpoints if infrastructure.nats else (),
         tags=dict(spec.tags),
         capacity=_capacity(spec),
-        security=infra.security,
+        security=infrastructure.security,
         names={role: name for role, name in dns_names(spec).items() if role in runs},
     )
 
 
 def _capacity(spec: GraphSpec) -> CapacitySpec:
-    """The declared capacity with every group's cluster named."""
+    """Return the declared capacity with the cluster of every group."""
     groups = tuple(
         g.model_copy(update={"cluster": g.cluster or spec.clusters.workers})
         for g in spec.capacity.auto_scaling_groups

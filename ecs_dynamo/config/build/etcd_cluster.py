@@ -1,8 +1,8 @@
-"""The members of an etcd cluster: one service each, made from one task definition.
+"""The members of an etcd cluster: one service each, built from one task definition.
 
-What etcd calls itself and whom it joins is ecs-dynamo's to say (`planning.members`), in its
-environment, as that works whatever the image's entry point is. etcd refuses to start where a flag
-says otherwise, so such flags are refused here.
+ecs-dynamo sets the name of each member and the members that it joins, in environment variables,
+which work with any entry point of the image. etcd refuses to start if a flag contradicts a
+variable, so such flags are refused here.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ from ecs_dynamo.model.graph import ETCD_PEER_PORT, Role
 from ecs_dynamo.model.spec.service import NetworkSpec
 
 NAME: Final = "ETCD_NAME"
-_OURS: Final = (NAME, LISTEN, *FROZEN)
-_ELSEWHERE: Final = ("config-file", "discovery", "discovery-srv", "force-new-cluster")
-"""Flags that say by other means who is in the cluster."""
+_SET_BY_ECS_DYNAMO: Final = (NAME, LISTEN, *FROZEN)
+_OTHER_MEMBERSHIP: Final = ("config-file", "discovery", "discovery-srv", "force-new-cluster")
+"""Flags that set the membership of the cluster by other means."""
 _PEER_TLS: Final = ("peer-auto-tls", "peer-cert-file")
 
 
@@ -45,29 +45,29 @@ def _has_flag(line: str, flag: str) -> bool:
 
 
 def check_member(definition: TaskDefinition, content: Mapping[str, Any], report: Report) -> None:
-    """Report what would keep etcd from joining a cluster as it is told to."""
+    """Report settings with which etcd could not join the cluster."""
     index = serving_container(content, Role.ETCD)
     container = content[CONTAINERS][index]
     line = command_line(container)
-    for flag in (*(_flag(name) for name in _OURS), *_ELSEWHERE):
+    for flag in (*(_flag(name) for name in _SET_BY_ECS_DYNAMO), *_OTHER_MEMBERSHIP):
         if _has_flag(line, flag):
             where = definition.at(CONTAINERS, index, "command")
             message = f"--{flag} is in the command, but infrastructure.etcd.replicas sets it"
             report.error(definition.document, where, message, "remove it from the command")
-    for name in sorted({e.get("name") for e in container.get("environment", ())} & {*_OURS}):
+    for name in sorted({e.get("name") for e in container.get("environment", ())} & {*_SET_BY_ECS_DYNAMO}):
         where = definition.at(CONTAINERS, index, "environment")
         message = f"{name} is set, but infrastructure.etcd.replicas sets it"
         report.error(definition.document, where, message, "remove it")
     if content.get("networkMode") != "awsvpc":
         where = definition.at("networkMode")
-        message = "the members of an etcd cluster need an address each"
+        message = "each member of an etcd cluster needs an address of its own"
         report.error(definition.document, where, message, "set networkMode to awsvpc")
 
 
 def member_template(content: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """``content`` with what stays the same as long as the place is declared."""
-    made: dict[str, Any] = copy.deepcopy(dict(content))
-    container = made[CONTAINERS][serving_container(made, Role.ETCD)]
+    """Return ``content`` with the settings of member ``name`` that never change."""
+    template: dict[str, Any] = copy.deepcopy(dict(content))
+    container = template[CONTAINERS][serving_container(template, Role.ETCD)]
     line = command_line(container)
     variables = {e.get("name") for e in container.get("environment", ())}
     secure = any(
@@ -77,13 +77,13 @@ def member_template(content: Mapping[str, Any], name: str) -> dict[str, Any]:
     scheme = "https" if secure else "http"
     set_environment(container, NAME, name)
     set_environment(container, LISTEN, f"{scheme}://0.0.0.0:{ETCD_PEER_PORT}")
-    return made
+    return template
 
 
-def spread(network: NetworkSpec, member: int, members: int) -> NetworkSpec:
-    """The subnets of one member, so that no two are in the same one while there are enough.
+def member_network(network: NetworkSpec, member: int, members: int) -> NetworkSpec:
+    """Return the network of one member. No two members share a subnet if there are enough.
 
-    Each is a service of its own, which ECS does not place apart from the others.
+    Each member is a service of its own, which ECS does not spread with the others.
     """
     subnets = network.subnets
     own = subnets[member::members] or subnets[member % max(1, len(subnets)) :][:1]

@@ -1,8 +1,8 @@
-"""The EFS volume of etcd or NATS, put into its task definition.
+"""The EFS volume of etcd or NATS in its task definition.
 
-NATS does not lock its store and two servers on one would ruin it, so a component with a volume is
-replaced by stopping first (minimumHealthyPercent 0, maximumPercent 100): the price is the time
-without it, which there is at any loss of a single replica.
+NATS does not lock its store, and two servers with one store would destroy it. A component with a
+volume is therefore stopped before it is replaced (minimumHealthyPercent 0, maximumPercent 100). In
+between it does not serve, as after any loss of a single replica.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ import re
 from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Any, Final
+
+from pydantic.alias_generators import to_camel
 
 from ecs_dynamo.config.reading.document import (
     Document,
@@ -37,7 +39,7 @@ _SERVERS: Final = {
     Role.ETCD: re.compile(r"(?:^|[\s/])etcd(?:$|[\s:@])"),
     Role.NATS: re.compile(r"(?:^|[\s/])nats(?:-server)?(?:$|[\s:@])"),
 }
-"""How an image or a command names the server."""
+"""Names of the server in an image or a command."""
 _CONFIG_FILE: Final = {
     Role.ETCD: re.compile(r"(?:^|\s)--?config-file\b"),
     Role.NATS: re.compile(r"(?:^|\s)(?:-c|--config)\b"),
@@ -49,10 +51,10 @@ _REMEDY: Final = {
 
 
 def serving_container(content: Mapping[str, Any], role: Role) -> int:
-    """Index of the container that runs etcd or NATS.
+    """Return the index of the container that runs etcd or NATS.
 
-    The one that maps the port of ``role``; where none does, the one whose command or image names
-    the server; else the first that is not a log router.
+    It is the container that maps the port of ``role``; if there is none, the one whose command or
+    image names the server; otherwise the first that is not a log router.
     """
     containers = content[CONTAINERS]
     for index, container in enumerate(containers):
@@ -67,10 +69,10 @@ def serving_container(content: Mapping[str, Any], role: Role) -> int:
 
 
 def data_directory(container: Mapping[str, Any], role: Role) -> str | None:
-    """Where the container's command (or, for etcd, its environment) says that the data is."""
-    found = _OPTIONS[role].search(command_line(container))
-    if found is not None:
-        return found[1]
+    """Return the data directory in the container's command or, for etcd, its environment."""
+    option = _OPTIONS[role].search(command_line(container))
+    if option is not None:
+        return option[1]
     for entry in container.get("environment", ()):
         if role is Role.ETCD and entry.get("name") == "ETCD_DATA_DIR":
             return str(entry.get("value", ""))
@@ -78,26 +80,26 @@ def data_directory(container: Mapping[str, Any], role: Role) -> str | None:
 
 
 def command_line(container: Mapping[str, Any]) -> str:
-    """Entry point and command as one text, to look for options in."""
+    """Return entry point and command as one text, in which options can be searched."""
     return " ".join((*container.get("entryPoint", ()), *container.get("command", ())))
 
 
-def alone(rollout: RolloutSpec) -> RolloutSpec:
-    """The limits with which there is never a second task beside the first."""
+def single_task(rollout: RolloutSpec) -> RolloutSpec:
+    """Return ``rollout`` with limits that never allow a second task beside the first."""
     return rollout.model_copy(update={"minimum_healthy_percent": 0, "maximum_percent": 100})
 
 
-def check_alone(
-    rollout: RolloutSpec, why: str, place: FieldPath, document: Document, report: Report
+def check_single_task(
+    rollout: RolloutSpec, why: str, path: FieldPath, document: Document, report: Report
 ) -> None:
-    """Refuse limits that someone set and that ``why`` can not be had with."""
-    for field, key, needed in (
-        ("minimum_healthy_percent", "minimumHealthyPercent", 0),
-        ("maximum_percent", "maximumPercent", 100),
-    ):
-        if field in rollout.model_fields_set and getattr(rollout, field) != needed:
-            message = f"{key} {getattr(rollout, field)} lets two tasks run at once, but {why}"
-            report.error(document, (*place, key), message, f"remove it (it is {needed} then)")
+    """Reject declared limits that allow a second task. ``why`` completes the message."""
+    required = single_task(rollout)
+    for field in ("minimum_healthy_percent", "maximum_percent"):
+        declared, value = getattr(rollout, field), getattr(required, field)
+        if field in rollout.model_fields_set and declared != value:
+            key = to_camel(field)
+            message = f"{key} {declared} allows two tasks at once, but {why}"
+            report.error(document, (*path, key), message, f"remove it; its value is {value}")
 
 
 def mount_volume(
@@ -107,17 +109,17 @@ def mount_volume(
     definition: TaskDefinition,
     report: Report,
 ) -> dict[str, Any]:
-    """``content`` with the volume mounted where the data is; what is wrong is reported."""
-    made: dict[str, Any] = copy.deepcopy(dict(content))
-    index = serving_container(made, role)
-    container = made[CONTAINERS][index]
+    """Return ``content`` with the volume mounted at the data directory; problems are reported."""
+    template: dict[str, Any] = copy.deepcopy(dict(content))
+    index = serving_container(template, role)
+    container = template[CONTAINERS][index]
     path = _mount_path(container, index, role, volume, definition, report)
     if path is None:
-        return made
-    volumes = made.setdefault("volumes", [])
+        return template
+    volumes = template.setdefault("volumes", [])
     if any(v.get("name") == VOLUME_NAME for v in volumes):
         where = definition.at("volumes")
-        message = f"the volume name {VOLUME_NAME} is kept for infrastructure.{role}.volume"
+        message = f"the volume name {VOLUME_NAME} is reserved for infrastructure.{role}.volume"
         report.error(definition.document, where, message, "rename it")
     volumes.append(
         {"name": VOLUME_NAME, "efsVolumeConfiguration": _efs_configuration(volume)},
@@ -125,7 +127,7 @@ def mount_volume(
     container.setdefault("mountPoints", []).append(
         {"sourceVolume": VOLUME_NAME, "containerPath": path, "readOnly": False}
     )
-    return made
+    return template
 
 
 def _mount_path(
@@ -143,10 +145,10 @@ def _mount_path(
         and volume.path is not None
         and _CONFIG_FILE[role].search(command_line(container))
     ):
-        data = volume.path  # Said in a file within the image: it is taken on trust.
+        data = volume.path  # The directory is in a file in the image, which cannot be checked.
     if data is None or not data.startswith("/"):
-        found = f"its command has the relative {data}" if data else "its command names none"
-        message = f"the data of {role} would not be on the volume: {found}"
+        why = f"its command has the relative {data}" if data else "its command names no directory"
+        message = f"the data of {role} would not be on the volume: {why}"
         report.error(definition.document, where, message, _REMEDY[role])
         return None
     path = volume.path or data
@@ -157,22 +159,22 @@ def _mount_path(
     used = {m.get("containerPath") for m in container.get("mountPoints", ())}
     if path in used:
         where = definition.at(CONTAINERS, index, "mountPoints")
-        message = f"something is mounted at {path} already"
+        message = f"another volume is mounted at {path}"
         report.error(definition.document, where, message, "remove that mount point")
         return None
     return path
 
 
 def _efs_configuration(volume: VolumeSpec) -> dict[str, Any]:
-    made: dict[str, Any] = {
+    configuration: dict[str, Any] = {
         "fileSystemId": volume.file_system_id,
         "transitEncryption": "ENABLED" if volume.transit_encryption else "DISABLED",
     }
     if volume.root_directory is not None:
-        made["rootDirectory"] = volume.root_directory
+        configuration["rootDirectory"] = volume.root_directory
     if volume.access_point_id is not None or volume.iam:
         authorization: dict[str, str] = {"iam": "ENABLED" if volume.iam else "DISABLED"}
         if volume.access_point_id is not None:
             authorization["accessPointId"] = volume.access_point_id
-        made["authorizationConfig"] = authorization
-    return made
+        configuration["authorizationConfig"] = authorization
+    return configuration
