@@ -1,4 +1,4 @@
-"""Which Dynamo processes bridge networking cuts off from each other.
+"""Check for Dynamo processes that cannot reach each other because of bridge networking.
 
 A Dynamo process registers the address that it detects and ports that it chooses. In bridge mode
 these belong to its container, on a network that exists on its own container instance only (ECS
@@ -61,7 +61,7 @@ def check_bridges(
 def _check_system_port(
     spec: GraphSpec, built: BuiltComponent, document: Document, report: Report
 ) -> None:
-    """The daemon queries a worker's system port, which must be fixed so that it can be mapped."""
+    """Require a fixed system port of a worker: the daemon queries it, so ECS must map it."""
     component = built.component
     declared = declared_port(component)
     if (spec.runtime.system_port if declared is None else declared) != 0:
@@ -108,7 +108,7 @@ class _Checker:
     def _worker(self) -> None:
         request = self._variable("DYN_REQUEST_PLANE") or self.spec.runtime.request_plane
         event = self._variable("DYN_EVENT_PLANE") or self.spec.runtime.event_plane
-        routers, peers = self._with(_ROUTERS), self._with(self._hand_over())
+        routers, peers = self._with(_ROUTERS), self._with(self._kv_peers())
         if request == "tcp" and (cut := self._cut_off([*routers, *peers])):
             self._error(
                 "and requestPlane tcp: Dynamo's workers register their container's own address, "
@@ -119,14 +119,14 @@ class _Checker:
         brokered = any(self._variable(name) for name in _BROKER)
         if event == "zmq" and not brokered and (cut := self._cut_off(self._with(_READERS))):
             self._warn(
-                "and eventPlane zmq: what it publishes of its KV cache and load is at its "
-                f"container's own address, which only its own instance reaches, not {cut}: "
-                "routers do not know what is cached",
+                "and eventPlane zmq: its events about KV cache and load are published at its "
+                f"container's own address, which only its own instance reaches, not {cut}; "
+                "routers therefore do not know what is cached",
                 f"use eventPlane nats, or networkMode host or awsvpc; or {_PIN}",
             )
         if cut := self._cut_off(peers):
             self._warn(
-                "and prefill apart from decode: engines hand KV caches over between their "
+                "and prefill separate from decode: engines transfer KV caches between their "
                 f"containers' own addresses, which only its own instance reaches, not {cut}",
                 f"use networkMode host or awsvpc; or {_PIN}",
             )
@@ -134,23 +134,24 @@ class _Checker:
     def _frontend(self) -> None:
         if cut := self._cut_off(self._with(_WORKERS)):
             self._error(
-                "of a frontend: Dynamo's workers connect back to its container's own address to "
-                f"answer, which only its own instance reaches, not {cut}",
+                "of a frontend: Dynamo's workers answer by a connection to its container's own "
+                f"address, which only its own instance reaches, not {cut}",
                 f"use networkMode host or awsvpc; or {_PIN}",
             )
 
     def _rollout(self) -> None:
-        """A task that contains both sides runs twice during a rollout, maybe on two instances."""
-        one = self.component
-        if _is_single(one) and one.limits.maximum_percent > 100 and not _is_pinned(one):
+        """Warn of a task with both sides: during a rollout two of it may run on two instances."""
+        component = self.component
+        surges = component.limits.maximum_percent > 100
+        if _is_single(component) and surges and not _is_pinned(component):
             self._warn(
-                "of a frontend with a worker: while it rolls the old and the new task may be on "
-                "two instances, and neither reaches the other's container",
+                "of a frontend with a worker: during a rollout the old and the new task may be on "
+                "two instances, and neither can reach the other's container",
                 f"set rollout.maximumPercent to 100; or {_PIN}",
             )
 
-    def _hand_over(self) -> frozenset[Role]:
-        """The roles with which it exchanges KV caches."""
+    def _kv_peers(self) -> frozenset[Role]:
+        """Return the roles with which the worker exchanges KV caches."""
         if Role.PREFILL in self.component.roles:
             return frozenset({Role.DECODE, Role.WORKER})
         return frozenset({Role.PREFILL})
@@ -163,9 +164,9 @@ class _Checker:
         return environment_value(self.component.template, name, names)
 
     def _cut_off(self, others: Iterable[Component]) -> str:
-        """Which of ``others`` may run on other instances, in words; empty if none may."""
-        told = {c.name: why for c in others if (why := _why_apart(self.component, c))}
-        return ", ".join(f"{name} ({why})" for name, why in told.items())
+        """Return which of ``others`` may run on other instances, in words; empty if none may."""
+        reasons = {c.name: why for c in others if (why := _why_apart(self.component, c))}
+        return ", ".join(f"{name} ({why})" for name, why in reasons.items())
 
     def _error(self, what: str, remedy: str) -> None:
         definition = self.built.definition
@@ -178,26 +179,26 @@ class _Checker:
         self.report.warn(definition.document, path, f"{self.found} {what}", remedy)
 
 
-def _why_apart(one: Component, other: Component) -> str | None:
-    """Why a replica of ``other`` may not be on the instance of one of ``one``; None if it must be.
+def _why_apart(component: Component, other: Component) -> str | None:
+    """Return why replicas of two components may run on different instances; None if they cannot.
 
-    The containers of a task share its instance, so a component with a single replica is not apart
-    from itself.
+    The containers of a task share its instance, so a component with a single replica can always
+    reach itself.
     """
     if other.launch_type is LaunchType.FARGATE:
         return "on Fargate"
     if other.network_mode is NetworkMode.AWSVPC:
         return "awsvpc, with a network interface of its own"
-    if one.name == other.name and _is_single(one):
+    if component.name == other.name and _is_single(component):
         return None
-    mine, its = _instances(one), _instances(other)
-    if its is None or not _is_pinned(other):
-        return "on any instance" if its is None else f"on {' or '.join(sorted(its)) or 'none'}"
-    if mine != its or one.cluster != other.cluster:
-        return f"on {next(iter(its))}" + (
-            f" of {other.cluster}" if one.cluster != other.cluster else ""
-        )
-    return None
+    own, others = _instances(component), _instances(other)
+    if others is None:
+        return "on any instance"
+    if not _is_pinned(other):
+        return f"on {' or '.join(sorted(others)) or 'none'}"
+    if component.cluster != other.cluster:
+        return f"on {next(iter(others))} of {other.cluster}"
+    return f"on {next(iter(others))}" if own != others else None
 
 
 def _is_single(component: Component) -> bool:
@@ -210,7 +211,7 @@ def _is_pinned(component: Component) -> bool:
 
 
 def _instances(component: Component) -> frozenset[str] | None:
-    """The EC2 instances that its placement constraints allow; None if they allow any."""
+    """Return the EC2 instances that the placement constraints allow; None if they allow any."""
     texts = [
         *(c.expression for c in component.placement.constraints),
         *(c.get("expression") for c in component.template.get("placementConstraints", ())),

@@ -1,4 +1,4 @@
-"""The table of ECS's rules, applied to every component, and where in which file each is broken."""
+"""Check of every component against the table of ECS's rules."""
 
 from __future__ import annotations
 
@@ -28,23 +28,25 @@ def check_rules(
         template = built.component.template
         fargate = built.component.launch_type is LaunchType.FARGATE
         needed = "FARGATE" in template.get("requiresCompatibilities", ())
-        for found in violations(RULES, Content(template, fargate=fargate or needed)):
-            file, path = _place(spec, built, document, found.path)
-            report.error(file, path, found.message, found.remedy)
+        for violation in violations(RULES, Content(template, fargate=fargate or needed)):
+            file, path = _place(spec, built, document, violation.path)
+            report.error(file, path, violation.message, violation.remedy)
         _check_constraints(built, document, report)
 
 
 def _check_constraints(built: BuiltComponent, document: Document, report: Report) -> None:
-    """The limit counts those of the task definition and of the service together (API reference,
-    CreateService.placementConstraints)."""
+    """Check the limit of constraints, which ECS counts in task definition and service together.
+
+    Source: API reference, CreateService.placementConstraints.
+    """
     own = len(built.component.template.get("placementConstraints", ()))
     placed = len(built.component.placement.constraints)
     if placed and own <= MAX_CONSTRAINTS < own + placed:
         report.error(
             document,
             (*built.path, "placement", "constraints"),
-            f"{placed} constraints here and {own} in the task definition are more than the "
-            f"{MAX_CONSTRAINTS} that ECS takes together",
+            f"{placed} constraints here and {own} in the task definition are together more than "
+            f"the {MAX_CONSTRAINTS} that ECS accepts",
             "remove some",
         )
 
@@ -52,9 +54,9 @@ def _check_constraints(built: BuiltComponent, document: Document, report: Report
 def _place(
     spec: GraphSpec, built: BuiltComponent, document: Document, path: FieldPath
 ) -> tuple[Document, FieldPath]:
-    """The file and the path there of what is at ``path`` of the component's template.
+    """Return the file and the path in it of the value at ``path`` of the component's template.
 
-    A template is its file with the graph file's image, command and env put into it.
+    A template is its file with the image, command and env of the graph file.
     """
     file = built.definition.document
     if built.path[0] == "components" and path[:1] == (CONTAINERS,) and len(path) > 2:
@@ -73,7 +75,7 @@ def _place(
 
 
 def _entry(built: BuiltComponent, path: FieldPath, name: str | None) -> FieldPath:
-    """Where the file itself has the variable: the template's lists are sorted out anew."""
+    """Return the path of a variable in the file, whose lists differ from those of the template."""
     for key in dict.fromkeys((path[2], *_VARIABLES)):
         where = built.definition.at(*path[:2], key)
         entries = _at(built.definition.document.value, where)

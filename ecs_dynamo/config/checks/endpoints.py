@@ -1,7 +1,7 @@
-"""Endpoints that a task definition names by itself, and that the graph replaces or removes.
+"""Warnings about endpoints in a task definition that the graph replaces or removes.
 
-Keeping the endpoints right is ecs-dynamo's own work, so an address in a Dynamo container does not
-stay; but the user must be told of it.
+ecs-dynamo maintains the endpoints of Dynamo's containers, so an address in a task definition does
+not stay, and the user must know that.
 """
 
 from __future__ import annotations
@@ -26,29 +26,33 @@ _ROLES: Final = {ETCD_VARIABLE: Role.ETCD, NATS_VARIABLE: Role.NATS}
 def check_endpoint_variables(
     spec: GraphSpec, components: list[BuiltComponent], report: Report
 ) -> None:
-    """Warn of each address in a Dynamo container that will not be there when it runs."""
+    """Warn of each address in a Dynamo container that is replaced or removed."""
     for built in components:
         if built.component.is_infrastructure:
             continue
         for index in built.dynamo:
             for number, entry in enumerate(built.containers[index].get("environment", ())):
-                found = _what_becomes_of(spec, entry.get("name", ""), entry.get("value", ""))
-                if found is not None:
-                    message, remedy = found
+                name, value = entry.get("name", ""), entry.get("value", "")
+                message = _replacement(spec, name, value)
+                if message is not None:
+                    remedy = (
+                        f"to use this one, write it into infrastructure.{_ROLES[name]}.endpoints; "
+                        "else remove it here"
+                    )
                     where = built.definition.at(CONTAINERS, index, "environment", number)
                     report.warn(built.definition.document, where, message, remedy)
 
 
-def _what_becomes_of(spec: GraphSpec, name: str, value: str) -> tuple[str, str] | None:
-    role, infra = _ROLES.get(name), spec.infrastructure
+def _replacement(spec: GraphSpec, name: str, value: str) -> str | None:
+    """Return what replaces the variable's value, as a message; None if the value stays."""
+    role, infrastructure = _ROLES.get(name), spec.infrastructure
     if role is None or not value or PLACEHOLDER in value:
         return None
-    part = infra.etcd if role is Role.ETCD else infra.nats
+    server = infrastructure.etcd if role is Role.ETCD else infrastructure.nats
     shown = f"{name} {without_secrets(value)}"
-    remedy = f"to use this one, write it into infrastructure.{role}.endpoints; else remove it here"
-    if part is None and infra.task_definition is None:
-        return f"{shown} is removed, as the graph declares no NATS", remedy
-    declared = part.endpoints if part is not None else ()
+    if server is None and infrastructure.task_definition is None:
+        return f"{shown} is removed, because the graph declares no NATS"
+    declared = server.endpoints if server is not None else ()
     if value in (*declared, ",".join(declared)):
         return None
-    return f"{shown} is replaced by the endpoints of the graph's {role}", remedy
+    return f"{shown} is replaced by the endpoints of the graph's {role}"

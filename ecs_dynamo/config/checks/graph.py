@@ -1,7 +1,7 @@
-"""What is wrong with a graph as a whole although each of its parts is well-formed.
+"""Checks of the graph as a whole, whose parts are well-formed.
 
-Errors are what can never work; warnings are what runs and then surprises. Each says what to do.
-The rules about single tasks are in `task_checks`.
+Errors are for what can never work, warnings for what runs but may surprise. The rules about single
+tasks are in `tasks`.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ from ecs_dynamo.model.spec.service import LaunchType
 
 _RESERVED_TAGS: Final = ("aws:", "ecs-dynamo:")
 _MAX_TAGS: Final = 50 - len(SERVICE_TAGS)
-"""A resource has at most 50 tags (TagResource in ECS's service model), those of ecs-dynamo too."""
+"""Most tags of a user. A resource has at most 50 (TagResource in ECS's service model)."""
 _SCHEMES: Final = {"etcd": ("http", "https"), "nats": ("nats", "tls")}
 
 
 def check_graph(spec: GraphSpec, document: Document, report: Report) -> None:
-    """Check what the graph file alone can tell."""
+    """Check everything that depends on the graph file only."""
     _check_names(spec, document, report)
     _check_roles(spec, document, report)
     _check_nats(spec, document, report)
@@ -51,7 +51,7 @@ def _check_names(spec: GraphSpec, document: Document, report: Report) -> None:
         path = ("components", index, "name")
         name = component.name
         if name in RESERVED_NAMES:
-            message = f"the name {name!r} is kept for the infrastructure"
+            message = f"the name {name!r} is reserved for the infrastructure"
             report.error(document, path, message, "rename the component")
         elif name in first:
             message = f"two components are called {name!r} (first: components[{first[name]}])"
@@ -61,12 +61,12 @@ def _check_names(spec: GraphSpec, document: Document, report: Report) -> None:
 
 def _check_roles(spec: GraphSpec, document: Document, report: Report) -> None:
     where: FieldPath = ("components",)
-    kinds = {Role(kind.value) for c in spec.components for kind in (c.type, *c.also_runs)}
-    if Role.FRONTEND not in kinds:
+    roles = {Role(t.value) for c in spec.components for t in (c.type, *c.also_runs)}
+    if Role.FRONTEND not in roles:
         report.error(
             document, where, "no component is a frontend", "add a component of type frontend"
         )
-    if not kinds & WORKER_ROLES:
+    if not roles & WORKER_ROLES:
         report.error(
             document,
             where,
@@ -74,14 +74,14 @@ def _check_roles(spec: GraphSpec, document: Document, report: Report) -> None:
             "add a component of type worker, or prefill and decode; where the frontend's task "
             "runs a worker too, give it alsoRuns: [decode]",
         )
-    if Role.PREFILL in kinds and not kinds & {Role.DECODE, Role.WORKER}:
+    if Role.PREFILL in roles and not roles & {Role.DECODE, Role.WORKER}:
         report.error(
             document,
             where,
-            "there is prefill but no decode, so that no request would ever be answered",
+            "there is prefill but no decode, so no request would ever be answered",
             "add a component of type decode, or alsoRuns: [decode] where its task runs one",
         )
-    if Role.DECODE in kinds and not kinds & {Role.PREFILL, Role.WORKER}:
+    if Role.DECODE in roles and not roles & {Role.PREFILL, Role.WORKER}:
         report.warn(
             document,
             where,
@@ -91,8 +91,8 @@ def _check_roles(spec: GraphSpec, document: Document, report: Report) -> None:
 
 
 def _check_nats(spec: GraphSpec, document: Document, report: Report) -> None:
-    infra = spec.infrastructure
-    if infra.task_definition is not None or infra.nats is not None:
+    infrastructure = spec.infrastructure
+    if infrastructure.task_definition is not None or infrastructure.nats is not None:
         return
     remedy = "add infrastructure.nats (a taskDefinition or endpoints)"
     for key, plane in (
@@ -102,29 +102,29 @@ def _check_nats(spec: GraphSpec, document: Document, report: Report) -> None:
         if plane == "nats":
             report.error(document, ("runtime", key), f"{key} nats needs NATS", remedy)
     for index, component in enumerate(spec.components):
-        for place, signal in enumerate(component.scaling.signals if component.scaling else ()):
+        for number, signal in enumerate(component.scaling.signals if component.scaling else ()):
             if signal.source == "jetstream" and signal.monitoring_url is None:
-                path = ("components", index, "scaling", "signals", place, "source")
+                path = ("components", index, "scaling", "signals", number, "source")
                 report.error(document, path, "the source jetstream needs NATS", remedy)
 
 
 def _check_external_endpoints(spec: GraphSpec, document: Document, report: Report) -> None:
-    for name, part in (("etcd", spec.infrastructure.etcd), ("nats", spec.infrastructure.nats)):
+    for name, server in (("etcd", spec.infrastructure.etcd), ("nats", spec.infrastructure.nats)):
         schemes = _SCHEMES[name]
-        for index, url in enumerate(part.endpoints if part else ()):
+        for index, url in enumerate(server.endpoints if server else ()):
             try:
                 parts = urlsplit(url)
-                # Unlike the others, `port` is only read, and may be refused, when asked for.
-                fine = parts.scheme in schemes and bool(parts.hostname and parts.port)
+                # `port` is parsed on access, and raises ValueError where it is invalid.
+                valid = parts.scheme in schemes and bool(parts.hostname and parts.port)
                 secret = parts.password is not None
             except ValueError:
-                fine, secret = False, False
+                valid, secret = False, False
             path = ("infrastructure", name, "endpoints", index)
             if secret:
                 message = "a password in an endpoint would be readable in every task definition"
                 remedy = f"declare it as a secret in infrastructure.security.{name}"
                 report.error(document, path, message, remedy)
-            elif not fine:
+            elif not valid:
                 message = "this is not a URL with host and port"
                 report.error(document, path, message, f"write {schemes[0]}://host:port")
 
@@ -141,7 +141,7 @@ def _check_tags(spec: GraphSpec, document: Document, report: Report) -> None:
         if key.lower().startswith(_RESERVED_TAGS):
             report.error(document, path, f"the tag {key!r} has a reserved prefix", "rename it")
         if not 1 <= len(key) <= 128 or len(value) > 256:
-            message = "AWS takes tag keys of 1 to 128 and values of up to 256 characters"
+            message = "AWS accepts tag keys of 1 to 128 and values of up to 256 characters"
             report.error(document, path, message, "shorten it")
 
 
@@ -156,7 +156,7 @@ def _check_capacity(spec: GraphSpec, document: Document, report: Report) -> None
             report.error(
                 document,
                 ("capacity", "autoScalingGroups", index, "cluster" if group.cluster else "name"),
-                f"no component runs on EC2 in cluster {cluster}: the group would serve none",
+                f"no component runs on EC2 in cluster {cluster}: the group would not serve any",
                 f"name one of {', '.join(sorted(used))}" if used else "remove the group",
             )
 
@@ -181,7 +181,7 @@ def _check_scaling(
         try:
             CronSim(window.cron, datetime(2026, 1, 1, tzinfo=UTC))
         except CronSimError as error:
-            message = f"{window.cron!r} is no cron expression: {error}"
+            message = f"{window.cron!r} is not a cron expression: {error}"
             remedy = 'write minute hour day month weekday, such as "0 8 * * 1-5"'
             report.error(document, (*place, "cron"), message, remedy)
         try:
@@ -189,13 +189,13 @@ def _check_scaling(
         except (KeyError, ValueError, OSError):
             message = f"there is no time zone {window.timezone!r}"
             report.error(document, (*place, "timezone"), message, "write one like Europe/Berlin")
-    kinds = {kind.value for kind in (component.type, *component.also_runs)}
-    rates = False
+    types = {t.value for t in (component.type, *component.also_runs)}
+    has_rate = False
     for index, signal in enumerate(scaling.signals):
         place = (*path, "signals", index)
-        rates = rates or signal.source == "frontend"
-        rates = rates or getattr(signal, "kind", None) == "arrival_rate"
-        if signal.source == "planner" and not kinds & {"prefill", "decode", "worker"}:
+        has_rate = has_rate or signal.source == "frontend"
+        has_rate = has_rate or getattr(signal, "kind", None) == "arrival_rate"
+        if signal.source == "planner" and not types & {"prefill", "decode", "worker"}:
             message = "Dynamo's planner decides the counts of prefill and decode workers only"
             report.error(document, (*place, "source"), message, "use another source")
         for key in ("url", "monitoring_url"):
@@ -211,12 +211,12 @@ def _check_scaling(
             f"policy {scaling.policy_name} has no parameter {key}: it has no effect",
             "remove it, or change the policy",
         )
-    if isinstance(scaling, SloScaling) and not rates and scaling.signals[0].source != "planner":
+    if isinstance(scaling, SloScaling) and not has_rate and scaling.signals[0].source != "planner":
         report.warn(
             document,
             (*path, "policy"),
-            "policy slo forecasts from an arrival rate, which none of the signals gives: it "
-            "decides by queue depth alone",
+            "policy slo forecasts from an arrival rate, which none of the signals provides: it "
+            "decides by queue depth only",
             "add the signal {source: frontend} or one of kind arrival_rate, or set policy queue",
         )
 
@@ -229,7 +229,7 @@ def _check_component(
             report.warn(
                 document,
                 (*path, "env", name),
-                f"{name} is replaced by the endpoint that was found",
+                f"{name} is replaced by the endpoint that ecs-dynamo finds",
                 "remove it; for your own etcd or NATS use infrastructure.*.endpoints",
             )
     if "" in component.env:
@@ -243,6 +243,6 @@ def _check_component(
         report.warn(
             document,
             (*path, "scaling", "min"),
-            "with no replica nothing queues at the frontends, so it can not scale up from zero",
+            "without a replica nothing queues at the frontends, so it cannot scale up from zero",
             "set min to 1, or scale from a JetStream consumer",
         )

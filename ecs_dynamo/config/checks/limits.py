@@ -1,7 +1,7 @@
-"""Deployment limits with which some of the declared counts could never be replaced.
+"""Warning about deployment limits that cannot replace some of the declared counts.
 
 ECS rounds `minimumHealthyPercent` of the count up and `maximumPercent` of it down (service model,
-DeploymentConfiguration), so that 50-150 % of one replica lets it neither stop nor start one.
+DeploymentConfiguration): with 50-150 % of one replica it may neither stop nor start one.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from ecs_dynamo.model.service_settings import DeploymentLimits
 
 
 def check_limits(components: list[BuiltComponent], document: Document, report: Report) -> None:
-    """Warn of limits that are widened during a rollout, with the count that they do not fit."""
+    """Warn of limits that are widened during a rollout, with a count that they do not fit."""
     for built in components:
         infrastructure = built.component.is_infrastructure
-        place: FieldPath = ("infrastructure",) if infrastructure else built.path
+        path: FieldPath = ("infrastructure",) if infrastructure else built.path
         counts = _counts(built.component)
-        _check(built.component.limits, counts, (*place, "rollout"), document, report)
+        _check(built.component.limits, counts, (*path, "rollout"), document, report)
 
 
 def _counts(component: Component) -> range:
-    """All counts that a component may have."""
+    """Return all counts that a component may have."""
     if component.scaling is None:
         return range(component.replicas, component.replicas + 1)
     return range(component.scaling.min, component.scaling.max + 1)
@@ -35,7 +35,7 @@ def _counts(component: Component) -> range:
 def _check(
     limits: DeploymentLimits, counts: range, path: FieldPath, document: Document, report: Report
 ) -> None:
-    # The fewer replicas the more the rounding takes, so the smallest count tells.
+    # Rounding weighs most with the fewest replicas, so the smallest count decides.
     count = max(counts.start, 1)
     if count not in counts or limits.can_replace(count):
         return

@@ -1,7 +1,7 @@
-"""Which Regions there are, as far as botocore knows: a typing error is noticed, not refused.
+"""Warning about Regions that botocore does not know, which may be misspelt.
 
 A Region can be newer than the installed botocore, whose endpoint rules then still build the right
-host name from the partition's pattern. So an unknown one is a warning.
+host name from the partition's pattern. So an unknown Region is not an error.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from ecs_dynamo.config.reading.report import Report
 
 @cache
 def known_regions() -> frozenset[str]:
-    """Every Region of every partition (botocore's own list)."""
+    """Return every Region of every partition, from botocore's own list."""
     return frozenset(
         region
         for partition in partitions()
@@ -25,19 +25,22 @@ def known_regions() -> frozenset[str]:
 
 
 def closest_region(text: str) -> str | None:
-    """The known Region that takes the fewest typing errors to become ``text``; None beyond 3."""
+    """Return the known Region with the fewest typing errors from ``text``; None beyond 3."""
     errors, name = min((_typing_errors(text[:60], known), known) for known in known_regions())
     return name if errors <= 3 else None
 
 
-def _typing_errors(found: str, meant: str) -> int:
-    """Letters left out, added, changed, or typed in the wrong order (optimal string alignment)."""
+def _typing_errors(typed: str, meant: str) -> int:
+    """Return the number of typing errors: letters left out, added, changed or swapped.
+
+    It is the optimal string alignment distance.
+    """
     rows = [list(range(len(meant) + 1))]
-    for i, a in enumerate(found, 1):
+    for i, a in enumerate(typed, 1):
         row = [i]
         for j, b in enumerate(meant, 1):
             cost = min(rows[-1][j] + 1, row[-1] + 1, rows[-1][j - 1] + (a != b))
-            if i > 1 and j > 1 and a == meant[j - 2] and found[i - 2] == b:
+            if i > 1 and j > 1 and a == meant[j - 2] and typed[i - 2] == b:
                 cost = min(cost, rows[-2][j - 2] + 1)
             row.append(cost)
         rows.append(row)
@@ -45,16 +48,16 @@ def _typing_errors(found: str, meant: str) -> int:
 
 
 def check_region(region: str | None, document: Document, report: Report) -> None:
-    """Warn of a Region that botocore does not know, with the closest one that it does."""
+    """Warn of a Region that botocore does not know, and name the closest one that it knows."""
     if region is None or region in known_regions():
         return
     near = closest_region(region)
     declared = isinstance(document.value, dict) and document.value.get("region") is not None
-    place = "" if declared else ", taken from AWS_REGION or a variable like it"
+    source = "" if declared else ", taken from the environment"
     report.warn(
         document,
         ("region",) if declared else (),
-        f"botocore knows no Region {region[:60]!r}{place}",
+        f"botocore does not know the Region {region[:60]!r}{source}",
         (f"did you mean {near}? " if near else "")
-        + "A Region newer than the installed botocore works all the same",
+        + "A Region newer than the installed botocore works too",
     )

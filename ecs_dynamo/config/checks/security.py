@@ -1,4 +1,4 @@
-"""What is wrong with declared TLS and credentials, or with servers that do not fit them."""
+"""Checks of declared TLS and credentials against the servers and the tasks that use them."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ _SERVER_CERTIFICATE: Final = {
     Role.ETCD: ("--cert-file", "-cert-file", "ETCD_CERT_FILE", "--auto-tls"),
     Role.NATS: ("--tlscert", "-tlscert", "--tls", "-tls"),
 }
-"""With what a server is told to speak TLS; NATS also in a configuration file, not read here."""
+"""Options that make a server use TLS. NATS also has a configuration file, which is not read."""
 
 
 def check_security(
     spec: GraphSpec, components: list[BuiltComponent], document: Document, report: Report
 ) -> None:
-    """Check the declared security against the servers and the tasks that get it."""
-    infra = spec.infrastructure
-    security = infra.security
-    has_nats = infra.task_definition is not None or infra.nats is not None
+    """Report security that does not fit the servers, or that tasks cannot receive."""
+    infrastructure = spec.infrastructure
+    security = infrastructure.security
+    has_nats = infrastructure.task_definition is not None or infrastructure.nats is not None
     if not has_nats and security.nats != type(security.nats)():
         report.error(
             document,
@@ -52,19 +52,19 @@ def _has_tls(spec: GraphSpec, role: Role) -> bool:
 
 
 def _check_endpoints(spec: GraphSpec, document: Document, report: Report) -> None:
-    infra = spec.infrastructure
-    for role, part in ((Role.ETCD, infra.etcd), (Role.NATS, infra.nats)):
+    servers = {Role.ETCD: spec.infrastructure.etcd, Role.NATS: spec.infrastructure.nats}
+    for role, server in servers.items():
         tls = _has_tls(spec, role)
         secure, plain = ("https", "http") if role is Role.ETCD else ("tls", "nats")
-        for index, url in enumerate(part.endpoints if part else ()):
+        for index, url in enumerate(server.endpoints if server else ()):
             path = ("infrastructure", role.value, "endpoints", index)
             scheme = url.partition("://")[0]
             if tls and scheme == plain:
-                message = f"TLS is declared for {role}, but this is not reached with it"
+                message = f"TLS is declared for {role}, but this endpoint does not use it"
                 report.warn(document, path, message, f"write {secure}://")
             elif not tls and scheme == secure:
                 message = (
-                    "Dynamo (1.6.1) reaches etcd over TLS only with a CA and a client certificate"
+                    "Dynamo (1.6.1) uses TLS for etcd only with a CA and a client certificate"
                     if role is Role.ETCD
                     else "no TLS is declared for nats: only public certificate authorities are "
                     "trusted"
@@ -73,7 +73,7 @@ def _check_endpoints(spec: GraphSpec, document: Document, report: Report) -> Non
                 report.warn(document, path, message, f"{remedy}, or write {plain}://")
 
 
-def _speaks_tls(container: dict[str, Any], role: Role) -> bool:
+def _uses_tls(container: dict[str, Any], role: Role) -> bool:
     words = [*container.get("entryPoint", ()), *container.get("command", ())]
     words += [e.get("name", "") for e in container.get("environment", ())]
     marks = _SERVER_CERTIFICATE[role]
@@ -90,33 +90,33 @@ def _check_server(
             continue
         declared = _has_tls(spec, role)
         container = built.containers[serving_container(built.component.template, role)]
-        speaks = _speaks_tls(container, role)
+        uses_tls = _uses_tls(container, role)
         path = ("infrastructure", "security", role.value, "tls")
         configured = role is Role.NATS and any(
             word in ("-c", "--config", "-config") for word in container.get("command", ())
         )
-        if declared and not speaks and not configured:
+        if declared and not uses_tls and not configured:
             flags = "--cert-file" if role is Role.ETCD else "--tlscert"
             report.warn(
                 document,
                 path,
-                f"TLS is declared, but nothing in the task definition tells {role} to speak it",
+                f"TLS is declared, but nothing in the task definition makes {role} use it",
                 f"add {flags} and its key to the container's command, or remove tls here",
             )
-        elif speaks and not declared:
+        elif uses_tls and not declared:
             report.warn(
                 built.definition.document,
                 built.definition.at(CONTAINERS),
-                f"{role} is told to speak TLS, but the graph does not declare it: it would be "
-                "asked without",
+                f"{role} is configured to use TLS, but the graph does not declare it: clients "
+                "would connect without TLS",
                 f"declare infrastructure.security.{role}.tls",
             )
         if declared and role not in dns_names(spec):
             report.warn(
                 document,
                 path,
-                f"{role}'s certificate must name the address that it is reached at, which is a "
-                "private IP that changes with each task",
+                f"{role}'s certificate must name the address of the server, which is a private IP "
+                "that changes with each task",
                 "create the certificate when the task starts, or declare "
                 "infrastructure.serviceDiscovery",
             )
@@ -129,7 +129,7 @@ def _check_dependant(spec: GraphSpec, built: BuiltComponent, report: Report) -> 
         report.error(
             built.definition.document,
             built.definition.at("executionRoleArn"),
-            f"{built.component.name} gets secrets, which ECS reads with the task's execution role",
+            f"{built.component.name} receives secrets, which ECS reads with the execution role",
             "add executionRoleArn (see `ecs-dynamo iam render`)",
         )
     for index in built.dynamo:
@@ -138,7 +138,7 @@ def _check_dependant(spec: GraphSpec, built: BuiltComponent, report: Report) -> 
                 report.warn(
                     built.definition.document,
                     built.definition.at(CONTAINERS, index, "environment", number),
-                    f"{entry['name']} stands here and is declared in infrastructure.security too; "
-                    "this one is used",
+                    f"{entry['name']} is declared here and in infrastructure.security; the value "
+                    "here is used",
                     "remove it here",
                 )

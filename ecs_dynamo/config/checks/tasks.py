@@ -1,7 +1,7 @@
-"""What ECS or Dynamo would refuse, or silently do badly, about each component's tasks.
+"""Checks of each component's tasks: settings that ECS or Dynamo would refuse or handle badly.
 
-ECS finds most of these only when a service is created, and says so in a service event that
-nobody reads; here they come before anything is changed. Facts about Dynamo are of 1.6.1.
+ECS reports most of them only when a service is created, in a service event. Here they are reported
+before anything is changed. Facts about Dynamo are of 1.6.1.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from ecs_dynamo.model.spec.graph import GraphSpec
 from ecs_dynamo.model.spec.service import LaunchType
 
 MAX_STOP_SECONDS: Final = 120
-"""The longest stopTimeout on Fargate."""
+"""Longest stopTimeout on Fargate, in seconds."""
 DEFAULT_STOP_SECONDS: Final = 30
 _ENGINE: Final = re.compile(r"\bdynamo\.(vllm|sglang|trtllm|mocker)\b")
 _MODE: Final = re.compile(r"--(disaggregation-mode|is-prefill-worker|is-decode-worker)\b")
@@ -67,7 +67,7 @@ class _Checker:
             self._nats_options()
 
     def _error(self, message: str, remedy: str, *path: str | int) -> None:
-        """In the task definition's file."""
+        """Report an error in the task definition's file."""
         self.report.error(
             self.built.definition.document, self.built.definition.at(*path), message, remedy
         )
@@ -84,11 +84,12 @@ class _Checker:
         for entry in container.get("environment", ()):
             name = str(entry.get("name", ""))
             if entry.get("value") and is_secret_name(name):
-                of_env = index in self.built.dynamo and not self.component.is_infrastructure
+                uses_env = index in self.built.dynamo and not self.component.is_infrastructure
                 self._warn(
-                    f"{name} is in plain text: whoever may describe the task definition reads it",
+                    f"{name} is in plain text: anyone who may describe the task definition can see "
+                    "it",
                     f"store it and write {name}: ${{secret:NAME}} under env"
-                    if of_env
+                    if uses_env
                     else 'store it and write "value": "${secret:NAME}" here',
                     *(CONTAINERS, index, "environment"),
                 )
@@ -115,17 +116,17 @@ class _Checker:
                 )
 
     def _place(self) -> FieldPath:
-        """Where the component's network comes from."""
+        """Return the path of the mapping that declares the component's network."""
         own = self.built.path[0] == "components" and (
             self.spec.components[int(self.built.path[1])].network is not None
         )
         return self.built.path if own else ()
 
     def _launch_type(self) -> None:
-        """What the replicas run on is among what the task definition is made for.
+        """Check that the task definition is compatible with the component's capacity.
 
-        Instances of a capacity provider are those of an Auto Scaling group (EC2) or Managed
-        Instances (service model, Compatibility); which of them, ECS alone knows.
+        The instances of a capacity provider are those of an Auto Scaling group (EC2) or Managed
+        Instances (service model, Compatibility). Only ECS knows which of the two.
         """
         allowed = self.template.get("requiresCompatibilities", ())
         launch, providers = self.component.launch_type, self.component.capacity_providers
@@ -138,20 +139,20 @@ class _Checker:
         if providers:
             place: FieldPath = (*self.built.path, "capacityProviders")
             runs_on = "Fargate" if launch is LaunchType.FARGATE else "EC2 or Managed Instances"
-            found = f"capacityProviders {', '.join(p.name for p in providers)} run on {runs_on}"
+            declared = f"capacityProviders {', '.join(p.name for p in providers)} run on {runs_on}"
             remedy = "name other capacityProviders, or change requiresCompatibilities"
         else:
             part = ("infrastructure",) if self.component.is_infrastructure else self.built.path
             written = self._names_launch_type(part)
             place = (*part, "launchType") if written else part
-            found = f"launchType {launch.value}{'' if written else ' (the default)'}"
-            remedy = "make one of them fit the other"
+            declared = f"launchType {launch.value}{'' if written else ' (the default)'}"
+            remedy = "change one of them"
             if "MANAGED_INSTANCES" in allowed:
-                remedy = "declare capacityProviders, through which Managed Instances are used"
-        self._graph_error(f"{found}: that does not fit {needed}", remedy, place)
+                remedy = "declare capacityProviders: Managed Instances need one"
+        self._graph_error(f"{declared}: this does not fit {needed}", remedy, place)
 
     def _names_launch_type(self, part: FieldPath) -> bool:
-        """The graph file has a launchType there."""
+        """Return whether the graph file has a launchType at ``part``."""
         if part[0] == "components":
             return "launch_type" in self.spec.components[int(part[1])].model_fields_set
         return "launch_type" in self.spec.infrastructure.model_fields_set
@@ -161,7 +162,7 @@ class _Checker:
         match = _TAG_OR_DIGEST.search(image)
         if match is None or match["digest"] or match["tag"] not in (None, "latest"):
             return
-        message = f"the image {image} is not pinned: replicas may come to run different versions"
+        message = f"the image {image} is not pinned: replicas may run different versions"
         remedy = "name a version or a digest"
         spec_image = self.built.path[0] == "components" and (
             self.spec.components[int(self.built.path[1])].image is not None
@@ -182,7 +183,7 @@ class _Checker:
     def _infrastructure_ports(self) -> None:
         for role, port in ((Role.ETCD, ETCD_CLIENT_PORT), (Role.NATS, NATS_CLIENT_PORT)):
             if role in self.component.roles and port not in self._ports():
-                message = f"no container maps port {port}, where {role} is reached"
+                message = f"no container maps port {port}, at which {role} serves"
                 self._error(message, f"add containerPort {port} to its portMappings", CONTAINERS)
 
     def _frontend_port(self) -> None:
@@ -201,32 +202,32 @@ class _Checker:
         timeout = self.built.containers[index].get("stopTimeout")
         if (timeout if timeout is not None else DEFAULT_STOP_SECONDS) >= drain:
             return
-        found = f"stopTimeout {timeout}" if timeout is not None else "no stopTimeout (30 s)"
+        declared = f"stopTimeout {timeout}" if timeout is not None else "no stopTimeout (30 s)"
         fargate = self.component.launch_type is LaunchType.FARGATE
         if fargate and drain > MAX_STOP_SECONDS:
             remedy = f"lower runtime.drainSeconds to {MAX_STOP_SECONDS}, Fargate's longest"
         else:
             remedy = f"set stopTimeout to {max(int(-(-drain // 1)), 2)} or more"
         self._warn(
-            f"{self.component.name}: {found}, but runtime.drainSeconds is {drain:g}: requests in "
-            "flight may be cut off",
+            f"{self.component.name}: {declared}, but runtime.drainSeconds is {drain:g}: requests "
+            "in flight may be cut off",
             remedy,
             *(CONTAINERS, index, "stopTimeout"),
         )
 
     def _namespace(self, index: int) -> None:
-        wanted = self.spec.namespace or self.spec.name
+        namespace = self.spec.namespace or self.spec.name
         for entry in self.built.containers[index].get("environment", ()):
-            if entry.get("name") == "DYN_NAMESPACE" and entry.get("value") != wanted:
+            if entry.get("name") == "DYN_NAMESPACE" and entry.get("value") != namespace:
                 self._warn(
                     f"{self.component.name}: DYN_NAMESPACE {entry.get('value')!r} differs from the "
-                    f"graph's namespace {wanted!r}: its instances will not be found",
+                    f"graph's namespace {namespace!r}: its instances will not be found",
                     "remove it, or set namespace in the graph file",
                     *(CONTAINERS, index, "environment"),
                 )
 
     def _worker_mode(self) -> None:
-        """A prefill or decode worker is told so by its command (Dynamo 1.6.1's engines)."""
+        """Check that the command of a prefill or decode worker sets its mode (Dynamo 1.6.1)."""
         if not self.component.roles & {Role.PREFILL, Role.DECODE}:
             return
         for index, container in enumerate(self.built.containers):
@@ -235,8 +236,8 @@ class _Checker:
             if _ENGINE.search(text) and not _MODE.search(text):
                 role = "prefill" if Role.PREFILL in self.component.roles else "decode"
                 self._warn(
-                    f"{self.component.name}: its command starts an aggregated worker, with which "
-                    "Dynamo serves no model as long as there are prefill workers beside it",
+                    f"{self.component.name}: its command starts an aggregated worker; Dynamo does "
+                    "not serve a model with it while there are prefill workers beside it",
                     f"add --disaggregation-mode {role}",
                     *(CONTAINERS, index, "command"),
                 )

@@ -201,7 +201,7 @@ def test_a_task_that_holds_all_is_two_while_it_rolls(
     parts = {"frontend": part(BRIDGE, alsoRuns=["worker"], **more)}
     errors, warnings = told(written(tmp_path, parts))
     assert errors == []
-    assert [("while it rolls" in w.message) for w in warnings] == [True] * warned
+    assert [("during a rollout" in w.message) for w in warnings] == [True] * warned
 
 
 def test_the_error_names_what_is_found_expected_and_the_remedy(tmp_path: Path) -> None:

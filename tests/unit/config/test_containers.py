@@ -129,7 +129,7 @@ def test_an_address_that_does_not_stay_is_told(tmp_path: Path) -> None:
         return [w.message for w in load(tmp_path, [one], infrastructure=infrastructure).warnings]
 
     (removed,) = told("NATS_SERVER", "nats://u:hidden-word@nats.corp.internal:4222")
-    assert "is removed, as the graph declares no NATS" in removed
+    assert "is removed, because the graph declares no NATS" in removed
     assert "hidden-word" not in removed
     (replaced,) = told("ETCD_ENDPOINTS", "http://etcd.corp:2379")
     assert "is replaced by the endpoints of the graph's etcd" in replaced

@@ -80,7 +80,7 @@ def test_the_local_ecs_takes_task_definitions_for_managed_instances() -> None:
             "components[0].capacityProviders",
             "name other capacityProviders",
         ),
-        (fargate(), {}, "components[0]", "make one of them fit the other"),
+        (fargate(), {}, "components[0]", "change one of them"),
     ],
 )
 def test_what_does_not_fit_is_reported_at_a_field_that_is_there(

@@ -152,7 +152,7 @@ FS = "fs-0123456789abcdef0"
             "infrastructure.rollout.maximumPercent",
             "stopping it first",
         ),
-        (lambda d: prefill(d).update(name="etcd-1"), "components[2].name", "kept for"),
+        (lambda d: prefill(d).update(name="etcd-1"), "components[2].name", "reserved for"),
         (lambda d: d.update(componets=[]), "componets", "components"),
         (lambda d: prefill(d).update(replcias=1), "components[2].replcias", "replicas"),
         (lambda d: prefill(d).update(replicas="many"), "components[2].replicas", "many"),
@@ -161,7 +161,7 @@ FS = "fs-0123456789abcdef0"
         (lambda d: prefill(d).update(type="prefil"), "components[2].type", "prefill"),
         (lambda d: prefill(d).update(name="Pre_Fill"), "components[2].name", "Pre_Fill"),
         (lambda d: prefill(d).update(name="decode"), "components[2].name", "two components"),
-        (lambda d: prefill(d).update(name="etcd"), "components[2].name", "kept for"),
+        (lambda d: prefill(d).update(name="etcd"), "components[2].name", "reserved for"),
         (lambda d: d.pop("components"), "components", "missing"),
         (lambda d: d.update(components=[]), "components", "at least"),
         (lambda d: d.update(name=None), "name", "string"),
@@ -201,7 +201,7 @@ FS = "fs-0123456789abcdef0"
         (
             scaling(schedule=[{"cron": "every day", "hours": 1, "min": 1}]),
             "components[2].scaling.schedule[0].cron",
-            "no cron",
+            "not a cron",
         ),
         (
             scaling(schedule=[{"cron": "0 8 * * *", "hours": 1, "min": 1, "timezone": "Mars"}]),
@@ -402,7 +402,7 @@ def test_warnings_do_not_stop(folder: Path) -> None:
     path = folder / "ecs-dynamo.yaml"
     load(folder, edit)
     told = " ".join(str(w) for w in load_graph(path, {}).warnings)
-    for words in ("not pinned", "is replaced by the endpoint", "by queue depth alone"):
+    for words in ("not pinned", "is replaced by the endpoint", "by queue depth only"):
         assert words in told, told
     assert "HF_TOKEN is in plain text" in told
     assert "hf_plain" not in told

@@ -72,7 +72,7 @@ def test_own_servers_need_to_speak_it(folder: Path) -> None:
     content["containerDefinitions"][0]["command"] += ["--cert-file=/tls/cert.pem"]
     path.write_text(json.dumps(content))
     assert "add --cert-file" not in warnings(folder, security(etcd={"tls": TLS}))
-    assert "etcd is told to speak TLS" in warnings(folder, security())
+    assert "etcd is configured to use TLS" in warnings(folder, security())
 
 
 def test_what_can_not_be_is_an_error(folder: Path) -> None:
@@ -88,7 +88,7 @@ def test_what_can_not_be_is_an_error(folder: Path) -> None:
     content = json.loads(path.read_text())
     content.pop("executionRoleArn", None)
     path.write_text(json.dumps(content))
-    with pytest.raises(InputError, match=r"decode gets secrets.*executionRoleArn"):
+    with pytest.raises(InputError, match=r"decode receives secrets.*executionRoleArn"):
         load(folder, security(etcd={"tls": TLS}), ENVIRON)
 
 
@@ -98,5 +98,5 @@ def test_a_variable_of_ones_own_beside_it_is_told_of(folder: Path) -> None:
         document["components"][1]["env"] = {"NATS_AUTH_TOKEN": "hunter2"}
 
     found = warnings(folder, both)
-    assert "NATS_AUTH_TOKEN stands here" in found
+    assert "NATS_AUTH_TOKEN is declared here" in found
     assert "hunter2" not in found
