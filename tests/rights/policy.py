@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 Json = Mapping[str, Any]
 ELEMENTS = {"Sid", "Effect", "Action", "Resource", "Condition"}
@@ -30,8 +30,8 @@ class AccessRequest:
     context: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def __str__(self) -> str:
-        told = ", ".join(f"{k}={'|'.join(v)}" for k, v in sorted(self.context.items()))
-        return f"{self.action} on {self.resource}" + (f" ({told})" if told else "")
+        context = ", ".join(f"{k}={'|'.join(v)}" for k, v in sorted(self.context.items()))
+        return f"{self.action} on {self.resource}" + (f" ({context})" if context else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,56 +47,63 @@ def _listed(value: Any) -> list[str]:
 
 
 @cache
-def _pattern(text: str, ignore_case: bool = False) -> re.Pattern[str]:
+def _pattern(text: str, *, ignore_case: bool = False) -> re.Pattern[str]:
     if "${" in text:
-        raise ValueError(f"policy variables are not known here: {text}")
+        raise ValueError(f"policy variables are not supported here: {text}")
     parts = (".*" if c == "*" else "." if c == "?" else re.escape(c) for c in text)
     return re.compile("".join(parts), re.DOTALL | (re.IGNORECASE if ignore_case else 0))
 
 
-def _like(wanted: str, found: str) -> bool:
-    return _pattern(wanted).fullmatch(found) is not None
+def _like(pattern: str, value: str) -> bool:
+    return _pattern(pattern).fullmatch(value) is not None
 
 
-def _arn_like(wanted: str, found: str) -> bool:
+def _arn_like(pattern: str, value: str) -> bool:
     """Match part by part: before the resource part a wildcard does not match a colon."""
-    ours, theirs = wanted.split(":", 5), found.split(":", 5)
-    return len(ours) == len(theirs) == 6 and all(map(_like, ours, theirs))
+    patterns, parts = pattern.split(":", 5), value.split(":", 5)
+    return len(patterns) == len(parts) == 6 and all(map(_like, patterns, parts))
 
 
-OPERATORS: Mapping[str, tuple[Callable[[str, str], bool], bool]] = {
-    "StringEquals": (lambda wanted, found: wanted == found, True),
-    "StringNotEquals": (lambda wanted, found: wanted == found, False),
-    "StringLike": (_like, True),
-    "StringNotLike": (_like, False),
-    "ArnEquals": (_arn_like, True),
-    "ArnLike": (_arn_like, True),
-    "ArnNotEquals": (_arn_like, False),
-    "Bool": (lambda wanted, found: wanted.lower() == found.lower(), True),
+class Operator(NamedTuple):
+    """A condition operator: a comparison of a policy's value with a request's value."""
+
+    matches: Callable[[str, str], bool]
+    negated: bool = False
+
+
+OPERATORS: Mapping[str, Operator] = {
+    "StringEquals": Operator(str.__eq__),
+    "StringNotEquals": Operator(str.__eq__, negated=True),
+    "StringLike": Operator(_like),
+    "StringNotLike": Operator(_like, negated=True),
+    "ArnEquals": Operator(_arn_like),
+    "ArnLike": Operator(_arn_like),
+    "ArnNotEquals": Operator(_arn_like, negated=True),
+    "Bool": Operator(lambda expected, value: expected.lower() == value.lower()),
 }
-"""Operator -> (comparison, whether it must hold)."""
 
 
-def _holds(operator: str, wanted: Iterable[str], found: Sequence[str] | None) -> bool:
+def _holds(operator: str, expected: Iterable[str], values: Sequence[str] | None) -> bool:
+    """Return whether a condition holds; ``values`` is None if the request lacks the key."""
     quantifier, _, name = operator.rpartition(":")
     if name == "Null":
-        return any((w.lower() == "true") == (found is None) for w in wanted)
+        return any((e.lower() == "true") == (values is None) for e in expected)
     if_exists = name.endswith("IfExists")
     name = name.removesuffix("IfExists")
     if name not in OPERATORS or quantifier not in ("", "ForAllValues", "ForAnyValue"):
-        raise ValueError(f"condition operator {operator} is not known here")
-    compare, positive = OPERATORS[name]
-    if found is None:
+        raise ValueError(f"condition operator {operator} is not supported here")
+    matches, negated = OPERATORS[name]
+    if values is None:
         # If the key is absent, ForAllValues and negated operators hold; the others do not.
-        return if_exists or quantifier == "ForAllValues" or (not quantifier and not positive)
-    one = [any(compare(w, value) for w in wanted) is positive for value in found]
-    return any(one) if quantifier == "ForAnyValue" else all(one)
+        return if_exists or quantifier == "ForAllValues" or (not quantifier and negated)
+    results = [any(matches(e, value) for e in expected) is not negated for value in values]
+    return any(results) if quantifier == "ForAnyValue" else all(results)
 
 
 def _matches(statement: Json, request: AccessRequest) -> bool:
     unknown = set(statement) - ELEMENTS
     if unknown:
-        raise ValueError(f"policy elements {sorted(unknown)} are not known here")
+        raise ValueError(f"policy elements {sorted(unknown)} are not supported here")
     if not any(
         _pattern(a, ignore_case=True).fullmatch(request.action)
         for a in _listed(statement["Action"])
@@ -106,14 +113,14 @@ def _matches(statement: Json, request: AccessRequest) -> bool:
         return False
     context = {k.lower(): v for k, v in request.context.items()}
     return all(
-        _holds(operator, _listed(wanted), context.get(key.lower()))
+        _holds(operator, _listed(expected), context.get(key.lower()))
         for operator, keys in statement.get("Condition", {}).items()
-        for key, wanted in keys.items()
+        for key, expected in keys.items()
     )
 
 
 def decide(policies: Iterable[Json], request: AccessRequest) -> Decision:
-    """Whether ``policies`` allow the request. Raises ValueError for unsupported policies."""
+    """Decide whether ``policies`` allow the request. Raises ValueError for unsupported policies."""
     allows: list[str] = []
     for policy in policies:
         for statement in policy["Statement"]:
@@ -121,7 +128,7 @@ def decide(policies: Iterable[Json], request: AccessRequest) -> Decision:
                 continue
             match statement["Effect"]:
                 case "Deny":
-                    return Decision(False)
+                    return Decision(allowed=False)
                 case "Allow":
                     allows.append(statement.get("Sid", ""))
                 case other:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, TypedDict
+from typing import Any, NamedTuple, TypedDict
 
 from ecs_dynamo.iam.render import render_iam
 from ecs_dynamo.local import LocalEcs
@@ -27,17 +27,24 @@ ROLES: Mapping[str, tuple[str, ...]] = {
     "rollback": ("daemon-task-role.json",),
 }
 """Command (empty: the daemon and its passes) -> the documents of its identity."""
-FREE: set[str] = {"sts:GetCallerIdentity"}
+WITHOUT_PERMISSION: set[str] = {"sts:GetCallerIdentity"}
 """Calls that need no permission (STS API reference)."""
 _AGENT = re.compile(r"ecs-dynamo(?:-(\w+))?(?:\s|$)")
 
-Right = tuple[str, str, str]
-"""Document, Sid, action."""
-NEVER_HERE: set[Right] = {
-    # doctor observes as the daemon does: protection while a service rolls or scales in, and
-    # revisions if a family has more than are kept.
-    ("doctor.json", "ReadInClusters", "ecs:GetTaskProtection"),
-    ("doctor.json", "ReadWhatHasNoResource", "ecs:ListTaskDefinitions"),
+
+class Permission(NamedTuple):
+    """An action that a statement of a policy document allows."""
+
+    document: str
+    sid: str
+    action: str
+
+
+UNTESTED: set[Permission] = {
+    # doctor observes as the daemon does: protection during a rollout or scale-in, and revisions if
+    # a family has more than are kept.
+    Permission("doctor.json", "ReadInClusters", "ecs:GetTaskProtection"),
+    Permission("doctor.json", "ReadWhatHasNoResource", "ecs:ListTaskDefinitions"),
 }
 """Permissions that are needed although no test uses them."""
 
@@ -53,39 +60,40 @@ class Session:
     """Permissions that were granted to and used by the tests of a run."""
 
     def __init__(self) -> None:
-        self.granted: set[Right] = set()
-        self.used: set[Right] = set()
+        self.granted: set[Permission] = set()
+        self.used: set[Permission] = set()
 
     def grant(self, documents: Documents) -> None:
-        """Return every permission in ``documents`` that the product itself uses."""
+        """Record the permissions of the product's own identities in ``documents``."""
         for name in {n for names in ROLES.values() for n in names}:
             for part in _parts(documents, name):
                 for statement in part["Statement"]:
-                    self.granted |= {(name, statement["Sid"], a) for a in statement["Action"]}
+                    sid, actions = statement["Sid"], statement["Action"]
+                    self.granted |= {Permission(name, sid, action) for action in actions}
 
     def rights(self) -> Rights:
         """Return the record for `merge` in another process."""
         return {
-            "granted": [list(right) for right in sorted(self.granted)],
-            "used": [list(right) for right in sorted(self.used)],
+            "granted": [list(permission) for permission in sorted(self.granted)],
+            "used": [list(permission) for permission in sorted(self.used)],
         }
 
     def merge(self, other: Rights) -> None:
         """Add the record of another process."""
-        self.granted |= {(d, s, a) for d, s, a in other["granted"]}
-        self.used |= {(d, s, a) for d, s, a in other["used"]}
+        self.granted |= {Permission(*permission) for permission in other["granted"]}
+        self.used |= {Permission(*permission) for permission in other["used"]}
 
     def problem(self) -> str | None:
-        """Report permissions that allowed no call in the whole suite; None if there are none.
+        """Return a description of permissions that no call of the suite used; None without any.
 
-        They are those of the tests' graphs and of `widest`, which needs every permission.
+        The permissions are those of the tests' graphs and of `widest`, which needs all of them.
         """
         self.grant(render_iam(widest(), "us-east-1", ACCOUNT, "leases", "events"))
         unused = self.granted - self.used
-        if more := sorted(unused - NEVER_HERE):
-            return f"allowed by a rendered policy but never used: {more}"
-        if used := sorted(NEVER_HERE - unused):
-            return f"NEVER_HERE lists what is used: {used}"
+        if unexpected := sorted(unused - UNTESTED):
+            return f"allowed by a rendered policy but never used: {unexpected}"
+        if used := sorted(UNTESTED - unused):
+            return f"UNTESTED lists permissions that are used: {used}"
         return None
 
 
@@ -94,7 +102,7 @@ SESSION = Session()
 
 
 class Recorder:
-    """Record the calls to ``local``; ``rendered`` returns the policies of the current graphs."""
+    """A recorder of calls to ``local``; ``rendered`` returns the policies of the current graphs."""
 
     def __init__(
         self, local: LocalEcs, session: Session, rendered: Callable[[], Iterable[Documents]]
@@ -102,7 +110,7 @@ class Recorder:
         self.denied: list[str] = []
         self._session = session
         self._rendered = rendered
-        self._known: dict[str, dict[str, str]] = {}
+        self._last_tags: dict[str, dict[str, str]] = {}
         state = local.state
         self._world = World(
             region=state.region,
@@ -110,27 +118,27 @@ class Recorder:
             tags=lambda arn: self._tags(state, arn),
             group_of=lambda instance: _group(state, instance),
         )
-        local.on_call = self._heard
+        local.on_call = self._on_call
 
-    def _heard(self, call: Call, parameters: Mapping[str, Any]) -> None:
+    def _on_call(self, call: Call, parameters: Mapping[str, Any]) -> None:
         command = _AGENT.search(call.agent)
         if command is None:
             return
         names = ROLES.get(command[1] or "")
         if names is None:
-            self.denied.append(f"{command[1]} is no command that tests/rights/record.py knows")
+            self.denied.append(f"tests/rights/record.py does not know the command {command[1]}")
             return
         try:
-            asked = [
+            requests = [
                 r
                 for r in requests_of(call.service, call.operation, parameters, self._world)
-                if r.action not in FREE
+                if r.action not in WITHOUT_PERMISSION
             ]
         except NotKnownError as error:
             self.denied.append(str(error))
             return
-        versions = list(self._rendered()) if asked else []
-        for request in asked:
+        versions = list(self._rendered()) if requests else []
+        for request in requests:
             if not any(self._allowed(request, names, documents) for documents in versions):
                 self.denied.append(f"{' and '.join(names)}: {request}")
 
@@ -140,14 +148,14 @@ class Recorder:
             *state.services.values(),
             *state.tasks.values(),
             *state.instances.values(),
-            *(d for known in state.definitions.values() for d in known),
+            *(d for family in state.definitions.values() for d in family),
         )
-        found = next((_plain(h.tags) for h in holders if h.arn == arn), None)
-        if found is None:
-            # AWS keeps deleted objects for a while; the local ECS removes them at once.
-            return self._known.get(arn, {})
-        self._known[arn] = found
-        return found
+        tags = next((_plain(h.tags) for h in holders if h.arn == arn), None)
+        if tags is None:
+            # AWS keeps deleted objects for a while; the local ECS removes them immediately.
+            return self._last_tags.get(arn, {})
+        self._last_tags[arn] = tags
+        return tags
 
     def _allowed(
         self, request: AccessRequest, names: tuple[str, ...], documents: Documents
@@ -155,7 +163,9 @@ class Recorder:
         for name in names:
             decision = decide(_parts(documents, name), request)
             if decision.allowed:
-                self._session.used |= {(name, sid, request.action) for sid in decision.statements}
+                self._session.used |= {
+                    Permission(name, sid, request.action) for sid in decision.statements
+                }
                 return True
         return False
 

@@ -70,30 +70,29 @@ class NotKnownError(Exception):
 def requests_of(
     service: str, operation: str, parameters: Json, world: World
 ) -> Iterator[AccessRequest]:
-    """Return every question that AWS asks IAM for one call. Raises `NotKnownError`."""
+    """Yield every question that AWS asks IAM for one call. Raises `NotKnownError`."""
     name = f"{ACTION_PREFIXES.get(service, service)}:{operation}"
     action = ACTIONS.get(name, name)
     base: Context = {"aws:RequestedRegion": [world.region]}
     if action in NO_RESOURCE:
         yield AccessRequest(action, "*", base)
         return
-    make = BUILDERS.get(action)
-    if make is None:
+    build = BUILDERS.get(action)
+    if build is None:
         raise NotKnownError(
-            f"{action}: tell in tests/rights/requests.py which resources and keys AWS checks"
+            f"{action}: define in tests/rights/requests.py which resources and keys AWS checks"
         )
-    for request in make(action, parameters, world):
-        yield AccessRequest(
-            request.action, request.resource, {**base, **_own(request, world), **request.context}
-        )
+    for request in build(action, parameters, world):
+        tags = _resource_tags(request, world)
+        yield AccessRequest(request.action, request.resource, {**base, **tags, **request.context})
 
 
-def _own(request: AccessRequest, world: World) -> Context:
-    """Return the tags of the resource itself."""
+def _resource_tags(request: AccessRequest, world: World) -> Context:
+    """Return the context of the resource's own tags."""
     return {f"aws:ResourceTag/{k}": [v] for k, v in world.tags(request.resource).items()}
 
 
-def _asked_tags(parameters: Json) -> Context:
+def _request_tags(parameters: Json) -> Context:
     tags = {t["key"]: t["value"] for t in parameters.get("tags", ())}
     if not tags:
         return {}
@@ -142,7 +141,7 @@ def _providers(action: str, parameters: Json, world: World) -> Iterable[AccessRe
 def _create_service(action: str, parameters: Json, world: World) -> Iterable[AccessRequest]:
     cluster, context = _cluster(parameters, world)
     arn = world.ecs("service", cluster, parameters["serviceName"])
-    tags = _asked_tags(parameters)
+    tags = _request_tags(parameters)
     yield AccessRequest(action, arn, context | tags)
     if tags:
         yield AccessRequest("ecs:TagResource", arn, tags | {"ecs:CreateAction": ["CreateService"]})
@@ -151,7 +150,7 @@ def _create_service(action: str, parameters: Json, world: World) -> Iterable[Acc
 def _register(action: str, parameters: Json, world: World) -> Iterable[AccessRequest]:
     # The revision's number is not known at the time of the check.
     arn = world.arn("ecs", f"task-definition/{parameters['family']}:*")
-    tags = _asked_tags(parameters)
+    tags = _request_tags(parameters)
     yield AccessRequest(action, arn, tags)
     if tags:
         created = {"ecs:CreateAction": ["RegisterTaskDefinition"]}
@@ -173,7 +172,7 @@ def _definitions(action: str, parameters: Json, world: World) -> Iterable[Access
 
 def _tag(action: str, parameters: Json, world: World) -> Iterable[AccessRequest]:
     keys = {"aws:TagKeys": sorted(parameters["tagKeys"])} if "tagKeys" in parameters else {}
-    yield AccessRequest(action, parameters["resourceArn"], _asked_tags(parameters) | keys)
+    yield AccessRequest(action, parameters["resourceArn"], _request_tags(parameters) | keys)
 
 
 def _group(action: str, parameters: Json, world: World) -> Iterable[AccessRequest]:

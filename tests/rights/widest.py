@@ -32,7 +32,7 @@ REGISTRY = f"arn:aws:servicediscovery:us-east-1:{ACCOUNT}:service/srv-1"
 
 
 def widest() -> Graph:
-    """A graph that declares everything that needs permissions."""
+    """Return a graph that declares everything that needs permissions."""
     base = load_graph(EXAMPLE, ENVIRON).graph
     groups = (AutoScalingGroupSpec(name="gpu", cluster="dynamo-GPU", max=3),)
     scaling = SloScaling(

