@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from benchmarks.chaos import injectors
 from benchmarks.chaos.graph import LEASE_SECONDS
 from benchmarks.chaos.injectors import Injector
-from benchmarks.chaos.stage import ApiFault
+from ecs_dynamo.local.wire.faults import FaultKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,18 +44,18 @@ DYNAMO_LEASE = 30
 """Dynamo's default: a process that has lost its etcd keeps serving for about 27 s."""
 READS = ("ListTasks", "DescribeTasks", "DescribeServices")
 WRONG_ANSWERS = {
-    ApiFault.EMPTY: "lists nothing",
-    ApiFault.PARTIAL: "lists half of the items",
-    ApiFault.MISSING: "reports that the items do not exist",
-    ApiFault.STALE: "repeats its first answer",
-    ApiFault.BARE: "answers with an empty object",
-    ApiFault.TRUNCATED: "truncates its answer",
+    FaultKind.EMPTY: "lists nothing",
+    FaultKind.PARTIAL: "lists half of the items",
+    FaultKind.MISSING: "reports that the items do not exist",
+    FaultKind.STALE: "repeats its first answer",
+    FaultKind.BARE: "answers with an empty object",
+    FaultKind.TRUNCATED: "truncates its answer",
 }
 WRITES = ("CreateService", "UpdateService", "RegisterTaskDefinition")
 OUTAGES = {
-    ApiFault.THROTTLE: "refuses every call (ThrottlingException)",
-    ApiFault.ERROR: "fails every call (HTTP 500)",
-    ApiFault.DELAY: "answers no call",
+    FaultKind.THROTTLE: "refuses every call (ThrottlingException)",
+    FaultKind.ERROR: "fails every call (HTTP 500)",
+    FaultKind.DELAY: "answers no call",
 }
 
 STREAMS_END = (

@@ -18,9 +18,10 @@ from benchmarks.chaos.graph import (
     component_of,
     service_of,
 )
-from benchmarks.chaos.stage import ApiFault, Stage, until
+from benchmarks.chaos.stage import Stage, until
 from ecs_dynamo.demo.traffic import Traffic
 from ecs_dynamo.local.state.entities import Instance, Task
+from ecs_dynamo.local.wire.faults import FaultKind
 
 Injector = Callable[[Stage, Random], Awaitable[None]]
 """A function that injects a fault and chooses its victim and timing with the random generator."""
@@ -76,7 +77,7 @@ async def clock_jump(stage: Stage, rng: Random) -> None:
     await asyncio.to_thread(stage.clock.write_text, "0")
 
 
-def outage(kind: ApiFault) -> Injector:
+def outage(kind: FaultKind) -> Injector:
     """Let every call of ECS's API fail."""
 
     async def inject(stage: Stage, rng: Random) -> None:
@@ -87,7 +88,7 @@ def outage(kind: ApiFault) -> Injector:
     return inject
 
 
-def wrong_answers(operation: str, kind: ApiFault) -> Injector:
+def wrong_answers(operation: str, kind: FaultKind) -> Injector:
     """Let ``operation`` give wrong answers with HTTP 200, from before or within a rollout on."""
 
     async def inject(stage: Stage, rng: Random) -> None:
@@ -109,7 +110,9 @@ def lose_answers(operation: str) -> Injector:
     """Let ``operation`` take effect and break the connection before the answer."""
 
     async def inject(stage: Stage, rng: Random) -> None:
-        await stage.inject_api_fault(operation, ApiFault.TIMEOUT_AFTER_EFFECT, count=2, seconds=1.0)
+        await stage.inject_api_fault(
+            operation, FaultKind.TIMEOUT_AFTER_EFFECT, count=2, seconds=1.0
+        )
         since = time.monotonic()
         if operation != "CreateService":
             stage.start_rollout(rng.choice(ROLLED))

@@ -8,7 +8,6 @@ import math
 import time
 from collections.abc import Callable, Iterable
 from datetime import datetime
-from enum import StrEnum
 from pathlib import Path
 from signal import SIGHUP, SIGKILL
 from typing import Any
@@ -35,6 +34,7 @@ from ecs_dynamo.demo.daemon import DemoDaemon
 from ecs_dynamo.demo.traffic import Request
 from ecs_dynamo.local import LocalEcs
 from ecs_dynamo.local.state.entities import Instance, Task
+from ecs_dynamo.local.wire.faults import FaultKind
 
 REGION = "us-east-1"
 INSTANCES = 8
@@ -42,21 +42,6 @@ INSTANCES = 8
 FOREIGN = "local-other"
 """A service that does not belong to the graph, although its name looks like it."""
 POLL_SECONDS = 0.1
-
-
-class ApiFault(StrEnum):
-    """Kinds of faults of the API (`ecs_dynamo.local.wire.faults`)."""
-
-    THROTTLE = "throttle"
-    ERROR = "error"
-    DELAY = "delay"
-    TIMEOUT_AFTER_EFFECT = "timeout-after-effect"
-    EMPTY = "empty"
-    PARTIAL = "partial"
-    MISSING = "missing"
-    STALE = "stale"
-    BARE = "bare"
-    TRUNCATED = "truncated"
 
 
 class StageError(Exception):
@@ -178,7 +163,7 @@ class Stage:
             if answer.status != 200:
                 raise StageError(await answer.text())
 
-    async def inject_api_fault(self, operation: str, kind: ApiFault, **fields: Any) -> None:
+    async def inject_api_fault(self, operation: str, kind: FaultKind, **fields: Any) -> None:
         """Inject a fault of the API; ``fields`` as in `ecs_dynamo.local.wire.faults.Fault`."""
         self.fault_began = time.monotonic()
         await self._post("faults", {"operation": operation, "kind": kind.value, **fields})

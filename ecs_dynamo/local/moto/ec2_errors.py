@@ -10,7 +10,7 @@ from xml.sax.saxutils import escape
 
 from aiohttp import web
 
-from ecs_dynamo.local.wire.faults import Fault
+from ecs_dynamo.local.wire.faults import Fault, FaultKind
 
 MAX_FILTER_VALUES = 200
 _INSTANCE = re.compile(r"i-([0-9a-f]{8}|[0-9a-f]{17})")
@@ -47,18 +47,18 @@ def validation_error(operation: str, body: bytes) -> web.Response | None:
 
 async def apply_fault(fault: Fault | None) -> web.Response | None:
     """Apply a fault before a call to moto; return the answer that replaces the call, or None."""
-    if fault is not None and fault.kind == "throttle":
+    if fault is not None and fault.kind is FaultKind.THROTTLE:
         return _error_response("RequestLimitExceeded", "Request limit exceeded.", 503)
-    if fault is not None and fault.kind == "error":
+    if fault is not None and fault.kind is FaultKind.ERROR:
         return _error_response("InternalError", "An internal error has occurred", 500)
-    if fault is not None and fault.kind == "delay":
+    if fault is not None and fault.kind is FaultKind.DELAY:
         await asyncio.sleep(fault.seconds)
     return None
 
 
 def truncate_answer(fault: Fault | None, answer: web.Response) -> web.Response:
     """Return the answer, with half of its body if the fault is of the kind ``truncated``."""
-    if fault is None or fault.kind != "truncated" or not isinstance(answer.body, bytes):
+    if fault is None or fault.kind is not FaultKind.TRUNCATED or not isinstance(answer.body, bytes):
         return answer
     headers = {"Content-Type": answer.headers.get("Content-Type", "text/xml")}
     body = answer.body[: len(answer.body) // 2]

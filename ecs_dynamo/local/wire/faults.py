@@ -1,14 +1,4 @@
-"""Injected faults, and a record of every call, for tests of clients.
-
-Besides rejections, delays, and lost answers, a fault can distort an answer with HTTP status 200:
-
-- ``empty``: all lists are empty, as an eventually consistent list can be.
-- ``partial``: each list contains only its first half.
-- ``missing``: everything that the request names is in ``failures`` with the reason MISSING.
-- ``stale``: the answer to the first identical request is repeated.
-- ``bare``: the answer is a JSON object without members.
-- ``truncated``: the body ends halfway.
-"""
+"""Injected faults, and a record of every call, for tests of clients."""
 
 from __future__ import annotations
 
@@ -17,15 +7,36 @@ import json
 import time
 from collections import deque
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any
 
-from ecs_dynamo.local.wire.protocol import ACCOUNT, EcsError, invalid
+from ecs_dynamo.local.wire.protocol import ACCOUNT, EcsError, failure, invalid
 
-WRONG_ANSWERS = ("empty", "partial", "missing", "stale", "bare", "truncated")
-MOTO_KINDS = ("throttle", "error", "delay", "truncated")
-"""The kinds of fault that answers of moto's services can have."""
-KINDS = ("throttle", "error", "timeout-after-effect", "delay", *WRONG_ANSWERS)
-"""The kinds of fault that answers of ECS can have."""
+
+class FaultKind(StrEnum):
+    """Kinds of faults. Those from EMPTY on distort an answer with HTTP status 200."""
+
+    THROTTLE = "throttle"
+    ERROR = "error"
+    DELAY = "delay"
+    TIMEOUT_AFTER_EFFECT = "timeout-after-effect"
+    """The call takes effect, and its answer is lost."""
+    EMPTY = "empty"
+    """All lists are empty, as an eventually consistent list can be."""
+    PARTIAL = "partial"
+    """Each list contains only its first half."""
+    MISSING = "missing"
+    """Everything that the request names is in ``failures`` with the reason MISSING."""
+    STALE = "stale"
+    """The answer to the first identical request is repeated."""
+    BARE = "bare"
+    """The answer is a JSON object without members."""
+    TRUNCATED = "truncated"
+    """The body ends halfway."""
+
+
+MOTO_KINDS = (FaultKind.THROTTLE, FaultKind.ERROR, FaultKind.DELAY, FaultKind.TRUNCATED)
+"""The kinds of faults that services of moto support."""
 
 
 @dataclass(slots=True)
@@ -38,7 +49,7 @@ class Fault:
     """
 
     operation: str
-    kind: str
+    kind: FaultKind
     count: int = 1
     seconds: float = 1.0
     lasts: float = 0.0
@@ -82,8 +93,11 @@ class Faults:
             fault = Fault(**document)
         except TypeError as error:
             raise invalid(f"fault: {error}") from None
-        if fault.kind not in KINDS:
-            raise invalid(f"fault: unknown kind {fault.kind!r}; supported: {', '.join(KINDS)}")
+        try:
+            fault.kind = FaultKind(fault.kind)
+        except ValueError:
+            supported = ", ".join(FaultKind)
+            raise invalid(f"fault: unknown kind {fault.kind!r}; supported: {supported}") from None
         if fault.service != "ecs" and fault.kind not in MOTO_KINDS:
             raise invalid(f"fault: {fault.service} supports only {', '.join(MOTO_KINDS)}")
         fault.until = time.monotonic() + fault.lasts
@@ -108,11 +122,11 @@ class Faults:
         fault = self.take(operation)
         if fault is None:
             return None
-        if fault.kind == "throttle":
+        if fault.kind is FaultKind.THROTTLE:
             raise EcsError("ThrottlingException", "Rate exceeded")
-        if fault.kind == "error":
+        if fault.kind is FaultKind.ERROR:
             raise EcsError("ServerException", "Service Unavailable. Please try again later.", 500)
-        if fault.kind == "delay":
+        if fault.kind is FaultKind.DELAY:
             await asyncio.sleep(fault.seconds)
         return fault
 
@@ -121,7 +135,7 @@ class Faults:
 
         Raises ConnectionAbortedError if the answer is to be lost.
         """
-        if fault is not None and fault.kind == "timeout-after-effect":
+        if fault is not None and fault.kind is FaultKind.TIMEOUT_AFTER_EFFECT:
             await asyncio.sleep(fault.seconds)
             raise ConnectionAbortedError
 
@@ -137,31 +151,44 @@ NAME_PARAMETERS = {
 
 def distort_answer(fault: Fault | None, operation: str, body: bytes, text: str) -> str:
     """Return the answer ``text`` to a request as ``fault`` changes it."""
-    if fault is None or fault.kind not in WRONG_ANSWERS:
+    if fault is None:
         return text
     match fault.kind:
-        case "stale":
+        case FaultKind.STALE:
             return fault.answers.setdefault(operation.encode() + body, text)
-        case "truncated":
+        case FaultKind.TRUNCATED:
             return text[: len(text) // 2]
-        case "bare":
+        case FaultKind.BARE:
             return "{}"
-    answer = json.loads(text)
-    if fault.kind == "missing":
-        member = NAME_PARAMETERS.get(operation)
-        if member is None:
-            return text
-        names = json.loads(body or b"{}").get(member, [])
+        case FaultKind.MISSING:
+            return _all_missing(operation, body) or text
+        case FaultKind.EMPTY:
+            return _with_shorter_lists(text, 0)
+        case FaultKind.PARTIAL:
+            return _with_shorter_lists(text, 0.5)
+    return text
+
+
+def _all_missing(operation: str, body: bytes) -> str | None:
+    """Return an answer in which all named resources are missing, if the request names resources."""
+    member = NAME_PARAMETERS.get(operation)
+    if member is None:
+        return None
+    failures = [
         # ECS reports failures by ARN (ECS API reference, Failure).
-        failures = [
-            {"arn": f"arn:aws:ecs:us-east-1:{ACCOUNT}:{member}/{name}", "reason": "MISSING"}
-            if not name.startswith("arn:")
-            else {"arn": name, "reason": "MISSING"}
-            for name in names
-        ]
-        return json.dumps({member: [], "failures": failures})
+        failure(
+            name if name.startswith("arn:") else f"arn:aws:ecs:us-east-1:{ACCOUNT}:{member}/{name}"
+        )
+        for name in json.loads(body or b"{}").get(member, [])
+    ]
+    return json.dumps({member: [], "failures": failures})
+
+
+def _with_shorter_lists(text: str, share: float) -> str:
+    """Return an answer with the first ``share`` of each list, and without a next page."""
+    answer = json.loads(text)
     for key, value in answer.items():
         if isinstance(value, list):
-            answer[key] = value[: len(value) // 2] if fault.kind == "partial" else []
+            answer[key] = value[: int(len(value) * share)]
     answer.pop("nextToken", None)
     return json.dumps(answer)
