@@ -74,7 +74,7 @@ another revision of the family is being registered."""
 ONCE = frozenset({"RegisterTaskDefinition"})
 """Operations without a client token that create something new on every call. If no answer arrives,
 the call may have taken effect, so it is not retried here: the caller checks first."""
-UNHEARD = frozenset({"Unreachable", "BadAnswer"})
+NO_ANSWER = frozenset({"Unreachable", "BadAnswer"})
 """Codes of `AwsError` that leave it open whether the call took effect."""
 TRANSIENT = frozenset({"ServerException", "InternalFailure", "InternalError", "ServiceUnavailable"})
 
@@ -266,7 +266,7 @@ class Aws:
                         f"the answer cannot be read: {said or type(error).__name__}",
                     )
                     again = True
-            if operation in ONCE and failure.code in UNHEARD:
+            if operation in ONCE and failure.code in NO_ANSWER:
                 again = False
             self.last_error = failure
             if not again or attempt >= self._options.attempts:

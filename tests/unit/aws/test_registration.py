@@ -7,11 +7,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError, ConnectionClosedError
 
-from ecs_dynamo.aws.execute.executor import (
-    REGISTER_ATTEMPTS,
-    ActionResult,
-    Executor,
-)
+from ecs_dynamo.aws.execute.executor import ActionResult, Executor
+from ecs_dynamo.aws.execute.registration import REGISTER_ATTEMPTS
 from ecs_dynamo.aws.observe.graph_cache import GraphCache
 from ecs_dynamo.model.graph import TAG_FINGERPRINT
 from ecs_dynamo.model.plan import Endpoints, Memory, Plan, RegisterTaskDefinition

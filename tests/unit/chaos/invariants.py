@@ -298,7 +298,7 @@ def check_pass(outcome: Pass, graph: Graph) -> None:
     """Check a pass: it handles no unexpected error and leaves unobserved components alone."""
     for result in outcome.results:
         error = result.error or ""
-        assert not error.startswith("it ended in"), f"{result.action}: {error}"
+        assert not error.startswith("unexpected "), f"{result.action}: {error}"
     for name, observed in outcome.snapshot.components.items():
         unknown = [p for p in (observed.service, observed.tasks) if isinstance(p, Unknown)]
         if not unknown:
