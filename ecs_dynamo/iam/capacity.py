@@ -16,15 +16,17 @@ from ecs_dynamo.iam.statements import (
 
 def capacity_reads(scope: Scope) -> list[Json]:
     """Return statements to describe the graphs' capacity providers and groups; often none."""
-    made: list[Json] = []
+    statements: list[Json] = []
     providers = {p.name for c in scope.components for p in c.capacity_providers}
     if scope.groups:
         providers = {"*"}  # The clusters list the providers that use the groups.
     if providers:
         named = [f"{scope.arns.ecs}:capacity-provider/{name}" for name in providers]
-        made.append(statement("ReadCapacityProviders", ["ecs:DescribeCapacityProviders"], named))
+        statements.append(
+            statement("ReadCapacityProviders", ["ecs:DescribeCapacityProviders"], named)
+        )
     if scope.groups:
-        made.append(
+        statements.append(
             statement(
                 "ReadAutoScalingGroups",
                 [
@@ -36,7 +38,7 @@ def capacity_reads(scope: Scope) -> list[Json]:
                 ["*"],
             )
         )
-    return made
+    return statements
 
 
 def capacity_statements(scope: Scope) -> list[Json]:

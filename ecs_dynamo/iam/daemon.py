@@ -118,7 +118,7 @@ def _own_statements(scope: Scope) -> list[Json]:
 
 
 def _lease_statement(scope: Scope, table: str) -> Json:
-    """Return statements to renew leases: of one graph its own item, of several the whole table."""
+    """Return the statement for renewing leases: one graph's own item, or all items of a table."""
     own = {"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": [g.name for g in scope.graphs]}}
     return statement(
         "Lease",
@@ -132,7 +132,7 @@ def daemon_policy(
     graphs: Graphs,
     region: str,
     account: str,
-    lock_table: str | None = None,
+    lease_table: str | None = None,
     queue: str | None = None,
 ) -> Json:
     """Return the policy of the daemon's task role for ``graphs``, in one document of any size."""
@@ -145,8 +145,8 @@ def daemon_policy(
             statement("DrainInstances", ["ecs:UpdateContainerInstancesState"], instances)
         )
     statements += capacity_statements(scope)
-    if lock_table is not None:
-        statements.append(_lease_statement(scope, lock_table))
+    if lease_table is not None:
+        statements.append(_lease_statement(scope, lease_table))
     if queue is not None:
         statements.append(
             statement(

@@ -28,7 +28,7 @@ from ecs_dynamo.model.graph import (
 def doctor_statements(scope: Scope) -> list[Json]:
     """Return statements for doctor's checks of services other than ECS."""
     arns = scope.arns
-    made = [
+    statements = [
         statement(
             "ReadNetwork",
             [
@@ -48,7 +48,7 @@ def doctor_statements(scope: Scope) -> list[Json]:
         ),
     ]
     if any(gpus_of(c) for c in scope.components):
-        made.append(
+        statements.append(
             statement(
                 "ReadRecommendedImages",
                 ["ssm:GetParameters"],
@@ -58,24 +58,24 @@ def doctor_statements(scope: Scope) -> list[Json]:
         )
     roles = role_arns(scope)
     if roles:
-        made.append(statement("ReadRoles", ["iam:GetRole"], roles))
+        statements.append(statement("ReadRoles", ["iam:GetRole"], roles))
     repositories = {
-        f"arn:{arns.partition}:ecr:{arns.region}:{found[0]}:repository/{found[2]}"
+        f"arn:{arns.partition}:ecr:{arns.region}:{ecr[0]}:repository/{ecr[2]}"
         for component in scope.components
         for container in containers_of(component)
-        if (found := ecr_repository(str(container.get("image", "")))) and found[1] == arns.region
+        if (ecr := ecr_repository(str(container.get("image", "")))) and ecr[1] == arns.region
     }
     if repositories:
-        made.append(statement("FindImages", ["ecr:DescribeImages"], repositories))
+        statements.append(statement("FindImages", ["ecr:DescribeImages"], repositories))
     if logs_anywhere(scope.components):
-        made.append(statement("FindLogGroups", ["logs:DescribeLogGroups"], ["*"]))
+        statements.append(statement("FindLogGroups", ["logs:DescribeLogGroups"], ["*"]))
     references = task_references_of(scope) | scope.references
     secrets, parameters = reference_arns(references, arns)
     if secrets:
-        made.append(statement("FindSecrets", ["secretsmanager:DescribeSecret"], secrets))
+        statements.append(statement("FindSecrets", ["secretsmanager:DescribeSecret"], secrets))
     if parameters:
-        made.append(statement("FindParameters", ["ssm:DescribeParameters"], ["*"]))
-    return [*made, *_names_statements(scope)]
+        statements.append(statement("FindParameters", ["ssm:DescribeParameters"], ["*"]))
+    return [*statements, *_names_statements(scope)]
 
 
 def _names_statements(scope: Scope) -> list[Json]:
@@ -87,15 +87,17 @@ def _names_statements(scope: Scope) -> list[Json]:
     registries = {arn for graph in scope.graphs for arn in registries_of(graph)}
     namespaces = {name for graph in scope.graphs for name in namespaces_of(graph)}
     by_arn = {n for n in namespaces if is_arn(n)}
-    made = []
+    statements = []
     if registries:
-        made.append(statement("ReadCloudMapServices", ["servicediscovery:GetService"], registries))
+        statements.append(
+            statement("ReadCloudMapServices", ["servicediscovery:GetService"], registries)
+        )
     if registries or by_arn:
         # Only the service's description contains its namespace.
         anywhere = {arns.of("servicediscovery", "namespace/*")} if registries else set()
-        made.append(
+        statements.append(
             statement("ReadNamespaces", ["servicediscovery:GetNamespace"], anywhere | by_arn)
         )
     if namespaces - by_arn:
-        made.append(statement("FindNamespaces", ["servicediscovery:ListNamespaces"], ["*"]))
-    return made
+        statements.append(statement("FindNamespaces", ["servicediscovery:ListNamespaces"], ["*"]))
+    return statements

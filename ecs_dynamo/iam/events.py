@@ -1,4 +1,4 @@
-"""Event patterns and the queue policy for ECS events through EventBridge and SQS."""
+"""Event patterns and the queue's policy for ECS events through EventBridge and SQS. Pure."""
 
 from __future__ import annotations
 

@@ -19,14 +19,14 @@ Documents = Mapping[str, Json]
 
 def trust(*services: str, **conditions: Mapping[str, str]) -> Json:
     """Return a trust policy: an AWS service, by each of its names, may assume the role."""
-    made: Json = {
+    allow: Json = {
         "Effect": "Allow",
         "Principal": {"Service": services[0] if len(services) == 1 else list(services)},
         "Action": "sts:AssumeRole",
     }
     if conditions:
-        made["Condition"] = conditions
-    return document([made])
+        allow["Condition"] = conditions
+    return document([allow])
 
 
 def task_role_trust(arns: Arns) -> Json:
@@ -52,7 +52,7 @@ def render_iam(
     graphs: Graphs,
     region: str,
     account: str,
-    lock_table: str | None = None,
+    lease_table: str | None = None,
     queue: str | None = None,
     daemon_image: tuple[str, str] = (REPOSITORY, LOG_GROUP),
 ) -> Documents:
@@ -63,7 +63,7 @@ def render_iam(
     """
     scope = scope_of(graphs, region, account)
     policies = {
-        "daemon-task-role.json": daemon_policy(graphs, region, account, lock_table, queue),
+        "daemon-task-role.json": daemon_policy(graphs, region, account, lease_table, queue),
         "daemon-execution-role.json": daemon_execution_policy(scope.arns, *daemon_image),
         "doctor.json": doctor_policy(graphs, region, account),
         **execution_policies(scope),
@@ -72,17 +72,17 @@ def render_iam(
     volumes = efs_statements(scope)
     if volumes:
         policies["infrastructure-task-role.json"] = document(volumes)
-    made: dict[str, Json] = {}
+    documents: dict[str, Json] = {}
     for name, policy in policies.items():
-        made |= split(name, policy)
-    made["trust-ecs-tasks.json"] = trust("ecs-tasks.amazonaws.com")
-    made["trust-ecs-task-roles.json"] = task_role_trust(scope.arns)
-    made["trust-ec2.json"] = trust(*ec2_principals(region))
+        documents |= split(name, policy)
+    documents["trust-ecs-tasks.json"] = trust("ecs-tasks.amazonaws.com")
+    documents["trust-ecs-task-roles.json"] = task_role_trust(scope.arns)
+    documents["trust-ec2.json"] = trust(*ec2_principals(region))
     if queue is not None:
-        made["events-rule-pattern.json"] = event_pattern(graphs, region, account)
-        made["notices-rule-pattern.json"] = notice_pattern()
+        documents["events-rule-pattern.json"] = event_pattern(graphs, region, account)
+        documents["notices-rule-pattern.json"] = notice_pattern()
         policy = queue_policy(region, account, queue)
-        made["events-queue-policy.json"] = policy
+        documents["events-queue-policy.json"] = policy
         # The format of `aws sqs create-queue --attributes file://...`.
-        made["events-queue-attributes.json"] = {"Policy": json.dumps(policy)}
-    return made
+        documents["events-queue-attributes.json"] = {"Policy": json.dumps(policy)}
+    return documents

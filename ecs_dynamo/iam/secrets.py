@@ -38,9 +38,9 @@ def reference_arns(references: Iterable[str], arns: Arns) -> tuple[list[str], li
 def read_statements(references: Iterable[str], arns: Arns) -> list[Json]:
     """Return statements that allow reading ``references``; none if there are none."""
     secrets, parameters = reference_arns(references, arns)
-    made = []
+    statements = []
     if secrets:
-        made.append(statement("ReadSecrets", ["secretsmanager:GetSecretValue"], secrets))
+        statements.append(statement("ReadSecrets", ["secretsmanager:GetSecretValue"], secrets))
     if parameters:
-        made.append(statement("ReadParameters", ["ssm:GetParameters"], parameters))
-    return made
+        statements.append(statement("ReadParameters", ["ssm:GetParameters"], parameters))
+    return statements

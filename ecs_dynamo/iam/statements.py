@@ -28,15 +28,15 @@ def statement(
     sid: str, actions: Iterable[str], resources: Iterable[str], **conditions: Mapping[str, Any]
 ) -> Json:
     """Return an Allow statement; ``conditions`` are by operator, and empty ones are left out."""
-    made: Json = {
+    allow: Json = {
         "Sid": sid,
         "Effect": "Allow",
         "Action": sorted(actions),
         "Resource": sorted(set(resources)),
     }
     if conditions:
-        made["Condition"] = dict(conditions)
-    return made
+        allow["Condition"] = dict(conditions)
+    return allow
 
 
 def document(statements: Iterable[Json]) -> Json:
@@ -99,7 +99,7 @@ class Scope:
 
     @property
     def references(self) -> set[str]:
-        """The secrets that the daemon itself reads."""
+        """References to the secrets that the daemon itself reads."""
         return {r for graph in self.graphs for r in graph.security.references()}
 
     @property

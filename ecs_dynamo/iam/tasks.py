@@ -33,20 +33,23 @@ def role_arns(scope: Scope) -> list[str]:
 
 
 def _pulling(components: Iterable[Component], arns: Arns) -> list[Json]:
-    found = {
+    repositories = {
         repository
         for component in components
         for container in containers_of(component)
         if (repository := ecr_repository(str(container.get("image", ""))))
     }
-    if not found:
+    if not repositories:
         return []
     return [
         statement("PullToken", ["ecr:GetAuthorizationToken"], ["*"]),
         statement(
             "PullImages",
             ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"],
-            [f"arn:{arns.partition}:ecr:{r}:{a}:repository/{name}" for a, r, name in found],
+            [
+                f"arn:{arns.partition}:ecr:{region}:{account}:repository/{name}"
+                for account, region, name in repositories
+            ],
         ),
     ]
 
@@ -65,14 +68,16 @@ def _logging(components: Iterable[Component], arns: Arns) -> list[Json]:
             groups.add(f"{where}:{options['awslogs-group']}")
             if str(options.get("awslogs-create-group")).lower() == "true":
                 created.add(f"{where}:{options['awslogs-group']}")
-    made = []
+    statements = []
     if created:
         named = [f"{group}{part}" for group in created for part in ("", ":*")]
-        made.append(statement("CreateLogGroups", ["logs:CreateLogGroup"], named))
+        statements.append(statement("CreateLogGroups", ["logs:CreateLogGroup"], named))
     if groups:
         streams = [f"{group}:log-stream:*" for group in groups]
-        made.append(statement("WriteLogs", ["logs:CreateLogStream", "logs:PutLogEvents"], streams))
-    return made
+        statements.append(
+            statement("WriteLogs", ["logs:CreateLogStream", "logs:PutLogEvents"], streams)
+        )
+    return statements
 
 
 def task_references_of(scope: Scope) -> set[str]:
@@ -80,7 +85,7 @@ def task_references_of(scope: Scope) -> set[str]:
     return {r for g in scope.graphs for r in task_references(g.components, g.security)}
 
 
-def _files(components: Iterable[Component]) -> list[Json]:
+def _reading_files(components: Iterable[Component]) -> list[Json]:
     """`environmentFiles` are objects in S3."""
     objects = {
         str(file["value"])
@@ -103,13 +108,17 @@ def execution_policy(users: Iterable[tuple[Component, SecuritySpec]], arns: Arns
     """
     users = list(users)
     components = [component for component, _ in users]
-    references = {r for one, security in users for r in task_references([one], security)}
+    references = {
+        reference
+        for component, security in users
+        for reference in task_references([component], security)
+    }
     return document(
         [
             *_pulling(components, arns),
             *_logging(components, arns),
             *read_statements(references, arns),
-            *_files(components),
+            *_reading_files(components),
         ]
     )
 
@@ -125,7 +134,7 @@ def execution_policies(scope: Scope) -> dict[str, Json]:
                     (component, graph.security)
                 )
     if len(by_role) < 2:
-        users = [one for used in by_role.values() for one in used]
+        users = [user for role_users in by_role.values() for user in role_users]
         return {"execution-role.json": execution_policy(users, scope.arns)}
     return {
         f"execution-role-{role.rsplit('/', 1)[-1]}.json": execution_policy(users, scope.arns)

@@ -27,18 +27,18 @@ def _efs_volumes(scope: Scope) -> Iterator[JsonObject]:
 
 def efs_statements(scope: Scope) -> list[Json]:
     """Return the policy of etcd's and NATS's task role for volumes that grant access by IAM."""
-    made: list[Json] = []
+    statements: list[Json] = []
     arns = scope.arns
     for number, volume in enumerate(_efs_volumes(scope)):
         point = volume["authorizationConfig"].get("accessPointId")
         arn = arns.of("elasticfilesystem", f"access-point/{point}")
-        bound = {"StringEquals": {"elasticfilesystem:AccessPointArn": arn}} if point else {}
-        made.append(
+        conditions = {"StringEquals": {"elasticfilesystem:AccessPointArn": arn}} if point else {}
+        statements.append(
             statement(
                 f"MountVolume{number}",
                 ["elasticfilesystem:ClientMount", "elasticfilesystem:ClientWrite"],
                 [arns.of("elasticfilesystem", f"file-system/{volume['fileSystemId']}")],
-                **bound,
+                **conditions,
             )
         )
-    return made
+    return statements

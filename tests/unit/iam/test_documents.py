@@ -21,9 +21,9 @@ from tests.unit.config.test_load import ROOT
 from tests.unit.rights.test_requests import arn_patterns, is_known
 
 
-def documents(lock_table: str | None = "ecs-dynamo") -> dict[str, Any]:
+def documents(lease_table: str | None = "ecs-dynamo") -> dict[str, Any]:
     graph = load_graph(EXAMPLE, ENVIRON).graph
-    return dict(render_iam(graph, "us-east-1", ACCOUNT, lock_table, "ecs-dynamo"))
+    return dict(render_iam(graph, "us-east-1", ACCOUNT, lease_table, "ecs-dynamo"))
 
 
 def statements(name: str, **more: Any) -> dict[str, Any]:
@@ -64,7 +64,7 @@ def test_writes_are_bound_to_the_graph() -> None:
             and a != "ecs:DeregisterTaskDefinition"
         ]
         assert not writes or statement["Resource"] != ["*"], statement
-    assert "Lease" not in statements("daemon-task-role.json", lock_table=None)
+    assert "Lease" not in statements("daemon-task-role.json", lease_table=None)
 
 
 def test_secrets_are_named_one_by_one(tmp_path: Path) -> None:
