@@ -14,7 +14,7 @@ from rich.text import Text
 from ecs_dynamo.model.errors import Problem
 
 
-def console(stderr: bool = False) -> Console:
+def console(*, stderr: bool = False) -> Console:
     """Return the console of a stream. In a pipe it is plain and wide, so that no line is folded."""
     stream = sys.stderr if stderr else sys.stdout
     return Console(
@@ -24,7 +24,7 @@ def console(stderr: bool = False) -> Console:
 
 def say(text: str = "", *, style: str | None = None, stderr: bool = False) -> None:
     """Print one line. Markup in ``text`` is not interpreted."""
-    console(stderr).print(text, style=style, markup=False, emoji=False)
+    console(stderr=stderr).print(text, style=style, markup=False, emoji=False)
     (sys.stderr if stderr else sys.stdout).flush()
 
 

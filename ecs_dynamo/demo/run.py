@@ -109,7 +109,7 @@ class Stage:
             await asyncio.sleep(0.5)
 
 
-def require(condition: bool, message: str) -> None:
+def require(condition: object, message: str) -> None:
     """Fail the step with ``message`` unless ``condition`` is true."""
     if not condition:
         raise EcsDynamoError(message)

@@ -67,30 +67,43 @@ async def probe(
 ) -> Probe:
     """Check one replica. Never raises for a replica that does not answer."""
     if credentials.problem is not None and role in (Role.ETCD, Role.NATS):
-        return Probe(url, False, credentials.problem, refused=True)
+        return Probe(url, healthy=False, detail=credentials.problem, refused=True)
     try:
         match role:
             case Role.ETCD:
-                return Probe(url, True, await check_etcd(url, timeout, credentials.etcd))
+                return Probe(
+                    url, healthy=True, detail=await check_etcd(url, timeout, credentials.etcd)
+                )
             case Role.NATS:
-                return Probe(url, True, await check_nats(url, timeout, credentials.nats))
+                return Probe(
+                    url, healthy=True, detail=await check_nats(url, timeout, credentials.nats)
+                )
             case Role.FRONTEND:
                 models = await _check_frontend(url, timeout)
-                return Probe(url, True, f"serves {', '.join(models) or 'no model'}", models)
+                return Probe(
+                    url,
+                    healthy=True,
+                    detail=f"serves {', '.join(models) or 'no model'}",
+                    models=models,
+                )
             case _:
                 raise ValueError(f"there is no health check for the role {role}")
     except AuthenticationError as error:
-        return Probe(url, False, str(error), refused=True)
+        return Probe(url, healthy=False, detail=str(error), refused=True)
     except (ConnectionError, TimeoutError, OSError) as error:
         detail = str(error) or f"{url}: no complete answer within {timeout:g} s"
         reachable = await host_answers(url)
         late = isinstance(error, TimeoutError)
-        return Probe(url, False, detail, unreachable=not reachable, silent=reachable and late)
+        return Probe(
+            url, healthy=False, detail=detail, unreachable=not reachable, silent=reachable and late
+        )
     except Exception as error:
         # The clients of etcd and NATS fail on some answers of other servers; that must affect this
         # replica only.
         _log.debug("probe failed", url=url, exc_info=True)
-        return Probe(url, False, f"{url}: the answer cannot be read ({type(error).__name__})")
+        return Probe(
+            url, healthy=False, detail=f"{url}: the answer cannot be read ({type(error).__name__})"
+        )
 
 
 async def probe_all(

@@ -208,7 +208,9 @@ class GraphLoop:
         before = self.failure
         since = before.since if before is not None else time.time()
         message = message[:MESSAGE_LENGTH]
-        self.failure = Condition(ConditionType.RECONCILE_FAILED, True, reason, message, since)
+        self.failure = Condition(
+            ConditionType.RECONCILE_FAILED, status=True, reason=reason, message=message, since=since
+        )
         self._reporter.report_failure(before, self.failure)
 
     async def _pause(self, failures: int) -> None:

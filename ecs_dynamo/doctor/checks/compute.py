@@ -60,7 +60,7 @@ def check_gpus(graph: Graph, snapshot: Snapshot) -> Iterator[Finding]:
         if seen is None or isinstance(seen, Unknown):
             yield Finding("gpus", Severity.UNKNOWN, f"{cluster}: instances not seen")
             continue
-        yield _slots(cluster, users, seen, _is_raised(graph, cluster))
+        yield _slots(cluster, users, seen, raised=_is_raised(graph, cluster))
 
 
 def _is_raised(graph: Graph, cluster: str) -> bool:
@@ -71,7 +71,7 @@ def _is_raised(graph: Graph, cluster: str) -> bool:
 
 
 def _slots(
-    cluster: str, users: Sequence[Component], seen: Sequence[ContainerInstance], raised: bool
+    cluster: str, users: Sequence[Component], seen: Sequence[ContainerInstance], *, raised: bool
 ) -> Finding:
     slots = [i.gpus for i in seen if i.status == "ACTIVE" and i.agent_connected]
     have, each = sum(slots), max(slots, default=1)
