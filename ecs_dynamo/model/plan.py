@@ -319,6 +319,8 @@ class Plan:
     """Component -> number of replicas of a good revision that no longer serve."""
     serves_nobody: bool = False
     """The graph could serve requests before, and no longer can."""
+    ready: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """Component -> ARNs of its ready tasks."""
 
     @property
     def converged(self) -> bool:

@@ -2,188 +2,232 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 
 from ecs_dynamo.model.capacity import Shortage
-from ecs_dynamo.model.conditions import (
-    Condition,
-    ConditionType,
-)
+from ecs_dynamo.model.conditions import Condition, ConditionReason, ConditionType
 from ecs_dynamo.model.graph import Component
-from ecs_dynamo.model.memory.health import (
-    SERVES_NOBODY,
-    HealthProblem,
-)
-from ecs_dynamo.model.plan import (
-    Decision,
-    Endpoints,
-    ReplicaCounts,
-    Wait,
-)
-from ecs_dynamo.model.snapshot import Signal, Snapshot
+from ecs_dynamo.model.plan import Decision, ReplicaCounts
+from ecs_dynamo.model.snapshot import Signal
 from ecs_dynamo.model.spec.scaling import StaticScaling
 from ecs_dynamo.planning.desired.component import ComponentState
-from ecs_dynamo.planning.observed.certainty import NOT_OBSERVED
+from ecs_dynamo.planning.desired.context import PlanContext
+from ecs_dynamo.planning.desired.plan_builder import PlanBuilder
 from ecs_dynamo.planning.observed.failure_reasons import placement_failure
-from ecs_dynamo.planning.observed.reachability import infrastructure_probes, unreachable
+from ecs_dynamo.planning.observed.reachability import infrastructure_probes
 from ecs_dynamo.planning.observed.routing import Routing
-from ecs_dynamo.planning.rollout.hold import Failures
 
 
-class ConditionBook:
-    """Collects conditions; keeps ``since`` of one whose status did not change."""
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """A condition without its time. ``status`` None: unknown, so the last status is kept."""
 
-    def __init__(self, before: Iterable[Condition], now: float) -> None:
-        self._before = {(c.type, c.component): c for c in before}
-        self._now = now
-        self._found: dict[tuple[ConditionType, str | None], Condition] = {}
+    type: ConditionType
+    status: bool | None
+    reason: str
+    message: str = ""
+    component: str | None = None
 
-    def set(
-        self,
-        kind: ConditionType,
-        status: bool,
-        reason: str,
-        message: str,
-        component: str | None = None,
-    ) -> None:
-        """State that ``kind`` holds or not for ``component`` (None: the graph)."""
-        old = self._before.get((kind, component))
-        since = old.since if old is not None and old.status == status else self._now
-        self._found[kind, component] = Condition(kind, status, reason, message, since, component)
 
-    def keep(
-        self, kind: ConditionType, reason: str, message: str, component: str | None = None
-    ) -> None:
-        """State that whether ``kind`` holds is not known: it is shown as it was last."""
-        old = self._before.get((kind, component))
-        self.set(kind, old is not None and old.status, reason, message, component)
+def with_times(
+    statements: Iterable[Statement], before: Iterable[Condition], wall: float
+) -> tuple[Condition, ...]:
+    """Return the conditions that are stated, the graph's first, then by component and type.
 
-    def all(self) -> tuple[Condition, ...]:
-        """What was stated, in a stable order: the graph first, then by component and type."""
-        return tuple(sorted(self._found.values(), key=lambda c: (c.component or "", c.type.value)))
+    ``since`` of a condition changes only with its status. ``before``: those of the last pass.
+    """
+    known = {(c.type, c.component): c for c in before}
+
+    def condition(statement: Statement) -> Condition:
+        old = known.get((statement.type, statement.component))
+        status = statement.status
+        if status is None:
+            status = old is not None and old.status
+        since = old.since if old is not None and old.status == status else wall
+        return Condition(
+            statement.type, status, statement.reason, statement.message, since, statement.component
+        )
+
+    conditions = map(condition, statements)
+    return tuple(sorted(conditions, key=lambda c: (c.component or "", c.type.value)))
+
+
+def all_conditions(
+    context: PlanContext,
+    builder: PlanBuilder,
+    replicas: Mapping[str, ReplicaCounts],
+    routes: Mapping[str, Routing | None],
+    shortages: Mapping[str, Shortage],
+) -> tuple[Condition, ...]:
+    """Return the conditions of the graph and of all of its components."""
+    monotonic = context.now.monotonic
+    statements = (
+        *component_statements(context, builder, replicas, shortages),
+        graph_readiness(context, builder),
+        graph_degradation(context, builder),
+        endpoint_staleness(context),
+        *routing_statements(routes),
+        *signal_statements(
+            context.graph.components, context.decisions, context.snapshot.signals, monotonic
+        ),
+    )
+    return with_times(statements, context.memory.conditions, context.now.wall)
+
+
+def _waiting(builder: PlanBuilder) -> dict[str, str]:
+    """Return the first wait of each component, by name."""
+    return {w.component: w.reason for w in reversed(builder.waits)}
+
+
+def component_statements(
+    context: PlanContext,
+    builder: PlanBuilder,
+    replicas: Mapping[str, ReplicaCounts],
+    shortages: Mapping[str, Shortage],
+) -> Iterator[Statement]:
+    """Yield Ready, Progressing, Degraded and CapacityShort of each component.
+
+    Ready of a component in doubt keeps its status, with the reason NotObserved.
+    """
+    waiting = _waiting(builder)
+    for state in context.components:
+        name, counts = state.name, replicas[state.name]
+        if name in context.doubts.all:
+            message = context.doubts.all[name]
+            reason = ConditionReason.NOT_OBSERVED
+            yield Statement(ConditionType.READY, None, reason, message, name)
+        else:
+            ready = counts.ready >= state.desired and name not in context.obstacles
+            reason = ConditionReason.ALL_READY if ready else ConditionReason.NOT_READY
+            message = f"{counts.ready} of {state.desired} ready"
+            yield Statement(ConditionType.READY, ready, reason, message, name)
+        reason = ConditionReason.WAITING if name in waiting else ConditionReason.SETTLED
+        message = waiting.get(name, "")
+        yield Statement(ConditionType.PROGRESSING, name in waiting, reason, message, name)
+        problem = _degradation(context, builder, state)
+        yield Statement(
+            ConditionType.DEGRADED,
+            problem is not None,
+            *(problem or (ConditionReason.FINE, "")),
+            component=name,
+        )
+        yield _capacity_statement(state, shortages.get(name))
+
+
+def _degradation(
+    context: PlanContext, builder: PlanBuilder, state: ComponentState
+) -> tuple[str, str] | None:
+    """Return the reason word and message of a problem, the most fundamental one first.
+
+    A failed rollout has precedence over lost replicas, which may be its consequence.
+    """
+    name, failures = state.name, context.failures
+    if name in context.obstacles:
+        obstacle = context.obstacles[name]
+        return ConditionReason(obstacle.reason.value), obstacle.message
+    if name in failures.messages:
+        return failures.reasons[name], failures.messages[name]
+    if name in context.memory.rejected:
+        return ConditionReason.REJECTED, context.memory.rejected[name]
+    if state.rollout_failure is not None:
+        return state.rollout_failure.reason, state.rollout_failure.message
+    problem = builder.health.problems.get(name)
+    return (problem.reason, problem.message) if problem is not None else None
 
 
 def placement_shortage(state: ComponentState) -> str | None:
-    """ECS's own words where it could not place a task, while replicas are missing."""
+    """Return ECS's own message if it could not place a task, while replicas are missing."""
     service = state.service
     if service is None or service.running >= service.desired:
         return None
     return placement_failure(service)
 
 
-def _state_capacity(book: ConditionBook, state: ComponentState, shortage: Shortage | None) -> None:
-    """CapacityShort: ``NoPlace`` where ECS said so, else ``DoesNotFit`` or ``Raising``."""
-    said = placement_shortage(state)
+def _capacity_statement(state: ComponentState, shortage: Shortage | None) -> Statement:
+    """Return CapacityShort: a failure that ECS reported has precedence over a predicted one."""
+    reported = placement_shortage(state)
     if shortage is None:
-        reason, text = ("NoPlace", said) if said else ("Placed", "")
-    elif said is not None:
-        reason, text = "NoPlace", f"{shortage.message}. ECS: {said}"
+        reason = ConditionReason.NO_PLACE if reported else ConditionReason.PLACED
+        message = reported or ""
+    elif reported is not None:
+        reason, message = ConditionReason.NO_PLACE, f"{shortage.message}. ECS: {reported}"
     else:
-        reason, text = "Raising" if shortage.raising else "DoesNotFit", shortage.message
-    book.set(
-        ConditionType.CAPACITY_SHORT,
-        said is not None or shortage is not None,
-        reason,
-        text,
-        component=state.component.name,
+        reason = ConditionReason.RAISING if shortage.raising else ConditionReason.DOES_NOT_FIT
+        message = shortage.message
+    is_short = reported is not None or shortage is not None
+    return Statement(ConditionType.CAPACITY_SHORT, is_short, reason, message, state.name)
+
+
+def graph_readiness(context: PlanContext, builder: PlanBuilder) -> Statement:
+    """Return Ready of the graph: nothing to do and nothing to wait for."""
+    waiting = _waiting(builder)
+    blocked = context.obstacles or context.failures.messages
+    if not waiting and not builder.actions and not blocked:
+        message = "the graph is as declared"
+        return Statement(ConditionType.READY, True, ConditionReason.CONVERGED, message)
+    message = (
+        "; ".join(f"{name or 'graph'}: {reason}" for name, reason in waiting.items())
+        or "actions were taken, their effect is looked at next"
     )
+    return Statement(ConditionType.READY, False, ConditionReason.NOT_CONVERGED, message)
 
 
-def state_conditions(
-    book: ConditionBook,
-    wanted: Iterable[ComponentState],
-    replicas: Mapping[str, ReplicaCounts],
-    obstacles: Mapping[str, tuple[str, str]],
-    failures: Failures,
-    waits: Iterable[Wait],
-    busy: bool,
-    shortages: Mapping[str, Shortage],
-    rejected: Mapping[str, str],
-    unknown: Mapping[str, str],
-    lost: Mapping[str, HealthProblem],
-) -> None:
-    """Ready, Progressing, Degraded and CapacityShort for each component and the graph.
+def graph_degradation(context: PlanContext, builder: PlanBuilder) -> Statement:
+    """Return Degraded of the graph.
 
-    Of components that are ``unknown`` Ready stays as it was, with the reason NotObserved. ``lost``:
-    problems with replicas of a good revision; a failed rollout takes precedence over them.
+    Unreachable: no task can be reached over the network. AccessRefused: etcd or NATS refused the
+    daemon's credentials. ServesNobody: no request can be served.
     """
-    waiting = {w.component: w.reason for w in reversed(tuple(waits))}
-    all_ready = not waiting and not busy and not obstacles and not failures.told
-    for one in wanted:
-        name = one.component.name
-        counts = replicas[name]
-        ready = counts.ready >= one.desired and name not in obstacles
-        text = f"{counts.ready} of {one.desired} ready"
-        if name in unknown:
-            book.keep(ConditionType.READY, NOT_OBSERVED, unknown[name], component=name)
-        else:
-            word = "AllReady" if ready else "NotReady"
-            book.set(ConditionType.READY, ready, word, text, component=name)
-        book.set(
-            ConditionType.PROGRESSING,
-            name in waiting,
-            "Waiting" if name in waiting else "Settled",
-            waiting.get(name, ""),
-            component=name,
-        )
-        if name in obstacles:
-            reason, message = obstacles[name]
-            book.set(ConditionType.DEGRADED, True, reason, message, component=name)
-        elif name in failures.told:
-            word, message = failures.reasons[name], failures.told[name]
-            book.set(ConditionType.DEGRADED, True, word, message, component=name)
-        elif name in rejected:
-            book.set(ConditionType.DEGRADED, True, "Rejected", rejected[name], component=name)
-        elif one.rollout_failure is not None:
-            word, message = one.rollout_failure.reason, one.rollout_failure.message
-            book.set(ConditionType.DEGRADED, True, word, message, component=name)
-        elif name in lost:
-            word, message = lost[name].reason, lost[name].message
-            book.set(ConditionType.DEGRADED, True, word, message, component=name)
-        else:
-            book.set(ConditionType.DEGRADED, False, "Fine", "", component=name)
-        _state_capacity(book, one, shortages.get(name))
-    book.set(
-        ConditionType.READY,
-        all_ready,
-        "Converged" if all_ready else "NotConverged",
-        "the graph is as declared"
-        if all_ready
-        else "; ".join(f"{k or 'graph'}: {v}" for k, v in waiting.items())
-        or "actions were taken, their effect is looked at next",
-    )
+    kind, unreachable = ConditionType.DEGRADED, context.observed.unreachable
+    if unreachable is not None:
+        return Statement(kind, True, ConditionReason.UNREACHABLE, unreachable)
+    refused = sorted({p.detail for p in infrastructure_probes(context.snapshot) if p.refused})
+    if refused:
+        message = f"{'; '.join(refused)}; see infrastructure.security"
+        return Statement(kind, True, ConditionReason.ACCESS_REFUSED, message)
+    if builder.serves_nobody is not None:
+        message = f"no request is served: {builder.serves_nobody}"
+        return Statement(kind, True, ConditionReason.SERVES_NOBODY, message)
+    return Statement(kind, False, ConditionReason.FINE)
 
 
-def state_endpoints(book: ConditionBook, moved: Iterable[str], endpoints: Endpoints) -> None:
-    """EndpointsStale for the graph."""
-    names = ", ".join(moved)
-    book.set(
-        ConditionType.ENDPOINTS_STALE,
-        bool(names),
-        "Moved" if names else "Current",
-        f"{names} still use other endpoints than {endpoints.etcd} {endpoints.nats or ''}".strip()
-        if names
-        else "",
-    )
+def endpoint_staleness(context: PlanContext) -> Statement:
+    """Return EndpointsStale of the graph."""
+    names, endpoints = ", ".join(context.stale), context.endpoints
+    if not names:
+        return Statement(ConditionType.ENDPOINTS_STALE, False, ConditionReason.CURRENT)
+    message = f"{names} still use other endpoints than {endpoints.etcd} {endpoints.nats or ''}"
+    return Statement(ConditionType.ENDPOINTS_STALE, True, ConditionReason.MOVED, message.strip())
 
 
-def state_signals(
-    book: ConditionBook,
+def routing_statements(routes: Mapping[str, Routing | None]) -> Iterator[Statement]:
+    """Yield Unrouted of each worker component for which discovery could be read."""
+    for name, route in routes.items():
+        if route is None:
+            continue
+        problem = route.problem
+        reason = ConditionReason.CARD_DIFFERS if problem else ConditionReason.ROUTED
+        yield Statement(ConditionType.UNROUTED, bool(problem), reason, problem or "", name)
+
+
+def signal_statements(
     components: Iterable[Component],
     decisions: Iterable[Decision],
     signals: Iterable[Signal],
-    now: float,
-) -> None:
-    """SignalStale for each component that scales: a source of its own tells nothing fresh.
+    monotonic: float,
+) -> Iterator[Statement]:
+    """Yield SignalStale of each component that scales: a source of its own reports nothing fresh.
 
-    With another source fresh the component still scales up; with none it is held.
+    With another source fresh the component still scales up; without any, its count stays.
     """
     scaled = {c.name: c.scaling for c in components if c.scaling is not None}
     fresh: dict[str, set[str]] = {name: set() for name in scaled}
-    newest: dict[str, float] = {}
     partial: dict[str, set[str]] = {name: set() for name in scaled}
+    newest: dict[str, float] = {}
     for signal in signals:
-        age = signal.age(now)
+        age = signal.age(monotonic)
         newest[signal.component] = min(age, newest.get(signal.component, age))
         scaling = scaled.get(signal.component)
         if scaling and age <= max(scaling.max_signal_age_seconds, signal.max_age):
@@ -191,50 +235,16 @@ def state_signals(
     for decision in decisions:
         name = decision.component
         scaling = scaled.get(name)
-        declared = () if scaling is None else dict.fromkeys(s.source for s in scaling.signals)
-        silent = [source for source in declared if source not in fresh[name]]
+        sources = () if scaling is None else dict.fromkeys(s.source for s in scaling.signals)
+        silent = [source for source in sources if source not in fresh[name]]
         if isinstance(scaling, StaticScaling):
-            silent = []  # It measures nothing.
+            silent = []  # A static count uses no signal.
         stale = decision.stale or bool(silent)
-        age = newest.get(name, float("inf"))
-        told = f"newest signal is {age:.1f} s old" if age != float("inf") else "no signal"
+        age = newest.get(name, math.inf)
+        message = f"newest signal is {age:.1f} s old" if age != math.inf else "no signal"
         if in_part := [source for source in silent if source in partial[name]]:
-            told += f"; {', '.join(in_part)} told only in part"
-        book.set(
-            ConditionType.SIGNAL_STALE,
-            stale,
-            "Stale" if stale else "Fresh",
-            f"nothing fresh from {', '.join(silent)}; {told}" if stale and silent else told,
-            component=name,
-        )
-
-
-def state_routing(book: ConditionBook, routes: Mapping[str, Routing | None]) -> None:
-    """Unrouted for each worker component that discovery could be read for."""
-    for name, found in routes.items():
-        if found is None:
-            continue
-        reason = "CardDiffers" if found.problem else "Routed"
-        book.set(
-            ConditionType.UNROUTED, bool(found.problem), reason, found.problem or "", component=name
-        )
-
-
-def state_access(book: ConditionBook, snapshot: Snapshot, nobody: str | None) -> None:
-    """Degraded for the graph.
-
-    ``Unreachable``: no task can be reached over the network. ``AccessRefused``: etcd or NATS does
-    not let the daemon in. ``ServesNobody``: for the reason ``nobody``.
-    """
-    cut_off = unreachable(snapshot)
-    if cut_off is not None:
-        book.set(ConditionType.DEGRADED, True, "Unreachable", cut_off)
-        return
-    told = sorted({p.detail for p in infrastructure_probes(snapshot) if p.refused})
-    if told:
-        text = f"{'; '.join(told)}; see infrastructure.security"
-        book.set(ConditionType.DEGRADED, True, "AccessRefused", text)
-    elif nobody is not None:
-        book.set(ConditionType.DEGRADED, True, SERVES_NOBODY, f"no request is served: {nobody}")
-    else:
-        book.set(ConditionType.DEGRADED, False, "Fine", "")
+            message += f"; {', '.join(in_part)} told only in part"
+        if stale and silent:
+            message = f"nothing fresh from {', '.join(silent)}; {message}"
+        reason = ConditionReason.STALE if stale else ConditionReason.FRESH
+        yield Statement(ConditionType.SIGNAL_STALE, stale, reason, message, name)

@@ -1,36 +1,33 @@
-"""Taking a graph down: dependants first, the infrastructure when nothing uses it any more."""
+"""Taking a graph down: dependants first, the infrastructure when nothing uses it any longer."""
 
 from __future__ import annotations
 
 from ecs_dynamo.model.graph import Graph
 from ecs_dynamo.model.plan import AnyAction, DeleteService, Endpoints, Memory, Plan, Wait
+from ecs_dynamo.model.purposes import ActionPurpose, WaitPurpose
 from ecs_dynamo.model.service import Service
-from ecs_dynamo.model.snapshot import (
-    Snapshot,
-    Unknown,
-)
-from ecs_dynamo.planning.desired.obstacles import obstacle
-from ecs_dynamo.planning.observed.lookup import (
-    known_service,
-    known_tasks,
-)
-from ecs_dynamo.planning.observed.readiness import count_replicas
+from ecs_dynamo.model.snapshot import Snapshot, Unknown
+from ecs_dynamo.planning.desired.obstacles import ObstacleReason, find_obstacles
+from ecs_dynamo.planning.observed.facts import observe_graph
 
 
 def _delete(service: Service, component: str) -> DeleteService:
     return DeleteService(
         component=component,
         reason="the graph is taken down",
+        purpose=ActionPurpose.RETIRE,
         cluster=service.cluster,
         service=service.name,
     )
 
 
 def down(graph: Graph, snapshot: Snapshot) -> Plan:
-    """The actions that remove what the graph owns; converged when none of it is left.
+    """Return the actions that remove what the graph owns; converged when nothing of it is left.
 
-    What lacks the ownership tag is left alone, and what could not be observed is waited for.
+    Services without the ownership tag are left alone, and unobserved parts are waited for.
     """
+    observed = observe_graph(graph, snapshot)
+    obstacles = find_obstacles(observed)
     actions: list[AnyAction] = []
     waits: list[Wait] = []
     groups = {} if isinstance(snapshot.groups, Unknown) else snapshot.groups
@@ -40,37 +37,40 @@ def down(graph: Graph, snapshot: Snapshot) -> Plan:
         if g.desired
     ]
     if isinstance(snapshot.orphans, Unknown):
-        waits.append(Wait("", f"orphans could not be observed: {snapshot.orphans.reason}"))
+        text = f"orphans could not be observed: {snapshot.orphans.reason}"
+        waits.append(Wait("", text, WaitPurpose.CERTAINTY))
     else:
         for orphan in snapshot.orphans:
             if orphan.owned_by(graph.name) and orphan.status != "INACTIVE":
-                waits.append(Wait(orphan.name, "is being deleted"))
+                waits.append(Wait(orphan.name, "is being deleted", WaitPurpose.SERVICE_DELETED))
                 if orphan.status == "ACTIVE":
                     actions.append(_delete(orphan, orphan.name))
     dependants_left = bool(actions)
-    ordered = sorted(graph.components, key=lambda c: c.is_infrastructure)
-    for component in ordered:
-        blocked = obstacle(graph, component, snapshot)
-        if blocked is not None and blocked[0] in {"ForeignService", "ClusterMissing"}:
-            notes.append(f"{component.name}: {blocked[1]}")
+    for component in sorted(graph.components, key=lambda c: c.is_infrastructure):
+        name, obstacle = component.name, obstacles.get(component.name)
+        reason = obstacle.reason if obstacle is not None else None
+        if obstacle is not None and reason in (
+            ObstacleReason.FOREIGN_SERVICE,
+            ObstacleReason.CLUSTER_MISSING,
+        ):
+            notes.append(f"{name}: {obstacle.message}")
             continue
-        if blocked is not None and blocked[0] == "NotObserved":
-            waits.append(Wait(component.name, blocked[1]))
+        if obstacle is not None and reason is ObstacleReason.NOT_OBSERVED:
+            waits.append(Wait(name, obstacle.message, WaitPurpose.CERTAINTY))
             dependants_left = dependants_left or not component.is_infrastructure
             continue
-        seen = snapshot.components[component.name]
-        service = known_service(seen)
-        tasks = known_tasks(seen)
+        service, tasks = observed.components[name].service, observed.components[name].tasks
         if service is None and not tasks:
             continue
         if component.is_infrastructure and dependants_left:
-            waits.append(Wait(component.name, "kept until its dependants have stopped"))
+            text = "kept until its dependants have stopped"
+            waits.append(Wait(name, text, WaitPurpose.DEPENDANTS_DELETED))
             continue
         dependants_left = dependants_left or not component.is_infrastructure
-        what = f"{len(tasks)} tasks still stopping" if tasks else "its service is still draining"
-        waits.append(Wait(component.name, what))
+        text = f"{len(tasks)} tasks still stopping" if tasks else "its service is still draining"
+        waits.append(Wait(name, text, WaitPurpose.SERVICE_DELETED))
         if service is not None and service.status == "ACTIVE":
-            actions.append(_delete(service, component.name))
+            actions.append(_delete(service, name))
     return Plan(
         graph=graph.name,
         actions=tuple(actions),
@@ -78,7 +78,8 @@ def down(graph: Graph, snapshot: Snapshot) -> Plan:
         conditions=(),
         endpoints=Endpoints(),
         decisions=(),
-        replicas={c.name: count_replicas(graph, c, snapshot) for c in graph.components},
+        replicas={c.name: observed.counts(c) for c in graph.components},
         notes=tuple(notes),
         memory=Memory(started_at=snapshot.observed_at),
+        ready={name: c.readiness.ready for name, c in observed.components.items()},
     )

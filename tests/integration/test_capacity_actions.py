@@ -217,14 +217,14 @@ async def test_a_provider_that_no_component_names_keeps_hands_off_its_group(
     (found,) = seen.providers.values()
     assert (found.name, found.group, found.managed_scaling) == ("theirs", "pool", True)
     planned = plan_capacity(base, seen, (), CapacityMemory(), 0.0)
-    assert planned.actions == []
+    assert planned.actions == ()
     assert "is sized by ECS" in planned.notes[0]
     # An observation without a provider that existed before is doubted at first.
     local.state.clusters["gpu"].capacity_providers.remove("theirs")
     seen = await observe_ecs(aws, base, 0.0, 10.0, cache)
     assert isinstance(seen.providers, Unknown)
     assert "theirs" in seen.providers.reason
-    assert plan_capacity(base, seen, (), CapacityMemory(), 0.0).actions == []
+    assert plan_capacity(base, seen, (), CapacityMemory(), 0.0).actions == ()
 
 
 async def test_an_answer_without_the_clusters_providers_tells_nothing(aws: Aws) -> None:

@@ -26,7 +26,7 @@ from ecs_dynamo.controller import Pass
 from ecs_dynamo.local import LocalEcs
 from ecs_dynamo.local.runtime import ImageTable
 from ecs_dynamo.model.graph import TAG_GOOD
-from ecs_dynamo.planning.observed.readiness import ready_tasks
+from tests.helpers.facts import ready_tasks
 from tests.integration.conftest import localstack_url
 from tests.integration.stack import EXAMPLE, RenderedRights, Stack, component_of, placed_on
 from tests.rights.record import SESSION

@@ -13,7 +13,6 @@ from ecs_dynamo.model.clock import Now
 from ecs_dynamo.model.graph import Graph, Role
 from ecs_dynamo.model.plan import Endpoints, Plan, ReplicaCounts
 from ecs_dynamo.model.snapshot import ComponentSnapshot, Snapshot
-from ecs_dynamo.planning.observed.readiness import ready_tasks
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +39,7 @@ class LastKnown:
             component.name: KnownComponent(
                 now,
                 snapshot.components[component.name],
-                frozenset(t.arn for t in ready_tasks(graph, component, snapshot)),
+                plan.ready.get(component.name, frozenset()),
                 plan.replicas[component.name],
             )
             if component.name not in plan.unknown and component.name in plan.replicas

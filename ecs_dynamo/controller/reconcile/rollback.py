@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from ecs_dynamo.aws.observe.revisions import describe_revision
 from ecs_dynamo.aws.resources.tags import remove_tags, set_tags
 from ecs_dynamo.controller.reconcile.reconciler import Reconciler
+from ecs_dynamo.model.conditions import ConditionReason
 from ecs_dynamo.model.dynamo.containers import dynamo_containers
 from ecs_dynamo.model.errors import EcsDynamoError
 from ecs_dynamo.model.graph import TAG_ROLLED_BACK, TAG_ROLLED_BACK_FOR
@@ -17,16 +18,15 @@ from ecs_dynamo.model.plan import Plan, RegisterTaskDefinition, RevisionRef, Upd
 from ecs_dynamo.model.service import Service
 from ecs_dynamo.model.snapshot import Revision
 from ecs_dynamo.planning.describe import content_diff
+from ecs_dynamo.planning.desired.canonical import fingerprint
 from ecs_dynamo.planning.desired.component import ownership_tags
 from ecs_dynamo.planning.desired.declaration import (
     comparable,
     declared_fingerprint,
-    repoint,
+    with_endpoints,
 )
-from ecs_dynamo.planning.desired.fingerprint import fingerprint
-from ecs_dynamo.planning.desired.obstacles import obstacle
+from ecs_dynamo.planning.desired.obstacles import find_obstacle
 from ecs_dynamo.planning.desired.ports import plan_ports
-from ecs_dynamo.planning.observed.failure_reasons import ROLLED_BACK
 from ecs_dynamo.planning.observed.lookup import known_service
 
 LOOK_BACK = 50
@@ -47,12 +47,12 @@ async def _observe(reconciler: Reconciler, name: str) -> tuple[Plan, Service, Re
     """Return the plan of a dry pass, and the component's service and current revision."""
     dry = await reconciler.run_pass(act=False)
     graph = reconciler.graph
-    found = obstacle(graph, graph.component(name), dry.snapshot)
+    obstacle = find_obstacle(graph, graph.component(name), dry.snapshot)
     component = dry.snapshot.components[name]
     service = known_service(component)
     current = component.revisions.get(service.task_definition_arn) if service else None
-    if found is not None:
-        raise EcsDynamoError(f"{name}: {found[1]}")
+    if obstacle is not None:
+        raise EcsDynamoError(f"{name}: {obstacle.message}")
     if service is None or current is None:
         raise EcsDynamoError(f"{name}: there is no service to roll back")
     return dry.plan, service, current
@@ -95,10 +95,10 @@ async def roll_back(reconciler: Reconciler, name: str, number: int | None = None
     target = await _previous_revision(reconciler, name, current, plan, number)
     content = target.content
     if not component.is_infrastructure:
-        content = repoint(content, plan.endpoints, dynamo_containers(component).names)
+        content = with_endpoints(content, plan.endpoints, dynamo_containers(component).names)
     port = plan_ports(graph).system_ports.get(name, graph.runtime.system_port)
     declared = declared_fingerprint(graph, component, port)
-    hold = {TAG_ROLLED_BACK: declared, TAG_ROLLED_BACK_FOR: ROLLED_BACK}
+    hold = {TAG_ROLLED_BACK: declared, TAG_ROLLED_BACK_FOR: ConditionReason.ROLLED_BACK.value}
     await set_tags(reconciler.aws, service.arn, hold)
     digest = fingerprint(content)
     reason = f"rolled back from {current.family}:{current.number} to {target.number}"

@@ -25,7 +25,6 @@ from ecs_dynamo.planning.observed.lookup import (
     known_service,
     known_tasks,
 )
-from ecs_dynamo.planning.observed.readiness import ready_tasks
 from ecs_dynamo.planning.observed.stopped_tasks import (
     recently_stopped,
     why_stopped,
@@ -134,12 +133,12 @@ def _stopped(task: Task) -> Json:
     }
 
 
-def _component(graph: Graph, component: Component, done: Pass, now: Now) -> Json:
+def _component(component: Component, done: Pass, now: Now) -> Json:
     snapshot = done.snapshot.components[component.name]
     observed = not isinstance(snapshot.service, Unknown)
     counts = done.plan.replicas.get(component.name)
     known: KnownComponent | None = None
-    ready: Collection[str] = {t.arn for t in ready_tasks(graph, component, done.snapshot)}
+    ready: Collection[str] = done.plan.ready.get(component.name, frozenset())
     reason = done.plan.unknown.get(component.name)
     if reason is not None:
         known = done.known.components.get(component.name)
@@ -215,7 +214,7 @@ def pass_status(graph: Graph, done: Pass, at: Now | None = None) -> Json:
         "passSeconds": round(done.seconds, 3),
         "passId": done.id,
         **_endpoints(graph, done, at or now),
-        "components": [_component(graph, c, done, at or now) for c in graph.components],
+        "components": [_component(c, done, at or now) for c in graph.components],
         "conditions": [{**document(c), "since": timestamp(c.since)} for c in done.plan.conditions],
         "waits": document(done.plan.waits),
         "notes": list(done.plan.notes),

@@ -18,9 +18,9 @@ from ecs_dynamo.model.graph import Component, Graph
 from ecs_dynamo.model.snapshot import ContainerInstance, Observed, Snapshot, Unknown
 from ecs_dynamo.planning.capacity.packing import (
     fits_empty,
-    need_of,
+    resource_request,
 )
-from ecs_dynamo.planning.capacity.shortage import sizes_seen
+from ecs_dynamo.planning.capacity.shortage import observed_sizes
 
 ECS_GPU_IMAGE = re.compile(
     r"(amzn2-ami-ecs-gpu-hvm-|al2023-ami-ecs-gpu-hvm-|bottlerocket-aws-ecs-\d+-nvidia)"
@@ -94,7 +94,7 @@ def known_sizes(
     seen = snapshot.container_instances.get(cluster)
     if seen is None or isinstance(seen, Unknown):
         return None
-    sizes = dict(sizes_seen(seen))
+    sizes = dict(observed_sizes(seen))
     if not isinstance(snapshot.groups, Unknown):
         names = [g.name for g in graph.capacity.auto_scaling_groups if g.cluster == cluster]
         for group in (snapshot.groups[n] for n in names if n in snapshot.groups):
@@ -106,7 +106,7 @@ def check_sizes(graph: Graph, snapshot: Snapshot) -> Iterator[Finding]:
     """Check that a replica of each component fits on an empty instance of an existing type."""
     for component in on_instances(graph):
         sizes = known_sizes(graph, snapshot, component.cluster)
-        need = need_of(component.name, component.template)
+        need = resource_request(component.name, component.template)
         gpus = "all" if need.all_gpus else need.gpus
         wants = f"{gpus} GPUs, {need.cpu} CPU units, {need.memory} MiB"
         text = f"{component.name} needs {wants}"

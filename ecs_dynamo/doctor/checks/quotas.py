@@ -23,7 +23,7 @@ from ecs_dynamo.model.ecs.task_definition import gpus_of
 from ecs_dynamo.model.graph import Graph
 from ecs_dynamo.model.snapshot import Observed, Snapshot, Unknown
 from ecs_dynamo.model.spec.service import LaunchType
-from ecs_dynamo.planning.capacity.packing import need_of
+from ecs_dynamo.planning.capacity.packing import resource_request
 
 CHECK = "quotas"
 SERVICES = ("ec2", "ecs", "fargate")
@@ -102,7 +102,7 @@ def check_quotas(
     yield from _tasks(graph, quotas)
     fargate = [c for c in graph.components if c.launch_type is LaunchType.FARGATE]
     if fargate:
-        wanted = sum(need_of(c.name, c.template).cpu * largest(c) for c in fargate) / 1024
+        wanted = sum(resource_request(c.name, c.template).cpu * largest(c) for c in fargate) / 1024
         yield _one(FARGATE_VCPUS, wanted, wanted, quotas, "vCPUs of Fargate")
 
 

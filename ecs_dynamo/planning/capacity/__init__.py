@@ -1,1 +1,1 @@
-"""Whether replicas fit on instances, and how many instances to ask for."""
+"""Whether replicas fit on instances, and how many instances to request."""

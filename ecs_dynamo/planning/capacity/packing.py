@@ -1,7 +1,8 @@
-"""What a replica needs, what an instance has left, and which replicas find a place.
+"""What replicas request, what instances can allocate, and which replicas fit.
 
-The packing is best-fit, largest first: it tells what does not fit even when ECS places well, so
-that what is called short is short. ECS may still place worse; then its own event says so.
+The packing is best-fit, largest first. A replica that does not fit would not fit even if ECS placed
+tasks well, so a reported shortage is one. ECS may still place tasks worse; its own event then
+reports the shortage.
 """
 
 from __future__ import annotations
@@ -27,11 +28,11 @@ ZONE = "ecs.availability-zone"
 
 @dataclass(frozen=True, slots=True)
 class ResourceRequest:
-    """What one replica takes. ``cpu`` units, ``memory`` MiB, ``ports`` of the host.
+    """What one replica uses: ``cpu`` in units, ``memory`` in MiB, ``ports`` of the host.
 
-    ``gpus`` are slots; with ``all_gpus`` it takes every one of its instance, and finds no place
-    where another holds one.
-    ``providers`` are the capacity providers whose instances it may use; None: any instance.
+    ``gpus`` are slots. With ``all_gpus`` it uses all slots of its instance, and fits only if none
+    of them is taken. ``distinct``: one replica per instance. ``providers``: the capacity providers
+    whose instances it may use; None allows any instance.
     """
 
     component: str
@@ -47,7 +48,7 @@ class ResourceRequest:
 
 @dataclass(frozen=True, slots=True)
 class Allocatable:
-    """What an instance has left. ``components`` counts the replicas on it by component."""
+    """What an instance has left. ``components`` counts its replicas by component."""
 
     name: str
     gpus: int
@@ -57,46 +58,46 @@ class Allocatable:
     components: Mapping[str, int] | None = None
     attributes: Mapping[str, str] | None = None
     provider: str | None = None
-    gpus_in_all: int = 0
+    gpus_total: int = 0
     """GPU slots of the instance, free or taken."""
 
-    def why_not(self, need: ResourceRequest) -> str | None:
-        """What keeps a replica from fitting, in words; None where it fits."""
+    def why_not(self, request: ResourceRequest) -> str | None:
+        """Return what the instance lacks for a replica, in words; None if it fits."""
         attributes = self.attributes or {}
-        if need.providers is not None and self.provider not in need.providers:
+        if request.providers is not None and self.provider not in request.providers:
             return "capacity provider"
-        if not all(holds(text, attributes) for text in need.expressions):
+        if not all(holds(text, attributes) for text in request.expressions):
             return "placement constraint"
-        if need.gpus > self.gpus or (need.all_gpus and self.gpus < self.gpus_in_all):
+        if request.gpus > self.gpus or (request.all_gpus and self.gpus < self.gpus_total):
             return "GPU"
-        if need.cpu > self.cpu:
+        if request.cpu > self.cpu:
             return "CPU"
-        if need.memory > self.memory:
+        if request.memory > self.memory:
             return "memory"
-        if need.ports & self.used_ports:
+        if request.ports & self.used_ports:
             return "host port"
-        if need.distinct and (self.components or {}).get(need.component):
+        if request.distinct and (self.components or {}).get(request.component):
             return "one replica an instance"
         return None
 
-    def take(self, need: ResourceRequest) -> Allocatable:
-        """What is left once a replica is here."""
+    def take(self, request: ResourceRequest) -> Allocatable:
+        """Return what is left once a replica is placed here."""
         counts = Counter(self.components or {})
-        counts[need.component] += 1
+        counts[request.component] += 1
         return replace(
             self,
-            gpus=0 if need.all_gpus else self.gpus - need.gpus,
-            cpu=self.cpu - need.cpu,
-            memory=self.memory - need.memory,
-            used_ports=self.used_ports | need.ports,
+            gpus=0 if request.all_gpus else self.gpus - request.gpus,
+            cpu=self.cpu - request.cpu,
+            memory=self.memory - request.memory,
+            used_ports=self.used_ports | request.ports,
             components=counts,
         )
 
 
 def _number(value: object) -> int:
-    """CPU or memory as task definitions write them: 1024, "1 vCPU", "2 GB"; 0 for what is neither.
+    """Return CPU or memory as task definitions write them: 1024, "1 vCPU", "2 GB".
 
-    A revision that somebody else registered must not end a pass.
+    Anything else is 0: a revision that somebody else registered must not end a pass.
     """
     text = str(value or 0).strip().lower()
     unit = next((u for u in ("vcpu", "gb") if text.endswith(u)), "")
@@ -106,7 +107,7 @@ def _number(value: object) -> int:
     return int(float(number) * (1024 if unit else 1))
 
 
-def need_of(
+def resource_request(
     component: str,
     content: JsonObject,
     *,
@@ -114,7 +115,7 @@ def need_of(
     expressions: Sequence[str] = (),
     providers: frozenset[str] | None = None,
 ) -> ResourceRequest:
-    """What a replica of a task definition takes of an EC2 instance."""
+    """Return what a replica of a task definition uses of an EC2 instance."""
     containers = content.get("containerDefinitions", ())
     mode = network_mode_of(content)
     ports: set[int] = set()
@@ -145,12 +146,12 @@ def need_of(
     )
 
 
-def room_of(instance: ContainerInstance, components: Mapping[str, int]) -> Allocatable:
-    """What ``instance`` has left."""
+def allocatable_of(instance: ContainerInstance, components: Mapping[str, int]) -> Allocatable:
+    """Return what ``instance`` has left; ``components`` counts its replicas by component."""
     return Allocatable(
         name=instance.arn,
         gpus=instance.gpus_free,
-        gpus_in_all=instance.gpus,
+        gpus_total=instance.gpus,
         cpu=instance.cpu_free,
         memory=instance.memory_free,
         used_ports=instance.used_ports,
@@ -160,62 +161,66 @@ def room_of(instance: ContainerInstance, components: Mapping[str, int]) -> Alloc
     )
 
 
-def empty_room(name: str, size: InstanceSize, attributes: Mapping[str, str]) -> Allocatable:
-    """A new instance, before anything runs on it."""
+def empty_instance(name: str, size: InstanceSize, attributes: Mapping[str, str]) -> Allocatable:
+    """Return what a new instance offers before anything runs on it."""
     return Allocatable(
         name=name,
         gpus=size.gpus,
-        gpus_in_all=size.gpus,
+        gpus_total=size.gpus,
         cpu=size.cpu,
         memory=size.memory,
         attributes={**attributes, INSTANCE_TYPE: size.instance_type},
     )
 
 
-def largest_first(needs: Iterable[ResourceRequest]) -> list[ResourceRequest]:
-    """The order in which replicas are packed: what is hardest to place comes first."""
-    return sorted(needs, key=lambda n: (-n.gpus, -n.memory, -n.cpu, n.component))
+def largest_first(requests: Iterable[ResourceRequest]) -> list[ResourceRequest]:
+    """Return the order in which replicas are packed: the one that is hardest to place is first."""
+    return sorted(requests, key=lambda r: (-r.gpus, -r.memory, -r.cpu, r.component))
 
 
-def _best(need: ResourceRequest, rooms: Sequence[Allocatable]) -> int | None:
+def _best(request: ResourceRequest, instances: Sequence[Allocatable]) -> int | None:
+    """Return the index of the fitting instance that would have least left."""
     fitting = [
-        (room.gpus - need.gpus, room.memory - need.memory, room.name, index)
-        for index, room in enumerate(rooms)
-        if room.why_not(need) is None
+        (instance.gpus - request.gpus, instance.memory - request.memory, instance.name, index)
+        for index, instance in enumerate(instances)
+        if instance.why_not(request) is None
     ]
     return min(fitting)[-1] if fitting else None
 
 
 @dataclass(frozen=True, slots=True)
 class Packing:
-    """``rooms`` after placing, ``left`` found no place, ``used`` are the rooms that got any."""
+    """What instances have left after placing, and the requests that are ``unplaced``.
 
-    rooms: tuple[Allocatable, ...]
-    left: tuple[ResourceRequest, ...]
+    ``used``: names of the instances that got a replica.
+    """
+
+    allocatable: tuple[Allocatable, ...]
+    unplaced: tuple[ResourceRequest, ...]
     used: frozenset[str]
 
 
-def pack(needs: Iterable[ResourceRequest], rooms: Iterable[Allocatable]) -> Packing:
-    """Place what can be placed."""
-    now = list(rooms)
-    left: list[ResourceRequest] = []
+def pack(requests: Iterable[ResourceRequest], allocatable: Iterable[Allocatable]) -> Packing:
+    """Place as many requests as possible."""
+    instances = list(allocatable)
+    unplaced: list[ResourceRequest] = []
     used: set[str] = set()
-    for need in largest_first(needs):
-        index = _best(need, now)
+    for request in largest_first(requests):
+        index = _best(request, instances)
         if index is None:
-            left.append(need)
+            unplaced.append(request)
             continue
-        now[index] = now[index].take(need)
-        used.add(now[index].name)
-    return Packing(tuple(now), tuple(left), frozenset(used))
+        instances[index] = instances[index].take(request)
+        used.add(instances[index].name)
+    return Packing(tuple(instances), tuple(unplaced), frozenset(used))
 
 
 def fits_empty(
-    need: ResourceRequest, size: InstanceSize, attributes: Mapping[str, str] | None = None
+    request: ResourceRequest, size: InstanceSize, attributes: Mapping[str, str] | None = None
 ) -> bool:
-    """Whether a replica would fit an instance of this size with nothing on it.
+    """Return whether a replica would fit on an empty instance of this size.
 
-    The capacity provider does not matter here: its instances are what is asked about.
+    The capacity provider does not matter, because the question is about its instances.
     """
-    alone = replace(need, providers=None)
-    return empty_room("", size, attributes or {}).why_not(alone) is None
+    alone = replace(request, providers=None)
+    return empty_instance("", size, attributes or {}).why_not(alone) is None

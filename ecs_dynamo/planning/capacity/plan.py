@@ -1,16 +1,19 @@
-"""Raising capacity and giving it back: the desired size of declared Auto Scaling groups. Pure.
+"""The desired size of declared Auto Scaling groups: raising capacity and giving it back.
 
-Up: just as many instances as the replicas need that find no place, counting those that were
-launched already and have not joined yet. Down: an instance goes back when it was seen empty for
-the whole window, in two steps that AWS remembers for us: first it is tagged and set to DRAINING,
-so that nothing more is placed on it, and in a later pass, still empty, it is terminated with the
-group's desired size lowered by one. Whoever starts anew finds the steps done in AWS; only the
-window begins again. A group that ECS's managed scaling sizes is left to ECS.
+Up: exactly as many instances as the unplaced replicas need, counting those that were launched
+already and have not joined the cluster yet.
+
+Down: an instance goes back after it was observed empty for the whole window, in two steps that AWS
+remembers. First it is tagged and set to DRAINING, so that nothing more is placed on it. In a later
+pass, still empty, it is terminated, and the desired size of the group is lowered by one. A new
+daemon finds these steps in AWS; only the window begins again.
+
+A group that is sized by ECS's managed scaling is left to ECS.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ecs_dynamo.model.capacity import Shortage
@@ -23,209 +26,254 @@ from ecs_dynamo.model.plan import (
     TerminateInstance,
     Wait,
 )
+from ecs_dynamo.model.purposes import WaitPurpose
 from ecs_dynamo.model.snapshot import Snapshot, Unknown
-from ecs_dynamo.planning.capacity.packing import (
-    ResourceRequest,
-    pack,
-    room_of,
-)
+from ecs_dynamo.planning.capacity.packing import ResourceRequest, allocatable_of, pack
 from ecs_dynamo.planning.capacity.scaling_groups import (
     Group,
-    empty,
+    find_groups,
     fullest_zone_first,
-    own_groups,
-    returning,
+    is_empty,
+    is_returning,
 )
 from ecs_dynamo.planning.capacity.shortage import (
-    ClusterNeeds,
-    cluster_needs,
+    ClusterDemand,
+    cluster_demands,
+    fitting_types,
+    is_usable,
+    observed_sizes,
     scaled_by_aws,
-    sizes_seen,
-    types_that_do,
-    usable,
-    why_short,
+    shortage_message,
 )
 from ecs_dynamo.planning.desired.component import ComponentState
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class CapacityPlan:
-    """What there is to say and to do about capacity."""
+    """Shortages by component, actions and waits of Auto Scaling groups, notes, and the memory."""
 
-    shortages: dict[str, Shortage] = field(default_factory=dict)
-    actions: list[AnyAction] = field(default_factory=list)
-    waits: list[Wait] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
+    shortages: Mapping[str, Shortage] = field(default_factory=dict)
+    actions: tuple[AnyAction, ...] = ()
+    waits: tuple[Wait, ...] = ()
+    notes: tuple[str, ...] = ()
     memory: CapacityMemory = field(default_factory=CapacityMemory)
+
+
+@dataclass(frozen=True, slots=True)
+class _Raise:
+    """The actions that raise groups, and what they achieve.
+
+    ``raising``: component -> who adds instances for it. ``kept``: names of instances that stay.
+    """
+
+    actions: tuple[AnyAction, ...]
+    raising: Mapping[str, str]
+    kept: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Return:
+    """The actions that give instances of a group back, and since when its instances are empty."""
+
+    actions: tuple[AnyAction, ...]
+    waits: tuple[Wait, ...]
+    empty_since: Mapping[str, float]
 
 
 def plan_capacity(
     graph: Graph,
     snapshot: Snapshot,
-    wanted: Sequence[ComponentState],
+    states: Sequence[ComponentState],
     before: CapacityMemory,
-    now: float,
+    monotonic: float,
 ) -> CapacityPlan:
-    """Shortages, and what is to be done about them. Unknown instances or groups: hands off."""
-    made = CapacityPlan()
-    made.notes.extend(_missing_providers(snapshot, wanted))
+    """Return the shortages and what is done about them.
+
+    Clusters whose instances are unknown, and unknown groups, are left alone.
+    """
+    notes = _missing_providers(snapshot, states)
+    actions: list[AnyAction] = []
+    waits: list[Wait] = []
+    shortages: dict[str, Shortage] = {}
     empty_since: dict[str, float] = {}
-    unjoined: dict[str, float] = {}
-    for cluster in cluster_needs(wanted, snapshot):
-        groups = own_groups(graph, snapshot, cluster, made.notes, before, now, unjoined)
-        raising, kept = _raise(graph, cluster, groups, made)
-        _tell(cluster, groups, wanted, snapshot, raising, made)
-        rolling = any(
-            w.needs_rollout or w.rollout_in_progress
-            for w in wanted
-            if w.component.cluster == cluster.name
-        )
-        for group in groups:
-            resting = not cluster.packing.left and not rolling and not group.on_the_way
-            _return(graph, group, kept, resting, before, now, empty_since, made)
-    made.memory = CapacityMemory(empty_since, unjoined)
-    return made
+    unjoined_since: dict[str, float] = {}
+    for demand in cluster_demands(states, snapshot):
+        found = find_groups(graph, snapshot, demand, before, monotonic)
+        notes += found.notes
+        unjoined_since |= found.unjoined_since
+        raised = _raise(graph, demand, found.groups)
+        actions += raised.actions
+        shortages |= _shortages(demand, found.groups, states, snapshot, raised.raising)
+        here = [s for s in states if s.component.cluster == demand.name]
+        rolling = any(s.needs_rollout or s.rollout_in_progress for s in here)
+        for group in found.groups:
+            may_shrink = not demand.packing.unplaced and not rolling and not group.joining
+            returned = _give_back(
+                graph, group, raised.kept, before, monotonic, may_shrink=may_shrink
+            )
+            actions += returned.actions
+            waits += returned.waits
+            empty_since |= returned.empty_since
+    return CapacityPlan(
+        shortages=shortages,
+        actions=tuple(actions),
+        waits=tuple(waits),
+        notes=tuple(notes),
+        memory=CapacityMemory(empty_since, unjoined_since),
+    )
 
 
-def _missing_providers(snapshot: Snapshot, wanted: Sequence[ComponentState]) -> list[str]:
-    """ECS would refuse the service: told before it does."""
-    if isinstance(snapshot.providers, Unknown):
-        return [f"capacity providers could not be observed: {snapshot.providers.reason}"]
+def _missing_providers(snapshot: Snapshot, states: Sequence[ComponentState]) -> list[str]:
+    """Return notes on declared capacity providers that ECS would reject."""
     known = snapshot.providers
+    if isinstance(known, Unknown):
+        return [f"capacity providers could not be observed: {known.reason}"]
     return [
-        f"{w.component.name}: capacity provider {p.name} is not one of cluster "
-        f"{w.component.cluster}"
-        for w in wanted
-        for p in w.component.capacity_providers
+        f"{s.name}: capacity provider {p.name} is not one of cluster {s.component.cluster}"
+        for s in states
+        for p in s.component.capacity_providers
         if p.name not in known
     ]
 
 
-def _raise(
-    graph: Graph, cluster: ClusterNeeds, groups: Sequence[Group], made: CapacityPlan
-) -> tuple[dict[str, str], set[str]]:
-    """Who adds instances for whom, by component; and the names of instances that must stay."""
-    left: tuple[ResourceRequest, ...] = cluster.packing.left
-    kept = set(cluster.packing.used)
+def _gains(
+    before: Iterable[ResourceRequest], after: Sequence[ResourceRequest], text: str
+) -> dict[str, str]:
+    """Return ``text`` for each component with fewer unplaced replicas ``after`` than ``before``."""
+    counts: dict[str, int] = {}
+    for request in before:
+        counts[request.component] = counts.get(request.component, 0) + 1
+    left = [request.component for request in after]
+    return {name: text for name, count in counts.items() if left.count(name) < count}
+
+
+def _raise(graph: Graph, demand: ClusterDemand, groups: Sequence[Group]) -> _Raise:
+    """Raise groups for unplaced replicas; the cheapest capacity is used first.
+
+    That is an instance that was about to go back, then one that is joining, then a new one.
+    """
+    actions: list[AnyAction] = []
+    unplaced = demand.packing.unplaced
+    kept = set(demand.packing.used)
     raising: dict[str, str] = {}
 
-    def told(
-        before: tuple[ResourceRequest, ...], after: tuple[ResourceRequest, ...], text: str
-    ) -> None:
-        for name in {n.component for n in before}:
-            count = [sum(n.component == name for n in part) for part in (before, after)]
-            if count[1] < count[0]:
-                raising[name] = f"{raising[name]}, {text}" if name in raising else text
+    def note_gains(after: Sequence[ResourceRequest], text: str) -> None:
+        for name, gain in _gains(unplaced, after, text).items():
+            raising[name] = f"{raising[name]}, {gain}" if name in raising else gain
 
     for group in groups:
-        back = [room_of(m, {}) for m in group.members if returning(m, graph)]
-        packing = pack(left, back)
+        returning = [allocatable_of(m, {}) for m in group.members if is_returning(m, graph)]
+        packing = pack(unplaced, returning)
         if packing.used:
-            made.actions.append(
+            actions.append(
                 SetInstancesState(
                     component=group.name,
                     reason="it was to go back, and is needed",
-                    cluster=cluster.name,
+                    cluster=demand.name,
                     instances=tuple(sorted(packing.used)),
                     status="ACTIVE",
                 )
             )
             kept |= packing.used
-            told(left, packing.left, f"an instance of {group.name} is kept after all")
-            left = packing.left
-        coming = [r for n in range(group.on_the_way) if (r := group.new_room(n)) is not None]
-        packing = pack(left, coming)
-        told(left, packing.left, f"{group.on_the_way} of {group.name} on the way")
-        left = packing.left
-        target, rest = _target(group, left)
+            note_gains(packing.unplaced, f"an instance of {group.name} is kept after all")
+            unplaced = packing.unplaced
+        packing = pack(unplaced, group.new_instances(group.joining))
+        note_gains(packing.unplaced, f"{group.joining} of {group.name} on the way")
+        unplaced = packing.unplaced
+        target, rest = _target(group, unplaced)
         if target > group.state.desired:
             warm = min(group.state.warm, target - group.state.desired)
             more = f", {warm} of them from its warm pool" if warm else ""
-            text = f"{group.name} {group.state.desired} -> {target}{more}"
-            what = f"{len(left) - len(rest)} replicas need a place" if left else "its minimum"
-            made.actions.append(
+            change = f"{group.state.desired} -> {target}"
+            placed = len(unplaced) - len(rest)
+            cause = f"{placed} replicas need a place" if unplaced else "its minimum"
+            actions.append(
                 SetDesiredCapacity(
                     component=group.name,
-                    reason=f"{what}: {group.state.desired} -> {target} instances{more}",
+                    reason=f"{cause}: {change} instances{more}",
                     group=group.name,
                     desired=target,
                 )
             )
-            told(left, rest, text)
-        left = rest
-    return raising, kept
+            note_gains(rest, f"{group.name} {change}{more}")
+        unplaced = rest
+    return _Raise(tuple(actions), raising, frozenset(kept))
 
 
 def _target(
-    group: Group, left: tuple[ResourceRequest, ...]
+    group: Group, unplaced: tuple[ResourceRequest, ...]
 ) -> tuple[int, tuple[ResourceRequest, ...]]:
-    """The desired size that gives ``left`` a place as far as the bounds allow; who has none."""
+    """Return the size that places ``unplaced`` as far as the bounds allow, and what remains."""
     desired = group.state.desired
     target = max(desired, min(group.spec.min, group.ceiling))
     spare = max(0, group.ceiling - desired)
-    offered = [r for n in range(spare) if (r := group.new_room(group.on_the_way + n)) is not None]
-    packing = pack(left, offered)
-    return max(target, desired + len(packing.used)), packing.left
+    packing = pack(unplaced, group.new_instances(spare, first=group.joining))
+    return max(target, desired + len(packing.used)), packing.unplaced
 
 
-def _tell(
-    cluster: ClusterNeeds,
+def _shortages(
+    demand: ClusterDemand,
     groups: Sequence[Group],
-    wanted: Sequence[ComponentState],
+    states: Sequence[ComponentState],
     snapshot: Snapshot,
     raising: Mapping[str, str],
-    made: CapacityPlan,
-) -> None:
-    """A shortage for each component with replicas that find no place now."""
-    sizes = dict(sizes_seen(cluster.instances))
+) -> dict[str, Shortage]:
+    """Return a shortage for each component with replicas that no instance can run now."""
+    sizes = dict(observed_sizes(demand.instances))
     for group in groups:
         for size in group.state.sizes:
             sizes.setdefault(size, {})
-    by_name = {w.component.name: w for w in wanted}
-    for name in dict.fromkeys(n.component for n in cluster.packing.left):
-        left = [n for n in cluster.packing.left if n.component == name]
-        one = by_name[name]
-        types = types_that_do(left[0], sizes)
-        message = why_short(left, one.desired, cluster.packing.rooms, types)
-        managed = scaled_by_aws(one.component, snapshot)
+    by_name = {s.name: s for s in states}
+    shortages: dict[str, Shortage] = {}
+    for name in dict.fromkeys(r.component for r in demand.packing.unplaced):
+        unplaced = [r for r in demand.packing.unplaced if r.component == name]
+        state = by_name[name]
+        types = fitting_types(unplaced[0], sizes)
+        message = shortage_message(unplaced, state.desired, demand.packing.allocatable, types)
+        managed = scaled_by_aws(state.component, snapshot)
         who = raising.get(name)
         if managed:
             who = f"ECS adds instances through {', '.join(managed)}"
         elif who is None and groups:
-            who_not = ", ".join(
+            at_maximum = ", ".join(
                 f"{g.name} is at its maximum {g.ceiling}"
                 for g in groups
                 if g.state.desired >= g.ceiling
             )
-            message += f"; {who_not or 'none of the declared groups gives an instance for it'}"
-        made.shortages[name] = Shortage(
+            message += f"; {at_maximum or 'none of the declared groups gives an instance for it'}"
+        shortages[name] = Shortage(
             component=name,
-            replicas=len(left),
-            gpus=left[0].gpus,
+            replicas=len(unplaced),
+            gpus=unplaced[0].gpus,
             message=f"{message}; {who}" if who else message,
             instance_types=types,
             raising=who,
         )
+    return shortages
 
 
-def _return(
+def _give_back(
     graph: Graph,
     group: Group,
-    kept: set[str],
-    resting: bool,
+    kept: frozenset[str],
     before: CapacityMemory,
-    now: float,
-    empty_since: dict[str, float],
-    made: CapacityPlan,
-) -> None:
-    """Give back what is empty: drain after the window, terminate what has been drained."""
-    leaving = [m for m in group.members if returning(m, graph) and m.arn not in kept]
+    monotonic: float,
+    *,
+    may_shrink: bool,
+) -> _Return:
+    """Give empty instances back: drain them after the window, and terminate drained ones.
+
+    ``may_shrink``: nothing in the cluster waits for capacity, rolls out or is joining.
+    """
+    returning = [m for m in group.members if is_returning(m, graph) and m.arn not in kept]
     spare = max(0, group.state.desired - group.floor)
-    order = fullest_zone_first(group, sorted(leaving, key=lambda m: m.arn))
-    by_arn = {m.arn: m for m in leaving}
+    order = fullest_zone_first(group, sorted(returning, key=lambda m: m.arn))
+    by_arn = {m.arn: m for m in returning}
+    actions: list[AnyAction] = []
+    waits: list[Wait] = []
     for instance in (by_arn[arn] for arn in order[:spare]):
-        if empty(instance):
-            made.actions.append(
+        if is_empty(instance):
+            actions.append(
                 TerminateInstance(
                     component=group.name,
                     reason="drained and empty",
@@ -237,36 +285,39 @@ def _return(
                 )
             )
         else:
-            made.waits.append(Wait(group.name, f"{instance.ec2_instance_id} drains"))
-    stay = tuple(sorted(order[spare:]))
-    if stay:
-        made.actions.append(
-            SetInstancesState(
-                component=group.name,
-                reason=f"the group is at its minimum {group.floor}",
-                cluster=group.spec.cluster or "",
-                instances=stay,
-                status="ACTIVE",
-            )
-        )
-    spare -= len(leaving)
-    for member in group.members:
-        if usable(member) and empty(member) and member.arn not in kept:
-            empty_since[member.arn] = before.empty_since.get(member.arn, now)
+            text = f"{instance.ec2_instance_id} drains"
+            waits.append(Wait(group.name, text, WaitPurpose.INSTANCE_DRAINS))
+    if needed := tuple(sorted(order[spare:])):
+        reason = f"the group is at its minimum {group.floor}"
+        actions.append(_set_state(group, needed, "ACTIVE", reason))
+    empty_since = {
+        m.arn: before.empty_since.get(m.arn, monotonic)
+        for m in group.members
+        if is_usable(m) and is_empty(m) and m.arn not in kept
+    }
     window = graph.capacity.scale_in_seconds
     ripe = sorted(
-        (m for m in group.members if m.arn in empty_since and now - empty_since[m.arn] >= window),
+        (
+            m
+            for m in group.members
+            if m.arn in empty_since and monotonic - empty_since[m.arn] >= window
+        ),
         key=lambda m: (empty_since[m.arn], m.arn),
     )
-    if not resting or spare <= 0 or not ripe:
-        return
-    gone = tuple(fullest_zone_first(group, ripe, gone=leaving)[:spare])
-    made.actions.append(
-        SetInstancesState(
-            component=group.name,
-            reason=f"empty for {window:.0f} s",
-            cluster=group.spec.cluster or "",
-            instances=gone,
-            status="DRAINING",
-        )
+    spare -= len(returning)
+    if may_shrink and spare > 0 and ripe:
+        drained = tuple(fullest_zone_first(group, ripe, gone=returning)[:spare])
+        actions.append(_set_state(group, drained, "DRAINING", f"empty for {window:.0f} s"))
+    return _Return(tuple(actions), tuple(waits), empty_since)
+
+
+def _set_state(
+    group: Group, instances: tuple[str, ...], status: str, reason: str
+) -> SetInstancesState:
+    return SetInstancesState(
+        component=group.name,
+        reason=reason,
+        cluster=group.spec.cluster or "",
+        instances=instances,
+        status=status,
     )

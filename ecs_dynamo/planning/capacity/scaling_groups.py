@@ -1,38 +1,27 @@
-"""Declared Auto Scaling groups as they are now: who joined, what a new instance offers. Pure."""
+"""Declared Auto Scaling groups as observed: their members, and what a new instance offers."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
-from ecs_dynamo.model.capacity import (
-    AutoScalingGroup,
-    CapacityProvider,
-    InstanceSize,
-)
+from ecs_dynamo.model.capacity import AutoScalingGroup, InstanceSize
 from ecs_dynamo.model.graph import TAG_GRAPH, Graph
 from ecs_dynamo.model.memory.capacity import CapacityMemory
 from ecs_dynamo.model.snapshot import ContainerInstance, Snapshot, Unknown
 from ecs_dynamo.model.spec.capacity import AutoScalingGroupSpec
-from ecs_dynamo.planning.capacity.packing import (
-    ZONE,
-    Allocatable,
-    empty_room,
-)
-from ecs_dynamo.planning.capacity.shortage import (
-    ClusterNeeds,
-    sizes_seen,
-)
+from ecs_dynamo.planning.capacity.packing import ZONE, Allocatable, empty_instance
+from ecs_dynamo.planning.capacity.shortage import ClusterDemand, observed_sizes
 
 JOIN_SECONDS = 900.0
-"""An instance that has not joined its cluster for this long is not counted on any more: GPU
-instances take some minutes to boot, and one whose agent is broken would be waited for for ever."""
+"""An instance that has not joined its cluster for this long no longer counts: GPU instances take
+some minutes to boot, and one whose agent is broken would be waited for indefinitely."""
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """A declared group as it is now. ``members`` are its instances that joined the cluster."""
+    """A declared group as observed. ``members`` are its instances that joined the cluster."""
 
     spec: AutoScalingGroupSpec
     state: AutoScalingGroup
@@ -52,36 +41,35 @@ class Group:
 
     @property
     def floor(self) -> int:
+        """The smallest desired size that both the file and the group allow."""
         return max(self.spec.min, self.state.min_size)
 
     @property
-    def on_the_way(self) -> int:
-        """Instances that are asked for and have not joined the cluster yet."""
+    def joining(self) -> int:
+        """Number of requested instances that have not joined the cluster yet."""
         return max(0, self.state.desired - len(self.members) - self.lost)
 
-    def new_room(self, number: int) -> Allocatable | None:
-        """What a new instance offers at least; None where that is not known."""
-        sizes = self.state.sizes or tuple(sizes_seen(self.members))
+    def new_instances(self, count: int, *, first: int = 0) -> list[Allocatable]:
+        """Return what ``count`` new instances offer at least; nothing if their size is unknown.
+
+        They are numbered from ``first``.
+        """
+        sizes = self.state.sizes or tuple(observed_sizes(self.members))
         if not sizes:
-            return None
+            return []
         least = InstanceSize(
             sizes[0].instance_type if len({s.instance_type for s in sizes}) == 1 else "",
             min(s.gpus for s in sizes),
             min(s.cpu for s in sizes),
             min(s.memory for s in sizes),
         )
-        made = empty_room(f"{self.name}#{number}", least, self._common())
-        return Allocatable(
-            made.name,
-            made.gpus,
-            made.cpu,
-            made.memory,
-            attributes=made.attributes,
-            provider=self.provider,
+        new = replace(
+            empty_instance("", least, self._common()), provider=self.provider, gpus_total=0
         )
+        return [replace(new, name=f"{self.name}#{first + n}") for n in range(count)]
 
     def _common(self) -> Mapping[str, str]:
-        """Attributes that every instance of the group has: what a new one may be counted on for."""
+        """Return the attributes that a new instance will have: those of every member."""
         if not self.members:
             zones = self.state.zones
             return {ZONE: zones[0]} if len(zones) == 1 else {}
@@ -92,8 +80,8 @@ class Group:
         return common
 
 
-def empty(instance: ContainerInstance) -> bool:
-    """Nothing runs on it, or is about to, but daemons; and what was stopped has ended."""
+def is_empty(instance: ContainerInstance) -> bool:
+    """Return whether only daemons run on it, nothing is starting, and stopped tasks have ended."""
     return (
         instance.tasks - instance.daemons <= 0
         and instance.gpus_free == instance.gpus
@@ -101,8 +89,8 @@ def empty(instance: ContainerInstance) -> bool:
     )
 
 
-def returning(instance: ContainerInstance, graph: Graph) -> bool:
-    """It is on its way out, and this graph's daemon put it there."""
+def is_returning(instance: ContainerInstance, graph: Graph) -> bool:
+    """Return whether this graph's daemon has set the instance to DRAINING to give it back."""
     return instance.status == "DRAINING" and instance.tags.get(TAG_GRAPH) == graph.name
 
 
@@ -112,11 +100,11 @@ def fullest_zone_first(
     *,
     gone: Iterable[ContainerInstance] = (),
 ) -> list[str]:
-    """ARNs of ``members`` in the order in which to give them back; they come in order of rank.
+    """Return the ARNs of ``members`` in the order in which to give them back.
 
-    Each is taken from the Availability Zone that has most of the group's instances then, without
-    those that are as good as ``gone``: EC2 Auto Scaling evens out the zones of a group, and
-    terminates instances with work to do so.
+    ``members`` come in order of preference. Each one is taken from the Availability Zone that then
+    has most of the group's instances, not counting those that are about to be ``gone``: EC2 Auto
+    Scaling evens out the zones of a group, and would terminate instances with work to do so.
     """
     zones = {i.ec2_instance_id: i.availability_zone for i in group.state.instances}
     counts = Counter(zones[i.ec2_instance_id] for i in group.state.instances if i.lives)
@@ -130,49 +118,56 @@ def fullest_zone_first(
     return order
 
 
-def _lost(
+@dataclass(frozen=True, slots=True)
+class FoundGroups:
+    """The groups of a cluster that this daemon sizes, with notes on others.
+
+    ``unjoined_since``: EC2 id -> since when an instance of a group has not joined the cluster.
+    """
+
+    groups: tuple[Group, ...] = ()
+    notes: tuple[str, ...] = ()
+    unjoined_since: Mapping[str, float] = field(default_factory=dict)
+
+
+def _unjoined(
     state: AutoScalingGroup,
     members: Sequence[ContainerInstance],
     before: CapacityMemory,
-    now: float,
-    unjoined: dict[str, float],
-) -> list[str]:
-    """EC2 ids of what should have joined the cluster long ago."""
+    monotonic: float,
+) -> dict[str, float]:
     joined = {m.ec2_instance_id for m in members}
-    lost: list[str] = []
-    for instance in state.instances:
-        name = instance.ec2_instance_id
-        if instance.lives and name not in joined:
-            unjoined[name] = before.unjoined_since.get(name, now)
-            if now - unjoined[name] > JOIN_SECONDS:
-                lost.append(name)
-    return sorted(lost)
+    return {
+        i.ec2_instance_id: before.unjoined_since.get(i.ec2_instance_id, monotonic)
+        for i in state.instances
+        if i.lives and i.ec2_instance_id not in joined
+    }
 
 
-def own_groups(
+def find_groups(
     graph: Graph,
     snapshot: Snapshot,
-    cluster: ClusterNeeds,
-    notes: list[str],
+    demand: ClusterDemand,
     before: CapacityMemory,
-    now: float,
-    unjoined: dict[str, float],
-) -> list[Group]:
-    """The cluster's declared groups that are this daemon's to size."""
-    declared = [g for g in graph.capacity.auto_scaling_groups if g.cluster == cluster.name]
+    monotonic: float,
+) -> FoundGroups:
+    """Return the cluster's declared groups, without those that ECS sizes."""
+    declared = [g for g in graph.capacity.auto_scaling_groups if g.cluster == demand.name]
     if not declared:
-        return []
+        return FoundGroups()
     if isinstance(snapshot.groups, Unknown):
-        notes.append(f"Auto Scaling groups could not be observed: {snapshot.groups.reason}")
-        return []
-    if isinstance(snapshot.providers, Unknown):
-        notes.append(
+        note = f"Auto Scaling groups could not be observed: {snapshot.groups.reason}"
+        return FoundGroups(notes=(note,))
+    providers = snapshot.providers
+    if isinstance(providers, Unknown):
+        note = (
             "Auto Scaling groups are left alone, as ECS may size them: capacity providers could "
-            f"not be observed: {snapshot.providers.reason}"
+            f"not be observed: {providers.reason}"
         )
-        return []
-    providers: Mapping[str, CapacityProvider] = snapshot.providers
-    found: list[Group] = []
+        return FoundGroups(notes=(note,))
+    groups: list[Group] = []
+    notes: list[str] = []
+    unjoined_since: dict[str, float] = {}
     for spec in declared:
         state = snapshot.groups.get(spec.name)
         if state is None:
@@ -186,13 +181,15 @@ def own_groups(
             )
             continue
         ids = {i.ec2_instance_id for i in state.instances if i.lives}
-        members = tuple(i for i in cluster.instances if i.ec2_instance_id in ids)
-        seen = next((m.capacity_provider for m in members if m.capacity_provider), None)
-        lost = _lost(state, members, before, now, unjoined)
+        members = tuple(i for i in demand.instances if i.ec2_instance_id in ids)
+        used = next((m.capacity_provider for m in members if m.capacity_provider), None)
+        unjoined = _unjoined(state, members, before, monotonic)
+        unjoined_since |= unjoined
+        lost = sorted(i for i, since in unjoined.items() if monotonic - since > JOIN_SECONDS)
         if lost:
             notes.append(
                 f"Auto Scaling group {spec.name}: {', '.join(lost)} did not join cluster "
-                f"{cluster.name} within {JOIN_SECONDS:.0f} s: look at the ECS agent there"
+                f"{demand.name} within {JOIN_SECONDS:.0f} s: look at the ECS agent there"
             )
-        found.append(Group(spec, state, own.name if own else seen, members, len(lost)))
-    return found
+        groups.append(Group(spec, state, own.name if own else used, members, len(lost)))
+    return FoundGroups(tuple(groups), tuple(notes), unjoined_since)

@@ -1,7 +1,8 @@
-"""Which replicas find no place, said before anything is tried. Pure.
+"""Which replicas no instance can run, predicted before anything is tried.
 
-It is told from what the instances have left, not from ECS's "unable to place a task": so it also
-covers replicas that scaling has just asked for, and those whose service does not exist yet.
+The prediction uses what the instances have left, and not ECS's "unable to place a task". It
+therefore also covers replicas that scaling has just requested, and those of services that do not
+exist yet.
 """
 
 from __future__ import annotations
@@ -18,31 +19,30 @@ from ecs_dynamo.planning.capacity.packing import (
     Allocatable,
     Packing,
     ResourceRequest,
+    allocatable_of,
     fits_empty,
     pack,
-    room_of,
 )
-from ecs_dynamo.planning.capacity.surge import surge_need
+from ecs_dynamo.planning.capacity.surge import surge_request
 from ecs_dynamo.planning.desired.component import ComponentState
 from ecs_dynamo.planning.desired.placement import distribute
-from ecs_dynamo.planning.observed.lookup import known_tasks
 
-_SHOWN = 12
-"""Instances whose free slots are listed; more would hide the sentence."""
+_SHOWN_INSTANCES = 12
+"""Number of instances whose free slots a message lists."""
 
 
 @dataclass(frozen=True, slots=True)
-class ClusterNeeds:
-    """One cluster: the replicas without a place yet, what there is, and what is left over."""
+class ClusterDemand:
+    """The requests of replicas that run on no instance of a cluster yet, and their packing."""
 
     name: str
     instances: tuple[ContainerInstance, ...]
-    needs: tuple[ResourceRequest, ...]
+    requests: tuple[ResourceRequest, ...]
     packing: Packing
 
 
-def usable(instance: ContainerInstance) -> bool:
-    """ECS places tasks on it."""
+def is_usable(instance: ContainerInstance) -> bool:
+    """Return whether ECS places tasks on the instance."""
     return instance.status == "ACTIVE" and instance.agent_connected
 
 
@@ -52,141 +52,152 @@ def _provider(snapshot: Snapshot, name: str) -> CapacityProvider | None:
 
 
 def scaled_by_aws(component: Component, snapshot: Snapshot) -> tuple[str, ...]:
-    """The component's capacity providers that add instances by themselves."""
+    """Return the component's capacity providers for which AWS adds instances itself."""
     return tuple(
         p.name
         for p in component.capacity_providers
-        if (found := _provider(snapshot, p.name)) is not None and found.scales_itself
+        if (known := _provider(snapshot, p.name)) is not None and known.scales_itself
     )
 
 
-def basic_need(state: ComponentState) -> ResourceRequest:
-    """What one replica of the component takes, on whichever instance."""
-    return replace(surge_need(state), providers=None)
+def basic_request(state: ComponentState) -> ResourceRequest:
+    """Return what one replica of the component uses, whatever the capacity provider."""
+    return replace(surge_request(state), providers=None)
 
 
-def _alive(state: ComponentState) -> tuple[Task, ...]:
-    return tuple(t for t in known_tasks(state.observed) if t.desired_status == "RUNNING")
-
-
-def missing_needs(
-    state: ComponentState, leaving: frozenset[str] = frozenset()
+def missing_requests(
+    state: ComponentState, draining: frozenset[str] = frozenset()
 ) -> list[ResourceRequest]:
-    """A need for each replica that is wanted and is on no instance yet, or on one that leaves.
+    """Return a request for each desired replica that is on no instance, or on a draining one.
 
-    ``leaving`` are the ARNs of instances that are DRAINING: ECS is about to replace what is there.
+    ``draining`` are the ARNs of draining instances: ECS is about to replace their tasks.
     """
-    component, need = state.component, basic_need(state)
-    alive = tuple(t for t in _alive(state) if t.container_instance_arn not in leaving)
+    component, request = state.component, basic_request(state)
+    alive = [
+        t
+        for t in state.observed.tasks
+        if t.desired_status == "RUNNING" and t.container_instance_arn not in draining
+    ]
     waiting = [t for t in alive if t.container_instance_arn is None]
     missing = max(0, state.desired - (len(alive) - len(waiting)))
     if not component.capacity_providers:
-        return [need] * missing
-    # ECS chose the provider of a task that waits (PROVISIONING); for the others it will.
+        return [request] * missing
+    # ECS has chosen the provider of a task that waits (PROVISIONING), and will choose the others.
     chosen = [t.capacity_provider for t in waiting if t.capacity_provider][:missing]
-    have = Counter(t.capacity_provider for t in alive if t.capacity_provider)
-    names = chosen + distribute(component.capacity_providers, dict(have), missing - len(chosen))
-    return [replace(need, providers=frozenset({name})) for name in names]
+    current = Counter(t.capacity_provider for t in alive if t.capacity_provider)
+    count = missing - len(chosen)
+    names = chosen + distribute(component.capacity_providers, dict(current), count)
+    return [replace(request, providers=frozenset({name})) for name in names]
 
 
-def _given_back(room: Allocatable, need: ResourceRequest, count: int) -> Allocatable:
+def _with_returned(instance: Allocatable, request: ResourceRequest, count: int) -> Allocatable:
+    """Return what an instance has left once ``count`` replicas have stopped."""
+    all_gpus = request.all_gpus and count > 0
     return replace(
-        room,
-        gpus=room.gpus_in_all if need.all_gpus and count else room.gpus + need.gpus * count,
-        cpu=room.cpu + need.cpu * count,
-        memory=room.memory + need.memory * count,
-        used_ports=room.used_ports - need.ports if count else room.used_ports,
+        instance,
+        gpus=instance.gpus_total if all_gpus else instance.gpus + request.gpus * count,
+        cpu=instance.cpu + request.cpu * count,
+        memory=instance.memory + request.memory * count,
+        used_ports=instance.used_ports - request.ports if count else instance.used_ports,
     )
 
 
-def _rooms(
-    instances: Iterable[ContainerInstance], wanted: Sequence[ComponentState]
+def _allocatable(
+    instances: Iterable[ContainerInstance], states: Sequence[ComponentState]
 ) -> list[Allocatable]:
-    """What each usable instance has left, with what stopping tasks are about to give back."""
-    on: dict[str, Counter[str]] = {}
+    """Return what each usable instance has left, including what stopping tasks will return."""
+    placed: dict[str, Counter[str]] = {}
     stopping: dict[str, Counter[str]] = {}
-    for one in wanted:
-        for task in known_tasks(one.observed):
-            if task.container_instance_arn:
-                on.setdefault(task.container_instance_arn, Counter())[one.component.name] += 1
-        stopped = one.observed.stopped
+
+    def count(counts: dict[str, Counter[str]], name: str, task: Task) -> None:
+        if task.container_instance_arn:
+            counts.setdefault(task.container_instance_arn, Counter())[name] += 1
+
+    for state in states:
+        for task in state.observed.tasks:
+            count(placed, state.name, task)
+        stopped = state.observed.snapshot.stopped
         for task in () if isinstance(stopped, Unknown) else stopped:
-            if task.container_instance_arn and task.last_status != "STOPPED":
-                stopping.setdefault(task.container_instance_arn, Counter())[one.component.name] += 1
-    needs = {one.component.name: basic_need(one) for one in wanted}
-    rooms = []
-    for instance in instances:
-        if not usable(instance):
-            continue
-        room = room_of(instance, on.get(instance.arn, Counter()))
-        for name, count in stopping.get(instance.arn, Counter()).items():
-            room = _given_back(room, needs[name], count)
-        rooms.append(room)
-    return rooms
+            if task.last_status != "STOPPED":
+                count(stopping, state.name, task)
+    requests = {s.name: basic_request(s) for s in states}
+    allocatable = []
+    for instance in filter(is_usable, instances):
+        left = allocatable_of(instance, placed.get(instance.arn, Counter()))
+        for name, stopped_count in stopping.get(instance.arn, Counter()).items():
+            left = _with_returned(left, requests[name], stopped_count)
+        allocatable.append(left)
+    return allocatable
 
 
-def cluster_needs(wanted: Sequence[ComponentState], snapshot: Snapshot) -> list[ClusterNeeds]:
-    """Each cluster whose instances were seen, with what is wanted of them."""
-    found: list[ClusterNeeds] = []
+def cluster_demands(states: Sequence[ComponentState], snapshot: Snapshot) -> list[ClusterDemand]:
+    """Return the demand for each cluster whose instances were observed."""
+    demands: list[ClusterDemand] = []
     for name, instances in snapshot.container_instances.items():
         if isinstance(instances, Unknown):
             continue
         here = [
-            w
-            for w in wanted
-            if w.component.cluster == name and w.component.launch_type is LaunchType.EC2
+            s
+            for s in states
+            if s.component.cluster == name and s.component.launch_type is LaunchType.EC2
         ]
-        leaving = frozenset(i.arn for i in instances if i.status == "DRAINING")
-        needs = [n for w in here for n in missing_needs(w, leaving)]
-        packing = pack(needs, _rooms(instances, here))
-        found.append(ClusterNeeds(name, instances, tuple(needs), packing))
-    return found
+        draining = frozenset(i.arn for i in instances if i.status == "DRAINING")
+        requests = [r for s in here for r in missing_requests(s, draining)]
+        packing = pack(requests, _allocatable(instances, here))
+        demands.append(ClusterDemand(name, instances, tuple(requests), packing))
+    return demands
 
 
-def sizes_seen(instances: Iterable[ContainerInstance]) -> dict[InstanceSize, Mapping[str, str]]:
-    """The sizes of the cluster's instances, each with the attributes of one that has it."""
-    found: dict[InstanceSize, Mapping[str, str]] = {}
+def observed_sizes(
+    instances: Iterable[ContainerInstance],
+) -> dict[InstanceSize, Mapping[str, str]]:
+    """Return the sizes of the instances, each with the attributes of one that has it."""
+    sizes: dict[InstanceSize, Mapping[str, str]] = {}
     for i in instances:
         if i.instance_type:
             size = InstanceSize(i.instance_type, i.gpus, i.cpu, i.memory)
-            found.setdefault(size, i.attributes)
-    return found
+            sizes.setdefault(size, i.attributes)
+    return sizes
 
 
-def types_that_do(
-    need: ResourceRequest, sizes: Mapping[InstanceSize, Mapping[str, str]]
+def fitting_types(
+    request: ResourceRequest, sizes: Mapping[InstanceSize, Mapping[str, str]]
 ) -> tuple[str, ...]:
-    """Instance types on which the replica would fit."""
-    return tuple(sorted({s.instance_type for s, has in sizes.items() if fits_empty(need, s, has)}))
+    """Return the instance types on which the replica would fit."""
+    fitting = {
+        s.instance_type for s, attributes in sizes.items() if fits_empty(request, s, attributes)
+    }
+    return tuple(sorted(fitting))
 
 
-def _free_slots(rooms: Sequence[Allocatable]) -> str:
-    free = sorted((room.gpus for room in rooms), reverse=True)
-    more = f" and {len(free) - _SHOWN} more" if len(free) > _SHOWN else ""
-    return ", ".join(map(str, free[:_SHOWN])) + more
+def _free_slots(allocatable: Sequence[Allocatable]) -> str:
+    free = sorted((instance.gpus for instance in allocatable), reverse=True)
+    hidden = len(free) - _SHOWN_INSTANCES
+    more = f" and {hidden} more" if hidden > 0 else ""
+    return ", ".join(map(str, free[:_SHOWN_INSTANCES])) + more
 
 
-def why_short(
-    left: Sequence[ResourceRequest],
+def shortage_message(
+    unplaced: Sequence[ResourceRequest],
     desired: int,
-    rooms: Sequence[Allocatable],
+    allocatable: Sequence[Allocatable],
     types: Sequence[str],
 ) -> str:
-    """The sentence about a component's replicas that find no place."""
-    need = left[0]
-    slots = f" ({need.gpus} GPU slot{'s' * (need.gpus != 1)} each)" if need.gpus else ""
-    if need.all_gpus:
+    """Return the message about a component's unplaced replicas."""
+    request = unplaced[0]
+    slots = f" ({request.gpus} GPU slot{'s' * (request.gpus != 1)} each)" if request.gpus else ""
+    if request.all_gpus:
         slots = " (all GPUs of an instance each)"
-    text = f"{len(left)} of {desired} replicas do not fit{slots}: "
-    if not rooms:
+    text = f"{len(unplaced)} of {desired} replicas do not fit{slots}: "
+    if not allocatable:
         text += "the cluster has no active instance"
     else:
-        reasons = Counter(r for room in rooms if (r := room.why_not(need)) is not None)
+        reasons = Counter(r for i in allocatable if (r := i.why_not(request)) is not None)
         text += ", ".join(
             f"{why} on {count} instance{'s' * (count != 1)}" for why, count in reasons.most_common()
         )
         if reasons["GPU"]:
-            text += f" (free slots: {_free_slots(rooms)})"
+            text += f" (free slots: {_free_slots(allocatable)})"
     return text + (
         f"; {' or '.join(types)} would do" if types else "; no instance type of the cluster does"
     )

@@ -1,9 +1,9 @@
-"""Whether a rollout can surge, and what it does where it cannot.
+"""Whether a rollout can surge, and its limits where it cannot.
 
-ECS waits indefinitely for a place that a full cluster cannot give, so a rollout that may not go
-below 100 % healthy would never end. There the limits are lowered to "replace one at a time" for the
-time of the rollout, and restored when it is done. What is full is told by everything that ECS
-places by: GPUs, CPU, memory, host ports, placement constraints, one replica per instance.
+On a full cluster ECS never finds capacity for the extra task, so a rollout that must stay at 100 %
+healthy would never finish. For such a rollout the limits are lowered to "replace one at a time",
+and restored when it is done. Whether a replica fits depends on everything by which ECS places
+tasks: GPUs, CPU, memory, host ports, placement constraints, one replica per instance.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from ecs_dynamo.model.spec.service import LaunchType
 from ecs_dynamo.planning.capacity.packing import (
     Allocatable,
     ResourceRequest,
-    need_of,
+    allocatable_of,
     pack,
-    room_of,
+    resource_request,
 )
 from ecs_dynamo.planning.desired.component import ComponentState
 from ecs_dynamo.planning.desired.placement import placement_constraints
@@ -29,42 +29,42 @@ from ecs_dynamo.planning.observed.lookup import known_tasks
 
 
 @dataclass(frozen=True, slots=True)
-class FreeRooms:
-    """What active instances have left, by cluster; clusters not observed are left out.
+class FreeCapacity:
+    """What active instances have left, by cluster; unobserved clusters are left out.
 
-    ``elastic`` are the capacity providers that add instances themselves.
+    ``elastic``: the capacity providers for which AWS adds instances itself.
     """
 
-    rooms: Mapping[str, tuple[Allocatable, ...]] = field(default_factory=dict)
+    clusters: Mapping[str, tuple[Allocatable, ...]] = field(default_factory=dict)
     elastic: frozenset[str] = frozenset()
 
 
-def free_rooms(snapshot: Snapshot) -> FreeRooms:
-    """What the active instances have left now."""
+def free_capacity(snapshot: Snapshot) -> FreeCapacity:
+    """Return what the active instances have left."""
     providers = {} if isinstance(snapshot.providers, Unknown) else snapshot.providers
-    on: dict[str, Counter[str]] = {}
-    for name, seen in snapshot.components.items():
-        for task in known_tasks(seen):
+    placed: dict[str, Counter[str]] = {}
+    for name, observed in snapshot.components.items():
+        for task in known_tasks(observed):
             if task.container_instance_arn:
-                on.setdefault(task.container_instance_arn, Counter())[name] += 1
-    rooms = {
+                placed.setdefault(task.container_instance_arn, Counter())[name] += 1
+    clusters = {
         cluster: tuple(
-            room_of(i, on.get(i.arn, Counter()))
+            allocatable_of(i, placed.get(i.arn, Counter()))
             for i in instances
             if i.status == "ACTIVE" and i.agent_connected
         )
         for cluster, instances in snapshot.container_instances.items()
         if not isinstance(instances, Unknown)
     }
-    return FreeRooms(rooms, frozenset(p.name for p in providers.values() if p.scales_itself))
+    return FreeCapacity(clusters, frozenset(p.name for p in providers.values() if p.scales_itself))
 
 
-def surge_need(state: ComponentState) -> ResourceRequest:
-    """What one more replica takes, and on which instances it may run."""
+def surge_request(state: ComponentState) -> ResourceRequest:
+    """Return what one more replica uses, and on which instances it may run."""
     component = state.component
     constraints = placement_constraints(component, one_per_instance=state.one_per_instance) or ()
     own = frozenset(p.name for p in component.capacity_providers)
-    return need_of(
+    return resource_request(
         component.name,
         state.content or component.template,
         distinct=any(c.type == "distinctInstance" for c in constraints),
@@ -73,38 +73,39 @@ def surge_need(state: ComponentState) -> ResourceRequest:
     )
 
 
-def surge_left(state: ComponentState, replicas: int, free: FreeRooms) -> FreeRooms | None:
-    """What is left once ``replicas`` more replicas have their place; None where they do not fit.
+def surge_left(state: ComponentState, replicas: int, free: FreeCapacity) -> FreeCapacity | None:
+    """Return what is left once ``replicas`` more replicas are placed; None if they do not fit.
 
-    Who surges at the same time must share: what fits for each alone may not fit for all. Fargate
-    gives any number, and so does a provider that adds instances: ECS takes the time for it. On a
-    cluster that was not observed nothing is promised to who needs GPUs.
+    Components that surge at the same time share the capacity: replicas that fit for each alone may
+    not fit for all. Fargate has capacity for any number, and so has a provider that adds instances,
+    for which ECS waits. On an unobserved cluster, replicas that use GPUs are assumed not to fit.
     """
     component = state.component
     own = {p.name for p in component.capacity_providers}
     if replicas == 0 or component.launch_type is not LaunchType.EC2 or own & free.elastic:
         return free
-    rooms = free.rooms.get(component.cluster)
-    if rooms is None:
+    instances = free.clusters.get(component.cluster)
+    if instances is None:
         return None if gpus_of(component) else free
-    packing = pack([surge_need(state)] * replicas, rooms)
-    if packing.left:
+    packing = pack([surge_request(state)] * replicas, instances)
+    if packing.unplaced:
         return None
-    return replace(free, rooms={**free.rooms, component.cluster: packing.rooms})
+    clusters = {**free.clusters, component.cluster: packing.allocatable}
+    return replace(free, clusters=clusters)
 
 
-def surge_fits(state: ComponentState, replicas: int, free: FreeRooms) -> bool:
-    """Whether ``replicas`` more replicas find a place beside those that run."""
+def surge_fits(state: ComponentState, replicas: int, free: FreeCapacity) -> bool:
+    """Return whether ``replicas`` more replicas fit beside those that run."""
     return surge_left(state, replicas, free) is not None
 
 
-def why_no_surge(state: ComponentState, free: FreeRooms) -> str:
-    """What one more replica lacks, in words, where it does not fit."""
-    rooms = free.rooms.get(state.component.cluster)
-    if rooms is None:
+def why_no_surge(state: ComponentState, free: FreeCapacity) -> str:
+    """Return what instances lack for one more replica, in words."""
+    instances = free.clusters.get(state.component.cluster)
+    if instances is None:
         return "its instances could not be observed"
-    need = surge_need(state)
-    reasons = Counter(why for room in rooms if (why := room.why_not(need)) is not None)
+    request = surge_request(state)
+    reasons = Counter(why for i in instances if (why := i.why_not(request)) is not None)
     if not reasons:
         return "the cluster has no active instance"
     return ", ".join(
@@ -113,7 +114,7 @@ def why_no_surge(state: ComponentState, free: FreeRooms) -> str:
 
 
 def one_at_a_time(limits: DeploymentLimits, replicas: int) -> DeploymentLimits:
-    """Limits with which ECS frees a place before it fills it: one replica at a time."""
+    """Return limits with which ECS stops a replica before it starts another, one at a time."""
     floor = (max(replicas, 1) - 1) * 100 // max(replicas, 1)
     return replace(
         limits,

@@ -1,13 +1,15 @@
-"""One form for task definitions that mean the same, to compare them and to show what differs.
+"""The fingerprint and the canonical form of task definitions, for comparisons.
 
 ECS stores sizes in one unit (``.25 vCPU`` becomes ``256``) and adds defaults and empty lists when
 it describes a revision (ECS API reference, TaskDefinition and ContainerDefinition), and users may
-write both or neither. In this form such differences are gone, and entries of lists that ECS takes
-for sets are found by their names.
+write both or neither. The canonical form is free of such differences, and entries of lists whose
+order means nothing to ECS are keyed by their names.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 from collections.abc import Mapping
 from typing import Any, Final
@@ -38,7 +40,7 @@ _KEYS: Final[Mapping[str, tuple[str, ...]]] = {
     "inferenceAccelerators": ("deviceName",),
     "placementConstraints": ("type", "expression"),
 }
-"""What tells the entries of RegisterTaskDefinition's lists apart; their order means nothing."""
+"""Members that identify an entry of RegisterTaskDefinition's lists; their order means nothing."""
 _SETS: Final = frozenset({"requiresCompatibilities", "add", "drop", "permissions", "mountOptions"})
 """Lists of words whose order means nothing."""
 _DEFAULTS: Final[Mapping[str, Mapping[str, Any]]] = {
@@ -48,53 +50,65 @@ _DEFAULTS: Final[Mapping[str, Mapping[str, Any]]] = {
     "efsVolumeConfiguration": {"rootDirectory": "/", "transitEncryption": "DISABLED"},
     "authorizationConfig": {"iam": "DISABLED"},
 }
-"""Values that ECS takes where none is given, by the member that holds them."""
+"""ECS's default values, by the member that contains them."""
+
+
+def fingerprint(content: JsonObject) -> str:
+    """Return 16 hex digits of SHA-256 over ``content`` as JSON (sorted keys, no white space).
+
+    It is computed from rendered content, and kept as a tag on the revision. It is never computed
+    from what ECS returns: ECS adds and normalizes fields, so that digest would always differ.
+    """
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 class Named(dict[str, Any]):
-    """A list's entries by what tells them apart."""
+    """The entries of a list, keyed by the members that identify them."""
 
 
 def canonical(content: JsonObject) -> dict[str, Any]:
-    """``content`` (a RegisterTaskDefinition request or what ECS tells of a revision) in the one
-    form. Pure."""
-    made: dict[str, Any] = _structure(dict(content), "", network_mode_of(content))
-    made.setdefault("networkMode", network_mode_of(content))
-    if "cpu" in made:
-        made["cpu"] = _size(made["cpu"], _CPU)
-    if "memory" in made:
-        made["memory"] = _size(made["memory"], _MEMORY)
-    return made
+    """Return the canonical form of ``content``.
+
+    ``content`` is a RegisterTaskDefinition request or a revision as ECS describes it.
+    """
+    form: dict[str, Any] = _structure(dict(content), "", network_mode_of(content))
+    form.setdefault("networkMode", network_mode_of(content))
+    if "cpu" in form:
+        form["cpu"] = _size(form["cpu"], _CPU)
+    if "memory" in form:
+        form["memory"] = _size(form["memory"], _MEMORY)
+    return form
 
 
-def means_the_same(one: JsonObject, other: JsonObject) -> bool:
-    """Whether two task definitions are the same to ECS."""
-    return canonical(one) == canonical(other)
+def means_the_same(content: JsonObject, other: JsonObject) -> bool:
+    """Return whether two task definitions are equal for ECS."""
+    return canonical(content) == canonical(other)
 
 
 def _size(value: Any, unit: re.Pattern[str]) -> str:
-    """A task's size in CPU units or MiB, 1,024 of which are a vCPU or a GB."""
+    """Return a task's size in CPU units or MiB; 1,024 of them are one vCPU or one GB."""
     text = str(value).strip()
-    found = unit.fullmatch(text)
-    if found is not None:
-        return f"{float(found[1]) * 1024:g}" if float(found[1]) < 1e6 else text
+    match = unit.fullmatch(text)
+    if match is not None:
+        return f"{float(match[1]) * 1024:g}" if float(match[1]) < 1e6 else text
     return str(int(text)) if text.isascii() and text.isdigit() and len(text) < 10 else text
 
 
 def _structure(value: Mapping[str, Any], holder: str, mode: str) -> dict[str, Any]:
     defaults = dict(_DEFAULTS.get(holder, {}))
     if holder == "portMappings" and mode != "bridge" and "containerPort" in value:
-        defaults["hostPort"] = value["containerPort"]  # The only one that these modes have.
-    made: dict[str, Any] = {}
+        defaults["hostPort"] = value["containerPort"]  # These modes allow no other host port.
+    form: dict[str, Any] = {}
     for key, item in value.items():
         if item is None or (key in defaults and item == defaults[key]):
             continue
         if item is False and defaults.get(key) is not True:
-            continue  # Every boolean of the request but `essential` is false where it is not given.
-        found = _value(item, key, mode)
-        if found not in ({}, []):
-            made[key] = found
-    return made
+            continue  # Every boolean of the request except `essential` defaults to false.
+        inner = _value(item, key, mode)
+        if inner not in ({}, []):
+            form[key] = inner
+    return form
 
 
 def _value(value: Any, key: str, mode: str) -> Any:
@@ -115,7 +129,7 @@ def _entries(items: list[Any] | tuple[Any, ...], key: str, mode: str) -> Any:
         entry = _structure(item, key, mode)
         words = [str(entry.pop(k)) for k in _KEYS[key] if k in entry]
         name = ", ".join(words)
-        if name in named:  # ECS decides which of them counts: leave that to it.
+        if name in named:  # ECS decides which of the duplicates counts, so all are kept.
             return [_structure(item, key, mode) for item in items]
         named[name] = entry
     return named

@@ -1,10 +1,11 @@
-"""What each component should be now, beside what it is: the comparison all decisions share."""
+"""The state of one component: what is desired beside what is observed."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from ecs_dynamo.model.conditions import ConditionReason
 from ecs_dynamo.model.graph import (
     TAG_COMPONENT,
     TAG_FINGERPRINT,
@@ -14,118 +15,108 @@ from ecs_dynamo.model.graph import (
     JsonObject,
 )
 from ecs_dynamo.model.plan import RevisionRef
-from ecs_dynamo.model.service import (
-    Deployment,
-    Service,
-    good_number,
-)
-from ecs_dynamo.model.snapshot import (
-    ComponentSnapshot,
-    Revision,
-    Task,
-)
-from ecs_dynamo.planning.desired.service_settings import (
-    network_differs,
-    rollout_reasons,
-)
-from ecs_dynamo.planning.observed.lookup import (
-    in_force,
-    known_service,
-    known_tasks,
-    primary_deployment,
-)
+from ecs_dynamo.model.service import Deployment, Service, good_number
+from ecs_dynamo.model.snapshot import Revision, Task
+from ecs_dynamo.planning.desired.service_settings import network_differs, rollout_reasons
+from ecs_dynamo.planning.observed.facts import ObservedComponent
 
 
 @dataclass(frozen=True, slots=True)
 class RolloutFailure:
-    """Why a new revision does not come up: a reason word, a sentence, and where to go back to."""
+    """Why a new revision does not come up, and the revision to return to, where there is one."""
 
-    reason: str
+    reason: ConditionReason
     message: str
     rollback_target: Revision | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ComponentState:
-    """One component's wanted state (None content: it can not be rendered yet) and what is seen."""
+    """The desired and the observed state of one component.
+
+    ``content`` and ``fingerprint`` are those of the desired revision; None while it cannot be
+    rendered. ``desired`` is the desired number of replicas.
+    """
 
     component: Component
-    observed: ComponentSnapshot
+    observed: ObservedComponent
     content: JsonObject | None
     fingerprint: str | None
     desired: int
     declared: str = ""
-    """Fingerprint of the declaration, whatever the endpoints are."""
+    """Fingerprint of the declaration, independent of the endpoints."""
     one_per_instance: bool = False
-    """Its replicas must not share an instance: they have the same fixed port."""
+    """Its replicas must not share an instance, because they use the same fixed port."""
     rollout_failure: RolloutFailure | None = None
     """Set where the revision that the service is set to does not come up."""
 
     @property
+    def name(self) -> str:
+        return self.component.name
+
+    @property
     def rollback_target(self) -> Revision | None:
-        """The revision to go back to, where the rollout is to be taken back."""
+        """The revision to return to, where the rollout is to be rolled back."""
         return self.rollout_failure.rollback_target if self.rollout_failure is not None else None
 
     @property
     def service(self) -> Service | None:
-        return known_service(self.observed)
+        return self.observed.service
 
     @property
     def current(self) -> Revision | None:
-        """The revision that the service is set to now."""
-        service = self.service
-        return self.observed.revisions.get(service.task_definition_arn) if service else None
+        """The revision that the service is set to."""
+        return self.observed.current
+
+    @property
+    def primary(self) -> Deployment | None:
+        """The deployment in force."""
+        return self.observed.primary
+
+    @property
+    def new_tasks(self) -> tuple[Task, ...]:
+        """Tasks of the deployment in force."""
+        return self.observed.new_tasks
+
+    @property
+    def old_tasks(self) -> tuple[Task, ...]:
+        """Running tasks that ECS will replace: of another revision or an earlier deployment."""
+        return self.observed.old_tasks
+
+    @property
+    def ready_new_tasks(self) -> tuple[Task, ...]:
+        """Ready tasks of the deployment in force."""
+        return self.observed.ready(self.new_tasks)
 
     @property
     def needs_rollout(self) -> bool:
-        """The service exists, and its revision or what else needs a new deployment differs."""
+        """Whether an existing service differs in its revision or a setting that needs a rollout."""
         return (
             self.service is not None
             and self.fingerprint is not None
             and self.current is not None
             and (
                 self.current.fingerprint != self.fingerprint
-                # ECS changes it by a new deployment alone.
                 or bool(rollout_reasons(self.component, self.service))
             )
         )
 
     @property
     def rollout_reason(self) -> str:
-        """What of the service differs that a new deployment changes, for people."""
-        others = rollout_reasons(self.component, self.service) if self.service else ()
+        """What differs and needs a new deployment, in words."""
+        settings = rollout_reasons(self.component, self.service) if self.service else ()
         changed = self.current is None or self.current.fingerprint != self.fingerprint
-        words = ["task definition changed"] if changed or not others else []
-        return "; ".join((*others, *words))
+        words = ["task definition changed"] if changed or not settings else []
+        return "; ".join((*settings, *words))
 
     @property
     def last_good(self) -> int | None:
-        """Number of the newest revision that was seen ready."""
+        """Number of the newest revision that is marked good."""
         return good_number(self.service)
 
     @property
-    def primary(self) -> Deployment | None:
-        """The deployment in force."""
-        return primary_deployment(self.service) if self.service is not None else None
-
-    def _is_new(self, task: Task) -> bool:
-        return self.service is not None and in_force(self.service, task)
-
-    @property
-    def old_tasks(self) -> tuple[Task, ...]:
-        """Running tasks that ECS will replace: of another revision or a former deployment."""
-        if self.service is None:
-            return ()
-        return tuple(t for t in known_tasks(self.observed) if t.is_running and not self._is_new(t))
-
-    @property
-    def new_tasks(self) -> tuple[Task, ...]:
-        """Tasks of the deployment in force."""
-        return tuple(t for t in known_tasks(self.observed) if self._is_new(t))
-
-    @property
     def rollout_in_progress(self) -> bool:
-        """ECS is still replacing tasks."""
+        """Whether ECS is still replacing tasks."""
         service = self.service
         return service is not None and (
             len(service.deployments) > 1
@@ -134,28 +125,29 @@ class ComponentState:
 
     @property
     def matching_revision(self) -> Revision | None:
-        """The newest known revision that has the wanted content."""
-        known = [*self.observed.revisions.values()]
-        if isinstance(self.observed.revision, Revision):
-            known.append(self.observed.revision)
+        """The newest known revision with the desired content."""
+        snapshot = self.observed.snapshot
+        known = [*snapshot.revisions.values()]
+        if isinstance(snapshot.revision, Revision):
+            known.append(snapshot.revision)
         same = [r for r in known if self.fingerprint and r.fingerprint == self.fingerprint]
         return max(same, key=lambda r: r.number, default=None)
 
     @property
     def rejected_by_ecs(self) -> bool:
-        """ECS gave up on the wanted revision: its deployment FAILED, or it was rolled back.
+        """Whether ECS gave up on the desired revision: its deployment failed or was rolled back.
 
-        The second is told by what stays when the failed deployment is listed no more: the wanted
-        revision is there, an older one runs, and a rollback came after its registration.
+        ECS soon stops listing a failed deployment. A rollback is still visible afterwards: the
+        desired revision exists, an older one runs, and the rollback came after its registration.
         """
         service, revision = self.service, self.matching_revision
         if service is None or revision is None:
             return False
         if any(
             d.rollout_state == "FAILED"
-            and (of := self.observed.revisions.get(d.task_definition_arn)) is not None
-            and of.fingerprint == self.fingerprint
-            # A good revision may have failed for the network that it was deployed on.
+            and (known := self.observed.snapshot.revisions.get(d.task_definition_arn)) is not None
+            and known.fingerprint == self.fingerprint
+            # The deployment of a good revision may have failed because of its network.
             and (d.network is None or not network_differs(self.component, d.network))
             for d in service.deployments
         ):
@@ -171,7 +163,7 @@ class ComponentState:
 
 
 def existing_revision(state: ComponentState) -> RevisionRef | None:
-    """A reference to the wanted revision; its ARN where ECS has it already."""
+    """Return a reference to the desired revision, with its ARN if ECS has it already."""
     if state.fingerprint is None:
         return None
     known = state.matching_revision
@@ -182,7 +174,7 @@ def existing_revision(state: ComponentState) -> RevisionRef | None:
 def ownership_tags(
     graph: Graph, component: Component, fingerprint: str | None = None
 ) -> Mapping[str, str]:
-    """The user's tags and ours; ours win."""
+    """Return the user's tags and those of ecs-dynamo, which have precedence."""
     tags = {**graph.tags, TAG_GRAPH: graph.name, TAG_COMPONENT: component.name}
     if fingerprint is not None:
         tags[TAG_FINGERPRINT] = fingerprint

@@ -1,4 +1,4 @@
-"""Comparing declarations independently of endpoints, ports and routing ids."""
+"""Comparisons of declarations and revisions independently of endpoints, ports and routing ids."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from ecs_dynamo.model.dynamo.variables import (
 from ecs_dynamo.model.ecs.task_definition import environment_value
 from ecs_dynamo.model.graph import Component, Graph, JsonObject
 from ecs_dynamo.model.plan import Endpoints
-from ecs_dynamo.planning.desired.fingerprint import fingerprint
-from ecs_dynamo.planning.desired.rendering import identify, render
+from ecs_dynamo.planning.desired.canonical import fingerprint
+from ecs_dynamo.planning.desired.rendering import render, with_routing_id
 from ecs_dynamo.planning.desired.service_settings import declared_settings
 
 _NOWHERE = Endpoints("http://etcd.invalid:2379", "nats://nats.invalid:4222")
 
 
 def declared_fingerprint(graph: Graph, component: Component, system_port: int) -> str:
-    """The fingerprint of what is declared, whatever the endpoints are."""
+    """Return the fingerprint of a declaration, independent of the current endpoints."""
     content = render(graph, component, _NOWHERE, system_port)
     network = declared_settings(component).network
     if network is not None:
@@ -36,12 +36,12 @@ def declared_fingerprint(graph: Graph, component: Component, system_port: int) -
     return fingerprint(content)
 
 
-def repoint(
+def with_endpoints(
     content: JsonObject, endpoints: Endpoints, containers: Collection[str] = ()
 ) -> JsonObject:
-    """``content`` with other endpoints, wherever the present ones stand in it.
+    """Return ``content`` with ``endpoints`` in place of its own, wherever these occur in it.
 
-    ``containers``: names of those that run Dynamo, whose variables tell the present ones.
+    Its own endpoints are read from the variables of ``containers``, which run Dynamo.
     """
     swaps: list[tuple[str, str]] = []
     for variable, new in ((ETCD_VARIABLE, endpoints.etcd), (NATS_VARIABLE, endpoints.nats)):
@@ -49,12 +49,12 @@ def repoint(
         if old and new and old != new:
             swaps.append((old, new))
             before, after = urlsplit(old.split(",")[0]), urlsplit(new.split(",")[0])
-            # etcd and NATS in one task share a host: it is told apart by the port.
+            # etcd and NATS in one task share a host, so the port distinguishes them.
             for port in {before.port, None}:
                 suffix = f":{port}" if port else ""
                 swaps.append((f"{before.hostname}{suffix}", f"{after.hostname}{suffix}"))
 
-    swaps.sort(key=lambda swap: -len(swap[0]))  # What says most of where it points comes first.
+    swaps.sort(key=lambda swap: -len(swap[0]))  # The most specific text is replaced first.
 
     def swap(value: Any, _path: JsonPath) -> Any:
         if isinstance(value, str):
@@ -65,22 +65,23 @@ def repoint(
 
     if not swaps:
         return content
-    made: dict[str, Any] = map_json(content, swap)
-    identify(made, containers)
-    return made
+    changed: dict[str, Any] = map_json(content, swap)
+    return with_routing_id(changed, containers)
 
 
 def comparable(
     content: JsonObject, endpoints: Endpoints, containers: Collection[str] = ()
 ) -> JsonObject:
-    """``content`` without what differs between revisions that are otherwise the same: the
-    endpoints, the turn of the system port, and the routing id."""
-    made: dict[str, Any] = copy.deepcopy(dict(repoint(content, endpoints, containers)))
-    for container in made.get("containerDefinitions", ()):
+    """Return ``content`` in a form that is equal for revisions that differ only in passing things.
+
+    These are the endpoints, the turn of the system port, and the routing id.
+    """
+    changed: dict[str, Any] = copy.deepcopy(dict(with_endpoints(content, endpoints, containers)))
+    for container in changed.get("containerDefinitions", ()):
         if "environment" in container:
             container["environment"] = [
                 e
                 for e in container["environment"]
                 if e.get("name") not in (SYSTEM_PORT_VARIABLE, ROUTING_ID_VARIABLE)
             ]
-    return made
+    return changed

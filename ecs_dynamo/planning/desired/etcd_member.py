@@ -1,4 +1,9 @@
-"""The task definition of each member of an etcd cluster."""
+"""The task definition of each member of an etcd cluster.
+
+etcd reads its environment only when it starts without data, so the environment of a running member
+is frozen: a change of the endpoints of others must not replace it. A changed declaration replaces a
+member by another one, which joins under its own id.
+"""
 
 from __future__ import annotations
 
@@ -21,8 +26,8 @@ from ecs_dynamo.model.dynamo.etcd_cluster import (
 from ecs_dynamo.model.ecs.task_definition import environment_value
 from ecs_dynamo.model.graph import Component, Graph, JsonObject
 from ecs_dynamo.model.snapshot import Revision
+from ecs_dynamo.planning.desired.canonical import fingerprint
 from ecs_dynamo.planning.desired.component import ComponentState
-from ecs_dynamo.planning.desired.fingerprint import fingerprint
 from ecs_dynamo.planning.desired.service_settings import network_differs
 from ecs_dynamo.planning.observed.etcd_membership import Membership, MemberSlot
 from ecs_dynamo.planning.observed.lookup import known_service
@@ -47,81 +52,88 @@ def _rendered(component: Component, values: Mapping[str, str]) -> JsonObject:
     return content
 
 
-def _frozen(place: MemberSlot) -> JsonObject | None:
-    """What is declared, with the environment of the revision that is there."""
-    revision = place.revision
+def _frozen(slot: MemberSlot) -> JsonObject | None:
+    """Return the declaration with the environment of the slot's revision; None without one."""
+    revision = slot.revision
     if revision is None:
         return None
     values = {name: environment_value(revision.content, name) for name in FROZEN}
-    return _rendered(place.component, {k: v for k, v in values.items() if v is not None})
+    return _rendered(slot.component, {k: v for k, v in values.items() if v is not None})
 
 
-def _joining(graph: Graph, found: Membership, place: MemberSlot, awaited: EtcdMember) -> JsonObject:
-    others = [m for m in found.members if m.id != awaited.id]
+def _joining(
+    graph: Graph, membership: Membership, slot: MemberSlot, awaited: EtcdMember
+) -> JsonObject:
+    """Return the task definition of a member that joins a cluster that exists."""
+    others = [m for m in membership.members if m.id != awaited.id]
     listed = [f"{m.id:x}={url}" for m in others for url in m.peer_urls]
-    latest = max(_generation(p.revision) for p in found.slots)
+    latest = max(_generation(s.revision) for s in membership.slots)
     return _rendered(
-        place.component,
+        slot.component,
         {
-            CLUSTER: ",".join([*listed, f"{place.component.name}={place.placeholder}"]),
+            CLUSTER: ",".join([*listed, f"{slot.component.name}={slot.placeholder}"]),
             STATE: EXISTING,
             GENERATION: f"{graph.name}-{latest}",
-            ADVERTISE: place.placeholder,
+            ADVERTISE: slot.placeholder,
         },
     )
 
 
-def _beginning(graph: Graph, found: Membership, place: MemberSlot) -> JsonObject:
-    """The first of a cluster. Another generation where what is there can not come back."""
-    latest = max(_generation(p.revision) for p in found.slots)
-    revision = place.revision
+def _beginning(graph: Graph, membership: Membership, slot: MemberSlot) -> JsonObject:
+    """Return the task definition of the first member of a cluster.
+
+    A cluster whose data is lost gets a new generation, so that its remaining servers cannot mix
+    with the new ones. Until the first member of a generation has started, the generation stays.
+    """
+    latest = max(_generation(s.revision) for s in membership.slots)
+    revision = slot.revision
     begun = (
         revision is not None
         and environment_value(revision.content, STATE) == NEW
         and _generation(revision) == latest
     )
-    lost = place.current and place.view is not None and len(place.view.members) > 1
+    lost = slot.is_current and slot.view is not None and len(slot.view.members) > 1
     return _rendered(
-        place.component,
+        slot.component,
         {
-            CLUSTER: f"{place.component.name}={place.placeholder}",
+            CLUSTER: f"{slot.component.name}={slot.placeholder}",
             STATE: NEW,
             GENERATION: f"{graph.name}-{latest if begun and not lost else latest + 1}",
-            ADVERTISE: place.placeholder,
+            ADVERTISE: slot.placeholder,
         },
     )
 
 
-def is_due(place: MemberSlot) -> bool:
-    """Its declaration changed: it is to be replaced by another member, when its turn comes.
+def needs_replacement(slot: MemberSlot) -> bool:
+    """Return whether another member must replace that of the slot, because its declaration changed.
 
-    Another network counts: it moves the task, and a member's address is its identity.
+    A changed network counts: it moves the task, and a member's address is its identity.
     """
-    frozen, revision, service = _frozen(place), place.revision, known_service(place.observed)
+    frozen, revision, service = _frozen(slot), slot.revision, known_service(slot.observed)
     return (
         frozen is not None
         and revision is not None
-        and place.member is not None
-        and place.current
+        and slot.member is not None
+        and slot.is_current
         and service is not None
         and (
             fingerprint(frozen) != revision.fingerprint
-            or network_differs(place.component, service.settings.network)
+            or network_differs(slot.component, service.settings.network)
         )
     )
 
 
-def as_member(graph: Graph, found: Membership, state: ComponentState) -> ComponentState:
-    """``one`` with the content that its place calls for; None before its turn to join."""
-    place = found.slot(state.component.name)
-    content = _frozen(place)
-    if place.awaited is not None:
-        content = _joining(graph, found, place, place.awaited)
-    elif found.lost and place == found.slots[0]:
-        content = _beginning(graph, found, place)
-    elif content is not None and place.revision is not None:
-        # A member is not replaced under its own name, and one that is lost has to be added first.
-        held = place.revision
-        return replace(state, content=held.content, fingerprint=held.fingerprint)
-    print_ = fingerprint(content) if content is not None else None
-    return replace(state, content=content, fingerprint=print_)
+def as_member(graph: Graph, membership: Membership, state: ComponentState) -> ComponentState:
+    """Return ``state`` with the content that its slot needs; None before its turn to join."""
+    slot = membership.slot(state.name)
+    content = _frozen(slot)
+    if slot.awaited is not None:
+        content = _joining(graph, membership, slot, slot.awaited)
+    elif membership.lost and slot == membership.slots[0]:
+        content = _beginning(graph, membership, slot)
+    elif content is not None and slot.revision is not None:
+        # A member is not replaced under its own name: the cluster must add a lost one again first.
+        current = slot.revision
+        return replace(state, content=current.content, fingerprint=current.fingerprint)
+    digest = fingerprint(content) if content is not None else None
+    return replace(state, content=content, fingerprint=digest)

@@ -1,8 +1,8 @@
 """Which system port a revision gets: revisions of a host-mode component take turns (`ports`).
 
-What is to replace a running task must be able to start beside it on one instance, so it takes a
-port that no running task of the component has. This holds for a former revision too: going back
-begins a new deployment, whose tasks may come to run beside those of the same revision.
+A task that replaces a running one must be able to start beside it on the same instance, so its port
+must differ from those of the component's running tasks. This also holds for an earlier revision: a
+rollback is a new deployment, whose tasks may run beside others of the same revision.
 """
 
 from __future__ import annotations
@@ -24,29 +24,32 @@ from ecs_dynamo.planning.desired.canonical import means_the_same
 from ecs_dynamo.planning.desired.component import ComponentState
 from ecs_dynamo.planning.desired.ports import PortPlan
 from ecs_dynamo.planning.desired.rendering import (
-    anonymous,
     render,
+    without_routing_id,
 )
 
 
 def render_in_turn(
-    graph: Graph, seen: ComponentState, endpoints: Endpoints, ports: PortPlan, snapshot: Snapshot
+    graph: Graph, state: ComponentState, endpoints: Endpoints, ports: PortPlan, snapshot: Snapshot
 ) -> JsonObject:
-    """The rendered task definition; ``seen`` tells what runs, its content is not looked at.
+    """Return the rendered task definition of a component; the content of ``state`` is not used.
 
-    What runs keeps its port, unless tasks that it replaces have the same and may be beside it.
+    The current revision keeps its port, unless tasks that it replaces have the same port and its
+    tasks may start beside them.
     """
-    component = seen.component
+    component = state.component
     port = ports.system_ports.get(component.name, graph.runtime.system_port)
     turns = ports.turns.get(component.name, (port,))
-    current = seen.current
+    current = state.current
     for turn in turns if current is not None else ():
-        made = render(graph, component, endpoints, turn)
-        if current is not None and means_the_same(anonymous(current.content), anonymous(made)):
-            if _crowded(seen, snapshot, seen.old_tasks, str(turn)):
+        content = render(graph, component, endpoints, turn)
+        if current is not None and means_the_same(
+            without_routing_id(current.content), without_routing_id(content)
+        ):
+            if _may_collide(state, snapshot, state.old_tasks, str(turn)):
                 break
-            return made
-    used = {_port_of(seen, task) for task in _running(seen)}
+            return content
+    used = {_port_of(state, task) for task in _running(state)}
     if current is not None:
         used.add(_port(component, current))
     free = [turn for turn in turns if str(turn) not in used]
@@ -54,7 +57,10 @@ def render_in_turn(
 
 
 def take_turn(state: ComponentState, ports: PortPlan, snapshot: Snapshot) -> JsonObject | None:
-    """The content of a component that is held back, at a port that it can start at."""
+    """Return the content of a component on hold, with a port at which it can start.
+
+    ``state`` is the state on hold; None is returned where it has no content.
+    """
     content, turns = state.content, ports.turns.get(state.component.name, ())
     current = state.current
     if content is None or len(turns) < 2:
@@ -63,15 +69,15 @@ def take_turn(state: ComponentState, ports: PortPlan, snapshot: Snapshot) -> Jso
     port = environment_value(content, SYSTEM_PORT_VARIABLE, names)
     settled = current is not None and means_the_same(current.content, content)
     beside = state.old_tasks if settled else _running(state)
-    if port is None or not _crowded(state, snapshot, beside, port):
+    if port is None or not _may_collide(state, snapshot, beside, port):
         return content
     used = {_port_of(state, task) for task in beside}
     free = [str(turn) for turn in turns if str(turn) not in used]
     return _at_port(content, names, free[0]) if free else content
 
 
-def _running(seen: ComponentState) -> tuple[Task, ...]:
-    return tuple(t for t in (*seen.new_tasks, *seen.old_tasks) if t.desired_status == "RUNNING")
+def _running(state: ComponentState) -> tuple[Task, ...]:
+    return tuple(t for t in (*state.new_tasks, *state.old_tasks) if t.desired_status == "RUNNING")
 
 
 def _port(component: Component, revision: Revision) -> str | None:
@@ -79,24 +85,27 @@ def _port(component: Component, revision: Revision) -> str | None:
     return environment_value(revision.content, SYSTEM_PORT_VARIABLE, names)
 
 
-def _port_of(seen: ComponentState, task: Task) -> str | None:
-    revision = seen.observed.revisions.get(task.task_definition_arn)
-    return _port(seen.component, revision) if revision is not None else None
+def _port_of(state: ComponentState, task: Task) -> str | None:
+    revision = state.observed.snapshot.revisions.get(task.task_definition_arn)
+    return _port(state.component, revision) if revision is not None else None
 
 
-def _crowded(seen: ComponentState, snapshot: Snapshot, tasks: Iterable[Task], port: str) -> bool:
-    """Whether one more replica may come to run beside one of ``tasks`` that has the port."""
-    instances = snapshot.container_instances.get(seen.component.cluster, ())
+def _may_collide(
+    state: ComponentState, snapshot: Snapshot, tasks: Iterable[Task], port: str
+) -> bool:
+    """Return whether one more replica may run beside one of ``tasks`` that uses the port."""
+    instances = snapshot.container_instances.get(state.component.cluster, ())
     known = () if isinstance(instances, Unknown) else instances
-    roomy = {i.arn for i in known if i.gpus_free >= gpus_of(seen.component)}
-    return any(_port_of(seen, t) == port and t.container_instance_arn in roomy for t in tasks)
+    slots = gpus_of(state.component)
+    fitting = {i.arn for i in known if i.gpus_free >= slots}
+    return any(_port_of(state, t) == port and t.container_instance_arn in fitting for t in tasks)
 
 
 def _at_port(content: JsonObject, names: Iterable[str], port: str) -> JsonObject:
-    made: dict[str, Any] = copy.deepcopy(dict(content))
-    for container in made.get("containerDefinitions", ()):
+    changed: dict[str, Any] = copy.deepcopy(dict(content))
+    for container in changed.get("containerDefinitions", ()):
         if container["name"] in names:
             for entry in container.get("environment", ()):
                 if entry["name"] == SYSTEM_PORT_VARIABLE:
                     entry["value"] = port
-    return made
+    return changed

@@ -1,27 +1,26 @@
-"""Ports in host mode: replicas that share an instance's address must not share a port.
+"""Ports in host mode, where replicas that share an instance's address must not share a port.
 
-Frontends keep their well-known port and are placed one an instance: the port is declared, so ECS
-reserves it. A worker's system port tells who it is (`attribution`), and a second process on a port
-that is taken goes on without a page (Dynamo 1.6.1). So:
+Frontends keep their well-known port and are placed one per instance: the port is declared, so ECS
+reserves it. A worker's system port identifies it (`attribution`), and a second process on a port
+that is in use runs without a metrics page (Dynamo 1.6.1). Therefore:
 
-- components get distinct ports (base + index), and a component with one replica another port with
-  each new revision, so that the old and the new one can run on one instance;
-- a component that may have several replicas on an instance gets 0, which lets each choose one;
-- a container health check that reads the port from its variable needs a fixed one: then the
-  replicas are placed one an instance;
-- a port that the task definition itself fixes, in its environment or in the health check, cannot
-  be changed: it is declared to ECS as a host port, so that no two tasks that use it, of whatever
-  component or revision, come to share an instance.
+- components get distinct ports (base + index), and a component with one replica gets another port
+  with each new revision, so that the old and the new replica can run on one instance;
+- a component that may have several replicas on an instance gets port 0: each replica chooses one;
+- a container health check that reads the port from its variable needs a fixed port, so these
+  replicas are placed one per instance;
+- a port that the task definition itself fixes, in its environment or in the health check, cannot be
+  changed. It is declared to ECS as a host port, so that no two tasks that use it share an instance,
+  whatever their component or revision.
 
-In bridge mode each container has ports of its own, and the system port is mapped to a free one of
-the instance where the task definition does not map it.
+In bridge mode each container has ports of its own, and the system port is mapped to a free port of
+the instance unless the task definition maps it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from ecs_dynamo.model.dynamo.containers import (
     declared_port,
@@ -31,20 +30,20 @@ from ecs_dynamo.model.dynamo.variables import SYSTEM_PORT_VARIABLE
 from ecs_dynamo.model.graph import Component, Graph, NetworkMode
 
 MAX_SYSTEM_PORT = 32767
-"""Dynamo 1.6.1 exits with a larger one ("expected i16", measured)."""
+"""Dynamo 1.6.1 exits with a larger port ("expected i16", measured)."""
 TURNS = 3
-"""Ports that revisions take turns on: the serving one, the next, and one that replaces the next
-before it is ready."""
+"""Ports on which revisions take turns: those of the serving revision, of the next one, and of one
+that replaces the next before it is ready."""
 TURN_STRIDE = 20
-"""Ports from one turn to the next; components of a cluster lie between."""
+"""Distance of the ports of two turns; the components of a cluster use those in between."""
 
 
 @dataclass(frozen=True, slots=True)
 class PortPlan:
-    """System port by component, the components placed one an instance, and why, in words.
+    """The system port of each component, the components placed one per instance, and notes.
 
-    ``turns``: the ports that the revisions of a component take turns on; the first is that of
-    ``system_ports``.
+    ``turns``: the ports on which the revisions of a component take turns; the first one equals that
+    of ``system_ports``.
     """
 
     system_ports: Mapping[str, int]
@@ -58,7 +57,7 @@ def _largest(component: Component) -> int:
 
 
 def _health_check_needs(component: Component, base: int) -> str | None:
-    """What a container health check says of the system port: the literal port, or its variable."""
+    """Return how a container health check names the system port: as a number or by its variable."""
     for container in component.template.get("containerDefinitions", ()):
         text = " ".join(container.get("healthCheck", {}).get("command", ()))
         if f":{base}/" in text:
@@ -69,7 +68,7 @@ def _health_check_needs(component: Component, base: int) -> str | None:
 
 
 def reserved_port(graph: Graph, component: Component) -> int | None:
-    """The system port that a host-mode worker's task definition fixes, and ECS has to reserve."""
+    """Return the system port that a host-mode worker's task definition fixes; ECS reserves it."""
     if not component.is_worker or component.network_mode is not NetworkMode.HOST:
         return None
     declared = declared_port(component)
@@ -95,7 +94,7 @@ def _mapping_note(component: Component, port: int) -> Iterator[str]:
 
 
 def plan_ports(graph: Graph) -> PortPlan:
-    """Choose ports for every component; deterministic in the graph alone."""
+    """Choose the ports of every component; they depend on the graph alone."""
     base = graph.runtime.system_port
     ports: dict[str, int] = {}
     turns: dict[str, tuple[int, ...]] = {}
@@ -121,8 +120,8 @@ def plan_ports(graph: Graph) -> PortPlan:
                 )
         if not component.is_worker:
             continue
-        # Each has a place in the order, also one that needs none now: else another's port would
-        # become one that this one's running tasks still hold, when its replicas become several.
+        # Every worker has an index, even one that needs no port now. Otherwise the ports of others
+        # would shift, to ports that running tasks still use, when its replicas become several.
         index = taken.get(component.cluster, 0)
         taken[component.cluster] = index + 1
         if ports[name] == 0:
@@ -160,11 +159,3 @@ def plan_ports(graph: Graph) -> PortPlan:
         if index:
             notes.append(f"{name}: host mode on a shared cluster: system port {base + index}")
     return PortPlan(ports, frozenset(distinct), tuple(notes), turns)
-
-
-def declare_port(container: dict[str, Any], port: int, host_port: int) -> None:
-    """Add a port mapping to the container, unless it has one of ``port``."""
-    mappings = list(container.get("portMappings", ()))
-    if not any(m.get("containerPort") == port for m in mappings):
-        mappings.append({"containerPort": port, "hostPort": host_port, "protocol": "tcp"})
-        container["portMappings"] = mappings

@@ -1,9 +1,10 @@
 """Task definitions with the endpoints and Dynamo's runtime settings injected.
 
-Only the containers that run Dynamo are given anything (`planning.containers`). The user's own file
-stays in charge: endpoints replace what is there, since keeping them right is our job, but every
-other setting is only added where the user left it open. What comes as a `secrets` reference is
-never touched. In every container the placeholder of an address is replaced by the address.
+Settings are injected only into containers that run Dynamo (`model.dynamo.containers`). The user's
+file has precedence: endpoints replace existing values, because keeping them right is this module's
+purpose, but any other setting is added only where the user has not set it. Variables that come as
+`secrets` references are never changed. In every container the placeholder of an address is replaced
+by the address.
 """
 
 from __future__ import annotations
@@ -36,14 +37,11 @@ from ecs_dynamo.model.graph import (
 )
 from ecs_dynamo.model.plan import Endpoints
 from ecs_dynamo.model.spec.security import SecuritySpec
-from ecs_dynamo.planning.desired.fingerprint import fingerprint
-from ecs_dynamo.planning.desired.ports import (
-    declare_port,
-    reserved_port,
-)
+from ecs_dynamo.planning.desired.canonical import fingerprint
+from ecs_dynamo.planning.desired.ports import reserved_port
 
 ROUTING_ID_PREFIX = "ecs-dynamo-"
-"""How the routing ids begin that `identify` gives."""
+"""Prefix of the routing ids that `with_routing_id` sets."""
 
 _PLACEHOLDER = re.compile(rf"{PLACEHOLDER}(?P<port>:\d+)?")
 
@@ -53,9 +51,9 @@ def _host(endpoint: str | None) -> str | None:
 
 
 def fill_placeholders(text: str, endpoints: Endpoints, name: str = "") -> str:
-    """Replace ``IP_ADDRESS`` with the host of etcd or NATS, told apart by the port behind it.
+    """Replace ``IP_ADDRESS`` with the host of etcd or NATS, depending on the port that follows it.
 
-    Where the port tells nothing, a name that speaks of NATS means NATS; else it means etcd.
+    Without one of their ports, a ``name`` that contains "NATS" selects NATS, and any other etcd.
     """
     etcd, nats = _host(endpoints.etcd), _host(endpoints.nats)
 
@@ -71,9 +69,9 @@ def fill_placeholders(text: str, endpoints: Endpoints, name: str = "") -> str:
 
 
 def runtime_environment(graph: Graph, component: Component, system_port: int) -> dict[str, str]:
-    """Dynamo's settings that must agree between components (names: Dynamo 1.6.1).
+    """Return Dynamo's settings that must agree between components (names: Dynamo 1.6.1).
 
-    The system port and endpoint health are a worker's alone: a frontend serves its own /health.
+    The system port and the endpoint health are set for workers only: a frontend serves `/health`.
     """
     runtime = graph.runtime
     values = {
@@ -89,11 +87,47 @@ def runtime_environment(graph: Graph, component: Component, system_port: int) ->
     return values
 
 
+def render(
+    graph: Graph, component: Component, endpoints: Endpoints, system_port: int
+) -> JsonObject:
+    """Return the RegisterTaskDefinition content of ``component`` with ``endpoints`` injected.
+
+    Infrastructure is rendered as declared.
+    """
+    content: dict[str, Any] = copy.deepcopy(dict(component.template))
+    content["family"] = component.family
+    if component.is_infrastructure:
+        return content
+    dynamo = dynamo_containers(component).names
+    defaults = {
+        **runtime_environment(graph, component, system_port),
+        **path_variables(graph.security),
+    }
+    containers = []
+    for container in content.get("containerDefinitions", ()):
+        if container["name"] in dynamo:
+            environment = _environment(container, endpoints, defaults)
+            container = with_secrets({**container, "environment": environment}, graph.security)
+        else:
+            container = _with_addresses(container, endpoints)
+        for key in ("command", "entryPoint"):
+            if key in container:
+                words = [fill_placeholders(word, endpoints) for word in container[key]]
+                container = {**container, key: words}
+        if container["name"] in dynamo[:1]:
+            container = _with_system_port(graph, component, container)
+        containers.append(container)
+    if containers:
+        content["containerDefinitions"] = containers
+    if component.network_mode is NetworkMode.HOST:
+        return with_routing_id(content, dynamo)
+    return content
+
+
 def _environment(
-    container: Mapping[str, Any],
-    endpoints: Endpoints,
-    defaults: Mapping[str, str],
+    container: Mapping[str, Any], endpoints: Endpoints, defaults: Mapping[str, str]
 ) -> list[dict[str, str]]:
+    """Return the environment of a Dynamo container, sorted by name."""
     values = {
         e["name"]: fill_placeholders(e.get("value", ""), endpoints, e["name"])
         for e in container.get("environment", ())
@@ -106,7 +140,7 @@ def _environment(
         if value is not None:
             values[name] = value
         else:
-            # An address that nobody serves would block Dynamo's start for two minutes.
+            # An address that does not answer would block Dynamo's start for two minutes.
             values.pop(name, None)
     for name, value in defaults.items():
         if name not in secrets:
@@ -114,105 +148,94 @@ def _environment(
     return [{"name": name, "value": values[name]} for name in sorted(values)]
 
 
-def _fill_addresses(container: dict[str, Any], endpoints: Endpoints) -> None:
-    """Replace the placeholder in the environment of a container that does not run Dynamo.
+def _with_addresses(container: Mapping[str, Any], endpoints: Endpoints) -> dict[str, Any]:
+    """Return a container that does not run Dynamo, with addresses for its placeholders.
 
-    Nothing else of it changes: neither its variables nor their order.
+    Nothing else in it changes: neither its variables nor their order.
     """
-    for entry in container.get("environment", ()):
-        if "value" in entry:
-            entry["value"] = fill_placeholders(entry["value"], endpoints, entry.get("name", ""))
+    if "environment" not in container:
+        return dict(container)
+    entries = [
+        {**e, "value": fill_placeholders(e["value"], endpoints, e.get("name", ""))}
+        if "value" in e
+        else e
+        for e in container["environment"]
+    ]
+    return {**container, "environment": entries}
 
 
-def render(
-    graph: Graph, component: Component, endpoints: Endpoints, system_port: int
-) -> JsonObject:
-    """The RegisterTaskDefinition content of ``component`` with ``endpoints`` injected.
+def _with_system_port(
+    graph: Graph, component: Component, container: dict[str, Any]
+) -> dict[str, Any]:
+    """Return a worker's container with its system port declared to ECS, where ECS needs it.
 
-    Infrastructure is rendered as it is. Pure: the template is not changed.
+    In bridge mode ECS maps it to a free port of the instance (hostPort 0), because the container's
+    own address cannot be reached from outside the instance. In host mode ECS reserves a port that
+    the task definition fixes.
     """
-    content: dict[str, Any] = copy.deepcopy(dict(component.template))
-    content["family"] = component.family
-    if component.is_infrastructure:
-        return content
-    dynamo = dynamo_containers(component).names
-    defaults = {
-        **runtime_environment(graph, component, system_port),
-        **path_variables(graph.security),
-    }
-    for container in content.get("containerDefinitions", ()):
-        if container["name"] in dynamo:
-            container["environment"] = _environment(container, endpoints, defaults)
-            add_secrets(container, graph.security)
-        else:
-            _fill_addresses(container, endpoints)
-        for key in ("command", "entryPoint"):
-            if key in container:
-                container[key] = [fill_placeholders(word, endpoints) for word in container[key]]
-    for container in content.get("containerDefinitions", ()):
-        if container["name"] in dynamo[:1]:
-            _map_system_port(graph, component, container)
-    if component.network_mode is NetworkMode.HOST:
-        identify(content, dynamo)
-    return content
-
-
-def _map_system_port(graph: Graph, component: Component, container: dict[str, Any]) -> None:
-    """Declare the worker's system port to ECS where it has to know it.
-
-    bridge: ECS maps it to a free port of the instance (hostPort 0), as nothing outside the instance
-    reaches the container's own address. host: only a port that the task definition fixes.
-    """
-    port = reserved_port(graph, component)
-    host_port = port
+    port = host_port = reserved_port(graph, component)
     if component.is_worker and component.network_mode is NetworkMode.BRIDGE:
         text = _variable(container, SYSTEM_PORT_VARIABLE) or ""
         port, host_port = int(text) if text.isdecimal() else None, 0
-    if port and host_port is not None:
-        declare_port(container, port, host_port)
+    if not port or host_port is None:
+        return container
+    mappings = list(container.get("portMappings", ()))
+    if any(m.get("containerPort") == port for m in mappings):
+        return container
+    mapping = {"containerPort": port, "hostPort": host_port, "protocol": "tcp"}
+    return {**container, "portMappings": [*mappings, mapping]}
 
 
-def identify(content: dict[str, Any], dynamo: Collection[str]) -> None:
-    """Give a revision whose workers choose their ports a routing id of its own.
+def with_routing_id(content: JsonObject, dynamo: Collection[str]) -> JsonObject:
+    """Return ``content`` with a routing id of its own, if its workers choose their ports.
 
-    Its workers can share an address with those of other revisions, and each registers as it is
-    found: the id, which is in the model card, then tells the revision. Measured on Dynamo 1.6.1: it
-    is no part of the card's checksum, and only worker selectors that users plug in read it. One
-    that the user has set is left alone. Calling it again for changed content renews it.
+    Such workers can share an address with those of other revisions. Dynamo copies the id into the
+    model card, where it identifies the revision. Measured on Dynamo 1.6.1: the id is not part of
+    the card's checksum, and only custom worker selectors read it. An id that the user has set is
+    kept; one that this function set before is renewed.
     """
-    ours = [
-        c
-        for c in content.get("containerDefinitions", ())
-        if c["name"] in dynamo and _variable(c, SYSTEM_PORT_VARIABLE) == "0"
+    containers = content.get("containerDefinitions", ())
+    ours = [c["name"] in dynamo and _variable(c, SYSTEM_PORT_VARIABLE) == "0" for c in containers]
+    if not any(ours):
+        return content
+    bare = [
+        _without_own_routing_id(c) if own else c for c, own in zip(containers, ours, strict=True)
     ]
-    for container in ours:
-        if (_variable(container, ROUTING_ID_VARIABLE) or "").startswith(ROUTING_ID_PREFIX):
-            container["environment"] = [
-                e for e in container["environment"] if e["name"] != ROUTING_ID_VARIABLE
-            ]
-    if not ours:
-        return
-    entry = {"name": ROUTING_ID_VARIABLE, "value": f"{ROUTING_ID_PREFIX}{fingerprint(content)}"}
-    for container in ours:
+    digest = fingerprint({**content, "containerDefinitions": bare})
+    entry = {"name": ROUTING_ID_VARIABLE, "value": f"{ROUTING_ID_PREFIX}{digest}"}
+    identified = []
+    for container, own in zip(bare, ours, strict=True):
         secrets = {e["name"] for e in container.get("secrets", ())}
-        if _variable(container, ROUTING_ID_VARIABLE) is None and entry["name"] not in secrets:
-            container["environment"] = sorted(
-                [*container["environment"], entry], key=lambda e: str(e["name"])
-            )
+        is_set = _variable(container, ROUTING_ID_VARIABLE) is not None or entry["name"] in secrets
+        if own and not is_set:
+            entries = sorted([*container["environment"], entry], key=lambda e: str(e["name"]))
+            container = {**container, "environment": entries}
+        identified.append(container)
+    return {**content, "containerDefinitions": identified}
 
 
-def anonymous(content: JsonObject) -> JsonObject:
-    """``content`` without the routing ids that `identify` gives: they change with anything else,
-    and alone they are no change."""
+def _without_own_routing_id(container: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return ``container`` without the routing id that `with_routing_id` set."""
+    if not (_variable(container, ROUTING_ID_VARIABLE) or "").startswith(ROUTING_ID_PREFIX):
+        return container
+    entries = [e for e in container["environment"] if e["name"] != ROUTING_ID_VARIABLE]
+    return {**container, "environment": entries}
 
-    def kept(entry: Mapping[str, Any]) -> bool:
+
+def without_routing_id(content: JsonObject) -> JsonObject:
+    """Return ``content`` without the routing ids that `with_routing_id` set.
+
+    These change with any other content, so alone they are not a change.
+    """
+
+    def is_kept(entry: Mapping[str, Any]) -> bool:
         ours = str(entry.get("value", "")).startswith(ROUTING_ID_PREFIX)
         return not (entry.get("name") == ROUTING_ID_VARIABLE and ours)
 
     return {
         **content,
         "containerDefinitions": [
-            {**c, "environment": [e for e in c["environment"] if kept(e)]}
+            {**c, "environment": [e for e in c["environment"] if is_kept(e)]}
             if "environment" in c
             else c
             for c in content.get("containerDefinitions", ())
@@ -221,17 +244,18 @@ def anonymous(content: JsonObject) -> JsonObject:
 
 
 def _variable(container: Mapping[str, Any], name: str) -> str | None:
-    found = (e.get("value", "") for e in container.get("environment", ()) if e["name"] == name)
-    return next(found, None)
+    values = (e.get("value", "") for e in container.get("environment", ()) if e["name"] == name)
+    return next(values, None)
 
 
-def add_secrets(container: dict[str, Any], security: SecuritySpec) -> None:
-    """Add the references to ``container``, but for names that it has already."""
+def with_secrets(container: dict[str, Any], security: SecuritySpec) -> dict[str, Any]:
+    """Return ``container`` with the references to secrets, except for names that it already has."""
     taken = {e["name"] for key in ("environment", "secrets") for e in container.get(key, ())}
     added = [
         {"name": name, "valueFrom": reference}
         for name, reference in sorted(secret_variables(security).items())
         if name not in taken
     ]
-    if added:
-        container["secrets"] = [*container.get("secrets", ()), *added]
+    if not added:
+        return container
+    return {**container, "secrets": [*container.get("secrets", ()), *added]}

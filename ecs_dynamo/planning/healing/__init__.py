@@ -1,1 +1,1 @@
-"""Hung and lost replicas: how they are recognized and when they are replaced."""
+"""Rules that recognize hung and lost replicas, and replace them."""

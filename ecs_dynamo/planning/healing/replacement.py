@@ -1,4 +1,4 @@
-"""Replacing hung and lost replicas without stopping one that may still serve.
+"""Rule: replace hung and lost replicas without stopping one that may still serve.
 
 ECS replaces a stopped task with one of the same revision, so a lost replica is stopped and the good
 revision stays. StopTask ignores scale-in protection, which covers scale-in and deployments only
@@ -22,35 +22,28 @@ data, or the network is partitioned), and the daemon waits longer.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from dataclasses import replace
 
 from ecs_dynamo.common.backoff import Backoff
 from ecs_dynamo.model.graph import Graph
-from ecs_dynamo.model.memory.health import (
-    HealthMemory,
-    Stop,
-    Suspect,
-    Symptom,
-)
-from ecs_dynamo.model.plan import Memory, StopTask
+from ecs_dynamo.model.memory.health import Stop, Suspect, Symptom
+from ecs_dynamo.model.plan import StopTask
+from ecs_dynamo.model.purposes import WaitPurpose
 from ecs_dynamo.model.snapshot import Task, Unknown
 from ecs_dynamo.planning.desired.component import ComponentState
 from ecs_dynamo.planning.desired.context import PlanContext
+from ecs_dynamo.planning.desired.plan_builder import Health, PlanBuilder
 from ecs_dynamo.planning.healing.health import (
-    Health,
     detection_seconds,
     is_confirmed,
     is_settled,
     longest_detection_seconds,
 )
 from ecs_dynamo.planning.observed.endpoints import endpoints_complete
-from ecs_dynamo.planning.observed.failure_reasons import lacks_place
+from ecs_dynamo.planning.observed.failure_reasons import lacks_capacity
 from ecs_dynamo.planning.observed.lookup import short_id
-from ecs_dynamo.planning.observed.reachability import unreachable
-from ecs_dynamo.planning.observed.readiness import ready_tasks
-from ecs_dynamo.planning.rollout.draining_instances import tasks_on_draining_instances
-from ecs_dynamo.planning.rollout.handover import relocates
+from ecs_dynamo.planning.rollout.handover.moves import relocates
 
 FIRST_PAUSE_SECONDS = 60.0
 LONGEST_PAUSE_SECONDS = 1800.0
@@ -64,57 +57,48 @@ OWNER = "ecs-dynamo"
 """Prefix of the stopped reason that ECS records."""
 
 
-@dataclass(frozen=True, slots=True)
-class Healing:
-    """The ``stops`` to make, what each component waits for, and the ``memory`` with the stops."""
-
-    stops: tuple[StopTask, ...]
-    waits: Mapping[str, str]
-    memory: HealthMemory
-
-
-def _graph_blocker(context: PlanContext, moved: Collection[str], memory: Memory) -> str | None:
-    """Why no replica of the graph may be stopped in this pass."""
+def _graph_blocker(context: PlanContext) -> str | None:
+    """Return why no replica of the graph may be stopped in this pass."""
     snapshot, now = context.snapshot, context.now.monotonic
     if isinstance(snapshot.registrations, Unknown):
         return f"Dynamo's discovery could not be read ({snapshot.registrations.reason})"
-    if unreachable(snapshot) is not None:
+    if context.observed.unreachable is not None:
         return "the daemon can reach no task"
     if not endpoints_complete(context.graph, context.endpoints):
         return "etcd or NATS does not answer"
-    if moved or any(relocates(w) for w in context.dependants):
+    if context.stale or any(relocates(s) for s in context.dependants):
         return "endpoints are moving"
-    for one in context.infrastructure:
-        name = one.component.name
-        if one.component.member is not None:
+    for state in context.infrastructure:
+        name = state.name
+        if state.component.member is not None:
             continue  # A quorum of the others answered.
         if name in context.doubts.all:
             return f"the state of {name} is uncertain"
-        ready = len(ready_tasks(context.graph, one.component, snapshot))
-        if one.needs_rollout or one.rollout_in_progress or one.old_tasks or ready < one.desired:
+        rolling = state.needs_rollout or state.rollout_in_progress or state.old_tasks
+        if rolling or len(state.observed.readiness.ready) < state.desired:
             return f"not all of {name} is ready"
-    if now - memory.started_at < 2 * detection_seconds(context.graph.runtime.lease_seconds):
+    if now - context.memory.started_at < 2 * detection_seconds(context.graph.runtime.lease_seconds):
         return "this daemon has only just started to observe"
     return None
 
 
 def _component_blocker(context: PlanContext, state: ComponentState, health: Health) -> str | None:
-    """Why no replica of the component may be stopped in this pass."""
-    service, name = state.service, state.component.name
+    """Return why no replica of the component may be stopped in this pass."""
+    service, name = state.service, state.name
     if service is None or name in context.doubts.all:
         return "its state is uncertain"
     if not is_settled(state, context.endpoints):
         return "it is being rolled out"
     if service.desired != state.desired or service.running > service.desired:
         return "its count is changing"
-    if tasks_on_draining_instances(state, context.snapshot):
+    if state.observed.draining_tasks:
         return "one of its instances is draining"
     tasks = [t for t in state.new_tasks if t.desired_status == "RUNNING"]
-    ready = {t.arn for t in ready_tasks(context.graph, state.component, context.snapshot)}
+    ready = state.observed.readiness.ready
     suspects = health.suspects(tasks)
     if any(t.arn not in ready and t.arn not in suspects for t in tasks):
         return "a replica is on its way"
-    if len(tasks) < service.desired and not lacks_place(service):
+    if len(tasks) < service.desired and not lacks_capacity(service):
         return "ECS has yet to start a replica"
     stop, now = health.memory.stops.get(name), context.now.monotonic
     if stop is not None:
@@ -130,7 +114,7 @@ def _component_blocker(context: PlanContext, state: ComponentState, health: Heal
 def _reason_to_wait(
     graph: Graph, suspect: Suspect, now: float, notice: float, certain: float, *, common: bool
 ) -> str | None:
-    """Why the suspect is not stopped yet; None where it may be.
+    """Return why the suspect is not stopped yet; None if it may be.
 
     ``certain``: how long a possibly registered replica must be silent. ``common``: all replicas
     that may share its cause are suspects.
@@ -166,70 +150,68 @@ def _stop_reason(suspect: Suspect, now: float) -> str:
 
 
 def _pause(before: Stop | None, now: float) -> float:
-    """The pause after a stop at ``now``."""
+    """Return the pause after a stop at ``now``, in seconds."""
     if before is None or now - before.at - before.pause >= LONGEST_PAUSE_SECONDS:
         return _BACKOFF.next(None)
     return _BACKOFF.next(before.pause)
 
 
-def heal(
-    context: PlanContext,
-    health: Health,
-    memory: Memory,
-    moved: Collection[str],
-    occupied: Collection[str],
-) -> Healing:
-    """At most one stop for each component with a problem.
+def replace_lost_replicas(context: PlanContext, builder: PlanBuilder) -> PlanBuilder:
+    """Stop at most one replica of each component with a problem, or explain why none is stopped.
 
-    ``moved``: components that do not use the current endpoints. ``occupied``: components for which
-    the plan already has actions.
+    Components that already have actions in this plan are left alone.
     """
-    stops: list[StopTask] = []
-    waits: dict[str, str] = {}
-    last_stops = dict(health.memory.stops)
-    off = None if context.graph.runtime.replace_lost_replicas else "replaceLostReplicas is false"
-    blocker = off or _graph_blocker(context, moved, memory)
-    for one in context.dependants:
-        name, now = one.component.name, context.now.monotonic
+    stops = dict(builder.health.memory.stops)
+    blocker = "replaceLostReplicas is false"
+    if context.graph.runtime.replace_lost_replicas:
+        blocker = _graph_blocker(context) or ""
+    occupied = builder.components_with_actions
+    health = builder.health
+    for state in context.dependants:
+        name, now = state.name, context.now.monotonic
         problem = health.problems.get(name)
         if problem is None:
             continue
-        waits[name] = problem.message
-        if not health.suspects(one.new_tasks):
-            continue  # ECS itself replaces tasks that have ended.
-        wait = blocker or ("it has other pending actions" if name in occupied else None)
-        wait = wait or _component_blocker(context, one, health)
-        chosen, why = (None, wait) if wait is not None else _choose(context, one, health)
-        if chosen is None:
-            waits[name] = f"{problem.message}; not replaced yet: {why}"
-            continue
-        pause = _pause(last_stops.get(name), now)
-        last_stops[name] = Stop(now, chosen.arn, pause)
-        waits[name] = f"{problem.message}; task {short_id(chosen.arn)} is being replaced"
-        stops.append(
-            StopTask(
-                component=name,
-                reason=f"{why}; the next stop may follow in {pause:.0f} s",
-                cluster=one.component.cluster,
-                service=one.component.service,
-                task=chosen.arn,
-                why=f"{OWNER}: {why}",
-            )
-        )
-    return Healing(tuple(stops), waits, replace(health.memory, stops=last_stops))
+        text = problem.message
+        # ECS itself replaces tasks that have ended, so only suspects can be stopped.
+        if health.suspects(state.new_tasks):
+            wait = blocker or ("it has other pending actions" if name in occupied else "")
+            wait = wait or _component_blocker(context, state, health) or ""
+            task, why = (None, wait) if wait else _choose(context, state, health)
+            if task is None:
+                text = f"{text}; not replaced yet: {why}"
+            else:
+                pause = _pause(stops.get(name), now)
+                stops[name] = Stop(now, task.arn, pause)
+                text = f"{text}; task {short_id(task.arn)} is being replaced"
+                builder = builder.with_actions([_stop(state, task, why, pause)])
+        builder = builder.with_wait(name, WaitPurpose.LOST_REPLICAS, text)
+    memory = replace(health.memory, stops=stops)
+    return replace(builder, health=replace(health, memory=memory))
 
 
-def _all_lost(wanted: Iterable[ComponentState], health: Health) -> bool:
-    """Whether several replicas run and every one of them is a suspect."""
-    running = [t for w in wanted for t in w.new_tasks if t.is_running]
+def _stop(state: ComponentState, task: Task, why: str, pause: float) -> StopTask:
+    return StopTask(
+        component=state.name,
+        reason=f"{why}; the next stop may follow in {pause:.0f} s",
+        cluster=state.component.cluster,
+        service=state.component.service,
+        task=task.arn,
+        why=f"{OWNER}: {why}",
+    )
+
+
+def _all_lost(states: Iterable[ComponentState], health: Health) -> bool:
+    """Return whether several replicas run and every one of them is a suspect."""
+    running = [t for s in states for t in s.new_tasks if t.is_running]
     return len(running) > 1 and len(health.suspects(running)) == len(running)
 
 
 def _choose(context: PlanContext, state: ComponentState, health: Health) -> tuple[Task | None, str]:
-    """The replica to stop and the reason, or None and why it is not stopped yet."""
+    """Return the replica to stop and the reason, or None and why it is not stopped yet."""
     graph, now = context.graph, context.now.monotonic
     suspects = health.suspects(t for t in state.new_tasks if t.is_running)
-    workers = [w for w in context.dependants if w.component.is_worker]
+    workers = [s for s in context.dependants if s.component.is_worker]
     common = _all_lost([state], health)
     common = common or (state.component.is_worker and _all_lost(workers, health))
     certain = CERTAIN_SECONDS if state.component.is_worker else FRONTEND_SECONDS
@@ -245,5 +227,5 @@ def _choose(context: PlanContext, state: ComponentState, health: Health) -> tupl
 
 
 def _rank(suspect: Suspect) -> tuple[bool, float]:
-    """Unregistered replicas first, then those that have been lost for longest."""
+    """Return a key that sorts unregistered replicas first, then those lost for longest."""
     return suspect.unregistered_since is None, suspect.since

@@ -1,20 +1,21 @@
 """Which task made which registration in Dynamo's discovery.
 
-A worker's own page names its registration by lease id, so who answers at a task's own address and
-system port tells what that task has registered (awsvpc and host: the port of its revision; bridge:
-the host port that ECS mapped it to). Where workers choose their ports (``DYN_SYSTEM_PORT=0``), the
-page is found through the model card at the host's address, and several tasks may be meant. They
-are told apart by:
+A worker's own metrics page names its registration by lease id, so the page at a task's address and
+system port shows what that task registered (awsvpc and host: the port of its revision; bridge: the
+host port that ECS mapped it to). Workers that choose their ports (``DYN_SYSTEM_PORT=0``) have their
+page found through the model card, at the host's address, where it may belong to any of several
+tasks. These are distinguished by:
 
-- the routing id in the model card, which `render` makes a revision's own;
-- time: a process that started before a task cannot be that task's (with a margin, as ECS tells
+- the routing id in the model card, which `rendering` makes specific to a revision;
+- time: a process that started before a task cannot belong to it (with a margin, because ECS reports
   ``startedAt`` when its agent does);
-- exclusion: each task makes one registration by each of Dynamo's names, so tasks that have theirs
-  are out of the question for others.
+- exclusion: each task makes one registration under each of Dynamo's names, so a task that has its
+  registration cannot have another.
 
-What is left may belong to any of several tasks. Within one revision on one host it counts (how
-many are ready is then certain, which ones is not); between revisions it counts for no task, and
-this is reported. A registration whose process does not answer counts for no task.
+The remaining registrations may belong to any of several tasks. Within one revision on one host they
+count: the number of ready tasks is certain, although not which ones are ready. Between revisions
+they count for no task, and this is reported. A registration whose process does not answer counts
+for no task.
 """
 
 from __future__ import annotations
@@ -49,29 +50,32 @@ from ecs_dynamo.planning.observed.endpoints import address_of
 from ecs_dynamo.planning.observed.lookup import known_tasks
 
 MARGIN_SECONDS = 10.0
-"""By how much ECS's ``startedAt`` may be later than the start of the task's process."""
+"""Maximum delay of ECS's ``startedAt`` after the start of the task's process."""
 SILENT_SECONDS = 10.0
-"""A worker that has not answered for less than this is taken for what it last was."""
+"""Within this time of silence a worker's last answer still counts."""
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A registration, and the tasks (by ARN) that it may belong to. ``fresh``: its process
-    answered in this pass, or is silent for a moment only."""
+    """A registration and the ARNs of the tasks that it may belong to.
+
+    ``is_fresh``: its process answered in this pass, or has been silent for a moment only.
+    """
 
     registration: Registration
     tasks: tuple[str, ...]
-    fresh: bool
+    is_fresh: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Attribution:
-    """Who made what.
+    """The registrations of one pass, bound to tasks.
 
-    ``names``: by task ARN, Dynamo's names by which it is registered and answers. ``answered`` are
-    those of it whose page was read in this very pass. ``claims``: each registration with the tasks
-    that it may belong to. ``unattributed``: registrations that count for no task, and why.
-    ``silent``: by task ARN, why its own page could not be read; ``said``: what it said.
+    ``names``: task ARN -> Dynamo's names under which the task is registered and answers.
+    ``answered``: ARNs of those tasks whose page was read in this pass. ``claims``: registrations
+    with the tasks that they may belong to. ``unattributed``: registrations that count for no task,
+    each with the cause. ``silent``: task ARN -> why its own page could not be read. ``pages``: task
+    ARN -> content of its own page.
     """
 
     names: Mapping[str, frozenset[str]] = field(default_factory=dict)
@@ -79,10 +83,10 @@ class Attribution:
     claims: tuple[Claim, ...] = ()
     unattributed: tuple[tuple[Registration, str], ...] = ()
     silent: Mapping[str, NoAnswer] = field(default_factory=dict)
-    said: Mapping[str, WorkerPage] = field(default_factory=dict)
+    pages: Mapping[str, WorkerPage] = field(default_factory=dict)
 
     def leases_of(self, arn: str) -> frozenset[int]:
-        """Lease ids of the registrations that may be the task's."""
+        """Return the lease ids of the registrations that may be the task's."""
         return frozenset(c.registration.lease_id for c in self.claims if arn in c.tasks)
 
 
@@ -96,28 +100,29 @@ class _Worker:
     routing_id: str | None
 
 
-def _workers(graph: Graph, snapshot: Snapshot) -> list[_Worker]:
-    found = []
+def _running_workers(graph: Graph, snapshot: Snapshot) -> list[_Worker]:
+    """Return the running workers that can be reached at a known or self-chosen port."""
+    workers = []
     for component in graph.components:
-        seen = snapshot.components.get(component.name)
-        if seen is None or not component.is_worker:
+        observed = snapshot.components.get(component.name)
+        if observed is None or not component.is_worker:
             continue
         containers = dynamo_containers(component).names
-        for task in known_tasks(seen):
+        for task in known_tasks(observed):
             if task.last_status != "RUNNING" or task.private_ip is None:
                 continue
-            revision = seen.revisions.get(task.task_definition_arn)
+            revision = observed.revisions.get(task.task_definition_arn)
             content = revision.content if revision is not None else {}
             port = environment_value(content, SYSTEM_PORT_VARIABLE, containers) or ""
             page = None
             if port.isdecimal() and int(port):
                 address = address_of(component, task, int(port))
                 if address is None:
-                    continue  # A bridge task without a mapping of its port: nobody reaches it.
+                    continue  # A bridge task without a mapping of its port cannot be reached.
                 page = f"http://{address[0]}:{address[1]}"
             elif component.network_mode is NetworkMode.BRIDGE:
-                continue  # A port that it chose is none that ECS mapped.
-            found.append(
+                continue  # ECS has not mapped the port that the worker chose.
+            workers.append(
                 _Worker(
                     task=task,
                     revision=task.task_definition_arn,
@@ -127,20 +132,26 @@ def _workers(graph: Graph, snapshot: Snapshot) -> list[_Worker]:
                     routing_id=environment_value(content, ROUTING_ID_VARIABLE, containers),
                 )
             )
-    return found
+    return workers
 
 
 def _registrations(graph: Graph, snapshot: Snapshot) -> list[Registration]:
-    found = snapshot.registrations
-    if isinstance(found, Unknown):
+    """Return the graph's own registrations of served endpoints; none if discovery was not read."""
+    registrations = snapshot.registrations
+    if isinstance(registrations, Unknown):
         return []
-    return [r for r in found if r.namespace == graph.namespace and r.endpoint == SERVED_ENDPOINT]
+    return [
+        r for r in registrations if r.namespace == graph.namespace and r.endpoint == SERVED_ENDPOINT
+    ]
 
 
 def page_urls(graph: Graph, snapshot: Snapshot) -> tuple[str, ...]:
-    """The pages to be read: those of workers whose port is known, and those that model cards name
-    at the address of a worker that chose its port."""
-    workers = _workers(graph, snapshot)
+    """Return the addresses of the workers' metrics pages.
+
+    These are the pages of workers with a known port, and those that model cards name at the address
+    of a worker that chose its port.
+    """
+    workers = _running_workers(graph, snapshot)
     own = {w.page for w in workers if w.page is not None}
     hosts = {w.address for w in workers if w.page is None}
     named = {
@@ -153,7 +164,7 @@ def page_urls(graph: Graph, snapshot: Snapshot) -> tuple[str, ...]:
     return tuple(sorted(own | named))
 
 
-def _said(page: WorkerPage | NoAnswer) -> WorkerPage | None:
+def _last_content(page: WorkerPage | NoAnswer) -> WorkerPage | None:
     return page.last if isinstance(page, NoAnswer) else page
 
 
@@ -164,8 +175,10 @@ def _is_fresh(page: WorkerPage | NoAnswer) -> bool:
 def _possible(
     registration: Registration, page: WorkerPage, workers: Sequence[_Worker]
 ) -> tuple[Sequence[_Worker], str]:
-    """Those of ``workers``, who may all have the page, that may have made the registration, or
-    why none of them can have."""
+    """Return which of ``workers`` may have made the registration, or why none of them can have.
+
+    The page may belong to any of ``workers``.
+    """
     able = [w for w in workers if registration.component in w.names]
     if not able:
         return (), f"no task at its address registers as {registration.component}"
@@ -174,7 +187,7 @@ def _possible(
     routing_id = registration.card.routing_id if registration.card is not None else None
     same = [w for w in able if routing_id is not None and w.routing_id == routing_id]
     if routing_id is not None and not same:
-        able = [w for w in able if w.routing_id is None]  # Theirs may come from elsewhere.
+        able = [w for w in able if w.routing_id is None]  # These may set it in another way.
         if not able:
             return (), "its routing id is that of no revision at its address"
     able = same or able
@@ -185,15 +198,18 @@ def _possible(
         or w.task.started_at is None
         or page.started_at >= w.task.started_at - MARGIN_SECONDS
     ]
-    # The daemon's clock may be wrong; a routing id is not.
+    # The daemon's clock may be wrong, so a matching routing id has precedence.
     if in_time or same:
         return in_time or able, ""
     return (), "its process is older than every task that could have made it"
 
 
 def _exclude(possible: dict[int, frozenset[str]]) -> dict[int, frozenset[str]]:
-    """Take tasks that must have their registration out of the question for others: where as many
-    registrations as tasks can only belong to these."""
+    """Remove tasks from other registrations where as many registrations can only belong to them.
+
+    ``possible``: lease id -> ARNs of the tasks that may have made the registration.
+    """
+    possible = dict(possible)
     changed = True
     while changed:
         changed = False
@@ -211,7 +227,10 @@ def _exclude(possible: dict[int, frozenset[str]]) -> dict[int, frozenset[str]]:
 def _assign(
     claims: Sequence[tuple[Registration, WorkerPage, Sequence[_Worker]]],
 ) -> Iterable[tuple[_Worker, Registration]]:
-    """Within a revision and host: each registration to the task that started last before it."""
+    """Assign each registration of one revision on one host to a task of its own.
+
+    The preferred task is the one that started last before the registration's process.
+    """
     taken: set[str] = set()
     ordered = sorted(claims, key=lambda c: (c[1].started_at or 0.0, c[0].lease_id))
     for registration, page, workers in ordered:
@@ -231,8 +250,8 @@ def _assign(
 
 
 def attribute(graph: Graph, snapshot: Snapshot) -> Attribution:
-    """Bind registrations to tasks by what was seen in this pass. Pure."""
-    workers = _workers(graph, snapshot)
+    """Bind registrations to tasks by the evidence of one pass; called once per pass."""
+    workers = _running_workers(graph, snapshot)
     by_arn = {w.task.arn: w for w in workers}
     at_page: dict[str, list[_Worker]] = defaultdict(list)
     choosing: dict[str, list[_Worker]] = defaultdict(list)
@@ -243,8 +262,9 @@ def attribute(graph: Graph, snapshot: Snapshot) -> Attribution:
             choosing[worker.address].append(worker)
     naming: dict[int, str] = {}
     for address, page in snapshot.pages.items():
-        for lease in said.lease_ids if (said := _said(page)) is not None else ():
-            # A page that answers counts before one that last said so.
+        content = _last_content(page)
+        for lease in content.lease_ids if content is not None else ():
+            # A page that answers has precedence over the last content of a silent one.
             if lease not in naming or not isinstance(page, NoAnswer):
                 naming[lease] = address
     known: dict[int, tuple[Registration, WorkerPage, bool]] = {}
@@ -253,25 +273,25 @@ def attribute(graph: Graph, snapshot: Snapshot) -> Attribution:
     for registration in _registrations(graph, snapshot):
         lease = registration.lease_id
         url = naming.get(lease)
-        said = _said(snapshot.pages[url]) if url is not None else None
-        if url is None or said is None:
+        content = _last_content(snapshot.pages[url]) if url is not None else None
+        if url is None or content is None:
             unattributed.append((registration, _why_unnamed(registration, snapshot)))
             continue
-        there = at_page.get(url) or choosing.get(urlsplit(url).hostname or "", [])
-        able, why = _possible(registration, said, there)
+        at_address = at_page.get(url) or choosing.get(urlsplit(url).hostname or "", [])
+        able, why = _possible(registration, content, at_address)
         if not able:
             unattributed.append((registration, why))
             continue
-        known[lease] = registration, said, _is_fresh(snapshot.pages[url])
+        known[lease] = registration, content, _is_fresh(snapshot.pages[url])
         possible[registration.component][lease] = frozenset(w.task.arn for w in able)
     names: dict[str, set[str]] = defaultdict(set)
     answered: set[str] = set()
     claims: list[Claim] = []
-    for of_name in possible.values():
+    for leases in possible.values():
         groups: dict[tuple[str, str], list[tuple[Registration, WorkerPage, Sequence[_Worker]]]]
         groups = defaultdict(list)
-        for lease, arns in _exclude(of_name).items():
-            registration, said, fresh = known[lease]
+        for lease, arns in _exclude(leases).items():
+            registration, content, fresh = known[lease]
             able = [by_arn[arn] for arn in sorted(arns)]
             claims.append(Claim(registration, tuple(w.task.arn for w in able), fresh))
             revisions = {w.revision for w in able}
@@ -279,7 +299,7 @@ def attribute(graph: Graph, snapshot: Snapshot) -> Attribution:
                 why = "it may belong to tasks of several revisions at its address"
                 unattributed.append((registration, why))
             elif fresh:
-                groups[able[0].address, able[0].revision].append((registration, said, able))
+                groups[able[0].address, able[0].revision].append((registration, content, able))
         for group in groups.values():
             for worker, registration in _assign(group):
                 names[worker.task.arn].add(registration.component)
@@ -287,16 +307,17 @@ def attribute(graph: Graph, snapshot: Snapshot) -> Attribution:
                     answered.add(worker.task.arn)
     own = {w.task.arn: snapshot.pages.get(w.page) for w in workers if w.page is not None}
     return Attribution(
-        names={arn: frozenset(found) for arn, found in names.items()},
+        names={arn: frozenset(own_names) for arn, own_names in names.items()},
         answered=frozenset(answered),
         claims=tuple(claims),
         unattributed=tuple(unattributed),
         silent={arn: page for arn, page in own.items() if isinstance(page, NoAnswer)},
-        said={arn: page for arn, page in own.items() if isinstance(page, WorkerPage)},
+        pages={arn: page for arn, page in own.items() if isinstance(page, WorkerPage)},
     )
 
 
 def _why_unnamed(registration: Registration, snapshot: Snapshot) -> str:
+    """Return why no page names the registration."""
     card = registration.card
     if card is None:
         return "it has no model card"

@@ -1,84 +1,44 @@
-"""What must not be done while a component's replicas are not known for certain.
+"""Why a component's replicas are not known for certain.
 
-A part that could not be observed looks like an absent one: with its container instances unknown, a
-task of host or bridge mode has no address, no registration and so no work, and would be let go. So
-while anything is unknown that a rollout relies on, none starts and nothing is released. What keeps
-replicas, or adds some, goes on.
+An unobserved part looks like an absent one: with its container instances unknown, a task in host or
+bridge mode has no address, so no registration and no work, and would be released. While anything is
+unknown that a rollout relies on, no rollout starts and nothing is released. Actions that keep
+replicas, or add some, continue.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-
-from ecs_dynamo.model.graph import Component, Graph, NetworkMode
+from ecs_dynamo.model.graph import Component, NetworkMode
 from ecs_dynamo.model.snapshot import Snapshot, Unknown
 from ecs_dynamo.model.spec.service import LaunchType
-from ecs_dynamo.planning.observed.lookup import (
-    known_service,
-    known_tasks,
-    short_id,
-)
-
-NOT_OBSERVED = "NotObserved"
-"""The reason word of what could not be observed."""
+from ecs_dynamo.planning.observed.lookup import known_service, known_tasks, short_id
 
 
 def uncertainty(component: Component, snapshot: Snapshot) -> str | None:
-    """What of the component's replicas is not known, as a sentence; None where all is."""
-    seen = snapshot.components.get(component.name)
-    if seen is None or known_service(seen) is None:
+    """Return what ECS and EC2 did not report of the component's replicas; None if all is known."""
+    observed = snapshot.components.get(component.name)
+    if observed is None or known_service(observed) is None:
         return None
-    if seen.protection_unknown is not None:
-        return f"the protection of its tasks could not be observed: {seen.protection_unknown}"
+    if observed.protection_unknown is not None:
+        return f"the protection of its tasks could not be observed: {observed.protection_unknown}"
     on_instances = component.launch_type is LaunchType.EC2
     instances = snapshot.container_instances.get(component.cluster)
     if on_instances and isinstance(instances, Unknown):
         return f"its container instances could not be observed: {instances.reason}"
     if component.network_mode is not NetworkMode.AWSVPC:
-        for task in known_tasks(seen):
+        for task in known_tasks(observed):
             if task.is_running and task.address_unknown is not None:
-                shown = short_id(task.arn)
-                return f"the address of its task {shown} is not known: {task.address_unknown}"
+                task_id = short_id(task.arn)
+                return f"the address of its task {task_id} is not known: {task.address_unknown}"
     return None
 
 
-def _unread(component: Component, snapshot: Snapshot) -> str | None:
-    """Why the registrations of the component's running replicas are not known."""
-    found, seen = snapshot.registrations, snapshot.components.get(component.name)
-    if not component.is_worker or seen is None or not isinstance(found, Unknown):
+def unread_registrations(component: Component, snapshot: Snapshot) -> str | None:
+    """Return why the registrations of a component's running workers are unknown, if they are."""
+    registrations = snapshot.registrations
+    observed = snapshot.components.get(component.name)
+    if not component.is_worker or observed is None or not isinstance(registrations, Unknown):
         return None
-    if not any(t.is_running for t in known_tasks(seen)):
+    if not any(t.is_running for t in known_tasks(observed)):
         return None
-    return f"its registrations could not be read: {found.reason}"
-
-
-@dataclass(frozen=True, slots=True)
-class Doubts:
-    """Why components are not known for certain, by name. ``unseen``: as ECS and EC2 do not tell.
-    ``unread``: as etcd does not, which must keep nobody from repairing etcd itself."""
-
-    unseen: Mapping[str, str] = field(default_factory=dict)
-    unread: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def all(self) -> Mapping[str, str]:
-        """All of them."""
-        return {**self.unread, **self.unseen}
-
-
-NO_DOUBTS = Doubts()
-
-
-def find_doubts(
-    graph: Graph, snapshot: Snapshot, obstacles: Mapping[str, tuple[str, str]]
-) -> Doubts:
-    """What is not known of the graph's components."""
-    unseen = {name: text for name, (word, text) in obstacles.items() if word == NOT_OBSERVED}
-    unread: dict[str, str] = {}
-    for component in graph.components:
-        if (why := uncertainty(component, snapshot)) is not None:
-            unseen.setdefault(component.name, why)
-        if (why := _unread(component, snapshot)) is not None:
-            unread[component.name] = why
-    return Doubts(unseen, unread)
+    return f"its registrations could not be read: {registrations.reason}"

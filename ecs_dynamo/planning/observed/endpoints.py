@@ -1,9 +1,10 @@
-"""Where the endpoints come from: the private IP of an infrastructure replica that answered.
+"""The endpoints of etcd and NATS: private addresses of infrastructure replicas that answered.
 
-A RUNNING task is not yet an endpoint: etcd may still elect and NATS may still load its store, so
-an endpoint is only taken from a replica whose health check answered. The price is one probe a
-pass; the gain is that no dependant ever starts against an address that was not there. A declared
-name stands for the address in what dependants get, from the same moment on.
+A RUNNING task is not an endpoint yet: etcd may still be electing a leader, and NATS may still be
+loading its store. An endpoint is therefore taken only from a replica whose health check answered,
+so that no dependant starts with an address that does not work; this costs one probe per replica and
+pass. Where a service name is declared, dependants get the name instead of the address, from the
+same moment on.
 """
 
 from __future__ import annotations
@@ -28,8 +29,9 @@ from ecs_dynamo.model.graph import (
 from ecs_dynamo.model.plan import Endpoints
 from ecs_dynamo.model.snapshot import Revision, Snapshot, Task
 from ecs_dynamo.planning.observed.etcd_membership import (
+    Membership,
+    find_membership,
     member_urls,
-    membership,
 )
 from ecs_dynamo.planning.observed.lookup import (
     in_force,
@@ -39,9 +41,9 @@ from ecs_dynamo.planning.observed.lookup import (
 
 
 def address_of(component: Component, task: Task, container_port: int) -> tuple[str, int] | None:
-    """IP and port at which ``container_port`` of ``task`` is reached; None while not known.
+    """Return the IP and port at which ``container_port`` of ``task`` is reached; None if unknown.
 
-    awsvpc and host: the port itself. bridge: the host port that ECS mapped it to.
+    In awsvpc and host mode this is the port itself, in bridge mode the host port that ECS mapped.
     """
     if task.private_ip is None:
         return None
@@ -69,15 +71,13 @@ def _url(graph: Graph, component: Component, task: Task, role: Role) -> str | No
 
 
 PROBED_ROLES = (Role.ETCD, Role.NATS, Role.FRONTEND)
+"""Workers are not probed: they are ready when they are registered in Dynamo's discovery."""
 
 
 def probe_targets(
     graph: Graph, component: Component, tasks: Iterable[Task]
 ) -> dict[tuple[str, Role], str]:
-    """The health-check URL of each running task, by task ARN and role.
-
-    Workers have none: they are ready when they are registered in Dynamo's discovery.
-    """
+    """Return the health-check URL of each running task, by task ARN and role."""
     targets: dict[tuple[str, Role], str] = {}
     for task in tasks:
         if not task.is_running:
@@ -90,7 +90,7 @@ def probe_targets(
 
 
 def endpoints_in(component: Component, revision: Revision) -> Endpoints:
-    """The endpoints in the environment of a revision's Dynamo containers."""
+    """Return the endpoints in the environment of a revision's Dynamo containers."""
     names = dynamo_containers(component).names
     return Endpoints(
         etcd=environment_value(revision.content, ETCD_VARIABLE, names),
@@ -99,91 +99,86 @@ def endpoints_in(component: Component, revision: Revision) -> Endpoints:
 
 
 def endpoint_hosts(endpoints: Endpoints) -> frozenset[str | None]:
-    """The hosts in the URLs of ``endpoints``."""
+    """Return the hosts in the URLs of ``endpoints``."""
     urls = [url for text in (endpoints.etcd, endpoints.nats) if text for url in text.split(",")]
     return frozenset(urlsplit(url).hostname for url in urls)
 
 
 def injected_endpoints(graph: Graph, snapshot: Snapshot) -> Mapping[str, Endpoints]:
-    """The endpoints that each dependant's service has in its revision now, by component."""
-    found: dict[str, Endpoints] = {}
+    """Return the endpoints in the current revision of each dependant's service, by component."""
+    injected: dict[str, Endpoints] = {}
     for component in graph.components:
-        seen = snapshot.components.get(component.name)
-        service = known_service(seen) if seen else None
-        if component.is_infrastructure or seen is None or service is None:
+        observed = snapshot.components.get(component.name)
+        service = known_service(observed) if observed else None
+        if component.is_infrastructure or observed is None or service is None:
             continue
-        revision = seen.revisions.get(service.task_definition_arn)
+        revision = observed.revisions.get(service.task_definition_arn)
         if revision is not None:
-            found[component.name] = endpoints_in(component, revision)
-    return found
+            injected[component.name] = endpoints_in(component, revision)
+    return injected
 
 
-def ready_urls(graph: Graph, snapshot: Snapshot, role: Role) -> tuple[str, ...]:
-    """URLs of the replicas with ``role`` that answered, the one to prefer first.
+def ready_urls(
+    graph: Graph, snapshot: Snapshot, role: Role, injected: Mapping[str, Endpoints] | None = None
+) -> tuple[str, ...]:
+    """Return the URLs of the replicas with ``role`` that answered, the preferred one first.
 
-    Preferred: a replica of the service's deployment in force, then the URL that dependants already
-    have (so that nothing rolls without need), then the longest running.
+    A replica of the deployment in force is preferred, then a URL that dependants already have (so
+    that no rollout is needed), then the longest running replica. ``injected`` are the endpoints of
+    `injected_endpoints`, where the caller has them already.
     """
     component = graph.with_role(role)
-    seen = snapshot.components.get(component.name) if component else None
-    if component is None or seen is None:
+    observed = snapshot.components.get(component.name) if component else None
+    if component is None or observed is None:
         return ()
-    service = known_service(seen)
-    injected = {
-        getattr(endpoints, role.value, None)
-        for endpoints in injected_endpoints(graph, snapshot).values()
-    }
+    service = known_service(observed)
+    injected = injected_endpoints(graph, snapshot) if injected is None else injected
+    used = {getattr(endpoints, role.value, None) for endpoints in injected.values()}
     ranked = []
-    for task in known_tasks(seen):
-        probe = seen.probes.get((task.arn, role))
+    for task in known_tasks(observed):
+        probe = observed.probes.get((task.arn, role))
         url = _url(graph, component, task, role)
         if url is None or not task.is_running or probe is None or not probe.healthy:
             continue
         started = task.started_at if task.started_at is not None else float("inf")
-        former = service is None or not in_force(service, task)
-        ranked.append(((former, url not in injected, started, task.arn), url))
+        old = service is None or not in_force(service, task)
+        ranked.append(((old, url not in used, started, task.arn), url))
     return tuple(url for _, url in sorted(ranked))
 
 
-def reachable_endpoints(graph: Graph, snapshot: Snapshot) -> Endpoints:
-    """Where the daemon itself reaches etcd and NATS now; None for what nothing ready serves.
+def reachable_endpoints(
+    graph: Graph,
+    snapshot: Snapshot,
+    injected: Mapping[str, Endpoints] | None = None,
+    membership: Membership | None = None,
+) -> Endpoints:
+    """Return where the daemon itself reaches etcd and NATS; None for what no ready replica serves.
 
-    Always addresses: Service Connect's names are known inside of client tasks alone.
+    These are always addresses: names of Service Connect resolve inside client tasks only.
+    ``injected`` and ``membership`` are passed where the caller has them already.
     """
+    injected = injected_endpoints(graph, snapshot) if injected is None else injected
 
     def resolve(role: Role, external: tuple[str, ...]) -> str | None:
         if external:
-            answered = [u for u in external if u in snapshot.external]
-            if any(snapshot.external[u].healthy for u in answered):
-                return ",".join(external)
-            return None
-        urls = ready_urls(graph, snapshot, role)
+            answers = (snapshot.external.get(url) for url in external)
+            return ",".join(external) if any(a is not None and a.healthy for a in answers) else None
+        urls = ready_urls(graph, snapshot, role, injected)
         return urls[0] if urls else None
 
     if graph.etcd_members:
-        injected = injected_endpoints(graph, snapshot)
-        etcd = member_urls(
-            membership(graph, snapshot), {name: ends.etcd for name, ends in injected.items()}
-        )
+        membership = find_membership(graph, snapshot) if membership is None else membership
+        etcd = member_urls(membership, {name: e.etcd for name, e in injected.items()})
     else:
         etcd = resolve(Role.ETCD, graph.external_etcd)
     return Endpoints(etcd=etcd, nats=resolve(Role.NATS, graph.external_nats))
 
 
-def share_endpoints(one: str | None, other: str | None) -> bool:
-    """Whether who has ``one`` is served at ``other`` too: by two servers, or by its only one."""
-    if one is None or other is None:
-        return one == other
-    mine, theirs = {*one.split(",")}, {*other.split(",")}
-    return len(mine & theirs) >= min(2, len(mine))
+def with_service_names(graph: Graph, reachable: Endpoints) -> Endpoints:
+    """Return the endpoints for dependants: ``reachable`` with declared names for the addresses.
 
-
-def resolve_endpoints(graph: Graph, snapshot: Snapshot) -> Endpoints:
-    """The endpoints that dependants should have now; None for what nothing ready serves.
-
-    Where there is a name it is the same for every replica, so that a replaced one moves nothing.
+    A name is the same for every replica, so that replacing one makes no dependant stale.
     """
-    reachable = reachable_endpoints(graph, snapshot)
 
     def named(role: Role, url: str | None) -> str | None:
         if url is None or role not in graph.names:
@@ -194,6 +189,22 @@ def resolve_endpoints(graph: Graph, snapshot: Snapshot) -> Endpoints:
     return Endpoints(named(Role.ETCD, reachable.etcd), named(Role.NATS, reachable.nats))
 
 
+def resolve_endpoints(graph: Graph, snapshot: Snapshot) -> Endpoints:
+    """Return the endpoints that dependants should have; None for what no ready replica serves."""
+    return with_service_names(graph, reachable_endpoints(graph, snapshot))
+
+
+def share_endpoints(current: str | None, new: str | None) -> bool:
+    """Return whether a process with the URLs ``current`` is served by the URLs ``new``, too.
+
+    It is if two servers are in both lists, or its only server is.
+    """
+    if current is None or new is None:
+        return current == new
+    servers, new_servers = {*current.split(",")}, {*new.split(",")}
+    return len(servers & new_servers) >= min(2, len(servers))
+
+
 def endpoints_complete(graph: Graph, endpoints: Endpoints) -> bool:
-    """Whether dependants may start: etcd always; NATS where the graph has one."""
+    """Return whether dependants may start: they need etcd, and NATS where the graph has one."""
     return endpoints.etcd is not None and (endpoints.nats is not None or not graph.has_nats)

@@ -1,38 +1,107 @@
-"""How many replicas of a component are ready, not merely running.
+"""Which replicas of a component are ready, not merely running.
 
-Infrastructure and frontends are ready when they answered their probe (a frontend also lists a
-model, as `/health` is happy with no worker at all). A worker is ready by its own evidence alone: it
-answers at its system port, and Dynamo's discovery has the registration that it names there
-(`attribution`). Nobody else's registration counts for it.
+An infrastructure replica is ready when it answered its probe; a frontend must also list a model,
+because its `/health` succeeds without any worker. A worker is ready by its own evidence alone: it
+answers at its system port, and Dynamo's discovery contains the registration that its page names
+(`attribution`). The registration of another process never counts for it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from dataclasses import dataclass
 
 from ecs_dynamo.model.dynamo.containers import dynamo_containers
 from ecs_dynamo.model.dynamo.registration import discovery_components
 from ecs_dynamo.model.dynamo.variables import LEASE_VARIABLE
 from ecs_dynamo.model.ecs.task_definition import environment_value
 from ecs_dynamo.model.graph import Component, Graph, Role
-from ecs_dynamo.model.plan import ReplicaCounts
 from ecs_dynamo.model.snapshot import ComponentSnapshot, Snapshot, Task, Unknown
-from ecs_dynamo.planning.observed.attribution import (
-    Attribution,
-    attribute,
-)
+from ecs_dynamo.planning.observed.attribution import Attribution
 from ecs_dynamo.planning.observed.endpoints import PROBED_ROLES
-from ecs_dynamo.planning.observed.lookup import (
-    known_service,
-    known_tasks,
-)
+from ecs_dynamo.planning.observed.lookup import known_tasks
+
+_NO_TASKS: frozenset[str] = frozenset()
 
 
-def _probed(component: Component, seen: ComponentSnapshot, task: Task, needs_model: bool) -> bool:
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """ARNs of a component's ready tasks, with different treatments of missing evidence.
+
+    ``ready``: a worker that was ready and has been silent for a moment still is, and so is every
+    running worker while discovery cannot be read: a missing observation is not a lost replica.
+    ``proven``: shown to be ready by this pass.
+    ``may_serve``: ready, or of unknown readiness. These tasks must be kept: an unreachable worker
+    may still serve as long as discovery has a registration that may be its own.
+    ``known_to_serve``: ready, or registered with another etcd than the one that was read, where an
+    old side may still serve. Unlike ``may_serve`` it excludes replicas that have never answered.
+    ``why_not``: a known cause why a running worker is not ready.
+    """
+
+    ready: frozenset[str] = _NO_TASKS
+    proven: frozenset[str] = _NO_TASKS
+    may_serve: frozenset[str] = _NO_TASKS
+    known_to_serve: frozenset[str] = _NO_TASKS
+    why_not: str | None = None
+
+
+def assess_readiness(
+    graph: Graph, component: Component, snapshot: Snapshot, attribution: Attribution
+) -> Readiness:
+    """Return the readiness of all tasks of a component; called once per component and pass."""
+    observed = snapshot.components.get(component.name)
+    if observed is None:
+        return Readiness()
+    needs_model = any(c.is_worker and c.replicas > 0 for c in graph.components)
+    candidates = sorted(
+        t.arn
+        for t in known_tasks(observed)
+        if t.is_running and _answers_probes(component, observed, t, needs_model=needs_model)
+    )
+    running = frozenset(candidates)
+    if not component.is_worker:
+        return Readiness(running, running, running, running)
+    registrations = snapshot.registrations
+    if isinstance(registrations, Unknown):
+        return Readiness(running, _NO_TASKS, running, running)
+    names = discovery_components(component)
+    ready = frozenset(
+        arn for arn in running if names <= attribution.names.get(arn, frozenset[str]())
+    )
+    listed = {r.lease_id for r in registrations}
+    elsewhere = frozenset(
+        t.arn
+        for t in known_tasks(observed)
+        if (page := attribution.pages.get(t.arn)) is not None
+        and page.lease_ids
+        and not page.lease_ids & listed
+    )
+    unconfirmed = {arn for c in attribution.claims if not c.is_fresh for arn in c.tasks}
+    # A silent worker that has never reported its leases to this daemon may be registered, too.
+    unconfirmed |= {arn for arn, page in attribution.silent.items() if page.last is None}
+    silent = (arn for arn in candidates if arn not in ready and arn in attribution.silent)
+    first_silent = next(silent, None)
+    why_not = (
+        attribution.silent[first_silent].reason
+        if first_silent is not None
+        else next((why for r, why in attribution.unattributed if r.component in names), None)
+    )
+    return Readiness(
+        ready=ready,
+        proven=ready & attribution.answered,
+        may_serve=ready | (running & unconfirmed),
+        known_to_serve=ready | elsewhere,
+        why_not=why_not,
+    )
+
+
+def _answers_probes(
+    component: Component, observed: ComponentSnapshot, task: Task, *, needs_model: bool
+) -> bool:
+    """Return whether the task answered the probe of each of its roles that is probed."""
     for role in PROBED_ROLES:
         if role not in component.roles:
             continue
-        probe = seen.probes.get((task.arn, role))
+        probe = observed.probes.get((task.arn, role))
         if probe is None or not probe.healthy:
             return False
         if role is Role.FRONTEND and needs_model and not probe.models:
@@ -40,126 +109,16 @@ def _probed(component: Component, seen: ComponentSnapshot, task: Task, needs_mod
     return True
 
 
-def _serves_workers(graph: Graph) -> bool:
-    return any(c.is_worker and c.replicas > 0 for c in graph.components)
+def lease_seconds(
+    graph: Graph, component: Component, observed: ComponentSnapshot, task: Task
+) -> float:
+    """Return the discovery lease of the task's Dynamo process, in seconds.
 
-
-def _candidates(
-    graph: Graph, component: Component, snapshot: Snapshot, tasks: Iterable[Task] | None
-) -> list[Task]:
-    """Those that run and answer what their role is probed for, in ARN order."""
-    seen = snapshot.components.get(component.name)
-    if seen is None:
-        return []
-    serves = _serves_workers(graph)
-    return sorted(
-        (
-            t
-            for t in (known_tasks(seen) if tasks is None else tasks)
-            if t.is_running and _probed(component, seen, t, needs_model=serves)
-        ),
-        key=lambda t: t.arn,
-    )
-
-
-def ready_tasks(
-    graph: Graph,
-    component: Component,
-    snapshot: Snapshot,
-    tasks: Iterable[Task] | None = None,
-    *,
-    proven: bool = False,
-) -> tuple[Task, ...]:
-    """The ready ones among ``tasks`` (all of the component's by default), in ARN order.
-
-    ``proven``: only those that this very pass has shown to be ready. Without it a worker that was
-    ready and is silent for a moment is still ready, and where discovery could not be read, so is
-    every worker that runs: nothing must be taken for lost because it could not be seen.
+    A registration may outlive the process that made it by this time.
     """
-    candidates = _candidates(graph, component, snapshot, tasks)
-    if not component.is_worker:
-        return tuple(candidates)
-    if isinstance(snapshot.registrations, Unknown):
-        return () if proven else tuple(candidates)
-    made = attribute(graph, snapshot)
-    needed = discovery_components(component)
-    return tuple(
-        t
-        for t in candidates
-        if needed <= made.names.get(t.arn, frozenset()) and (not proven or t.arn in made.answered)
-    )
-
-
-def may_serve(
-    graph: Graph, component: Component, snapshot: Snapshot, tasks: Iterable[Task]
-) -> tuple[Task, ...]:
-    """Those of ``tasks`` that are ready, or whose readiness is not known: they must be kept.
-
-    A worker that does not answer may serve all the same (the daemon may be cut off from it) for as
-    long as discovery has a registration that may be its own.
-    """
-    candidates = _candidates(graph, component, snapshot, tasks)
-    if not component.is_worker or isinstance(snapshot.registrations, Unknown):
-        return tuple(candidates)
-    made = attribute(graph, snapshot)
-    ready = {t.arn for t in ready_tasks(graph, component, snapshot, candidates)}
-    return tuple(t for t in candidates if t.arn in ready or _is_unknown(made, t))
-
-
-def known_to_serve(
-    graph: Graph, component: Component, snapshot: Snapshot, tasks: Iterable[Task]
-) -> frozenset[str]:
-    """ARNs of those of ``tasks`` that are ready, or are registered with another etcd than the one
-    that was read, where an old side may still serve.
-
-    Unlike `may_serve`, it excludes replicas that have never answered.
-    """
-    found = ready_tasks(graph, component, snapshot, tasks)
-    if not component.is_worker or isinstance(snapshot.registrations, Unknown):
-        return frozenset(t.arn for t in found)
-    listed = {r.lease_id for r in snapshot.registrations}
-    said = attribute(graph, snapshot).said
-    elsewhere = (a for a, p in said.items() if p.lease_ids and not p.lease_ids & listed)
-    return frozenset(t.arn for t in found) | frozenset(elsewhere)
-
-
-def _is_unknown(made: Attribution, task: Task) -> bool:
-    silent = made.silent.get(task.arn)
-    if silent is not None and silent.last is None:
-        return True  # It has never told this daemon who it is.
-    return any(task.arn in c.tasks and not c.fresh for c in made.claims)
-
-
-def why_not_ready(graph: Graph, component: Component, snapshot: Snapshot) -> str | None:
-    """What is known of why a running worker is not ready: its page, or its registration."""
-    if not component.is_worker or isinstance(snapshot.registrations, Unknown):
-        return None
-    made = attribute(graph, snapshot)
-    ready = {t.arn for t in ready_tasks(graph, component, snapshot)}
-    for task in _candidates(graph, component, snapshot, None):
-        if task.arn not in ready and task.arn in made.silent:
-            return made.silent[task.arn].reason
-    names = discovery_components(component)
-    return next((why for r, why in made.unattributed if r.component in names), None)
-
-
-def lease_seconds(graph: Graph, component: Component, seen: ComponentSnapshot, task: Task) -> float:
-    """The discovery lease of the task's Dynamo process: for so long a registration may outlive the
-    process that made it."""
-    revision = seen.revisions.get(task.task_definition_arn)
+    revision = observed.revisions.get(task.task_definition_arn)
     content = revision.content if revision is not None else {}
-    told = environment_value(content, LEASE_VARIABLE, dynamo_containers(component).names) or ""
-    return float(told) if told.isdecimal() and int(told) else float(graph.runtime.lease_seconds)
-
-
-def count_replicas(graph: Graph, component: Component, snapshot: Snapshot) -> ReplicaCounts:
-    """Desired, running and ready replicas of ``component``."""
-    seen = snapshot.components.get(component.name)
-    if seen is None:
-        return ReplicaCounts(component.replicas, 0, 0)
-    service = known_service(seen)
-    return ReplicaCounts(
-        desired=service.desired if service else component.replicas,
-        running=sum(task.is_running for task in known_tasks(seen)),
-        ready=len(ready_tasks(graph, component, snapshot)),
-    )
+    names = dynamo_containers(component).names
+    text = environment_value(content, LEASE_VARIABLE, names) or ""
+    is_set = text.isdecimal() and int(text) > 0
+    return float(text) if is_set else float(graph.runtime.lease_seconds)

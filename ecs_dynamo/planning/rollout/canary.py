@@ -1,12 +1,12 @@
 """The canary of a worker: one replica of a new revision first, the others once it has baked.
 
 ECS's own canary and blue/green deployments shift the traffic of a load balancer or of Service
-Connect, and workers have neither: they register in Dynamo's discovery. So this is a rolling
-deployment with limits that leave room for just one new task, and its old tasks protected. Where
-the cluster has no slot for one more, the canary takes the place of one old replica.
+Connect, and workers have neither: they register in Dynamo's discovery. A canary is therefore a
+rolling deployment whose limits leave room for one new task only, with its old tasks protected. If
+the cluster has no slot for one more task, the canary takes the slot of one old replica.
 
-How far it has come is a tag on the service, so that a fresh daemon goes on where the last one
-stopped: ``<revision> baking <UTC seconds>``, then ``<revision> promoted``.
+Its progress is a tag on the service, so that a new daemon continues where the last one stopped:
+``<revision> baking <UTC seconds>``, then ``<revision> promoted``.
 """
 
 from __future__ import annotations
@@ -14,33 +14,31 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
-from ecs_dynamo.model.graph import TAG_CANARY, TAG_ROLLED_BACK, Graph
+from ecs_dynamo.model.graph import TAG_CANARY, TAG_ROLLED_BACK
 from ecs_dynamo.model.plan import TagService
 from ecs_dynamo.model.purposes import ActionPurpose
 from ecs_dynamo.model.service_settings import DeploymentLimits
 from ecs_dynamo.model.snapshot import Snapshot, Unknown
 from ecs_dynamo.planning.desired.component import ComponentState
-from ecs_dynamo.planning.observed.readiness import ready_tasks
-from ecs_dynamo.planning.rollout.protection import served_tasks
 
-WAIT_FOR_WORK = 2.0
-"""Bake times after which a canary that was given no request, while others were, is promoted all
-the same: a router that knows better workers for each prompt is no failure of the canary."""
+MAX_BAKE_TIMES_WITHOUT_WORK = 2.0
+"""Bake times after which a canary that received no request, while others did, is promoted anyway:
+a router that prefers other workers for each prompt is not a failure of the canary."""
 
 
 @dataclass(frozen=True, slots=True)
 class Canary:
-    """How far a canary is. ``baking``: it is not promoted yet."""
+    """The progress of a canary, with the tag to set, if any, as ``record``."""
 
-    baking: bool
-    told: str = ""
-    mark: TagService | None = None
-    lost: bool = False
-    """It was ready, and no replica of the new revision is any more."""
+    is_baking: bool
+    message: str = ""
+    record: TagService | None = None
+    is_lost: bool = False
+    """It was ready, and no replica of the new revision is ready any longer."""
 
 
 def one_more(limits: DeploymentLimits, replicas: int) -> DeploymentLimits:
-    """Limits with which ECS starts one task beside all that run."""
+    """Return limits with which ECS starts one task besides all that run."""
     count = max(replicas, 1)
     return replace(
         limits,
@@ -50,9 +48,9 @@ def one_more(limits: DeploymentLimits, replicas: int) -> DeploymentLimits:
 
 
 def begins_with_canary(state: ComponentState) -> bool:
-    """The rollout that is about to begin, or has begun, has a canary.
+    """Return whether the rollout that begins or is in progress has a canary.
 
-    A first revision has nothing to be compared with, and going back is not to be tried out.
+    A first revision has nothing to be compared with, and a rollback must not be delayed.
     """
     service = state.service
     return (
@@ -66,10 +64,10 @@ def begins_with_canary(state: ComponentState) -> bool:
     )
 
 
-def _mark(state: ComponentState, value: str, why: str) -> TagService:
+def _record(state: ComponentState, value: str, reason: str) -> TagService:
     return TagService(
-        component=state.component.name,
-        reason=why,
+        component=state.name,
+        reason=reason,
         purpose=ActionPurpose.RECORD_CANARY,
         cluster=state.component.cluster,
         service=state.component.service,
@@ -77,8 +75,8 @@ def _mark(state: ComponentState, value: str, why: str) -> TagService:
     )
 
 
-def state_of(state: ComponentState) -> tuple[str, float]:
-    """The phase that the tag tells of the service's revision, and since when it bakes."""
+def recorded_phase(state: ComponentState) -> tuple[str, float]:
+    """Return the phase that the tag records for the current revision, and since when it bakes."""
     service, current = state.service, state.current
     words = service.tags.get(TAG_CANARY, "").split() if service is not None else []
     if current is None or not words or words[0] != str(current.number):
@@ -87,8 +85,11 @@ def state_of(state: ComponentState) -> tuple[str, float]:
     return words[1] if len(words) > 1 else "", since
 
 
-def canary(graph: Graph, state: ComponentState, snapshot: Snapshot, now: float) -> Canary | None:
-    """How the canary of the rollout under way stands; None where there is none."""
+def assess_canary(state: ComponentState, snapshot: Snapshot, wall: float) -> Canary | None:
+    """Return the progress of the canary of the rollout in progress; None if there is none.
+
+    ``wall`` is the time in UTC seconds, as the tag records it.
+    """
     spec, current = state.component.rollout.canary, state.current
     if (
         spec is None
@@ -99,25 +100,26 @@ def canary(graph: Graph, state: ComponentState, snapshot: Snapshot, now: float) 
         or not begins_with_canary(state)
     ):
         return None
-    phase, since = state_of(state)
+    phase, since = recorded_phase(state)
     if phase == "promoted":
-        return Canary(baking=False)
-    ready = ready_tasks(graph, state.component, snapshot, state.new_tasks)
-    seen = not isinstance(snapshot.registrations, Unknown)
-    if not ready or not seen:
-        told = "the canary is not ready yet" if seen else "discovery could not be read"
-        return Canary(True, told, lost=phase == "baking" and seen)
+        return Canary(is_baking=False)
+    is_known = not isinstance(snapshot.registrations, Unknown)
+    if not state.ready_new_tasks or not is_known:
+        message = "the canary is not ready yet" if is_known else "discovery could not be read"
+        return Canary(is_baking=True, message=message, is_lost=phase == "baking" and is_known)
     number = current.number
     if phase != "baking":
-        mark = _mark(state, f"{number} baking {int(now)}", "the canary is ready")
-        return Canary(True, f"the canary bakes for {spec.bake_seconds:.0f} s", mark)
-    left = spec.bake_seconds - (now - since)
+        record = _record(state, f"{number} baking {int(wall)}", "the canary is ready")
+        return Canary(
+            is_baking=True, message=f"the canary bakes for {spec.bake_seconds:.0f} s", record=record
+        )
+    left = spec.bake_seconds - (wall - since)
     if left > 0:
-        return Canary(True, f"the canary bakes for {left:.0f} s more")
-    served = served_tasks(graph, state, snapshot)
-    own = {t.arn for t in state.new_tasks}
-    idle = served is not None and bool(served) and not served & own
-    if idle and now - since < WAIT_FOR_WORK * spec.bake_seconds:
-        return Canary(True, "the canary has had no request yet")
+        return Canary(is_baking=True, message=f"the canary bakes for {left:.0f} s more")
+    served, own = state.observed.served, {t.arn for t in state.new_tasks}
+    is_idle = bool(served) and served is not None and not served & own
+    if is_idle and wall - since < MAX_BAKE_TIMES_WITHOUT_WORK * spec.bake_seconds:
+        return Canary(is_baking=True, message="the canary has had no request yet")
     how = "it has served" if served and served & own else "it was ready all the time"
-    return Canary(False, "", _mark(state, f"{number} promoted", f"the canary is good: {how}"))
+    record = _record(state, f"{number} promoted", f"the canary is good: {how}")
+    return Canary(is_baking=False, record=record)

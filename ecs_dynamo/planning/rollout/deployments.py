@@ -1,8 +1,8 @@
-"""What ECS does by itself while a deployment is under way, and how a rollout allows for it.
+"""What ECS does by itself during a deployment, and how a rollout allows for it.
 
 Since November 2025 ECS replaces lost tasks of the running version "using the same service revision
 they belong to", and "applies scale-out to both service revisions". A deployment is active until all
-of its tasks have ended, and with five active ones ECS refuses a further one ("5 active deployments
+of its tasks have ended, and while five are active ECS refuses a further one ("5 active deployments
 exist, unable to create new deployment.", aws/containers-roadmap#2836).
 """
 
@@ -10,104 +10,92 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ecs_dynamo.model.plan import ProtectTasks
+from ecs_dynamo.model.plan import ProtectTasks, Wait
+from ecs_dynamo.model.purposes import ActionPurpose, WaitPurpose
 from ecs_dynamo.model.service import Deployment
-from ecs_dynamo.model.snapshot import (
-    Snapshot,
-    Task,
-)
-from ecs_dynamo.planning.capacity.surge import (
-    free_rooms,
-    surge_fits,
-)
+from ecs_dynamo.model.snapshot import Snapshot
+from ecs_dynamo.planning.capacity.surge import free_capacity, surge_fits
 from ecs_dynamo.planning.desired.component import ComponentState
 from ecs_dynamo.planning.desired.context import PlanContext
-from ecs_dynamo.planning.observed.lookup import known_tasks
-from ecs_dynamo.planning.rollout import handover
-from ecs_dynamo.planning.rollout.lost_etcd import without_etcd
-from ecs_dynamo.planning.rollout.protection import is_protected
+from ecs_dynamo.planning.rollout.handover.lost_etcd import without_etcd
+from ecs_dynamo.planning.rollout.handover.usefulness import in_use
+from ecs_dynamo.planning.rollout.protection import is_protected, protect
 
-MOST_DEPLOYMENTS = 5
+MAX_DEPLOYMENTS = 5
 """Active deployments of one service that ECS accepts."""
-SPARE_DEPLOYMENTS = 1
-"""Kept free for going back to a former revision, which is a deployment too, also ECS's own."""
+RESERVED_DEPLOYMENTS = 1
+"""Kept free for a rollback, which is a deployment, too, whoever starts it."""
 
 
 def active_deployments(state: ComponentState) -> tuple[Deployment, ...]:
-    """The service's deployments that have not ended, the oldest first."""
+    """Return the service's deployments that have not ended, oldest first."""
     service = state.service
-    found = (d for d in service.deployments if d.status in ("PRIMARY", "ACTIVE")) if service else ()
-    return tuple(sorted(found, key=lambda d: (d.created_at or 0.0, d.id)))
+    active = (
+        (d for d in service.deployments if d.status in ("PRIMARY", "ACTIVE")) if service else ()
+    )
+    return tuple(sorted(active, key=lambda d: (d.created_at or 0.0, d.id)))
 
 
 def why_deployment_waits(state: ComponentState) -> str | None:
-    """Why a further deployment cannot begin yet; None where it can."""
+    """Return why a further deployment cannot begin yet; None if it can."""
     count = len(active_deployments(state))
-    most = MOST_DEPLOYMENTS - (0 if state.rollback_target is not None else SPARE_DEPLOYMENTS)
-    if not state.needs_rollout or count < most:
+    is_rollback = state.rollback_target is not None
+    limit = MAX_DEPLOYMENTS if is_rollback else MAX_DEPLOYMENTS - RESERVED_DEPLOYMENTS
+    if not state.needs_rollout or count < limit:
         return None
     return (
-        f"{count} deployments of it have not ended, and ECS takes {MOST_DEPLOYMENTS}: the next "
+        f"{count} deployments of it have not ended, and ECS takes {MAX_DEPLOYMENTS}: the next "
         "begins when the oldest has ended"
     )
 
 
-def let_oldest_end(context: PlanContext, state: ComponentState) -> list[ProtectTasks]:
-    """Release what protection keeps of the oldest deployment, but for what is in use.
+def end_oldest_deployment(context: PlanContext, state: ComponentState) -> list[ProtectTasks]:
+    """Release the protected tasks of the oldest deployment, except those that are in use.
 
-    What serves is released by the usual hand-over, as soon as newer replicas are ready.
+    Tasks that serve are released by the usual handover, as soon as newer replicas are ready.
     """
-    former = [d for d in active_deployments(state) if d.status != "PRIMARY"]
-    if not former:
+    earlier = [d for d in active_deployments(state) if d.status != "PRIMARY"]
+    if not earlier:
         return []
     now = context.snapshot.observed_at
-    in_use = handover.in_use(context, state, state.old_tasks)
-    release = [
-        t.arn
-        for t in known_tasks(state.observed)
-        if t.deployment == former[0].id and is_protected(t, now) and t.arn not in in_use
+    used = in_use(context, state, state.old_tasks)
+    released = [
+        t
+        for t in state.observed.tasks
+        if t.deployment == earlier[0].id and is_protected(t, now) and t.arn not in used
     ]
-    if not release:
+    if not released:
         return []
-    return [
-        ProtectTasks(
-            component=state.component.name,
-            reason=f"its oldest deployment must end: {len(release)} of it do not serve",
-            cluster=state.component.cluster,
-            tasks=tuple(sorted(release)),
-            minutes=None,
-        )
-    ]
+    reason = f"its oldest deployment must end: {len(released)} of it do not serve"
+    return [protect(state, released, None, ActionPurpose.END_OLDEST_DEPLOYMENT, reason)]
 
 
-def lost_etcd(context: PlanContext, state: ComponentState) -> bool:
-    """Whether all replicas beside those of the wanted revision have an etcd that is gone.
+def has_lost_etcd(context: PlanContext, state: ComponentState) -> bool:
+    """Return whether the etcd of all replicas but those of the desired revision is gone.
 
-    They exit within about 27 s, and come back with the same dead address, in the GPU slots that the
-    new revision needs: there is nothing to keep of them.
+    Such replicas exit within about 27 s. Their replacements have the same address of etcd, and use
+    the GPU slots that the new revision needs. There is nothing to keep of them.
     """
-    tasks: tuple[Task, ...] = (
-        tuple(t for t in known_tasks(state.observed) if t.desired_status == "RUNNING")
-        if state.needs_rollout
-        else state.old_tasks
-    )
+    tasks = state.old_tasks
+    if state.needs_rollout:
+        tasks = tuple(t for t in state.observed.tasks if t.desired_status == "RUNNING")
     return bool(tasks) and without_etcd(context, state, tasks) == {t.arn for t in tasks}
 
 
-def within_both_sides(
+def limit_to_both_sides(
     state: ComponentState, snapshot: Snapshot
-) -> tuple[ComponentState, str | None]:
-    """``state`` with no more replicas than fit on both sides of a rollout, and why it is fewer.
+) -> tuple[ComponentState, Wait | None]:
+    """Return ``state`` with no more replicas than fit on both sides of a rollout.
 
-    While a former deployment has tasks ECS adds each further replica to it too, where it takes the
-    place of one that is wanted.
+    While an earlier deployment has tasks, ECS adds each further replica to it, too, where it takes
+    the capacity of a desired one.
     """
     service = state.service
     sides = [d for d in active_deployments(state) if d.status == "PRIMARY" or d.running]
     if service is None or len(sides) < 2 or state.desired <= service.desired:
         return state, None
-    free, least, most = free_rooms(snapshot), 0, state.desired - service.desired
-    while least < most:  # The most that fit, by halving.
+    free, least, most = free_capacity(snapshot), 0, state.desired - service.desired
+    while least < most:  # Binary search for the largest number that fits.
         middle = (least + most + 1) // 2
         if surge_fits(state, 2 * middle, free):
             least = middle
@@ -116,7 +104,8 @@ def within_both_sides(
     desired = service.desired + least
     if desired == state.desired:
         return state, None
-    return replace(state, desired=desired), (
+    reason = (
         f"{state.desired} replicas are wanted: more than {desired} wait for the rollout to end, "
         "as ECS adds them to both revisions and there is no room for that"
     )
+    return replace(state, desired=desired), Wait(state.name, reason, WaitPurpose.BOTH_SIDES_FIT)

@@ -1,7 +1,7 @@
-"""Holding a component back from its declared revision, because ECS or a person took it back.
+"""Holds: a component keeps its running revision because ECS or a person rolled back another one.
 
-What is held is the declaration, not one rendering of it: endpoints that move meanwhile are written
-into the revision that runs, so a held component follows them as any other.
+A hold applies to the declaration, not to one rendering of it: endpoints that move meanwhile are
+written into the running revision, so a component on hold follows them like any other.
 """
 
 from __future__ import annotations
@@ -9,110 +9,113 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from ecs_dynamo.model.conditions import ConditionReason
 from ecs_dynamo.model.dynamo.containers import dynamo_containers
-from ecs_dynamo.model.graph import (
-    TAG_ROLLED_BACK,
-    TAG_ROLLED_BACK_FOR,
-)
+from ecs_dynamo.model.graph import TAG_ROLLED_BACK, TAG_ROLLED_BACK_FOR
 from ecs_dynamo.model.plan import Cause, Endpoints, Memory
 from ecs_dynamo.model.snapshot import Task, Unknown
 from ecs_dynamo.model.spec.service import NetworkSpec
+from ecs_dynamo.planning.desired.canonical import fingerprint
 from ecs_dynamo.planning.desired.component import ComponentState
-from ecs_dynamo.planning.desired.declaration import repoint
-from ecs_dynamo.planning.desired.fingerprint import fingerprint
-from ecs_dynamo.planning.observed.failure_reasons import (
-    CANARY_LOST,
-    HEALTH_CHECK,
-    ROLLED_BACK,
-    ROLLOUT_FAILED,
-    WORDS,
-    reason_of,
-)
+from ecs_dynamo.planning.desired.context import Failures
+from ecs_dynamo.planning.desired.declaration import with_endpoints
+from ecs_dynamo.planning.observed.failure_reasons import EXPLANATIONS, reason_of
 from ecs_dynamo.planning.observed.stopped_tasks import last_failure
 
 
-@dataclass(frozen=True, slots=True)
-class Failures:
-    """``remembered``: declarations not to be tried again. Of those that are still declared:
-    ``told`` in a sentence, ``reasons`` in a word. ``causes``: what their tasks failed of."""
-
-    remembered: Mapping[str, str]
-    told: Mapping[str, str]
-    reasons: Mapping[str, str]
-    causes: Mapping[str, Cause]
-
-
-def _failed_tasks(state: ComponentState) -> list[Task]:
-    """The stopped tasks of the declared revision."""
-    revision, stopped = state.matching_revision, state.observed.stopped
+def _stopped_tasks(state: ComponentState) -> list[Task]:
+    """Return the stopped tasks of the declared revision."""
+    revision, stopped = state.matching_revision, state.observed.snapshot.stopped
     if revision is None or isinstance(stopped, Unknown):
         return []
     return [t for t in stopped if t.task_definition_arn == revision.arn]
 
 
 def _cause(state: ComponentState, memory: Memory) -> Cause | None:
-    """What the tasks of the declared revision failed of, also when ECS has forgotten them."""
-    failed = _failed_tasks(state)
-    word, detail = reason_of(failed), last_failure(failed)
-    if word is not None and detail is not None:
-        return Cause(state.declared, word, detail)
-    known = memory.causes.get(state.component.name)
+    """Return why the tasks of the declared revision failed.
+
+    The memory keeps the cause for longer than ECS keeps stopped tasks.
+    """
+    stopped = _stopped_tasks(state)
+    reason, detail = reason_of(stopped), last_failure(stopped)
+    if reason is not None and detail is not None:
+        return Cause(state.declared, reason, detail)
+    known = memory.causes.get(state.name)
     return known if known is not None and known.declared == state.declared else None
 
 
-def _given_up(state: ComponentState, cause: Cause | None) -> str:
-    """The reason word of a deployment that ECS itself gave up."""
-    failed = {
-        d.task_definition_arn: d.rollout_reason
-        for d in (state.service.deployments if state.service else ())
-        if d.rollout_state == "FAILED"
-    }
+def _reason_of_ecs(state: ComponentState, cause: Cause | None) -> str:
+    """Return the reason word for a deployment that ECS itself gave up."""
     if cause is not None:
         return cause.word
-    if any("health check" in text for text in failed.values()):
-        return HEALTH_CHECK
-    return ROLLOUT_FAILED
+    deployments = state.service.deployments if state.service else ()
+    failed = [d.rollout_reason for d in deployments if d.rollout_state == "FAILED"]
+    if any("health check" in text for text in failed):
+        return ConditionReason.HEALTH_CHECK_FAILED
+    return ConditionReason.ROLLOUT_FAILED
 
 
-def find_failures(wanted: tuple[ComponentState, ...], memory: Memory) -> Failures:
-    """Which declarations were given up, and why."""
-    remembered = dict(memory.failed)
-    told: dict[str, str] = {}
-    reasons: dict[str, str] = {}
-    causes: dict[str, Cause] = {}
-    for one in wanted:
-        name, service, verdict = one.component.name, one.service, one.rollout_failure
-        cause = _cause(one, memory)
-        if cause is not None:
-            causes[name] = cause
-        if one.rejected_by_ecs or one.rollback_target is not None:
-            remembered[name] = one.declared
-        if service is not None and service.tags.get(TAG_ROLLED_BACK) == one.declared:
-            word = service.tags.get(TAG_ROLLED_BACK_FOR, ROLLED_BACK)
-            why = WORDS.get(word, word)
-            if word not in (ROLLED_BACK, CANARY_LOST):
-                why = f"it missed its progress deadline: {why}"
-            if word != ROLLED_BACK and cause is not None:
-                why = f"{why}: {cause.detail}"
-            reasons[name] = word
-            told[name] = (
-                f"rolled back ({why}); "
-                "held until its declaration changes, or `ecs-dynamo rollback --clear`"
-            )
-        elif verdict is not None and verdict.rollback_target is not None:
-            told[name], reasons[name] = verdict.message, verdict.reason
-        elif remembered.get(name) == one.declared:
-            reasons[name] = word = _given_up(one, cause)
-            why = WORDS.get(word, "its tasks failed") + (f": {cause.detail}" if cause else "")
-            told[name] = (
-                f"ECS gave up on revision {one.fingerprint} of {one.component.family} "
-                f"({why}); the former one is kept. Fix its task definition"
-            )
-    return Failures(remembered, told, reasons, causes)
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    reason: str
+    message: str
 
 
-def hold(state: ComponentState, endpoints: Endpoints) -> ComponentState:
-    """``one`` with what runs now as what is wanted, at the present endpoints."""
+def _failure(
+    state: ComponentState, cause: Cause | None, remembered: Mapping[str, str]
+) -> _Failure | None:
+    """Return why a component is on hold; None if it is not."""
+    service, failure = state.service, state.rollout_failure
+    if service is not None and service.tags.get(TAG_ROLLED_BACK) == state.declared:
+        return _rolled_back(service.tags.get(TAG_ROLLED_BACK_FOR), cause)
+    if failure is not None and failure.rollback_target is not None:
+        return _Failure(failure.reason, failure.message)
+    if remembered.get(state.name) == state.declared:
+        reason = _reason_of_ecs(state, cause)
+        why = EXPLANATIONS.get(reason, "its tasks failed") + (f": {cause.detail}" if cause else "")
+        return _Failure(
+            reason,
+            f"ECS gave up on revision {state.fingerprint} of {state.component.family} "
+            f"({why}); the former one is kept. Fix its task definition",
+        )
+    return None
+
+
+def _rolled_back(tagged_reason: str | None, cause: Cause | None) -> _Failure:
+    """Return the failure of a declaration that the service's tags put on hold."""
+    reason = ConditionReason.ROLLED_BACK if tagged_reason is None else tagged_reason
+    why = EXPLANATIONS.get(reason, reason)
+    if reason not in (ConditionReason.ROLLED_BACK, ConditionReason.CANARY_FAILED):
+        why = f"it missed its progress deadline: {why}"
+    if reason != ConditionReason.ROLLED_BACK and cause is not None:
+        why = f"{why}: {cause.detail}"
+    return _Failure(
+        reason,
+        f"rolled back ({why}); held until its declaration changes, or "
+        "`ecs-dynamo rollback --clear`",
+    )
+
+
+def find_failures(states: tuple[ComponentState, ...], memory: Memory) -> Failures:
+    """Return which declarations failed or were rolled back, and why."""
+    rejected = (s for s in states if s.rejected_by_ecs or s.rollback_target is not None)
+    remembered = {**memory.failed, **{s.name: s.declared for s in rejected}}
+    causes = {s.name: cause for s in states if (cause := _cause(s, memory)) is not None}
+    failures = {
+        s.name: failure
+        for s in states
+        if (failure := _failure(s, causes.get(s.name), remembered)) is not None
+    }
+    return Failures(
+        remembered=remembered,
+        messages={name: failure.message for name, failure in failures.items()},
+        reasons={name: failure.reason for name, failure in failures.items()},
+        causes=causes,
+    )
+
+
+def put_on_hold(state: ComponentState, endpoints: Endpoints) -> ComponentState:
+    """Return ``state`` with the running revision as the desired one, at the current endpoints."""
     current, service = state.rollback_target or state.current, state.service
     if service is not None:
         network = service.settings.network or NetworkSpec()
@@ -122,8 +125,7 @@ def hold(state: ComponentState, endpoints: Endpoints) -> ComponentState:
     content = current.content
     if not state.component.is_infrastructure:
         names = dynamo_containers(state.component).names
-        content = repoint(content, endpoints, names)
+        content = with_endpoints(content, endpoints, names)
     same = content is current.content and current.fingerprint is not None
-    return replace(
-        state, content=content, fingerprint=current.fingerprint if same else fingerprint(content)
-    )
+    digest = current.fingerprint if same else fingerprint(content)
+    return replace(state, content=content, fingerprint=digest)

@@ -1,71 +1,38 @@
-"""Whether a new revision comes up, and if not, why: the progress deadline.
+"""The progress deadline: whether a new revision comes up, and if not, why.
 
-ECS calls a deployment complete when its tasks run and pass their health checks; a worker that
-never registers in Dynamo's discovery, or a frontend that never lists a model, serves nobody. A
-revision is on probation until all of its replicas have stayed ready together for one discovery
-lease; then it is marked good on its service, and is what later ones are taken back to. A good one
-is never judged again: if it loses its registration, that is an outage and not a bad rollout.
+ECS calls a deployment complete when its tasks run and pass their health checks. A worker that never
+registers in Dynamo's discovery, or a frontend that never lists a model, passes both and serves no
+request. A revision is therefore on probation until all of its replicas have stayed ready together
+for one discovery lease. Then it is marked good on its service, and becomes the target of rollbacks.
+A good revision is not assessed again: if it loses its registration, that is an outage and not a bad
+rollout (`planning.healing`).
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
 from dataclasses import replace
 
+from ecs_dynamo.model.conditions import ConditionReason
 from ecs_dynamo.model.dynamo.containers import dynamo_containers
-from ecs_dynamo.model.graph import TAG_GOOD, Graph, Role
-from ecs_dynamo.model.plan import Endpoints, TagService
-from ecs_dynamo.model.purposes import ActionPurpose
-from ecs_dynamo.model.service import (
-    Service,
-    good_arn,
-)
-from ecs_dynamo.model.snapshot import (
-    Revision,
-    Snapshot,
-    Task,
-    Unknown,
-)
-from ecs_dynamo.planning.desired.component import (
-    ComponentState,
-    RolloutFailure,
-)
+from ecs_dynamo.model.graph import Role
+from ecs_dynamo.model.service import good_arn
+from ecs_dynamo.model.snapshot import Revision, Task, Unknown
+from ecs_dynamo.planning.desired.component import ComponentState, RolloutFailure
 from ecs_dynamo.planning.desired.declaration import comparable
-from ecs_dynamo.planning.observed.failure_reasons import (
-    CANARY_LOST,
-    CRASH_LOOP,
-    HEALTH_CHECK,
-    NEVER_REGISTERED,
-    NO_ANSWER,
-    NO_MODEL,
-    NOT_RUNNING,
-    START_FAILED,
-    WORDS,
-    lacks_place,
-    reason_of,
-)
-from ecs_dynamo.planning.observed.readiness import (
-    lease_seconds,
-    ready_tasks,
-)
+from ecs_dynamo.planning.observed.facts import ObservedGraph
+from ecs_dynamo.planning.observed.failure_reasons import EXPLANATIONS, lacks_capacity, reason_of
 from ecs_dynamo.planning.observed.stopped_tasks import last_failure
-from ecs_dynamo.planning.rollout.canary import (
-    WAIT_FOR_WORK,
-    canary,
-)
-from ecs_dynamo.planning.rollout.protection import (
-    busy_tasks,
-    is_protected,
-)
+from ecs_dynamo.planning.rollout.canary import MAX_BAKE_TIMES_WITHOUT_WORK, assess_canary
+from ecs_dynamo.planning.rollout.protection import is_protected
 
 FORGOTTEN_SECONDS = 2700.0
-"""ECS shows stopped tasks for an hour: one older than this may have had forerunners."""
+"""ECS keeps stopped tasks for an hour: before one that is older than this there may have been
+others."""
 
 
-def failures(state: ComponentState, since: float) -> list[Task]:
-    """The stopped tasks of the revision in force that failed after ``since``."""
-    service, stopped = state.service, state.observed.stopped
+def failed_tasks(state: ComponentState, since: float) -> list[Task]:
+    """Return the stopped tasks of the revision in force that failed after ``since`` (UTC)."""
+    service, stopped = state.service, state.observed.snapshot.stopped
     if service is None or isinstance(stopped, Unknown):
         return []
     return [
@@ -77,87 +44,15 @@ def failures(state: ComponentState, since: float) -> list[Task]:
     ]
 
 
-def _begun(state: ComponentState, deployed: float, now: float) -> float:
-    """When the rollout got its first place: waiting for one before is no fault of its own.
-
-    ECS forgets stopped tasks after an hour, so an old failure stands for those before it.
-    """
-    failed = failures(state, deployed)
-    tried = [*state.new_tasks, *failed]
-    first = min((t.created_at for t in tried if t.created_at is not None), default=deployed)
-    forgotten = any((t.stopped_at or now) < now - FORGOTTEN_SECONDS for t in failed)
-    return deployed if forgotten else max(deployed, first)
-
-
-def _checked(state: ComponentState) -> bool:
-    content = state.current.content if state.current is not None else {}
-    return any(
-        c.get("healthCheck") and c.get("essential", True)
-        for c in content.get("containerDefinitions", ())
-    )
-
-
-def _why(state: ComponentState, since: float) -> str:
-    running = [t for t in state.new_tasks if t.last_status == "RUNNING"]
-    stopped = reason_of(failures(state, since))
-    if stopped is not None:
-        return stopped
-    if not running:
-        return NOT_RUNNING
-    if any(t.health == "UNHEALTHY" or (_checked(state) and t.health != "HEALTHY") for t in running):
-        return HEALTH_CHECK
-    if state.component.is_worker:
-        return NEVER_REGISTERED
-    return NO_MODEL if Role.FRONTEND in state.component.roles else NO_ANSWER
-
-
-def _blameless(graph: Graph, state: ComponentState, snapshot: Snapshot) -> bool:
-    """What it needs from others to become ready is not there, or could not be seen."""
-    if state.content is None:  # No etcd, or no NATS, that answers.
-        return True
-    if state.component.is_worker:
-        return isinstance(snapshot.registrations, Unknown)
-    if not state.component.is_frontend:
-        return False
-    workers = [
-        c
-        for c in graph.components
-        if c.is_worker
-        and c.name in snapshot.components
-        and isinstance(service := snapshot.components[c.name].service, Service)
-        and service.desired > 0
-    ]
-    return not all(ready_tasks(graph, c, snapshot) for c in workers)
-
-
-def _redeployed(state: ComponentState) -> bool:
-    """The rollout leads to the same revision, with another network or the like."""
-    arn = state.service.task_definition_arn if state.service is not None else ""
-    return any(t.task_definition_arn == arn for t in state.old_tasks)
-
-
-def _last_good(graph: Graph, state: ComponentState, snapshot: Snapshot) -> Revision | None:
-    """The revision that is marked good; without a mark, one whose tasks are ready now."""
-    service = state.service
-    if service is None:
-        return None
-    marked = state.observed.revisions.get(good_arn(service) or "")
-    if marked is not None and marked.content:  # Of one that was deleted unread nothing is known.
-        return marked
-    serving = ready_tasks(graph, state.component, snapshot, state.old_tasks)
-    known = (state.observed.revisions.get(t.task_definition_arn) for t in serving)
-    return max((r for r in known if r is not None), key=lambda r: r.number, default=None)
-
-
 def assess_rollout(
-    graph: Graph, state: ComponentState, snapshot: Snapshot, endpoints: Endpoints, now: float
+    observed: ObservedGraph, state: ComponentState, wall: float
 ) -> RolloutFailure | None:
-    """Why the revision in force will not come up, once its progress deadline is over.
+    """Return why the revision in force has failed, once its progress deadline has passed.
 
-    The deadline counts from the last step: the first task that found a place, or the start of the
-    newest replica that became ready. A lack of places is waited for, and told as such. A good
-    revision that is deployed again, on another network, is judged too: there is nothing to go back
-    to then.
+    The deadline counts from the last progress: the first task that got an instance, or the start of
+    the newest replica that became ready. Insufficient capacity is not a failure: the rollout waits,
+    and CapacityShort is set. A good revision that is deployed again, on another network, is
+    assessed, too; there is then no revision to return to. ``wall`` is the time in UTC seconds.
     """
     service, current, primary = state.service, state.current, state.primary
     if (
@@ -167,133 +62,191 @@ def assess_rollout(
         or primary.created_at is None
         or state.needs_rollout
         or state.desired == 0
-        or (current.number == state.last_good and not _redeployed(state))
+        or (current.number == state.last_good and not _is_redeployed(state))
     ):
         return None
-    ready = ready_tasks(graph, state.component, snapshot, state.new_tasks)
+    ready = state.ready_new_tasks
     if len(ready) >= min(state.desired, service.desired):
         return None
-    step = canary(graph, state, snapshot, now)
-    begun = _begun(state, primary.created_at, now)
-    since = max([begun, *(t.started_at or 0.0 for t in ready)])
-    allowed = state.component.rollout.progress_deadline_seconds
-    spec = state.component.rollout.canary
-    if ready and spec is not None:
-        allowed += WAIT_FOR_WORK * spec.bake_seconds
-    busy = busy_tasks(graph, state, snapshot) or frozenset()
-    if ready or any(
-        t.arn in busy and is_protected(t, snapshot.observed_at) for t in state.old_tasks
-    ):
-        allowed += graph.runtime.drain_seconds
-    if ready:  # Old ones go after these have stayed ready; others find a place then.
-        allowed += max(lease_seconds(graph, state.component, state.observed, t) for t in ready)
-    lost = step is not None and step.lost and bool(failures(state, primary.created_at))
-    if not lost and now - since <= allowed:
+    begun = _first_attempt(state, primary.created_at, wall)
+    last_progress = max([begun, *(t.started_at or 0.0 for t in ready)])
+    canary = assess_canary(state, observed.snapshot, wall)
+    lost = canary is not None and canary.is_lost and bool(failed_tasks(state, primary.created_at))
+    if not lost and wall - last_progress <= _allowed_seconds(observed, state):
         return None
-    # Old tasks that are kept for one that is not ready take places too: that is no shortage.
+    if _is_starved(state, primary.created_at) or _is_blameless(observed, state):
+        return None
+    reason = ConditionReason.CANARY_FAILED if lost else _reason(state, primary.created_at)
+    return _failure(observed, state, reason)
+
+
+def _first_attempt(state: ComponentState, deployed: float, wall: float) -> float:
+    """Return when the first task of the rollout got an instance; waiting before is not its fault.
+
+    ECS forgets stopped tasks after an hour, so after an old failure the first attempt is unknown,
+    and the start of the deployment counts.
+    """
+    failed = failed_tasks(state, deployed)
+    created = (t.created_at for t in (*state.new_tasks, *failed) if t.created_at is not None)
+    is_forgotten = any((t.stopped_at or wall) < wall - FORGOTTEN_SECONDS for t in failed)
+    return deployed if is_forgotten else max(deployed, min(created, default=deployed))
+
+
+def _allowed_seconds(observed: ObservedGraph, state: ComponentState) -> float:
+    """Return how long the rollout may take for its next progress.
+
+    Each term is a time in which a healthy rollout makes no visible progress:
+
+    - after a canary is ready, it bakes, for up to two bake times where it gets no request;
+    - a new replica may need the slot of an old one that still finishes its requests;
+    - old tasks are released only after new ones have stayed ready for a discovery lease.
+    """
+    graph, ready = observed.graph, state.ready_new_tasks
+    spec = state.component.rollout
+    allowed = spec.progress_deadline_seconds
+    if ready and spec.canary is not None:
+        allowed += MAX_BAKE_TIMES_WITHOUT_WORK * spec.canary.bake_seconds
+    busy, now = state.observed.busy or frozenset(), observed.snapshot.observed_at
+    if ready or any(t.arn in busy and is_protected(t, now) for t in state.old_tasks):
+        allowed += graph.runtime.drain_seconds
+    if ready:
+        allowed += max(state.observed.lease_seconds(graph, t) for t in ready)
+    return allowed
+
+
+def _is_starved(state: ComponentState, deployed: float) -> bool:
+    """Return whether the rollout only lacks capacity: no task was tried on an instance.
+
+    Old tasks that are kept for a new one that is not ready use capacity, too. That is not a
+    shortage, so a task that was tried and is not ready counts as a failure.
+    """
+    service = state.service
+    ready = state.ready_new_tasks
     pending = [t for t in state.new_tasks if t.desired_status == "RUNNING" and t not in ready]
     tried = [t for t in pending if not t.awaits_capacity]
-    lacking = lacks_place(service) or len(tried) < len(pending)
-    starved = not tried and not failures(state, primary.created_at) and lacking
-    if starved or _blameless(graph, state, snapshot):
+    lacking = service is not None and (lacks_capacity(service) or len(tried) < len(pending))
+    return not tried and not failed_tasks(state, deployed) and lacking
+
+
+def _is_blameless(observed: ObservedGraph, state: ComponentState) -> bool:
+    """Return whether a dependency of the component is missing or could not be observed."""
+    if state.content is None:  # No etcd, or no NATS, answers.
+        return True
+    if state.component.is_worker:
+        return isinstance(observed.snapshot.registrations, Unknown)
+    if not state.component.is_frontend:
+        return False
+    workers = (c for c in observed.components.values() if c.component.is_worker)
+    return any(
+        w.snapshot.service is not None
+        and not isinstance(w.snapshot.service, Unknown)
+        and w.snapshot.service.desired > 0
+        and not w.readiness.ready
+        for w in workers
+    )
+
+
+def _has_health_check(state: ComponentState) -> bool:
+    content = state.current.content if state.current is not None else {}
+    return any(
+        c.get("healthCheck") and c.get("essential", True)
+        for c in content.get("containerDefinitions", ())
+    )
+
+
+def _reason(state: ComponentState, deployed: float) -> ConditionReason:
+    """Return the reason word of a rollout whose deadline has passed."""
+    running = [t for t in state.new_tasks if t.last_status == "RUNNING"]
+    stopped = reason_of(failed_tasks(state, deployed))
+    if stopped is not None:
+        return stopped
+    if not running:
+        return ConditionReason.NOT_RUNNING
+    checked = _has_health_check(state)
+    if any(t.health == "UNHEALTHY" or (checked and t.health != "HEALTHY") for t in running):
+        return ConditionReason.HEALTH_CHECK_FAILED
+    if state.component.is_worker:
+        return ConditionReason.NEVER_REGISTERED
+    if Role.FRONTEND in state.component.roles:
+        return ConditionReason.NO_MODEL_LISTED
+    return ConditionReason.NO_ANSWER
+
+
+def _is_redeployed(state: ComponentState) -> bool:
+    """Return whether the rollout leads to the same revision, for example on another network."""
+    arn = state.service.task_definition_arn if state.service is not None else ""
+    return any(t.task_definition_arn == arn for t in state.old_tasks)
+
+
+def _last_good_revision(state: ComponentState) -> Revision | None:
+    """Return the revision that is marked good; without a mark, one whose tasks are ready."""
+    service, revisions = state.service, state.observed.snapshot.revisions
+    if service is None:
         return None
-    reason = CANARY_LOST if lost else _why(state, primary.created_at)
-    return _verdict(graph, state, snapshot, endpoints, reason)
+    marked = revisions.get(good_arn(service) or "")
+    if marked is not None and marked.content:  # Without content, it was deleted before it was read.
+        return marked
+    serving = state.observed.ready(state.old_tasks)
+    known = (revisions.get(t.task_definition_arn) for t in serving)
+    return max((r for r in known if r is not None), key=lambda r: r.number, default=None)
 
 
-def _verdict(
-    graph: Graph, state: ComponentState, snapshot: Snapshot, endpoints: Endpoints, reason: str
+def _rollback_target(observed: ObservedGraph, state: ComponentState) -> Revision | None:
+    """Return the revision to return to; None where another revision would not help."""
+    target, current = _last_good_revision(state), state.current
+    if target is None or state.component.member is not None:
+        # The environment of an etcd member counts only at the first start of that very member.
+        return None
+    names = dynamo_containers(state.component).names
+    endpoints = observed.endpoints
+    if current is not None and (
+        target.arn == current.arn
+        or comparable(target.content, endpoints, names)
+        == comparable(current.content, endpoints, names)
+    ):
+        return None  # The two differ only in their endpoints, so the revision is not the cause.
+    return target
+
+
+def _failure(
+    observed: ObservedGraph, state: ComponentState, reason: ConditionReason
 ) -> RolloutFailure:
     deadline = state.component.rollout.progress_deadline_seconds
-    what = f"revision {state.fingerprint} was not ready within {deadline:.0f} s"
-    if reason == NOT_RUNNING:
-        what = f"revision {state.fingerprint} was not running within {deadline:.0f} s"
-    elif reason == CANARY_LOST:
-        what = f"revision {state.fingerprint}"
-    former = _last_good(graph, state, snapshot)
-    current = state.current
-    names = dynamo_containers(state.component).names
-    if (
-        former is not None
-        and current is not None
-        and (
-            former.arn == current.arn
-            or comparable(former.content, endpoints, names)
-            == comparable(current.content, endpoints, names)
-        )
+    message = f"revision {state.fingerprint} was not ready within {deadline:.0f} s"
+    if reason is ConditionReason.NOT_RUNNING:
+        message = f"revision {state.fingerprint} was not running within {deadline:.0f} s"
+    elif reason is ConditionReason.CANARY_FAILED:
+        message = f"revision {state.fingerprint}"
+    if reason is not ConditionReason.NOT_RUNNING:
+        message = f"{message}: {EXPLANATIONS[reason]}"
+    if reason in (
+        ConditionReason.CRASH_LOOP,
+        ConditionReason.START_FAILED,
+        ConditionReason.HEALTH_CHECK_FAILED,
+        ConditionReason.CANARY_FAILED,
     ):
-        former = None  # Just the endpoints differ: the revision is not to blame.
-    if state.component.member is not None:
-        former = None  # Its environment counted once, for a member that is no more.
-    told = what if reason == NOT_RUNNING else f"{what}: {WORDS[reason]}"
-    if reason in (CRASH_LOOP, START_FAILED, HEALTH_CHECK, CANARY_LOST):
         primary = state.primary
-        detail = last_failure(failures(state, (primary.created_at if primary else None) or 0.0))
-        told = f"{told} ({detail})" if detail else told
+        deployed = (primary.created_at if primary else None) or 0.0
+        detail = last_failure(failed_tasks(state, deployed))
+        message = f"{message} ({detail})" if detail else message
+    current, target = state.current, _rollback_target(observed, state)
     if current is not None and current.number == state.last_good:
         return RolloutFailure(
             reason,
-            f"{told}. The revision was good before: correct its network, names or capacity "
+            f"{message}. The revision was good before: correct its network, names or capacity "
             "providers. Its former replicas are kept",
         )
-    if former is None:
-        return RolloutFailure(reason, f"{told}; there is no former revision that was good")
+    if target is None:
+        return RolloutFailure(reason, f"{message}; there is no former revision that was good")
     return RolloutFailure(
-        reason, f"{told}: back to {former.family}:{former.number}. Fix its task definition", former
+        reason,
+        f"{message}: back to {target.family}:{target.number}. Fix its task definition",
+        target,
     )
 
 
 def with_rollout_failure(
-    graph: Graph, state: ComponentState, snapshot: Snapshot, endpoints: Endpoints, now: float
+    observed: ObservedGraph, state: ComponentState, wall: float
 ) -> ComponentState:
-    """``state`` with the verdict on the revision in force."""
-    return replace(state, rollout_failure=assess_rollout(graph, state, snapshot, endpoints, now))
-
-
-def on_probation(graph: Graph, state: ComponentState, snapshot: Snapshot) -> bool:
-    """All of the service's revision is in place and ready, and it is not marked good yet."""
-    service, current = state.service, state.current
-    return not (
-        service is None
-        or current is None
-        or state.needs_rollout
-        or state.rollout_in_progress
-        or state.old_tasks
-        or state.desired == 0
-        or current.number == state.last_good
-        or isinstance(snapshot.registrations, Unknown)
-        or len(ready_tasks(graph, state.component, snapshot, state.new_tasks)) < state.desired
-    )
-
-
-def probation_left(
-    graph: Graph,
-    state: ComponentState,
-    snapshot: Snapshot,
-    ready_since: Mapping[str, float],
-    now: float,
-) -> float:
-    """Seconds until the revision has proven good: until as many replicas as are wanted have stayed
-    ready for one discovery lease. Infinity where too few are proven ready in this pass."""
-    ready = ready_tasks(graph, state.component, snapshot, state.new_tasks, proven=True)
-    left = sorted(
-        lease_seconds(graph, state.component, state.observed, t)
-        - (now - ready_since.get(t.arn, now))
-        for t in ready
-    )
-    return left[state.desired - 1] if len(left) >= state.desired else math.inf
-
-
-def mark_good(state: ComponentState) -> TagService | None:
-    """The note that the service's revision is good."""
-    service, current = state.service, state.current
-    if service is None or current is None:
-        return None
-    return TagService(
-        component=state.component.name,
-        reason=f"all of {current.family}:{current.number} has stayed ready",
-        purpose=ActionPurpose.MARK_GOOD,
-        cluster=state.component.cluster,
-        service=service.name,
-        set_tags={TAG_GOOD: str(current.number)},
-    )
+    """Return ``state`` with the assessment of its rollout."""
+    return replace(state, rollout_failure=assess_rollout(observed, state, wall))

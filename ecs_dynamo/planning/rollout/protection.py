@@ -1,174 +1,161 @@
-"""Scale-in takes idle replicas first: busy ones are protected from being stopped, for a while.
+"""Scale-in protection: busy replicas are protected from being stopped for a limited time.
 
-Workers, and Dynamo's frontends, tell the work at each worker by its lease, and its own page which
-task has that lease (`attribution`). ECS stops what is not protected; the protection ends by itself
-after the drain time, so a daemon that dies, or a replica that is never idle, holds nothing up.
-Where nobody knows who is busy, SIGTERM and `stopTimeout` still let requests finish.
+Workers and Dynamo's frontends report the work at each worker by its lease, and a worker's own page
+shows which task holds that lease (`attribution`). ECS stops tasks that are not protected.
+Protection ends by itself after the drain time, so a daemon that dies, or a replica that is never
+idle, blocks nothing. Where it is unknown which replicas are busy, SIGTERM and `stopTimeout` still
+let requests finish.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Container, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from ecs_dynamo.model.graph import Graph
-from ecs_dynamo.model.plan import ProtectTasks
-from ecs_dynamo.model.snapshot import Snapshot, Task, Unknown
+from ecs_dynamo.model.plan import ProtectTasks, Wait
+from ecs_dynamo.model.purposes import ActionPurpose, WaitPurpose
+from ecs_dynamo.model.snapshot import Task
 from ecs_dynamo.planning.desired.component import ComponentState
-from ecs_dynamo.planning.observed.attribution import attribute
+from ecs_dynamo.planning.desired.context import PlanContext
+from ecs_dynamo.planning.observed.attribution import Attribution
+from ecs_dynamo.planning.observed.facts import ObservedGraph
 from ecs_dynamo.planning.observed.lookup import short_id
 
 MIN_MINUTES, MAX_MINUTES = 1, 2880
-"""What UpdateTaskProtection takes as `expiresInMinutes` (ECS API reference)."""
+"""Limits of UpdateTaskProtection's `expiresInMinutes` (ECS API reference)."""
 
 
-def _of_leases(
-    graph: Graph, state: ComponentState, snapshot: Snapshot, leases: Container[int]
-) -> frozenset[str] | None:
-    """ARNs of the component's running tasks that may have one of ``leases``; None: not known."""
-    if isinstance(snapshot.registrations, Unknown):
-        return None
-    made = attribute(graph, snapshot)
-    arns = {arn for c in made.claims if c.registration.lease_id in leases for arn in c.tasks}
-    if any(r.lease_id in leases for r, _ in made.unattributed):
-        # It may be one of those that never told who they are.
-        arns |= {arn for arn, silent in made.silent.items() if silent.last is None}
-    tasks = (*state.new_tasks, *state.old_tasks)
-    return frozenset(t.arn for t in tasks if t.is_running and t.arn in arns)
+def is_protected(task: Task, wall: float) -> bool:
+    """Return whether ECS will not stop the task for a deployment or a scale-in."""
+    return task.protected_until is not None and task.protected_until > wall
 
 
-def busy_tasks(graph: Graph, state: ComponentState, snapshot: Snapshot) -> frozenset[str] | None:
-    """ARNs of the component's tasks that have work; None where that is not known.
-
-    Where a registration may be that of several tasks, all of them count as busy.
-    """
-    busy = snapshot.busy
-    if isinstance(busy, Unknown):
-        return None
-    return _of_leases(graph, state, snapshot, {k for k, work in busy.items() if work > 0})
+def minutes_left(task: Task, wall: float) -> float:
+    """Return the minutes of protection that are left; 0 without protection."""
+    return max(0.0, (task.protected_until or 0.0) - wall) / 60.0
 
 
-def without_unknown_work(
-    graph: Graph, state: ComponentState, snapshot: Snapshot
-) -> tuple[ComponentState, str | None]:
-    """``state`` without a scale-in while it is unknown whether a replica has work, and why.
-
-    A registered worker that does not answer may still be working, and ECS would stop it as idle.
-    Once the drain time has passed, any work it had has been given its time.
-    """
-    service, drain = state.service, graph.runtime.drain_seconds
-    if service is None or state.desired >= service.desired or not state.component.is_worker:
-        return state, None
-    made = attribute(graph, snapshot)
-    for task in state.new_tasks:
-        silent = made.silent.get(task.arn)
-        if silent is None or silent.seconds >= drain or not made.leases_of(task.arn):
-            continue
-        return replace(state, desired=service.desired), (
-            f"keeps {service.desired} replicas until its task {short_id(task.arn)} answers, or "
-            f"{drain:g} s are over: whether it has work is not known ({silent.reason})"
-        )
-    return state, None
+def whole_minutes(seconds: float) -> int:
+    """Return ``seconds`` as `expiresInMinutes`, within the limits of UpdateTaskProtection."""
+    return min(max(math.ceil(seconds / 60.0), MIN_MINUTES), MAX_MINUTES)
 
 
-def served_tasks(graph: Graph, state: ComponentState, snapshot: Snapshot) -> frozenset[str] | None:
-    """ARNs of the component's tasks that a frontend has had an answer from; None: not known."""
-    served = snapshot.served
-    return None if isinstance(served, Unknown) else _of_leases(graph, state, snapshot, served)
-
-
-def is_protected(task: Task, now: float) -> bool:
-    """ECS will not stop it for a deployment or a scale-in now."""
-    return task.protected_until is not None and task.protected_until > now
-
-
-def minutes_left(task: Task, now: float) -> float:
-    """Minutes of protection that are left; 0 without."""
-    return max(0.0, (task.protected_until or 0.0) - now) / 60.0
+def drain_minutes(graph: Graph) -> int:
+    """Return the drain time as a protection: whole minutes, with a margin of one."""
+    minutes = math.ceil(graph.runtime.drain_seconds / 60.0) + 1
+    return min(max(minutes, MIN_MINUTES), MAX_MINUTES)
 
 
 def protect(
-    state: ComponentState, tasks: Sequence[Task], minutes: int | None, why: str
+    state: ComponentState,
+    tasks: Sequence[Task],
+    minutes: int | None,
+    purpose: ActionPurpose,
+    reason: str,
 ) -> ProtectTasks:
-    """The action that protects ``tasks`` for ``minutes``, or releases them."""
+    """Return the action that protects ``tasks`` for ``minutes``, or releases them (None)."""
     return ProtectTasks(
-        component=state.component.name,
-        reason=why,
+        component=state.name,
+        reason=reason,
+        purpose=purpose,
         cluster=state.component.cluster,
         tasks=tuple(sorted(t.arn for t in tasks)),
         minutes=minutes,
     )
 
 
-def protectable(state: ComponentState, now: float, released: Collection[str] = ()) -> int:
-    """How many tasks more can be protected once ``released`` are not; below 0 none, not even anew.
+def protectable(state: ComponentState, wall: float, released: Collection[str] = ()) -> int:
+    """Return how many more tasks can be protected once ``released`` (ARNs) are not.
 
     UpdateTaskProtection answers DEPLOYMENT_BLOCKED where a service has more protected tasks than
-    its desired count (ECS developer guide, task scale-in protection).
+    its desired count (ECS developer guide, task scale-in protection). A negative result means that
+    ECS does not even renew a protection.
     """
     service = state.service
     if service is None:
         return 0
     tasks = (*state.new_tasks, *state.old_tasks)
-    held = sum(t.protected_until is not None and t.protected_until > now for t in tasks)
-    freed = sum(minutes_left(t, now) > 0 and t.arn in released for t in tasks)
-    return service.desired - (held - freed)
+    protected = [t for t in tasks if is_protected(t, wall)]
+    freed = sum(t.arn in released for t in protected)
+    return service.desired - (len(protected) - freed)
 
 
-def acceptable(tasks: Sequence[Task], most: int, now: float) -> list[Task]:
-    """Those of ``tasks``, in their order, whose protection ECS accepts with ``most`` to spare."""
-    made: list[Task] = []
-    for task in tasks if most >= 0 else ():
-        anew = minutes_left(task, now) == 0
-        if not anew or most > 0:
-            made.append(task)
-            most -= anew
-    return made
+def acceptable(tasks: Sequence[Task], limit: int, wall: float) -> list[Task]:
+    """Return those of ``tasks``, in their order, whose protection ECS accepts.
+
+    ``limit`` more tasks can be protected; below 0 not even a renewal is accepted.
+    """
+    accepted: list[Task] = []
+    for task in tasks if limit >= 0 else ():
+        is_new = minutes_left(task, wall) == 0
+        if not is_new or limit > 0:
+            accepted.append(task)
+            limit -= is_new
+    return accepted
 
 
-def drain_minutes(graph: Graph) -> int:
-    """The drain time as a protection: whole minutes, with a margin for what ends meanwhile."""
-    minutes = math.ceil(graph.runtime.drain_seconds / 60.0) + 1
-    return min(max(minutes, MIN_MINUTES), MAX_MINUTES)
+def defer_unknown_work(
+    observed: ObservedGraph, state: ComponentState
+) -> tuple[ComponentState, Wait | None]:
+    """Return ``state`` without a scale-in while it is unknown whether a replica is busy.
+
+    A registered worker that does not answer may still be working, and ECS would stop it as idle.
+    After the drain time, any pending request has had its time to finish.
+    """
+    service, drain = state.service, observed.graph.runtime.drain_seconds
+    if service is None or state.desired >= service.desired or not state.component.is_worker:
+        return state, None
+    attribution = observed.attribution
+    for task in state.new_tasks:
+        silent = attribution.silent.get(task.arn)
+        if silent is None or silent.seconds >= drain or not attribution.leases_of(task.arn):
+            continue
+        reason = (
+            f"keeps {service.desired} replicas until its task {short_id(task.arn)} answers, or "
+            f"{drain:g} s are over: whether it has work is not known ({silent.reason})"
+        )
+        deferred = replace(state, desired=service.desired)
+        return deferred, Wait(state.name, reason, WaitPurpose.KNOWN_WORK)
+    return state, None
 
 
-def _told_apart(graph: Graph, snapshot: Snapshot, running: Sequence[Task]) -> bool:
-    """Whether the work at one of the tasks is not taken for work at all of them: else protecting
-    those that are busy tells nothing."""
-    arns = {t.arn for t in running}
-    owners = [arns.intersection(c.tasks) for c in attribute(graph, snapshot).claims]
-    return any(tasks and tasks != arns for tasks in owners)
+def protect_busy_tasks(context: PlanContext, state: ComponentState) -> list[ProtectTasks]:
+    """Protect busy tasks before a scale-in, and release tasks that become idle during it.
 
-
-def protect_busy_tasks(
-    graph: Graph, state: ComponentState, snapshot: Snapshot
-) -> list[ProtectTasks]:
-    """Before a scale-in: protect who is busy. While it goes on: release who has become idle.
-
-    Of frontends nobody tells work by the task, but a rollout that was taken back may have left them
-    protected: then none could go until that ends.
+    The work of frontends is not known by task, but a rollback may have left them protected: without
+    a release none could be stopped until the protection ends.
     """
     service = state.service
     if service is None or state.component.is_infrastructure or state.rollout_in_progress:
         return []
     begins = state.desired < service.desired
-    goes_on = service.running > service.desired
-    if not begins and not goes_on:
+    in_progress = service.running > service.desired
+    busy = state.observed.busy
+    if busy is None or not (begins or in_progress):
         return []
-    busy = busy_tasks(graph, state, snapshot)
-    if busy is None:
-        return []
-    now, minutes = snapshot.observed_at, drain_minutes(graph)
+    now, minutes = context.snapshot.observed_at, drain_minutes(context.graph)
     running = [t for t in state.new_tasks if t.is_running]
-    # A rollout may have left longer protections, also to those that it was taken back to.
-    keep = [t for t in running if t.arn in busy and not 0 < minutes_left(t, now) <= minutes]
-    free = [t for t in running if t.arn not in busy and is_protected(t, now)]
-    keep = acceptable(keep, protectable(state, now, {t.arn for t in free}), now)
-    made: list[ProtectTasks] = []
-    if free:
-        made.append(protect(state, free, None, f"{len(free)} have become idle and may go"))
-    if begins and keep and _told_apart(graph, snapshot, running):
-        why = f"{len(keep)} still work: idle replicas go first"
-        made.append(protect(state, keep, minutes, why))
-    return made
+    idle = [t for t in running if t.arn not in busy and is_protected(t, now)]
+    # A rollout may have left longer protections, also of tasks to which it was rolled back.
+    due = [t for t in running if t.arn in busy and not 0 < minutes_left(t, now) <= minutes]
+    due = acceptable(due, protectable(state, now, {t.arn for t in idle}), now)
+    actions: list[ProtectTasks] = []
+    if idle:
+        reason = f"{len(idle)} have become idle and may go"
+        actions.append(protect(state, idle, None, ActionPurpose.RELEASE_IDLE, reason))
+    if begins and due and _work_is_distinct(context.observed.attribution, running):
+        reason = f"{len(due)} still work: idle replicas go first"
+        actions.append(protect(state, due, minutes, ActionPurpose.KEEP_BUSY, reason))
+    return actions
+
+
+def _work_is_distinct(attribution: Attribution, running: Sequence[Task]) -> bool:
+    """Return whether some registration belongs to a part of the tasks only.
+
+    Otherwise the work at one task counts for all of them, and protection distinguishes nothing.
+    """
+    arns = {t.arn for t in running}
+    owners = [arns.intersection(c.tasks) for c in attribution.claims]
+    return any(tasks and tasks != arns for tasks in owners)

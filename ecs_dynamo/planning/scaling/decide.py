@@ -1,22 +1,17 @@
-"""Desired counts: what each component's own policy says, or the declared count."""
+"""Desired counts: those of each component's scaling policy, or the declared ones."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection
 from dataclasses import replace
 
 from ecs_dynamo.model.clock import Now
-from ecs_dynamo.model.graph import Component, Graph
 from ecs_dynamo.model.memory.scaling import ScalingState
 from ecs_dynamo.model.plan import Decision, Memory
 from ecs_dynamo.model.service import Service
-from ecs_dynamo.model.snapshot import Snapshot
+from ecs_dynamo.model.snapshot import Signal
 from ecs_dynamo.model.spec.scaling import ScalingSpec
-from ecs_dynamo.planning.observed.lookup import (
-    known_service,
-    known_tasks,
-)
-from ecs_dynamo.planning.observed.readiness import ready_tasks
+from ecs_dynamo.planning.observed.facts import ObservedComponent, ObservedGraph
 from ecs_dynamo.planning.scaling.cold_start import observe_cold_starts
 from ecs_dynamo.planning.scaling.policy import ScalingInput, ScalingOutput
 from ecs_dynamo.planning.scaling.registry import decide
@@ -24,23 +19,26 @@ from ecs_dynamo.planning.scaling.schedule import scheduled
 
 
 def decide_counts(
-    graph: Graph, snapshot: Snapshot, memory: Memory, now: Now, blocked: Mapping[str, object]
+    observed: ObservedGraph, memory: Memory, now: Now, blocked: Collection[str]
 ) -> tuple[dict[str, int], list[Decision], dict[str, ScalingState]]:
-    """Desired count of every component; scaling decides where it is declared."""
+    """Return the desired count of every component, and the decisions and states of scaling.
+
+    Components without a service, and those in ``blocked``, keep their scaling state.
+    """
     counts: dict[str, int] = {}
     decisions: list[Decision] = []
     states: dict[str, ScalingState] = {}
-    for component in graph.components:
-        seen = snapshot.components.get(component.name)
-        service = known_service(seen) if seen else None
+    for component in observed.graph.components:
         counts[component.name] = component.replicas
         if component.scaling is None or component.is_infrastructure:
             continue
         state = memory.scaling.get(component.name, ScalingState())
-        if service is None or component.name in blocked:
+        facts = observed.components.get(component.name)
+        if facts is None or facts.service is None or component.name in blocked:
             states[component.name] = state
             continue
-        output = _decide(graph, component, component.scaling, service, snapshot, state, memory, now)
+        signals = observed.snapshot.signals
+        output = _decide(facts, facts.service, component.scaling, signals, state, memory, now)
         counts[component.name] = output.decision.desired
         decisions.append(output.decision)
         states[component.name] = output.state
@@ -48,27 +46,25 @@ def decide_counts(
 
 
 def _decide(
-    graph: Graph,
-    component: Component,
-    scaling: ScalingSpec,
+    observed: ObservedComponent,
     service: Service,
-    snapshot: Snapshot,
+    scaling: ScalingSpec,
+    signals: tuple[Signal, ...],
     state: ScalingState,
     memory: Memory,
     now: Now,
 ) -> ScalingOutput:
-    tasks = [
-        t for t in known_tasks(snapshot.components[component.name]) if t.desired_status == "RUNNING"
-    ]
-    ready = ready_tasks(graph, component, snapshot)
-    arns = {t.arn for t in ready}
+    component = observed.component
+    tasks = [t for t in observed.tasks if t.desired_status == "RUNNING"]
+    ready = observed.ready(observed.tasks)
+    arns = observed.readiness.ready
     cold = observe_cold_starts(state.cold_starts, tasks, ready, now.wall)
     return decide(
         ScalingInput(
             component=component.name,
             spec=scheduled(scaling, now.wall),
             current=service.desired,
-            signals=tuple(s for s in snapshot.signals if s.component == component.name),
+            signals=tuple(s for s in signals if s.component == component.name),
             state=replace(state, cold_starts=cold),
             observing_since=memory.started_at,
             now=now.monotonic,

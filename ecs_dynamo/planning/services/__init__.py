@@ -1,1 +1,1 @@
-"""The actions that create, update and delete services and etcd members."""
+"""Rules that create, update and delete services and etcd members."""

@@ -1,136 +1,160 @@
-"""Frontends, workers and planners: created, rolled and scaled on the endpoints of now."""
+"""Rule: frontends, workers and planners are created, rolled out and scaled.
+
+All of them use the current endpoints of the infrastructure.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
+from ecs_dynamo.model.purposes import WaitPurpose
 from ecs_dynamo.planning.desired.component import ComponentState
 from ecs_dynamo.planning.desired.context import PlanContext
 from ecs_dynamo.planning.desired.plan_builder import PlanBuilder
-from ecs_dynamo.planning.observed.endpoints import (
-    endpoints_complete,
-    injected_endpoints,
-)
+from ecs_dynamo.planning.observed.endpoints import endpoints_complete
 from ecs_dynamo.planning.observed.reachability import infrastructure_probes
-from ecs_dynamo.planning.observed.readiness import ready_tasks
-from ecs_dynamo.planning.rollout import (
-    deployments,
-    handover,
+from ecs_dynamo.planning.rollout.canary import assess_canary
+from ecs_dynamo.planning.rollout.deployment_limits import limits_now, without_old_side
+from ecs_dynamo.planning.rollout.deployments import (
+    end_oldest_deployment,
+    has_lost_etcd,
+    why_deployment_waits,
 )
-from ecs_dynamo.planning.rollout import (
-    order as rollout,
-)
-from ecs_dynamo.planning.rollout.canary import canary
-from ecs_dynamo.planning.rollout.deployment_limits import (
-    limits_now,
-    without_old_side,
-)
-from ecs_dynamo.planning.services.infrastructure import (
-    hold_back,
-    leave,
-)
-from ecs_dynamo.planning.services.service_actions import (
-    create_service,
-    update_service,
-)
+from ecs_dynamo.planning.rollout.handover.moves import keep_old_side, relocates
+from ecs_dynamo.planning.rollout.handover.rolling import hand_over
+from ecs_dynamo.planning.rollout.order import next_in_order, rollout_rank
+from ecs_dynamo.planning.services.infrastructure import protect_departing_tasks, tag_hold
+from ecs_dynamo.planning.services.service_actions import create_service, update_service
 
-DETAILS = 3
+SHOWN_PROBES = 3
 """How many failed probes a wait quotes."""
 
 
-def plan_dependants(draft: PlanBuilder, context: PlanContext) -> tuple[str, ...]:
-    """Create, roll and scale what depends on the endpoints; returns what has stale endpoints."""
-    graph, snapshot, endpoints = context.graph, context.snapshot, context.endpoints
-    dependants = context.dependants
-    complete = endpoints_complete(graph, endpoints)
-    if not complete:
-        _wait_for_endpoints(draft, context)
-    moved = rollout.moved(injected_endpoints(graph, snapshot), endpoints, dependants)
-    # An infrastructure service that rolls will move the endpoints next: a dependant that rolled
-    # now would roll twice.
-    unsettled = [
-        w.component.name
-        for w in context.infrastructure
-        # A cluster of etcd serves without one of its members.
-        if w.component.member is None
-        and (
-            w.needs_rollout
-            or (
-                w.service is not None and not ready_tasks(graph, w.component, snapshot, w.new_tasks)
-            )
-        )
-    ]
-    allowed: frozenset[str] = frozenset()
-    first: str | None = None
-    if complete and not unsettled:
-        if moved:
-            allowed = frozenset(w.component.name for w in dependants if w.needs_rollout)
-        elif not context.doubts.all:  # Else the order is not known.
-            candidates = [w for w in dependants if w.component.name not in context.failures]
-            allowed, first = rollout.next_in_order(graph, candidates, snapshot)
-            if context.failures:
-                allowed, first = frozenset(), None
-            allowed |= _in_the_way_of_a_move(context, candidates)
-    # What missed its deadline goes back at once, whatever else is under way.
-    allowed |= {w.component.name for w in dependants if w.rollback_target is not None}
-    allowed -= context.doubts.all.keys()
-    for one in dependants:
-        late = deployments.why_deployment_waits(one) if one.component.name in allowed else None
-        if late is not None:
-            allowed -= {one.component.name}
-            draft.wait(one.component.name, late)
-            draft.actions.extend(deployments.let_oldest_end(context, one))
-    if moved and allowed:
-        rolling = [w for w in dependants if w.component.name in allowed]
-        protections, notes = handover.keep_old_side(context, rolling)
-        draft.actions.extend(protections)
-        draft.notes.extend(notes)
-    for one in sorted(dependants, key=lambda w: (rollout.rollout_rank(w), w.component.name)):
-        name = one.component.name
-        if one.service is None:
-            if complete and not unsettled:
-                create_service(draft, graph, one, context.settings(one))
-            elif complete:
-                draft.wait(name, f"waiting for {', '.join(unsettled)} to settle")
-            continue
-        why = one.rollout_reason
-        if moved:
-            why = f"endpoints moved to {endpoints.etcd} {endpoints.nats or ''}".rstrip()
-        elif one.rollback_target is not None:
-            why = context.reasons[name]
-        hold_back(draft, context, one)
-        leave(draft, context, one)
-        _roll(draft, context, one, name in allowed, bool(moved), why)
-        if one.needs_rollout and name in allowed:
-            draft.wait(name, why)
-        elif one.needs_rollout and name not in context.failures:
-            unknown = (
-                f"{', '.join(sorted(context.doubts.all))} is known" if context.doubts.all else ""
-            )
-            after = first or ", ".join(unsettled) or unknown or "the failed rollout"
-            draft.wait(name, f"rolls after {after}")
-    return moved
+@dataclass(frozen=True, slots=True)
+class _Permissions:
+    """Which dependants may be created or rolled out in this pass.
 
-
-def _in_the_way_of_a_move(
-    context: PlanContext, candidates: Iterable[ComponentState]
-) -> frozenset[str]:
-    """Components whose revision for the moved endpoints does not become ready, and that have a
-    newer declaration.
-
-    The others keep their old side, and so their place in the order, until these have followed. In
-    that order, these would never have their turn.
+    ``complete``: the endpoints are known. ``unsettled``: infrastructure that is about to change.
+    ``may_roll``: names of components that may roll out. ``next``: the one that the others wait for.
     """
-    return frozenset(
-        w.component.name
-        for w in candidates
-        if w.needs_rollout
-        and handover.relocates(w)
-        and not ready_tasks(context.graph, w.component, context.snapshot, w.new_tasks)
+
+    complete: bool
+    unsettled: tuple[str, ...]
+    may_roll: frozenset[str]
+    next: str | None
+
+
+def plan_dependants(context: PlanContext, builder: PlanBuilder) -> PlanBuilder:
+    """Create, roll out and scale the components that depend on the endpoints."""
+    if not endpoints_complete(context.graph, context.endpoints):
+        builder = _wait_for_endpoints(builder, context)
+    permissions = _permissions(context)
+    builder, may_roll = _defer_deployments(builder, context, permissions.may_roll)
+    if context.stale and may_roll:
+        rolling = [s for s in context.dependants if s.name in may_roll]
+        builder = keep_old_side(context, rolling, builder)
+    for state in sorted(context.dependants, key=lambda s: (rollout_rank(s), s.name)):
+        if state.service is not None:
+            builder = _plan_existing(builder, context, state, permissions, may_roll)
+        elif permissions.complete and not permissions.unsettled:
+            builder = create_service(builder, context, state)
+        elif permissions.complete:
+            text = f"waiting for {', '.join(permissions.unsettled)} to settle"
+            builder = builder.with_wait(state.name, WaitPurpose.INFRASTRUCTURE, text)
+    return builder
+
+
+def _permissions(context: PlanContext) -> _Permissions:
+    """Return which dependants may roll out.
+
+    Stale dependants roll out at once, others in order. Rollbacks begin whatever else is in
+    progress. Components that are not known for certain do not roll out.
+    """
+    dependants = context.dependants
+    complete = endpoints_complete(context.graph, context.endpoints)
+    unsettled = _unsettled_infrastructure(context)
+    may_roll: frozenset[str] = frozenset()
+    next_name: str | None = None
+    if complete and not unsettled:
+        if context.stale:
+            may_roll = frozenset(s.name for s in dependants if s.needs_rollout)
+        elif not context.doubts.all:  # With doubts the order is unknown.
+            failures = context.failures.messages
+            candidates = [s for s in dependants if s.name not in failures]
+            if not failures:
+                may_roll, next_name = next_in_order(candidates)
+            may_roll |= _blocking_a_move(candidates)
+    may_roll |= {s.name for s in dependants if s.rollback_target is not None}
+    return _Permissions(complete, unsettled, may_roll - context.doubts.all.keys(), next_name)
+
+
+def _unsettled_infrastructure(context: PlanContext) -> tuple[str, ...]:
+    """Return the infrastructure that is about to change or is not ready.
+
+    Its rollout moves the endpoints, so a dependant that rolled out now would do so twice. A cluster
+    of etcd serves without one of its members, so members do not count.
+    """
+    return tuple(
+        s.name
+        for s in context.infrastructure
+        if s.component.member is None
+        and (s.needs_rollout or (s.service is not None and not s.ready_new_tasks))
     )
 
 
-def _wait_for_endpoints(draft: PlanBuilder, context: PlanContext) -> None:
+def _blocking_a_move(candidates: Iterable[ComponentState]) -> frozenset[str]:
+    """Return the components with a newer declaration whose revision for a move never gets ready.
+
+    The others keep their old side, and their place in the order, until these components have
+    followed. In that order their own turn would never come.
+    """
+    return frozenset(
+        s.name for s in candidates if s.needs_rollout and relocates(s) and not s.ready_new_tasks
+    )
+
+
+def _defer_deployments(
+    builder: PlanBuilder, context: PlanContext, may_roll: frozenset[str]
+) -> tuple[PlanBuilder, frozenset[str]]:
+    """Return which components may roll out, without those that have too many deployments."""
+    for state in context.dependants:
+        why_waits = why_deployment_waits(state) if state.name in may_roll else None
+        if why_waits is not None:
+            may_roll -= {state.name}
+            builder = builder.with_wait(state.name, WaitPurpose.DEPLOYMENTS_END, why_waits)
+            builder = builder.with_actions(end_oldest_deployment(context, state))
+    return builder, may_roll
+
+
+def _plan_existing(
+    builder: PlanBuilder,
+    context: PlanContext,
+    state: ComponentState,
+    permissions: _Permissions,
+    may_roll: frozenset[str],
+) -> PlanBuilder:
+    name, failures, doubts = state.name, context.failures, context.doubts.all
+    reason = state.rollout_reason
+    if context.stale:
+        etcd, nats = context.endpoints.etcd, context.endpoints.nats
+        reason = f"endpoints moved to {etcd} {nats or ''}".rstrip()
+    elif state.rollback_target is not None:
+        reason = failures.reasons[name]
+    builder = tag_hold(builder, context, state)
+    builder = protect_departing_tasks(builder, context, state)
+    builder = _roll_out(builder, context, state, may_roll=name in may_roll, reason=reason)
+    if state.needs_rollout and name in may_roll:
+        builder = builder.with_wait(name, WaitPurpose.ROLLOUT, reason)
+    elif state.needs_rollout and name not in failures.messages:
+        unknown = f"{', '.join(sorted(doubts))} is known" if doubts else ""
+        unsettled = ", ".join(permissions.unsettled)
+        after = permissions.next or unsettled or unknown or "the failed rollout"
+        builder = builder.with_wait(name, WaitPurpose.ROLLOUT_TURN, f"rolls after {after}")
+    return builder
+
+
+def _wait_for_endpoints(builder: PlanBuilder, context: PlanContext) -> PlanBuilder:
     missing = [
         name
         for name, value, needed in (
@@ -140,43 +164,44 @@ def _wait_for_endpoints(draft: PlanBuilder, context: PlanContext) -> None:
         if needed and value is None
     ]
     failed = sorted({p.detail for p in infrastructure_probes(context.snapshot) if not p.healthy})
-    why = f" ({'; '.join(failed[:DETAILS])})" if failed else ""
-    for one in context.dependants:
-        if one.service is None:
-            draft.wait(one.component.name, f"waiting for a ready {' and '.join(missing)}{why}")
+    detail = f" ({'; '.join(failed[:SHOWN_PROBES])})" if failed else ""
+    text = f"waiting for a ready {' and '.join(missing)}{detail}"
+    for state in context.dependants:
+        if state.service is None:
+            builder = builder.with_wait(state.name, WaitPurpose.ENDPOINTS, text)
+    return builder
 
 
-def _roll(
-    draft: PlanBuilder,
+def _roll_out(
+    builder: PlanBuilder,
     context: PlanContext,
     state: ComponentState,
+    *,
     may_roll: bool,
-    moves: bool,
-    why: str,
-) -> None:
-    """Begin a rollout, lead it on, or set what else differs."""
-    graph, snapshot = context.graph, context.snapshot
-    begins = state.needs_rollout and may_roll
-    step = None if begins or moves else canary(graph, state, snapshot, context.now.wall)
-    limits = limits_now(state, snapshot, begins=begins, moves=moves, canary=step)
-    if limits.note is not None and limits.change and deployments.lost_etcd(context, state):
+    reason: str,
+) -> PlanBuilder:
+    """Begin or continue a rollout, and set other differences of the service."""
+    begins, moves = state.needs_rollout and may_roll, bool(context.stale)
+    canary = None
+    if not begins and not moves:
+        canary = assess_canary(state, context.snapshot, context.now.wall)
+    limits = limits_now(state, context.snapshot, begins=begins, moves=moves, canary=canary)
+    if limits.note is not None and limits.change and has_lost_etcd(context, state):
         limits = without_old_side(state)
-    if limits.note is not None:
-        draft.notes.append(limits.note)
-    leads = not moves and not handover.relocates(state)
-    if leads and (begins or state.rollout_in_progress):
-        draft.actions.extend(
-            handover.hand_over(
-                context,
-                state,
-                limits.force,
-                begins=begins,
-                baking=step is not None and step.baking,
-            )
-        )
-    if step is not None and step.mark is not None:
-        draft.actions.append(step.mark)
-    if step is not None and step.told:
-        draft.wait(state.component.name, step.told)
-    force = limits.force if limits.change else None
-    update_service(draft, graph, state, may_roll, why, force, context.settings(state))
+    builder = builder.with_notes([limits.note])
+    if not moves and not relocates(state) and (begins or state.rollout_in_progress):
+        baking = canary is not None and canary.is_baking
+        actions = hand_over(context, state, limits.effective, begins=begins, baking=baking)
+        builder = builder.with_actions(actions)
+    if canary is not None and canary.record is not None:
+        builder = builder.with_actions([canary.record])
+    if canary is not None and canary.message:
+        builder = builder.with_wait(state.name, WaitPurpose.CANARY, canary.message)
+    return update_service(
+        builder,
+        context,
+        state,
+        may_roll=may_roll,
+        reason=reason,
+        limits=limits.effective if limits.change else None,
+    )

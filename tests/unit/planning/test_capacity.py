@@ -55,21 +55,13 @@ from ecs_dynamo.model.spec.capacity import (
     PlacementSpec,
 )
 from ecs_dynamo.planning import describe, down, plan
-from ecs_dynamo.planning.capacity.packing import (
-    need_of,
-    pack,
-    room_of,
-)
+from ecs_dynamo.planning.capacity.packing import allocatable_of, pack, resource_request
 from ecs_dynamo.planning.capacity.plan import (
     CapacityPlan,
     plan_capacity,
 )
-from ecs_dynamo.planning.capacity.shortage import missing_needs
-from ecs_dynamo.planning.capacity.surge import (
-    free_rooms,
-    surge_fits,
-    why_no_surge,
-)
+from ecs_dynamo.planning.capacity.shortage import missing_requests
+from ecs_dynamo.planning.capacity.surge import free_capacity, surge_fits, why_no_surge
 from ecs_dynamo.planning.desired.component import ComponentState
 from ecs_dynamo.planning.desired.placement import (
     DISTINCT,
@@ -79,6 +71,7 @@ from ecs_dynamo.planning.desired.placement import (
 )
 from ecs_dynamo.planning.desired.ports import plan_ports
 from ecs_dynamo.planning.desired.service_settings import declared_settings
+from tests.helpers.facts import state_of
 from tests.unit.planning.graphs import component, graph, template
 
 SMALL = InstanceSize("g5.xlarge", 1, 4096, 15_000)
@@ -129,7 +122,7 @@ def wanted(
     one: Component, desired: int, *tasks: Task, stopped: tuple[Task, ...] = ()
 ) -> ComponentState:
     seen = ComponentSnapshot(service=None, tasks=tasks, stopped=stopped)
-    return ComponentState(one, seen, content=None, fingerprint=None, desired=desired)
+    return state_of(one, seen, desired=desired)
 
 
 def snapshot(*instances: ContainerInstance, **changes: Any) -> Snapshot:
@@ -215,12 +208,12 @@ def test_what_runs_on_a_draining_instance_needs_another_place() -> None:
 
 def test_a_surge_counts_on_its_own_providers_and_on_what_they_add() -> None:
     spot = worker(capacity_providers=(CapacityProviderItem(name="spot"),))
-    free = free_rooms(snapshot(instance(1), instance(2, capacity_provider="spot")))
+    free = free_capacity(snapshot(instance(1), instance(2, capacity_provider="spot")))
     assert surge_fits(wanted(worker(), 1), 2, free)
     assert surge_fits(wanted(spot, 1), 1, free)
     assert not surge_fits(wanted(spot, 1), 2, free)
     adds = {"spot": CapacityProvider("spot", "ACTIVE", "EC2_AUTOSCALING", "g", True)}
-    free = free_rooms(snapshot(instance(1, used=1), providers=adds))
+    free = free_capacity(snapshot(instance(1, used=1), providers=adds))
     assert surge_fits(wanted(spot, 1), 5, free)
     assert not surge_fits(wanted(worker(), 1), 1, free)
 
@@ -230,19 +223,19 @@ def test_a_surge_needs_ports_memory_and_an_instance_of_its_own_too() -> None:
     content["containerDefinitions"][0]["portMappings"] = [{"containerPort": 8000}]
     frontend = replace(graph().component("frontend"), template=content)
     busy = instance(1, used_ports=frozenset({8000}))
-    free = free_rooms(snapshot(busy))
+    free = free_capacity(snapshot(busy))
     assert not surge_fits(wanted(frontend, 1), 1, free)
     assert why_no_surge(wanted(frontend, 1), free) == "host port on 1 instance"
-    assert surge_fits(wanted(frontend, 1), 1, free_rooms(snapshot(busy, instance(2))))
-    assert not surge_fits(wanted(frontend, 1), 2, free_rooms(snapshot(busy, instance(2))))
+    assert surge_fits(wanted(frontend, 1), 1, free_capacity(snapshot(busy, instance(2))))
+    assert not surge_fits(wanted(frontend, 1), 2, free_capacity(snapshot(busy, instance(2))))
 
-    small = free_rooms(snapshot(instance(1, memory_free=8)))
+    small = free_capacity(snapshot(instance(1, memory_free=8)))
     assert why_no_surge(wanted(worker(), 1), small) == "memory on 1 instance"
 
     alone = replace(wanted(frontend, 1), one_per_instance=True)
     there = ComponentSnapshot(service=None, tasks=(task("a", "arn:ci/2"),))
     seen = snapshot(instance(2), components={"frontend": there})
-    assert why_no_surge(alone, free_rooms(seen)) == "one replica an instance on 1 instance"
+    assert why_no_surge(alone, free_capacity(seen)) == "one replica an instance on 1 instance"
 
 
 def test_all_gpus_of_an_instance_and_shares_of_one() -> None:
@@ -252,13 +245,13 @@ def test_all_gpus_of_an_instance_and_shares_of_one() -> None:
         return wanted(replace(worker(), template=content), 1)
 
     whole, taken = instance(1, gpus=4, gpus_free=4), instance(2, gpus=4, gpus_free=3)
-    assert surge_fits(asks("ALL"), 1, free_rooms(snapshot(whole, taken)))
-    assert not surge_fits(asks("ALL"), 2, free_rooms(snapshot(whole, taken)))
-    assert not surge_fits(asks("ALL"), 1, free_rooms(snapshot(instance(3, gpus=0, gpus_free=0))))
-    assert surge_fits(asks("0.25"), 1, free_rooms(snapshot(instance(1))))
-    assert not surge_fits(asks("0.25"), 1, free_rooms(snapshot(instance(1, used=1))))
+    assert surge_fits(asks("ALL"), 1, free_capacity(snapshot(whole, taken)))
+    assert not surge_fits(asks("ALL"), 2, free_capacity(snapshot(whole, taken)))
+    assert not surge_fits(asks("ALL"), 1, free_capacity(snapshot(instance(3, gpus=0, gpus_free=0))))
+    assert surge_fits(asks("0.25"), 1, free_capacity(snapshot(instance(1))))
+    assert not surge_fits(asks("0.25"), 1, free_capacity(snapshot(instance(1, used=1))))
     # Of a revision that somebody else registered: never the end of a pass.
-    assert surge_fits(asks("two"), 1, free_rooms(snapshot(instance(1))))
+    assert surge_fits(asks("two"), 1, free_capacity(snapshot(instance(1))))
     made = decide(graph(), snapshot(taken), asks("ALL"))
     assert "all GPUs of an instance each" in made.shortages["decode"].message
 
@@ -314,20 +307,20 @@ def test_a_replica_only_counts_on_instances_of_its_capacity_provider() -> None:
     made = decide(graph(), snapshot(mine, other), wanted(spot, 2))
     assert "capacity provider on 1 instance" in made.shortages["decode"].message
     waiting = task("w", capacity_provider="gone")
-    (need,) = missing_needs(wanted(spot, 1, waiting))
+    (need,) = missing_requests(wanted(spot, 1, waiting))
     assert need.providers == frozenset({"gone"})
 
 
 def test_numbers_of_task_definitions_in_every_form() -> None:
     content = {"cpu": "1 vCPU", "memory": "2 GB", "containerDefinitions": [{"name": "a"}]}
-    need = need_of("a", content)
+    need = resource_request("a", content)
     assert (need.cpu, need.memory) == (1024, 2048)
     bridge = {
         "containerDefinitions": [
             {"name": "a", "memory": 64, "portMappings": [{"containerPort": 1, "hostPort": 2}]}
         ]
     }
-    assert need_of("a", bridge).ports == {2}
+    assert resource_request("a", bridge).ports == {2}
 
 
 @pytest.mark.parametrize(
@@ -447,8 +440,8 @@ def test_instances_that_would_not_help_are_not_added() -> None:
     seen = snapshot(groups=Unknown("throttled"))
     made = decide(declared(), seen, wanted(worker(), 1))
     assert (made.actions, made.notes) == (
-        [],
-        ["Auto Scaling groups could not be observed: throttled"],
+        (),
+        ("Auto Scaling groups could not be observed: throttled",),
     )
     assert "does not exist" in decide(declared(), snapshot(groups={}), wanted(worker(), 1)).notes[0]
 
@@ -562,7 +555,7 @@ def test_a_drained_instance_is_terminated_only_when_empty_and_above_the_minimum(
     assert (action.group, action.ec2_instance_id, action.floor) == ("asg", "i-1", 0)
     busy = replace(leaving, tasks=1)
     made = decide(declared(), snapshot(busy, groups=group(busy)))
-    assert (made.actions, made.waits[0].reason) == ([], "i-1 drains")
+    assert (made.actions, made.waits[0].reason) == ((), "i-1 drains")
     kept = decide(declared(least=1), seen)
     assert only(kept, SetInstancesState).status == "ACTIVE"
     # Somebody else drained it.
@@ -655,7 +648,7 @@ class World:
         for action in (*made.actions, *made.actions):  # Each twice: nothing is doubled.
             self.apply(action)
         self.refresh()
-        return made.actions
+        return [*made.actions]
 
     def apply(self, action: AnyAction) -> None:
         spec = self.base.capacity.auto_scaling_groups[0]
@@ -773,11 +766,11 @@ def test_what_ecs_writes_otherwise_is_no_difference() -> None:
 
 
 def test_the_packing_prefers_the_tightest_room() -> None:
-    rooms = [room_of(instance(1, LARGE), {}), room_of(instance(2), {})]
-    need = need_of("a", template("a", "awsvpc", gpus=1))
+    rooms = [allocatable_of(instance(1, LARGE), {}), allocatable_of(instance(2), {})]
+    need = resource_request("a", template("a", "awsvpc", gpus=1))
     packing = pack([need], rooms)
     assert packing.used == {"arn:ci/2"}
-    assert packing.left == ()
+    assert packing.unplaced == ()
 
 
 # In the whole plan -----------------------------------------------------------------------------

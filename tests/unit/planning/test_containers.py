@@ -14,7 +14,7 @@ from ecs_dynamo.model.dynamo.containers import (
 from ecs_dynamo.model.graph import JsonObject, Role
 from ecs_dynamo.model.plan import Endpoints
 from ecs_dynamo.model.spec.security import SecuritySpec
-from ecs_dynamo.planning.desired.declaration import repoint
+from ecs_dynamo.planning.desired.declaration import with_endpoints
 from ecs_dynamo.planning.desired.rendering import render
 from ecs_dynamo.planning.observed.endpoints import injected_endpoints
 from tests.unit.planning.graphs import component, graph
@@ -115,7 +115,9 @@ def test_a_container_beside_dynamo_keeps_what_it_has_and_gets_addresses_it_asks_
     values = [e["value"] for e in made["containerDefinitions"][0]["environment"]]
     assert values == ["1", "http://etcd.corp:2379", ENDS.etcd]
     # What stands there is not what Dynamo has.
-    moved = repoint(made, Endpoints("http://10.0.0.7:2379", "nats://10.0.0.7:4222"), ("vllm",))
+    moved = with_endpoints(
+        made, Endpoints("http://10.0.0.7:2379", "nats://10.0.0.7:4222"), ("vllm",)
+    )
     after = {c["name"]: c["environment"] for c in moved["containerDefinitions"]}
     assert [e["value"] for e in after["etcd-exporter"]][1:] == [
         "http://etcd.corp:2379",

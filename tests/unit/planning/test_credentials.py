@@ -23,7 +23,7 @@ from ecs_dynamo.model.plan import (
 from ecs_dynamo.model.snapshot import Probe, Snapshot
 from ecs_dynamo.model.spec.security import SecuritySpec
 from ecs_dynamo.planning import plan, probe_targets
-from ecs_dynamo.planning.desired.fingerprint import fingerprint
+from ecs_dynamo.planning.desired.canonical import fingerprint
 from ecs_dynamo.planning.desired.rendering import render
 from tests.unit.planning.graphs import graph
 from tests.unit.planning.simulated_ecs import SimulatedEcs

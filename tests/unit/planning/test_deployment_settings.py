@@ -19,8 +19,8 @@ from ecs_dynamo.model.spec.rollout import RolloutSpec
 from ecs_dynamo.model.spec.service import NetworkSpec
 from ecs_dynamo.planning import plan
 from ecs_dynamo.planning.conditions import placement_shortage
-from ecs_dynamo.planning.desired.component import ComponentState
-from ecs_dynamo.planning.observed.failure_reasons import lacks_place
+from ecs_dynamo.planning.observed.failure_reasons import lacks_capacity
+from tests.helpers.facts import state_of, with_snapshot
 from tests.unit.planning.graphs import graph, with_image
 from tests.unit.planning.simulated_ecs import SimulatedEcs
 from tests.unit.planning.test_plan_properties import converge, run_pass
@@ -121,15 +121,15 @@ def test_words_of_rebalancing_are_no_lack_of_places() -> None:
         raw = {"serviceArn": "a", "serviceName": "g-decode", "desiredCount": 2, "runningCount": 1}
         return to_service({**raw, "events": [{"message": e} for e in events]}, "gpu")
 
-    assert not lacks_place(service(WORDS))
-    assert not lacks_place(service(WORDS, started))
-    assert lacks_place(service(WORDS, lacking))
-    assert lacks_place(service(rebalanced, lacking))
+    assert not lacks_capacity(service(WORDS))
+    assert not lacks_capacity(service(WORDS, started))
+    assert lacks_capacity(service(WORDS, lacking))
+    assert lacks_capacity(service(rebalanced, lacking))
     wanted = graph()
     ecs, _ = settled(wanted)
     seen = ecs.snapshot().components["decode"]
-    one = ComponentState(wanted.component("decode"), seen, None, None, 2)
-    found = replace(one, observed=replace(seen, service=service(WORDS, lacking)))
+    one = state_of(wanted.component("decode"), seen, desired=2)
+    found = with_snapshot(one, service=service(WORDS, lacking))
     assert placement_shortage(found) == lacking
 
 

@@ -7,12 +7,10 @@ from dataclasses import replace
 
 import pytest
 
-from ecs_dynamo.model.clock import Now
 from ecs_dynamo.model.ecs.events import Notice
 from ecs_dynamo.model.ecs.task_definition import surplus
 from ecs_dynamo.model.plan import (
     DeleteService,
-    Endpoints,
     ProtectTasks,
     SetInstancesState,
     UpdateService,
@@ -29,12 +27,13 @@ from ecs_dynamo.planning.desired.component import (
     existing_revision,
 )
 from ecs_dynamo.planning.desired.context import PlanContext
-from ecs_dynamo.planning.desired.ports import plan_ports
+from ecs_dynamo.planning.desired.plan_builder import PlanBuilder
+from ecs_dynamo.planning.observed.facts import observe_graph
 from ecs_dynamo.planning.observed.lookup import known_tasks
-from ecs_dynamo.planning.observed.readiness import ready_tasks
-from ecs_dynamo.planning.rollout.draining_instances import drain_noticed
-from ecs_dynamo.planning.rollout.handover import tend_old_side
+from ecs_dynamo.planning.rollout.draining_instances import drain_noticed_instances
+from ecs_dynamo.planning.rollout.handover.moves import old_side_actions
 from ecs_dynamo.planning.rollout.protection import protect_busy_tasks
+from tests.helpers.facts import context_of, ready_tasks, state_of, with_component
 from tests.unit.planning.graphs import graph, with_image
 from tests.unit.planning.test_parts import converged
 from tests.unit.planning.test_plan_properties import run_pass
@@ -75,8 +74,9 @@ def test_who_becomes_idle_in_a_scale_in_is_released_at_once() -> None:
     assert isinstance(part.service, Service)
     # Asked to be one, and two still run.
     part = replace(part, service=replace(part.service, desired=1, running=2))
-    one = ComponentState(wanted.component("prefill"), part, None, None, desired=1)
-    (freed,) = protect_busy_tasks(wanted, one, seen)
+    observed = observe_graph(wanted, with_component(seen, "prefill", part))
+    one = state_of(wanted.component("prefill"), observed.components["prefill"])
+    (freed,) = protect_busy_tasks(context_of(observed, one), one)
     assert (freed.minutes, len(freed.tasks), busy in freed.tasks) == (None, 1, False)
 
 
@@ -115,21 +115,9 @@ def moving(old: list[Task], began: float) -> tuple[ComponentState, PlanContext]:
         ),
     )
     part = replace(part, service=service, tasks=tasks)
-    seen = replace(seen, components={**seen.components, "prefill": part})
-    one = ComponentState(wanted.component("prefill"), part, None, None, desired=1)
-    scene = PlanContext(
-        graph=wanted,
-        snapshot=seen,
-        endpoints=Endpoints(),
-        ports=plan_ports(wanted),
-        now=Now.at(seen.observed_at),
-        infrastructure=(),
-        dependants=(one,),
-        failures={},
-        reasons={},
-        ready_since={},
-    )
-    return one, scene
+    observed = observe_graph(wanted, with_component(seen, "prefill", part))
+    one = state_of(wanted.component("prefill"), observed.components["prefill"])
+    return one, context_of(observed, one)
 
 
 def prefill_task() -> tuple[Task, float]:
@@ -151,7 +139,7 @@ def test_after_two_moves_in_a_row_what_serves_no_more_makes_room(serving_is_newe
     )
     lost = replace(serving, arn="arn:lost", private_ip="10.9.9.9", started_at=now - 100)
     one, scene = moving([serving, lost], began=-5.0)
-    (made,) = tend_old_side(scene, [one], over=False)
+    (made,) = old_side_actions(scene, [one], is_over=False)
     assert (made.tasks, made.minutes) == (("arn:lost",), None)
 
 
@@ -160,7 +148,7 @@ def test_an_old_side_is_kept_no_longer_than_the_progress_deadline(began: float) 
     task, now = prefill_task()
     ending = replace(task, protected_until=now + 60.0)
     one, scene = moving([ending], began)
-    made = tend_old_side(scene, [one], over=False)
+    made = old_side_actions(scene, [one], is_over=False)
     # 1,800 s of progress and 60 s of drain, less the 100 s that are over.
     assert [a.minutes for a in made] == ([30] if began == -100.0 else [])
 
@@ -207,7 +195,7 @@ def test_a_revision_that_was_deregistered_is_registered_anew() -> None:
     for active in (True, False):
         known = replace(part.revision, active=active)
         seen = replace(part, revision=known, revisions={known.arn: known})
-        one = ComponentState(wanted.component("decode"), seen, None, known.fingerprint, desired=1)
+        one = state_of(wanted.component("decode"), seen, fingerprint=known.fingerprint)
         reference = existing_revision(one)
         assert reference is not None
         assert (reference.arn == known.arn) == active
@@ -221,13 +209,13 @@ def test_an_instance_is_put_to_draining_once_with_its_tasks_protected_before() -
     assert isinstance(instances, tuple)
     used = {t.container_instance_arn for t in known_tasks(seen.components["decode"])}
     (mine,) = (i for i in instances if i.arn in used)
-    one = ComponentState(
-        wanted.component("decode"), seen.components["decode"], None, None, desired=1
-    )
+    one = state_of(wanted.component("decode"), seen.components["decode"])
     for status, kinds in (("ACTIVE", [ProtectTasks, SetInstancesState]), ("DRAINING", [])):
         noticed = replace(
             seen,
             container_instances={"gpu": (replace(mine, status=status),)},
             notices={mine.ec2_instance_id: Notice(seen.observed_at, interruption=True)},
         )
-        assert [type(a) for a in drain_noticed((one,), noticed)] == kinds
+        context = context_of(observe_graph(wanted, noticed), one)
+        made = drain_noticed_instances(context, PlanBuilder())
+        assert [type(a) for a in made.actions] == kinds

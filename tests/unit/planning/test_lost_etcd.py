@@ -6,7 +6,7 @@ import pytest
 
 from ecs_dynamo.model.graph import Graph
 from ecs_dynamo.model.plan import Memory, ProtectTasks
-from ecs_dynamo.planning.rollout.handover import FOUND_SECONDS
+from ecs_dynamo.planning.rollout.handover.freshness import FOUND_SECONDS
 from tests.unit.planning import simulated_ecs
 from tests.unit.planning.graphs import graph, with_image
 from tests.unit.planning.simulated_ecs import SimulatedEcs

@@ -14,7 +14,7 @@ from ecs_dynamo.model.snapshot import Unknown
 from ecs_dynamo.model.spec.rollout import RolloutSpec
 from ecs_dynamo.model.spec.service import NetworkSpec
 from ecs_dynamo.planning import plan
-from ecs_dynamo.planning.observed.etcd_membership import membership
+from ecs_dynamo.planning.observed.etcd_membership import find_membership
 from tests.unit.planning.graphs import component, graph, with_image
 from tests.unit.planning.simulated_etcd import SimulatedCluster
 from tests.unit.planning.test_plan_properties import converge, run_pass, suffer
@@ -51,8 +51,8 @@ def stores(ecs: SimulatedCluster) -> set[int]:
 
 def test_it_grows_to_three_and_dependants_start_with_all_of_them() -> None:
     ecs, declared, memory = grown()
-    found = membership(declared, ecs.snapshot())
-    assert found.whole
+    found = find_membership(declared, ecs.snapshot())
+    assert found.is_complete
     assert (ecs.begun, len(stores(ecs))) == (1, 1)
     started = {name: etcd for name, etcd, _ in ecs.injected_at_start}
     assert started == dict.fromkeys(
@@ -103,7 +103,7 @@ def test_it_is_whole_again_after_any_faults(faults: list[tuple[str, object]]) ->
     ecs = SimulatedCluster(wanted)
     wanted, memory = suffer(ecs, wanted, faults)
     converge(ecs, wanted, memory)
-    assert membership(wanted, ecs.snapshot()).whole
+    assert find_membership(wanted, ecs.snapshot()).is_complete
     assert len(stores(ecs)) == 1
     assert ecs.served()
     before = ecs.writes
@@ -143,7 +143,7 @@ def test_dependants_keep_their_endpoints_until_the_cluster_is_whole_and_then_rol
         names = [a.component for a in updates if a.component not in PLACES]
         assert len(names) <= 1, "one component at a time"
         if names:
-            assert membership(wanted, ecs.snapshot()).whole
+            assert find_membership(wanted, ecs.snapshot()).is_complete
         rolled += names
         if made.converged:
             break
@@ -157,7 +157,7 @@ def test_two_lost_members_are_the_end_of_the_data_and_another_cluster_begins() -
         ecs.kill(name)
     converge(ecs, wanted, memory)
     assert ecs.begun == 2
-    assert membership(wanted, ecs.snapshot()).whole
+    assert find_membership(wanted, ecs.snapshot()).is_complete
     assert ecs.served()
 
 
@@ -192,7 +192,7 @@ def test_a_first_member_that_begins_anew_is_not_taken_in() -> None:
     ecs.step()
     stranger = next(s for s in ecs.servers.values() if s.store is not store)
     assert stranger.store.id == store.id, "etcd gives it the same ids"
-    seen = membership(wanted, ecs.snapshot())
+    seen = find_membership(wanted, ecs.snapshot())
     assert seen.slot("etcd-0").member is None
     assert stranger.url not in seen.servers
     converge(ecs, wanted, memory)

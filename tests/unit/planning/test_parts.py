@@ -51,33 +51,24 @@ from ecs_dynamo.model.spec.service import NetworkSpec
 from ecs_dynamo.planning import describe, describe_action, down, plan, probe_targets
 from ecs_dynamo.planning.capacity.packing import Allocatable
 from ecs_dynamo.planning.capacity.surge import (
-    FreeRooms,
-    free_rooms,
+    FreeCapacity,
+    free_capacity,
     one_at_a_time,
     surge_fits,
 )
 from ecs_dynamo.planning.describe import content_diff
-from ecs_dynamo.planning.desired.component import ComponentState
-from ecs_dynamo.planning.desired.declaration import (
-    declared_fingerprint,
-    repoint,
-)
-from ecs_dynamo.planning.desired.fingerprint import fingerprint
+from ecs_dynamo.planning.desired.canonical import fingerprint
+from ecs_dynamo.planning.desired.declaration import declared_fingerprint, with_endpoints
 from ecs_dynamo.planning.desired.ports import plan_ports
 from ecs_dynamo.planning.desired.rendering import (
     fill_placeholders,
     render,
 )
 from ecs_dynamo.planning.observed.endpoints import resolve_endpoints
-from ecs_dynamo.planning.observed.readiness import (
-    count_replicas,
-    ready_tasks,
-)
-from ecs_dynamo.planning.rollout.protection import (
-    busy_tasks,
-    protect_busy_tasks,
-)
+from ecs_dynamo.planning.observed.facts import observe_graph
+from ecs_dynamo.planning.rollout.protection import protect_busy_tasks
 from ecs_dynamo.planning.scaling.dynamo_planner import planner_reached
+from tests.helpers.facts import context_of, ready_tasks, state_of
 from tests.unit.planning.graphs import component, graph, template, with_image
 from tests.unit.planning.simulated_ecs import SimulatedEcs
 from tests.unit.planning.test_plan_properties import converge, run_pass
@@ -274,7 +265,7 @@ def test_a_worker_is_not_lost_because_discovery_could_not_be_read() -> None:
     unread = replace(seen, components={"prefill": part}, registrations=Unknown("etcd is down"))
     assert len(ready_tasks(wanted, prefill, unread)) == 3
     assert ready_tasks(wanted, prefill, unread, proven=True) == ()
-    gone = count_replicas(wanted, prefill, replace(unread, components={}))
+    gone = observe_graph(wanted, replace(unread, components={})).counts(prefill)
     assert (gone.desired, gone.running, gone.ready) == (1, 0, 0)
 
 
@@ -287,19 +278,19 @@ def test_environment_value_is_the_first_plain_one() -> None:
 
 def test_capacity_counts_slots_an_instance_not_in_total() -> None:
     two = replace(component("big", Role.PREFILL), template=template("big", "host", gpus=2))
-    big = ComponentState(two, ComponentSnapshot(service=None), None, None, desired=1)
+    big = state_of(two, ComponentSnapshot(service=None))
 
-    def rooms(*gpus: int) -> FreeRooms:
+    def rooms(*gpus: int) -> FreeCapacity:
         found = tuple(Allocatable(f"i{n}", have, 4096, 4096) for n, have in enumerate(gpus))
-        return FreeRooms({"gpu": found})
+        return FreeCapacity({"gpu": found})
 
     assert not surge_fits(big, 1, rooms(1, 1, 1))
     assert surge_fits(big, 2, rooms(2, 3))
-    assert surge_fits(big, 0, FreeRooms())
-    assert not surge_fits(big, 1, FreeRooms())
+    assert surge_fits(big, 0, FreeCapacity())
+    assert not surge_fits(big, 1, FreeCapacity())
     ecs, _ = converged(graph())
     seen = ecs.snapshot()
-    assert free_rooms(replace(seen, container_instances={"gpu": Unknown("x")})).rooms == {}
+    assert free_capacity(replace(seen, container_instances={"gpu": Unknown("x")})).clusters == {}
     spec = one_at_a_time(DeploymentLimits(), 4)
     assert (spec.minimum_healthy_percent, spec.maximum_percent) == (75, 100)
     assert one_at_a_time(DeploymentLimits(), 0).minimum_healthy_percent == 0
@@ -492,7 +483,7 @@ def test_the_planner_is_told_when_every_count_it_asked_for_is_ready() -> None:
     wanted = graph(prefill=2, scaling=scaling)
     ecs, _ = converged(wanted)
     seen = ecs.snapshot()
-    replicas = {c.name: count_replicas(wanted, c, seen) for c in wanted.components}
+    replicas = {c.name: observe_graph(wanted, seen).counts(c) for c in wanted.components}
 
     def reached(*wishes: tuple[float, float]) -> bool:
         signals = tuple(
@@ -638,11 +629,11 @@ def test_endpoints_are_swapped_wherever_they_stand() -> None:
             }
         ]
     }
-    made = repoint(content, ENDS)
+    made = with_endpoints(content, ENDS)
     (container,) = made["containerDefinitions"]
     assert container["command"] == ["--etcd", "10.0.0.9:2379", "--host", "10.0.0.9"]
     assert environment(made, "a") == {"ETCD_ENDPOINTS": ENDS.etcd, "NATS_SERVER": ENDS.nats}
-    assert repoint(made, ENDS) is made
+    assert with_endpoints(made, ENDS) is made
 
 
 # Draining ------------------------------------------------------------------------------------
@@ -686,14 +677,14 @@ def test_who_is_busy_may_not_be_known() -> None:
     wanted = graph(prefill=2)
     ecs, _ = converged(wanted)
     seen = replace(ecs.snapshot(), busy=Unknown("no frontend told"))
-    one = ComponentState(
-        wanted.component("prefill"), seen.components["prefill"], None, None, desired=1
-    )
-    assert busy_tasks(wanted, one, seen) is None
-    assert protect_busy_tasks(wanted, one, seen) == []
-    known = replace(seen, busy={})
-    assert busy_tasks(wanted, one, known) == frozenset()
-    assert protect_busy_tasks(wanted, replace(one, desired=2), known) == []
+    unknown = observe_graph(wanted, seen)
+    one = state_of(wanted.component("prefill"), unknown.components["prefill"])
+    assert one.observed.busy is None
+    assert protect_busy_tasks(context_of(unknown, one), one) == []
+    known = observe_graph(wanted, replace(seen, busy={}))
+    one = state_of(wanted.component("prefill"), known.components["prefill"], desired=2)
+    assert one.observed.busy == frozenset()
+    assert protect_busy_tasks(context_of(known, one), one) == []
 
 
 # Progress deadline ---------------------------------------------------------------------------

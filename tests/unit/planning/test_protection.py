@@ -13,12 +13,13 @@ from ecs_dynamo.model.plan import Memory, ProtectTasks, TagService, UpdateServic
 from ecs_dynamo.model.service import Service
 from ecs_dynamo.planning import plan
 from ecs_dynamo.planning.desired.component import ComponentState
-from ecs_dynamo.planning.rollout.drain_record import (
+from ecs_dynamo.planning.rollout.handover.drain_record import (
     MAX_VALUE_LENGTH,
     drain_record,
     draining_since,
     keep_minutes,
 )
+from tests.helpers.facts import state_of
 from tests.unit.planning.graphs import graph, with_image
 from tests.unit.planning.simulated_ecs import SimulatedEcs
 from tests.unit.planning.test_parts import converged
@@ -41,7 +42,7 @@ def rolling(count: int, *, tag: str = "", begun: float = NOW - 100) -> Component
     )
     tasks = tuple(replace(part.tasks[0], arn=f"arn:task/{n:032x}") for n in range(count))
     part = replace(part, service=service, tasks=tasks)
-    return ComponentState(graph().component("decode"), part, None, None, desired=1)
+    return state_of(graph().component("decode"), part)
 
 
 @given(

@@ -10,7 +10,7 @@ from ecs_dynamo.model.conditions import ConditionType
 from ecs_dynamo.model.dynamo.discovery import ModelCard
 from ecs_dynamo.model.plan import Memory
 from ecs_dynamo.model.snapshot import Unknown
-from ecs_dynamo.planning.observed.routing import routing
+from ecs_dynamo.planning.observed.facts import observe_graph
 from ecs_dynamo.planning.planner import plan
 from tests.unit.planning.graphs import graph
 from tests.unit.planning.simulated_ecs import SimulatedEcs, lease_of
@@ -78,13 +78,10 @@ def test_a_worker_that_frontends_refuse_is_named_with_the_difference() -> None:
     counts, unrouted = look(first, second)
     assert (counts.routed, unrouted.status) == (2, False)
     # A frontend finds a new worker by and by: what was ready just now is no finding.
-    fresh = routing(
-        wanted,
-        wanted.component("decode"),
-        replace(seen, routed={"x": frozenset({first})}),
-        frozenset(),
-    )
+    partly = observe_graph(wanted, replace(seen, routed={"x": frozenset({first})}))
+    fresh = partly.routing(wanted.component("decode"), frozenset())
     assert fresh is not None
     assert (fresh.routed, fresh.problem) == (1, None)
     blind = replace(seen, registrations=Unknown("etcd is down"))
-    assert routing(wanted, wanted.component("decode"), blind, frozenset()) is None
+    unread = observe_graph(wanted, blind)
+    assert unread.routing(wanted.component("decode"), frozenset()) is None

@@ -8,7 +8,7 @@ import pytest
 
 from ecs_dynamo.model.snapshot import Container, Task, Unknown
 from ecs_dynamo.planning.observed.stopped_tasks import (
-    LONGEST,
+    MAX_REASON_LENGTH,
     last_failure,
     recently_stopped,
     why_stopped,
@@ -108,4 +108,4 @@ def test_a_registrys_whole_answer_is_cut_short() -> None:
     long = task("TaskFailedToStart", "CannotPullContainerError: " + "x\n" * 1000)
     told = why_stopped(long)
     assert told is not None
-    assert (len(told), "\n" in told) == (LONGEST, False)
+    assert (len(told), "\n" in told) == (MAX_REASON_LENGTH, False)

@@ -20,14 +20,15 @@ from ecs_dynamo.model.snapshot import (
     Snapshot,
     Task,
 )
+from ecs_dynamo.planning.desired.canonical import fingerprint
 from ecs_dynamo.planning.desired.component import ComponentState
-from ecs_dynamo.planning.desired.fingerprint import fingerprint
 from ecs_dynamo.planning.desired.port_turns import (
     render_in_turn,
     take_turn,
 )
 from ecs_dynamo.planning.desired.ports import plan_ports
 from ecs_dynamo.planning.desired.rendering import render
+from tests.helpers.facts import state_of, with_snapshot
 from tests.unit.planning.graphs import component, graph, with_image
 from tests.unit.planning.simulated_ecs import SimulatedEcs
 from tests.unit.planning.test_plan_properties import converge, run_pass
@@ -69,7 +70,7 @@ def scene(
         "arn:ci/0", "i-0", "ACTIVE", True, "10.9.0.1", gpus=4, gpus_free=free
     )
     snapshot = Snapshot("g", 1000.0, {"decode": seen}, container_instances={"gpu": (instance,)})
-    return ComponentState(decode, seen, None, None, 1), snapshot
+    return state_of(decode, seen), snapshot
 
 
 def revision(number: int, content: Any) -> Revision:
@@ -83,7 +84,7 @@ def test_the_next_revision_takes_a_port_that_no_running_task_has() -> None:
     first = revision(1, render(wanted, wanted.component("decode"), ENDS, 8081))
     one, snapshot = scene(wanted, first, first, free=3)
     # What runs is what is declared: it keeps its port where no other deployment has it.
-    same = replace(one, observed=replace(one.observed, tasks=()))
+    same = with_snapshot(one, tasks=())
     assert port_of(render_in_turn(wanted, same, ENDS, ports, snapshot)) == "8081"
     edited = with_image(wanted, "decode", "dynamo:2")
     newer = render_in_turn(edited, one, ENDS, ports, snapshot)

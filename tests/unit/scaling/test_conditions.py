@@ -16,7 +16,7 @@ from ecs_dynamo.model.spec.scaling import (
     SloScaling,
     scaling_of,
 )
-from ecs_dynamo.planning.conditions import ConditionBook, state_signals
+from ecs_dynamo.planning.conditions import signal_statements
 from tests.unit.planning.graphs import component
 
 NOW = 1000.0
@@ -42,11 +42,9 @@ def test_one_silent_source_is_a_condition(ages: dict[str, float], stale: bool, w
     ]
     decision = Decision("prefill", 1, 1, "", stale=not any(age <= 60 for age in ages.values()))
     for policy in ("slo", "static"):
-        book = ConditionBook((), NOW)
         own = replace(one, scaling=scaling_of({**signals_of, "policy": policy}))
         measured = decision if policy == "slo" else replace(decision, stale=False)
-        state_signals(book, [own], [measured], signals, NOW)
-        (condition,) = book.all()
+        (condition,) = signal_statements([own], [measured], signals, NOW)
         assert condition.type is ConditionType.SIGNAL_STALE
         assert condition.status == (stale and policy == "slo")
         if policy == "slo":
@@ -57,8 +55,7 @@ def test_a_source_that_told_in_part_is_not_fresh() -> None:
     scaling = SloScaling(max=4, signals=(FrontendSource(),))
     one = replace(component("prefill", Role.PREFILL), scaling=scaling)
     signal = Signal("prefill", SignalKind.QUEUE_DEPTH, 1, "requests", NOW, "frontend", partial=True)
-    book = ConditionBook((), NOW)
-    state_signals(book, [one], [Decision("prefill", 1, 1, "")], [signal], NOW)
-    (condition,) = book.all()
+    decisions = [Decision("prefill", 1, 1, "")]
+    (condition,) = signal_statements([one], decisions, [signal], NOW)
     assert condition.status
     assert "frontend told only in part" in condition.message

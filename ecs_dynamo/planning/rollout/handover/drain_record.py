@@ -1,14 +1,14 @@
-"""For how long a rollout protects its old tasks, and the record of which of them drain since when.
+"""How long a rollout protects its old tasks, and the record of which of them drain since when.
 
-A protection is given once, for the rollout's deadline: what the new side may take to become ready,
-and what work in hand may take to finish. So a daemon that does not come back holds nothing up
-beyond it. ECS keeps one instant per task, the end of its protection, which therefore cannot tell
-since when a task drains: that is a tag on the service, from which a fresh daemon goes on.
+A protection is given once, for the deadline of the rollout: the time that the new side may take to
+become ready, and the time that pending requests may take to finish. ECS keeps one instant per task,
+the end of its protection, which does not show since when a task drains. That is recorded in a tag
+on the service, from which a new daemon continues.
 
-The tag holds ``@<seconds> <task> <task> @<seconds> <task>``: UTC seconds in base 36, and the ends
-of task ids. A value has at most 256 characters (ECS API reference, Tag), so about 30 tasks drain at
-once and others wait for their turn. What was recorded before the deployment in force began counts
-no longer: those tasks were the old side of another rollout.
+The tag contains ``@<seconds> <task> <task> @<seconds> <task>``: UTC seconds in base 36, and the
+last characters of task ids. A value has at most 256 characters (ECS API reference, Tag), so about
+30 tasks drain at once, and others wait for their turn. Records from before the deployment in force
+no longer count: those tasks were the old side of another rollout.
 """
 
 from __future__ import annotations
@@ -21,48 +21,49 @@ from ecs_dynamo.model.plan import TagService
 from ecs_dynamo.model.purposes import ActionPurpose
 from ecs_dynamo.model.snapshot import Task
 from ecs_dynamo.planning.desired.component import ComponentState
-from ecs_dynamo.planning.rollout.canary import WAIT_FOR_WORK
-from ecs_dynamo.planning.rollout.protection import (
-    MAX_MINUTES,
-    MIN_MINUTES,
-)
+from ecs_dynamo.planning.rollout.canary import MAX_BAKE_TIMES_WITHOUT_WORK
+from ecs_dynamo.planning.rollout.protection import whole_minutes
 
 RENEW_MINUTES = 5.0
-"""A protection with less than this left is renewed while its task is needed."""
+"""While a task is needed, its protection is renewed when less than this is left."""
 KEY_LENGTH = 6
-"""Characters of a task id in the record: enough to tell the tasks of one service apart."""
+"""Characters of a task id in the record: enough to distinguish the tasks of one service."""
 MAX_VALUE_LENGTH = 256
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 
 
 def rollout_seconds(graph: Graph, component: Component) -> float:
-    """The deadline of one step of a rollout: the new side becomes ready and stays so for one
-    discovery lease, then old work ends."""
+    """Return the deadline of one step of a rollout, in seconds.
+
+    The new side becomes ready and stays so for one discovery lease, then pending requests finish.
+    """
     rollout = component.rollout
-    bake = WAIT_FOR_WORK * rollout.canary.bake_seconds if rollout.canary is not None else 0.0
+    bake = (
+        MAX_BAKE_TIMES_WITHOUT_WORK * rollout.canary.bake_seconds
+        if rollout.canary is not None
+        else 0.0
+    )
     runtime = graph.runtime
     steps = (rollout.progress_deadline_seconds, runtime.lease_seconds, runtime.drain_seconds)
     return bake + sum(steps)
 
 
-def whole_minutes(seconds: float) -> int:
-    """As `expiresInMinutes`, which UpdateTaskProtection takes from 1 to 2,880."""
-    return min(max(math.ceil(seconds / 60.0), MIN_MINUTES), MAX_MINUTES)
-
-
 def keep_minutes(graph: Graph, component: Component) -> int:
-    """For how long an old task is protected from the start of a rollout."""
+    """Return for how many minutes an old task is protected when a rollout begins."""
     return whole_minutes(rollout_seconds(graph, component))
 
 
 def first_below(graph: Graph, component: Component) -> float:
-    """Minutes left below which a rollout that begins protects a task anew."""
+    """Return the minutes left below which a beginning rollout renews a protection."""
     keep = keep_minutes(graph, component)
     return max(keep - 1.0, keep / 2.0)
 
 
 def renew_below(graph: Graph, component: Component) -> float:
-    """Minutes left below which a needed task's protection is renewed: it must outlast the drain."""
+    """Return the minutes left below which a needed task's protection is renewed.
+
+    It must outlast the drain time.
+    """
     drain = graph.runtime.drain_seconds / 60.0
     return min(max(RENEW_MINUTES, drain + 1.0), first_below(graph, component))
 
@@ -80,7 +81,7 @@ def _base36(number: int) -> str:
 
 
 def draining_since(state: ComponentState) -> Mapping[str, float]:
-    """Since when each old task drains, by ARN, in UTC seconds; what cannot be read is left out."""
+    """Return since when each old task drains, by ARN, in UTC seconds; invalid words are ignored."""
     service, primary = state.service, state.primary
     begun = primary.created_at if primary is not None else None
     known: dict[str, float] = {}
@@ -107,27 +108,27 @@ def _value(since: Mapping[str, float]) -> str:
 def drain_record(
     state: ComponentState, since: Mapping[str, float], more: Sequence[Task], now: float
 ) -> tuple[TagService | None, frozenset[str]]:
-    """The record with ``more`` draining from now on, and the ARNs that it holds.
+    """Return the action that records ``more`` as draining from now on, and the recorded ARNs.
 
-    No action where nothing is new. ``since`` is what stays of the present record.
+    No action if nothing changes. ``since`` is the part of the current record that stays.
     """
-    made = dict(since)
+    record = dict(since)
     for task in more:
-        longer = {**made, task.arn: now}
+        longer = {**record, task.arn: now}
         if len(_value(longer)) > MAX_VALUE_LENGTH:
             break
-        made = longer
-    if made == draining_since(state):
-        return None, frozenset(made)
-    added = len(made.keys() - since.keys())
-    mark = TagService(
-        component=state.component.name,
+        record = longer
+    if record == draining_since(state):
+        return None, frozenset(record)
+    added = len(record.keys() - since.keys())
+    action = TagService(
+        component=state.name,
         reason=f"{added} still work: they may finish within the drain time"
         if added
         else "what was let go is needed again",
         purpose=ActionPurpose.RECORD_DRAIN,
         cluster=state.component.cluster,
         service=state.component.service,
-        set_tags={TAG_DRAINING: _value(made)},
+        set_tags={TAG_DRAINING: _value(record)},
     )
-    return mark, frozenset(made)
+    return action, frozenset(record)

@@ -1,4 +1,4 @@
-"""Replicas whose etcd is gone: they serve on for about 27 s (Dynamo 1.6.1) and then exit."""
+"""Replicas whose etcd is gone: they serve for about 27 s more (Dynamo 1.6.1) and then exit."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ from ecs_dynamo.planning.desired.context import PlanContext
 
 
 def _infrastructure_hosts(context: PlanContext) -> frozenset[str] | None:
-    """Addresses of etcd's and NATS's tasks that run; None where not all of them are known."""
+    """Return the addresses of running infrastructure tasks; None if not all of them are known."""
     if len(context.infrastructure) < sum(c.is_infrastructure for c in context.graph.components):
         return None
     hosts = set()
-    for one in context.infrastructure:
-        if isinstance(one.observed.tasks, Unknown):
+    for state in context.infrastructure:
+        tasks = state.observed.snapshot.tasks
+        if isinstance(tasks, Unknown):
             return None
-        for task in one.observed.tasks:
+        for task in tasks:
             if task.last_status == "RUNNING":
                 if task.private_ip is None:
                     return None
@@ -31,19 +32,20 @@ def _infrastructure_hosts(context: PlanContext) -> frozenset[str] | None:
 def without_etcd(
     context: PlanContext, state: ComponentState, tasks: Iterable[Task]
 ) -> frozenset[str]:
-    """ARNs of those of ``tasks`` whose etcd runs no more; none where that is not known.
+    """Return the ARNs of those of ``tasks`` whose etcd no longer runs; none if this is unknown.
 
-    With an etcd that the user runs, or one that is reached by a name, the address tells nothing.
+    The address does not show it for an external etcd, or one that is reached by a service name.
     """
     if context.graph.external_etcd or context.graph.names:
         return frozenset()
     hosts = _infrastructure_hosts(context)
     if hosts is None:
         return frozenset()
-    found = set()
+    revisions = state.observed.snapshot.revisions
+    arns = set()
     for task in tasks:
-        revision = state.observed.revisions.get(task.task_definition_arn)
+        revision = revisions.get(task.task_definition_arn)
         urls = environment_value(revision.content, ETCD_VARIABLE) if revision else None
         if urls is not None and all(urlsplit(u).hostname not in hosts for u in urls.split(",")):
-            found.add(task.arn)
-    return frozenset(found)
+            arns.add(task.arn)
+    return frozenset(arns)
