@@ -1,6 +1,6 @@
-"""What was observed of capacity: capacity providers and Auto Scaling groups.
+"""Observed capacity: capacity providers and Auto Scaling groups.
 
-Looked at only where the graph declares them; see `ecs_dynamo.model.snapshot` for `Unknown`.
+They are observed only if the graph declares them; see `ecs_dynamo.model.snapshot` for `Unknown`.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ MANAGED_INSTANCES = "MANAGED_INSTANCES"
 
 @dataclass(frozen=True, slots=True)
 class CapacityProvider:
-    """A capacity provider. ``type`` is ECS's word: EC2_AUTOSCALING, MANAGED_INSTANCES, FARGATE or
-    FARGATE_SPOT; ``group`` the name of its Auto Scaling group."""
+    """A capacity provider. ``type`` is ECS's: EC2_AUTOSCALING, MANAGED_INSTANCES, FARGATE or
+    FARGATE_SPOT; ``group`` is the name of its Auto Scaling group."""
 
     name: str
     status: str
@@ -23,13 +23,13 @@ class CapacityProvider:
 
     @property
     def scales_itself(self) -> bool:
-        """AWS adds instances by itself where tasks wait for them."""
+        """Whether AWS adds instances when tasks wait for them."""
         return self.type == MANAGED_INSTANCES or self.managed_scaling
 
 
 @dataclass(frozen=True, slots=True)
 class InstanceSize:
-    """What one instance of a type offers to tasks: GPU slots, CPU units, memory in MiB."""
+    """The resources of an instance type for tasks: GPU slots, CPU units, memory in MiB."""
 
     instance_type: str
     gpus: int
@@ -47,15 +47,15 @@ class GroupInstance:
 
     @property
     def lives(self) -> bool:
-        """In service, or coming into it."""
+        """Whether it is in service or starting."""
         return self.lifecycle == "InService" or self.lifecycle.startswith("Pending")
 
 
 @dataclass(frozen=True, slots=True)
 class AutoScalingGroup:
-    """An Auto Scaling group. ``warm`` counts its warm pool, which is no capacity yet.
+    """An Auto Scaling group. ``warm`` counts its warm pool, which is not capacity yet.
 
-    ``sizes`` are those that a new instance may have; empty where that is not known.
+    ``sizes`` are the possible sizes of a new instance; empty if they are unknown.
     """
 
     name: str
@@ -67,13 +67,13 @@ class AutoScalingGroup:
     sizes: tuple[InstanceSize, ...] = ()
     zones: tuple[str, ...] = ()
     suspended: frozenset[str] = frozenset()
-    """Processes that are suspended, by EC2 Auto Scaling's names: ``AZRebalance`` and others."""
+    """Suspended processes, by EC2 Auto Scaling's names: ``AZRebalance`` and others."""
 
     @property
     def rebalances(self) -> bool:
-        """EC2 Auto Scaling may terminate instances to even out the Availability Zones.
+        """Whether EC2 Auto Scaling may terminate instances to even out the Availability Zones.
 
-        It does so when an instance that is given back leaves a zone with fewer (model of
+        It does so when a released instance leaves a zone with fewer (model of
         TerminateInstanceInAutoScalingGroup), unless its process AZRebalance is suspended.
         """
         return len(self.zones) > 1 and "AZRebalance" not in self.suspended
@@ -81,9 +81,9 @@ class AutoScalingGroup:
 
 @dataclass(frozen=True, slots=True)
 class Shortage:
-    """Replicas that find no place. ``replicas`` of them, ``gpus`` GPU slots each.
+    """A shortage: ``replicas`` replicas do not fit, with ``gpus`` GPU slots each.
 
-    ``instance_types`` would do. ``raising`` tells who adds instances for it, where someone does.
+    ``instance_types`` are large enough. ``raising`` says what adds instances, if anything does.
     """
 
     component: str
@@ -95,4 +95,4 @@ class Shortage:
 
 
 AGENT_SHARE = 0.94
-"""Of an instance type's memory, what the ECS agent registers at least (the kernel keeps some)."""
+"""Minimum share of an instance type's memory that the ECS agent registers (less the kernel's)."""

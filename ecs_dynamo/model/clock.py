@@ -10,9 +10,9 @@ from typing import Self
 class Now:
     """One moment on two clocks, both in seconds.
 
-    ``monotonic`` never jumps: windows, cool-downs and deadlines of the daemon's own are differences
-    of it. ``wall`` is UTC seconds since the epoch as AWS has them: only it can be compared with the
-    timestamps that AWS gives, and it is what people are shown.
+    ``monotonic`` never jumps: the daemon's windows, cool-downs and deadlines are differences of it.
+    ``wall`` is AWS's time in UTC seconds since the epoch: only it can be compared with AWS's
+    timestamps, and it is shown to people.
     """
 
     monotonic: float
@@ -20,13 +20,13 @@ class Now:
 
     @classmethod
     def at(cls, seconds: float) -> Self:
-        """A moment where both clocks read the same, as in simulations."""
+        """Return a moment at which both clocks show the same time, as in simulations."""
         return cls(seconds, seconds)
 
     def monotonic_of(self, wall: float) -> float:
-        """When ``wall``, a timestamp of AWS's, was on the monotonic clock."""
+        """Convert ``wall``, one of AWS's timestamps, to the monotonic clock."""
         return self.monotonic - (self.wall - wall)
 
     def wall_of(self, monotonic: float) -> float:
-        """When ``monotonic`` was in UTC seconds."""
+        """Convert ``monotonic`` to UTC seconds."""
         return self.wall - (self.monotonic - monotonic)

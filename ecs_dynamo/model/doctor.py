@@ -1,6 +1,6 @@
-"""What `ecs-dynamo doctor` looked at, and what it makes of it. Frozen.
+"""Facts that `ecs-dynamo doctor` collects, and its findings. Frozen.
 
-What could not be looked at is `Unknown`; what is left out of a mapping does not exist.
+An unobserved fact is `Unknown`; an object that is absent from a mapping does not exist.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from enum import StrEnum
 
 
 class Severity(StrEnum):
-    """How bad a finding is. UNKNOWN: it could not be looked at."""
+    """Severity of a finding. UNKNOWN: the check could not be made."""
 
     OK = "ok"
     WARNING = "warning"
@@ -21,7 +21,7 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was checked: what was seen, and what to do about it."""
+    """The result of a check: the evidence, and the remedy."""
 
     check: str
     severity: Severity
@@ -31,8 +31,8 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Whose credentials these are. ``skew``: this machine's clock less AWS's, in seconds; None
-    where the answer had no date."""
+    """The owner of credentials. ``skew``: this machine's clock minus AWS's, in seconds; None if the
+    response had no date."""
 
     arn: str
     account: str
@@ -53,7 +53,7 @@ class Simulation:
 
 @dataclass(frozen=True, slots=True)
 class Simulated:
-    """The simulator's answers for the principal ``arn``: how many, and what was denied."""
+    """The simulator's answers for the principal ``arn``: their number, and the denied questions."""
 
     arn: str
     answers: int
@@ -63,7 +63,7 @@ class Simulated:
 
 @dataclass(frozen=True, slots=True)
 class Subnet:
-    """A subnet; ``free`` are addresses that are left."""
+    """A subnet; ``free`` is the number of its free addresses."""
 
     id: str
     vpc: str
@@ -82,7 +82,7 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class RouteTable:
-    """A route table; ``main`` is that of the subnets of its VPC without one of their own."""
+    """A route table; ``main`` applies to subnets of its VPC without a table of their own."""
 
     id: str
     vpc: str
@@ -139,7 +139,7 @@ class Host:
 
 @dataclass(frozen=True, slots=True)
 class RecommendedImage:
-    """What AWS recommends as ECS's GPU-optimised AMI now (SSM's public parameters)."""
+    """AWS's current recommendation for ECS's GPU-optimised AMI (SSM's public parameters)."""
 
     id: str
     name: str

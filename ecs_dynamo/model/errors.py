@@ -1,4 +1,4 @@
-"""Errors a user can act on: each knows its exit code, and none reaches a user as a traceback."""
+"""Errors that a user can act on: each has an exit code and is shown without a traceback."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 
 class ExitCode(IntEnum):
-    """What the command line's exit status says (DESIGN section 6)."""
+    """Exit codes of the command line."""
 
     OK = 0
     FAILED = 1
@@ -26,7 +26,7 @@ class EcsDynamoError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing wrong with the input: where, what was found, and what would be right.
+    """A problem with the input: its place, the problem, and the remedy.
 
     ``field`` is a dotted path such as ``components[1].scaling.max``; ``line`` counts from 1.
     """
@@ -59,7 +59,7 @@ class InputError(EcsDynamoError):
 
 
 class AwsError(EcsDynamoError):
-    """AWS could not be reached, or refused for good, after the retries were used up."""
+    """AWS could not be reached, or still refused after all retries."""
 
     def __init__(
         self, operation: str, code: str, message: str, item: Mapping[str, Any] | None = None
@@ -67,5 +67,5 @@ class AwsError(EcsDynamoError):
         self.operation = operation
         self.code = code
         self.item: Mapping[str, Any] = item or {}
-        """What DynamoDB had where a condition failed."""
+        """The item that DynamoDB returned when a condition failed."""
         super().__init__(f"{operation}: {code}: {message}")

@@ -1,7 +1,7 @@
-"""The declared graph, resolved: what `planning` works from.
+"""The declared graph, resolved: the input of `planning`.
 
-Every name is final here (service, family, cluster), every task definition file is read, cleaned
-and has its variables filled in; only the endpoints are still open, as they are observed.
+Every name is final (service, family, cluster), and every task definition file has been read and
+cleaned, with its variables replaced. Only the endpoints are open, because they are observed.
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ JsonObject = Mapping[str, Any]
 """A parsed JSON object; treated as immutable, like every value of the model."""
 
 TAG_GRAPH = "ecs-dynamo:graph"
-"""The ownership tag: only what carries it, with the graph's name, is changed or deleted."""
+"""The ownership tag: only resources with it and the graph's name are changed or deleted."""
 TAG_COMPONENT = "ecs-dynamo:component"
 TAG_FINGERPRINT = "ecs-dynamo:fingerprint"
 TAG_ROLLED_BACK = "ecs-dynamo:rolled-back"
-"""On a service: fingerprint of the declaration that was taken back, by a person or a deadline."""
+"""On a service: fingerprint of the declaration that a user or a deadline rolled back."""
 TAG_ROLLED_BACK_FOR = "ecs-dynamo:rolled-back-for"
 """On a service, beside `TAG_ROLLED_BACK`: the reason word."""
 TAG_GOOD = "ecs-dynamo:good-revision"
-"""On a service: number of the newest revision that was seen ready, all of it."""
+"""On a service: number of the newest revision whose replicas were all observed ready."""
 TAG_CANARY = "ecs-dynamo:canary"
-"""On a service: how far the canary of a revision has come (`planning.canary`)."""
+"""On a service: progress of a revision's canary (`planning.rollout.canary`)."""
 TAG_DRAINING = "ecs-dynamo:draining"
 """On a service: which old tasks may finish their work, and since when (`planning.protection`)."""
 SERVICE_TAGS = (
@@ -54,7 +54,7 @@ SERVICE_TAGS = (
     TAG_CANARY,
     TAG_DRAINING,
 )
-"""All of the above that a service may carry at once, beside the user's own tags."""
+"""All tags of ecs-dynamo that a service may carry at once, in addition to the user's."""
 
 ETCD_CLIENT_PORT = 2379
 ETCD_PEER_PORT = 2380
@@ -62,7 +62,7 @@ NATS_CLIENT_PORT = 4222
 
 
 class Role(StrEnum):
-    """What a component's task does. A task may have several (etcd and NATS in one task)."""
+    """The role of a component's task. A task may have several (etcd and NATS in one task)."""
 
     ETCD = "etcd"
     NATS = "nats"
@@ -79,7 +79,7 @@ WORKER_ROLES = frozenset({Role.PREFILL, Role.DECODE, Role.WORKER})
 
 
 class NetworkMode(StrEnum):
-    """ECS network modes with which a private IP can be had."""
+    """ECS network modes with which a task's private IP can be found."""
 
     AWSVPC = "awsvpc"
     HOST = "host"
@@ -87,13 +87,15 @@ class NetworkMode(StrEnum):
 
 
 def network_mode_of(template: JsonObject) -> str:
-    """The network mode of a task definition, which may leave it out.
+    """Return the network mode of a task definition, which may omit it.
 
     ECS's default is bridge on Linux, and awsvpc for Managed Instances (developer guide, "Amazon ECS
     task definition parameters for Amazon ECS Managed Instances").
     """
     made_for = template.get("requiresCompatibilities")
-    made_for = made_for if isinstance(made_for, list) else ()  # Not checked yet, maybe.
+    made_for = (
+        made_for if isinstance(made_for, list) else ()
+    )  # The value may not have been checked yet.
     managed = "MANAGED_INSTANCES" in made_for and "EC2" not in made_for
     return str(template.get("networkMode") or ("awsvpc" if managed else "bridge"))
 
@@ -120,16 +122,16 @@ class Component:
     scaling: ScalingSpec | None = None
     target_group_arn: str | None = None
     frontend_port: int = 8000
-    """Port that ``target_group_arn`` sends requests to."""
+    """The port to which ``target_group_arn`` sends requests."""
     capacity_providers: tuple[CapacityProviderItem, ...] = ()
     placement: PlacementSpec = field(default_factory=PlacementSpec)
     member: int | None = None
-    """Its place in an etcd cluster, from 0; each member is a service of one replica."""
+    """Its member slot in an etcd cluster, from 0; each member is a service with one replica."""
     names: ServiceNames = field(default_factory=ServiceNames)
     containers: tuple[str, ...] = ()
     """Names of the containers that run Dynamo; empty: to be inferred (`planning.containers`)."""
     containers_why: str = ""
-    """How they are known, as the end of a sentence."""
+    """How they were determined, as the end of a sentence."""
     availability_zone_rebalancing: bool = False
     """ECS may move replicas by itself to even out the zones."""
 
@@ -154,7 +156,7 @@ class Component:
 
     @property
     def network_mode(self) -> NetworkMode:
-        """The template's network mode, or ECS's default for it."""
+        """The template's network mode, or ECS's default."""
         return NetworkMode(network_mode_of(self.template))
 
     @property
@@ -189,24 +191,24 @@ class Graph:
     capacity: CapacitySpec = field(default_factory=CapacitySpec)
     """Its Auto Scaling groups have their cluster filled in."""
     security: SecuritySpec = field(default_factory=SecuritySpec)
-    """How etcd and NATS are reached, by references to secrets."""
+    """TLS and credentials of etcd and NATS, as references to secrets."""
     names: Mapping[Role, str] = field(default_factory=dict)
     """The DNS names that dependants reach etcd and NATS by, instead of a private IP."""
 
     def component(self, name: str) -> Component:
-        """The component called ``name``; KeyError where there is none."""
+        """Return the component called ``name``; KeyError if there is none."""
         for component in self.components:
             if component.name == name:
                 return component
         raise KeyError(name)
 
     def with_role(self, role: Role) -> Component | None:
-        """The first component that has ``role``."""
+        """Return the first component with ``role``."""
         return next((c for c in self.components if role in c.roles), None)
 
     @property
     def etcd_members(self) -> tuple[Component, ...]:
-        """The members of the etcd cluster, by place; empty where etcd is a single replica."""
+        """The members of the etcd cluster by slot; empty if etcd is a single replica."""
         return tuple(c for c in self.components if c.member is not None)
 
     @property
@@ -215,12 +217,12 @@ class Graph:
 
     @property
     def clusters(self) -> tuple[str, ...]:
-        """Every cluster the graph uses, each once, in component order."""
+        """Every cluster that the graph uses, each once, in component order."""
         return tuple(dict.fromkeys(c.cluster for c in self.components))
 
 
 def registries_of(graph: Graph) -> dict[str, set[str]]:
-    """ARN of each declared Cloud Map service -> the DNS names that it must have."""
+    """Return ARN of each declared Cloud Map service -> the DNS names that it must have."""
     found: dict[str, set[str]] = {}
     for component in graph.components:
         arn = component.names.registry
@@ -231,5 +233,5 @@ def registries_of(graph: Graph) -> dict[str, set[str]]:
 
 
 def namespaces_of(graph: Graph) -> set[str]:
-    """Every declared Service Connect namespace, by name or ARN."""
+    """Return every declared Service Connect namespace, by name or ARN."""
     return {c.names.connect.namespace for c in graph.components if c.names.connect is not None}

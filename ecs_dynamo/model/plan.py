@@ -218,7 +218,7 @@ def is_hold(action: AnyAction) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """What the graph waits for; the pass is run again when it may have happened."""
+    """Something that the graph waits for; another pass runs when it may have happened."""
 
     component: str
     reason: str
@@ -246,7 +246,7 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """What the tasks of a declaration failed of: a reason word, and what ECS told of the last."""
+    """Why the tasks of a declaration failed: a reason word, and ECS's details of the last one."""
 
     declared: str
     word: str
@@ -255,7 +255,7 @@ class Cause:
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """What planning remembers between passes; a fresh one (after a restart) is always safe.
+    """Planning's memory between passes; an empty one (after a restart) is always safe.
 
     ``started_at`` is when observation began, in monotonic seconds: no scale-down before a full
     window was observed.
@@ -266,7 +266,7 @@ class Memory:
     failed: Mapping[str, str] = field(default_factory=dict)
     """Component -> declaration whose rollout ECS failed; not tried again by this daemon."""
     causes: Mapping[str, Cause] = field(default_factory=dict)
-    """Component -> what the tasks of its declaration failed of, for longer than ECS tells it."""
+    """Component -> why the tasks of its declaration failed, for longer than ECS reports it."""
     conditions: tuple[Condition, ...] = ()
     ready_since: Mapping[str, float] = field(default_factory=dict)
     """Task ARN -> when this daemon first saw it ready, in monotonic seconds."""
@@ -280,9 +280,9 @@ class Memory:
 class ReplicaCounts:
     """``ready``: RUNNING, healthy, and answering or registered where the role does so.
 
-    Of workers: ``registered`` in Dynamo's discovery, and ``routed`` to by some frontend. None for
-    what is no worker, where discovery could not be read, and, of ``routed``, where no frontend has
-    named a worker yet.
+    For workers: ``registered`` in Dynamo's discovery, and ``routed`` to by some frontend. Both are
+    None for other components and if discovery could not be read; ``routed`` is also None if no
+    frontend has named a worker yet.
     """
 
     desired: int
@@ -294,7 +294,7 @@ class ReplicaCounts:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to do now, what is waited for, and what is true meanwhile."""
+    """The actions to take now, the waits, and the current state."""
 
     graph: str
     actions: tuple[AnyAction, ...]
@@ -308,13 +308,13 @@ class Plan:
     failures: Mapping[str, str] = field(default_factory=dict)
     """Component -> why its rollout was given up. Only another declaration can help."""
     stuck: bool = False
-    """Nothing more will happen by itself: what is left waits for what failed."""
+    """Nothing will change without intervention: the rest waits for a failed rollout."""
     shortages: tuple[Shortage, ...] = ()
-    """Replicas that find no place, known in advance."""
+    """Replicas that will not fit."""
     unattributed: tuple[str, ...] = ()
     """Registrations of workers that count for no task, and why."""
     unknown: Mapping[str, str] = field(default_factory=dict)
-    """Component -> what of it could not be observed. Its ``replicas`` are not to be shown."""
+    """Component -> the part that could not be observed. Its ``replicas`` must not be shown."""
     lost: Mapping[str, int] = field(default_factory=dict)
     """Component -> number of replicas of a good revision that no longer serve."""
     serves_nobody: bool = False
@@ -324,5 +324,5 @@ class Plan:
 
     @property
     def converged(self) -> bool:
-        """Nothing to do and nothing to wait for."""
+        """Whether there is nothing to do and nothing to wait for."""
         return not self.actions and not self.waits

@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class ActionPurpose(StrEnum):
-    """What an action is for, where its kind alone does not say so."""
+    """The purpose of an action, which its kind alone does not show."""
 
     CONVERGE = "converge"
     """Bring AWS to the desired state."""
@@ -17,7 +17,7 @@ class ActionPurpose(StrEnum):
     FINISH_REQUESTS = "finish-requests"
     """Let replaced replicas finish their requests within the drain time."""
     MAKE_ROOM = "make-room"
-    """Release replicas that leave the new side no place or no protection."""
+    """Release replicas that leave the new side no capacity or no protection."""
     NEW_SIDE_READY = "new-side-ready"
     """Release the old side after a move of the endpoints."""
     EXTEND_PROTECTION = "extend-protection"
@@ -45,7 +45,7 @@ class ActionPurpose(StrEnum):
 
 
 class WaitPurpose(StrEnum):
-    """What a plan waits for."""
+    """The purpose of a wait."""
 
     UNSPECIFIED = "unspecified"
     CERTAINTY = "certainty"
@@ -87,4 +87,4 @@ class WaitPurpose(StrEnum):
     DEPENDANTS_DELETED = "dependants-deleted"
     """The infrastructure is deleted after its dependants."""
     INSTANCE_DRAINS = "instance-drains"
-    """An instance that is given back still runs tasks."""
+    """An instance that is being released still runs tasks."""

@@ -1,7 +1,7 @@
-"""What may be a secret in a task definition, and how it is shown: not at all.
+"""Redaction of possible secrets in task definitions.
 
-A secret belongs into ECS's `secrets`; one that stands in plain text in `environment` must still
-not be spread by a plan, a log or a status.
+A secret belongs into ECS's `secrets`. If one is in plain text in `environment`, a plan, a log or a
+status must still not show it.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ _PASSWORD = re.compile(r"(://[^/\s:@]*):[^/\s@]+@")
 
 
 def is_secret_name(name: str) -> bool:
-    """Whether a variable of this name holds a secret, as far as a name can tell."""
+    """Whether the name of a variable indicates a secret."""
     return _NAME.search(name) is not None
 
 
 def without_secrets(value: Any) -> Any:
-    """``value`` (JSON, a task definition or a part of one) with what may be a secret hidden."""
+    """Return ``value`` (JSON, a task definition or a part of one) with possible secrets hidden."""
     return map_json(value, _hide_password, _hide_value)
 
 

@@ -1,8 +1,8 @@
-"""What was observed in one pass: frozen and time-stamped.
+"""The snapshot: everything observed in one pass, frozen and time-stamped.
 
-Where a look failed the value is `Unknown`, never an empty one: planning treats unknown as
-"hands off", so that a throttled call can not be mistaken for a service that is gone.
-Times are UTC seconds since the epoch, by AWS's clock, unless stated otherwise.
+A failed observation is `Unknown`, never an empty value. Planning does not modify unknown
+components, so a throttled call cannot be mistaken for a deleted service. Times are UTC seconds
+since the epoch, by AWS's clock, unless stated otherwise.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """It could not be observed, and why."""
+    """An unobserved value, with the reason."""
 
     reason: str
 
@@ -42,7 +42,7 @@ Observed = Union[T, Unknown]  # noqa: UP007 (a generic alias of a union needs Un
 
 @dataclass(frozen=True, slots=True)
 class PortBinding:
-    """A container port and the host port it is reachable at."""
+    """A container port, and the host port at which it can be reached."""
 
     container_port: int
     host_port: int
@@ -65,7 +65,7 @@ class Task:
     """One ECS task of a component.
 
     ``private_ip``: the ENI's address (awsvpc) or the container instance's (host, bridge);
-    None until AWS has told it. ``health`` is the task's aggregated container health.
+    None until AWS reports it. ``health`` is the task's aggregated container health.
     """
 
     arn: str
@@ -83,15 +83,15 @@ class Task:
     stopped_reason: str | None = None
     protected_until: float | None = None
     deployment: str | None = None
-    """Id of the deployment that started it, where ECS tells."""
+    """Id of the deployment that started it, if ECS reports one."""
     capacity_provider: str | None = None
     address_unknown: str | None = None
-    """Why ``private_ip`` is not known although the task has an address: its container instance, or
+    """Why ``private_ip`` is unknown although the task has an address: its container instance, or
     that instance's address, could not be observed."""
 
     @property
     def awaits_capacity(self) -> bool:
-        """It waits for an instance that its capacity provider is to add."""
+        """Whether it waits for an instance that its capacity provider adds."""
         return (
             self.last_status == "PROVISIONING"
             and self.container_instance_arn is None
@@ -100,7 +100,7 @@ class Task:
 
     @property
     def is_running(self) -> bool:
-        """RUNNING, not asked to stop, and not failing its health check."""
+        """Whether it is RUNNING, is not being stopped, and does not fail its health check."""
         return (
             self.last_status == "RUNNING"
             and self.desired_status == "RUNNING"
@@ -119,7 +119,7 @@ class Revision:
     tags: Mapping[str, str] = field(default_factory=dict)
     registered_at: float | None = None
     active: bool = True
-    """Not deregistered: a service can be set to it."""
+    """Whether it is not deregistered, so that a service can be set to it."""
 
     @property
     def fingerprint(self) -> str | None:
@@ -130,9 +130,9 @@ class Revision:
 class ContainerInstance:
     """An EC2 instance in a cluster. GPU counts are slots; ``used_ports`` are reserved TCP ports.
 
-    ``tasks`` counts those that are wanted or starting on it, ``daemons`` how many of them belong to
-    services of the DAEMON strategy. ``attributes`` are ECS's and the user's own, as placement
-    expressions know them.
+    ``tasks`` is the number of running and starting tasks, ``daemons`` that of tasks of services
+    with the DAEMON strategy. ``attributes`` are those of ECS and of the user, for placement
+    expressions.
     """
 
     arn: str
@@ -162,7 +162,7 @@ class Probe:
     """The answer of one replica to a health check at ``url``.
 
     For a frontend ``models`` lists what it serves (``/v1/models``); for others it is empty.
-    ``refused``: the server is there, but did not let the daemon in. ``unreachable``: its host
+    ``refused``: the server rejects the daemon's credentials. ``unreachable``: its host
     neither accepted nor refused a connection in time. ``silent``: its host does, but no
     complete answer came in time.
     """
@@ -199,9 +199,9 @@ class Signal:
 
     ``observed_at`` is in monotonic seconds.
 
-    ``max_age`` is the age up to which the source is believed, in seconds, where it is always late
-    by more than the component's own limit. ``partial``: some of those asked gave no usable answer,
-    so the demand may be larger.
+    ``max_age`` is the age up to which the source is used, in seconds, if it is always later than
+    the component's own limit. ``partial``: some replicas gave no usable answer, so the demand may
+    be larger.
     """
 
     component: str
@@ -214,18 +214,18 @@ class Signal:
     partial: bool = False
 
     def age(self, now: float) -> float:
-        """Seconds since it was observed."""
+        """Return the seconds since it was observed."""
         return max(0.0, now - self.observed_at)
 
 
 @dataclass(frozen=True, slots=True)
 class ComponentSnapshot:
-    """What was seen of one component.
+    """The observed state of one component.
 
-    ``service`` is None where ECS said that there is none. ``revision`` is the latest ACTIVE
+    ``service`` is None if ECS says that it does not exist. ``revision`` is the latest ACTIVE
     revision of the component's family, ``revisions`` those that its service and tasks refer to
-    (by ARN). ``stopped`` are recently stopped tasks. ``probes`` maps a task ARN to its answer
-    per role; no entry means that it was not asked.
+    (by ARN). ``stopped`` are recently stopped tasks. ``probes`` maps a task ARN and a role to the
+    answer; without an entry there was no probe.
     """
 
     service: Observed[Service | None]
@@ -235,19 +235,19 @@ class ComponentSnapshot:
     revisions: Mapping[str, Revision] = field(default_factory=dict)
     probes: Mapping[tuple[str, Role], Probe] = field(default_factory=dict)
     surplus: tuple[str, ...] = ()
-    """ARNs of old revisions of the graph's own that are more than are kept, oldest first."""
+    """ARNs of the graph's own old revisions that exceed the number to keep, oldest first."""
     protection_unknown: str | None = None
-    """Why it is not known which of the tasks are protected."""
+    """Why it is unknown which of the tasks are protected."""
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """One complete look. ``orphans`` carry the graph's tag but the graph declares them no more.
+    """A complete observation. ``orphans`` carry the graph's tag but are no longer declared.
 
     ``external`` holds the probes of external endpoints by URL. ``registrations`` are read from
-    the etcd that the ready infrastructure replica (or external endpoint) serves. ``busy`` is the
-    work in hand by worker (lease id): prefill tokens and decode blocks; ``served`` are the workers
-    that a frontend has had an answer from.
+    the etcd of the ready infrastructure replica (or external endpoint). ``busy`` is the pending
+    work by worker (lease id): prefill tokens and decode blocks; ``served`` are the workers from
+    which a frontend has received an answer.
     """
 
     graph: str
@@ -260,24 +260,24 @@ class Snapshot:
     orphans: Observed[tuple[Service, ...]] = ()
     registrations: Observed[tuple[Registration, ...]] = ()
     pages: Mapping[str, WorkerPage | NoAnswer] = field(default_factory=dict)
-    """Address of a worker's system port (``http://ADDRESS:PORT``) -> what its page says."""
+    """Address of a worker's system port (``http://ADDRESS:PORT``) -> its page."""
     routed: Mapping[str, frozenset[int]] = field(default_factory=dict)
-    """URL of a frontend -> lease ids of the workers that its metrics name; it names none before
-    its first request."""
+    """URL of a frontend -> lease ids of the workers that its metrics name. Before its first request
+    it names none."""
     external: Mapping[str, Probe] = field(default_factory=dict)
     etcd_views: Mapping[str, EtcdView] = field(default_factory=dict)
-    """Task ARN -> what the server says; for members of an etcd cluster that answered."""
+    """Task ARN -> the server's report, for members of an etcd cluster that answered."""
     signals: tuple[Signal, ...] = ()
     busy: Observed[Mapping[int, float]] = Unknown("not measured")
     served: Observed[frozenset[int]] = Unknown("not measured")
     notices: Mapping[str, Notice] = field(default_factory=dict)
-    """EC2 instance id -> the notice that told of its end."""
+    """EC2 instance id -> the notice of its interruption."""
     providers: Observed[Mapping[str, CapacityProvider]] = field(default_factory=dict)
-    """Declared capacity providers by name, and all those of clusters with declared Auto Scaling
-    groups; one that is left out does not exist."""
+    """Declared capacity providers by name, and all providers of clusters with declared Auto Scaling
+    groups; an absent one does not exist."""
     groups: Observed[Mapping[str, AutoScalingGroup]] = field(default_factory=dict)
-    """Declared Auto Scaling groups by name; one that is left out does not exist."""
+    """Declared Auto Scaling groups by name; an absent one does not exist."""
 
 
 RECENT_SECONDS = 600.0
-"""A failure of longer ago does not tell why something is waited for now."""
+"""Age up to which a failure explains a current wait."""

@@ -82,7 +82,7 @@ PHRASES = (
     ),
     Phrase(
         rf"(?:\b(?:once|twice|times|few|most|many|one|two|three|four|five|\d[\d,.]*)"
-        rf"(?: (?!{_JOINS}\b)\w+)?|\b(?:seconds|replicas|items|entries|lines?|ARNs|names|ms))"
+        rf"(?: (?!{_JOINS}\b)\w+)?|\b(?:seconds|replicas|items|entries|lines?|ARNs|ms))"
         rf" an? {_UNIT}\b",
         "per ... (per pass, per call)",
         ("one line a pass", "100 a call", "ten names a call", "one replica an instance"),

@@ -155,7 +155,7 @@ def dynamo_containers(component: Component) -> DynamoContainers:
 
 
 def containers_note(component: Component) -> str | None:
-    """What `plan` says of a task that has other containers beside Dynamo's, or several of them."""
+    """Return `plan`'s note on a task with several containers: those that run Dynamo."""
     names = container_names(component.template)
     if component.is_infrastructure or len(names) < 2:
         return None

@@ -1,4 +1,4 @@
-"""What etcd and Dynamo's workers report of themselves: members, registrations, model cards."""
+"""Reports of etcd and of Dynamo's workers: members, registrations, model cards, pages."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class EtcdMember:
 
 @dataclass(frozen=True, slots=True)
 class EtcdView:
-    """What one etcd server says of itself and of the cluster that it is in."""
+    """The report of an etcd server about itself and its cluster."""
 
     cluster: int
     member: int
@@ -57,7 +57,7 @@ class Registration:
 
 @dataclass(frozen=True, slots=True)
 class WorkerPage:
-    """What a worker's own metrics page says.
+    """The content of a worker's own metrics page.
 
     ``lease_ids`` are those of the registrations that the process made. ``started_at`` is when its
     runtime started, in UTC seconds: the time of the answer less the uptime on the page.
@@ -71,8 +71,8 @@ class WorkerPage:
 class NoAnswer:
     """A worker's page that could not be read.
 
-    ``seconds``: for how long it has been so. ``last``: what it said before that, where it ever did:
-    a lease id never moves to another process, so what was learned of it stays true. ``spoke``: it
+    ``seconds``: for how long. ``last``: its last content, if it was ever read. A lease id never
+    moves to another process, so that content stays true. ``spoke``: it
     answered, but with something unusable. ``reached``: its host accepted or refused a connection,
     so the network is not the cause.
     """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 LISTEN = "ETCD_LISTEN_PEER_URLS"
-"""The container that has it is the one that etcd runs in."""
+"""The container with this variable runs etcd."""
 
 
 CLUSTER = "ETCD_INITIAL_CLUSTER"

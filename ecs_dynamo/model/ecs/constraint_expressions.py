@@ -2,9 +2,9 @@
 
 ``attribute:NAME == value``, ``!=``, ``=~`` (a regular expression), ``in [a, b]``, ``not_in``,
 ``exists``, ``!exists``, joined by ``and`` (``&&``), ``or`` (``||``), ``not`` (``!``) and brackets;
-``ec2InstanceId`` in the place of an attribute is the id of the instance itself (ECS developer
-guide, "cluster query language"). ``agentConnected`` and the other subjects are not decided here:
-such an expression is "not known", and ECS has the last word.
+``ec2InstanceId`` instead of an attribute is the id of the instance itself (ECS developer guide,
+"cluster query language"). ``agentConnected`` and the other subjects are not evaluated here: such an
+expression is unknown, and ECS decides.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ _OPERATORS = {
 }
 
 
-class UnknownExpression(ValueError):  # noqa: N818 (it is no failure: ECS decides instead)
-    """This expression can not be decided here."""
+class UnknownExpression(ValueError):  # noqa: N818 (not an error: ECS decides instead)
+    """The expression cannot be evaluated here."""
 
 
 EC2_INSTANCE_ID = "@ec2InstanceId"
@@ -41,7 +41,7 @@ _Test = Callable[[Mapping[str, str]], bool]
 
 @dataclass(frozen=True, slots=True)
 class Expression:
-    """A test of an instance's attributes. ``instances``: the ids that alone meet it; None: any."""
+    """A test of an instance's attributes. ``instances``: the only ids that can meet it, or None."""
 
     test: _Test
     instances: frozenset[str] | None = None
@@ -179,12 +179,12 @@ def _pattern(text: str, expression: str) -> re.Pattern[str]:
 
 
 def parse_expression(text: str) -> Expression:
-    """What the text says of an instance. Raises `UnknownExpression`."""
+    """Parse the text into a test of an instance. Raises `UnknownExpression`."""
     return _Parser(text).whole()
 
 
 def holds(text: str, attributes: Mapping[str, str]) -> bool:
-    """Whether an instance with ``attributes`` meets the expression; True where ECS must decide."""
+    """Whether an instance with ``attributes`` meets the expression; True if only ECS can decide."""
     try:
         return parse_expression(text)(attributes)
     except UnknownExpression:
@@ -192,7 +192,7 @@ def holds(text: str, attributes: Mapping[str, str]) -> bool:
 
 
 def instances_of(text: str) -> frozenset[str] | None:
-    """The ids of the EC2 instances that alone can meet the expression; None where others may."""
+    """Return the only EC2 instance ids that can meet the expression; None if others may."""
     try:
         return parse_expression(text).instances
     except UnknownExpression:

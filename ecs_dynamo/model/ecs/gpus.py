@@ -2,8 +2,8 @@
 
 A value is a whole number, a decimal for a share of a GPU, or ``ALL`` (Amazon ECS developer guide,
 "Specifying GPUs in an Amazon ECS task definition"). A decimal is placed "on a fractional GPU
-instance that provides the requested GPU capacity": such an instance has one device to give, so a
-share counts as a slot of its own. ``ALL`` takes every GPU of its instance.
+instance that provides the requested GPU capacity": such an instance has one device, so a share
+counts as a whole slot. ``ALL`` takes every GPU of its instance.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ ALL = "ALL"
 
 @dataclass(frozen=True, slots=True)
 class GpuRequest:
-    """GPU slots that one replica takes. ``all``: every one of its instance, and one at least."""
+    """GPU slots that one replica takes. ``all``: every slot of its instance, and at least one."""
 
     slots: int = 0
     all: bool = False
 
 
 def parse_gpus(value: object) -> GpuRequest:
-    """The slots behind one requirement's ``value``. ValueError where ECS would refuse it."""
+    """Return the slots of a requirement's ``value``. ValueError if ECS would refuse it."""
     text = str(value)
     if text == ALL:
         return GpuRequest(1, all=True)
@@ -38,10 +38,10 @@ def parse_gpus(value: object) -> GpuRequest:
 
 
 def gpu_request(content: Mapping[str, Any]) -> GpuRequest:
-    """What the containers of a task definition take together.
+    """Return the total of a task definition's containers.
 
-    A value that cannot be read counts for one slot: it may stand in a revision that somebody else
-    registered, and must not end a pass.
+    A value that cannot be read counts as one slot: it may be part of a foreign revision, and must
+    not end a pass.
     """
     slots, everything = 0, False
     for container in content.get("containerDefinitions") or ():

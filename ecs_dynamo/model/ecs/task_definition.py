@@ -23,11 +23,11 @@ _ECR = re.compile(
     r"(?P<account>\d{12})\.dkr[.-]ecr(?:-fips)?\.(?P<region>[a-z0-9-]+)\."
     r"(?:[a-z0-9-]+\.)+[a-z]+/(?P<repository>[^:@]+)"
 )
-"""A private registry, whatever domain its partition has (amazonaws.com, amazonaws.eu, on.aws)."""
+"""A private registry in the domain of any partition (amazonaws.com, amazonaws.eu, on.aws)."""
 
 
 def graph_roles(graph: Graph) -> list[str]:
-    """The roles that the graph's tasks run with, as it names them: ARNs or short names."""
+    """Return the roles of the graph's tasks as the graph names them: ARNs or short names."""
     found = {
         str(component.template[key])
         for component in graph.components
@@ -38,12 +38,12 @@ def graph_roles(graph: Graph) -> list[str]:
 
 
 def containers_of(component: Component) -> Iterable[Mapping[str, Any]]:
-    """The component's container definitions."""
+    """Return the component's container definitions."""
     return tuple(component.template.get("containerDefinitions", ()))
 
 
 def ecr_repository(image: str) -> tuple[str, str, str] | None:
-    """(account, Region, repository) of an image in a private ECR registry, else None."""
+    """Return (account, Region, repository) of an image in a private ECR registry, or None."""
     found = _ECR.match(image)
     return (found["account"], found["region"], found["repository"]) if found else None
 
@@ -60,10 +60,10 @@ def logs_anywhere(components: Iterable[Component]) -> bool:
 def environment_value(
     content: JsonObject, name: str, containers: Collection[str] = ()
 ) -> str | None:
-    """The first plain environment value called ``name`` in a task definition.
+    """Return the first plain environment value called ``name`` in a task definition.
 
-    ``containers``: names of the containers to look in; where the task definition has none of them
-    (it is of before a renaming), or none is given, all of them are.
+    ``containers``: names of the containers to search. If it is empty, or the task definition has
+    none of them (because they were renamed later), all containers are searched.
     """
     found = content.get("containerDefinitions", ())
     for container in [c for c in found if c.get("name") in containers] or found:
@@ -86,7 +86,7 @@ def images_of(graph: Graph) -> dict[str, list[str]]:
 
 @dataclass(frozen=True, slots=True)
 class EcrImage:
-    """An image in ECR, as DescribeImages takes it: a tag or a digest."""
+    """An image in ECR, as for DescribeImages: with a tag or a digest."""
 
     image: str
     registry: str
@@ -97,21 +97,21 @@ class EcrImage:
 
 
 def ecr_image(image: str) -> EcrImage | None:
-    """The parts of an image in a private ECR registry; None for any other."""
+    """Return the parts of an image in a private ECR registry; None for any other."""
     found = ecr_repository(image)
     if found is None:
         return None
     account, region, repository = found
     rest = image.split(f"/{repository}", 1)[1]
     name, _, digest = rest.partition("@")
-    # Where both are given the digest decides, as it does for Docker.
+    # If both are given, the digest decides, as in Docker.
     tag = None if digest else (name.removeprefix(":") or "latest")
     return EcrImage(image, account, region, repository, tag, digest or None)
 
 
 @dataclass(frozen=True, slots=True)
 class LogGroup:
-    """A log group that tasks write to; ``created``: ECS makes it where it is missing."""
+    """A log group that tasks write to; ``created``: ECS creates it if it is missing."""
 
     name: str
     region: str | None
@@ -119,7 +119,7 @@ class LogGroup:
 
 
 def log_groups_of(graph: Graph) -> list[LogGroup]:
-    """The log groups of the awslogs driver."""
+    """Return the log groups of the awslogs driver."""
     found: dict[tuple[str, str | None], bool] = {}
     for component in graph.components:
         for container in containers_of(component):
@@ -133,13 +133,13 @@ def log_groups_of(graph: Graph) -> list[LogGroup]:
 
 
 RETIRED_PER_PASS = 10
-"""Revisions retired in one action; DeleteTaskDefinitions takes as many (ECS API reference)."""
+"""Revisions retired per action, the maximum of DeleteTaskDefinitions (ECS API reference)."""
 
 
 def surplus(arns: Iterable[str], keep: int, needed: Collection[str]) -> tuple[str, ...]:
-    """Those of a family's revisions that may go, oldest first.
+    """Return the revisions of a family that may be retired, oldest first.
 
-    ``keep`` are the newest that stay, whether needed or not.
+    ``keep`` is the number of the newest revisions that stay in any case.
     """
     ordered = sorted(arns, key=revision_number)
     return tuple(arn for arn in ordered[: max(0, len(ordered) - keep)] if arn not in needed)

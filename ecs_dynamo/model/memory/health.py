@@ -1,4 +1,4 @@
-"""What planning remembers between passes about the health of serving replicas.
+"""Planning's memory between passes about the health of serving replicas.
 
 The memory may be lost at any time: with a fresh one planning only takes longer to reach the same
 conclusions, and never reaches a wrong one. Times are seconds on the monotonic clock.
@@ -12,7 +12,7 @@ from enum import StrEnum
 
 
 class Symptom(StrEnum):
-    """What is wrong with a replica; also the reason word of Degraded."""
+    """The symptom of a replica; also the reason word of Degraded."""
 
     HANGS = "ReplicaHangs"
     """Its own page does not answer."""
@@ -43,8 +43,8 @@ class Suspect:
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """When a replica was stopped to be replaced, which one (its ARN), and how many seconds must
-    pass before another replica of its component may be stopped."""
+    """The stop of a replica for its replacement: the time, its ARN, and the seconds that must pass
+    before another replica of its component may be stopped."""
 
     at: float
     task: str
@@ -53,7 +53,7 @@ class Stop:
 
 @dataclass(frozen=True, slots=True)
 class HealthMemory:
-    """What is remembered about a graph.
+    """The memory of a graph.
 
     ``proven``: ARNs of tasks that were observed ready. ``suspects``: by task ARN.
     ``ready_baseline``: by component, how many replicas have been ready, at most the desired count.
@@ -77,7 +77,7 @@ SERVES_NOBODY = "ServesNobody"
 
 @dataclass(frozen=True, slots=True)
 class HealthProblem:
-    """What is wrong with a component: a reason word, a message, and how many replicas are lost."""
+    """A component's problem: a reason word, a message, and the number of lost replicas."""
 
     reason: str
     message: str

@@ -181,7 +181,7 @@ class ScalingSpec(SpecModel):
 
 
 class QueueParameters(SpecModel):
-    """What scaling from the queue depth alone needs."""
+    """Settings for scaling by the queue depth only."""
 
     target: Annotated[float, Field(gt=0)] = Field(
         default=4.0, description="Pending requests per replica to aim at."
