@@ -27,7 +27,7 @@ _UNIT = (
     r"(?:pass|call|listing|replica|instance|service|component|task|cluster|graph|policy"
     r"|API|family|container)"
 )
-_JOINS = r"(?:after|and|before|by|for|from|if|in|is|of|on|or|to|until|when|with)"
+_JOINS = r"(?:after|and|before|by|for|from|if|in|is|of|on|or|to|than|until|when|while|with)"
 PHRASES = (
     Phrase(
         r"\bcan not\b(?! only)",
@@ -85,8 +85,16 @@ PHRASES = (
         rf"(?: (?!{_JOINS}\b)\w+)?|\b(?:seconds|replicas|items|entries|lines?|ARNs|ms))"
         rf" an? {_UNIT}\b",
         "per ... (per pass, per call)",
-        ("one line a pass", "100 a call", "ten names a call", "one replica an instance"),
-        ("one per call", "gives a task", "in a pass", "503 until a pass", "2  # a request"),
+        ("one line a pass", "100 a call", "100 names a call", "one replica an instance"),
+        (
+            "one per call",
+            "gives a task",
+            "in a pass",
+            "503 until a pass",
+            "names a task",
+            "1 while a graph",
+            "2  # a request",
+        ),
     ),
     Phrase(
         r"\bin the place of\b",
