@@ -149,7 +149,7 @@ def instance_policy(scope: Scope) -> Json:
     clusters = sorted({c.cluster for c in on_instances})
     without_role = [c for c in on_instances if not c.template.get("executionRoleArn")]
     # Service Connect's proxies poll for a task set (ECS developer guide, "considerations").
-    connected = sorted({c.cluster for c in on_instances if c.names.connect is not None})
+    connected = sorted({c.cluster for c in on_instances if c.settings.service_connect is not None})
     if not clusters:
         return document([])
     return document(

@@ -6,21 +6,18 @@ cleaned, with its variables replaced. Only the endpoints are open, because they 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from ecs_dynamo.model.service_names import ServiceNames
-from ecs_dynamo.model.service_settings import DeploymentLimits
+from ecs_dynamo.model.service_settings import DeploymentLimits, ServiceSettings
 from ecs_dynamo.model.spec.capacity import (
     CapacityProviderItem,
     CapacitySpec,
-    PlacementSpec,
 )
 from ecs_dynamo.model.spec.graph import RuntimeSpec
-from ecs_dynamo.model.spec.rollout import MAX_GRACE_SECONDS, RolloutSpec
+from ecs_dynamo.model.spec.rollout import RolloutPolicy
 from ecs_dynamo.model.spec.scaling import ScalingSpec
 from ecs_dynamo.model.spec.security import SecuritySpec
 from ecs_dynamo.model.spec.service import (
@@ -106,7 +103,8 @@ class Component:
 
     ``template`` is a RegisterTaskDefinition request (camelCase keys) without endpoints;
     its ``family`` is already ``family``. ``replicas`` is the declared count, which scaling
-    may change within ``scaling``'s bounds.
+    may change within ``scaling``'s bounds. ``settings`` are those of its service, as far as they
+    are declared; an undeclared placement strategy is None, and planning chooses a default.
     """
 
     name: str
@@ -117,42 +115,30 @@ class Component:
     launch_type: LaunchType
     replicas: int
     template: JsonObject
-    network: NetworkSpec
-    rollout: RolloutSpec
+    settings: ServiceSettings
+    rollout: RolloutPolicy = field(default_factory=RolloutPolicy)
     scaling: ScalingSpec | None = None
-    target_group_arn: str | None = None
-    frontend_port: int = 8000
-    """The port to which ``target_group_arn`` sends requests."""
-    capacity_providers: tuple[CapacityProviderItem, ...] = ()
-    placement: PlacementSpec = field(default_factory=PlacementSpec)
     member: int | None = None
     """Its member slot in an etcd cluster, from 0; each member is a service with one replica."""
-    names: ServiceNames = field(default_factory=ServiceNames)
     containers: tuple[str, ...] = ()
     """Names of the containers that run Dynamo; empty: to be inferred (`planning.containers`)."""
     containers_why: str = ""
     """How they were determined, as the end of a sentence."""
-    availability_zone_rebalancing: bool = False
-    """ECS may move replicas by itself to even out the zones."""
-
-    @property
-    def health_check_grace_seconds(self) -> int:
-        """For how long ECS ignores failing health checks of a task that has started.
-
-        A model takes its time to load, and the progress deadline judges a rollout anyway. etcd and
-        NATS start at once, and a sick one must be replaced at any time.
-        """
-        declared = self.rollout.health_check_grace_seconds
-        if declared is not None:
-            return declared
-        if self.is_infrastructure:
-            return 0
-        return min(math.ceil(self.rollout.progress_deadline_seconds), MAX_GRACE_SECONDS)
 
     @property
     def limits(self) -> DeploymentLimits:
         """The declared deployment limits."""
-        return DeploymentLimits.of(self.rollout)
+        return self.settings.limits or DeploymentLimits()
+
+    @property
+    def network(self) -> NetworkSpec:
+        """The declared awsvpc configuration; empty in host and bridge mode."""
+        return self.settings.network or NetworkSpec()
+
+    @property
+    def capacity_providers(self) -> tuple[CapacityProviderItem, ...]:
+        """The declared capacity provider strategy; empty where the launch type applies."""
+        return self.settings.capacity_providers or ()
 
     @property
     def network_mode(self) -> NetworkMode:
@@ -225,7 +211,7 @@ def registries_of(graph: Graph) -> dict[str, set[str]]:
     """Return ARN of each declared Cloud Map service -> the DNS names that it must have."""
     found: dict[str, set[str]] = {}
     for component in graph.components:
-        arn = component.names.registry
+        arn = component.settings.service_registry
         for role in sorted(component.roles) if arn is not None else ():
             if role in graph.names:
                 found.setdefault(str(arn), set()).add(graph.names[role])
@@ -234,4 +220,5 @@ def registries_of(graph: Graph) -> dict[str, set[str]]:
 
 def namespaces_of(graph: Graph) -> set[str]:
     """Return every declared Service Connect namespace, by name or ARN."""
-    return {c.names.connect.namespace for c in graph.components if c.names.connect is not None}
+    connected = (c.settings.service_connect for c in graph.components)
+    return {connect.namespace for connect in connected if connect is not None}

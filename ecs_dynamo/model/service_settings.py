@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, Final
 
@@ -144,8 +144,7 @@ class ServiceSettings:
     @property
     def members(self) -> Mapping[str, Any]:
         """The members that are set, by name."""
-        values = {member.name: getattr(self, member.name) for member in fields(self)}
-        return {name: value for name, value in values.items() if value is not None}
+        return {name: value for name in RULES if (value := getattr(self, name)) is not None}
 
     def updated(self, changes: ServiceSettings) -> ServiceSettings:
         """Return these settings with the members that are set in ``changes``."""
@@ -198,14 +197,20 @@ class Rule:
         return observed is None or not self.same(observed, desired)
 
 
-def difference(observed: ServiceSettings, desired: ServiceSettings) -> ServiceSettings:
-    """Return the members of ``desired`` that ``observed`` has otherwise; the others are None."""
-    return desired.only(
-        [
-            name
-            for name, value in desired.members.items()
-            if RULES[name].differs(getattr(observed, name), value)
-        ]
+def difference(
+    observed: ServiceSettings, desired: ServiceSettings, *effects: Effect
+) -> ServiceSettings:
+    """Return the members of ``desired`` that ``observed`` has otherwise; the others are None.
+
+    With ``effects``, only members that ECS changes in one of these ways are compared.
+    """
+    return ServiceSettings(
+        **{
+            name: getattr(desired, name)
+            for name, rule in RULES.items()
+            if (not effects or rule.effect in effects)
+            and rule.differs(getattr(observed, name), getattr(desired, name))
+        }
     )
 
 

@@ -22,7 +22,7 @@ from ecs_dynamo.model.service import Service
 from ecs_dynamo.model.snapshot import Unknown
 from ecs_dynamo.model.spec.service import NetworkSpec
 from ecs_dynamo.planning import plan
-from tests.unit.planning.graphs import graph
+from tests.unit.planning.graphs import graph, redeclared
 
 pytestmark = pytest.mark.integration
 
@@ -59,7 +59,7 @@ async def declared(moto_url: str) -> Graph:
         security_groups=(groups["SecurityGroups"][0]["GroupId"],),
     )
     base = graph()
-    return replace(base, components=tuple(replace(c, network=network) for c in base.components))
+    return replace(base, components=tuple(redeclared(c, network=network) for c in base.components))
 
 
 async def test_a_missing_cluster_is_absent_not_unknown(aws: Aws, declared: Graph) -> None:

@@ -41,7 +41,7 @@ from ecs_dynamo.planning.capacity.plan import plan_capacity
 from tests.helpers.ecs_client import container
 from tests.helpers.scaling_groups import Scaling
 from tests.integration.stack import until
-from tests.unit.planning.graphs import graph
+from tests.unit.planning.graphs import graph, redeclared
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(90)]
 
@@ -181,7 +181,7 @@ async def test_providers_of_every_kind_are_recognised(local: LocalEcs, aws: Aws)
     named = replace(
         base,
         components=tuple(
-            replace(c, cluster="gpu", capacity_providers=items) for c in base.components[1:]
+            redeclared(c, cluster="gpu", capacity_providers=items) for c in base.components[1:]
         ),
     )
     found = await describe_providers(aws, named, ["gpu"], {})  # Fifteen names: two pages.

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from ecs_dynamo.config import load_graph
 from ecs_dynamo.model.graph import Graph, Role
-from ecs_dynamo.model.service_names import ServiceNames
 from ecs_dynamo.model.service_settings import ServiceConnect
 from ecs_dynamo.model.spec.capacity import (
     AutoScalingGroupSpec,
@@ -19,6 +18,7 @@ from ecs_dynamo.model.spec.scaling import (
     SloScaling,
 )
 from ecs_dynamo.model.spec.security import SecuritySpec
+from tests.unit.planning.graphs import redeclared
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "qwen-disagg" / "ecs-dynamo.yaml"
 ENVIRON = {
@@ -47,15 +47,17 @@ def widest() -> Graph:
         "environmentFiles": [{"type": "s3", "value": "arn:aws:s3:::bucket/a/b.env"}],
     }
     content = {**prefill.template, "containerDefinitions": [container, *others]}
-    changed = replace(
+    changed = redeclared(
         prefill,
         template=content,
         scaling=scaling,
         capacity_providers=(CapacityProviderItem(name="spot"),),
     )
-    names = ServiceNames(REGISTRY, ServiceConnect("dynamo"))
+    connect = ServiceConnect("dynamo")
     rest = tuple(
-        replace(c, names=names) if c.is_infrastructure else c
+        redeclared(c, service_registry=REGISTRY, service_connect=connect)
+        if c.is_infrastructure
+        else c
         for c in base.components
         if c.name != "prefill"
     )

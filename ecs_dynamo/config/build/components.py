@@ -16,11 +16,8 @@ from ecs_dynamo.config.build.etcd_cluster import (
     member_template,
     member_network,
 )
-from ecs_dynamo.config.build.service_names import (
-    client_names,
-    dns_names,
-    server_names,
-)
+from ecs_dynamo.config.build.service_names import dns_names
+from ecs_dynamo.config.build.service_settings import component_settings, infrastructure_settings
 from ecs_dynamo.config.build.volumes import (
     check_single_task,
     mount_volume,
@@ -154,10 +151,9 @@ def _build_server(
         launch_type=infrastructure.launch_type,
         replicas=1,
         template=template,
-        network=network,
-        rollout=rollout,
+        settings=infrastructure_settings(spec, roles, template, network, rollout),
+        rollout=rollout.policy,
         member=member,
-        names=server_names(spec, roles, template),
     )
     serving = {
         serving_container(template, role) for role in (Role.ETCD, Role.NATS) if role in roles
@@ -193,17 +189,11 @@ def _build_component(
         launch_type=declared.effective_launch_type,
         replicas=declared.replicas,
         template=template,
-        network=declared.network or spec.network,
-        rollout=declared.rollout,
+        settings=component_settings(spec, declared, template, dynamo.names),
+        rollout=declared.rollout.policy,
         scaling=declared.scaling,
-        target_group_arn=declared.target_group_arn,
-        frontend_port=spec.runtime.frontend_port,
-        capacity_providers=declared.capacity_providers,
-        placement=declared.placement,
-        names=client_names(spec),
         containers=dynamo.names,
         containers_why=dynamo.why,
-        availability_zone_rebalancing=declared.availability_zone_rebalancing,
     )
     indexes = (i for i, c in enumerate(template[CONTAINERS]) if c["name"] in dynamo.names)
     return BuiltComponent(component, path, definition, tuple(indexes))

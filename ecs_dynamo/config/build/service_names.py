@@ -6,25 +6,24 @@ from typing import Any, Final
 
 from ecs_dynamo.config.task_definitions.prepare import CONTAINERS
 from ecs_dynamo.model.graph import ETCD_CLIENT_PORT, NATS_CLIENT_PORT, Role
-from ecs_dynamo.model.service_names import ServiceNames
-from ecs_dynamo.model.service_settings import PublishedPort, ServiceConnect
+from ecs_dynamo.model.service_settings import PublishedPort, ServiceConnect, ServiceSettings
 from ecs_dynamo.model.spec.graph import GraphSpec
 
 _PORTS: Final = {Role.ETCD: ETCD_CLIENT_PORT, Role.NATS: NATS_CLIENT_PORT}
 
 
-def server_names(spec: GraphSpec, roles: frozenset[Role], template: dict[str, Any]) -> ServiceNames:
-    """Return the service names of etcd or NATS.
+def server_names(spec: GraphSpec, roles: frozenset[Role], template: dict[str, Any]) -> ServiceSettings:
+    """Return how etcd or NATS is found: its service registry or Service Connect endpoints.
 
     In ``template`` each port that Service Connect publishes gets a name, if it has none.
     """
     discovery = spec.infrastructure.service_discovery
     if discovery is None:
-        return ServiceNames()
+        return ServiceSettings()
     if (cloud_map := discovery.cloud_map) is not None:
         services = {Role.ETCD: cloud_map.etcd, Role.NATS: cloud_map.nats}
         arns = [s.registry_arn for role, s in services.items() if role in roles and s is not None]
-        return ServiceNames(registry=arns[0] if arns else None)
+        return ServiceSettings(service_registry=arns[0] if arns else None)
     names = dns_names(spec)
     published = [
         PublishedPort(
@@ -36,12 +35,12 @@ def server_names(spec: GraphSpec, roles: frozenset[Role], template: dict[str, An
         for mapping in container.get("portMappings", ())
         if mapping.get("containerPort") == port
     ]
-    return ServiceNames(connect=_connect(spec, tuple(published)))
+    return ServiceSettings(service_connect=_connect(spec, tuple(published)))
 
 
-def client_names(spec: GraphSpec) -> ServiceNames:
-    """Return the service names of a dependant: the namespace, if Service Connect is declared."""
-    return ServiceNames(connect=_connect(spec))
+def client_names(spec: GraphSpec) -> ServiceSettings:
+    """Return how a dependant finds etcd and NATS: by Service Connect's namespace, if declared."""
+    return ServiceSettings(service_connect=_connect(spec))
 
 
 def _connect(spec: GraphSpec, published: tuple[PublishedPort, ...] = ()) -> ServiceConnect | None:

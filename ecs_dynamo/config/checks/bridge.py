@@ -213,7 +213,7 @@ def _is_pinned(component: Component) -> bool:
 def _instances(component: Component) -> frozenset[str] | None:
     """Return the EC2 instances that the placement constraints allow; None if they allow any."""
     texts = [
-        *(c.expression for c in component.placement.constraints),
+        *(c.expression for c in component.settings.placement_constraints or ()),
         *(c.get("expression") for c in component.template.get("placementConstraints", ())),
     ]
     known = [ids for text in texts if text and (ids := instances_of(text)) is not None]

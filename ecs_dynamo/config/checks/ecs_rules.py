@@ -40,7 +40,7 @@ def _check_constraints(built: BuiltComponent, document: Document, report: Report
     Source: API reference, CreateService.placementConstraints.
     """
     own = len(built.component.template.get("placementConstraints", ()))
-    placed = len(built.component.placement.constraints)
+    placed = len(built.component.settings.placement_constraints or ())
     if placed and own <= MAX_CONSTRAINTS < own + placed:
         report.error(
             document,

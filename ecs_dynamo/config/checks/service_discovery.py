@@ -148,7 +148,7 @@ def _check_service_connect(components: list[BuiltComponent], report: Report) -> 
 
 
 def _check_protocols(built: BuiltComponent, report: Report) -> None:
-    connect = built.component.names.connect
+    connect = built.component.settings.service_connect
     published = {p.port_name for p in connect.publishes} if connect else set()
     for index, container in enumerate(built.containers):
         for number, mapping in enumerate(container.get("portMappings", ())):

@@ -191,7 +191,7 @@ class _Checker:
         if not self.component.is_frontend or port in self._ports():
             return
         bridge = self.component.network_mode is NetworkMode.BRIDGE
-        if bridge or self.component.target_group_arn is not None:
+        if bridge or self.component.settings.load_balancers:
             reason = "bridge networking" if bridge else "targetGroupArn"
             message = f"no container maps the frontend's port {port}, which {reason} needs"
             remedy = f"add containerPort {port} to its portMappings, or set runtime.frontendPort"

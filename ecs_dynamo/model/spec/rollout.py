@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated, Self
 
 from pydantic import Field, model_validator
@@ -21,6 +22,18 @@ class CanarySpec(SpecModel):
         le=86_400,
         description="Seconds that the first new replica must stay ready before the others follow.",
     )
+
+
+@dataclass(frozen=True, slots=True)
+class RolloutPolicy:
+    """How ecs-dynamo itself leads a rollout.
+
+    Deployment limits and the health check grace period are ECS's (`ServiceSettings`).
+    """
+
+    progress_deadline_seconds: float = 1800
+    canary: CanarySpec | None = None
+    keep_revisions: int = 10
 
 
 class RolloutSpec(SpecModel):
@@ -76,3 +89,8 @@ class RolloutSpec(SpecModel):
                 "raise the one or lower the other"
             )
         return self
+
+    @property
+    def policy(self) -> RolloutPolicy:
+        """The part that ecs-dynamo carries out itself."""
+        return RolloutPolicy(self.progress_deadline_seconds, self.canary, self.keep_revisions)

@@ -15,7 +15,6 @@ from ecs_dynamo.planning.desired.component import ComponentState
 from ecs_dynamo.planning.desired.obstacles import Doubts, Obstacle
 from ecs_dynamo.planning.desired.placement import default_strategy, placement_constraints
 from ecs_dynamo.planning.desired.ports import PortPlan
-from ecs_dynamo.planning.desired.service_settings import declared_settings
 from ecs_dynamo.planning.observed.facts import ObservedGraph
 
 
@@ -85,7 +84,7 @@ class PlanContext:
     def settings(self, state: ComponentState) -> ServiceSettings:
         """Return the settings that the component's service should have, with their defaults."""
         component = state.component
-        settings = declared_settings(component)
+        settings = component.settings
         distinct = component.name in self.ports.distinct_instances
         constraints = placement_constraints(component, one_per_instance=distinct)
         settings = replace(settings, placement_constraints=constraints)

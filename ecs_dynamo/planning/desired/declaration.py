@@ -22,7 +22,6 @@ from ecs_dynamo.model.graph import Component, Graph, JsonObject
 from ecs_dynamo.model.plan import Endpoints
 from ecs_dynamo.planning.desired.canonical import fingerprint
 from ecs_dynamo.planning.desired.rendering import render, with_routing_id
-from ecs_dynamo.planning.desired.service_settings import declared_settings
 
 _NOWHERE = Endpoints("http://etcd.invalid:2379", "nats://nats.invalid:4222")
 
@@ -30,7 +29,7 @@ _NOWHERE = Endpoints("http://etcd.invalid:2379", "nats://nats.invalid:4222")
 def declared_fingerprint(graph: Graph, component: Component, system_port: int) -> str:
     """Return the fingerprint of a declaration, independent of the current endpoints."""
     content = render(graph, component, _NOWHERE, system_port)
-    network = declared_settings(component).network
+    network = component.settings.network
     if network is not None:
         content = {**content, "networkConfiguration": network.model_dump(mode="json")}
     return fingerprint(content)

@@ -21,7 +21,6 @@ from ecs_dynamo.model.spec.capacity import (
     CapacityProviderItem,
 )
 from ecs_dynamo.model.spec.service import LaunchType
-from ecs_dynamo.planning.desired.service_settings import declared_settings
 
 _ZONES = PlacementStrategy("spread", "attribute:ecs.availability-zone")
 _APART = PlacementStrategy("spread", "instanceId")
@@ -57,7 +56,7 @@ def placement_constraints(
 
     None where ECS takes no constraints (Fargate).
     """
-    declared = declared_settings(component).placement_constraints
+    declared = component.settings.placement_constraints
     if declared is None or not one_per_instance or DISTINCT in declared:
         return declared
     return (*declared, DISTINCT)

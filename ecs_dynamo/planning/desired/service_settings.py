@@ -6,75 +6,25 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from ecs_dynamo.model.dynamo.containers import dynamo_containers
-from ecs_dynamo.model.graph import TAG_FINGERPRINT, Component, NetworkMode
+from ecs_dynamo.model.graph import TAG_FINGERPRINT, Component
 from ecs_dynamo.model.service import Service
 from ecs_dynamo.model.service_settings import (
     RULES,
-    DeploymentLimits,
     Effect,
-    LoadBalancer,
-    PlacementConstraint,
-    PlacementStrategy,
     ServiceSettings,
     difference,
     reasons_of,
-    with_effect,
 )
 from ecs_dynamo.model.snapshot import Revision
-from ecs_dynamo.model.spec.service import LaunchType, NetworkSpec
+from ecs_dynamo.model.spec.service import NetworkSpec
 
 OUR_TAGS: Final = "ecs-dynamo:"
 """Prefix of the tags that ecs-dynamo keeps for itself."""
 
 
-def load_balancers(component: Component) -> tuple[LoadBalancer, ...]:
-    """The declared load balancers: the target group at the frontend's port."""
-    if component.target_group_arn is None:
-        return ()
-    port, first = component.frontend_port, dynamo_containers(component).names[0]
-    mapping = (
-        str(container["name"])
-        for container in component.template.get("containerDefinitions", ())
-        for mapped in container.get("portMappings", ())
-        if mapped.get("containerPort") == port
-    )
-    return (LoadBalancer(component.target_group_arn, next(mapping, first), port),)
-
-
-def declared_settings(component: Component) -> ServiceSettings:
-    """Return the settings that the graph declares.
-
-    Target groups of etcd and NATS are not managed: the graph file declares none for them.
-    """
-    on_ec2 = component.launch_type is LaunchType.EC2
-    awsvpc = component.network_mode is NetworkMode.AWSVPC
-    strategy, constraints = component.placement.strategy, component.placement.constraints
-    return ServiceSettings(
-        launch_type=None if component.capacity_providers else component.launch_type.value,
-        capacity_providers=component.capacity_providers,
-        service_registry=component.names.registry,
-        service_connect=component.names.connect,
-        load_balancers=None if component.is_infrastructure else load_balancers(component),
-        network=component.network if awsvpc and component.network.subnets else None,
-        limits=DeploymentLimits.of(component.rollout),
-        availability_zone_rebalancing=component.availability_zone_rebalancing,
-        health_check_grace_seconds=component.health_check_grace_seconds,
-        placement_strategy=None
-        if strategy is None
-        else tuple(PlacementStrategy(s.type, s.field or "") for s in strategy),
-        placement_constraints=tuple(
-            PlacementConstraint(c.type, c.expression or "") for c in constraints
-        )
-        if on_ec2
-        else None,
-        tags_reach_tasks=True,
-    )
-
-
 def network_differs(component: Component, observed: NetworkSpec | None) -> bool:
     """Return whether an observed awsvpc configuration is not the declared one."""
-    return RULES["network"].differs(observed, declared_settings(component).network)
+    return RULES["network"].differs(observed, component.settings.network)
 
 
 def rebalancing_allowed(settings: ServiceSettings, maximum_percent: int) -> bool:
@@ -94,8 +44,7 @@ def rollout_reasons(component: Component, service: Service) -> tuple[str, ...]:
     The network of an etcd member is excluded: a member moves by being replaced
     (`planning.desired.etcd_member`).
     """
-    desired = declared_settings(component)
-    changes = with_effect(difference(service.settings, desired), Effect.NEW_DEPLOYMENT)
+    changes = difference(service.settings, component.settings, Effect.NEW_DEPLOYMENT)
     if component.member is not None:
         changes = changes.without("network")
     return reasons_of(service.settings, changes)
@@ -103,9 +52,7 @@ def rollout_reasons(component: Component, service: Service) -> tuple[str, ...]:
 
 def rejected_difference(component: Component, service: Service) -> tuple[str, str] | None:
     """Return a difference that ECS cannot change: a reason word, and a sentence with the remedy."""
-    changes = with_effect(
-        difference(service.settings, declared_settings(component)), Effect.IMPOSSIBLE
-    )
+    changes = difference(service.settings, component.settings, Effect.IMPOSSIBLE)
     if changes.launch_type is None:
         return None
     observed, desired = service.settings.launch_type, changes.launch_type

@@ -14,7 +14,6 @@ from ecs_dynamo.model.dynamo.containers import dynamo_containers
 from ecs_dynamo.model.graph import TAG_ROLLED_BACK, TAG_ROLLED_BACK_FOR
 from ecs_dynamo.model.plan import Cause, Endpoints, Memory
 from ecs_dynamo.model.snapshot import Task, Unknown
-from ecs_dynamo.model.spec.service import NetworkSpec
 from ecs_dynamo.planning.desired.canonical import fingerprint
 from ecs_dynamo.planning.desired.component import ComponentState
 from ecs_dynamo.planning.desired.context import Failures
@@ -117,9 +116,9 @@ def find_failures(states: tuple[ComponentState, ...], memory: Memory) -> Failure
 def put_on_hold(state: ComponentState, endpoints: Endpoints) -> ComponentState:
     """Return ``state`` with the running revision as the desired one, at the current endpoints."""
     current, service = state.rollback_target or state.current, state.service
-    if service is not None:
-        network = service.settings.network or NetworkSpec()
-        state = replace(state, component=replace(state.component, network=network))
+    if service is not None and state.component.settings.network is not None:
+        settings = replace(state.component.settings, network=service.settings.network)
+        state = replace(state, component=replace(state.component, settings=settings))
     if current is None or state.content is None or not current.content:
         return replace(state, content=None, fingerprint=None)
     content = current.content

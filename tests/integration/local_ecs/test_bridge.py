@@ -17,6 +17,7 @@ from ecs_dynamo.model.errors import InputError
 from ecs_dynamo.model.spec.capacity import PlacementSpec
 from tests.helpers.ecs_client import EcsClient, container, ecs_client
 from tests.integration.stack import Stack, component_of, placed_on, until
+from tests.unit.planning.graphs import redeclared
 
 pytestmark = [
     pytest.mark.integration,
@@ -144,7 +145,8 @@ async def test_a_graph_that_validate_rejects_does_not_work_on_two_instances(
     graph = replace(
         valid,
         components=tuple(
-            replace(c, placement=elsewhere) if c.name == "frontend" else c for c in valid.components
+            redeclared(c, placement=elsewhere) if c.name == "frontend" else c
+            for c in valid.components
         ),
     )
     async with open_reconciler(graph, load_settings(stack.environ)) as reconciler:

@@ -118,8 +118,8 @@ def _check_declared(world: World) -> None:
         image = component.template["containerDefinitions"][0]["image"]
         assert content["containerDefinitions"][0]["image"] == image
         assert (service.minimum, service.maximum) == (
-            component.rollout.minimum_healthy_percent,
-            component.rollout.maximum_percent,
+            component.limits.minimum_healthy_percent,
+            component.limits.maximum_percent,
         )
     workers = sum(c.replicas for c in ecs.graph.components if c.is_worker)
     assert ecs.served() == (workers > 0 and ecs.graph.component("frontend").replicas > 0)

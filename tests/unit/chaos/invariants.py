@@ -209,7 +209,7 @@ class Watch:
         rollout = component.rollout
         desired = min(service.desired, component.replicas) if not component.scaling else 0
         desired = service.desired if component.scaling else desired
-        floor = math.ceil(desired * rollout.minimum_healthy_percent / 100)
+        floor = math.ceil(desired * component.limits.minimum_healthy_percent / 100)
         began = min(service.primary.created_at, self.changed_at.get(service.name, math.inf))
         if self.ecs.now - began >= rollout.progress_deadline_seconds:
             return

@@ -8,7 +8,7 @@ from typing import Any
 from ecs_dynamo.model.graph import Component, Graph
 from ecs_dynamo.model.spec.rollout import CanarySpec
 from ecs_dynamo.model.spec.scaling import SloScaling
-from tests.unit.planning.graphs import graph
+from tests.unit.planning.graphs import graph, redeclared, with_rollout
 
 COMPONENTS = ("etcd-nats", "frontend", "prefill", "decode")
 WORKERS = ("prefill", "decode")
@@ -75,8 +75,7 @@ def with_component(
     """Return the graph with changed ``fields`` and rollout settings of a component."""
 
     def changed(component: Component) -> Component:
-        spec = component.rollout.model_copy(update=rollout) if rollout else component.rollout
-        return replace(component, rollout=spec, **fields)
+        return redeclared(with_rollout(component, **(rollout or {})), **fields)
 
     return replace(
         declared,

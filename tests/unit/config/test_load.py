@@ -427,9 +427,9 @@ def test_a_volume_is_mounted_where_the_data_is_and_its_task_runs_alone(folder: P
         {"sourceVolume": "ecs-dynamo-data", "containerPath": "/data", "readOnly": False}
     ]
     assert "mountPoints" not in etcd
-    assert (nats.rollout.minimum_healthy_percent, nats.rollout.maximum_percent) == (0, 100)
+    assert (nats.limits.minimum_healthy_percent, nats.limits.maximum_percent) == (0, 100)
     assert "volumes" not in graph.component("etcd").template
-    assert graph.component("etcd").rollout.maximum_percent == 200
+    assert graph.component("etcd").limits.maximum_percent == 200
 
 
 def test_secrets_become_references_and_variables_are_filled(folder: Path) -> None:
@@ -598,9 +598,9 @@ def test_a_cluster_has_a_service_for_each_member(tmp_path: Path) -> None:
     members = load_graph(path, ENVIRON).graph.etcd_members
     assert [m.service for m in members] == ["prod-etcd-0", "prod-etcd-1", "prod-etcd-2"]
     assert [m.network.subnets for m in members] == [("subnet-a",), ("subnet-b",), ("subnet-a",)]
-    assert {
-        (m.replicas, m.rollout.maximum_percent, m.rollout.circuit_breaker) for m in members
-    } == {(1, 100, False)}
+    assert {(m.replicas, m.limits.maximum_percent, m.limits.circuit_breaker) for m in members} == {
+        (1, 100, False)
+    }
     environment = {
         e["name"]: e["value"] for e in members[1].template["containerDefinitions"][0]["environment"]
     }

@@ -10,13 +10,13 @@ import pytest
 
 from ecs_dynamo.model.errors import InputError
 from ecs_dynamo.model.graph import Role
-from ecs_dynamo.model.service_names import ServiceNames
-from ecs_dynamo.model.service_settings import PublishedPort, ServiceConnect
+from ecs_dynamo.model.service_settings import PublishedPort, ServiceConnect, ServiceSettings
 from tests.unit.config.test_load import Edit, folder, load
 from tests.unit.config.test_security import ENVIRON, TLS, warnings
 
 __all__ = ["folder"]
 
+NAMES = ("service_registry", "service_connect")
 ARN = "arn:aws:servicediscovery:us-east-1:123456789012:service/srv-"
 ETCD = {"registryArn": f"{ARN}1", "dnsName": "infra.dynamo.local"}
 NATS = {"registryArn": f"{ARN}2", "dnsName": "nats.dynamo.local"}
@@ -53,8 +53,10 @@ def test_cloud_map_is_for_etcd_and_nats_alone(folder: Path) -> None:
     found = load(folder, names(cloudMap={"etcd": ETCD, "nats": ETCD}), ENVIRON)
     name = "infra.dynamo.local"
     assert found.names == {Role.ETCD: name, Role.NATS: name}
-    assert found.component("etcd-nats").names == ServiceNames(registry=f"{ARN}1")
-    assert found.component("decode").names == ServiceNames()
+    assert found.component("etcd-nats").settings.only(NAMES) == ServiceSettings(
+        service_registry=f"{ARN}1"
+    )
+    assert found.component("decode").settings.only(NAMES) == ServiceSettings()
 
 
 def test_service_connect_names_ports_and_makes_all_others_clients(folder: Path) -> None:
@@ -62,7 +64,7 @@ def test_service_connect_names_ports_and_makes_all_others_clients(folder: Path) 
     found = load(folder, names(**CONNECT), ENVIRON)
     assert found.names == {Role.ETCD: "etcd", Role.NATS: "nats"}
     servers = found.component("etcd-nats")
-    assert servers.names.connect == ServiceConnect(
+    assert servers.settings.service_connect == ServiceConnect(
         "dynamo",
         (
             PublishedPort("etcd", "local-etcd", "etcd", 2379),
@@ -75,7 +77,7 @@ def test_service_connect_names_ports_and_makes_all_others_clients(folder: Path) 
         "nats",
         None,
     ]
-    assert found.component("decode").names.connect == ServiceConnect("dynamo")
+    assert found.component("decode").settings.service_connect == ServiceConnect("dynamo")
 
 
 def test_a_port_that_has_a_name_keeps_it(folder: Path) -> None:
@@ -85,7 +87,9 @@ def test_a_port_that_has_a_name_keeps_it(folder: Path) -> None:
     mapping = content["containerDefinitions"][0]["portMappings"][0]
     mapping["name"] = "client"
     path.write_text(json.dumps(content))
-    connect = load(folder, names(**CONNECT), ENVIRON).component("etcd-nats").names.connect
+    connect = (
+        load(folder, names(**CONNECT), ENVIRON).component("etcd-nats").settings.service_connect
+    )
     assert connect is not None
     assert connect.publishes[0].port_name == "client"
     mapping["appProtocol"] = "grpc"

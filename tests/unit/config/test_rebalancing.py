@@ -57,8 +57,8 @@ def test_rebalancing_and_a_grace_are_declared(tmp_path: Path) -> None:
         rollout={"healthCheckGraceSeconds": 2_147_483_647},
     )
     component = load_graph(path, {}).graph.component("app")
-    assert component.availability_zone_rebalancing
-    assert component.health_check_grace_seconds == 2_147_483_647
+    assert component.settings.availability_zone_rebalancing
+    assert component.settings.health_check_grace_seconds == 2_147_483_647
 
 
 @pytest.mark.parametrize("seconds", [-1, 2_147_483_648, 1.5])

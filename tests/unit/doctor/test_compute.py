@@ -29,7 +29,7 @@ from ecs_dynamo.model.spec.capacity import (
     CapacitySpec,
 )
 from ecs_dynamo.model.spec.scaling import SloScaling
-from tests.unit.planning.graphs import component, graph, template
+from tests.unit.planning.graphs import component, graph, redeclared, template
 from tests.unit.planning.simulated_ecs import SimulatedEcs
 
 OK, WARNING, ERROR, UNKNOWN = Severity.OK, Severity.WARNING, Severity.ERROR, Severity.UNKNOWN
@@ -100,7 +100,7 @@ def test_gpu_slots_that_somebody_adds_or_nobody_sees() -> None:
     raised = replace(
         wanted,
         components=tuple(
-            replace(c, capacity_providers=(CapacityProviderItem(name="p"),))
+            redeclared(c, capacity_providers=(CapacityProviderItem(name="p"),))
             for c in wanted.components
         ),
     )
@@ -134,7 +134,7 @@ def test_a_replica_that_fits_on_no_instance() -> None:
     unseen = replace(seen_of(wanted), container_instances={})
     assert severities(check_sizes(wanted, unseen)) == [UNKNOWN]
     # A capacity provider may launch larger instances than the existing ones.
-    raised = replace(wanted.components[0], capacity_providers=(CapacityProviderItem(name="p"),))
+    raised = redeclared(wanted.components[0], capacity_providers=(CapacityProviderItem(name="p"),))
     other = replace(wanted, components=(raised,))
     assert severities(check_sizes(other, seen_of(other, instance()))) == [UNKNOWN]
 

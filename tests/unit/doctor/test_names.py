@@ -9,9 +9,8 @@ import pytest
 from ecs_dynamo.doctor.checks.names import check_names
 from ecs_dynamo.model.doctor import CloudMapService, Severity
 from ecs_dynamo.model.graph import Graph
-from ecs_dynamo.model.service_names import ServiceNames
 from ecs_dynamo.model.snapshot import Observed, Unknown
-from tests.unit.planning.graphs import graph
+from tests.unit.planning.graphs import graph, redeclared
 from tests.unit.planning.test_names import ARN, connected
 
 NAME = "infra.dynamo.local"
@@ -20,7 +19,7 @@ NAME = "infra.dynamo.local"
 def mapped() -> Graph:
     base = graph()
     first, *rest = base.components
-    named = replace(first, names=ServiceNames(registry=ARN))
+    named = redeclared(first, service_registry=ARN)
     return replace(base, components=(named, *rest), names=dict.fromkeys(first.roles, NAME))
 
 

@@ -33,7 +33,7 @@ from ecs_dynamo.model.graph import Component, Graph, Role
 from ecs_dynamo.model.snapshot import Observed, Unknown
 from ecs_dynamo.model.spec.scaling import SloScaling
 from ecs_dynamo.model.spec.service import NetworkSpec
-from tests.unit.planning.graphs import component, graph, template
+from tests.unit.planning.graphs import component, graph, redeclared, template
 
 OK, WARNING, ERROR, UNKNOWN = Severity.OK, Severity.WARNING, Severity.ERROR, Severity.UNKNOWN
 SUBNET = Subnet("subnet-1", "vpc", "10.0.1.0/24", 200)
@@ -89,7 +89,7 @@ def with_images(image: str, *, public: bool = False, **container: Any) -> Graph:
         content = template(one.name, one.network_mode.value)
         content["containerDefinitions"][0] |= {"image": image, **container}
         network = one.network.model_copy(update={"assign_public_ip": public})
-        return replace(one, template=content, network=network)
+        return redeclared(one, template=content, network=network)
 
     base = graph()
     return replace(base, components=tuple(changed(c) for c in base.components))
@@ -265,7 +265,7 @@ def test_what_is_not_seen_of_groups_is_unknown() -> None:
     without = replace(
         graph(),
         components=tuple(
-            replace(c, network=NetworkSpec(subnets=("subnet-1",))) for c in graph().components
+            redeclared(c, network=NetworkSpec(subnets=("subnet-1",))) for c in graph().components
         ),
     )
     found = judged(without, group("sg-host", inside))

@@ -9,7 +9,6 @@ from typing import Any
 
 from ecs_dynamo.config import load_graph
 from ecs_dynamo.iam.render import render_iam
-from ecs_dynamo.model.service_names import ServiceNames
 from ecs_dynamo.model.service_settings import ServiceConnect
 from ecs_dynamo.model.spec.capacity import (
     AutoScalingGroupSpec,
@@ -18,6 +17,7 @@ from ecs_dynamo.model.spec.capacity import (
 )
 from tests.rights.widest import ACCOUNT, ENVIRON, EXAMPLE, REGISTRY, widest
 from tests.unit.config.test_load import ROOT
+from tests.unit.planning.graphs import redeclared
 from tests.unit.rights.test_requests import arn_patterns, is_known
 
 
@@ -81,7 +81,7 @@ def test_capacity_has_rights_only_where_the_graph_declares_it() -> None:
     assert "autoscaling:" not in plain
     assert "CapacityProvider" not in plain
     groups = (AutoScalingGroupSpec(name="gpu", cluster="dynamo-GPU", max=3),)
-    prefill = replace(
+    prefill = redeclared(
         base.component("prefill"), capacity_providers=(CapacityProviderItem(name="spot"),)
     )
     others = tuple(c for c in base.components if c.name != "prefill")
@@ -226,8 +226,8 @@ def test_names_have_rights_only_where_they_are_read() -> None:
     base = load_graph(EXAMPLE, ENVIRON).graph
     assert "servicediscovery" not in json.dumps(render_iam(base, "us-east-1", ACCOUNT))
 
-    client = ServiceNames(connect=ServiceConnect(f"{space}ns-1"))
-    components = tuple(replace(c, names=client) for c in base.components)
+    client = ServiceConnect(f"{space}ns-1")
+    components = tuple(redeclared(c, service_connect=client) for c in base.components)
     made = render_iam(replace(base, components=components), "us-east-1", ACCOUNT)
     found = {s["Sid"]: s["Resource"] for s in made["doctor.json"]["Statement"]}
     assert found["ReadNamespaces"] == [f"{space}ns-1"]

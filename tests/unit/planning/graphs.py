@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
+from ecs_dynamo.config.build.service_settings import (
+    grace_seconds,
+    load_balancers,
+    placement_constraints,
+    placement_strategy,
+    service_network,
+)
+from ecs_dynamo.model.dynamo.containers import dynamo_containers
 from ecs_dynamo.model.graph import Component, Graph, Role
+from ecs_dynamo.model.service_settings import DeploymentLimits, ServiceSettings
+from ecs_dynamo.model.spec.capacity import PlacementSpec
 from ecs_dynamo.model.spec.graph import RuntimeSpec
 from ecs_dynamo.model.spec.rollout import RolloutSpec
 from ecs_dynamo.model.spec.scaling import ScalingSpec
@@ -40,10 +50,65 @@ def component(name: str, *roles: Role, mode: str = "awsvpc", **changes: Any) -> 
         launch_type=LaunchType.FARGATE if Role.ETCD in roles else LaunchType.EC2,
         replicas=1,
         template=template(name, mode, gpus=gpus),
-        network=NETWORK,
-        rollout=RolloutSpec(),
+        settings=ServiceSettings(
+            load_balancers=None if {Role.ETCD, Role.NATS} & set(roles) else (),
+            availability_zone_rebalancing=False,
+            tags_reach_tasks=True,
+        ),
     )
-    return replace(base, **changes)
+    declared: dict[str, Any] = {"network": NETWORK, "rollout": RolloutSpec(), "placement": None}
+    return redeclared(base, **(declared | {"capacity_providers": ()} | changes))
+
+
+def redeclared(component: Component, **changes: Any) -> Component:
+    """The component as the graph file gives it with these changes.
+
+    Beside the component's own fields they are keys of the graph file that become settings.
+    """
+    own = {field.name for field in fields(Component)} - {"rollout"}
+    component = replace(component, **{k: v for k, v in changes.items() if k in own})
+    launch_type, settings = component.launch_type, dict[str, Any]()
+    for key, value in changes.items():
+        match key:
+            case "rollout":
+                infrastructure = component.is_infrastructure
+                component = replace(component, rollout=value.policy)
+                settings["limits"] = DeploymentLimits.of(value)
+                settings["health_check_grace_seconds"] = grace_seconds(
+                    value, infrastructure=infrastructure
+                )
+            case "network":
+                settings["network"] = service_network(component.template, value)
+            case "capacity_providers":
+                settings["capacity_providers"] = value
+                settings["launch_type"] = None if value else launch_type.value
+            case "launch_type" | "placement":
+                placement = changes.get("placement") or PlacementSpec()
+                if "capacity_providers" not in changes:
+                    settings["launch_type"] = launch_type.value
+                settings["placement_strategy"] = placement_strategy(placement)
+                settings["placement_constraints"] = placement_constraints(placement, launch_type)
+            case "target_group_arn":
+                containers = dynamo_containers(component).names
+                attached = load_balancers(value, 8000, component.template, containers)
+                settings["load_balancers"] = attached
+            case _ if key not in own:
+                settings[key] = value
+    return replace(component, settings=replace(component.settings, **settings))
+
+
+def with_rollout(component: Component, **keys: Any) -> Component:
+    """The component with other values of some keys under `rollout`; the grace period follows."""
+    limits, policy = component.limits, component.rollout
+    spec = RolloutSpec(
+        minimum_healthy_percent=limits.minimum_healthy_percent,
+        maximum_percent=limits.maximum_percent,
+        circuit_breaker=limits.circuit_breaker,
+        progress_deadline_seconds=policy.progress_deadline_seconds,
+        canary=policy.canary,
+        keep_revisions=policy.keep_revisions,
+    )
+    return redeclared(component, rollout=spec.model_copy(update=keys))
 
 
 def graph(

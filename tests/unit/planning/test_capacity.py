@@ -70,9 +70,8 @@ from ecs_dynamo.planning.desired.placement import (
     placement_constraints,
 )
 from ecs_dynamo.planning.desired.ports import plan_ports
-from ecs_dynamo.planning.desired.service_settings import declared_settings
 from tests.helpers.facts import state_of
-from tests.unit.planning.graphs import component, graph, template
+from tests.unit.planning.graphs import component, graph, redeclared, template
 
 SMALL = InstanceSize("g5.xlarge", 1, 4096, 15_000)
 LARGE = InstanceSize("g5.12xlarge", 4, 49_152, 180_000)
@@ -735,7 +734,7 @@ def test_default_placement_spreads_frontends_and_packs_workers() -> None:
         providers = {"p": CapacityProvider("p", "ACTIVE", kind)}
         assert default_strategy(one, snapshot(providers=providers)) == expected
     own = worker(placement=PlacementSpec(strategy=()))
-    assert declared_settings(own).placement_strategy == ()
+    assert own.settings.placement_strategy == ()
     constraints = placement_constraints(worker(), one_per_instance=True) or ()
     assert [c.type for c in constraints] == ["distinctInstance"]
 
@@ -826,7 +825,7 @@ def test_another_provider_strategy_rolls_with_a_forced_deployment() -> None:
     memory = converge(ecs, base, Memory(started_at=ecs.now)).memory
     spot = (CapacityProviderItem(name="spot"),)
     changed = tuple(
-        replace(c, capacity_providers=spot) if c.name == "decode" else c for c in base.components
+        redeclared(c, capacity_providers=spot) if c.name == "decode" else c for c in base.components
     )
     made = plan(replace(base, components=changed), ecs.snapshot(), memory, ecs.clock)
     (update,) = (a for a in made.actions if isinstance(a, UpdateService))

@@ -21,7 +21,7 @@ from ecs_dynamo.planning import plan
 from ecs_dynamo.planning.conditions import placement_shortage
 from ecs_dynamo.planning.observed.failure_reasons import lacks_capacity
 from tests.helpers.facts import state_of, with_snapshot
-from tests.unit.planning.graphs import graph, with_image
+from tests.unit.planning.graphs import graph, redeclared, with_image
 from tests.unit.planning.simulated_ecs import SimulatedEcs
 from tests.unit.planning.test_plan_properties import converge, run_pass
 
@@ -37,7 +37,7 @@ def changed(base: Graph, *names: str, **changes: Any) -> Graph:
     return replace(
         base,
         components=tuple(
-            replace(c, **changes) if c.name in names or not names else c for c in base.components
+            redeclared(c, **changes) if c.name in names or not names else c for c in base.components
         ),
     )
 
@@ -139,12 +139,12 @@ def test_words_of_rebalancing_are_no_lack_of_places() -> None:
 def test_the_grace_is_the_progress_deadline_unless_it_is_declared() -> None:
     spec = RolloutSpec(progress_deadline_seconds=3600)
     wanted = changed(graph(), rollout=spec)
-    frontend = replace(wanted.component("frontend"), target_group_arn="arn:tg")
-    assert frontend.health_check_grace_seconds == 3600
-    assert wanted.component("etcd-nats").health_check_grace_seconds == 0
+    frontend = redeclared(wanted.component("frontend"), target_group_arn="arn:tg")
+    assert frontend.settings.health_check_grace_seconds == 3600
+    assert wanted.component("etcd-nats").settings.health_check_grace_seconds == 0
     declared = spec.model_copy(update={"health_check_grace_seconds": 90})
     for one in changed(wanted, rollout=declared).components:
-        assert one.health_check_grace_seconds == 90
+        assert one.settings.health_check_grace_seconds == 90
     ecs, memory = settled(wanted)
     assert ecs.services["g-decode"].settings.health_check_grace_seconds == 3600
     edited = changed(wanted, "decode", rollout=declared)

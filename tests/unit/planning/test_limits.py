@@ -14,7 +14,7 @@ from ecs_dynamo.model.service_settings import DeploymentLimits
 from ecs_dynamo.model.spec.service import LaunchType
 from ecs_dynamo.planning import plan
 from ecs_dynamo.planning.observed.lookup import known_tasks
-from tests.unit.planning.graphs import graph, template, with_image
+from tests.unit.planning.graphs import graph, redeclared, template, with_image
 from tests.unit.planning.simulated_ecs import SimulatedEcs
 from tests.unit.planning.test_parts import converged
 from tests.unit.planning.test_plan_properties import converge
@@ -123,7 +123,7 @@ def test_infrastructure_in_host_mode_says_why_it_is_replaced_in_place() -> None:
     base = graph()
     content = template("etcd-nats", "host")
     content["containerDefinitions"][0]["portMappings"] = [{"containerPort": 2379}]
-    etcd = replace(
+    etcd = redeclared(
         base.component("etcd-nats"), launch_type=LaunchType.EC2, cluster="gpu", template=content
     )
     wanted = replace(base, components=(etcd, *base.components[1:]))

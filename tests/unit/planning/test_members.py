@@ -15,7 +15,7 @@ from ecs_dynamo.model.spec.rollout import RolloutSpec
 from ecs_dynamo.model.spec.service import NetworkSpec
 from ecs_dynamo.planning import plan
 from ecs_dynamo.planning.observed.etcd_membership import find_membership
-from tests.unit.planning.graphs import component, graph, with_image
+from tests.unit.planning.graphs import component, graph, redeclared, with_image
 from tests.unit.planning.simulated_etcd import SimulatedCluster
 from tests.unit.planning.test_plan_properties import converge, run_pass, suffer
 
@@ -239,7 +239,7 @@ def test_another_network_replaces_the_members_one_at_a_time_and_keeps_the_data()
     ecs.graph = edited = replace(
         wanted,
         components=tuple(
-            replace(c, network=other) if c.name in PLACES else c for c in wanted.components
+            redeclared(c, network=other) if c.name in PLACES else c for c in wanted.components
         ),
     )
     for _ in range(120):

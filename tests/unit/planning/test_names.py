@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from ecs_dynamo.model.ecs.task_definition import environment_value
 from ecs_dynamo.model.graph import Graph, Role
 from ecs_dynamo.model.plan import CreateService, Endpoints, Memory, Plan, UpdateService
-from ecs_dynamo.model.service_names import ServiceNames
 from ecs_dynamo.model.service_settings import (
     PublishedPort,
     ServiceConnect,
@@ -19,12 +18,11 @@ from ecs_dynamo.model.service_settings import (
     difference,
 )
 from ecs_dynamo.model.spec.security import SecuritySpec
-from ecs_dynamo.planning.desired.service_settings import declared_settings
 from ecs_dynamo.planning.observed.endpoints import (
     reachable_endpoints,
     resolve_endpoints,
 )
-from tests.unit.planning.graphs import graph, with_image
+from tests.unit.planning.graphs import graph, redeclared, with_image
 from tests.unit.planning.simulated_ecs import SimulatedEcs
 from tests.unit.planning.test_parts import converged
 from tests.unit.planning.test_plan_properties import converge, run_pass
@@ -32,6 +30,7 @@ from tests.unit.planning.test_plan_properties import converge, run_pass
 ARN = "arn:aws:servicediscovery:us-west-2:123456789012:service/srv-1"
 DNS = {Role.ETCD: "etcd.dynamo.local", Role.NATS: "nats.dynamo.local"}
 DEPENDANTS = ("g-frontend", "g-prefill", "g-decode")
+NAMES = ("service_registry", "service_connect")
 CLIENT = ServiceConnect("dynamo")
 SERVER = ServiceConnect("dynamo", (PublishedPort("etcd", "g-etcd", "etcd", 2379),))
 
@@ -39,8 +38,7 @@ SERVER = ServiceConnect("dynamo", (PublishedPort("etcd", "g-etcd", "etcd", 2379)
 def named(base: Graph) -> Graph:
     """``base`` with the names of Cloud Map."""
     components = tuple(
-        replace(c, names=ServiceNames(registry=ARN)) if c.is_infrastructure else c
-        for c in base.components
+        redeclared(c, service_registry=ARN) if c.is_infrastructure else c for c in base.components
     )
     return replace(base, components=components, names=DNS)
 
@@ -48,7 +46,7 @@ def named(base: Graph) -> Graph:
 def connected(base: Graph) -> Graph:
     """``base`` in a Service Connect namespace."""
     components = tuple(
-        replace(c, names=ServiceNames(connect=SERVER if c.is_infrastructure else CLIENT))
+        redeclared(c, service_connect=SERVER if c.is_infrastructure else CLIENT)
         for c in base.components
     )
     return replace(base, components=components, names={Role.ETCD: "etcd", Role.NATS: "nats"})
@@ -177,34 +175,47 @@ def test_a_service_is_created_with_its_names() -> None:
 
 BY_ARN = ServiceConnect("arn:aws:servicediscovery:us-west-2:123456789012:namespace/ns-1")
 OTHER = ServiceConnect("other")
-NOTHING = ServiceNames()
-NAMES = ("service_registry", "service_connect")
+NOTHING = ServiceSettings()
 
 
-def settings_of(names: ServiceNames) -> ServiceSettings:
-    return ServiceSettings(service_registry=names.registry, service_connect=names.connect)
+def names(registry: str | None = None, connect: ServiceConnect | None = None) -> ServiceSettings:
+    return ServiceSettings(service_registry=registry, service_connect=connect)
 
 
 @pytest.mark.parametrize(
     ("wanted", "have", "missing"),
     [
-        (ServiceNames(registry=ARN), NOTHING, ServiceNames(registry=ARN)),
-        (ServiceNames(registry=ARN), ServiceNames(registry="arn:b"), ServiceNames(registry=ARN)),
-        (ServiceNames(registry=ARN), ServiceNames(registry=ARN), NOTHING),
+        (names(registry=ARN), NOTHING, names(registry=ARN)),
+        (
+            names(registry=ARN),
+            names(registry="arn:b"),
+            names(registry=ARN),
+        ),
+        (names(registry=ARN), names(registry=ARN), NOTHING),
         # What is not declared is left alone.
-        (NOTHING, ServiceNames(registry=ARN, connect=CLIENT), NOTHING),
-        (ServiceNames(connect=CLIENT), ServiceNames(registry=ARN, connect=CLIENT), NOTHING),
-        (ServiceNames(connect=CLIENT), NOTHING, ServiceNames(connect=CLIENT)),
-        (ServiceNames(connect=CLIENT), ServiceNames(connect=OTHER), ServiceNames(connect=CLIENT)),
-        (ServiceNames(connect=SERVER), ServiceNames(connect=CLIENT), ServiceNames(connect=SERVER)),
+        (NOTHING, names(registry=ARN, connect=CLIENT), NOTHING),
+        (
+            names(connect=CLIENT),
+            names(registry=ARN, connect=CLIENT),
+            NOTHING,
+        ),
+        (names(connect=CLIENT), NOTHING, names(connect=CLIENT)),
+        (
+            names(connect=CLIENT),
+            names(connect=OTHER),
+            names(connect=CLIENT),
+        ),
+        (
+            names(connect=SERVER),
+            names(connect=CLIENT),
+            names(connect=SERVER),
+        ),
         # ECS may answer a name with its ARN.
-        (ServiceNames(connect=CLIENT), ServiceNames(connect=BY_ARN), NOTHING),
-        (ServiceNames(connect=BY_ARN), ServiceNames(connect=CLIENT), NOTHING),
+        (names(connect=CLIENT), names(connect=BY_ARN), NOTHING),
+        (names(connect=BY_ARN), names(connect=CLIENT), NOTHING),
     ],
 )
 def test_only_what_is_declared_and_differs_is_set(
-    wanted: ServiceNames, have: ServiceNames, missing: ServiceNames
+    wanted: ServiceSettings, have: ServiceSettings, missing: ServiceSettings
 ) -> None:
-    component = replace(graph().component("etcd-nats"), names=wanted)
-    changes = difference(settings_of(have), declared_settings(component))
-    assert changes.only(NAMES) == settings_of(missing)
+    assert difference(have, wanted) == missing

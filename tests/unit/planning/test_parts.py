@@ -69,7 +69,7 @@ from ecs_dynamo.planning.observed.facts import observe_graph
 from ecs_dynamo.planning.rollout.protection import protect_busy_tasks
 from ecs_dynamo.planning.scaling.dynamo_planner import planner_reached
 from tests.helpers.facts import context_of, ready_tasks, state_of
-from tests.unit.planning.graphs import component, graph, template, with_image
+from tests.unit.planning.graphs import component, graph, redeclared, template, with_image
 from tests.unit.planning.simulated_ecs import SimulatedEcs
 from tests.unit.planning.test_plan_properties import converge, run_pass
 
@@ -399,7 +399,7 @@ def test_another_network_is_set_and_a_target_group_is_created() -> None:
     moved = replace(
         wanted,
         components=tuple(
-            replace(c, network=other) if c.name == "decode" else c for c in wanted.components
+            redeclared(c, network=other) if c.name == "decode" else c for c in wanted.components
         ),
     )
     made = plan(moved, ecs.snapshot(), memory, ecs.clock)

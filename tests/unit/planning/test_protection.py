@@ -20,7 +20,7 @@ from ecs_dynamo.planning.rollout.handover.drain_record import (
     keep_minutes,
 )
 from tests.helpers.facts import state_of
-from tests.unit.planning.graphs import graph, with_image
+from tests.unit.planning.graphs import graph, with_image, with_rollout
 from tests.unit.planning.simulated_ecs import SimulatedEcs
 from tests.unit.planning.test_parts import converged
 from tests.unit.planning.test_rollout_properties import fresh_pass, ready_graph
@@ -88,10 +88,9 @@ def test_a_protection_lasts_for_the_deadline_of_the_rollout(
     deadline: float, drain: float, minutes: int
 ) -> None:
     base = graph()
-    rollout = base.component("decode").rollout
-    rollout = rollout.model_copy(update={"progress_deadline_seconds": deadline})
     base = replace(base, runtime=base.runtime.model_copy(update={"drain_seconds": drain}))
-    assert keep_minutes(base, replace(base.component("decode"), rollout=rollout)) == minutes
+    decode = with_rollout(base.component("decode"), progress_deadline_seconds=deadline)
+    assert keep_minutes(base, decode) == minutes
 
 
 def protections(wanted: Graph, ecs: SimulatedEcs, passes: int) -> list[ProtectTasks]:
@@ -106,8 +105,7 @@ def test_a_model_that_loads_for_long_costs_one_protection() -> None:
     slow = replace(
         wanted,
         components=tuple(
-            replace(c, rollout=c.rollout.model_copy(update={"progress_deadline_seconds": 3000}))
-            for c in wanted.components
+            with_rollout(c, progress_deadline_seconds=3000) for c in wanted.components
         ),
     )
     ecs.slow = 250  # 2,500 s until the new replicas register.
@@ -241,10 +239,7 @@ def test_the_plan_of_a_rollout_that_begins_releases_before_it_protects() -> None
         task.protected_until = ecs.now + 90
     half = replace(
         wanted,
-        components=tuple(
-            replace(c, rollout=c.rollout.model_copy(update={"minimum_healthy_percent": 50}))
-            for c in wanted.components
-        ),
+        components=tuple(with_rollout(c, minimum_healthy_percent=50) for c in wanted.components),
     )
     ecs.graph = edited = with_image(half, "decode", "dynamo:2")
     made = plan(edited, ecs.snapshot(), Memory(started_at=ecs.now), ecs.clock)

@@ -28,7 +28,7 @@ from ecs_dynamo.model.spec.rollout import (
     RolloutSpec,
 )
 from ecs_dynamo.planning import plan
-from tests.unit.planning.graphs import graph, with_image
+from tests.unit.planning.graphs import graph, with_image, with_rollout
 from tests.unit.planning.simulated_ecs import SimulatedEcs
 from tests.unit.planning.test_plan_properties import converge, run_pass
 
@@ -40,8 +40,7 @@ def rolls_by(base: Graph, name: str, **changes: object) -> Graph:
     return replace(
         base,
         components=tuple(
-            replace(c, rollout=c.rollout.model_copy(update=changes)) if c.name == name else c
-            for c in base.components
+            with_rollout(c, **changes) if c.name == name else c for c in base.components
         ),
     )
 

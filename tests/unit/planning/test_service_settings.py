@@ -49,7 +49,7 @@ from ecs_dynamo.model.spec.service import (
     NetworkSpec,
 )
 from ecs_dynamo.planning import plan
-from tests.unit.planning.graphs import component, graph, template
+from tests.unit.planning.graphs import component, graph, redeclared, template
 from tests.unit.planning.simulated_ecs import SimulatedEcs
 from tests.unit.planning.test_parts import converged
 from tests.unit.planning.test_plan_properties import run_pass
@@ -63,7 +63,9 @@ def declared(**changes: Any) -> Graph:
     content["containerDefinitions"][0]["portMappings"] = [{"containerPort": 8000}]
     front = component("frontend", Role.FRONTEND, template=content, target_group_arn="arn:tg")
     base = graph()
-    parts = tuple(replace(front, **changes) if c.name == "frontend" else c for c in base.components)
+    parts = tuple(
+        redeclared(front, **changes) if c.name == "frontend" else c for c in base.components
+    )
     return replace(base, components=parts, tags={"team": "llm"})
 
 
