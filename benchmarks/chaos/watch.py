@@ -22,7 +22,7 @@ from benchmarks.chaos.invariants import (
     write_violations,
 )
 from benchmarks.chaos.load import MODEL
-from ecs_dynamo.aws.client import is_write
+from ecs_dynamo.aws.rate_limits import is_write
 from ecs_dynamo.local import LocalEcs
 from ecs_dynamo.local.state.entities import Task
 from ecs_dynamo.local.wire.faults import Call

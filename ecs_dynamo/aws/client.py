@@ -1,7 +1,7 @@
-"""One door to AWS: every call goes through its API family's token bucket, with our retries alone.
+"""The client of AWS: every call takes a token of its API family, and only this module retries.
 
-botocore's own retries are off, so that attempts are counted, bounded and visible in one place. The
-price is that this module must know which errors are worth another try.
+botocore's own retries are off, so that attempts are counted, bounded and visible in one place.
+Therefore this package has to know which errors are worth another attempt (`aws.failures`).
 """
 
 from __future__ import annotations
@@ -38,6 +38,8 @@ from botocore.exceptions import (
 )
 from botocore.parsers import ResponseParserError
 
+from ecs_dynamo.aws.failures import CALLED_ONCE, NO_ANSWER, is_transient, to_aws_error
+from ecs_dynamo.aws.rate_limits import BUCKETS, bucket_of, is_write
 from ecs_dynamo.aws.required_members import missing_part
 from ecs_dynamo.aws.response_types import wrong_type
 from ecs_dynamo.aws.server_clock import ServerClock
@@ -48,86 +50,13 @@ from ecs_dynamo.model.errors import AwsError, InputError, Problem
 
 _log = structlog.get_logger(__name__)
 
-READ_PREFIXES = ("Describe", "List", "Get", "Simulate")
-THROTTLES = frozenset(
-    {
-        "BandwidthLimitExceeded",
-        "EC2ThrottledException",
-        "PriorRequestNotComplete",
-        "ProvisionedThroughputExceededException",  # DynamoDB: the table of the lease.
-        "RequestLimitExceeded",  # EC2, EC2 Auto Scaling.
-        "RequestThrottled",  # SQS.
-        "RequestThrottledException",
-        "SlowDown",
-        "ThrottledException",
-        "Throttling",
-        "ThrottlingException",
-        "TooManyRequestsException",
-    }
-)
-"""Codes with which AWS's services throttle: those that botocore's standard retry mode knows, but
-``LimitExceededException``, which ECS gives for a quota that no retry helps against, and those of
-transactions."""
-CONCURRENT_REVISIONS = "Too many concurrent attempts to create a new revision"
-"""ECS answers RegisterTaskDefinition so, with a ClientException like a refusal for good, while
-another revision of the family is being registered."""
-ONCE = frozenset({"RegisterTaskDefinition"})
-"""Operations without a client token that create something new on every call. If no answer arrives,
-the call may have taken effect, so it is not retried here: the caller checks first."""
-NO_ANSWER = frozenset({"Unreachable", "BadAnswer"})
-"""Codes of `AwsError` that leave it open whether the call took effect."""
-TRANSIENT = frozenset({"ServerException", "InternalFailure", "InternalError", "ServiceUnavailable"})
-
-# (burst, sustained per second) by API family, after the ECS API reference, "Request throttling":
-# buckets are kept at what ECS grants to reads and modifications of a family, per account and
-# Region; EC2's describes have their own bucket (EC2 API reference, "Request throttling").
-BUCKETS: Mapping[str, tuple[float, float]] = {
-    "cluster-read": (50, 20),
-    "service-read": (100, 20),
-    "service-modify": (50, 5),
-    "task-read": (100, 40),
-    "task-modify": (100, 40),
-    "task-definition-read": (100, 20),
-    "task-definition-modify": (20, 1),
-    "container-instance-read": (100, 40),
-    "tags": (20, 10),
-    "ec2-read": (50, 10),
-    "other": (20, 5),
-}
-
-_FAMILIES = (
-    ("TaskDefinition", "task-definition"),
-    ("Service", "service"),
-    ("ContainerInstance", "container-instance"),
-    ("Cluster", "cluster"),
-    ("Task", "task"),
-)
-
-
-def is_write(operation: str) -> bool:
-    """Whether an operation (``UpdateService``) changes anything."""
-    return not operation.startswith(READ_PREFIXES)
-
-
-def bucket_of(service: str, operation: str) -> str:
-    """The token bucket that an operation takes from."""
-    if service == "ec2":
-        return "ec2-read"
-    if "Tag" in operation:
-        return "tags"
-    if service == "ecs":
-        for word, family in _FAMILIES:
-            if word in operation:
-                name = f"{family}-{'modify' if is_write(operation) else 'read'}"
-                return name if name in BUCKETS else "other"
-    return "other"
-
 
 @dataclass(frozen=True, slots=True)
 class AwsOptions:
     """How to reach AWS; None means as the AWS CLI would. Times are seconds.
 
-    ``command`` is told in the User-Agent, so that CloudTrail tells a person's from the daemon's.
+    ``command`` is part of the User-Agent, so that CloudTrail distinguishes the calls of a person's
+    command from those of the daemon.
     """
 
     endpoint_url: str | None = None
@@ -141,7 +70,7 @@ class AwsOptions:
 
     @property
     def call_timeout(self) -> float:
-        """Seconds that one attempt may take, whatever dribbles in meanwhile."""
+        """Seconds that one attempt may take, even if data keeps arriving slowly."""
         return self.connect_timeout + 2 * self.read_timeout
 
 
@@ -158,7 +87,7 @@ def _is_local(endpoint_url: str | None) -> bool:
 
 
 def _credentials(options: AwsOptions, environ: Mapping[str, str]) -> dict[str, str]:
-    """Dummy credentials for a local stack where nothing is set; else botocore's own chain."""
+    """Return dummy credentials for a local stack if none are set; else botocore finds its own."""
     if (
         _is_local(options.endpoint_url)
         and options.profile is None
@@ -166,6 +95,15 @@ def _credentials(options: AwsOptions, environ: Mapping[str, str]) -> dict[str, s
     ):
         return {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
     return {}
+
+
+class _FailedAttempt(Exception):  # noqa: N818 (an outcome that is handled here)
+    """One attempt failed with ``failure``, which another attempt may overcome (``retryable``)."""
+
+    def __init__(self, failure: AwsError, *, retryable: bool) -> None:
+        super().__init__(str(failure))
+        self.failure = failure
+        self.retryable = retryable
 
 
 class Aws:
@@ -186,7 +124,7 @@ class Aws:
         self.clock = ServerClock()
         self.calls: Counter[str] = Counter()
         self.last_error: AwsError | None = None
-        """The last failed attempt; tells why a look ran out of time."""
+        """The last failed attempt; it shows why an observation ran out of time."""
 
     @property
     def writes(self) -> int:
@@ -199,15 +137,13 @@ class Aws:
         return self.calls.total() - self.writes
 
     async def call(self, service: str, operation: str, /, **parameters: Any) -> dict[str, Any]:
-        """Make one call, e.g. ``call("ecs", "DescribeServices", cluster=...)``.
+        """Make one call, such as ``call("ecs", "DescribeServices", cluster=...)``.
 
-        Retries throttling, server errors and broken connections with jittered, bounded back-off,
-        and reads whose answer lacks what it must contain (`aws.expected`).
-        A call that timed out may have taken effect: callers of writes must be able to bear that.
-        A write is attempted only while `write_guard` allows it.
-        Raises `AwsError`.
+        Throttling, server errors and broken connections are retried with jittered, bounded
+        back-off, and so are reads whose answer lacks a required part (`aws.required_members`).
+        A write that timed out may have taken effect; callers must allow for that. A write is
+        attempted only while `write_guard` allows it. Raises `AwsError`.
         """
-        method = getattr(self._clients[service], xform_name(operation))
         bucket = self._buckets[bucket_of(service, operation)]
         started = time.monotonic()
         attempt = 0
@@ -215,8 +151,8 @@ class Aws:
         while True:
             attempt += 1
             async with bucket:
-                left = write_seconds_left() if is_write(operation) else inf
-                if left <= 0:
+                seconds_left = write_seconds_left() if is_write(operation) else inf
+                if seconds_left <= 0:
                     raise AwsError(
                         operation,
                         "LeaseLost",
@@ -224,52 +160,14 @@ class Aws:
                         + (f" (attempt {attempt - 1}: {failure})" if failure else ""),
                     )
                 self.calls[f"{service}:{operation}"] += 1
-                asked = self.clock.monotonic()
                 try:
-                    # Each wait for more is bounded by read_timeout; all of them together here.
-                    async with asyncio.timeout(min(self._options.call_timeout, left)):
-                        answer: dict[str, Any] = await method(**parameters)
-                    if wrong := self._wrong_type(service, operation, answer):
-                        raise _BadAnswerError(f"{wrong} is not what the service declares")
-                    lacking = missing_part(service, operation, parameters, answer)
-                    if lacking is None:
-                        self.clock.observe(asked, answer)
-                        return answer
-                    failure = AwsError(operation, "BadAnswer", lacking)
-                    # A write may have taken effect: the next pass looks before it repeats it.
-                    again = not is_write(operation)
-                except ClientError as error:
-                    failure = _from_client_error(operation, error)
-                    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-                    again = _passes(failure) or status >= 500
-                except (BotoConnectionError, HTTPClientError, TimeoutError, OSError) as error:
-                    where = self._options.endpoint_url or "AWS"
-                    failure = AwsError(operation, "Unreachable", f"{where}: {error}")
-                    again = True
-                except ResponseParserError:
-                    # What stands between (a proxy, a load balancer) answered in its own words.
-                    failure = AwsError(operation, "BadAnswer", "the answer is not AWS's")
-                    again = True
-                except (NoCredentialsError, PartialCredentialsError) as error:
-                    raise AwsError(
-                        operation, "NoCredentials", f"{error}; configure them as for the AWS CLI"
-                    ) from None
-                except BotoCoreError as error:
-                    raise AwsError(operation, type(error).__name__, str(error)) from None
-                except Exception as error:
-                    # botocore's parsers raise whatever a body makes them trip over: text that is
-                    # not UTF-8, values of another type, times of no year, nesting without end.
-                    said = str(error) if isinstance(error, _BadAnswerError) else ""
-                    failure = AwsError(
-                        operation,
-                        "BadAnswer",
-                        f"the answer cannot be read: {said or type(error).__name__}",
-                    )
-                    again = True
-            if operation in ONCE and failure.code in NO_ANSWER:
-                again = False
+                    return await self._attempt(service, operation, parameters, seconds_left)
+                except _FailedAttempt as failed:
+                    failure, retryable = failed.failure, failed.retryable
+            if operation in CALLED_ONCE and failure.code in NO_ANSWER:
+                retryable = False
             self.last_error = failure
-            if not again or attempt >= self._options.attempts:
+            if not retryable or attempt >= self._options.attempts:
                 raise failure from None
             pause = self._options.backoff.delay(attempt, self._jitter())
             _log.debug(
@@ -282,30 +180,65 @@ class Aws:
             )
             await asyncio.sleep(pause)
 
-    def _wrong_type(self, service: str, operation: str, answer: dict[str, Any]) -> str | None:
+    async def _attempt(
+        self, service: str, operation: str, parameters: dict[str, Any], seconds_left: float
+    ) -> dict[str, Any]:
+        """Make one attempt. Raises `_FailedAttempt`, or `AwsError` where no attempt can succeed."""
+        method = getattr(self._clients[service], xform_name(operation))
+        sent_at = self.clock.monotonic()
+        try:
+            # read_timeout bounds each wait for more data; this bounds all of them together.
+            async with asyncio.timeout(min(self._options.call_timeout, seconds_left)):
+                answer: dict[str, Any] = await method(**parameters)
+            self._check_answer(service, operation, parameters, answer)
+        except _FailedAttempt:
+            raise
+        except ClientError as error:
+            failure = to_aws_error(operation, error)
+            status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+            retryable = is_transient(failure) or status >= 500
+            raise _FailedAttempt(failure, retryable=retryable) from None
+        except (BotoConnectionError, HTTPClientError, TimeoutError, OSError) as error:
+            endpoint = self._options.endpoint_url or "AWS"
+            failure = AwsError(operation, "Unreachable", f"{endpoint}: {error}")
+            raise _FailedAttempt(failure, retryable=True) from None
+        except ResponseParserError:
+            # A proxy or a load balancer in between answered.
+            failure = AwsError(operation, "BadAnswer", "the answer is not from AWS")
+            raise _FailedAttempt(failure, retryable=True) from None
+        except (NoCredentialsError, PartialCredentialsError) as error:
+            raise AwsError(
+                operation, "NoCredentials", f"{error}; configure them as for the AWS CLI"
+            ) from None
+        except BotoCoreError as error:
+            raise AwsError(operation, type(error).__name__, str(error)) from None
+        except Exception as error:
+            # botocore's parsers raise all kinds of exceptions for a malformed body: text that is
+            # not UTF-8, values of another type, invalid times, endless nesting.
+            failure = _unreadable(operation, type(error).__name__)
+            raise _FailedAttempt(failure, retryable=True) from None
+        self.clock.observe(sent_at, answer)
+        return answer
+
+    def _check_answer(
+        self, service: str, operation: str, parameters: dict[str, Any], answer: dict[str, Any]
+    ) -> None:
+        """Raise `_FailedAttempt` if a part of the answer has a wrong type or is missing."""
         model = self._clients[service].meta.service_model.operation_model(operation)
-        return wrong_type(model.output_shape, answer) if model.output_shape is not None else None
+        shape = model.output_shape
+        wrong = wrong_type(shape, answer) if shape is not None else None
+        if wrong is not None:
+            failure = _unreadable(operation, f"{wrong} does not have the declared type")
+            raise _FailedAttempt(failure, retryable=True)
+        missing = missing_part(service, operation, parameters, answer)
+        if missing is not None:
+            # A write may have taken effect: the next pass observes before it repeats the write.
+            failure = AwsError(operation, "BadAnswer", missing)
+            raise _FailedAttempt(failure, retryable=not is_write(operation))
 
 
-class _BadAnswerError(Exception):
-    """An answer that botocore has taken and that is still none of the service's."""
-
-
-def _passes(failure: AwsError) -> bool:
-    """Whether the error says that the call may succeed a moment later."""
-    if failure.code in THROTTLES | TRANSIENT:
-        return True
-    return failure.code == "ClientException" and CONCURRENT_REVISIONS in str(failure)
-
-
-def _from_client_error(operation: str, error: ClientError) -> AwsError:
-    details = error.response.get("Error", {})
-    return AwsError(
-        operation,
-        str(details.get("Code", "Unknown")),
-        str(details.get("Message", error)),
-        error.response.get("Item"),  # type: ignore[arg-type]  # botocore types no service's extras
-    )
+def _unreadable(operation: str, reason: str) -> AwsError:
+    return AwsError(operation, "BadAnswer", f"the answer cannot be read: {reason}")
 
 
 @asynccontextmanager

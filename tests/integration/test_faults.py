@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from ecs_dynamo.aws.client import is_write
+from ecs_dynamo.aws.rate_limits import is_write
 from ecs_dynamo.controller import Pass, Reconciler
 from tests.integration.stack import Stack
 

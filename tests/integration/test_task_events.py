@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 from aiobotocore.session import AioSession
 
-from ecs_dynamo.aws.client import AwsOptions, is_write
+from ecs_dynamo.aws.client import AwsOptions
+from ecs_dynamo.aws.rate_limits import is_write
 from ecs_dynamo.controller.triggers import ecs_events
 from ecs_dynamo.controller.triggers.ecs_events import follow_events
 from ecs_dynamo.demo.daemon import DemoDaemon, component

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from ecs_dynamo.aws.client import NO_ANSWER, THROTTLES, TRANSIENT, Aws
+from ecs_dynamo.aws.client import Aws
 from ecs_dynamo.aws.execute.capacity import (
     set_desired_capacity,
     set_instances_state,
@@ -22,6 +22,7 @@ from ecs_dynamo.aws.execute.capacity import (
 from ecs_dynamo.aws.execute.protection import protect_tasks
 from ecs_dynamo.aws.execute.registration import RevisionRegistry
 from ecs_dynamo.aws.execute.services import ServiceWriter
+from ecs_dynamo.aws.failures import NO_ANSWER, THROTTLES, TRANSIENT
 from ecs_dynamo.aws.observe.graph_cache import GraphCache
 from ecs_dynamo.aws.write_guard import SecondsLeft, unlimited, writes_guarded
 from ecs_dynamo.model.errors import AwsError

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import structlog
 
-from ecs_dynamo.aws.client import NO_ANSWER, Aws
+from ecs_dynamo.aws.client import Aws
+from ecs_dynamo.aws.failures import NO_ANSWER
 from ecs_dynamo.aws.observe.convert import tags_of, to_revision
 from ecs_dynamo.aws.observe.graph_cache import GraphCache
 from ecs_dynamo.aws.observe.revisions import UNKNOWN_REVISION, describe_revision

@@ -9,8 +9,8 @@ import pytest
 from botocore.exceptions import ClientError
 from botocore.retries.standard import ThrottledRetryableChecker
 
-from ecs_dynamo.aws.client import THROTTLES
 from ecs_dynamo.aws.execute.executor import Executor
+from ecs_dynamo.aws.failures import THROTTLES
 from ecs_dynamo.aws.observe.graph_cache import GraphCache
 from ecs_dynamo.model.errors import AwsError
 from ecs_dynamo.model.plan import CreateService, DeleteService, Endpoints, Memory, Plan, RevisionRef

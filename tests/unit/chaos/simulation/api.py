@@ -16,7 +16,8 @@ from typing import Any
 
 from botocore import xform_name
 
-from ecs_dynamo.aws.client import Aws, AwsOptions, is_write
+from ecs_dynamo.aws.client import Aws, AwsOptions
+from ecs_dynamo.aws.rate_limits import is_write
 from ecs_dynamo.aws.server_clock import ServerClock
 from ecs_dynamo.common.backoff import Backoff
 from tests.unit.aws.fake_aws import service_model
