@@ -1,7 +1,7 @@
-"""Whether an answer of AWS has the types that its operation declares.
+"""Comparison of AWS's answers with the types that botocore's service models declare.
 
-botocore fills the output shape with whatever the JSON holds: a number where a list should be ends
-in a TypeError, far from here. The types are those of botocore's service model.
+botocore fills the output shape with whatever the JSON contains. Without this check a number instead
+of a list would cause a TypeError much later.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ _SCALARS: dict[str, type | tuple[type, ...]] = {
     "timestamp": datetime,
 }
 _DECODED = frozenset({"policyDocumentType"})
-"""Texts that botocore's own handlers decode to documents (IAM, `json_decode_policies`)."""
+"""Texts that botocore's handlers decode to documents (IAM, `json_decode_policies`)."""
 _NUMBERS = ("integer", "long", "float", "double")
 
 
 def wrong_type(shape: Any, value: Any, path: str = "") -> str | None:
-    """The path of the first value that is not of its ``shape``'s type; None where all are."""
+    """Return the path of the first value that is not of its ``shape``'s type, or None."""
     kind = shape.type_name
     if value is None or getattr(shape, "is_document_type", False) or shape.name in _DECODED:
         return None
@@ -34,19 +34,19 @@ def wrong_type(shape: Any, value: Any, path: str = "") -> str | None:
         if not isinstance(value, dict):
             return path or "the answer"
         for name, member in shape.members.items():
-            if name in value and (found := wrong_type(member, value[name], f"{path}.{name}")):
-                return found
+            if name in value and (wrong := wrong_type(member, value[name], f"{path}.{name}")):
+                return wrong
         return None
     if kind == "list":
         if not isinstance(value, list):
             return path
         each = (wrong_type(shape.member, item, f"{path}[]") for item in value)
-        return next((found for found in each if found), None)
+        return next((wrong for wrong in each if wrong), None)
     if kind == "map":
         if not isinstance(value, dict):
             return path
         each = (wrong_type(shape.value, item, f"{path}[]") for item in value.values())
-        return next((found for found in each if found), None)
+        return next((wrong for wrong in each if wrong), None)
     expected = _SCALARS.get(kind)
     if expected is None:
         return None

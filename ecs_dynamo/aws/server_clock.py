@@ -1,9 +1,9 @@
-"""What time it is for AWS, whatever the clock of this machine says.
+"""AWS's time, independent of the clock of this machine.
 
 AWS's timestamps are compared with deadlines. The machine's wall clock may be set while the daemon
-runs (NTP steps, a resumed virtual machine), so it is not asked once AWS has answered: each HTTP
-response carries the server's time (RFC 9110, section 6.6.1, ``Date``), and between responses the
-monotonic clock goes on.
+runs (NTP steps, a resumed virtual machine), so it is not used once AWS has answered: each HTTP
+response has the server's time (RFC 9110, section 6.6.1, ``Date``), and between responses the
+monotonic clock continues from it.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from typing import Any
 from ecs_dynamo.model.clock import Now
 
 RESOLUTION_SECONDS = 1.0
-"""``Date`` has whole seconds."""
+"""Resolution of ``Date``."""
 
 
 class ServerClock:
-    """Follows the server's time. ``monotonic`` and ``wall`` give seconds."""
+    """A clock that follows the server's time. ``monotonic`` and ``wall`` return seconds."""
 
     def __init__(
         self,
@@ -30,30 +30,31 @@ class ServerClock:
         self.monotonic = monotonic
         self._wall = wall
         self._offset: tuple[float, float] | None = None
-        """Between what and what the server's time lies ahead of the monotonic clock."""
+        """Lower and upper bound of the server's time minus the monotonic clock, in seconds."""
 
     def now(self) -> Now:
-        """This moment; with the machine's own wall clock until a first answer came."""
+        """Return the current time; before the first answer the machine's wall clock is used."""
         at = self.monotonic()
         if self._offset is None:
             return Now(at, self._wall())
         low, high = self._offset
         return Now(at, at + (low + high) / 2.0)
 
-    def observe(self, asked: float, answer: Mapping[str, Any]) -> None:
-        """Take in a response to what was sent at ``asked`` (monotonic seconds).
+    def observe(self, sent_at: float, answer: Mapping[str, Any]) -> None:
+        """Follow the ``Date`` of a response to a request sent at ``sent_at`` (monotonic seconds).
 
-        The server wrote its time, cut to the second, after it was asked and before now.
+        The server wrote its time, truncated to the second, between ``sent_at`` and now.
         """
         headers = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {})
         try:
             date = parsedate_to_datetime(headers["date"]).timestamp()
         except (KeyError, TypeError, ValueError, OverflowError):
             return
-        low, high = date - self.monotonic(), date + RESOLUTION_SECONDS - asked
+        low, high = date - self.monotonic(), date + RESOLUTION_SECONDS - sent_at
         if self._offset is not None:
             narrower = max(low, self._offset[0]), min(high, self._offset[1])
-            # Apart: one of the clocks drifts, or the server's was set. The newest is right.
+            # If the bounds do not overlap, a clock drifts or the server's was set: the newest
+            # answer is right.
             if narrower[0] <= narrower[1]:
                 low, high = narrower
         self._offset = low, high

@@ -1,4 +1,4 @@
-"""The HTTP session of the AWS clients: an answer is read up to a bound, and no further."""
+"""The HTTP session of the AWS clients, which reads answers only up to a maximum size."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ MAX_ANSWER_BYTES = 16 * 1024 * 1024
 
 
 class BoundedSession(AIOHTTPSession):
-    """As aiobotocore 3.10's, whose `send` reads the whole body, however long it is."""
+    """aiobotocore 3.10's session, whose own `send` reads bodies of any length."""
 
     async def send(self, request: Any) -> Any:
-        """Send, and read the answer. Raises botocore's HTTP errors."""
-        asked, request.stream_output = request.stream_output, True
+        """Send a request and read its answer. Raises botocore's HTTP errors."""
+        is_streamed, request.stream_output = request.stream_output, True
         answer = await super().send(request)
-        if asked:
+        if is_streamed:
             return answer
         body = bytearray()
         try:
-            async for piece in answer.raw.content.iter_any():
-                body += piece
+            async for chunk in answer.raw.content.iter_any():
+                body += chunk
                 if len(body) > MAX_ANSWER_BYTES:
                     answer.raw.close()
                     raise HTTPClientError(
@@ -39,7 +39,7 @@ class BoundedSession(AIOHTTPSession):
             raise ReadTimeoutError(endpoint_url=request.url, error=error) from None
         except (aiohttp.ClientError, OSError) as error:
             raise HTTPClientError(error=error) from None
-        if answer.status_code == 200 and _asks_json(request):
+        if answer.status_code == 200 and _expects_json(request):
             try:
                 json.loads(body)
             except (ValueError, RecursionError):
@@ -48,12 +48,13 @@ class BoundedSession(AIOHTTPSession):
         return answer
 
 
-def _asks_json(request: Any) -> bool:
+def _expects_json(request: Any) -> bool:
     """Whether the operation's protocol is AWS JSON.
 
-    botocore's parser takes a body that is not JSON, such as one that was cut off, for an answer
-    without any member (`BaseJSONParser._parse_body_as_json`): a list of nothing.
+    botocore's parser treats a body that is not JSON, such as one that was cut off, as an answer
+    without members (`BaseJSONParser._parse_body_as_json`), which reads like an empty list.
     """
-    kind = request.headers.get("Content-Type", "")
-    text = kind.decode(errors="replace") if isinstance(kind, bytes) else str(kind)
+    content_type = request.headers.get("Content-Type", "")
+    is_bytes = isinstance(content_type, bytes)
+    text = content_type.decode(errors="replace") if is_bytes else str(content_type)
     return text.startswith("application/x-amz-json")

@@ -1,9 +1,9 @@
-"""For how long the daemon may still write: as long as its lease on the graph is held.
+"""The time for which the daemon may still write: as long as it holds its lease on the graph.
 
 A write that is retried with back-off may outlive the lease under which it was decided, and would
-then undo what the next leader did. So each attempt at a write asks here first, and ends before the
-lease does. The guard belongs to the task that acts (a context variable): the renewal of the lease
-itself, which is a write too, runs beside it and is not guarded.
+then undo a change of the next leader. So each attempt at a write checks the guard first, and ends
+before the lease does. The guard is a context variable of the task that acts: the renewal of the
+lease is a write too, but runs in another task and is not guarded.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from contextvars import ContextVar
 from math import inf
 
 SecondsLeft = Callable[[], float]
-"""Seconds for which writes are allowed from now on; 0 or less: not any more."""
+"""Returns the seconds for which writes are still allowed; none are at 0 or less."""
 
 
 def unlimited() -> float:
-    """Without a lease writes are always allowed."""
+    """Return infinity: without a lease writes are always allowed."""
     return inf
 
 
@@ -27,7 +27,7 @@ _guard: ContextVar[SecondsLeft] = ContextVar("write_guard", default=unlimited)
 
 @contextmanager
 def writes_guarded(seconds_left: SecondsLeft) -> Iterator[None]:
-    """Within it, attempts at writes start only while ``seconds_left()`` is above 0."""
+    """Allow attempts at writes in this context only while ``seconds_left()`` is above 0."""
     token = _guard.set(seconds_left)
     try:
         yield
@@ -36,5 +36,5 @@ def writes_guarded(seconds_left: SecondsLeft) -> Iterator[None]:
 
 
 def write_seconds_left() -> float:
-    """Seconds that are left for a write that starts now; infinite where nothing guards it."""
+    """Return the seconds left for a write that starts now; infinity outside of any guard."""
     return _guard.get()()

@@ -1,4 +1,4 @@
-"""Changing Auto Scaling groups and container instances."""
+"""Changes of Auto Scaling groups and container instances."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from collections.abc import Sequence
 import structlog
 
 from ecs_dynamo.aws.client import Aws
-from ecs_dynamo.aws.observe.capacity import TASKS_PER_CALL, Json, list_daemon_groups
+from ecs_dynamo.aws.observe.capacity import Json, list_daemon_groups
 from ecs_dynamo.aws.observe.convert import tags_of
-from ecs_dynamo.aws.pages import read_all
+from ecs_dynamo.aws.observe.tasks import describe_tasks
+from ecs_dynamo.aws.pages import batches, read_all
 from ecs_dynamo.aws.resources.tags import set_tags
 from ecs_dynamo.model.errors import AwsError
 from ecs_dynamo.model.graph import TAG_GRAPH
@@ -17,21 +18,25 @@ from ecs_dynamo.model.plan import SetDesiredCapacity, SetInstancesState, Termina
 
 _log = structlog.get_logger(__name__)
 
-STATES_PER_CALL = 10
+INSTANCES_PER_CALL = 10
+"""Container instances in one UpdateContainerInstancesState (ECS API reference)."""
 
 
 async def _group(aws: Aws, name: str, operation: str) -> Json:
     answer = await aws.call(
         "autoscaling", "DescribeAutoScalingGroups", AutoScalingGroupNames=[name]
     )
-    for raw in answer.get("AutoScalingGroups", []):
-        found: Json = raw
-        return found
-    raise AwsError(operation, "GroupNotFound", f"there is no Auto Scaling group {name}")
+    groups: list[Json] = answer.get("AutoScalingGroups", [])
+    if not groups:
+        raise AwsError(operation, "GroupNotFound", f"there is no Auto Scaling group {name}")
+    return groups[0]
 
 
 async def set_desired_capacity(aws: Aws, action: SetDesiredCapacity) -> bool:
-    """Raise the desired size; who has raised it further meanwhile is not overruled."""
+    """Raise the desired size, unless it has been raised further meanwhile; whether it changed.
+
+    Raises `AwsError`.
+    """
     group = await _group(aws, action.group, "SetDesiredCapacity")
     if group["DesiredCapacity"] >= action.desired:
         return False
@@ -53,19 +58,18 @@ async def _instances(aws: Aws, cluster: str, arns: Sequence[str]) -> list[Json]:
         containerInstances=list(arns),
         include=["TAGS"],
     )
-    found: list[Json] = answer.get("containerInstances", [])
-    return found
+    instances: list[Json] = answer.get("containerInstances", [])
+    return instances
 
 
 async def set_instances_state(aws: Aws, action: SetInstancesState, graph: str) -> bool:
     """Drain container instances, or return them to ACTIVE; whether any changed.
 
     Claimed instances are tagged before they drain, so that none drains without its tag. Instances
-    that no longer exist are logged and left out.
+    that no longer exist are logged and left out. Raises `AwsError`.
     """
     changed = False
-    for start in range(0, len(action.instances), STATES_PER_CALL):
-        batch = action.instances[start : start + STATES_PER_CALL]
+    for batch in batches(action.instances, INSTANCES_PER_CALL):
         if action.claim and action.status == "DRAINING":
             for raw in await _instances(aws, action.cluster, batch):
                 if tags_of(raw.get("tags", [])).get(TAG_GRAPH) != graph:
@@ -74,7 +78,7 @@ async def set_instances_state(aws: Aws, action: SetInstancesState, graph: str) -
             "ecs",
             "UpdateContainerInstancesState",
             cluster=action.cluster,
-            containerInstances=list(batch),
+            containerInstances=batch,
             status=action.status,
         )
         failures = answer.get("failures", [])
@@ -90,15 +94,15 @@ async def set_instances_state(aws: Aws, action: SetInstancesState, graph: str) -
 
 
 async def terminate_instance(aws: Aws, action: TerminateInstance) -> bool:
-    """Terminate a drained instance, if it is still drained, empty, and above the group's minimum.
+    """Terminate an instance that is still drained and empty; whether it was terminated.
 
-    What has happened meanwhile is looked at again: a task that runs there is worth more than the
-    instance's price until the next pass.
+    The group's desired size must be above its minimum. The state is read again because keeping an
+    instance until the next pass costs less than stopping a task. Raises `AwsError`.
     """
     group = await _group(aws, action.group, "TerminateInstanceInAutoScalingGroup")
     states = {i["InstanceId"]: i.get("LifecycleState") for i in group.get("Instances", ())}
     if states.get(action.ec2_instance_id) != "InService":
-        return False  # It goes already, or is gone.
+        return False  # It is being terminated, or is gone.
     if group["DesiredCapacity"] <= max(action.floor, group["MinSize"]):
         return False
     for raw in await _instances(aws, action.cluster, [action.instance]):
@@ -111,11 +115,9 @@ async def terminate_instance(aws: Aws, action: TerminateInstance) -> bool:
         desiredStatus="RUNNING",
     )
     daemons = await list_daemon_groups(aws, action.cluster) if arns else frozenset()
-    for start in range(0, len(arns), TASKS_PER_CALL):
-        batch = arns[start : start + TASKS_PER_CALL]
-        tasks = await aws.call("ecs", "DescribeTasks", cluster=action.cluster, tasks=batch)
-        if any(t.get("group") not in daemons for t in tasks["tasks"]):
-            return False
+    tasks = await describe_tasks(aws, action.cluster, arns)
+    if any(task.get("group") not in daemons for task in tasks):
+        return False
     await aws.call(
         "autoscaling",
         "TerminateInstanceInAutoScalingGroup",

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import structlog
 
 from ecs_dynamo.aws.client import Aws
+from ecs_dynamo.aws.pages import batches
 from ecs_dynamo.common.arns import resource_name
 from ecs_dynamo.model.errors import AwsError
 from ecs_dynamo.model.plan import ProtectTasks
@@ -23,12 +24,12 @@ async def protect_tasks(aws: Aws, action: ProtectTasks) -> None:
     Raises `AwsError`, also for a running task that ECS does not protect.
     """
     expiry = {"expiresInMinutes": action.minutes} if action.minutes is not None else {}
-    for start in range(0, len(action.tasks), TASKS_PER_CALL):
+    for batch in batches(action.tasks, TASKS_PER_CALL):
         answer = await aws.call(
             "ecs",
             "UpdateTaskProtection",
             cluster=action.cluster,
-            tasks=list(action.tasks[start : start + TASKS_PER_CALL]),
+            tasks=batch,
             protectionEnabled=action.minutes is not None,
             **expiry,
         )

@@ -9,6 +9,7 @@ from ecs_dynamo.aws.failures import NO_ANSWER
 from ecs_dynamo.aws.observe.convert import tags_of, to_revision
 from ecs_dynamo.aws.observe.graph_cache import GraphCache
 from ecs_dynamo.aws.observe.revisions import UNKNOWN_REVISION, describe_revision
+from ecs_dynamo.aws.pages import batches
 from ecs_dynamo.aws.resources.tags import tags_request
 from ecs_dynamo.model.errors import AwsError
 from ecs_dynamo.model.graph import TAG_FINGERPRINT, TAG_GRAPH
@@ -85,8 +86,7 @@ class RevisionRegistry:
             if await self._deregister_own(arn):
                 deletable.append(arn)
             self._cache.forget(arn)
-        for start in range(0, len(deletable), DELETED_PER_CALL):
-            batch = deletable[start : start + DELETED_PER_CALL]
+        for batch in batches(deletable, DELETED_PER_CALL):
             answer = await self._aws.call("ecs", "DeleteTaskDefinitions", taskDefinitions=batch)
             for failure in answer.get("failures", []):
                 _log.warning(

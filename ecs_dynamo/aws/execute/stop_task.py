@@ -1,4 +1,4 @@
-"""Stopping one task of a service that the graph owns, so that ECS replaces it."""
+"""Stop a single task, so that ECS replaces it."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ MAX_REASON_LENGTH = 255
 
 
 async def stop_task(aws: Aws, action: StopTask) -> bool:
-    """Stop the task unless it has already ended or is stopping; whether it was stopped.
+    """Stop a task of a service unless it has ended or is stopping; whether it was stopped.
 
-    The caller has checked that the graph owns the service. ECS names a task's service in its group.
+    The caller has checked that the graph owns the service. A task's group names its service.
     Raises `AwsError`, also if the task belongs to another service.
     """
     answer = await aws.call("ecs", "DescribeTasks", cluster=action.cluster, tasks=[action.task])
-    found = next((t for t in answer["tasks"] if t["taskArn"] == action.task), None)
-    if found is None or "STOPPED" in (found["desiredStatus"], found["lastStatus"]):
+    task = next((t for t in answer["tasks"] if t["taskArn"] == action.task), None)
+    if task is None or "STOPPED" in (task["desiredStatus"], task["lastStatus"]):
         _log.info("task has already ended", task=action.task)
         return False
     group = f"service:{action.service}"
-    if found.get("group") != group:
+    if task.get("group") != group:
         raise AwsError(
-            "StopTask", "Foreign", f"{action.task} belongs to {found.get('group')}, not to {group}"
+            "StopTask", "Foreign", f"{action.task} belongs to {task.get('group')}, not to {group}"
         )
     await request_stop(aws, action.cluster, action.task, action.why)
     return True

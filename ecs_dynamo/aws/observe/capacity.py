@@ -100,7 +100,7 @@ async def describe_providers(
                 found |= {p.name: p for p in providers if p.status == "ACTIVE"}
             untold = [name for name in batch if resource_name(name) not in told]
             if untold:
-                what = f"the answer tells nothing of {untold[0]}"
+                what = f"the answer does not mention {untold[0]}"
                 raise AwsError("DescribeCapacityProviders", "BadAnswer", what)
     return found
 

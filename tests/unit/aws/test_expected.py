@@ -99,11 +99,11 @@ SERVICE = {
 @pytest.mark.parametrize(
     ("answer", "lacking"),
     [
-        ({"services": [SERVICE]}, "tells nothing of b"),
+        ({"services": [SERVICE]}, "does not mention b"),
         ({"services": [SERVICE], "failures": [{"arn": "arn:.../b", "reason": "MISSING"}]}, None),
         ({"services": [SERVICE, {**SERVICE, "serviceName": "b"}]}, None),
         ({"services": [{k: v for k, v in SERVICE.items() if k != "runningCount"}]}, "runningCount"),
-        ({"services": []}, "tells nothing of a"),
+        ({"services": []}, "does not mention a"),
         ({"failures": []}, "no services"),
     ],
 )
