@@ -1,0 +1,1 @@
+"""Construction of a validated graph: components, etcd members, volumes and service settings."""
