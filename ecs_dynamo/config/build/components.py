@@ -13,8 +13,8 @@ from typing import Any, Final
 
 from ecs_dynamo.config.build.etcd_cluster import (
     check_member,
-    member_template,
     member_network,
+    member_template,
 )
 from ecs_dynamo.config.build.service_names import dns_names
 from ecs_dynamo.config.build.service_settings import component_settings, infrastructure_settings
@@ -42,7 +42,6 @@ from ecs_dynamo.model.graph import Component, Graph, Role
 from ecs_dynamo.model.spec.capacity import CapacitySpec
 from ecs_dynamo.model.spec.component import ComponentSpec
 from ecs_dynamo.model.spec.graph import GraphSpec
-from ecs_dynamo.model.spec.infrastructure import InfraServiceSpec
 
 ETCD_AND_NATS: Final = "etcd-nats"
 MEMBERS: Final = tuple(f"{Role.ETCD}-{place}" for place in range(3))

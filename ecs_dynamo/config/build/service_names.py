@@ -12,7 +12,9 @@ from ecs_dynamo.model.spec.graph import GraphSpec
 _PORTS: Final = {Role.ETCD: ETCD_CLIENT_PORT, Role.NATS: NATS_CLIENT_PORT}
 
 
-def server_names(spec: GraphSpec, roles: frozenset[Role], template: dict[str, Any]) -> ServiceSettings:
+def server_names(
+    spec: GraphSpec, roles: frozenset[Role], template: dict[str, Any]
+) -> ServiceSettings:
     """Return how etcd or NATS is found: its service registry or Service Connect endpoints.
 
     In ``template`` each port that Service Connect publishes gets a name, if it has none.
