@@ -79,7 +79,7 @@ def moment_violations(before: View, now: View, rules: Rules) -> Iterator[str]:
 
 
 def _duplicate_services(now: View) -> Iterator[str]:
-    """A component has one service, even if the daemon did not receive an answer."""
+    """Yield duplicates: a component has one service, even after an answer was lost."""
     for name, number in Counter(s.name for s in now.services).items():
         if number > 1:
             yield f"{number} services are called {name}"
@@ -93,7 +93,7 @@ def _counts_out_of_bounds(now: View, rules: Rules) -> Iterator[str]:
 
 
 def _stopped_too_early(before: View, now: View, rules: Rules) -> Iterator[str]:
-    """A ready replica may only be stopped if enough ready ones remain."""
+    """Yield stops of ready replicas after which too few ready ones remain."""
     previous = {t.id: t for t in before.tasks}
     for name, floor in rules.floors.items():
         tasks = [t for t in now.tasks if t.service == name]
@@ -113,14 +113,14 @@ def _stopped_too_early(before: View, now: View, rules: Rules) -> Iterator[str]:
 
 
 def revision_violations(before: View, now: View, rules: Rules) -> Iterator[str]:
-    """A change creates one revision, however often it was attempted."""
+    """Yield families with too many revisions: a change creates one, however often it is tried."""
     for family, number in now.revisions.items():
         if (new := number - before.revisions.get(family, 0)) > rules.revisions:
             yield f"{family} has had {new} new revisions, not at most {rules.revisions}"
 
 
 def write_violations(write: Write, owned: Collection[str]) -> Iterator[str]:
-    """The daemon changes only resources of the graph, whose names are ``owned``."""
+    """Yield targets of a write other than the resources of the graph, which are ``owned``."""
     for target in write.targets:
         if target not in owned:
             yield f"{write.operation} on {target}, which is not the graph's"

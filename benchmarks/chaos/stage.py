@@ -110,7 +110,7 @@ class Stage:
             return {}
         try:
             return await self.daemon.fetch_status()
-        except (aiohttp.ClientError, TimeoutError, OSError, KeyError, ValueError):
+        except (OSError, KeyError, ValueError):
             return {}
 
     # The graph.

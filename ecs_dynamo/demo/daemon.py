@@ -12,11 +12,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import aiohttp
-
+from ecs_dynamo.discovery.fetch import fetch_json
 from ecs_dynamo.model.errors import EcsDynamoError
 
 START_SECONDS = 30.0
+STATUS_SECONDS = 5.0
+MAX_STATUS_BYTES = 16 * 1024 * 1024
 
 
 class DemoDaemon:
@@ -67,11 +68,9 @@ class DemoDaemon:
 
     async def fetch_status(self) -> dict[str, Any]:
         """Read `/status` and return the first graph's part; also update the attributes."""
-        async with (
-            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5)) as session,
-            session.get(f"{self.url}/status") as answer,
-        ):
-            document = await answer.json()
+        document = await fetch_json(
+            f"{self.url}/status", timeout=STATUS_SECONDS, max_bytes=MAX_STATUS_BYTES
+        )
         self.status, *self.others = document["graphs"]
         self.queue = document["eventQueue"] or {}
         return self.status
@@ -89,7 +88,7 @@ class DemoDaemon:
                 status = await self.fetch_status()
                 if condition(status):
                     return status
-            except (aiohttp.ClientError, TimeoutError, OSError):
+            except OSError:  # FetchError and TimeoutError are OSErrors.
                 status = {}
             if self._process is not None and self._process.returncode is not None:
                 raise EcsDynamoError(f"the daemon exited; see {self._log}")

@@ -16,8 +16,6 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-import aiohttp
-
 from ecs_dynamo.aws.execute.stop_task import request_stop
 from ecs_dynamo.config import load_graph, load_settings
 from ecs_dynamo.console import (
@@ -91,7 +89,7 @@ class Stage:
     async def sample(self) -> None:
         """Sample the status twice per second until cancelled."""
         while True:
-            with suppress(aiohttp.ClientError, TimeoutError, OSError, KeyError, IndexError):
+            with suppress(OSError, KeyError, IndexError):
                 status = await self.daemon.fetch_status()
                 depth = [
                     s["value"]

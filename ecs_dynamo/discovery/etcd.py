@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import aetcd
@@ -22,13 +22,14 @@ from ecs_dynamo.discovery.credentials import NO_CREDENTIALS, AuthenticationError
 from ecs_dynamo.discovery.etcd_client import make_client
 from ecs_dynamo.discovery.fetch import parse_json, quoted
 from ecs_dynamo.model.dynamo.discovery import (
-    ModelCard,
     Registration,
 )
 from ecs_dynamo.model.snapshot import (
     Observed,
     Unknown,
 )
+
+T = TypeVar("T")
 
 INSTANCES = "v1/instances"
 AUTHENTICATION_ERRORS = (
@@ -240,27 +241,31 @@ async def read_registrations(
 
 
 def _with_cards(instances: Keys, cards: Keys) -> Discovery:
-    registrations: list[Registration] = []
-    malformed = [*instances.malformed, *cards.malformed]
-    card_by_worker: dict[tuple[str, str, int], ModelCard] = {}
-    for pair in cards.pairs:
+    parsed_cards, malformed_cards = _parse_all(cards, parse_card)
+    registrations, malformed_instances = _parse_all(instances, parse_registration)
+    card_by_worker = dict(parsed_cards)
+    with_cards = (
+        replace(r, card=card_by_worker.get((r.component, r.endpoint, r.lease_id)))
+        for r in registrations
+    )
+    return Discovery(
+        tuple(sorted(with_cards, key=lambda r: r.lease_id)),
+        (*instances.malformed, *cards.malformed, *malformed_cards, *malformed_instances),
+    )
+
+
+def _parse_all(keys: Keys, parse: Callable[[str, bytes], T | None]) -> tuple[list[T], list[str]]:
+    """Return the parsed values that are not None, and the errors of unusable keys."""
+    parsed: list[T] = []
+    errors: list[str] = []
+    for pair in keys.pairs:
         try:
-            worker_and_card = parse_card(pair.key, pair.value)
+            value = parse(pair.key, pair.value)
         except ValueError as error:
-            malformed.append(f"etcd key {pair.key}: {error}")
+            errors.append(f"etcd key {pair.key}: {error}")
         else:
-            card_by_worker |= [worker_and_card] if worker_and_card is not None else []
-    for pair in instances.pairs:
-        try:
-            instance = parse_registration(pair.key, pair.value)
-        except ValueError as error:
-            malformed.append(f"etcd key {pair.key}: {error}")
-        else:
-            if instance is not None:
-                worker = (instance.component, instance.endpoint, instance.lease_id)
-                registrations.append(replace(instance, card=card_by_worker.get(worker)))
-    registrations.sort(key=lambda registration: registration.lease_id)
-    return Discovery(tuple(registrations), tuple(malformed))
+            parsed += [] if value is None else [value]
+    return parsed, errors
 
 
 async def watch_instances(

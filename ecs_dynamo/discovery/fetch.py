@@ -52,8 +52,8 @@ async def _read(
     timeout: float,
     max_bytes: int,
     session: aiohttp.ClientSession | None,
-    params: Mapping[str, str] | None,
-    redirects: bool,
+    params: Mapping[str, str] | None = None,
+    redirects: bool = False,
 ) -> None:
     """GET ``url`` and pass its body to ``take`` in pieces; ``take`` raises ValueError to reject it.
 
@@ -136,15 +136,7 @@ async def fetch_status(
     session: aiohttp.ClientSession | None = None,
 ) -> None:
     """Check that ``url`` answers with status 200. Raises `FetchError` or TimeoutError."""
-    await _read(
-        url,
-        lambda _: None,
-        timeout=timeout,
-        max_bytes=max_bytes,
-        session=session,
-        params=None,
-        redirects=False,
-    )
+    await _read(url, lambda _: None, timeout=timeout, max_bytes=max_bytes, session=session)
 
 
 async def fetch_metrics(
@@ -161,15 +153,7 @@ async def fetch_metrics(
     All names begin with ``prefix``. Raises `FetchError`, or TimeoutError after ``timeout`` seconds.
     """
     reader = MetricsReader(names, prefix)
-    await _read(
-        url,
-        reader.feed,
-        timeout=timeout,
-        max_bytes=max_bytes,
-        session=session,
-        params=None,
-        redirects=False,
-    )
+    await _read(url, reader.feed, timeout=timeout, max_bytes=max_bytes, session=session)
     try:
         return reader.end()
     except ValueError as error:

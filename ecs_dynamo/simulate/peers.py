@@ -56,6 +56,24 @@ class KedaHpa:
 
 
 @dataclass(slots=True)
+class MinuteMetric:
+    """The backlog per task as a custom CloudWatch metric, with one mean value per minute."""
+
+    values: list[float] = field(default_factory=list)
+    next_at: float = 60.0
+
+    def update(self, view: View) -> float | None:
+        """Add the current backlog. Return the mean once per minute, and None in between."""
+        self.values.append(view.queue / max(view.ready + len(view.starting), 1))
+        if view.now < self.next_at:
+            return None
+        self.next_at = view.now + 60.0
+        mean = sum(self.values) / len(self.values)
+        self.values.clear()
+        return mean
+
+
+@dataclass(slots=True)
 class TargetTracking:
     """AWS target tracking on the backlog per task, a custom metric with one value per minute.
 
@@ -67,22 +85,18 @@ class TargetTracking:
 
     bounds: Bounds
     target: float
-    minute: list[float] = field(default_factory=list)
+    metric: MinuteMetric = field(default_factory=MinuteMetric)
     points: deque[float] = field(default_factory=lambda: deque(maxlen=15))
-    next_point: float = 60.0
     out_until: float = 0.0
     out_to: int = 0
     in_until: float = 0.0
 
     def decide(self, view: View) -> int:
-        self.minute.append(view.queue / max(view.ready + len(view.starting), 1))
-        if view.now < self.next_point:
+        backlog = self.metric.update(view)
+        if backlog is None:
             return view.current
-        self.next_point = view.now + 60.0
-        self.points.append(sum(self.minute) / len(self.minute))
-        self.minute.clear()
-        metric = self.points[-1]
-        desired = self.bounds.clamp(math.ceil(view.current * metric / self.target))
+        self.points.append(backlog)
+        desired = self.bounds.clamp(math.ceil(view.current * backlog / self.target))
         last = list(self.points)
         if len(last) >= 3 and min(last[-3:]) > self.target and desired > view.current:
             if view.now >= self.out_until or desired > self.out_to:
@@ -105,17 +119,14 @@ class StepScaling:
 
     bounds: Bounds
     target: float
-    minute: list[float] = field(default_factory=list)
-    next_point: float = 60.0
+    metric: MinuteMetric = field(default_factory=MinuteMetric)
     until: float = 0.0
 
     def decide(self, view: View) -> int:
-        self.minute.append(view.queue / max(view.ready + len(view.starting), 1))
-        if view.now < self.next_point:
+        backlog = self.metric.update(view)
+        if backlog is None:
             return view.current
-        self.next_point = view.now + 60.0
-        ratio = sum(self.minute) / len(self.minute) / self.target
-        self.minute.clear()
+        ratio = backlog / self.target
         share = 0.3 if ratio >= 2 else 0.1 if ratio > 1 else 0.0
         share = -0.3 if ratio < 0.25 else -0.1 if ratio < 0.5 else share
         if not share or view.now < self.until:

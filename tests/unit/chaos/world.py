@@ -183,19 +183,19 @@ class World:
             self.api.begin()
             self._one_pass()
 
-    def die(self, call: int, after: bool) -> None:
+    def die(self, *, call: int, after: bool) -> None:
         """End the process in a pass, before or after a call takes effect; another one starts."""
         self.api.begin()
         (self.api.after_call if after else self.api.before_call)[call] = self.api.die
         self._one_pass()
 
-    def die_at_write(self, write: int, after: bool) -> None:
+    def die_at_write(self, *, write: int, after: bool) -> None:
         """End the process before or after a writing call takes effect; another one starts."""
         self.api.begin()
         (self.api.after_write if after else self.api.at_write)[write] = self.api.die
         self._one_pass()
 
-    def lose_lease(self, write: int, during: bool = False) -> None:
+    def lose_lease(self, *, write: int, during: bool = False) -> None:
         """Let another daemon become the leader after a write of a pass, and act immediately.
 
         With ``during``, the lease is lost while the write is throttled and retried.
@@ -298,7 +298,7 @@ class World:
         """Add instances to the cluster."""
         self.ecs.gpu_instances += count
 
-    def spot(self, number: int, interruption: bool) -> None:
+    def spot(self, *, number: int, interruption: bool) -> None:
         """Announce a spot interruption of an instance, or only the risk of one."""
         self.only_edits = False
         number %= self.ecs.gpu_instances

@@ -122,14 +122,14 @@ class SimulatedObserver(Observer):
 
     def _probe_one(self, role: Role, url: str) -> Probe:
         if self._network.fails(role.value):
-            return Probe(url, False, "no answer in time")
+            return Probe(url, healthy=False, detail="no answer in time")
         task = self._ecs.server_at(role, str(urlsplit(url).hostname))
         if task is None:
-            return Probe(url, False, "connection refused")
+            return Probe(url, healthy=False, detail="connection refused")
         if role is Role.ETCD:
             self._ecs.saw_etcd(url)
         models = ("m",) if role is Role.FRONTEND and self._ecs._routed(task.arn) else ()
-        return Probe(url, True, models=models)
+        return Probe(url, healthy=True, models=models)
 
     async def _registrations(
         self, graph: Graph, endpoints: Endpoints, credentials: Credentials
