@@ -17,7 +17,8 @@ ROOT = Path(__file__).parents[2]
 SUFFIXES = {".py", ".md", ".yaml", ".yml"}
 NAMES = {"Makefile", "Dockerfile", "run"}
 """Names of checked files without a suffix; `run` is `.ci/run`."""
-SKIPPED_FOLDERS = {"__pycache__", "build", "demo-output", "dist", "fixtures"}
+SKIPPED_FOLDERS = {"__pycache__", "demo-output", "fixtures"}
+SKIPPED_AT_ROOT = {"build", "dist"}
 EXEMPT = {
     "docs/style.md": "it names the phrases",
     "tests/unit/style_phrases.py": "the word list itself",
@@ -51,7 +52,9 @@ def checked_files(root: Path = ROOT) -> Iterator[Path]:
         folders[:] = sorted(
             f
             for f in folders
-            if f not in SKIPPED_FOLDERS and (not f.startswith(".") or (at_root and f == ".ci"))
+            if f not in SKIPPED_FOLDERS
+            and not (at_root and f in SKIPPED_AT_ROOT)
+            and (not f.startswith(".") or (at_root and f == ".ci"))
         )
         for name in sorted(names):
             path = Path(folder, name)
