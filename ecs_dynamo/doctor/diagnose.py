@@ -1,7 +1,7 @@
-"""`doctor`: everything that commonly stands in the way, looked at in one go.
+"""The observations of `ecs-dynamo doctor`, and the checks on them.
 
-Each look is bounded in time and fails on its own: what it could not see is `Unknown`. What is made
-of it is decided in `planning.doctor`.
+Each observation has a time limit and fails independently: its value is then `Unknown`. The checks
+in `doctor.checks` turn values into findings.
 """
 
 from __future__ import annotations
@@ -98,15 +98,15 @@ SERVICES = (
     *("ecr", "logs", "service-quotas", "servicediscovery"),
 )
 CHECK_SECONDS = 30.0
-"""For one look; the looks run side by side, in at most three steps."""
+"""Time limit of one observation. They run concurrently, in at most three steps."""
 REASON_LENGTH = 300
-"""Of what stands between, a proxy may answer with a whole page."""
+"""Maximum length of an error, in characters: a proxy may answer with a whole page."""
 
 T = TypeVar("T")
 
 
-async def _look(name: str, work: Awaitable[T]) -> Observed[T]:
-    """What ``work`` gives, within its time; `Unknown` where AWS refuses or does not answer."""
+async def _try(name: str, work: Awaitable[T]) -> Observed[T]:
+    """Return the result of ``work``, or `Unknown` if AWS refuses or does not answer in time."""
     try:
         async with asyncio.timeout(CHECK_SECONDS):
             return await work
@@ -115,23 +115,24 @@ async def _look(name: str, work: Awaitable[T]) -> Observed[T]:
     except TimeoutError:
         return Unknown(f"{name}: no answer within {CHECK_SECONDS:.0f} s")
     except (KeyError, TypeError, ValueError) as error:
-        return Unknown(f"{name}: the answer is not understood ({type(error).__name__}: {error})")
+        return Unknown(f"{name}: malformed answer ({type(error).__name__}: {error})")
 
 
-async def _each(
-    names: Iterable[str], look: Callable[[str], Awaitable[T]]
+async def _try_each(
+    names: Iterable[str], fetch: Callable[[str], Awaitable[T]]
 ) -> dict[str, Observed[T]]:
-    wanted = list(names)
-    seen = await asyncio.gather(*(_look(name, look(name)) for name in wanted))
-    return dict(zip(wanted, seen, strict=True))
+    """Return the result of ``fetch`` for each name."""
+    keys = list(names)
+    values = await asyncio.gather(*(_try(key, fetch(key)) for key in keys))
+    return dict(zip(keys, values, strict=True))
 
 
 async def diagnose(
     aws: Aws, graph: Graph, warnings: Iterable[Problem] = (), role: str | None = None
 ) -> list[Finding]:
-    """Every finding, worst first. Reads only; never raises for what it can not see.
+    """Return all findings, worst first. It only reads, and never raises for a failed observation.
 
-    ``warnings`` are those of the graph file, ``role`` is the ARN of the daemon's own role.
+    ``warnings`` are those of the graph file; ``role`` is the ARN of the daemon's own role.
     """
     parts = await asyncio.gather(
         _identity(aws, graph, role),
@@ -139,18 +140,17 @@ async def diagnose(
         _references(aws, graph),
         _names(aws, graph),
     )
-    told = [(_place(w), w.remedy or "") for w in warnings]
-    return worst_first(
-        [*parts[0], *parts[1], *check_definitions(graph, told), *parts[2], *parts[3]],
-    )
+    definitions = check_definitions(graph, [(_located(w), w.remedy or "") for w in warnings])
+    return worst_first([*parts[0], *parts[1], *definitions, *parts[2], *parts[3]])
 
 
-def _place(warning: Problem) -> str:
+def _located(warning: Problem) -> str:
+    """Return the warning with its location, without its remedy."""
     return str(Problem(warning.message, warning.file, warning.field, warning.line))
 
 
 async def _identity(aws: Aws, graph: Graph, role: str | None) -> list[Finding]:
-    identity = await _look("GetCallerIdentity", fetch_identity(aws))
+    identity = await _try("GetCallerIdentity", fetch_identity(aws))
     rights = await _rights(aws, graph, identity, role)
     return [*check_identity(graph, identity), *check_rights(rights, named=role is not None)]
 
@@ -164,8 +164,9 @@ async def _rights(
     if principal is None:
         return Unknown(f"{identity.arn} has no policies that could be simulated")
     policy = daemon_policy(graph, graph.region or "us-east-1", identity.account)
-    asked = simulate_rights(aws, principal, simulations(policy))
-    return await _look("could not be simulated", asked)
+    return await _try(
+        "simulation of permissions", simulate_rights(aws, principal, simulations(policy))
+    )
 
 
 async def _ecs_and_network(aws: Aws, graph: Graph) -> list[Finding]:
@@ -173,26 +174,26 @@ async def _ecs_and_network(aws: Aws, graph: Graph) -> list[Finding]:
     gpus = any(gpus_of(c) for c in graph.components)
     snapshot, subnets, recommended, quotas = await asyncio.gather(
         observe_ecs(aws, graph, time.time(), CHECK_SECONDS / 2, GraphCache()),
-        _look("subnets", describe_subnets(aws, subnet_ids)),
-        _look("recommended AMIs", fetch_recommended_images(aws) if gpus else _nothing()),
-        _look("quotas", fetch_quotas(aws, QUOTA_SERVICES, quota_names())),
+        _try("subnets", describe_subnets(aws, subnet_ids)),
+        _try("recommended AMIs", fetch_recommended_images(aws) if gpus else _nothing()),
+        _try("quotas", fetch_quotas(aws, QUOTA_SERVICES, quota_names())),
     )
     hosts = await _hosts(aws, graph, snapshot)
-    seen = [h for found in hosts.values() if not isinstance(found, Unknown) for h in found]
+    known_hosts = [h for found in hosts.values() if not isinstance(found, Unknown) for h in found]
     known = {} if isinstance(subnets, Unknown) else dict(subnets)
-    vpcs = {s.vpc for s in known.values()} | {h.vpc for h in seen}
-    groups, tables, endpoints, theirs, images = await asyncio.gather(
-        _look("security groups", describe_security_groups(aws, groups_needed(graph, seen))),
-        _look("route tables", describe_route_tables(aws, vpcs)),
-        _look("VPC endpoints", describe_vpc_endpoints(aws, vpcs)),
-        _look("subnets", describe_subnets(aws, {h.subnet for h in seen} - known.keys())),
-        _look("AMIs", fetch_image_names(aws, {h.image for h in seen})),
+    vpcs = {s.vpc for s in known.values()} | {h.vpc for h in known_hosts}
+    groups, tables, endpoints, host_subnets, images = await asyncio.gather(
+        _try("security groups", describe_security_groups(aws, groups_needed(graph, known_hosts))),
+        _try("route tables", describe_route_tables(aws, vpcs)),
+        _try("VPC endpoints", describe_vpc_endpoints(aws, vpcs)),
+        _try("subnets", describe_subnets(aws, {h.subnet for h in known_hosts} - known.keys())),
+        _try("AMIs", fetch_image_names(aws, {h.image for h in known_hosts})),
     )
-    both = subnets
-    if not isinstance(subnets, Unknown) and not isinstance(theirs, Unknown):
-        both = {**subnets, **theirs}
-    elif isinstance(theirs, Unknown):
-        both = theirs
+    all_subnets = subnets
+    if not isinstance(subnets, Unknown) and not isinstance(host_subnets, Unknown):
+        all_subnets = {**subnets, **host_subnets}
+    elif isinstance(host_subnets, Unknown):
+        all_subnets = host_subnets
     return [
         *check_clusters(graph, snapshot),
         *check_gpus(graph, snapshot),
@@ -201,8 +202,8 @@ async def _ecs_and_network(aws: Aws, graph: Graph) -> list[Finding]:
         *check_capacity(graph, snapshot),
         *check_quotas(graph, snapshot, quotas),
         *(check_subnets(graph, subnets) if own_interfaces(graph) else ()),
-        *check_routes(graph, both, tables, endpoints, hosts),
-        *check_security_groups(graph, groups, both, hosts),
+        *check_routes(graph, all_subnets, tables, endpoints, hosts),
+        *check_security_groups(graph, groups, all_subnets, hosts),
     ]
 
 
@@ -213,54 +214,56 @@ async def _nothing() -> tuple[()]:
 async def _hosts(
     aws: Aws, graph: Graph, snapshot: Snapshot
 ) -> Mapping[str, Observed[tuple[Host, ...]]]:
-    """The EC2 instances behind each cluster's container instances, where tasks run on such."""
-    found: dict[str, Observed[tuple[Host, ...]]] = {}
+    """Return the EC2 instances of each cluster in which tasks run on instances."""
+    by_cluster: dict[str, Observed[tuple[Host, ...]]] = {}
     for cluster in graph.clusters:
         if not on_instances(graph, cluster):
             continue
-        seen = snapshot.container_instances.get(cluster, Unknown(f"{cluster}: instances not seen"))
-        if isinstance(seen, Unknown):
-            found[cluster] = seen
+        instances = snapshot.container_instances.get(
+            cluster, Unknown(f"{cluster}: instances not observed")
+        )
+        if isinstance(instances, Unknown):
+            by_cluster[cluster] = instances
             continue
-        ids = {i.ec2_instance_id for i in seen if i.ec2_instance_id}
-        hosts = await _look("EC2 instances", describe_hosts(aws, ids))
-        found[cluster] = hosts if isinstance(hosts, Unknown) else tuple(hosts.values())
-    return found
+        ids = {i.ec2_instance_id for i in instances if i.ec2_instance_id}
+        hosts = await _try("EC2 instances", describe_hosts(aws, ids))
+        by_cluster[cluster] = hosts if isinstance(hosts, Unknown) else tuple(hosts.values())
+    return by_cluster
 
 
 async def _references(aws: Aws, graph: Graph) -> list[Finding]:
     secrets, parameters = secret_references(graph)
     images = {i: e for i in images_of(graph) if (e := ecr_image(i)) is not None}
-    here = {n: e for n, e in images.items() if e.region == graph.region}
+    checkable = {n: e for n, e in images.items() if e.region == graph.region}
     groups = [g.name for g in log_groups_of(graph) if g.region in (None, graph.region)]
-    roles, seen_secrets, seen_parameters, seen_images, seen_groups = await asyncio.gather(
-        _each(graph_roles(graph), lambda arn: fetch_trusted_services(aws, arn)),
-        _each(secrets, lambda name: find_secret_problem(aws, name)),
-        _look("parameters", find_parameter_problems(aws, parameters)),
-        _each(here, lambda name: image_exists(aws, here[name])),
-        _each(groups, lambda name: log_group_exists(aws, name)),
+    roles, secret_problems, parameter_problems, images_exist, groups_exist = await asyncio.gather(
+        _try_each(graph_roles(graph), lambda arn: fetch_trusted_services(aws, arn)),
+        _try_each(secrets, lambda name: find_secret_problem(aws, name)),
+        _try("parameters", find_parameter_problems(aws, parameters)),
+        _try_each(checkable, lambda name: image_exists(aws, checkable[name])),
+        _try_each(groups, lambda name: log_group_exists(aws, name)),
     )
     elsewhere = {
-        n: Unknown(f"not checked, in the Region {e.region}")
+        n: Unknown(f"not checked: it is in the Region {e.region}")
         for n, e in images.items()
-        if n not in here
+        if n not in checkable
     }
-    all_secrets: dict[str, Observed[str | None]] = dict(seen_secrets)
-    if isinstance(seen_parameters, Unknown):
-        all_secrets |= dict.fromkeys(parameters, seen_parameters)
+    problems: dict[str, Observed[str | None]] = dict(secret_problems)
+    if isinstance(parameter_problems, Unknown):
+        problems |= dict.fromkeys(parameters, parameter_problems)
     else:
-        all_secrets |= seen_parameters
+        problems |= parameter_problems
     return [
-        *check_images(graph, {**elsewhere, **seen_images}),
-        *check_secrets(all_secrets),
-        *check_log_groups(graph, seen_groups),
+        *check_images(graph, {**elsewhere, **images_exist}),
+        *check_secrets(problems),
+        *check_log_groups(graph, groups_exist),
         *check_roles(graph, roles),
     ]
 
 
 async def _names(aws: Aws, graph: Graph) -> list[Finding]:
     services, namespaces = await asyncio.gather(
-        _each(registries_of(graph), lambda arn: fetch_cloud_map_service(aws, arn)),
-        _each(namespaces_of(graph), lambda name: namespace_exists(aws, name)),
+        _try_each(registries_of(graph), lambda arn: fetch_cloud_map_service(aws, arn)),
+        _try_each(namespaces_of(graph), lambda name: namespace_exists(aws, name)),
     )
     return list(check_names(graph, services, namespaces))

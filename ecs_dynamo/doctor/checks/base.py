@@ -12,10 +12,10 @@ from ecs_dynamo.model.spec.service import LaunchType
 RANK = {Severity.ERROR: 0, Severity.WARNING: 1, Severity.UNKNOWN: 2, Severity.OK: 3}
 
 
-def unknown(check: str, seen: Unknown) -> Finding:
+def unknown(check: str, observed: Unknown) -> Finding:
     """Return the finding for a check that could not be made, which never counts as ok."""
     remedy = "grant the permission (iam/doctor.json), or check manually"
-    return Finding(check, Severity.UNKNOWN, seen.reason, remedy)
+    return Finding(check, Severity.UNKNOWN, observed.reason, remedy)
 
 
 def worst_first(findings: Iterable[Finding]) -> list[Finding]:

@@ -29,35 +29,35 @@ def _providers(graph: Graph, snapshot: Snapshot) -> Iterator[Finding]:
         yield Finding(_CHECK, Severity.UNKNOWN, snapshot.providers.reason)
         return
     for name, cluster in sorted(declared.items()):
-        found = None if isinstance(snapshot.providers, Unknown) else snapshot.providers.get(name)
-        if found is None:
+        provider = None if isinstance(snapshot.providers, Unknown) else snapshot.providers.get(name)
+        if provider is None:
             yield Finding(
                 _CHECK,
                 Severity.ERROR,
                 f"capacity provider {name} is not one of cluster {cluster}",
                 "create it, and attach it with `aws ecs put-cluster-capacity-providers`",
             )
-        elif found.type == "EC2_AUTOSCALING" and not found.managed_scaling:
+        elif provider.type == "EC2_AUTOSCALING" and not provider.managed_scaling:
             yield Finding(
                 _CHECK,
                 Severity.WARNING,
                 f"capacity provider {name} has no managed scaling: nothing adds instances",
-                f"enable it, or declare {found.group} under capacity.autoScalingGroups",
+                f"enable it, or declare {provider.group} under capacity.autoScalingGroups",
             )
         else:
-            yield Finding(_CHECK, Severity.OK, f"capacity provider {name} ({found.type})")
+            yield Finding(_CHECK, Severity.OK, f"capacity provider {name} ({provider.type})")
 
 
 def _zones(group: AutoScalingGroupSpec, snapshot: Snapshot) -> Iterator[Finding]:
     """Check whether EC2 Auto Scaling may terminate busy instances after an instance is released."""
-    found = None if isinstance(snapshot.groups, Unknown) else snapshot.groups.get(group.name)
-    if found is not None and found.rebalances:
+    observed = None if isinstance(snapshot.groups, Unknown) else snapshot.groups.get(group.name)
+    if observed is not None and observed.rebalances:
         yield Finding(
             _CHECK,
             Severity.WARNING,
-            f"Auto Scaling group {group.name} has {len(found.zones)} Availability Zones "
-            f"({', '.join(found.zones)}) and evens them out: when an empty instance is released, "
-            "it may terminate a busy one in another zone, without draining it",
+            f"Auto Scaling group {group.name} has {len(observed.zones)} Availability Zones "
+            f"({', '.join(observed.zones)}) and evens them out: when an empty instance is "
+            "released, it may terminate a busy one in another zone, without draining it",
             "suspend its process AZRebalance (`aws autoscaling suspend-processes`), "
             "or use one group per zone",
         )
@@ -65,8 +65,8 @@ def _zones(group: AutoScalingGroupSpec, snapshot: Snapshot) -> Iterator[Finding]
 
 def _group(group: AutoScalingGroupSpec, snapshot: Snapshot) -> Finding:
     groups = {} if isinstance(snapshot.groups, Unknown) else snapshot.groups
-    found = groups.get(group.name)
-    if found is None:
+    observed = groups.get(group.name)
+    if observed is None:
         return Finding(
             _CHECK,
             Severity.ERROR,
@@ -87,12 +87,12 @@ def _group(group: AutoScalingGroupSpec, snapshot: Snapshot) -> Finding:
             f"ECS sizes Auto Scaling group {group.name} (capacity provider {own.name})",
             "take it out of capacity.autoScalingGroups, or disable managed scaling",
         )
-    text = f"Auto Scaling group {group.name}: {found.desired} of {group.min} to {group.max}"
-    if found.max_size < group.max or found.min_size > group.min:
+    text = f"Auto Scaling group {group.name}: {observed.desired} of {group.min} to {group.max}"
+    if observed.max_size < group.max or observed.min_size > group.min:
         return Finding(
             _CHECK,
             Severity.WARNING,
-            f"{text}; its own bounds are {found.min_size} to {found.max_size}, and count too",
+            f"{text}; its own bounds are {observed.min_size} to {observed.max_size}, and count too",
             "set both to the same values",
         )
     return Finding(_CHECK, Severity.OK, text)

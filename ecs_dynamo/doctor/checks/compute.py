@@ -35,11 +35,11 @@ LEAST_AGENT = (1, 24, 0)
 def check_clusters(graph: Graph, snapshot: Snapshot) -> Iterator[Finding]:
     """Check that each cluster exists."""
     for name in graph.clusters:
-        seen = snapshot.clusters.get(name)
-        if isinstance(seen, Unknown) or seen is None:
-            reason = seen.reason if isinstance(seen, Unknown) else "not asked"
+        exists = snapshot.clusters.get(name)
+        if isinstance(exists, Unknown) or exists is None:
+            reason = exists.reason if isinstance(exists, Unknown) else "not checked"
             yield Finding("clusters", Severity.UNKNOWN, f"{name}: {reason}")
-        elif seen:
+        elif exists:
             yield Finding("clusters", Severity.OK, f"{name} is active")
         else:
             yield Finding(
@@ -56,11 +56,11 @@ def check_gpus(graph: Graph, snapshot: Snapshot) -> Iterator[Finding]:
         users = [c for c in graph.components if c.cluster == cluster and gpus_of(c)]
         if not users:
             continue
-        seen = snapshot.container_instances.get(cluster)
-        if seen is None or isinstance(seen, Unknown):
-            yield Finding("gpus", Severity.UNKNOWN, f"{cluster}: instances not seen")
+        instances = snapshot.container_instances.get(cluster)
+        if instances is None or isinstance(instances, Unknown):
+            yield Finding("gpus", Severity.UNKNOWN, f"{cluster}: instances not observed")
             continue
-        yield _slots(cluster, users, seen, raised=_is_raised(graph, cluster))
+        yield _slots(cluster, users, instances, raised=_is_raised(graph, cluster))
 
 
 def _is_raised(graph: Graph, cluster: str) -> bool:
@@ -71,9 +71,13 @@ def _is_raised(graph: Graph, cluster: str) -> bool:
 
 
 def _slots(
-    cluster: str, users: Sequence[Component], seen: Sequence[ContainerInstance], *, raised: bool
+    cluster: str,
+    users: Sequence[Component],
+    instances: Sequence[ContainerInstance],
+    *,
+    raised: bool,
 ) -> Finding:
-    slots = [i.gpus for i in seen if i.status == "ACTIVE" and i.agent_connected]
+    slots = [i.gpus for i in instances if i.status == "ACTIVE" and i.agent_connected]
     have, each = sum(slots), max(slots, default=1)
     least = sum(gpus_of(c, each) * c.replicas for c in users)
     most = sum(gpus_of(c, each) * largest(c) for c in users)
@@ -91,10 +95,10 @@ def known_sizes(
     graph: Graph, snapshot: Snapshot, cluster: str
 ) -> dict[InstanceSize, Mapping[str, str]] | None:
     """Return the sizes of the cluster's instances and of those that its groups launch, or None."""
-    seen = snapshot.container_instances.get(cluster)
-    if seen is None or isinstance(seen, Unknown):
+    instances = snapshot.container_instances.get(cluster)
+    if instances is None or isinstance(instances, Unknown):
         return None
-    sizes = dict(observed_sizes(seen))
+    sizes = dict(observed_sizes(instances))
     if not isinstance(snapshot.groups, Unknown):
         names = [g.name for g in graph.capacity.auto_scaling_groups if g.cluster == cluster]
         for group in (snapshot.groups[n] for n in names if n in snapshot.groups):
@@ -111,7 +115,7 @@ def check_sizes(graph: Graph, snapshot: Snapshot) -> Iterator[Finding]:
         wants = f"{gpus} GPUs, {need.cpu} CPU units, {need.memory} MiB"
         text = f"{component.name} needs {wants}"
         if not sizes:
-            why = "not seen" if sizes is None else "none yet"
+            why = "not observed" if sizes is None else "none yet"
             text += f"; instances of {component.cluster}: {why}"
             yield Finding("sizes", Severity.UNKNOWN, text)
         elif any(fits_empty(need, size, known) for size, known in sizes.items()):
@@ -120,8 +124,10 @@ def check_sizes(graph: Graph, snapshot: Snapshot) -> Iterator[Finding]:
             have = (f"{s.instance_type} ({s.gpus}, {s.cpu}, {s.memory})" for s in sizes)
             text += f" on one instance; {component.cluster} has {listed(have)}"
             # The instance type of a provider's group is not read, and may be larger.
-            found = Severity.UNKNOWN if component.capacity_providers else Severity.ERROR
-            yield Finding("sizes", found, text, "use a larger instance type, or reduce the request")
+            severity = Severity.UNKNOWN if component.capacity_providers else Severity.ERROR
+            yield Finding(
+                "sizes", severity, text, "use a larger instance type, or reduce the request"
+            )
 
 
 def _version(text: str) -> tuple[int, ...]:
@@ -140,33 +146,33 @@ def check_instances(
     ``images`` are AMI names by id.
     """
     for cluster in graph.clusters:
-        seen = snapshot.container_instances.get(cluster)
-        if seen is None or isinstance(seen, Unknown) or not seen:
+        instances = snapshot.container_instances.get(cluster)
+        if instances is None or isinstance(instances, Unknown) or not instances:
             continue  # `check_gpus` and `check_sizes` report it.
         gpus = any(c.cluster == cluster and gpus_of(c) for c in graph.components)
-        yield from _agents(cluster, seen, recommended, gpus=gpus)
+        yield from _agents(cluster, instances, recommended, gpus=gpus)
         if gpus:
-            yield from _images(cluster, seen, hosts, images, recommended)
+            yield from _images(cluster, instances, hosts, images, recommended)
 
 
 def _agents(
     cluster: str,
-    seen: Sequence[ContainerInstance],
+    instances: Sequence[ContainerInstance],
     recommended: Observed[tuple[RecommendedImage, ...]],
     *,
     gpus: bool,
 ) -> Iterator[Finding]:
-    lost = [i.ec2_instance_id for i in seen if not i.agent_connected]
+    lost = [i.ec2_instance_id for i in instances if not i.agent_connected]
     if lost:
         yield Finding(
             "agents",
-            Severity.ERROR if len(lost) == len(seen) else Severity.WARNING,
+            Severity.ERROR if len(lost) == len(instances) else Severity.WARNING,
             f"{cluster}: the ECS agent of {listed(lost)} is not connected",
             "check the agent's log on the instance, and its route to ECS",
         )
     old = [
         f"{i.ec2_instance_id} ({i.agent_version})"
-        for i in seen
+        for i in instances
         if gpus and i.agent_version and _version(i.agent_version) < LEAST_AGENT
     ]
     if old:
@@ -174,9 +180,11 @@ def _agents(
         text = f"{cluster}: the ECS agent of {listed(old)} is older than {least}: no GPU tasks"
         yield Finding("agents", Severity.ERROR, text, "use a newer AMI")
     if not lost and not old:
-        versions = {i.agent_version for i in seen if i.agent_version}
+        versions = {i.agent_version for i in instances if i.agent_version}
         newest = "" if isinstance(recommended, Unknown) or not recommended else recommended[0].agent
-        text = f"{cluster}: {len(seen)} connected, version {listed(versions) or 'not reported'}"
+        text = (
+            f"{cluster}: {len(instances)} connected, version {listed(versions) or 'not reported'}"
+        )
         if newest:
             text += f"; AWS's newest AMI has {newest}"
         yield Finding("agents", Severity.OK if versions else Severity.UNKNOWN, text)
@@ -184,14 +192,14 @@ def _agents(
 
 def _images(
     cluster: str,
-    seen: Sequence[ContainerInstance],
+    instances: Sequence[ContainerInstance],
     hosts: Mapping[str, Observed[tuple[Host, ...]]],
     images: Observed[Mapping[str, str]],
     recommended: Observed[tuple[RecommendedImage, ...]],
 ) -> Iterator[Finding]:
     blind = [
         f"{i.ec2_instance_id} ({i.instance_type})"
-        for i in seen
+        for i in instances
         if not i.gpus and GPU_TYPE.match(i.instance_type or "")
     ]
     if blind:
@@ -201,27 +209,27 @@ def _images(
             f"{cluster}: {listed(blind)} registered no GPU",
             "use the ECS GPU-optimised AMI; or NVIDIA's driver and ECS_ENABLE_GPU_SUPPORT=true",
         )
-    found = hosts.get(cluster, Unknown(f"{cluster}: instances not seen"))
-    if isinstance(found, Unknown):
-        yield unknown("ami", found)
+    cluster_hosts = hosts.get(cluster, Unknown(f"{cluster}: instances not observed"))
+    if isinstance(cluster_hosts, Unknown):
+        yield unknown("ami", cluster_hosts)
         return
     if isinstance(images, Unknown):
         yield unknown("ami", images)
         return
     newest = {} if isinstance(recommended, Unknown) else {r.id: r for r in recommended}
-    with_gpus = {i.ec2_instance_id for i in seen if i.gpus}
-    for image in sorted({h.image for h in found if h.id in with_gpus}):
+    with_gpus = {i.ec2_instance_id for i in instances if i.gpus}
+    for image in sorted({h.image for h in cluster_hosts if h.id in with_gpus}):
         name = images.get(image)
         text = f"{cluster}: {image} {name or '(no longer available)'}"
         if image in newest or (name and ECS_GPU_IMAGE.match(name)):
-            tells = (
+            comparison = (
                 ""
                 if not newest
                 else "; AWS's newest"
                 if image in newest
                 else (f"; AWS's newest is {listed(r.name for r in newest.values())}")
             )
-            yield Finding("ami", Severity.OK, f"{text}{tells}")
+            yield Finding("ami", Severity.OK, f"{text}{comparison}")
         elif name is None:
             yield Finding("ami", Severity.UNKNOWN, text, "new instances cannot use it")
         else:

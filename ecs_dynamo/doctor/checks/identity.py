@@ -73,19 +73,19 @@ def principal_of(arn: str) -> str | None:
 
 
 def simulations(policy: Mapping[str, Any]) -> list[Simulation]:
-    """Return one question to the simulator for each statement of the rendered ``policy``."""
-    made = []
+    """Return one query of the simulator for each statement of the rendered ``policy``."""
+    queries = []
     for statement in policy["Statement"]:
         context: dict[str, tuple[str, tuple[str, ...]]] = {}
         for operator, keys in statement.get("Condition", {}).items():
             kind = "stringList" if operator.startswith("For") else "string"
-            for key, wanted in keys.items():
-                values = tuple(wanted) if isinstance(wanted, list) else (str(wanted),)
+            for key, allowed in keys.items():
+                values = tuple(allowed) if isinstance(allowed, list) else (str(allowed),)
                 context[key] = (kind, values if kind == "stringList" else values[:1])
         # The simulator needs names, not patterns: any name that matches the pattern is enough.
         resources = tuple(r if r == "*" else r.replace("*", "1") for r in statement["Resource"])
-        made.append(Simulation(tuple(statement["Action"]), resources, context))
-    return made
+        queries.append(Simulation(tuple(statement["Action"]), resources, context))
+    return queries
 
 
 def check_rights(simulated: Observed[Simulated], *, named: bool) -> Iterator[Finding]:

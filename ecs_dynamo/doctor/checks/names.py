@@ -20,36 +20,39 @@ def check_names(
     """Check that each exists with the declared name. ``services``: None for a missing one."""
     for arn, names in registries_of(graph).items():
         for name in sorted(names):
-            yield _service(arn, name, services.get(arn, Unknown("not asked")))
+            yield _service(arn, name, services.get(arn, Unknown("not checked")))
     for namespace in sorted(namespaces_of(graph)):
-        there = namespaces.get(namespace, Unknown("not asked"))
+        exists = namespaces.get(namespace, Unknown("not checked"))
         text = f"namespace {namespace}"
-        if isinstance(there, Unknown):
-            yield Finding("names", Severity.UNKNOWN, f"{text}: {there.reason}", "grant the right")
-        elif there:
+        if isinstance(exists, Unknown):
+            yield Finding(
+                "names", Severity.UNKNOWN, f"{text}: {exists.reason}", "grant the permission"
+            )
+        elif exists:
             yield Finding("names", Severity.OK, text)
         else:
             remedy = "aws servicediscovery create-http-namespace, in the graph's Region"
             yield Finding("names", Severity.ERROR, f"{text} does not exist here", remedy)
 
 
-def _service(arn: str, name: str, seen: Observed[CloudMapService | None]) -> Finding:
-    if isinstance(seen, Unknown):
-        return Finding("names", Severity.UNKNOWN, f"{arn}: {seen.reason}", "grant the right")
-    if seen is None:
+def _service(arn: str, name: str, service: Observed[CloudMapService | None]) -> Finding:
+    if isinstance(service, Unknown):
+        return Finding(
+            "names", Severity.UNKNOWN, f"{arn}: {service.reason}", "grant the permission"
+        )
+    if service is None:
         remedy = "create it in Cloud Map, with A records, or correct registryArn"
         return Finding("names", Severity.ERROR, f"{arn} does not exist", remedy)
-    if seen.a_record_ttl is None:
+    if service.a_record_ttl is None:
         remedy = (
             "create one with A records in a private DNS namespace: Dynamo uses no other records"
         )
-        return Finding("names", Severity.ERROR, f"{seen.dns_name} has no A records", remedy)
-    if seen.dns_name != name:
-        remedy = f"set dnsName to {seen.dns_name}, or correct registryArn"
-        return Finding("names", Severity.ERROR, f"{arn} is {seen.dns_name}, not {name}", remedy)
-    if seen.a_record_ttl > MAX_TTL:
-        text = (
-            f"{name} has a TTL of {seen.a_record_ttl} s, for which a previous address stays in use"
-        )
+        return Finding("names", Severity.ERROR, f"{service.dns_name} has no A records", remedy)
+    if service.dns_name != name:
+        remedy = f"set dnsName to {service.dns_name}, or correct registryArn"
+        return Finding("names", Severity.ERROR, f"{arn} is {service.dns_name}, not {name}", remedy)
+    if service.a_record_ttl > MAX_TTL:
+        ttl = service.a_record_ttl
+        text = f"{name} has a TTL of {ttl} s, for which a previous address stays in use"
         return Finding("names", Severity.WARNING, text, f"set it to {MAX_TTL} or less")
-    return Finding("names", Severity.OK, f"{name} (A records, TTL {seen.a_record_ttl} s)")
+    return Finding("names", Severity.OK, f"{name} (A records, TTL {service.a_record_ttl} s)")

@@ -41,14 +41,14 @@ def check_subnets(graph: Graph, subnets: Observed[Mapping[str, Subnet]]) -> Iter
         if components:
             yield unknown("subnets", subnets)
         return
-    wanted = sorted({s for c in components for s in c.network.subnets})
-    for name in wanted:
+    declared = sorted({s for c in components for s in c.network.subnets})
+    for name in declared:
         if name not in subnets:
             text = f"{name} does not exist"
             yield Finding("subnets", Severity.ERROR, text, "correct network.subnets")
     for component in components:
-        seen = [subnets[s] for s in component.network.subnets if s in subnets]
-        vpcs = {s.vpc for s in seen}
+        existing = [subnets[s] for s in component.network.subnets if s in subnets]
+        vpcs = {s.vpc for s in existing}
         if len(vpcs) > 1:
             yield Finding(
                 "subnets",
@@ -56,10 +56,10 @@ def check_subnets(graph: Graph, subnets: Observed[Mapping[str, Subnet]]) -> Iter
                 f"{component.name}: its subnets are in several VPCs ({listed(vpcs)})",
                 "use subnets of one VPC",
             )
-        if not seen:
+        if not existing:
             continue
-        free, most = sum(s.free for s in seen), largest(component)
-        text = f"{component.name}: {free} free addresses in {listed(s.id for s in seen)}"
+        free, most = sum(s.free for s in existing), largest(component)
+        text = f"{component.name}: {free} free addresses in {listed(s.id for s in existing)}"
         if free == 0:
             yield Finding("subnets", Severity.ERROR, text, "free some, or add a subnet")
         elif free < most:
@@ -102,16 +102,16 @@ def _add(place: _Place, component: Component, *, public: bool) -> None:
 
 def _places(graph: Graph, hosts: Mapping[str, Sequence[Host]]) -> dict[str, _Place]:
     """Return where tasks start, by subnet id. ``hosts`` are the instances of each cluster."""
-    made: dict[str, _Place] = {}
+    places: dict[str, _Place] = {}
     for component in graph.components:
         if component.launch_type is LaunchType.FARGATE:
             for name in component.network.subnets:
                 public = component.network.assign_public_ip
-                _add(made.setdefault(name, _Place()), component, public=public)
+                _add(places.setdefault(name, _Place()), component, public=public)
         else:
             for host in hosts.get(component.cluster, ()):
-                _add(made.setdefault(host.subnet, _Place()), component, public=host.public)
-    return made
+                _add(places.setdefault(host.subnet, _Place()), component, public=host.public)
+    return places
 
 
 def _table(subnet: Subnet, tables: Iterable[RouteTable]) -> RouteTable | None:
@@ -128,16 +128,16 @@ def check_routes(
     hosts: Mapping[str, Observed[tuple[Host, ...]]],
 ) -> Iterator[Finding]:
     """Check the routes from each subnet in which tasks start to registries, logs and secrets."""
-    seen: dict[str, Sequence[Host]] = {}
-    for cluster, found in hosts.items():
-        if isinstance(found, Unknown):
-            yield unknown("routes", found)
-        elif not found and on_instances(graph, cluster):
+    known: dict[str, Sequence[Host]] = {}
+    for cluster, cluster_hosts in hosts.items():
+        if isinstance(cluster_hosts, Unknown):
+            yield unknown("routes", cluster_hosts)
+        elif not cluster_hosts and on_instances(graph, cluster):
             text = f"{cluster} has no instance yet: it is unknown where its tasks start"
             yield Finding("routes", Severity.UNKNOWN, text, "run doctor again once it has one")
         else:
-            seen[cluster] = found
-    places = _places(graph, seen)
+            known[cluster] = cluster_hosts
+    places = _places(graph, known)
     if not places:
         return
     if isinstance(subnets, Unknown):
@@ -191,12 +191,12 @@ def _route(
     if isinstance(endpoints, Unknown):
         return unknown(check, endpoints)
     table_id = table.id if table else ""
-    there = {
+    available = {
         e.service
         for e in endpoints
         if e.vpc == subnet.vpc and (not e.gateway or table_id in e.tables)
     }
-    missing = place.services - there
+    missing = place.services - available
     if missing:
         return Finding(
             check,

@@ -79,8 +79,8 @@ def gpu_demand(graph: Graph, snapshot: Snapshot) -> Iterator[Demand]:
         if not users or not sizes:
             continue
         size = max(sizes, key=lambda s: (s.gpus, s.cpu))
-        seen = snapshot.container_instances[cluster]
-        now = () if isinstance(seen, Unknown) else [i for i in seen if i.gpus]
+        instances = snapshot.container_instances[cluster]
+        now = () if isinstance(instances, Unknown) else [i for i in instances if i.gpus]
         vcpus = size.cpu // 1024
         yield Demand(
             cluster,
@@ -102,8 +102,8 @@ def check_quotas(
     yield from _tasks(graph, quotas)
     fargate = [c for c in graph.components if c.launch_type is LaunchType.FARGATE]
     if fargate:
-        wanted = sum(resource_request(c.name, c.template).cpu * largest(c) for c in fargate) / 1024
-        yield _one(FARGATE_VCPUS, wanted, wanted, quotas, "vCPUs of Fargate")
+        vcpus = sum(resource_request(c.name, c.template).cpu * largest(c) for c in fargate) / 1024
+        yield _compare(FARGATE_VCPUS, vcpus, vcpus, quotas, "vCPUs of Fargate")
 
 
 def _gpus(demands: Iterable[Demand], quotas: Mapping[str, float]) -> Iterator[Finding]:
@@ -116,16 +116,18 @@ def _gpus(demands: Iterable[Demand], quotas: Mapping[str, float]) -> Iterator[Fi
         # The account chooses spot or on-demand, so the larger quota limits the graph.
         name = max(names, key=lambda n: quotas.get(n, -1.0))
         least, most = max(demand.least, demand.now), max(demand.most, demand.now)
-        yield _one(name, least, most, quotas, what)
+        yield _compare(name, least, most, quotas, what)
 
 
 def _tasks(graph: Graph, quotas: Mapping[str, float]) -> Iterator[Finding]:
     widest = max(graph.components, key=largest)
     count = largest(widest)
-    yield _one(TASKS_PER_SERVICE, count, count, quotas, f"tasks of {widest.name}")
+    yield _compare(TASKS_PER_SERVICE, count, count, quotas, f"tasks of {widest.name}")
 
 
-def _one(name: str, least: float, most: float, quotas: Mapping[str, float], what: str) -> Finding:
+def _compare(
+    name: str, least: float, most: float, quotas: Mapping[str, float], what: str
+) -> Finding:
     """Compare a quota with the need of the declared replicas, and of the maximum counts."""
     have = quotas.get(name)
     if have is None:

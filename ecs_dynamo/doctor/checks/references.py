@@ -32,28 +32,28 @@ def check_definitions(graph: Graph, warnings: Sequence[tuple[str, str]]) -> Iter
         yield Finding("task definitions", Severity.OK, f"valid: {names}")
 
 
-def check_images(graph: Graph, seen: Mapping[str, Observed[bool]]) -> Iterator[Finding]:
+def check_images(graph: Graph, existing: Mapping[str, Observed[bool]]) -> Iterator[Finding]:
     """Check that each image is in its ECR repository; other registries are not checked.
 
-    ``seen`` has the images of ECR.
+    ``existing`` has the images of ECR.
     """
     for image, users in sorted(images_of(graph).items()):
         text = f"{image} ({listed(users)})"
-        there = seen.get(image)
-        if there is None:
+        exists = existing.get(image)
+        if exists is None:
             remedy = "docker manifest inspect, with the credentials that the task has"
             yield Finding("images", Severity.UNKNOWN, f"{text}: not checked, not in ECR", remedy)
-        elif isinstance(there, Unknown):
+        elif isinstance(exists, Unknown):
             ecr = ecr_image(image)
-            remedy = "grant the right"
+            remedy = "grant the permission"
             if ecr is not None and graph.region is not None and ecr.region != graph.region:
                 named = f"imageDigest={ecr.digest}" if ecr.digest else f"imageTag={ecr.tag}"
                 remedy = (
                     f"aws ecr describe-images --region {ecr.region} --registry-id {ecr.registry} "
                     f"--repository-name {ecr.repository} --image-ids {named}"
                 )
-            yield Finding("images", Severity.UNKNOWN, f"{text}: {there.reason}", remedy)
-        elif there:
+            yield Finding("images", Severity.UNKNOWN, f"{text}: {exists.reason}", remedy)
+        elif exists:
             yield Finding("images", Severity.OK, text)
         else:
             remedy = "push it, or correct the task definition"
@@ -73,18 +73,22 @@ def secret_references(graph: Graph) -> tuple[list[str], list[str]]:
     return sorted(secrets), sorted(parameters)
 
 
-def check_secrets(seen: Mapping[str, Observed[str | None]]) -> Iterator[Finding]:
-    """Check that each secret and parameter exists. ``seen``: its problem, or None."""
-    for name, wrong in sorted(seen.items()):
-        if isinstance(wrong, Unknown):
-            yield Finding("secrets", Severity.UNKNOWN, f"{name}: {wrong.reason}", "grant the right")
-        elif wrong is None:
+def check_secrets(problems: Mapping[str, Observed[str | None]]) -> Iterator[Finding]:
+    """Check that each secret and parameter exists. ``problems``: its problem, or None."""
+    for name, problem in sorted(problems.items()):
+        if isinstance(problem, Unknown):
+            yield Finding(
+                "secrets", Severity.UNKNOWN, f"{name}: {problem.reason}", "grant the permission"
+            )
+        elif problem is None:
             yield Finding("secrets", Severity.OK, name)
         else:
-            yield Finding("secrets", Severity.ERROR, f"{name} {wrong}", "create it, or restore it")
+            yield Finding(
+                "secrets", Severity.ERROR, f"{name} {problem}", "create it, or restore it"
+            )
 
 
-def check_log_groups(graph: Graph, seen: Mapping[str, Observed[bool]]) -> Iterator[Finding]:
+def check_log_groups(graph: Graph, existing: Mapping[str, Observed[bool]]) -> Iterator[Finding]:
     """Check that each log group exists, or is created when the first task starts."""
     for group in log_groups_of(graph):
         if group.region not in (None, graph.region):
@@ -92,11 +96,11 @@ def check_log_groups(graph: Graph, seen: Mapping[str, Observed[bool]]) -> Iterat
             remedy = "set awslogs-region to the graph's, or check there"
             yield Finding("logs", Severity.UNKNOWN, text, remedy)
             continue
-        there = seen.get(group.name, Unknown("not asked"))
-        if isinstance(there, Unknown):
-            text = f"{group.name}: {there.reason}"
-            yield Finding("logs", Severity.UNKNOWN, text, "grant the right")
-        elif there:
+        exists = existing.get(group.name, Unknown("not checked"))
+        if isinstance(exists, Unknown):
+            text = f"{group.name}: {exists.reason}"
+            yield Finding("logs", Severity.UNKNOWN, text, "grant the permission")
+        elif exists:
             yield Finding("logs", Severity.OK, group.name)
         elif group.created:
             text = f"{group.name} is created by the first task (awslogs-create-group)"
@@ -107,14 +111,14 @@ def check_log_groups(graph: Graph, seen: Mapping[str, Observed[bool]]) -> Iterat
 
 
 def check_roles(
-    graph: Graph, seen: Mapping[str, Observed[frozenset[str] | None]]
+    graph: Graph, trusted: Mapping[str, Observed[frozenset[str] | None]]
 ) -> Iterator[Finding]:
-    """Check that ECS tasks may assume each role. ``seen``: trusted services; None if missing."""
+    """Check that ECS tasks may assume each role. ``trusted``: trusted services; None if missing."""
     for arn in graph_roles(graph):
-        services = seen.get(arn, Unknown("not asked"))
+        services = trusted.get(arn, Unknown("not checked"))
         if isinstance(services, Unknown):
             text = f"{arn}: {services.reason}"
-            yield Finding("roles", Severity.UNKNOWN, text, "grant the right")
+            yield Finding("roles", Severity.UNKNOWN, text, "grant the permission")
         elif services is None:
             remedy = "create it; its policies are in iam/"
             yield Finding("roles", Severity.ERROR, f"{arn} does not exist", remedy)

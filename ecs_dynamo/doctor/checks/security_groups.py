@@ -58,13 +58,15 @@ def sides_of(
             )
         cidrs = tuple(subnets[s].cidr for s in component.network.subnets if s in subnets)
         return (Side(frozenset(component.network.security_groups), cidrs),)
-    seen = hosts.get(component.cluster, Unknown(f"{component.cluster}: instances not seen"))
-    if isinstance(seen, Unknown):
-        return seen
-    if not seen:
+    instances = hosts.get(
+        component.cluster, Unknown(f"{component.cluster}: instances not observed")
+    )
+    if isinstance(instances, Unknown):
+        return instances
+    if not instances:
         return Unknown(f"{component.cluster} has no instance yet: its groups are not known")
     by_groups: dict[frozenset[str], list[str]] = {}
-    for host in seen:
+    for host in instances:
         if not host.groups:
             return Unknown(f"{host.id} of {component.cluster} has no known security group")
         by_groups.setdefault(host.groups, []).append(f"{host.address}/32")
@@ -165,40 +167,42 @@ def _other_vpc(
                 )
 
 
-def _judge(
+def _assess(
     flow: _Flow, sides: Mapping[str, Sides], groups: Mapping[str, SecurityGroup]
 ) -> Iterator[Finding]:
     closed: dict[str, set[str]] = {}
     doubtful: set[str] = set()
     targets = sides[flow.target.name]
     for source in flow.sources:
-        theirs = sides[source.name]
-        if isinstance(targets, Unknown) or isinstance(theirs, Unknown):
-            doubtful |= {s.reason for s in (theirs, targets) if isinstance(s, Unknown)}
+        sources = sides[source.name]
+        if isinstance(targets, Unknown) or isinstance(sources, Unknown):
+            doubtful |= {s.reason for s in (sources, targets) if isinstance(s, Unknown)}
             continue
-        for one in theirs:
-            for other in targets:
-                got = passes(one, other, flow.ports, groups)
-                if got is False:
-                    closed.setdefault(source.name, set()).update(one.groups)
-                elif got is None:
+        for origin in sources:
+            for target in targets:
+                allowed = passes(origin, target, flow.ports, groups)
+                if allowed is False:
+                    closed.setdefault(source.name, set()).update(origin.groups)
+                elif allowed is None:
                     doubtful.add(f"the rules between {source.name} and {flow.target.name}")
     first, last = flow.ports
     ports = f"TCP {first}" if first == last else f"TCP {first} to {last} (better all)"
     if closed:
-        froms = {group for found in closed.values() for group in found}
+        source_groups = {
+            group for groups_of_source in closed.values() for group in groups_of_source
+        }
         yield Finding(
             CHECK,
             Severity.ERROR if first == last else Severity.WARNING,
             f"{flow.target.name}: {flow.what} closed to {listed(closed)}",
-            f"allow {ports} from {listed(froms) or 'their groups'}, and out of these",
+            f"allow {ports} from {listed(source_groups) or 'their groups'}, and out of these",
         )
     for why in sorted(doubtful):
         text = f"{flow.target.name}: {flow.what}: not known ({why})"
         yield Finding(CHECK, Severity.UNKNOWN, text, f"see that {ports} is open between them")
     if not closed and not doubtful:
-        froms_text = listed(c.name for c in flow.sources)
-        yield Finding(CHECK, Severity.OK, f"{flow.target.name}: {flow.what} open to {froms_text}")
+        names = listed(c.name for c in flow.sources)
+        yield Finding(CHECK, Severity.OK, f"{flow.target.name}: {flow.what} open to {names}")
 
 
 def _frontends(
@@ -206,14 +210,14 @@ def _frontends(
 ) -> Iterator[Finding]:
     """Check that some rule opens the port: users and load balancers may connect from anywhere."""
     for component in (c for c in graph.components if c.is_frontend):
-        mine = sides[component.name]
+        own = sides[component.name]
         port = graph.runtime.frontend_port
         low, high = _host_port(component, port)
         text = f"{component.name}: its port {port}"
-        if isinstance(mine, Unknown):
-            yield Finding(CHECK, Severity.UNKNOWN, f"{text}: not known ({mine.reason})")
+        if isinstance(own, Unknown):
+            yield Finding(CHECK, Severity.UNKNOWN, f"{text}: not known ({own.reason})")
             continue
-        for side in mine:
+        for side in own:
             rules = [r for g in side.groups if g in groups for r in groups[g].ingress]
             if not side.groups <= groups.keys():
                 continue  # A missing group is reported before.
@@ -246,11 +250,11 @@ def check_security_groups(
     yield from _other_vpc(graph, groups, known)
     sides = {c.name: sides_of(c, known, hosts) for c in graph.components}
     for flow in _flows(graph):
-        yield from _judge(flow, sides, groups)
+        yield from _assess(flow, sides, groups)
     yield from _frontends(graph, sides, groups)
 
 
 def groups_needed(graph: Graph, hosts: Iterable[Host]) -> Sequence[str]:
     """Return the ids of the groups that `check_security_groups` needs."""
-    found = {g for c in own_interfaces(graph) for g in c.network.security_groups}
-    return sorted(found | {g for host in hosts for g in host.groups})
+    declared = {g for c in own_interfaces(graph) for g in c.network.security_groups}
+    return sorted(declared | {g for host in hosts for g in host.groups})

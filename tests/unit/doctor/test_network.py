@@ -255,7 +255,7 @@ def test_what_is_not_seen_of_groups_is_unknown() -> None:
     for hosts, words in (
         ({"gpu": ()}, "no instance yet"),
         ({"gpu": Unknown("throttled")}, "throttled"),
-        ({}, "instances not seen"),
+        ({}, "instances not observed"),
         ({"gpu": (replace(HOST, groups=frozenset()),)}, "has no known security group"),
     ):
         found = judged(graph(), group("sg-1", inside), hosts=hosts)
