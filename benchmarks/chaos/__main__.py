@@ -53,7 +53,7 @@ def main() -> int:
     arguments = options()
     if arguments.list:
         for fault in arguments.selected:
-            print(f"{fault.name:32}{fault.what}")
+            print(f"{fault.name:32}{fault.description}")
         return 0
     example = example_directory()
     build_model(example)

@@ -1,7 +1,7 @@
 """The table of faults: what each one is, whether Dynamo can survive it, and how it is injected.
 
-A fault that Dynamo can survive must not cost any request. For the others ``why`` says what is lost
-with the failed process, and therefore why the gap cannot be smaller.
+A fault that Dynamo can survive must not cost any request. For the others, ``reason`` explains what
+is lost with the failed process, and therefore why the gap cannot be smaller.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from ecs_dynamo.local.wire.faults import FaultKind
 class Fault:
     """One fault. ``deadline``: seconds from its start until the graph must be as declared.
 
-    ``why`` explains why a fault costs requests; it is empty if Dynamo can survive the fault.
+    ``reason`` explains why a fault costs requests; it is empty if Dynamo can survive the fault.
     ``revisions``: how many new revisions a component may get. ``floors``: the ready replicas of
     components that may have fewer than declared during the recovery. ``lease_seconds`` is the lease
     of the stage that the fault needs.
     """
 
     name: str
-    what: str
+    description: str
     inject: Injector
-    why: str = ""
+    reason: str = ""
     deadline: float = 90.0
     revisions: int = 2
     floors: Mapping[str, int] = field(default_factory=dict)
@@ -37,7 +37,7 @@ class Fault:
     @property
     def survivable(self) -> bool:
         """Whether Dynamo can survive the fault without a failed request."""
-        return not self.why
+        return not self.reason
 
 
 DYNAMO_LEASE = 30

@@ -58,11 +58,11 @@ class GraphFiles:
     def _task_definitions(self) -> None:
         whole = self._read("etcd-nats")
         for name in ("etcd", "nats"):
-            own = [c for c in whole["containerDefinitions"] if c["name"] == name]
-            for container in own:
+            containers = [c for c in whole["containerDefinitions"] if c["name"] == name]
+            for container in containers:
                 if "healthCheck" in container:
                     container["healthCheck"]["interval"] = HEALTH_SECONDS
-            self._write(name, {**whole, "family": name, "containerDefinitions": own})
+            self._write(name, {**whole, "family": name, "containerDefinitions": containers})
         for name in ROLLED:
             document = self._read(name)
             document["networkMode"] = "awsvpc"

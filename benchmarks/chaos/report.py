@@ -45,7 +45,7 @@ def heading() -> str:
 
 def _table(rows: Sequence[FaultResult]) -> list[str]:
     lines = [f"| {' | '.join((*HEADINGS, 'what happens'))} |", "|" + " --- |" * 8]
-    lines += [f"| {' | '.join((*cells(row), row.fault.what))} |" for row in rows]
+    lines += [f"| {' | '.join((*cells(row), row.fault.description))} |" for row in rows]
     return lines
 
 
@@ -80,8 +80,9 @@ def page(result: CampaignResult, head: str, at: datetime | None = None) -> str:
         lines += ["", "## Faults that cost requests", "", *_table(costly), ""]
         faults_by_reason: dict[str, list[str]] = {}
         for row in costly:
-            faults_by_reason.setdefault(row.fault.why, []).append(row.fault.name)
-        lines += [f"- **{', '.join(names)}**: {why}" for why, names in faults_by_reason.items()]
+            faults_by_reason.setdefault(row.fault.reason, []).append(row.fault.name)
+        for reason, faults in faults_by_reason.items():
+            lines.append(f"- **{', '.join(faults)}**: {reason}")
     lines += _problems(rows)
     if result.not_run:
         names = ", ".join(fault.name for fault in result.not_run)

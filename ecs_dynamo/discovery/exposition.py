@@ -28,7 +28,7 @@ Sample = tuple[str, Mapping[str, str], float]
 
 @dataclass(frozen=True, slots=True)
 class MetricsPage:
-    """The samples kept from a page. ``known``: it has at least one metric with the prefix."""
+    """The samples selected from a page. ``known``: it has at least one metric with the prefix."""
 
     samples: tuple[Sample, ...]
     known: bool
@@ -38,7 +38,7 @@ class MetricsReader:
     """Reader of a page, piece by piece, that keeps the samples called ``names``.
 
     All ``names`` begin with ``prefix``. Both methods raise ValueError for anything other than
-    Prometheus text, and if the value of a kept sample is NaN, infinite, negative or too large. The
+    Prometheus text, and if the value of such a sample is NaN, infinite, negative or too large. The
     whole page is then rejected, as its other values are equally doubtful.
     """
 
@@ -65,7 +65,7 @@ class MetricsReader:
         return MetricsPage(tuple(self._samples), self._known)
 
     def _take(self, lines: list[bytes]) -> None:
-        kept = []
+        selected = []
         for raw in lines:
             line = raw.strip()
             if not line:
@@ -81,9 +81,9 @@ class MetricsReader:
                     raise ValueError(
                         f"not Prometheus text: a line is longer than {MAX_LINE_BYTES} bytes"
                     )
-                kept.append(line)
-        if kept:
-            self._samples += self._parse(b"\n".join(kept))
+                selected.append(line)
+        if selected:
+            self._samples += self._parse(b"\n".join(selected))
             if len(self._samples) > MAX_SAMPLES:
                 raise ValueError(f"more than {MAX_SAMPLES} samples of Dynamo's metrics")
 

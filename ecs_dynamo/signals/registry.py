@@ -42,15 +42,17 @@ class Measurement:
     routed: Mapping[str, frozenset[int]] = field(default_factory=dict)
 
 
-def add_worker_report(measured: Measurement, report: WorkerLoad, *, asked: int) -> Measurement:
+def add_worker_report(
+    measured: Measurement, report: WorkerLoad, *, worker_count: int
+) -> Measurement:
     """Add the load that workers report about themselves to what the frontends report about them.
 
     If the frontends' report is unknown, the workers' own report replaces it only if all of the
-    ``asked`` workers answered: a silent worker may be busy.
+    ``worker_count`` workers answered: a silent worker may be busy.
     """
     busy, served = measured.busy, measured.served
     if isinstance(busy, Unknown) or isinstance(served, Unknown):
-        if report.silent or not asked:
+        if report.silent or not worker_count:
             return measured
         busy, served = {}, frozenset()
     total = dict(busy)

@@ -148,14 +148,14 @@ async def test_unusable_etcd_keys_are_reported_and_the_others_are_read(
     assert len(discovery.registrations) == PAGE_KEYS + 19
     assert {r.address for r in discovery.registrations} == {"10.0.0.1"}
     report = "\n".join(discovery.malformed)
-    for key, why in (
+    for key, problem in (
         ("\\xff\\xfe", "not UTF-8"),
         ("aaaa1", "not JSON"),
         ("aaaa2", "too deeply"),
         ("aaaa3", "not UTF-8"),
         ("aaaa4", "larger than"),
     ):
-        assert any(key in line and why in line for line in discovery.malformed), report
+        assert any(key in line and problem in line for line in discovery.malformed), report
 
 
 PLANNER = """
@@ -235,10 +235,10 @@ async def test_dynamos_own_planner_is_read_and_acknowledged(etcd_server: str) ->
     ],
 )
 async def test_prometheus(data: Any, expected: float | str) -> None:
-    asked: list[str] = []
+    queries: list[str] = []
 
     async def query(request: web.Request) -> web.Response:
-        asked.append(request.query["query"])
+        queries.append(request.query["query"])
         if data is None:
             return web.Response(status=503)
         return web.json_response({"status": "success", "data": data})
@@ -263,11 +263,11 @@ async def test_prometheus(data: Any, expected: float | str) -> None:
             )
     finally:
         await runner.cleanup()
-    assert asked == ["sum(q)"]
+    assert queries == ["sum(q)"]
 
 
 async def test_cloudwatch() -> None:
-    asked: list[dict[str, Any]] = []
+    calls: list[dict[str, Any]] = []
     answer: dict[str, Any] = {
         "MetricDataResults": [
             {
@@ -278,7 +278,7 @@ async def test_cloudwatch() -> None:
     }
 
     def call(**parameters: Any) -> dict[str, Any]:
-        asked.append(parameters)
+        calls.append(parameters)
         return answer
 
     reader = partial(newest_data_point, fake_aws(cloudwatch={"GetMetricData": call}))
@@ -294,7 +294,7 @@ async def test_cloudwatch() -> None:
     (signal,) = await CloudWatchAdapter().read(source, context(cloudwatch=reader))
     assert (signal.value, signal.unit, signal.observed_at) == (0.5, "requests/s", 940)
     assert signal.max_age == 300
-    (query,) = asked[0]["MetricDataQueries"]
+    (query,) = calls[0]["MetricDataQueries"]
     assert query["MetricStat"]["Metric"]["Dimensions"] == [
         {"Name": "LoadBalancer", "Value": "app/x"}
     ]
@@ -313,10 +313,10 @@ async def test_cloudwatch() -> None:
 
 async def test_cloudwatch_over_the_wire(stack: Stack) -> None:
     keys: Any = {"region_name": "us-east-1", "aws_access_key_id": "x", "aws_secret_access_key": "x"}
-    async with AioSession().create_client("cloudwatch", endpoint_url=stack.url, **keys) as own:
+    async with AioSession().create_client("cloudwatch", endpoint_url=stack.url, **keys) as client:
         earlier = datetime.now(UTC) - timedelta(seconds=30)
         point: Any = {"MetricName": "Waiting", "Value": 7.0, "Timestamp": earlier}
-        await own.put_metric_data(Namespace="Batch", MetricData=[point])
+        await client.put_metric_data(Namespace="Batch", MetricData=[point])
 
     def watch(document: dict[str, Any]) -> None:
         source = {"source": "cloudwatch", "namespace": "Batch", "metric": "Waiting"}

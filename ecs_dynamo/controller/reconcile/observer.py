@@ -115,7 +115,7 @@ class Observer:
             ),
             self._workers.ask(urls, self._aws.clock.now().wall, PROBE_SECONDS),
         )
-        measured = add_worker_report(measured, workers, asked=len(urls))
+        measured = add_worker_report(measured, workers, worker_count=len(urls))
         snapshot = replace(
             snapshot,
             signals=measured.signals,

@@ -112,8 +112,8 @@ async def test_a_broken_stage_is_replaced_and_its_logs_are_kept(
     assert len(result.results) == len(FEW)
     broken = next(s for s in world.stages if not s.settles)
     assert broken.faults[-1] == "clock jump"
-    kept = list((tmp_path / "logs").rglob("*.log"))
-    assert [p.read_text() for p in kept] == ["what happened"]
+    logs = list((tmp_path / "logs").rglob("*.log"))
+    assert [p.read_text() for p in logs] == ["what happened"]
 
 
 async def test_faults_that_were_not_run_for_lack_of_time_are_reported(world: World) -> None:

@@ -50,7 +50,7 @@ def test_the_page_has_the_faults_in_their_order_with_reasons() -> None:
     assert "| frontend killed | 100 | 3 | 2 | 6.2 s | 12 s | 0 |" in text
     order = [text.index(f"| {name} |") for name in ("none", "decode killed", "frontend killed")]
     assert order == sorted(order)
-    assert f"- **frontend killed**: {FAULTS['frontend killed'].why}" in text
+    assert f"- **frontend killed**: {FAULTS['frontend killed'].reason}" in text
     assert "- frontend killed: 2 x broken off; 1 x HTTP 503" in text
     assert "Not run" not in text
 
@@ -85,7 +85,7 @@ def test_faults_are_selected_by_name_or_pattern() -> None:
 
 def test_each_fault_that_costs_requests_has_a_reason_and_all_have_a_deadline() -> None:
     assert HEAD.read_text().startswith("# ")
-    assert all(fault.name == name and fault.what for name, fault in FAULTS.items())
+    assert all(fault.name == name and fault.description for name, fault in FAULTS.items())
     assert all(fault.deadline <= 240 for fault in FAULTS.values())
     costly = {name for name, fault in FAULTS.items() if not fault.survivable}
     assert costly == {"frontend killed", "decode hung", "prefill hung"}

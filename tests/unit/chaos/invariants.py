@@ -123,7 +123,7 @@ class Watch:
             self.fail(f"{operation} of a revision in use: {used & set(map(str, named))}")
 
     def _check_stop(self, arn: str) -> None:
-        """Only a worker that hangs or has lost its registration may be stopped, one at a time."""
+        """Check that a stopped worker hangs or has lost its registration, one at a time."""
         matches = ((s, t) for s in self.ecs.services.values() for t in s.tasks if t.arn == arn)
         service, task = next(matches, (None, None))
         if service is None or task is None:
@@ -191,10 +191,10 @@ class Watch:
         return next(matches, None)
 
     def _check_floor(self, service: SimService, component: Component, task: SimTask) -> None:
-        """Enough of the remaining replicas have served for one lease."""
+        """Check that enough of the remaining replicas have served for one lease."""
         if component.is_infrastructure or not self.ecs.is_serving(service, task):
             return
-        left = [
+        remaining = [
             t
             for t in service.tasks
             if t.arn in self.serving
@@ -218,35 +218,35 @@ class Watch:
             return  # The new side has no capacity beside the old one, which must go in any case.
         # The daemon cannot know which of several tasks at one address is sick, and keeps one.
         sick = {*self.ecs.hung, *self.ecs.forgotten}
-        taken = sum(t.arn in sick for t in self.ecs.alike(service, task))
-        if len(left) + taken < floor - cramped:
+        sick_count = sum(t.arn in sick for t in self.ecs.alike(service, task))
+        if len(remaining) + sick_count < floor - cramped:
             self.fail(
-                f"{task.arn} of {service.name} was stopped: {len(left)} remain that have served "
-                f"for a lease, fewer than {floor} (invariant 4)"
+                f"{task.arn} of {service.name} was stopped: {len(remaining)} remain that have "
+                f"served for a lease, fewer than {floor} (invariant 4)"
             )
 
     def _check_etcd(self, service: SimService, task: SimTask) -> None:
-        """For each user of a stopped etcd, a successor at another one has served for a lease."""
+        """Check that users of a stopped etcd have successors that have served for a lease."""
         if self.ecs.now - service.primary.created_at >= ABSENT_SECONDS:
             return
         dependants = self.ecs.dependants(task)
         # ECS protects at most the desired count: if another one is kept, some serving are enough.
-        kept = sum(t.protected_until > self.ecs.now for t in service.tasks)
-        taken = kept >= service.desired
-        if taken and self.ecs.gpus_each > 1:
+        kept_count = sum(t.protected_until > self.ecs.now for t in service.tasks)
+        others_kept = kept_count >= service.desired
+        if others_kept and self.ecs.gpus_each > 1:
             return  # Workers that chose their ports are found only through the etcd that is read.
-        others = {s.name for s, _, here in dependants if not here}
-        if taken and others - {s.name for s, _, here in dependants if here}:
+        others = {s.name for s, _, uses_it in dependants if not uses_it}
+        if others_kept and others - {s.name for s, _, uses_it in dependants if uses_it}:
             return  # Half of the graph serves at each etcd, so that either loss costs one half.
-        for name in {s.name for s, _, here in dependants if here}:
-            elsewhere = [t for s, t, here in dependants if s.name == name and not here]
+        for name in {s.name for s, _, uses_it in dependants if uses_it}:
+            elsewhere = [t for s, t, uses_it in dependants if s.name == name and not uses_it]
             proven = [
                 t
                 for t in elsewhere
                 if (known := self.serving.get(t.arn)) is not None
                 and self.ecs.now - known.since >= self.ecs.lease
             ]
-            if not (elsewhere if taken else proven):
+            if not (elsewhere if others_kept else proven):
                 self.fail(
                     f"the etcd {task.arn} was stopped, and {name} still uses it (invariant 4)"
                 )

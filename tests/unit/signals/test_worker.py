@@ -22,13 +22,13 @@ LABELS = 'dynamo_component="backend",dynamo_endpoint="{}",dynamo_namespace="ns",
 
 
 def text(lease: int, in_flight: int, served: int) -> str:
-    own, other = LABELS.format("generate", f"{lease:x}"), LABELS.format("clear", f"{lease:x}")
+    labels, other = LABELS.format("generate", f"{lease:x}"), LABELS.format("clear", f"{lease:x}")
     return (
         "# TYPE dynamo_component_inflight_requests gauge\n"
-        f"dynamo_component_inflight_requests{{{own}}} {in_flight}\n"
+        f"dynamo_component_inflight_requests{{{labels}}} {in_flight}\n"
         f"dynamo_component_inflight_requests{{{other}}} 7\n"
         "# TYPE dynamo_component_requests_total counter\n"
-        f"dynamo_component_requests_total{{{own}}} {served}\n"
+        f"dynamo_component_requests_total{{{labels}}} {served}\n"
         "# TYPE vllm:num_requests_running gauge\n"
         'vllm:num_requests_running{engine="0"} 1\n'
     )
@@ -135,13 +135,15 @@ async def test_closed_ports_take_no_time_from_those_that_answer(
 def test_the_reports_of_frontends_and_workers_are_combined() -> None:
     unknown = Unknown("no frontend reported it")
     blind = Measurement((), {}, unknown, unknown)
-    own = WorkerLoad({1: 2.0, 2: 0.0}, frozenset({1}))
-    both = add_worker_report(Measurement((), {}, {1: 5.0, 3: 1.0}, frozenset({3})), own, asked=2)
+    report = WorkerLoad({1: 2.0, 2: 0.0}, frozenset({1}))
+    both = add_worker_report(
+        Measurement((), {}, {1: 5.0, 3: 1.0}, frozenset({3})), report, worker_count=2
+    )
     assert (both.busy, both.served) == (
         {1: 7.0, 2: 0.0, 3: 1.0},
         frozenset({1, 3}),
     )
-    assert add_worker_report(blind, own, asked=2).busy == {1: 2.0, 2: 0.0}
+    assert add_worker_report(blind, report, worker_count=2).busy == {1: 2.0, 2: 0.0}
     # A worker that did not answer may be busy, and no frontend reports on it.
-    assert add_worker_report(blind, replace(own, silent=1), asked=3) == blind
-    assert add_worker_report(blind, WorkerLoad(), asked=0) == blind
+    assert add_worker_report(blind, replace(report, silent=1), worker_count=3) == blind
+    assert add_worker_report(blind, WorkerLoad(), worker_count=0) == blind

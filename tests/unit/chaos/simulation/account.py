@@ -331,8 +331,8 @@ class SimulatedAccount(SimulatedEcs):
         constraints = service.settings.placement_constraints or ()
         if slot is None or all(c.type != "distinctInstance" for c in constraints):
             return slot
-        taken = {t.instance for t in service.tasks} | self._gpus_used()
-        free = set(range(self.gpu_instances)) - taken - self.drained - self.lost
+        used = {t.instance for t in service.tasks} | self._gpus_used()
+        free = set(range(self.gpu_instances)) - used - self.drained - self.lost
         return min(free, default=None)
 
     def _instances(self) -> tuple[ContainerInstance, ...]:

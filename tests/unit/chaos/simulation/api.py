@@ -108,7 +108,7 @@ class SimulatedApi:
             event()
         fault = next((f for f in self.faults if f.hits(operation)), None)
         if fault is not None:
-            fault.left -= 1
+            fault.remaining -= 1
             self.spoiled.add(operation)
             if fault.kind is Kind.LOST_REQUEST:
                 await asyncio.sleep(TIME_OUT_SECONDS)

@@ -43,14 +43,14 @@ class ProcessDeathError(BaseException):
 
 @dataclass
 class Fault:
-    """A fault of the next ``left`` calls of operations whose name contains ``word``."""
+    """A fault of the next ``remaining`` calls of operations whose name contains ``word``."""
 
     kind: Kind
     word: str
-    left: int
+    remaining: int
 
     def hits(self, operation: str) -> bool:
-        return self.left > 0 and self.word in operation
+        return self.remaining > 0 and self.word in operation
 
 
 def refusal(operation: str, code: str, message: str, status: int = 400) -> ClientError:

@@ -88,8 +88,8 @@ class _Workers(Workers):
         cut_off = self._network.fails("pages") or task.arn in self._network.silent
         if cut_off or task.arn in self._ecs.hung:
             self._ecs.unheard.setdefault(task.arn, self._ecs.now)
-            why = f"{url}: no answer in time"
-            return _UnreachableError(why) if cut_off else TimeoutError(why)
+            reason = f"{url}: no answer in time"
+            return _UnreachableError(reason) if cut_off else TimeoutError(reason)
         self._ecs.unheard.pop(task.arn, None)
         lease = lease_of(task.arn)
         busy = {lease: 5.0} if task.arn in self._ecs.busy else {lease: 0.0}
