@@ -12,7 +12,6 @@ from ecs_dynamo.config.build.service_settings import (
     placement_strategy,
     service_network,
 )
-
 from ecs_dynamo.model.dynamo.containers import dynamo_containers
 from ecs_dynamo.model.graph import Component, Graph, Role
 from ecs_dynamo.model.service_settings import DeploymentLimits, ServiceSettings
