@@ -7,16 +7,15 @@ from typing import Annotated, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from ecs_dynamo.model.spec.base import Name, SpecModel
+from ecs_dynamo.model.spec.base import Name
 from ecs_dynamo.model.spec.capacity import (
     FARGATE_PROVIDERS,
     CapacityProviders,
     PlacementSpec,
     check_providers,
 )
-from ecs_dynamo.model.spec.rollout import RolloutSpec
 from ecs_dynamo.model.spec.scaling import Count, Scaling
-from ecs_dynamo.model.spec.service import LaunchType, NetworkSpec
+from ecs_dynamo.model.spec.service import LaunchType, NetworkSpec, ServiceSpec
 
 ContainerNames = Annotated[
     tuple[Annotated[str, Field(min_length=1)], ...],
@@ -49,7 +48,7 @@ class ComponentType(StrEnum):
 WORKER_TYPES = frozenset({ComponentType.PREFILL, ComponentType.DECODE, ComponentType.WORKER})
 
 
-class ComponentSpec(SpecModel):
+class ComponentSpec(ServiceSpec):
     """One component of the graph: an ECS service that runs replicas of a task definition."""
 
     name: Name = Field(
@@ -93,9 +92,6 @@ class ComponentSpec(SpecModel):
         default_factory=dict,
         description="Environment variables of the containers that run Dynamo. ${secret:name} and "
         "${ssm:/path} become secrets of ECS.",
-    )
-    rollout: RolloutSpec = Field(
-        default=RolloutSpec(), description="How a new revision replaces the old one."
     )
     scaling: Scaling | None = Field(
         default=None, description="Scaling by demand. Default: the count is replicas."

@@ -8,9 +8,8 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from ecs_dynamo.model.spec.base import SpecModel
-from ecs_dynamo.model.spec.rollout import RolloutSpec
 from ecs_dynamo.model.spec.security import SecuritySpec
-from ecs_dynamo.model.spec.service import LaunchType
+from ecs_dynamo.model.spec.service import LaunchType, ServiceSpec
 from ecs_dynamo.model.spec.service_discovery import ServiceDiscoverySpec
 
 
@@ -97,7 +96,7 @@ class InfraServiceSpec(SpecModel):
         return self
 
 
-class InfrastructureSpec(SpecModel):
+class InfrastructureSpec(ServiceSpec):
     """etcd and NATS: together in one task (taskDefinition), or each on its own."""
 
     deprecated_keys: ClassVar[Mapping[str, str]] = {"names": "serviceDiscovery"}
@@ -117,9 +116,6 @@ class InfrastructureSpec(SpecModel):
     )
     launch_type: LaunchType = Field(
         default=LaunchType.FARGATE, description="ECS launch type of etcd and NATS."
-    )
-    rollout: RolloutSpec = Field(
-        default=RolloutSpec(), description="How new revisions of etcd and NATS replace old ones."
     )
     security: SecuritySpec = Field(
         default=SecuritySpec(),

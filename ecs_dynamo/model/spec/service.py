@@ -1,4 +1,4 @@
-"""Launch type and network, which every ECS service of the graph has."""
+"""What the graph file declares alike for all ECS services of the graph."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from enum import StrEnum
 from pydantic import Field
 
 from ecs_dynamo.model.spec.base import SpecModel
+from ecs_dynamo.model.spec.rollout import RolloutSpec
 
 
 class LaunchType(StrEnum):
@@ -34,4 +35,12 @@ class NetworkSpec(SpecModel):
     assign_public_ip: bool = Field(
         default=False,
         description="Whether tasks get a public IP address. ECS supports it on Fargate only.",
+    )
+
+
+class ServiceSpec(SpecModel):
+    """Keys that components and the infrastructure have in common."""
+
+    rollout: RolloutSpec = Field(
+        default=RolloutSpec(), description="How a new revision replaces the old one."
     )
