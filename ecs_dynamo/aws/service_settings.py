@@ -279,4 +279,5 @@ CODECS: Final[Mapping[str, Codec]] = {
     "placement_strategy": Codec(_encode_strategy, _decode_strategy, assumed=[]),
     "placement_constraints": Codec(_encode_constraints, _decode_constraints, assumed=[]),
     "tags_reach_tasks": Codec(_encode_tag_propagation, _decode_tag_propagation),
+    "enable_execute_command": _parameter("enableExecuteCommand", assumed=False),
 }

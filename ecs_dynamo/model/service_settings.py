@@ -140,6 +140,8 @@ class ServiceSettings:
     placement_constraints: tuple[PlacementConstraint, ...] | None = None
     tags_reach_tasks: bool | None = None
     """Whether tasks get the service's tags, which the daemon's rights over tasks rely on."""
+    enable_execute_command: bool | None = None
+    """Whether ECS Exec can run commands in the containers of tasks that start from now on."""
 
     @property
     def members(self) -> Mapping[str, Any]:
@@ -365,5 +367,8 @@ RULES: Final[Mapping[str, Rule]] = {
         show=lambda items: [f"{c.type} {c.expression}".rstrip() for c in items],
     ),
     "tags_reach_tasks": Rule(Effect.IN_PLACE, "tasks do not get the service's tags"),
+    "enable_execute_command": Rule(
+        Effect.IN_PLACE, "ECS Exec {desired} (for tasks that start from now on)"
+    ),
 }
 """Every member of `ServiceSettings`, in the order in which a plan explains its changes."""

@@ -42,6 +42,7 @@ def component_settings(
         placement_strategy=placement_strategy(component.placement),
         placement_constraints=placement_constraints(component.placement, launch_type),
         tags_reach_tasks=True,
+        enable_execute_command=component.enable_execute_command,
     ).updated(client_names(spec))
 
 
@@ -66,6 +67,7 @@ def infrastructure_settings(
         health_check_grace_seconds=grace_seconds(rollout, infrastructure=True),
         placement_constraints=placement_constraints(PlacementSpec(), launch_type),
         tags_reach_tasks=True,
+        enable_execute_command=spec.infrastructure.enable_execute_command,
     ).updated(server_names(spec, roles, template))
 
 

@@ -32,6 +32,18 @@ def check_network(definition: TaskDefinition, launch_type: str, network: Json | 
         raise invalid("Task definition does not support launch_type FARGATE.")
 
 
+def check_execute_command(definition: TaskDefinition, request: Json, change: str) -> None:
+    """Check that a service with ECS Exec has a task role. ``change`` is "created" or "updated".
+
+    AWS's message is quoted in aws/aws-toolkit-jetbrains#3649. Raises EcsError.
+    """
+    if request.get("enableExecuteCommand") and not definition.content.get("taskRoleArn"):
+        raise invalid(
+            f"The service couldn't be {change} because a valid taskRoleArn is not being used. "
+            "Specify a valid task role in your task definition and try again."
+        )
+
+
 def check_volumes_at_launch(definition: TaskDefinition, request: Json) -> None:
     """Check that exactly the volumes which are configured at launch have a configuration."""
     required = {

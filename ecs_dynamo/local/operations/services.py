@@ -5,6 +5,7 @@ from __future__ import annotations
 from ecs_dynamo.local.operations.registry import Context, operation
 from ecs_dynamo.local.operations.service_checks import (
     check_deployment_limits,
+    check_execute_command,
     check_load_balancers,
     check_network,
     check_placement,
@@ -100,6 +101,7 @@ def create_service(context: Context, request: Json) -> Json:
     check_network(definition, launch_type, request.get("networkConfiguration"))
     check_names(state, context.cloud_map, definition, {**request, "cluster": cluster.name})
     check_volumes_at_launch(definition, request)
+    check_execute_command(definition, request, "created")
     check_deployment_limits(request.get("deploymentConfiguration", {}))
     check_load_balancers(definition, request)
     request.setdefault("availabilityZoneRebalancing", default_rebalancing(request))
@@ -172,6 +174,7 @@ def update_service(context: Context, request: Json) -> Json:
     check_settings(updated)
     check_names(state, context.cloud_map, definition, updated)
     check_volumes_at_launch(definition, updated)
+    check_execute_command(definition, updated, "updated")
     # "This parameter triggers a new service deployment" (UpdateService, loadBalancers).
     balancers = service.request.get("loadBalancers", [])
     deploys = (

@@ -38,6 +38,7 @@ def run_task(context: Context, request: Json) -> Json:
                     network=request.get("networkConfiguration"),
                     started_by=request.get("startedBy"),
                     overrides=request.get("overrides"),
+                    execute_command=request.get("enableExecuteCommand", False),
                     rules=placement_rules(
                         request.get("placementConstraints", ()),
                         request.get("placementStrategy", ()),

@@ -217,6 +217,7 @@ class Scheduler:
                     registries=deployment.registries,
                     service_connect=deployment.service_connect,
                     tags=_propagated_tags(service, deployment),
+                    execute_command=service.request.get("enableExecuteCommand", False),
                 )
             except PlacementError as error:
                 service.add_event(f"{NO_INSTANCE} Reason: {error}. {TROUBLESHOOTING}", now)

@@ -168,6 +168,7 @@ def task_description(state: State, task: Task, include: list[str]) -> Json:
         "capacityProviderName": task.capacity_provider,
         "group": task.group,
         "startedBy": task.started_by,
+        "enableExecuteCommand": task.execute_command,
         "cpu": str(content.get("cpu") or "0"),
         "memory": str(content.get("memory") or "0"),
         "createdAt": task.created_at,

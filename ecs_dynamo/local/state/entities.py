@@ -122,6 +122,8 @@ class Task:
     stop_code: str | None = None
     stopped_reason: str | None = None
     protected_until: float | None = None
+    execute_command: bool = False
+    """Whether ECS Exec may run commands in it."""
     tags: list[Json] = field(default_factory=list)
     version: int = 0
     process: TaskProcess | None = None

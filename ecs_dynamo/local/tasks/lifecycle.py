@@ -81,6 +81,7 @@ class TaskManager:
         service_connect: Json | None = None,
         overrides: Json | None = None,
         tags: list[Json] | None = None,
+        execute_command: bool = False,
     ) -> Task:
         """Place a task and begin to run it.
 
@@ -133,6 +134,7 @@ class TaskManager:
             registries=list(registries or ()),
             service_connect=service_connect,
             awaiting_capacity=awaiting_capacity,
+            execute_command=execute_command,
         )
         if not awaiting_capacity:
             self._start(task, network)

@@ -44,3 +44,8 @@ class ServiceSpec(SpecModel):
     rollout: RolloutSpec = Field(
         default=RolloutSpec(), description="How a new revision replaces the old one."
     )
+    enable_execute_command: bool = Field(
+        default=False,
+        description="Whether ECS Exec can run commands in the tasks' containers. The task role "
+        "needs permissions for ssmmessages.",
+    )

@@ -211,3 +211,41 @@ async def test_a_sixth_deployment_is_rejected_while_five_have_tasks(client: EcsC
     message = await client.cli(*force, ok=False)
     assert "(InvalidParameterException)" in message
     assert "5 active deployments exist, unable to create new deployment." in message
+
+
+async def test_ecs_exec_is_on_in_tasks_that_start_after_it_is_enabled(client: EcsClient) -> None:
+    await register(client, "plain")
+    await client.call(
+        "register_task_definition",
+        family="app",
+        taskRoleArn="arn:aws:iam::123456789012:role/exec",
+        containerDefinitions=[container()],
+    )
+    names = {"cluster": "main", "service": "s"}
+    created = await client.call(
+        "create_service", cluster="main", serviceName="s", taskDefinition="app", desiredCount=1
+    )
+    assert created["service"]["enableExecuteCommand"] is False
+
+    async def enabled() -> dict[str, bool]:
+        arns = list(await running(client, "s"))
+        tasks = await client.call("describe_tasks", cluster="main", tasks=arns) if arns else {}
+        return {t["taskArn"]: t["enableExecuteCommand"] for t in tasks.get("tasks", ())}
+
+    async def one_task() -> bool:
+        return len(await enabled()) == 1
+
+    await until("it runs", one_task, 20)
+    updated = await client.call(
+        "update_service", **names, desiredCount=2, enableExecuteCommand=True
+    )
+    assert updated["service"]["enableExecuteCommand"] is True
+    assert len(updated["service"]["deployments"]) == 1
+
+    async def both_run() -> bool:
+        return sorted((await enabled()).values()) == [False, True]
+
+    await until("only the new task has it", both_run, 20)
+    code, message = await client.error_of("update_service", **names, taskDefinition="plain")
+    assert code == "InvalidParameterException"
+    assert message.startswith("The service couldn't be updated because a valid taskRoleArn is not")

@@ -72,6 +72,7 @@ MEMBERS: dict[str, st.SearchStrategy[Any]] = {
         3,
     ),
     "tags_reach_tasks": st.booleans(),
+    "enable_execute_command": st.booleans(),
 }
 
 
@@ -94,12 +95,13 @@ def described(parameters: dict[str, Any]) -> dict[str, Any]:
     """The DescribeServices entry of a service with these parameters.
 
     ECS reports Service Connect on each deployment instead of the service, lists what was left out
-    of CreateService as empty, and does not report the launch type beside capacity providers.
+    of CreateService as empty or off, and does not report the launch type beside capacity providers.
     """
     connect = parameters.pop("serviceConnectConfiguration", None)
     former = {"status": "ACTIVE", "serviceConnectConfiguration": {"enabled": False}}
     primary = {"status": "PRIMARY", "serviceConnectConfiguration": connect}
-    return {"loadBalancers": [], "deployments": [former, primary]} | parameters
+    left_out = {"loadBalancers": [], "enableExecuteCommand": False}
+    return left_out | {"deployments": [former, primary]} | parameters
 
 
 def validate(operation: str, parameters: dict[str, Any]) -> None:
@@ -140,6 +142,7 @@ def test_a_new_service_is_sent_these_parameters() -> None:
         placement_strategy=(),
         placement_constraints=(),
         tags_reach_tasks=True,
+        enable_execute_command=False,
     )
     assert creation_parameters(settings) == {
         "launchType": "FARGATE",

@@ -54,6 +54,7 @@ def component(name: str, *roles: Role, mode: str = "awsvpc", **changes: Any) -> 
             load_balancers=None if {Role.ETCD, Role.NATS} & set(roles) else (),
             availability_zone_rebalancing=False,
             tags_reach_tasks=True,
+            enable_execute_command=False,
         ),
     )
     declared: dict[str, Any] = {"network": NETWORK, "rollout": RolloutSpec(), "placement": None}

@@ -149,6 +149,13 @@ MEMBERS: Mapping[str, tuple[Any, Check]] = {
             and updates(p)[0].revision is None
         ),
     ),
+    "enable_execute_command": (
+        True,
+        lambda p: (
+            updates(p)[0].settings.enable_execute_command is False
+            and updates(p)[0].revision is None
+        ),
+    ),
     "tags_reach_tasks": (False, lambda p: updates(p)[0].settings.tags_reach_tasks is True),
 }
 """Member of the settings -> another observed value, and what the plan does about it."""
@@ -286,6 +293,7 @@ FULL = ServiceSettings(
     placement_strategy=(PlacementStrategy("spread", "instanceId"),),
     placement_constraints=(PlacementConstraint("distinctInstance"),),
     tags_reach_tasks=True,
+    enable_execute_command=True,
 )
 OWNER = [{"key": "ecs-dynamo:graph", "value": "g"}]
 NO_PLAN = Plan("g", (), (), (), Endpoints(), (), {}, (), Memory(0.0))
@@ -433,3 +441,22 @@ def test_limits_set_by_hand_during_a_rollout_are_restored(limits: dict[str, Any]
 )
 def test_limits_of_a_rollout_are_left_alone(limits: dict[str, Any]) -> None:
     assert not updates(rolling(limits))
+
+
+# ECS Exec -------------------------------------------------------------------------------------
+
+
+def test_ecs_exec_is_created_and_switched_on_and_off_without_a_rollout() -> None:
+    ecs, memory = converged(declared(enable_execute_command=True))
+    assert ecs.services["g-frontend"].settings.enable_execute_command is True
+    assert ecs.services["g-decode"].settings.enable_execute_command is False
+    (task,) = ecs.services["g-frontend"].tasks
+    for enabled, word in ((False, "off"), (True, "on")):
+        wanted = declared(enable_execute_command=enabled)
+        made = run_pass(ecs, wanted, memory)
+        memory = made.memory
+        (update,) = updates(made)
+        assert update.settings == ServiceSettings(enable_execute_command=enabled)
+        assert update.reason == f"ECS Exec {word} (for tasks that start from now on)"
+        assert not plan(wanted, ecs.snapshot(), memory, ecs.clock).actions
+    assert ecs.services["g-frontend"].tasks == [task]

@@ -1,0 +1,21 @@
+"""ECS Exec in the graph file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ecs_dynamo.config import load_graph
+from tests.unit.config.test_ecs_rules import graph
+from tests.unit.definitions.builders import ec2
+
+ROLE = "arn:aws:iam::123456789012:role/dynamo-task"
+
+
+@pytest.mark.parametrize("declared", [True, False, None])
+def test_ecs_exec_is_off_unless_it_is_declared(tmp_path: Path, declared: bool | None) -> None:
+    component = {} if declared is None else {"enableExecuteCommand": declared}
+    path = graph(tmp_path, {**ec2(), "taskRoleArn": ROLE}, **component)
+    found = load_graph(path, {}).graph
+    assert found.component("app").settings.enable_execute_command is bool(declared)
