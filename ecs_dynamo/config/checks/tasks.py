@@ -52,6 +52,7 @@ class _Checker:
     def run(self) -> None:
         self._network()
         self._launch_type()
+        self._execute_command()
         for index, container in enumerate(self.built.containers):
             self._image(index, container)
             self._plain_secrets(index, container)
@@ -150,6 +151,18 @@ class _Checker:
             if "MANAGED_INSTANCES" in allowed:
                 remedy = "declare capacityProviders: Managed Instances need one"
         self._graph_error(f"{declared}: this does not fit {needed}", remedy, place)
+
+    def _execute_command(self) -> None:
+        """ECS rejects ECS Exec without a task role: "a valid taskRoleArn is not being used"."""
+        if self.component.settings.enable_execute_command and not self.template.get("taskRoleArn"):
+            self._error(
+                f"{self.component.name} has enableExecuteCommand, which ECS rejects for a task "
+                "definition without taskRoleArn",
+                "set taskRoleArn to a role that allows ssmmessages:CreateControlChannel, "
+                "CreateDataChannel, OpenControlChannel and OpenDataChannel, or remove "
+                "enableExecuteCommand",
+                "taskRoleArn",
+            )
 
     def _names_launch_type(self, part: FieldPath) -> bool:
         """Return whether the graph file has a launchType at ``part``."""

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from ecs_dynamo.config import load_graph
+from ecs_dynamo.model.errors import InputError
 from tests.unit.config.test_ecs_rules import graph
 from tests.unit.definitions.builders import ec2
 
@@ -19,3 +20,12 @@ def test_ecs_exec_is_off_unless_it_is_declared(tmp_path: Path, declared: bool | 
     path = graph(tmp_path, {**ec2(), "taskRoleArn": ROLE}, **component)
     found = load_graph(path, {}).graph
     assert found.component("app").settings.enable_execute_command is bool(declared)
+
+
+def test_ecs_exec_without_a_task_role_is_rejected(tmp_path: Path) -> None:
+    path = graph(tmp_path, ec2(), enableExecuteCommand=True)
+    with pytest.raises(InputError) as caught:
+        load_graph(path, {})
+    (problem,) = caught.value.problems
+    assert problem.field == "taskRoleArn"
+    assert "ssmmessages" in (problem.remedy or "")
