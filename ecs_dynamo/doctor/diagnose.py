@@ -36,6 +36,7 @@ from ecs_dynamo.aws.inspect.references import (
 )
 from ecs_dynamo.aws.observe.ecs import observe_ecs
 from ecs_dynamo.aws.observe.graph_cache import GraphCache
+from ecs_dynamo.aws.observe.guard import guard
 from ecs_dynamo.doctor.checks.base import (
     on_instances,
     worst_first,
@@ -85,7 +86,7 @@ from ecs_dynamo.model.ecs.task_definition import (
     images_of,
     log_groups_of,
 )
-from ecs_dynamo.model.errors import AwsError, Problem
+from ecs_dynamo.model.errors import Problem
 from ecs_dynamo.model.graph import (
     Graph,
     namespaces_of,
@@ -108,14 +109,13 @@ T = TypeVar("T")
 async def _try(name: str, work: Awaitable[T]) -> Observed[T]:
     """Return the result of ``work``, or `Unknown` if AWS refuses or does not answer in time."""
     try:
-        async with asyncio.timeout(CHECK_SECONDS):
-            return await work
-    except AwsError as error:
-        return Unknown(textwrap.shorten(f"{name}: {error}", REASON_LENGTH, placeholder="..."))
-    except TimeoutError:
-        return Unknown(f"{name}: no answer within {CHECK_SECONDS:.0f} s")
+        result = await guard("the call", work, CHECK_SECONDS)
     except (KeyError, TypeError, ValueError) as error:
         return Unknown(f"{name}: malformed answer ({type(error).__name__}: {error})")
+    if isinstance(result, Unknown):
+        reason = f"{name}: {result.reason}"
+        return Unknown(textwrap.shorten(reason, REASON_LENGTH, placeholder="..."))
+    return result
 
 
 async def _try_each(

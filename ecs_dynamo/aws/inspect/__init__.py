@@ -1,1 +1,1 @@
-"""Read-only calls for `doctor`: networks, images, secrets, roles, quotas."""
+"""Read-only calls for `doctor`: networks, images, secrets, roles, rights and quotas."""

@@ -1,6 +1,6 @@
-"""Looking at EC2's networking, for `doctor`: answers to frozen facts. Nothing is changed.
+"""EC2's networking, for `doctor`. Nothing is changed.
 
-Things are asked for by filter, not by id: one that is missing must not hide the others.
+Resources are selected by a filter and not by ID, so that a missing one does not hide the others.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import Any
 
 from ecs_dynamo.aws.client import Aws
-from ecs_dynamo.aws.pages import read_all
+from ecs_dynamo.aws.pages import batches, read_all
 from ecs_dynamo.model.doctor import (
     Host,
     Route,
@@ -21,34 +21,34 @@ from ecs_dynamo.model.doctor import (
 )
 from ecs_dynamo.model.ecs.partitions import endpoint_service
 
-FILTER_VALUES = 200
+VALUES_PER_FILTER = 200
 """Values in one filter (EC2 API reference)."""
 Json = Mapping[str, Any]
 
 
-async def _asked(
+async def _filtered(
     aws: Aws, operation: str, key: str, name: str, values: Iterable[str]
 ) -> AsyncIterator[Json]:
-    wanted = sorted(set(values))
-    for start in range(0, len(wanted), FILTER_VALUES):
-        filters = [{"Name": name, "Values": wanted[start : start + FILTER_VALUES]}]
+    """Yield the entries that have one of ``values`` in the filter ``name``."""
+    for batch in batches(sorted(set(values)), VALUES_PER_FILTER):
+        filters = [{"Name": name, "Values": batch}]
         for raw in await read_all(aws, "ec2", operation, key, Filters=filters):
             yield raw
 
 
 async def describe_subnets(aws: Aws, ids: Iterable[str]) -> Mapping[str, Subnet]:
-    """By id. Raises `AwsError`."""
-    found = _asked(aws, "DescribeSubnets", "Subnets", "subnet-id", ids)
+    """Return subnets by ID. Raises `AwsError`."""
+    entries = _filtered(aws, "DescribeSubnets", "Subnets", "subnet-id", ids)
     return {
         raw["SubnetId"]: Subnet(
             raw["SubnetId"], raw["VpcId"], raw["CidrBlock"], raw["AvailableIpAddressCount"]
         )
-        async for raw in found
+        async for raw in entries
     }
 
 
 def to_table(raw: Json) -> RouteTable:
-    """A DescribeRouteTables entry."""
+    """Convert a DescribeRouteTables entry."""
     routes = []
     for route in raw.get("Routes", ()):
         targets = (
@@ -82,14 +82,14 @@ def to_table(raw: Json) -> RouteTable:
 
 
 async def describe_route_tables(aws: Aws, vpcs: Iterable[str]) -> tuple[RouteTable, ...]:
-    """The route tables of ``vpcs``. Raises `AwsError`."""
-    found = _asked(aws, "DescribeRouteTables", "RouteTables", "vpc-id", vpcs)
-    return tuple([to_table(raw) async for raw in found])
+    """Return the route tables of ``vpcs``. Raises `AwsError`."""
+    entries = _filtered(aws, "DescribeRouteTables", "RouteTables", "vpc-id", vpcs)
+    return tuple([to_table(raw) async for raw in entries])
 
 
 async def describe_vpc_endpoints(aws: Aws, vpcs: Iterable[str]) -> tuple[VpcEndpoint, ...]:
-    """The VPC endpoints of ``vpcs`` that are in service. Raises `AwsError`."""
-    found = _asked(aws, "DescribeVpcEndpoints", "VpcEndpoints", "vpc-id", vpcs)
+    """Return the VPC endpoints of ``vpcs`` that are available. Raises `AwsError`."""
+    entries = _filtered(aws, "DescribeVpcEndpoints", "VpcEndpoints", "vpc-id", vpcs)
     return tuple(
         [
             VpcEndpoint(
@@ -98,14 +98,14 @@ async def describe_vpc_endpoints(aws: Aws, vpcs: Iterable[str]) -> tuple[VpcEndp
                 frozenset(raw.get("RouteTableIds", ())),
                 raw.get("VpcEndpointType") == "Gateway",
             )
-            async for raw in found
+            async for raw in entries
             if raw.get("State", "available").lower() == "available"
         ]
     )
 
 
 def to_rule(raw: Json) -> Rule:
-    """An entry of IpPermissions."""
+    """Convert an entry of IpPermissions."""
     return Rule(
         raw.get("IpProtocol", "-1"),
         raw.get("FromPort", 0),
@@ -120,8 +120,8 @@ def to_rule(raw: Json) -> Rule:
 
 
 async def describe_security_groups(aws: Aws, ids: Iterable[str]) -> Mapping[str, SecurityGroup]:
-    """Security groups by id. Raises `AwsError`."""
-    found = _asked(aws, "DescribeSecurityGroups", "SecurityGroups", "group-id", ids)
+    """Return security groups by ID. Raises `AwsError`."""
+    entries = _filtered(aws, "DescribeSecurityGroups", "SecurityGroups", "group-id", ids)
     return {
         raw["GroupId"]: SecurityGroup(
             raw["GroupId"],
@@ -129,13 +129,13 @@ async def describe_security_groups(aws: Aws, ids: Iterable[str]) -> Mapping[str,
             tuple(to_rule(r) for r in raw.get("IpPermissions", ())),
             tuple(to_rule(r) for r in raw.get("IpPermissionsEgress", ())),
         )
-        async for raw in found
+        async for raw in entries
     }
 
 
 async def describe_hosts(aws: Aws, ids: Iterable[str]) -> Mapping[str, Host]:
-    """EC2 instances by id. Raises `AwsError`."""
-    found = _asked(aws, "DescribeInstances", "Reservations", "instance-id", ids)
+    """Return EC2 instances by ID. Raises `AwsError`."""
+    reservations = _filtered(aws, "DescribeInstances", "Reservations", "instance-id", ids)
     return {
         raw["InstanceId"]: Host(
             raw["InstanceId"],
@@ -147,12 +147,12 @@ async def describe_hosts(aws: Aws, ids: Iterable[str]) -> Mapping[str, Host]:
             frozenset(g["GroupId"] for g in raw.get("SecurityGroups", ())),
             bool(raw.get("PublicIpAddress")),
         )
-        async for reservation in found
+        async for reservation in reservations
         for raw in reservation.get("Instances", ())
     }
 
 
 async def fetch_image_names(aws: Aws, ids: Iterable[str]) -> Mapping[str, str]:
-    """Names of AMIs by id. Raises `AwsError`."""
-    found = _asked(aws, "DescribeImages", "Images", "image-id", ids)
-    return {raw["ImageId"]: raw.get("Name", "") async for raw in found}
+    """Return the names of AMIs by ID. Raises `AwsError`."""
+    entries = _filtered(aws, "DescribeImages", "Images", "image-id", ids)
+    return {raw["ImageId"]: raw.get("Name", "") async for raw in entries}

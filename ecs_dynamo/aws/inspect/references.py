@@ -1,6 +1,6 @@
-"""Looking for what task definitions refer to, and at quotas and rights, for `doctor`.
+"""The resources that task definitions reference, quotas and rights, for `doctor`.
 
-No value of a secret or parameter is ever asked for.
+The values of secrets and parameters are never read.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from email.utils import parsedate_to_datetime
 from urllib.parse import unquote
 
 from ecs_dynamo.aws.client import Aws
-from ecs_dynamo.aws.pages import read_all
+from ecs_dynamo.aws.pages import batches, read_all
 from ecs_dynamo.common.arns import (
     is_arn,
     resource_name,
@@ -34,37 +34,37 @@ RECOMMENDED = tuple(
     f"/aws/service/ecs/optimized-ami/{system}/gpu/recommended"
     for system in ("amazon-linux-2023", "amazon-linux-2")
 )
-"""Public parameters of ECS's GPU-optimised AMIs, the newest system first (ECS developer guide,
+"""Public parameters of ECS's GPU-optimized AMIs, the newest system first (ECS developer guide,
 "Retrieving Amazon ECS-optimized Linux AMI metadata")."""
 
 
 async def fetch_identity(aws: Aws) -> Identity:
-    """Whose credentials they are, and how far the clock is off. Raises `AwsError`."""
-    asked = time.time()
+    """Return the owner of the credentials, and this clock's deviation. Raises `AwsError`."""
+    sent_at = time.time()
     answer = await aws.call("sts", "GetCallerIdentity")
-    here = (asked + time.time()) / 2
+    local = (sent_at + time.time()) / 2
     date = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date")
-    skew = here - parsedate_to_datetime(date).timestamp() if date else None
+    skew = local - parsedate_to_datetime(date).timestamp() if date else None
     return Identity(answer["Arn"], answer["Account"], skew)
 
 
-async def simulate_rights(aws: Aws, principal: str, asked: Iterable[Simulation]) -> Simulated:
-    """Ask IAM's policy simulator. Raises `AwsError`."""
+async def simulate_rights(aws: Aws, principal: str, simulations: Iterable[Simulation]) -> Simulated:
+    """Return which rights ``principal`` lacks, by IAM's policy simulator. Raises `AwsError`."""
     denied: set[tuple[str, str]] = set()
     answers = 0
-    for one in asked:
+    for simulation in simulations:
         results = await read_all(
             *(aws, "iam", "SimulatePrincipalPolicy", "EvaluationResults"),
             PolicySourceArn=principal,
-            ActionNames=list(one.actions),
-            ResourceArns=list(one.resources),
+            ActionNames=list(simulation.actions),
+            ResourceArns=list(simulation.resources),
             ContextEntries=[
                 {"ContextKeyName": k, "ContextKeyType": kind, "ContextKeyValues": list(values)}
-                for k, (kind, values) in one.context.items()
+                for k, (kind, values) in simulation.context.items()
             ],
         )
         for result in results:
-            # With several resources each has its own decision; the whole is then their sum.
+            # With several resources, each has its own decision.
             parts = result.get("ResourceSpecificResults") or [
                 {
                     "EvalResourceName": result.get("EvalResourceName", "*"),
@@ -81,18 +81,21 @@ async def simulate_rights(aws: Aws, principal: str, asked: Iterable[Simulation])
 
 
 async def fetch_trusted_services(aws: Aws, arn: str) -> frozenset[str] | None:
-    """The services that may take the role; None where there is none. Raises `AwsError`."""
+    """Return the services that may assume the role; None if it does not exist.
+
+    Raises `AwsError`.
+    """
     try:
         answer = await aws.call("iam", "GetRole", RoleName=resource_name(arn))
     except AwsError as error:
         if error.code != "NoSuchEntity":
             raise
         return None
-    return trusted(answer["Role"].get("AssumeRolePolicyDocument"))
+    return trusted_services(answer["Role"].get("AssumeRolePolicyDocument"))
 
 
 async def find_secret_problem(aws: Aws, reference: str) -> str | None:
-    """What is wrong with a secret; None where nothing is. Raises `AwsError`."""
+    """Return what is wrong with a secret, or None. Raises `AwsError`."""
     try:
         answer = await aws.call("secretsmanager", "DescribeSecret", SecretId=reference)
     except AwsError as error:
@@ -105,39 +108,35 @@ async def find_secret_problem(aws: Aws, reference: str) -> str | None:
 async def find_parameter_problems(
     aws: Aws, references: Collection[str]
 ) -> Mapping[str, str | None]:
-    """What is wrong with each parameter; None where nothing is. Raises `AwsError`."""
+    """Return what is wrong with each parameter, or None for it. Raises `AwsError`."""
     names = {r: parameter_names(r) for r in references}
     known: set[str] = set()
-    wanted = sorted({name for candidates in names.values() for name in candidates})
-    for start in range(0, len(wanted), PARAMETERS_PER_CALL):
-        batch = wanted[start : start + PARAMETERS_PER_CALL]
-        named = [{"Key": "Name", "Option": "Equals", "Values": batch}]
-        found = await read_all(
-            aws, "ssm", "DescribeParameters", "Parameters", ParameterFilters=named
+    candidates = sorted({name for group in names.values() for name in group})
+    for batch in batches(candidates, PARAMETERS_PER_CALL):
+        filters = [{"Key": "Name", "Option": "Equals", "Values": batch}]
+        parameters = await read_all(
+            aws, "ssm", "DescribeParameters", "Parameters", ParameterFilters=filters
         )
-        known |= {p["Name"] for p in found}
-    return {
-        r: "does not exist" if known.isdisjoint(candidates) else None
-        for r, candidates in names.items()
-    }
+        known |= {p["Name"] for p in parameters}
+    return {r: "does not exist" if known.isdisjoint(group) else None for r, group in names.items()}
 
 
 async def log_group_exists(aws: Aws, name: str) -> bool:
     """Whether there is a log group of this name. Raises `AwsError`."""
-    found = await read_all(aws, "logs", "DescribeLogGroups", "logGroups", logGroupNamePrefix=name)
-    return any(g.get("logGroupName") == name for g in found)
+    groups = await read_all(aws, "logs", "DescribeLogGroups", "logGroups", logGroupNamePrefix=name)
+    return any(g.get("logGroupName") == name for g in groups)
 
 
 async def image_exists(aws: Aws, image: EcrImage) -> bool:
     """Whether an image is in its repository. Raises `AwsError`."""
-    wanted = {"imageDigest": image.digest} if image.digest else {"imageTag": image.tag}
+    image_id = {"imageDigest": image.digest} if image.digest else {"imageTag": image.tag}
     try:
         await aws.call(
             "ecr",
             "DescribeImages",
             registryId=image.registry,
             repositoryName=image.repository,
-            imageIds=[wanted],
+            imageIds=[image_id],
         )
     except AwsError as error:
         if error.code not in {"ImageNotFoundException", "RepositoryNotFoundException"}:
@@ -147,7 +146,7 @@ async def image_exists(aws: Aws, image: EcrImage) -> bool:
 
 
 async def fetch_cloud_map_service(aws: Aws, arn: str) -> CloudMapService | None:
-    """A Cloud Map service; None where there is none. Raises `AwsError`."""
+    """Return a Cloud Map service; None if it does not exist. Raises `AwsError`."""
     try:
         answer = await aws.call("servicediscovery", "GetService", Id=resource_name(arn))
     except AwsError as error:
@@ -155,10 +154,10 @@ async def fetch_cloud_map_service(aws: Aws, arn: str) -> CloudMapService | None:
             raise
         return None
     service = answer["Service"]
-    space = await aws.call("servicediscovery", "GetNamespace", Id=service["NamespaceId"])
+    namespace = await aws.call("servicediscovery", "GetNamespace", Id=service["NamespaceId"])
     records = (service.get("DnsConfig") or {}).get("DnsRecords", ())
     ttl = next((int(r["TTL"]) for r in records if r["Type"] == "A"), None)
-    return CloudMapService(f"{service['Name']}.{space['Namespace']['Name']}", ttl)
+    return CloudMapService(f"{service['Name']}.{namespace['Namespace']['Name']}", ttl)
 
 
 async def namespace_exists(aws: Aws, namespace: str) -> bool:
@@ -171,56 +170,60 @@ async def namespace_exists(aws: Aws, namespace: str) -> bool:
                 raise
             return False
         return True
-    named = [{"Name": "NAME", "Values": [namespace], "Condition": "EQ"}]
-    found = await read_all(aws, "servicediscovery", "ListNamespaces", "Namespaces", Filters=named)
-    return any(n.get("Name") == namespace for n in found)
+    filters = [{"Name": "NAME", "Values": [namespace], "Condition": "EQ"}]
+    namespaces = await read_all(
+        aws, "servicediscovery", "ListNamespaces", "Namespaces", Filters=filters
+    )
+    return any(n.get("Name") == namespace for n in namespaces)
 
 
 async def fetch_recommended_images(aws: Aws) -> tuple[RecommendedImage, ...]:
-    """AWS's newest GPU AMIs for ECS. Raises `AwsError`."""
+    """Return AWS's newest GPU AMIs for ECS. Raises `AwsError`."""
     answer = await aws.call("ssm", "GetParameters", Names=list(RECOMMENDED))
-    told = {p["Name"]: json.loads(p["Value"]) for p in answer.get("Parameters", ())}
+    values = {p["Name"]: json.loads(p["Value"]) for p in answer.get("Parameters", ())}
     return tuple(
         RecommendedImage(
-            told[name]["image_id"],
-            told[name].get("image_name", ""),
-            told[name].get("ecs_agent_version", ""),
+            values[name]["image_id"],
+            values[name].get("image_name", ""),
+            values[name].get("ecs_agent_version", ""),
         )
         for name in RECOMMENDED
-        if name in told
+        if name in values
     )
 
 
 async def fetch_quotas(
     aws: Aws, services: Iterable[str], names: Collection[str]
 ) -> Mapping[str, float]:
-    """The account's values of the quotas called ``names``. Raises `AwsError`."""
-    found: dict[str, float] = {}
+    """Return the account's values of the quotas called ``names``. Raises `AwsError`."""
+    by_name: dict[str, float] = {}
     for service in services:
         quotas = await read_all(
             aws, "service-quotas", "ListServiceQuotas", "Quotas", ServiceCode=service
         )
-        found |= {
+        by_name |= {
             q["QuotaName"]: float(q["Value"])
             for q in quotas
             if q.get("QuotaName") in names and "Value" in q
         }
-    return found
+    return by_name
 
 
-def trusted(document: object) -> frozenset[str]:
-    """The services that a role's trust policy lets take it. The document is as IAM gives it: URL
-    encoded, where botocore did not decode it."""
+def trusted_services(document: object) -> frozenset[str]:
+    """Return the services that a role's trust policy allows to assume it.
+
+    The document is as IAM returns it: URL-encoded unless botocore has decoded it.
+    """
     if isinstance(document, str):
         try:
             document = json.loads(unquote(document))
         except ValueError:
             return frozenset()
-    found: set[str] = set()
+    trusted: set[str] = set()
     statements = document.get("Statement", ()) if isinstance(document, dict) else ()
     for statement in [statements] if isinstance(statements, dict) else statements:
         principal = statement.get("Principal", {})
         services = principal.get("Service", ()) if isinstance(principal, dict) else ()
         if statement.get("Effect") == "Allow":
-            found |= {services} if isinstance(services, str) else set(services)
-    return frozenset(found)
+            trusted |= {services} if isinstance(services, str) else set(services)
+    return frozenset(trusted)

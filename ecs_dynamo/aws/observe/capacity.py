@@ -1,8 +1,8 @@
-"""Capacity providers and Auto Scaling groups: looked at, and changed, only where declared.
+"""Capacity providers and Auto Scaling groups, observed only where they are declared.
 
-Facts from the API references: DescribeCapacityProviders gives 10 a page, DescribeAutoScalingGroups
-takes 50 names and DescribeInstanceTypes 100, UpdateContainerInstancesState takes 10 instances; an
-instance in a warm pool is listed by DescribeWarmPool alone, 50 a page, and is no capacity.
+Facts from the API references: DescribeCapacityProviders returns 10 per page,
+DescribeAutoScalingGroups takes 50 names and DescribeInstanceTypes 100. Only DescribeWarmPool lists
+the instances of a warm pool, 50 per page; they are not capacity.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 from ecs_dynamo.aws.client import Aws
-from ecs_dynamo.aws.pages import read_all, read_pages
+from ecs_dynamo.aws.pages import batches, read_all, read_pages
 from ecs_dynamo.common.arns import resource_name
 from ecs_dynamo.model.capacity import (
     AGENT_SHARE,
@@ -31,16 +31,12 @@ from ecs_dynamo.model.spec.capacity import (
 
 GROUPS_PER_CALL = 50
 PROVIDERS_PER_CALL = 100
-TASKS_PER_CALL = 100
 
 Json = dict[str, Any]
 
 
-# Looking ---------------------------------------------------------------------------------------
-
-
 def to_provider(raw: Mapping[str, Any]) -> CapacityProvider:
-    """A DescribeCapacityProviders entry; older answers tell the type by what they contain."""
+    """Convert a DescribeCapacityProviders entry; older answers show the type by their members."""
     own = raw.get("autoScalingGroupProvider") or {}
     name = raw["name"]
     kind = raw.get("type") or (
@@ -66,11 +62,12 @@ async def describe_providers(
     clusters: Sequence[str],
     attached: Mapping[str, Sequence[str] | None],
 ) -> Mapping[str, CapacityProvider]:
-    """The declared capacity providers that ``clusters`` have, by name. Raises `AwsError`.
+    """Return the declared capacity providers that ``clusters`` have, by name. Raises `AwsError`.
 
-    Where an Auto Scaling group is declared, every provider of its cluster: one that no component
-    names may size the group too. ``attached`` are the names that DescribeClusters tells of each
-    cluster, None where its answer lacks them, which is no proof that there are none.
+    Where an Auto Scaling group is declared, these are all providers of its cluster, since one that
+    no component names may size the group too. ``attached`` has the names that DescribeClusters
+    reports for each cluster; None if its answer lacks them, which does not prove that there are
+    none.
     """
     by_cluster: dict[str, set[str]] = {}
     for component in graph.components:
@@ -80,39 +77,37 @@ async def describe_providers(
     for cluster in {g.cluster for g in graph.capacity.auto_scaling_groups if g.cluster in clusters}:
         others = attached.get(str(cluster))
         if others is None:
-            what = f"the answer tells no capacityProviders of cluster {cluster}"
+            what = f"the answer has no capacityProviders of cluster {cluster}"
             raise AwsError("DescribeClusters", "BadAnswer", what)
         # Fargate's own have no group.
         by_cluster.setdefault(str(cluster), set()).update(set(others) - FARGATE_PROVIDERS)
-    found: dict[str, CapacityProvider] = {}
-    for cluster, wanted in by_cluster.items():
-        names_here = sorted(wanted)
-        for start in range(0, len(names_here), PROVIDERS_PER_CALL):
-            batch = names_here[start : start + PROVIDERS_PER_CALL]
-            told: set[str] = set()
-            # With the cluster named, Managed Instances' providers are found too.
+    active: dict[str, CapacityProvider] = {}
+    for cluster, names in by_cluster.items():
+        for batch in batches(sorted(names), PROVIDERS_PER_CALL):
+            answered: set[str] = set()
+            # With the name of the cluster, providers of Managed Instances are returned too.
             async for answer in read_pages(
                 *(aws, "ecs", "DescribeCapacityProviders"), capacityProviders=batch, cluster=cluster
             ):
                 providers = [to_provider(raw) for raw in answer["capacityProviders"]]
-                told |= {p.name for p in providers}
-                told |= {resource_name(f.get("arn", "")) for f in answer.get("failures", ())}
-                found |= {p.name: p for p in providers if p.status == "ACTIVE"}
-            untold = [name for name in batch if resource_name(name) not in told]
-            if untold:
-                what = f"the answer does not mention {untold[0]}"
+                answered |= {p.name for p in providers}
+                answered |= {resource_name(f.get("arn", "")) for f in answer.get("failures", ())}
+                active |= {p.name: p for p in providers if p.status == "ACTIVE"}
+            absent = [name for name in batch if resource_name(name) not in answered]
+            if absent:
+                what = f"the answer does not mention {absent[0]}"
                 raise AwsError("DescribeCapacityProviders", "BadAnswer", what)
-    return found
+    return active
 
 
 class InstanceSizes:
-    """Sizes of instance types, which never change: each is asked for once."""
+    """Sizes of instance types, which never change and are requested once."""
 
     def __init__(self) -> None:
         self._known: dict[str, InstanceSize] = {}
 
     async def of(self, aws: Aws, types: Sequence[str]) -> tuple[InstanceSize, ...]:
-        """The sizes as the ECS agent will register them at least. Raises `AwsError`."""
+        """Return the least sizes that the ECS agent will register. Raises `AwsError`."""
         unknown = sorted({t for t in types if t not in self._known})[:100]
         if unknown:
             answer = await aws.call("ec2", "DescribeInstanceTypes", InstanceTypes=unknown)
@@ -120,8 +115,8 @@ class InstanceSizes:
                 gpus = raw.get("GpuInfo", {}).get("Gpus", ())
                 self._known[raw["InstanceType"]] = InstanceSize(
                     raw["InstanceType"],
-                    # A type with a part of a GPU has one device to give ("Total number of GPU
-                    # devices", EC2's service model); ECS counts devices.
+                    # ECS counts devices, and a type with a part of a GPU has one device ("Total
+                    # number of GPU devices", EC2's service model).
                     sum(int(g.get("LogicalGpuCount") or g.get("Count", 0)) for g in gpus),
                     int(raw["VCpuInfo"]["DefaultVCpus"]) * 1024,
                     int(int(raw["MemoryInfo"]["SizeInMiB"]) * AGENT_SHARE),
@@ -130,7 +125,7 @@ class InstanceSizes:
 
 
 async def _types(aws: Aws, raw: Mapping[str, Any]) -> list[str]:
-    """The instance types that the group launches."""
+    """Return the instance types that the group launches."""
     mixed = raw.get("MixedInstancesPolicy", {}).get("LaunchTemplate", {})
     overrides = [o["InstanceType"] for o in mixed.get("Overrides", ()) if o.get("InstanceType")]
     if overrides:
@@ -147,22 +142,22 @@ async def _types(aws: Aws, raw: Mapping[str, Any]) -> list[str]:
         LaunchTemplateId=template["LaunchTemplateId"],
         Versions=[template.get("Version") or "$Default"],
     )
-    found = [
+    types = [
         v.get("LaunchTemplateData", {}).get("InstanceType")
         for v in answer.get("LaunchTemplateVersions", ())
     ]
-    return [t for t in found if t]
+    return [t for t in types if t]
 
 
 async def _warm(aws: Aws, raw: Mapping[str, Any]) -> int:
-    """Instances in the group's warm pool that are ready to be taken."""
+    """Return the number of instances in the group's warm pool that are ready for use."""
     if not raw.get("WarmPoolConfiguration"):
         return 0
-    found = await read_all(
+    instances = await read_all(
         *(aws, "autoscaling", "DescribeWarmPool", "Instances"),
         AutoScalingGroupName=raw["AutoScalingGroupName"],
     )
-    states = [i.get("LifecycleState", "") for i in found]
+    states = [i.get("LifecycleState", "") for i in instances]
     return sum(s.startswith("Warmed:") and "Terminat" not in s for s in states)
 
 
@@ -187,24 +182,24 @@ async def _to_group(aws: Aws, raw: Mapping[str, Any], sizes: InstanceSizes) -> A
 async def describe_auto_scaling_groups(
     aws: Aws, graph: Graph, sizes: InstanceSizes
 ) -> Mapping[str, AutoScalingGroup]:
-    """The declared Auto Scaling groups that there are, by name. Raises `AwsError`."""
+    """Return the declared Auto Scaling groups that exist, by name. Raises `AwsError`."""
     names = [g.name for g in graph.capacity.auto_scaling_groups]
-    found: dict[str, AutoScalingGroup] = {}
-    for start in range(0, len(names), GROUPS_PER_CALL):
+    by_name: dict[str, AutoScalingGroup] = {}
+    for batch in batches(names, GROUPS_PER_CALL):
         groups = await read_all(
             *(aws, "autoscaling", "DescribeAutoScalingGroups", "AutoScalingGroups"),
-            AutoScalingGroupNames=names[start : start + GROUPS_PER_CALL],
+            AutoScalingGroupNames=batch,
             MaxRecords=100,
         )
         for raw in groups:
-            if raw.get("Status") is None:  # else it is being deleted
+            if raw.get("Status") is None:  # Otherwise it is being deleted.
                 group = await _to_group(aws, raw, sizes)
-                found[group.name] = group
-    return found
+                by_name[group.name] = group
+    return by_name
 
 
 async def list_daemon_groups(aws: Aws, cluster: str) -> frozenset[str]:
-    """The task groups of the cluster's DAEMON services. Raises `AwsError`."""
+    """Return the task groups of the cluster's DAEMON services. Raises `AwsError`."""
     arns = await read_all(
         *(aws, "ecs", "ListServices", "serviceArns"),
         cluster=cluster,
@@ -219,9 +214,10 @@ def count_daemons(
     running: Observed[list[Json]],
     groups: Observed[frozenset[str]],
 ) -> Observed[tuple[ContainerInstance, ...]]:
-    """The instances with how many of their tasks are daemons, which keep none of them busy.
+    """Return the instances with the number of their tasks that belong to DAEMON services.
 
-    Where that is not known every task counts, and no instance is given back.
+    Such tasks do not keep an instance busy. While the number is unknown, every task counts, and no
+    instance is terminated.
     """
     if isinstance(instances, Unknown) or isinstance(running, Unknown):
         return instances
@@ -233,6 +229,3 @@ def count_daemons(
         if t.get("containerInstanceArn") and t.get("group") in groups
     )
     return tuple(replace(i, daemons=daemons[i.arn]) for i in instances)
-
-
-# Acting ----------------------------------------------------------------------------------------

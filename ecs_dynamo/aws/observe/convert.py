@@ -1,4 +1,4 @@
-"""From AWS's answers to the snapshot's values. Pure; what AWS left out gets the model's default."""
+"""Conversion of AWS's answers to the snapshot's values. Absent members get the model's default."""
 
 from __future__ import annotations
 

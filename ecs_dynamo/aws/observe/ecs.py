@@ -1,8 +1,8 @@
-"""One look at ECS and EC2: batched, paginated, concurrent and time-limited.
+"""Observation of ECS and EC2: batched, paginated, concurrent and limited in time.
 
-Each part is looked at on its own: one that fails becomes `Unknown` in its place and the rest is
-kept. The number of reads is what the batch limits allow: 10 services, 100 tasks, 100 container
-instances a call (ECS API reference); revisions never change, so each is read once.
+Each part is observed on its own: a part that fails becomes `Unknown`, and the rest is kept. The
+batches are as large as the API allows: 10 services, 100 tasks or 100 container instances per call
+(ECS API reference). The content of a revision never changes and is read once.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from ecs_dynamo.aws.observe.old_revisions import old_revisions
 from ecs_dynamo.aws.observe.pass_queries import PassQueries
 from ecs_dynamo.aws.observe.tasks import (
     RunningTasks,
-    agreed,
+    match_with_service,
 )
 from ecs_dynamo.common.arns import revision_number
 from ecs_dynamo.model.capacity import AutoScalingGroup, CapacityProvider
@@ -49,7 +49,7 @@ from ecs_dynamo.model.snapshot import (
 )
 
 STOPPED_SECONDS = 3600.0
-"""For how long ECS tells of a stopped task (ECS API reference, DescribeTasks)."""
+"""Time for which ECS describes a stopped task (ECS API reference, DescribeTasks)."""
 
 T = TypeVar("T")
 Json = dict[str, Any]
@@ -58,43 +58,48 @@ Json = dict[str, Any]
 async def observe_ecs(
     aws: Aws, graph: Graph, now: float, timeout: float, cache: GraphCache
 ) -> Snapshot:
-    """A snapshot of ECS and EC2. ``timeout`` bounds each part, in seconds; it never raises."""
-    look = PassQueries(aws, graph, now, cache, timeout)
+    """Return a snapshot of ECS and EC2; ``timeout`` bounds each part, in seconds.
+
+    A failing part becomes `Unknown`. ``now`` is in UTC seconds.
+    """
+    queries = PassQueries(aws, graph, now, cache, timeout)
     try:
-        return await _observe(look)
+        return await _observe(queries)
     finally:
-        await look.close()
+        await queries.close()
 
 
-async def _observe(look: PassQueries) -> Snapshot:
-    graph = look.graph
-    clusters = await look.guard("DescribeClusters", look.clusters())
+async def _observe(queries: PassQueries) -> Snapshot:
+    graph = queries.graph
+    clusters = await queries.guard("DescribeClusters", queries.clusters())
     present = dict.fromkeys(graph.clusters, clusters) if isinstance(clusters, Unknown) else clusters
     live = [name for name in graph.clusters if present[name] is True]
     services, hosts, running, providers, groups = await asyncio.gather(
-        _by_cluster(live, lambda c: look.guard("services", look.services(c))),
-        _by_cluster(_ec2_clusters(graph, live), lambda c: look.guard("instances", look.hosts(c))),
-        _by_cluster(live, lambda c: look.guard("tasks", look.tasks(c))),
-        _declared_providers(look, live),
-        _declared_groups(look),
+        _by_cluster(live, lambda c: queries.guard("services", queries.services(c))),
+        _by_cluster(
+            _ec2_clusters(graph, live), lambda c: queries.guard("instances", queries.hosts(c))
+        ),
+        _by_cluster(live, lambda c: queries.guard("tasks", queries.tasks(c))),
+        _declared_providers(queries, live),
+        _declared_groups(queries),
     )
-    hosts = await _complete(look, hosts, running)
+    hosts = await _complete(queries, hosts, running)
     instances: dict[str, Observed[tuple[ContainerInstance, ...]]] = {
         name: one if isinstance(one, Unknown) else one.instances for name, one in hosts.items()
     }
     raws = {n: one if isinstance(one, Unknown) else one.tasks for n, one in running.items()}
     for name in {g.cluster for g in graph.capacity.auto_scaling_groups if g.cluster in instances}:
-        daemons = look.guard("daemon services", list_daemon_groups(look.aws, name))
+        daemons = queries.guard("daemon services", list_daemon_groups(queries.aws, name))
         instances[name] = count_daemons(instances[name], raws[name], await daemons)
     parts = await asyncio.gather(
         *(
-            _component(look, component, present, services, hosts, running)
+            _component(queries, component, present, services, hosts, running)
             for component in graph.components
         )
     )
     return Snapshot(
         graph=graph.name,
-        observed_at=look.now,
+        observed_at=queries.now,
         components=dict(zip((c.name for c in graph.components), parts, strict=True)),
         clusters=present,
         container_instances=instances,
@@ -105,63 +110,63 @@ async def _observe(look: PassQueries) -> Snapshot:
 
 
 async def _complete(
-    look: PassQueries,
+    queries: PassQueries,
     hosts: Mapping[str, Observed[Hosts]],
     running: Mapping[str, Observed[RunningTasks]],
 ) -> dict[str, Observed[Hosts]]:
-    """With the instances that tasks run on, whether a list showed them or not."""
-    made: dict[str, Observed[Hosts]] = dict(hosts)
-    for name, found in hosts.items():
+    """Return ``hosts`` with all instances on which tasks run, listed or not."""
+    completed: dict[str, Observed[Hosts]] = dict(hosts)
+    for name, known in hosts.items():
         tasks = running[name]
-        if not isinstance(found, Unknown) and not isinstance(tasks, Unknown):
-            more = look.hosts_of(name, found, tasks.tasks)
-            made[name] = await look.guard("instances of tasks", more)
-    return made
+        if not isinstance(known, Unknown) and not isinstance(tasks, Unknown):
+            more = queries.hosts_of(name, known, tasks.tasks)
+            completed[name] = await queries.guard("instances of tasks", more)
+    return completed
 
 
 async def _declared_providers(
-    look: PassQueries, live: Sequence[str]
+    queries: PassQueries, live: Sequence[str]
 ) -> Observed[Mapping[str, CapacityProvider]]:
-    names = {p.name for c in look.graph.components for p in c.capacity_providers}
-    if not names and not look.graph.capacity.auto_scaling_groups:
+    names = {p.name for c in queries.graph.components for p in c.capacity_providers}
+    if not names and not queries.graph.capacity.auto_scaling_groups:
         return {}
-    asked = describe_providers(look.aws, look.graph, live, look.attached)
-    kind, sightings = "capacity provider", look.cache.sightings
-    # One that only its cluster names is missed as well: it may size a group.
-    found = _none_lost(
-        look,
+    query = describe_providers(queries.aws, queries.graph, live, queries.attached)
+    kind, sightings = "capacity provider", queries.cache.sightings
+    # Providers that only their cluster names are also remembered: they may size a group.
+    providers = _none_lost(
+        queries,
         kind,
         names | sightings.remembered(kind),
-        await look.guard("capacity providers", asked),
+        await queries.guard("capacity providers", query),
     )
-    if not isinstance(found, Unknown):
-        sightings.remember(found, kind)
-    return found
+    if not isinstance(providers, Unknown):
+        sightings.remember(providers, kind)
+    return providers
 
 
-async def _declared_groups(look: PassQueries) -> Observed[Mapping[str, AutoScalingGroup]]:
-    if not look.graph.capacity.auto_scaling_groups:
+async def _declared_groups(queries: PassQueries) -> Observed[Mapping[str, AutoScalingGroup]]:
+    if not queries.graph.capacity.auto_scaling_groups:
         return {}
-    sizes = look.cache.sizes
-    found = await look.guard(
-        "Auto Scaling groups", describe_auto_scaling_groups(look.aws, look.graph, sizes)
+    sizes = queries.cache.sizes
+    groups = await queries.guard(
+        "Auto Scaling groups", describe_auto_scaling_groups(queries.aws, queries.graph, sizes)
     )
-    names = {g.name for g in look.graph.capacity.auto_scaling_groups}
-    return _none_lost(look, "Auto Scaling group", names, found)
+    names = {g.name for g in queries.graph.capacity.auto_scaling_groups}
+    return _none_lost(queries, "Auto Scaling group", names, groups)
 
 
 def _none_lost(
-    look: PassQueries, kind: str, names: Iterable[str], found: Observed[Mapping[str, T]]
+    queries: PassQueries, kind: str, names: Iterable[str], resources: Observed[Mapping[str, T]]
 ) -> Observed[Mapping[str, T]]:
-    """``found``; unknown where something is missing that was there a moment ago."""
-    sightings = look.cache.sightings
-    if isinstance(found, Unknown):
-        return found
-    for name in found:
+    """Return ``resources``, or unknown if it lacks a resource that existed a moment ago."""
+    sightings = queries.cache.sightings
+    if isinstance(resources, Unknown):
+        return resources
+    for name in resources:
         sightings.confirm(kind, name)
-    doubts = (sightings.doubt_absence(kind, name) for name in sorted(set(names) - set(found)))
+    doubts = (sightings.doubt_absence(kind, name) for name in sorted(set(names) - set(resources)))
     doubt = next((d for d in doubts if d is not None), None)
-    return Unknown(doubt) if doubt is not None else found
+    return Unknown(doubt) if doubt is not None else resources
 
 
 def _ec2_clusters(graph: Graph, live: Sequence[str]) -> list[str]:
@@ -170,8 +175,8 @@ def _ec2_clusters(graph: Graph, live: Sequence[str]) -> list[str]:
     ]
 
 
-async def _by_cluster(names: Sequence[str], look: Callable[[str], Awaitable[T]]) -> dict[str, T]:
-    values = await asyncio.gather(*(look(name) for name in names))
+async def _by_cluster(names: Sequence[str], query: Callable[[str], Awaitable[T]]) -> dict[str, T]:
+    values = await asyncio.gather(*(query(name) for name in names))
     return dict(zip(names, values, strict=True))
 
 
@@ -181,27 +186,27 @@ def _orphans(
     services: Mapping[str, Observed[Mapping[str, Observed[Service]]]],
 ) -> Observed[tuple[Service, ...]]:
     declared = {(c.cluster, c.service) for c in graph.components}
-    found: list[Service] = []
+    orphans: list[Service] = []
     for cluster in graph.clusters:
         exists = present[cluster]
         if isinstance(exists, Unknown):
             return exists
-        seen = services.get(cluster, {})
-        if isinstance(seen, Unknown):
-            return seen
-        found += [
+        in_cluster = services.get(cluster, {})
+        if isinstance(in_cluster, Unknown):
+            return in_cluster
+        orphans += [
             s
-            for s in seen.values()
+            for s in in_cluster.values()
             if isinstance(s, Service)
             and (cluster, s.name) not in declared
             and s.owned_by(graph.name)
             and s.status != "INACTIVE"
         ]
-    return tuple(sorted(found, key=lambda s: s.name))
+    return tuple(sorted(orphans, key=lambda s: s.name))
 
 
 async def _component(
-    look: PassQueries,
+    queries: PassQueries,
     component: Component,
     present: Mapping[str, Observed[bool]],
     services: Mapping[str, Observed[Mapping[str, Observed[Service]]]],
@@ -221,23 +226,23 @@ async def _component(
     arns: set[str] = set()
     stopped: Observed[tuple[Task, ...]] = ()
     protected: Observed[Mapping[str, float]] = {}
-    service, raws = await _tasks_of(look, component, service, running[cluster])
+    service, raws = await _tasks_of(queries, component, service, running[cluster])
     tasks: Observed[tuple[Task, ...]]
     if isinstance(raws, Unknown):
         tasks = raws
     else:
-        seen = hosts.get(cluster, Hosts())
+        known_hosts = hosts.get(cluster, Hosts())
         if isinstance(service, Service) and (
             len(service.deployments) > 1
             or service.running > service.desired
-            or _any_leaves(raws, seen)
+            or _any_on_draining(raws, known_hosts)
         ):
-            protected = await look.guard(
-                "task protection", look.protection(cluster, [t["taskArn"] for t in raws])
+            protected = await queries.guard(
+                "task protection", queries.protection(cluster, [t["taskArn"] for t in raws])
             )
         expiry = {} if isinstance(protected, Unknown) else protected
         addresses = {
-            arn: address_of(arn, seen, look.cache.sightings)
+            arn: address_of(arn, known_hosts, queries.cache.sightings)
             for t in raws
             if (arn := t.get("containerInstanceArn"))
         }
@@ -246,16 +251,16 @@ async def _component(
     if isinstance(service, Service):
         arns |= {service.task_definition_arn, *(d.task_definition_arn for d in service.deployments)}
         arns.add(good_arn(service) or "")
-        if _may_have_failed(service, tasks, look.now):
-            stopped = await _stopped(look, component)
-    latest, revisions = await _revisions(look, component, arns - {""}, service)
-    old = await look.guard(
+        if _may_have_failed(service, tasks, queries.now):
+            stopped = await _stopped(queries, component)
+    latest, revisions = await _revisions(queries, component, arns - {""}, service)
+    old = await queries.guard(
         "old revisions",
         old_revisions(
-            look.aws,
-            look.cache.families,
-            look.revision,
-            graph=look.graph.name,
+            queries.aws,
+            queries.cache.families,
+            queries.revision,
+            graph=queries.graph.name,
             component=component,
             service=service,
             revisions=revisions,
@@ -271,36 +276,41 @@ async def _component(
 
 
 async def _tasks_of(
-    look: PassQueries,
+    queries: PassQueries,
     component: Component,
     service: Observed[Service | None],
     running: Observed[RunningTasks],
 ) -> tuple[Observed[Service | None], Observed[list[Json]]]:
-    """The component's service and tasks, where they agree with each other."""
+    """Return the component's service and tasks; the tasks are unknown if the two disagree."""
     group = f"service:{component.service}"
     if isinstance(running, Unknown):
         return service, running
-    # Another's service is left alone, whatever its tasks are.
-    ours = isinstance(service, Service) and service.owned_by(look.graph.name)
+    # A service of another owner is not changed, so its tasks need not agree with it.
+    ours = isinstance(service, Service) and service.owned_by(queries.graph.name)
     if not isinstance(service, Service) or not ours or service.status == "INACTIVE":
         return service, [t for t in running.tasks if t.get("group") == group]
-    found = await look.guard(
-        "tasks", agreed(look.aws, service, group, running, look.cache.sightings, look.now)
+    matched = await queries.guard(
+        "tasks",
+        match_with_service(
+            queries.aws, service, group, running, queries.cache.sightings, queries.now
+        ),
     )
-    return (service, found) if isinstance(found, Unknown) else found
+    return (service, matched) if isinstance(matched, Unknown) else matched
 
 
 def _may_have_failed(service: Service, tasks: Observed[tuple[Task, ...]], now: float) -> bool:
-    """Whether stopped tasks may tell something: some are missing, a rollout was taken back, by ECS
-    or by this daemon, or a task is young, so that it may stand for one that has ended.
+    """Whether stopped tasks may show a failure.
+
+    They may if tasks are missing, if ECS or this daemon rolled a deployment back, or if a task is
+    young, so that it may replace one that has ended.
     """
     if service.running < service.desired or any(
         d.running < d.desired or d.rollout_state == "FAILED" for d in service.deployments
     ):
         return True
-    taken_back = service.rolled_back_at
+    rolled_back_at = service.rolled_back_at
     if TAG_ROLLED_BACK in service.tags or (
-        taken_back is not None and now - taken_back < STOPPED_SECONDS
+        rolled_back_at is not None and now - rolled_back_at < STOPPED_SECONDS
     ):
         return True
     return isinstance(tasks, Unknown) or any(
@@ -308,51 +318,51 @@ def _may_have_failed(service: Service, tasks: Observed[tuple[Task, ...]], now: f
     )
 
 
-def _any_leaves(own: Sequence[Json], seen: Observed[Hosts]) -> bool:
-    """Some of the tasks are on an instance that is DRAINING."""
-    if isinstance(seen, Unknown):
+def _any_on_draining(tasks: Sequence[Json], hosts: Observed[Hosts]) -> bool:
+    """Whether some of the tasks are on an instance that is DRAINING."""
+    if isinstance(hosts, Unknown):
         return False
-    leaving = {i.arn for i in seen.instances if i.status == "DRAINING"}
-    return any(t.get("containerInstanceArn") in leaving for t in own)
+    draining = {i.arn for i in hosts.instances if i.status == "DRAINING"}
+    return any(t.get("containerInstanceArn") in draining for t in tasks)
 
 
-async def _stopped(look: PassQueries, component: Component) -> Observed[tuple[Task, ...]]:
-    found = await look.guard("stopped tasks", look.stopped(component.cluster))
-    if isinstance(found, Unknown):
-        return found
+async def _stopped(queries: PassQueries, component: Component) -> Observed[tuple[Task, ...]]:
+    tasks = await queries.guard("stopped tasks", queries.stopped(component.cluster))
+    if isinstance(tasks, Unknown):
+        return tasks
     group = f"service:{component.service}"
-    return tuple(to_task(t, {}, None) for t in found if t.get("group") == group)
+    return tuple(to_task(t, {}, None) for t in tasks if t.get("group") == group)
 
 
 async def _revisions(
-    look: PassQueries, component: Component, arns: set[str], service: Observed[Service | None]
+    queries: PassQueries, component: Component, arns: set[str], service: Observed[Service | None]
 ) -> tuple[Observed[Revision | None], Mapping[str, Revision]]:
-    """The family's latest revision and every referenced one.
+    """Return the family's latest revision and every referenced one.
 
-    While the service's own revision is the newest that we know, ECS is not asked for the latest:
-    only this daemon registers into the family, and a stale answer costs one extra revision. After
-    a rollback by ECS the newest is what failed, and must be known to be left alone.
+    While the service's own revision is the newest known one, the latest is not requested: only
+    this daemon registers revisions of the family, and a stale answer costs one extra revision.
+    After a rollback by ECS the newest revision is the one that failed, and must be recognized.
     """
     names = sorted(arns)
     answers = await asyncio.gather(
-        *(look.guard("task definition", look.revision(arn)) for arn in names)
+        *(queries.guard("task definition", queries.revision(arn)) for arn in names)
     )
     revisions = {r.arn: r for r in answers if isinstance(r, Revision)}
     if isinstance(service, Service):
         own = service.task_definition_arn
         if dict(zip(names, answers, strict=True)).get(own, own) is None:
-            # It was deleted before anybody read it: all that is known is that it must be replaced.
+            # It was deleted before it was read; it is only known that it must be replaced.
             number = revision_number(own)
             revisions[own] = Revision(own, component.family, number, content={}, active=False)
     current = revisions.get(service.task_definition_arn) if isinstance(service, Service) else None
-    known = look.cache.latest(component.family)
-    settled = isinstance(service, Service) and service.rolled_back_at is None
+    known = queries.cache.latest(component.family)
+    is_undisturbed = isinstance(service, Service) and service.rolled_back_at is None
     if (
-        settled
+        is_undisturbed
         and current is not None
         and current.active
         and known is not None
         and known.number <= current.number
     ):
         return current, revisions
-    return await look.guard("task definition", look.revision(component.family)), revisions
+    return await queries.guard("task definition", queries.revision(component.family)), revisions

@@ -1,10 +1,10 @@
 """Container instances and their addresses.
 
-An id that EC2 does not know must not hide the others: DescribeInstances refuses a whole request for
-one unknown id (InvalidInstanceID.NotFound) or malformed one (InvalidInstanceID.Malformed), and its
-filter `instance-id` leaves out what it does not know (EC2 API reference, DescribeInstances). ECS
-lists hosts that were terminated while their agent was disconnected, and external instances, whose
-id is that of Systems Manager (``mi-...``; ECS API reference, ContainerInstance).
+An ID that EC2 does not know must not hide the others. DescribeInstances rejects a whole request for
+one unknown ID (InvalidInstanceID.NotFound) or malformed ID (InvalidInstanceID.Malformed), whereas
+its filter `instance-id` omits unknown ones (EC2 API reference, DescribeInstances). ECS lists hosts
+that were terminated while their agent was disconnected, and external instances, whose ID is that
+of Systems Manager (``mi-...``; ECS API reference, ContainerInstance).
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from typing import Any
 from ecs_dynamo.aws.client import Aws
 from ecs_dynamo.aws.observe.convert import to_container_instance
 from ecs_dynamo.aws.observe.sightings import Sightings
-from ecs_dynamo.aws.pages import read_all
+from ecs_dynamo.aws.pages import batches, read_all
 from ecs_dynamo.common.arns import resource_name
 from ecs_dynamo.model.errors import AwsError
 from ecs_dynamo.model.snapshot import ContainerInstance, Observed, Unknown
 
 INSTANCES_PER_CALL = 100
 """Container instances in one DescribeContainerInstances (ECS API reference)."""
-FILTER_VALUES = 200
+VALUES_PER_FILTER = 200
 """Values in one filter (EC2 API reference)."""
 _EC2_ID = re.compile(r"i-[0-9a-f]{8,17}")
 
@@ -42,63 +42,64 @@ class Hosts:
 
 async def _describe(aws: Aws, cluster: str, arns: Sequence[str], tags: bool) -> list[Json]:
     more: Json = {"include": ["TAGS"]} if tags else {}
-    found: list[Json] = []
-    for start in range(0, len(arns), INSTANCES_PER_CALL):
+    instances: list[Json] = []
+    for batch in batches(arns, INSTANCES_PER_CALL):
         answer = await aws.call(
             *("ecs", "DescribeContainerInstances"),
             cluster=cluster,
-            containerInstances=list(arns[start : start + INSTANCES_PER_CALL]),
+            containerInstances=batch,
             **more,
         )
-        found += [raw for raw in answer["containerInstances"] if raw["status"] != "INACTIVE"]
-    return found
+        instances += [raw for raw in answer["containerInstances"] if raw["status"] != "INACTIVE"]
+    return instances
 
 
-async def _ask_ec2(aws: Aws, ids: Sequence[str]) -> Mapping[str, str | None]:
-    """The primary private address of each instance that EC2 knows."""
-    found: dict[str, str | None] = {}
-    for start in range(0, len(ids), FILTER_VALUES):
-        named = [{"Name": "instance-id", "Values": list(ids[start : start + FILTER_VALUES])}]
+async def _fetch_addresses(aws: Aws, ids: Sequence[str]) -> Mapping[str, str | None]:
+    """Return the primary private address of each instance that EC2 knows."""
+    addresses: dict[str, str | None] = {}
+    for batch in batches(ids, VALUES_PER_FILTER):
+        filters = [{"Name": "instance-id", "Values": batch}]
         for reservation in await read_all(
-            aws, "ec2", "DescribeInstances", "Reservations", Filters=named
+            aws, "ec2", "DescribeInstances", "Reservations", Filters=filters
         ):
             for instance in reservation["Instances"]:
-                found[instance["InstanceId"]] = instance.get("PrivateIpAddress")
-    return found
+                addresses[instance["InstanceId"]] = instance.get("PrivateIpAddress")
+    return addresses
 
 
 async def _addresses(
     aws: Aws, raws: Sequence[Json], sightings: Sightings
 ) -> Mapping[str, Observed[str | None]]:
-    asked = {
+    """Return each container instance's address by ARN, asking EC2 for those not remembered."""
+    queried = {
         raw["ec2InstanceId"]
         for raw in raws
         if sightings.address(raw["containerInstanceArn"]) is None
         and _EC2_ID.fullmatch(raw.get("ec2InstanceId", ""))
     }
-    told: Mapping[str, str | None] = {}
+    by_id: Mapping[str, str | None] = {}
     problem: str | None = None
     try:
-        told = await _ask_ec2(aws, sorted(asked)) if asked else {}
+        by_id = await _fetch_addresses(aws, sorted(queried)) if queried else {}
     except AwsError as error:
         problem = str(error)
-    found: dict[str, Observed[str | None]] = {}
+    addresses: dict[str, Observed[str | None]] = {}
     for raw in raws:
         arn, ec2_id = raw["containerInstanceArn"], raw.get("ec2InstanceId", "")
-        address = sightings.address(arn) or told.get(ec2_id)
+        address = sightings.address(arn) or by_id.get(ec2_id)
         if address is not None:
             sightings.remember_address(arn, address)
-            found[arn] = address
-        elif ec2_id not in asked:
-            found[arn] = Unknown(f"{ec2_id or arn} is no EC2 instance")
+            addresses[arn] = address
+        elif ec2_id not in queried:
+            addresses[arn] = Unknown(f"{ec2_id or arn} is not an EC2 instance")
         elif problem is not None:
-            found[arn] = Unknown(problem)
+            addresses[arn] = Unknown(problem)
         elif raw.get("agentConnected", False):
-            # EC2 tells of a new instance later than its agent does.
-            found[arn] = Unknown(f"EC2 does not know the address of {ec2_id} yet")
+            # EC2 reports a new instance later than its agent registers it.
+            addresses[arn] = Unknown(f"EC2 does not know the address of {ec2_id} yet")
         else:
-            found[arn] = None
-    return found
+            addresses[arn] = None
+    return addresses
 
 
 def _hosts(raws: Iterable[Json], addresses: Mapping[str, Observed[str | None]]) -> Hosts:
@@ -106,14 +107,14 @@ def _hosts(raws: Iterable[Json], addresses: Mapping[str, Observed[str | None]]) 
         address = addresses[arn]
         return None if isinstance(address, Unknown) else address
 
-    made = (to_container_instance(raw, known(raw["containerInstanceArn"])) for raw in raws)
-    return Hosts(tuple(made), addresses)
+    instances = (to_container_instance(raw, known(raw["containerInstanceArn"])) for raw in raws)
+    return Hosts(tuple(instances), addresses)
 
 
 async def describe_instances(aws: Aws, cluster: str, sightings: Sightings, tags: bool) -> Hosts:
-    """All container instances of a cluster; ``tags``: with theirs. Raises `AwsError`.
+    """Return all container instances of a cluster, with their ``tags`` if these are needed.
 
-    Those that were there at the last look are asked for by name where the list lacks them.
+    Instances of the last pass are described by name if the list omits them. Raises `AwsError`.
     """
     listed = await read_all(
         *(aws, "ecs", "ListContainerInstances", "containerInstanceArns"),
@@ -129,17 +130,17 @@ async def describe_instances(aws: Aws, cluster: str, sightings: Sightings, tags:
 
 
 async def with_instances_of(
-    aws: Aws, cluster: str, sightings: Sightings, tags: bool, found: Hosts, tasks: Iterable[Json]
+    aws: Aws, cluster: str, sightings: Sightings, tags: bool, known: Hosts, tasks: Iterable[Json]
 ) -> Hosts:
-    """``found`` with the instances that ``tasks`` run on and no list showed.
+    """Return ``known`` with the instances of ``tasks`` that no list showed.
 
-    Raises `AwsError`, also where tasks run on an instance that was there a moment ago and that ECS
-    does not know: with fewer instances there would seem to be no room for one more replica.
+    Raises `AwsError`, also if ECS does not know an instance of a task that existed a moment ago:
+    with fewer instances a further replica would seem unschedulable.
     """
     needed = {arn for t in tasks if (arn := t.get("containerInstanceArn"))}
-    arns = sorted(needed - {i.arn for i in found.instances})
+    arns = sorted(needed - {i.arn for i in known.instances})
     if not arns:
-        return found
+        return known
     raws = await _describe(aws, cluster, arns, tags)
     lost = sorted(set(arns) - {raw["containerInstanceArn"] for raw in raws})
     doubts = [
@@ -147,22 +148,22 @@ async def with_instances_of(
     ]
     if doubts:
         raise AwsError("DescribeContainerInstances", "Contradiction", doubts[0])
-    known = {
+    names = {
         *sightings.remembered("instances", cluster),
         *(r["containerInstanceArn"] for r in raws),
     }
-    sightings.remember(known, "instances", cluster)
+    sightings.remember(names, "instances", cluster)
     more = _hosts(raws, await _addresses(aws, raws, sightings))
-    return Hosts((*found.instances, *more.instances), {**found.addresses, **more.addresses})
+    return Hosts((*known.instances, *more.instances), {**known.addresses, **more.addresses})
 
 
 def address_of(instance: str, hosts: Observed[Hosts], sightings: Sightings) -> Observed[str | None]:
-    """The address of a task's container instance."""
+    """Return the address of a task's container instance."""
     remembered = sightings.address(instance)
     if remembered is not None:
         return remembered
     if isinstance(hosts, Unknown):
         return hosts
     name = resource_name(instance)
-    # ECS was asked for it by name, and knows it no more.
+    # The instance was requested by name, and ECS no longer knows it.
     return hosts.addresses.get(instance, Unknown(f"ECS does not know container instance {name}"))

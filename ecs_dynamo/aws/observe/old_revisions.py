@@ -1,8 +1,8 @@
-"""Old revisions of a task definition family that may go.
+"""Old revisions of a task definition family that may be deleted.
 
-A family is listed once by a process, and again only when the service has a newer revision than
-were listed: a graph that is as declared costs no call for it. Whose a revision is, its tags tell;
-they are read for the oldest few at a time.
+A process lists a family once, and again only when the service has a newer revision than the
+listing: a converged graph costs no such call. Ownership is read from each revision's tags, a few of
+the oldest per pass.
 """
 
 from __future__ import annotations
@@ -31,24 +31,24 @@ from ecs_dynamo.model.snapshot import (
 )
 
 PAGES_PER_LISTING = 5
-"""Oldest first: what is beyond is looked at once these are gone."""
+"""The oldest revisions come first; later pages are listed once these revisions are deleted."""
 
 
 @dataclass(slots=True)
 class _Listing:
     arns: set[str] = field(default_factory=set)
     latest: int = 0
-    whole: bool = True
+    is_complete: bool = True
 
 
 class FamilyListings:
-    """What is known of the families' revisions. One for each process."""
+    """The listings of families' revisions; one instance per process."""
 
     def __init__(self) -> None:
         self._known: dict[str, _Listing] = {}
 
     def forget(self, arn: str) -> None:
-        """``arn`` is gone, or not ours to remove."""
+        """Drop a revision that is deleted, or that another owner registered."""
         for listing in self._known.values():
             listing.arns.discard(arn)
 
@@ -62,27 +62,30 @@ class FamilyListings:
         keep: int,
         needed: Collection[str],
     ) -> tuple[str, ...]:
-        """ARNs of the graph's own revisions beyond the ``keep`` newest. Raises `AwsError`."""
+        """Return the ARNs of the graph's own revisions beyond the ``keep`` newest.
+
+        ``needed`` ones are left out. Raises `AwsError`.
+        """
         if current.number <= keep:
             return ()
         listing = self._known.get(current.family)
         if listing is None or listing.latest < current.number:
             listing = await self._list(aws, current)
-        found = surplus(listing.arns, keep, needed)
-        if not found and not listing.whole:
+        candidates = surplus(listing.arns, keep, needed)
+        if not candidates and not listing.is_complete:
             del self._known[current.family]
-        mine = []
-        for arn in found[:RETIRED_PER_PASS]:
+        own = []
+        for arn in candidates[:RETIRED_PER_PASS]:
             revision = await read(arn)
             if revision is not None and revision.tags.get(TAG_GRAPH) == graph:
-                mine.append(arn)
+                own.append(arn)
             else:
                 listing.arns.discard(arn)
-        return tuple(mine)
+        return tuple(own)
 
     async def _list(self, aws: Aws, current: Revision) -> _Listing:
         listing = _Listing(latest=current.number)
-        # What was deregistered and not deleted, as a process died between the two, is found too.
+        # A process that died in between leaves revisions that are deregistered but not deleted.
         for status in ("ACTIVE", "INACTIVE"):
             pages = 0
             async with aclosing(
@@ -98,7 +101,7 @@ class FamilyListings:
                     pages += 1
                     listing.arns |= set(answer["taskDefinitionArns"])
                     if pages == PAGES_PER_LISTING and answer.get("nextToken"):
-                        listing.whole = False
+                        listing.is_complete = False
                         break
         listing.latest = max(listing.latest, *map(revision_number, listing.arns), 0)
         self._known[current.family] = listing
@@ -116,8 +119,11 @@ async def old_revisions(
     revisions: Mapping[str, Revision],
     running: Iterable[Observed[list[dict[str, Any]]]],
 ) -> tuple[str, ...]:
-    """The component's revisions that may go. Looked for while nothing rolls, and where all of the
-    clusters' ``running`` tasks are known; ``revisions`` are those in use. Raises `AwsError`."""
+    """Return the component's revisions that may be deleted; ``revisions`` are those in use.
+
+    None are while a rollout is in progress, or while ``running`` tasks of a cluster are unknown.
+    Raises `AwsError`.
+    """
     if not isinstance(service, Service) or len(service.deployments) != 1:
         return ()
     current = revisions.get(service.task_definition_arn)

@@ -1,4 +1,4 @@
-"""The single questions of one look at ECS: each raises where it cannot be answered for certain."""
+"""The queries of one pass to ECS: each raises if its answer is not certain."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from ecs_dynamo.aws.observe.convert import (
     to_service,
 )
 from ecs_dynamo.aws.observe.graph_cache import GraphCache
+from ecs_dynamo.aws.observe.guard import guard
 from ecs_dynamo.aws.observe.instances import (
     Hosts,
     describe_instances,
@@ -26,7 +27,7 @@ from ecs_dynamo.aws.observe.tasks import (
     fetch_tasks,
     list_tasks,
 )
-from ecs_dynamo.aws.pages import read_all
+from ecs_dynamo.aws.pages import batches, read_all
 from ecs_dynamo.common.arns import resource_name
 from ecs_dynamo.model.errors import AwsError
 from ecs_dynamo.model.graph import Graph
@@ -44,12 +45,12 @@ T = TypeVar("T")
 Json = dict[str, Any]
 
 
-def _batches(items: Sequence[str], size: int) -> list[Sequence[str]]:
-    return [items[i : i + size] for i in range(0, len(items), size)]
-
-
 class PassQueries:
-    """The state of one look: what was asked already in this pass."""
+    """The queries of one pass, and the answers that several components share.
+
+    ``timeout`` bounds each part of the observation, in seconds; ``now`` is in UTC seconds. Queries
+    raise `AwsError`; `guard` turns it into `Unknown`.
+    """
 
     def __init__(
         self, aws: Aws, graph: Graph, now: float, cache: GraphCache, timeout: float
@@ -60,66 +61,55 @@ class PassQueries:
         self.cache = cache
         self.timeout = timeout
         self.attached: dict[str, Sequence[str] | None] = {}
-        """The names of each cluster's capacity providers; None where the answer lacks them."""
+        """Names of each cluster's capacity providers; None if the answer does not contain them."""
         self._stopped: dict[str, asyncio.Task[list[Json]]] = {}
 
-    async def guard(self, what: str, look: Awaitable[T]) -> Observed[T]:
-        """What ``look`` gives, or why it is not known."""
-        self.aws.last_error = None
-        try:
-            async with asyncio.timeout(self.timeout):
-                return await look
-        except AwsError as error:
-            return Unknown(str(error))
-        except TimeoutError:
-            why = f" ({self.aws.last_error})" if self.aws.last_error else ""
-            return Unknown(f"{what} took longer than {self.timeout:g} s{why}")
+    async def guard(self, part: str, query: Awaitable[T]) -> Observed[T]:
+        """Return the answer of ``query``, or why it is unknown."""
+        return await guard(part, query, self.timeout, self.aws)
 
     async def clusters(self) -> Mapping[str, Observed[bool]]:
+        """Return for each declared cluster whether it exists and is ACTIVE."""
         names, sightings = list(self.graph.clusters), self.cache.sightings
         answer = await self.aws.call("ecs", "DescribeClusters", clusters=names)
-        status = {
-            word: c["status"]
-            for c in answer["clusters"]
-            for word in (c["clusterName"], c["clusterArn"])
+        described = {
+            name: cluster
+            for cluster in answer["clusters"]
+            for name in (cluster["clusterName"], cluster["clusterArn"])
         }
-        self.attached = {
-            word: c.get("capacityProviders")
-            for c in answer["clusters"]
-            for word in (c["clusterName"], c["clusterArn"])
-        }
-        found: dict[str, Observed[bool]] = {}
+        self.attached = {n: cluster.get("capacityProviders") for n, cluster in described.items()}
+        is_active: dict[str, Observed[bool]] = {}
         for name in names:
-            found[name] = status.get(name) == "ACTIVE"
-            if found[name]:
+            is_active[name] = name in described and described[name]["status"] == "ACTIVE"
+            if is_active[name]:
                 sightings.confirm("cluster", name)
-            elif name in status:
+            elif name in described:
                 sightings.confirm_gone("cluster", name)
             elif (doubt := sightings.doubt_absence("cluster", name)) is not None:
-                found[name] = Unknown(doubt)
-        return found
+                is_active[name] = Unknown(doubt)
+        return is_active
 
     async def services(self, cluster: str) -> Mapping[str, Observed[Service]]:
-        """Every live service of the cluster by name: the declared and those to look for orphans."""
+        """Return the cluster's services by name: the declared ones and possible orphans."""
         declared = {c.service for c in self.graph.components if c.cluster == cluster}
         arns = await read_all(
             self.aws, "ecs", "ListServices", "serviceArns", cluster=cluster, maxResults=100
         )
         prefix = f"{self.graph.name}-"
         names = {resource_name(arn) for arn in arns}
-        # Services are named after their graph, so that only names with its prefix can be orphans.
-        wanted = sorted(declared | {n for n in names if n.startswith(prefix)})
-        found: dict[str, Observed[Service]] = {}
+        # Services are named after their graph, so only names with its prefix can be orphans.
+        described = sorted(declared | {n for n in names if n.startswith(prefix)})
+        services: dict[str, Observed[Service]] = {}
         answers = await asyncio.gather(
             *(
                 self.aws.call(
                     "ecs",
                     "DescribeServices",
                     cluster=cluster,
-                    services=list(batch),
+                    services=batch,
                     include=["TAGS"],
                 )
-                for batch in _batches(wanted, SERVICES_PER_CALL)
+                for batch in batches(described, SERVICES_PER_CALL)
             )
         )
         for answer in answers:
@@ -129,48 +119,53 @@ class PassQueries:
                         "DescribeServices", str(failure.get("reason")), str(failure.get("arn"))
                     )
             for raw in answer["services"]:
-                found[raw["serviceName"]] = to_service(raw, cluster)
+                services[raw["serviceName"]] = to_service(raw, cluster)
         for name in declared:
-            doubt = self._doubt_of(cluster, name, found.get(name), listed=name in names)
+            doubt = self._doubt_of(cluster, name, services.get(name), listed=name in names)
             if doubt is not None:
-                found[name] = Unknown(doubt)
-        return found
+                services[name] = Unknown(doubt)
+        return services
 
     def _doubt_of(
-        self, cluster: str, name: str, found: Observed[Service] | None, *, listed: bool
+        self, cluster: str, name: str, service: Observed[Service] | None, *, listed: bool
     ) -> str | None:
-        """Why it is not believed that there is no such service; None where it is, or there is."""
+        """Return why the absence of a declared service is doubted; None if it is not."""
         sightings = self.cache.sightings
-        if isinstance(found, Service):
-            # ECS describes a deleted service as INACTIVE for a while, before it knows it no more.
-            remember = sightings.confirm_gone if found.status == "INACTIVE" else sightings.confirm
-            remember("service", cluster, name)
+        if isinstance(service, Service):
+            # ECS describes a deleted service as INACTIVE for a while before it forgets it.
+            is_deleted = service.status == "INACTIVE"
+            (sightings.confirm_gone if is_deleted else sightings.confirm)("service", cluster, name)
             return None
         if listed:
             return f"ListServices lists {name}, and DescribeServices reports that it does not exist"
         return sightings.doubt_absence("service", cluster, name)
 
     async def hosts(self, cluster: str) -> Hosts:
+        """Return the cluster's container instances and their addresses."""
         return await describe_instances(
-            self.aws, cluster, self.cache.sightings, self._sized(cluster)
+            self.aws, cluster, self.cache.sightings, self._needs_tags(cluster)
         )
 
-    async def hosts_of(self, cluster: str, found: Hosts, tasks: Sequence[Json]) -> Hosts:
-        sized = self._sized(cluster)
-        return await with_instances_of(self.aws, cluster, self.cache.sightings, sized, found, tasks)
+    async def hosts_of(self, cluster: str, known: Hosts, tasks: Sequence[Json]) -> Hosts:
+        """Return ``known`` with the instances of ``tasks`` that no list showed."""
+        needs_tags = self._needs_tags(cluster)
+        return await with_instances_of(
+            self.aws, cluster, self.cache.sightings, needs_tags, known, tasks
+        )
 
-    def _sized(self, cluster: str) -> bool:
-        """Tags of instances are needed where Auto Scaling groups are changed."""
+    def _needs_tags(self, cluster: str) -> bool:
+        """Whether the tags of instances are needed: only to change Auto Scaling groups."""
         return any(g.cluster == cluster for g in self.graph.capacity.auto_scaling_groups)
 
     async def tasks(self, cluster: str) -> RunningTasks:
+        """Return the cluster's tasks that are to run, and counts of those that end."""
         return await fetch_tasks(self.aws, cluster, self.cache.sightings, self.now)
 
     async def stopped(self, cluster: str) -> list[Json]:
-        """The cluster's stopped tasks, read once for all of its components."""
+        """Return the cluster's stopped tasks, read once for all of its components."""
         if cluster not in self._stopped:
             self._stopped[cluster] = asyncio.create_task(self._read_stopped(cluster))
-        # One component's time limit must not end the read of the others.
+        # One component's time limit must not cancel the read for the others.
         return await asyncio.shield(self._stopped[cluster])
 
     async def _read_stopped(self, cluster: str) -> list[Json]:
@@ -178,26 +173,27 @@ class PassQueries:
         return await describe_tasks(self.aws, cluster, arns)
 
     async def close(self) -> None:
-        """End what is still being read."""
+        """Cancel the reads that are still running."""
         for task in self._stopped.values():
             task.cancel()
         await asyncio.gather(*self._stopped.values(), return_exceptions=True)
 
     async def protection(self, cluster: str, arns: Sequence[str]) -> Mapping[str, float]:
-        """Expiry of each protected task. Asked only while a service rolls or scales in."""
-        found: dict[str, float] = {}
-        for batch in _batches(arns, TASKS_PER_CALL):
-            answer = await self.aws.call(
-                "ecs", "GetTaskProtection", cluster=cluster, tasks=list(batch)
-            )
+        """Return the expiry of each protected task, in UTC seconds.
+
+        Called only while a service rolls, scales in, or leaves draining instances.
+        """
+        expiries: dict[str, float] = {}
+        for batch in batches(arns, TASKS_PER_CALL):
+            answer = await self.aws.call("ecs", "GetTaskProtection", cluster=cluster, tasks=batch)
             for raw in answer.get("protectedTasks", []):
                 expires = epoch(raw.get("expirationDate"))
                 if raw.get("protectionEnabled") and expires is not None:
-                    found[raw["taskArn"]] = expires
-        return found
+                    expiries[raw["taskArn"]] = expires
+        return expiries
 
     async def revision(self, name: str) -> Revision | None:
-        """A revision by ARN, or the latest ACTIVE one of a family; None where there is none."""
+        """Return a revision by ARN, or the latest ACTIVE one of a family; None if there is none."""
         fresh, known = self.cache.fresh(name), self.cache.get(name)
         if fresh is not None:
             return fresh

@@ -1,15 +1,15 @@
-"""Tasks, from lists that may lack some of them.
+"""Tasks, from lists that may omit some of them.
 
 ListTasks is eventually consistent, and an answer without tasks looks like a service without
-replicas. So the tasks of the last look are described by name whether they are listed or not, and
-what is found is compared with what the service itself counts. What does not agree after a second
-look is a contradiction, and unknown.
+replicas. So the tasks of the last pass are described by name whether they are listed or not, and
+the result is compared with the service's own counts. If both still differ when they are read again,
+the tasks are unknown.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,7 +19,7 @@ from ecs_dynamo.aws.observe.convert import (
     to_service,
 )
 from ecs_dynamo.aws.observe.sightings import Sightings
-from ecs_dynamo.aws.pages import read_all
+from ecs_dynamo.aws.pages import batches, read_all
 from ecs_dynamo.model.service import Service
 from ecs_dynamo.model.snapshot import (
     Observed,
@@ -29,31 +29,30 @@ from ecs_dynamo.model.snapshot import (
 TASKS_PER_CALL = 100
 """Tasks in one DescribeTasks (ECS API reference)."""
 LAG_SECONDS = 60.0
-"""For so long after a task stopped its service may still count it."""
+"""After a task stopped, its service may still count it for this long."""
 
 Json = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class RunningTasks:
-    """``tasks`` are to run; ``ending`` counts, by task group, those that end or have just ended."""
+    """Tasks that are to run, and by task group the number of those that end or have just ended."""
 
     tasks: list[Json] = field(default_factory=list)
     ending: Mapping[str, int] = field(default_factory=dict)
 
 
 async def describe_tasks(aws: Aws, cluster: str, arns: Sequence[str]) -> list[Json]:
-    """The tasks that ECS still knows. Raises `AwsError`."""
-    found: list[Json] = []
-    for start in range(0, len(arns), TASKS_PER_CALL):
-        batch = list(arns[start : start + TASKS_PER_CALL])
+    """Return the tasks that ECS still knows. Raises `AwsError`."""
+    tasks: list[Json] = []
+    for batch in batches(arns, TASKS_PER_CALL):
         answer = await aws.call("ecs", "DescribeTasks", cluster=cluster, tasks=batch)
-        found += answer["tasks"]
-    return found
+        tasks += answer["tasks"]
+    return tasks
 
 
 async def list_tasks(aws: Aws, cluster: str, status: str, **more: Any) -> list[str]:
-    """ARNs of the tasks whose desired status is ``status``. Raises `AwsError`."""
+    """Return the ARNs of the tasks whose desired status is ``status``. Raises `AwsError`."""
     return await read_all(
         *(aws, "ecs", "ListTasks", "taskArns"),
         cluster=cluster,
@@ -63,47 +62,46 @@ async def list_tasks(aws: Aws, cluster: str, status: str, **more: Any) -> list[s
     )
 
 
-def _ends(task: Json, now: float) -> bool:
-    """It is to stop, and its service may still count it."""
+def _is_ending(task: Json, now: float) -> bool:
+    """Whether the task is to stop, and its service may still count it."""
     stopped = epoch(task.get("stoppedAt"))
     return task["desiredStatus"] == "STOPPED" and (
         task["lastStatus"] != "STOPPED" or (stopped is not None and now - stopped < LAG_SECONDS)
     )
 
 
-def _sorted_out(tasks: Iterable[Json], now: float) -> tuple[list[Json], list[Json]]:
-    """Tasks that are to run, and those that end."""
-    found = list(tasks)
-    return [t for t in found if t["desiredStatus"] != "STOPPED"], [
-        t for t in found if _ends(t, now)
-    ]
+def _partition(tasks: Sequence[Json], now: float) -> tuple[list[Json], list[Json]]:
+    """Return the tasks that are to run, and those that end."""
+    running = [t for t in tasks if t["desiredStatus"] != "STOPPED"]
+    return running, [t for t in tasks if _is_ending(t, now)]
 
 
 async def fetch_tasks(aws: Aws, cluster: str, sightings: Sightings, now: float) -> RunningTasks:
-    """The cluster's tasks, as the list and the last look name them. Raises `AwsError`."""
+    """Return the cluster's tasks, from its list and from the last pass. Raises `AwsError`."""
     listed = await list_tasks(aws, cluster, "RUNNING")
     arns = sorted({*listed, *sightings.remembered("tasks", cluster)})
-    wanted, ending = _sorted_out(await describe_tasks(aws, cluster, arns), now)
-    sightings.remember((t["taskArn"] for t in (*wanted, *ending)), "tasks", cluster)
-    return RunningTasks(wanted, Counter(t.get("group", "") for t in ending))
+    running, ending = _partition(await describe_tasks(aws, cluster, arns), now)
+    sightings.remember((t["taskArn"] for t in (*running, *ending)), "tasks", cluster)
+    return RunningTasks(running, Counter(t.get("group", "") for t in ending))
 
 
 def _counts_more(service: Service, tasks: Sequence[Json], ending: int) -> bool:
+    """Whether the service counts more tasks than were found."""
     return service.running + service.pending > len(tasks) + ending
 
 
-async def agreed(
-    aws: Aws, service: Service, group: str, found: RunningTasks, sightings: Sightings, now: float
+async def match_with_service(
+    aws: Aws, service: Service, group: str, observed: RunningTasks, sightings: Sightings, now: float
 ) -> tuple[Service, Observed[list[Json]]]:
-    """The service and its tasks, once both agree; the tasks are unknown where they do not.
+    """Return the service and its tasks; the tasks are unknown if they differ from its counts.
 
-    A service that counts fewer than are listed only lags behind: each listed task was described.
-    Raises `AwsError`.
+    A service that counts fewer tasks than are listed only lags behind: each listed task was
+    described. Raises `AwsError`.
     """
-    own = [t for t in found.tasks if t.get("group") == group]
-    if not _counts_more(service, own, found.ending.get(group, 0)):
+    own = [t for t in observed.tasks if t.get("group") == group]
+    if not _counts_more(service, own, observed.ending.get(group, 0)):
         return service, own
-    # Tasks may have started or ended between the two looks: the service first, then its tasks.
+    # Tasks may have started or ended between the two reads: the service is read first here.
     cluster, name = service.cluster, service.name
     answer = await aws.call(
         "ecs", "DescribeServices", cluster=cluster, services=[name], include=["TAGS"]
@@ -112,14 +110,14 @@ async def agreed(
     listed = await list_tasks(aws, cluster, "RUNNING", serviceName=name)
     stopped = await list_tasks(aws, cluster, "STOPPED", serviceName=name)
     arns = sorted({*listed, *stopped, *(t["taskArn"] for t in own)})
-    wanted, ending = _sorted_out(await describe_tasks(aws, cluster, arns), now)
+    running, ending = _partition(await describe_tasks(aws, cluster, arns), now)
     sightings.remember(
-        {*sightings.remembered("tasks", cluster), *(t["taskArn"] for t in (*wanted, *ending))},
+        {*sightings.remembered("tasks", cluster), *(t["taskArn"] for t in (*running, *ending))},
         *("tasks", cluster),
     )
-    if _counts_more(again, wanted, len(ending)):
+    if _counts_more(again, running, len(ending)):
         return again, Unknown(
             f"service {name} counts {again.running} running and {again.pending} pending tasks, "
-            f"and ECS lists {len(wanted)}"
+            f"and ECS lists {len(running)}"
         )
-    return again, wanted
+    return again, running

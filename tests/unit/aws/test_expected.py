@@ -32,7 +32,7 @@ def sources() -> Iterator[tuple[Path, str]]:
 
 def operations_called() -> set[str]:
     """Every ``(service, operation)`` that is written next to each other in the source, and the
-    operations of `aws.network`, which are all EC2's."""
+    operations of `aws.inspect.network`, which are all EC2's."""
     found: set[str] = set()
     for path, text in sources():
         for node in ast.walk(ast.parse(text)):
@@ -51,7 +51,7 @@ def operations_called() -> set[str]:
             for service, operation in pairwise(words):
                 if service in SERVICES and operation[:1].isupper():
                     found.add(f"{service}:{operation}")
-            if path.name == "network.py" and getattr(node.func, "id", "") == "_asked":
+            if path.name == "network.py" and getattr(node.func, "id", "") == "_filtered":
                 found.add(f"ec2:{words[1]}")
     return found
 

@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import pytest
 
-from ecs_dynamo.aws.inspect.references import trusted
+from ecs_dynamo.aws.inspect.references import trusted_services
 from ecs_dynamo.doctor.checks.base import (
     listed,
     worst_first,
@@ -229,12 +229,12 @@ def test_who_may_take_a_role() -> None:
     import json
 
     expected = {"ecs-tasks.amazonaws.com", "x"}
-    assert trusted(TRUST) == expected
-    assert trusted(quote(json.dumps(TRUST))) == expected
-    assert trusted({"Statement": TRUST["Statement"][0]}) == expected
+    assert trusted_services(TRUST) == expected
+    assert trusted_services(quote(json.dumps(TRUST))) == expected
+    assert trusted_services({"Statement": TRUST["Statement"][0]}) == expected
     junk: Any
     for junk in ("", "{", None, "[]", {}):
-        assert trusted(junk) == frozenset()
+        assert trusted_services(junk) == frozenset()
 
 
 def test_roles() -> None:
