@@ -159,7 +159,9 @@ async def scale_out_and_in(stage: Stage) -> None:
 async def move_etcd(stage: Stage) -> None:
     """Stop etcd and NATS under traffic and wait until all components use the new addresses."""
     before = (await stage.daemon.fetch_status())["endpoints"]
-    async with stage.step("etcd and NATS killed under traffic: a new address, all follow") as step:
+    async with stage.step(
+        "etcd and NATS killed under traffic: all components use the new address"
+    ) as step:
         async with stage.traffic.background("steady", 4, words=20, tokens=4, pause=0.15):
             task = component(stage.daemon.status, "etcd-nats")["tasks"][0]
             cluster = component(stage.daemon.status, "etcd-nats")["cluster"]
