@@ -169,7 +169,7 @@ def graph_readiness(context: PlanContext, builder: PlanBuilder) -> Statement:
         return Statement(ConditionType.READY, True, ConditionReason.CONVERGED, message)
     message = (
         "; ".join(f"{name or 'graph'}: {reason}" for name, reason in waiting.items())
-        or "actions were taken, their effect is looked at next"
+        or "actions were taken; the next pass observes their effect"
     )
     return Statement(ConditionType.READY, False, ConditionReason.NOT_CONVERGED, message)
 
@@ -243,7 +243,7 @@ def signal_statements(
         age = newest.get(name, math.inf)
         message = f"newest signal is {age:.1f} s old" if age != math.inf else "no signal"
         if in_part := [source for source in silent if source in partial[name]]:
-            message += f"; {', '.join(in_part)} told only in part"
+            message += f"; {', '.join(in_part)} reported only in part"
         if stale and silent:
             message = f"nothing fresh from {', '.join(silent)}; {message}"
         reason = ConditionReason.STALE if stale else ConditionReason.FRESH

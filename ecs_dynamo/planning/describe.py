@@ -1,4 +1,4 @@
-"""A plan in lines that a person can read before agreeing to it."""
+"""Plans as lines of text, for people who decide whether to apply them."""
 
 from __future__ import annotations
 
@@ -45,25 +45,25 @@ from ecs_dynamo.planning.observed.lookup import (
 
 
 def content_diff(old: JsonObject, new: JsonObject) -> list[str]:
-    """What becomes of ``old``: ``- path: value`` for what goes, ``+ path: value`` for what comes.
+    """Return the changes from ``old`` to ``new``: ``- path: value`` and ``+ path: value``.
 
-    Both are compared in one form (`planning.canonical`), so that neither ECS's own defaults nor
-    equal values that are written differently are shown. What may be a secret is told to differ,
-    and not shown.
+    Both are compared in canonical form (`desired.canonical`), so that neither ECS's own defaults
+    nor equal values that are written differently are shown. Values that may be secrets are shown
+    as different, without their content.
     """
     was, now = canonical(without_secrets(old)), canonical(without_secrets(new))
     return list(_differences(canonical(old), canonical(new), was, now, ""))
 
 
 def _differences(old: Any, new: Any, was: Any, now: Any, path: str) -> Iterator[str]:
-    """Lines of what differs between ``old`` and ``new``, with the values of ``was`` and ``now``."""
+    """Yield the differences between ``old`` and ``new``, with the values of ``was`` and ``now``."""
     if old == new:
         return
     if isinstance(old, dict) and isinstance(new, dict):
         for key in sorted(old.keys() | new.keys()):
             inner = _inner(old, new, key, path)
             if key not in new:
-                yield from _gone(was[key], inner)
+                yield from _removed(was[key], inner)
             elif key not in old:
                 yield from _leaves(now[key], inner, "+")
             else:
@@ -88,8 +88,8 @@ def _inner(old: Any, new: Any, key: str, path: str) -> str:
     return f"{path}.{key}" if path else key
 
 
-def _gone(value: Any, path: str) -> Iterator[str]:
-    """A container that goes takes one line: all that it has goes with it."""
+def _removed(value: Any, path: str) -> Iterator[str]:
+    """Yield a removed value; a removed container takes one line."""
     if isinstance(value, dict) and "image" in value:
         yield f"- {path}: the container of {value['image']}"
     else:
@@ -108,7 +108,7 @@ def _leaves(value: Any, path: str, sign: str) -> Iterator[str]:
 
 
 def describe_action(action: AnyAction) -> str:
-    """One line: what, where, why."""
+    """Return one line that says what happens, where and why."""
     match action:
         case RegisterTaskDefinition():
             what = f"register task definition {action.family}"
@@ -153,7 +153,7 @@ def service_diff(service: Service, action: UpdateService) -> list[str]:
 
 
 def _shown(settings: ServiceSettings, changes: ServiceSettings) -> dict[str, Any]:
-    """The values in ``settings`` of the members that ``changes`` changes."""
+    """Return the values in ``settings`` of the members that ``changes`` contains."""
     return {
         rule.label: rule.show(value)
         for name, value in settings.only(changes.members).members.items()
@@ -161,33 +161,35 @@ def _shown(settings: ServiceSettings, changes: ServiceSettings) -> dict[str, Any
     }
 
 
-def _revision_diff(seen: ComponentSnapshot, service: Service, action: AnyAction) -> list[str]:
-    """What changes in the task definition: where it is registered, or where it is known already."""
-    current = seen.revisions.get(service.task_definition_arn)
+def _revision_diff(observed: ComponentSnapshot, service: Service, action: AnyAction) -> list[str]:
+    """Return the changes of the task definition that an action registers or begins to use."""
+    current = observed.revisions.get(service.task_definition_arn)
     if current is None:
         return []
     if isinstance(action, RegisterTaskDefinition):
         return content_diff(current.content, action.content)
     if isinstance(action, UpdateService) and action.revision and action.revision.arn:
-        known = [*seen.revisions.values()]
-        if isinstance(seen.revision, Revision):
-            known.append(seen.revision)
+        known = [*observed.revisions.values()]
+        if isinstance(observed.revision, Revision):
+            known.append(observed.revision)
         target = next((r for r in known if r.arn == action.revision.arn), current)
         return content_diff(current.content, target.content)
     return []
 
 
 def describe(plan: Plan, snapshot: Snapshot | None = None) -> list[str]:
-    """The plan's actions with all that changes in task definitions and services, then what does
-    not fit, waits, notes."""
+    """Return a plan as lines: actions with their changes, then shortages, waits and notes.
+
+    The changes of task definitions and services are shown where ``snapshot`` is given.
+    """
     lines: list[str] = []
     for action in plan.actions:
         lines.append(describe_action(action))
-        seen = snapshot.components.get(action.component) if snapshot else None
-        service = known_service(seen) if seen else None
-        if seen is None or service is None:
+        observed = snapshot.components.get(action.component) if snapshot else None
+        service = known_service(observed) if observed else None
+        if observed is None or service is None:
             continue
-        changes = _revision_diff(seen, service, action)
+        changes = _revision_diff(observed, service, action)
         if isinstance(action, UpdateService):
             changes += service_diff(service, action)
         lines += [f"    {line}" for line in changes]

@@ -7,7 +7,8 @@ from typing import Any
 
 from ecs_dynamo.model.clock import Now
 from ecs_dynamo.model.graph import Component, Graph
-from ecs_dynamo.model.plan import Memory
+from ecs_dynamo.model.plan import Memory, Plan
+from ecs_dynamo.model.purposes import WaitPurpose
 from ecs_dynamo.model.snapshot import ComponentSnapshot, Snapshot, Task
 from ecs_dynamo.planning.desired.component import ComponentState
 from ecs_dynamo.planning.desired.context import PlanContext
@@ -53,6 +54,11 @@ def context_of(observed: ObservedGraph, *states: ComponentState, **changes: Any)
         **changes,
     }
     return PlanContext(observed=observed, **values)
+
+
+def purposes_of(plan: Plan, component: str) -> list[WaitPurpose]:
+    """Return the purposes of the waits of a component, in order."""
+    return [w.purpose for w in plan.waits if w.component == component]
 
 
 def with_component(snapshot: Snapshot, name: str, part: ComponentSnapshot) -> Snapshot:

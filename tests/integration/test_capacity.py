@@ -52,7 +52,7 @@ async def test_what_does_not_fit_is_said_raised_and_given_back(stack: Stack) -> 
     assert code == 0, err
     (short,) = (line for line in out.splitlines() if line.startswith("short: "))
     assert short.startswith("short: decode: 2 of 5 replicas do not fit (1 GPU slot each): GPU on 4")
-    assert "g5.xlarge would do" in short
+    assert "g5.xlarge would fit" in short
     last = await stack.observe()
     (condition,) = (
         c for c in last.plan.conditions if c.type is ConditionType.CAPACITY_SHORT and c.status

@@ -77,7 +77,7 @@ class Allocatable:
         if request.ports & self.used_ports:
             return "host port"
         if request.distinct and (self.components or {}).get(request.component):
-            return "one replica an instance"
+            return "one replica per instance"
         return None
 
     def take(self, request: ResourceRequest) -> Allocatable:

@@ -168,7 +168,7 @@ def _raise(graph: Graph, demand: ClusterDemand, groups: Sequence[Group]) -> _Rai
             actions.append(
                 SetInstancesState(
                     component=group.name,
-                    reason="it was to go back, and is needed",
+                    reason="it was being returned and is needed again",
                     cluster=demand.name,
                     instances=tuple(sorted(packing.used)),
                     status="ACTIVE",
@@ -178,7 +178,7 @@ def _raise(graph: Graph, demand: ClusterDemand, groups: Sequence[Group]) -> _Rai
             note_gains(packing.unplaced, f"an instance of {group.name} is kept after all")
             unplaced = packing.unplaced
         packing = pack(unplaced, group.new_instances(group.joining))
-        note_gains(packing.unplaced, f"{group.joining} of {group.name} on the way")
+        note_gains(packing.unplaced, f"{group.joining} instances of {group.name} are starting")
         unplaced = packing.unplaced
         target, rest = _target(group, unplaced)
         if target > group.state.desired:
@@ -186,7 +186,7 @@ def _raise(graph: Graph, demand: ClusterDemand, groups: Sequence[Group]) -> _Rai
             more = f", {warm} of them from its warm pool" if warm else ""
             change = f"{group.state.desired} -> {target}"
             placed = len(unplaced) - len(rest)
-            cause = f"{placed} replicas need a place" if unplaced else "its minimum"
+            cause = f"{placed} replicas need capacity" if unplaced else "its minimum"
             actions.append(
                 SetDesiredCapacity(
                     component=group.name,
@@ -240,7 +240,7 @@ def _shortages(
                 for g in groups
                 if g.state.desired >= g.ceiling
             )
-            message += f"; {at_maximum or 'none of the declared groups gives an instance for it'}"
+            message += f"; {at_maximum or 'none of the declared groups can add an instance for it'}"
         shortages[name] = Shortage(
             component=name,
             replicas=len(unplaced),

@@ -199,5 +199,7 @@ def shortage_message(
         if reasons["GPU"]:
             text += f" (free slots: {_free_slots(allocatable)})"
     return text + (
-        f"; {' or '.join(types)} would do" if types else "; no instance type of the cluster does"
+        f"; {' or '.join(types)} would fit"
+        if types
+        else "; no instance type of the cluster would fit"
     )

@@ -9,7 +9,7 @@ from enum import StrEnum
 from ecs_dynamo.model.conditions import ConditionReason
 from ecs_dynamo.model.graph import TAG_GRAPH, Component, Graph
 from ecs_dynamo.model.snapshot import Snapshot, Unknown
-from ecs_dynamo.planning.desired.service_settings import rejected_difference
+from ecs_dynamo.planning.desired.service_settings import rejected_launch_type
 from ecs_dynamo.planning.observed.facts import ObservedGraph
 from ecs_dynamo.planning.observed.lookup import known_service
 
@@ -70,8 +70,8 @@ def find_obstacle(graph: Graph, component: Component, snapshot: Snapshot) -> Obs
     if service.task_definition_arn not in observed.revisions:
         message = f"{service.task_definition_arn} could not be read"
         return Obstacle(ObstacleReason.NOT_OBSERVED, message)
-    rejected = rejected_difference(component, service)
-    return None if rejected is None else Obstacle(ObstacleReason(rejected[0]), rejected[1])
+    rejection = rejected_launch_type(component, service)
+    return None if rejection is None else Obstacle(ObstacleReason.LAUNCH_TYPE_FIXED, rejection)
 
 
 def find_obstacles(observed: ObservedGraph) -> Mapping[str, Obstacle]:

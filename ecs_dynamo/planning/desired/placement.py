@@ -1,9 +1,9 @@
 """Placement strategies and constraints of services, and the split over capacity providers.
 
 The default spreads over Availability Zones, then keeps frontends on different instances and packs
-all else by memory. ECS packs by CPU or memory only, so memory stands in for GPU slots: a GPU
+everything else by memory. ECS packs by CPU or memory only, so memory stands in for GPU slots: a GPU
 worker takes most of its share of an instance's memory. Packing leaves whole instances free, for
-replicas that need several GPUs on one, and for scale-in to give back. A zone or instance that is
+replicas that need several GPUs on one, and for scale-in to return. A zone or instance that is
 lost takes as few replicas as possible, at the price of traffic between zones; a graph that weighs
 this differently declares another strategy. Where ECS has no such strategies (Fargate, Managed
 Instances) none is sent.
@@ -36,8 +36,8 @@ def _takes_strategies(component: Component, snapshot: Snapshot) -> bool:
         return True
     if isinstance(snapshot.providers, Unknown):
         return False
-    found = [snapshot.providers.get(p.name) for p in component.capacity_providers]
-    return all(p is not None and p.type == "EC2_AUTOSCALING" for p in found)
+    providers = (snapshot.providers.get(p.name) for p in component.capacity_providers)
+    return all(p is not None and p.type == "EC2_AUTOSCALING" for p in providers)
 
 
 def default_strategy(
@@ -63,13 +63,14 @@ def placement_constraints(
 
 
 def distribute(
-    strategy: tuple[CapacityProviderItem, ...], have: dict[str, int], count: int
+    strategy: tuple[CapacityProviderItem, ...], current: dict[str, int], count: int
 ) -> list[str]:
-    """The provider of each of the next ``count`` replicas, beside those that it has already.
+    """Return the provider of each of the next ``count`` replicas.
 
-    First the base, then by weight: each goes to where the share is furthest behind.
+    ``current`` counts the replicas of each provider. The bases are filled first. After that, each
+    replica goes to the provider whose share is furthest below its weight.
     """
-    counts = {p.name: have.get(p.name, 0) for p in strategy}
+    counts = {p.name: current.get(p.name, 0) for p in strategy}
     chosen: list[str] = []
     for _ in range(count):
         behind = next((p for p in strategy if counts[p.name] < p.base), None)

@@ -116,7 +116,7 @@ def plan_ports(graph: Graph) -> PortPlan:
             if _largest(component) > 1:
                 notes.append(
                     f"{name}: host mode with fixed port {graph.runtime.frontend_port}: "
-                    "placed one an instance"
+                    "placed one per instance"
                 )
         if not component.is_worker:
             continue
@@ -135,7 +135,7 @@ def plan_ports(graph: Graph) -> PortPlan:
                 what = f"{SYSTEM_PORT_VARIABLE} fixed to {declared}"
             notes.append(
                 f"{name}: host mode and {what}: placed one "
-                "an instance (use awsvpc, or no health check, to pack several)"
+                "per instance (use awsvpc, or no health check, to pack several)"
             )
         elif several:
             ports[name] = 0

@@ -50,8 +50,8 @@ def rollout_reasons(component: Component, service: Service) -> tuple[str, ...]:
     return reasons_of(service.settings, changes)
 
 
-def rejected_difference(component: Component, service: Service) -> tuple[str, str] | None:
-    """Return a difference that ECS cannot change: a reason word, and a sentence with the remedy."""
+def rejected_launch_type(component: Component, service: Service) -> str | None:
+    """Return a message with the remedy if ECS cannot change the launch type to the declared one."""
     changes = difference(service.settings, component.settings, Effect.IMPOSSIBLE)
     if changes.launch_type is None:
         return None
@@ -63,7 +63,7 @@ def rejected_difference(component: Component, service: Service) -> tuple[str, st
         remedies.append("rename the component: the service of the old name is retired afterwards")
         if desired == "FARGATE":
             remedies.append("declare capacityProviders with FARGATE instead")
-    return "LaunchTypeFixed", (
+    return (
         f"service {service.name} has launch type {observed}, {desired} is declared, and ECS cannot "
         f"change it; {', or '.join(remedies)}"
     )
@@ -83,25 +83,25 @@ def tag_change(
     current: Revision | None,
     known: Collection[Revision],
 ) -> TagChange | None:
-    """How the user's tags differ from the declared ones; None where they do not.
+    """Return how the user's tags differ from the declared ones; None if they do not.
 
-    Which tags of the service were declared once is told by those of its revisions, which carry
-    the same ones. All others were set by someone else and stay.
+    Tags that were declared earlier are known from the service's revisions, which carry the same
+    tags. All other tags were set by someone else and stay.
     """
-    # A revision without our fingerprint is not ours, or its tags are not listed yet.
-    mine = current is not None and TAG_FINGERPRINT in current.tags
-    have = current.tags if current is not None and mine else {}
-    wanted = {key: value for key, value in declared.items() if not key.startswith(OUR_TAGS)}
+    # A revision without a fingerprint belongs to someone else, or its tags are not listed yet.
+    is_ours = current is not None and TAG_FINGERPRINT in current.tags
+    own = current.tags if current is not None and is_ours else {}
+    desired = {key: value for key, value in declared.items() if not key.startswith(OUR_TAGS)}
     add = {
         key: value
-        for key, value in wanted.items()
-        if service.tags.get(key) != value or (mine and have.get(key) != value)
+        for key, value in desired.items()
+        if service.tags.get(key) != value or (is_ours and own.get(key) != value)
     }
-    once = {
+    earlier = {
         key
         for revision in known
         for key in revision.tags
-        if not key.startswith((OUR_TAGS, "aws:")) and key not in wanted
+        if not key.startswith((OUR_TAGS, "aws:")) and key not in desired
     }
-    remove = tuple(sorted(key for key in once if key in service.tags or key in have))
+    remove = tuple(sorted(key for key in earlier if key in service.tags or key in own))
     return TagChange(add, remove) if add or remove else None

@@ -97,7 +97,7 @@ def _component_blocker(context: PlanContext, state: ComponentState, health: Heal
     ready = state.observed.readiness.ready
     suspects = health.suspects(tasks)
     if any(t.arn not in ready and t.arn not in suspects for t in tasks):
-        return "a replica is on its way"
+        return "a replica is starting"
     if len(tasks) < service.desired and not lacks_capacity(service):
         return "ECS has yet to start a replica"
     stop, now = health.memory.stops.get(name), context.now.monotonic

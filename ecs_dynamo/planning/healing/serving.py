@@ -43,7 +43,7 @@ def _assess(context: PlanContext, health: Health) -> tuple[str | None, HealthMem
     since = memory.unserved_since
     if any(s.name in context.doubts.unobserved for s in needed):
         lasts = since is not None and now - since >= notice
-        return ("it did not, when it was observed last" if lasts else None), memory
+        return ("it did not when it was last observed" if lasts else None), memory
     working = {s.name for s in needed if _has_working_replica(context, s, health)}
     why = _missing_kinds(needed, working)
     if why is None:

@@ -50,7 +50,7 @@ def _fitting(state: ComponentState, snapshot: Snapshot) -> Limits:
     free = free_capacity(snapshot)
     if running > state.desired or surge_fits(state, 1, free):
         return Limits(limits, change=True)
-    gap = "; it does not serve meanwhile" if state.desired == 1 else ""
+    gap = "; it does not serve in the meantime" if state.desired == 1 else ""
     return Limits(
         one_at_a_time(limits, state.desired),
         change=True,
@@ -100,8 +100,8 @@ def without_old_side(state: ComponentState) -> Limits:
     return Limits(
         replace(state.component.limits, minimum_healthy_percent=0, maximum_percent=100),
         change=True,
-        note=f"{state.name}: no place is free for a surge, and the etcd of its old replicas "
-        "is gone: they go first",
+        note=f"{state.name}: there is no capacity for a surge, and the etcd of its old "
+        "replicas is gone: they are stopped first",
     )
 
 
@@ -113,8 +113,8 @@ def widening_note(state: ComponentState) -> str | None:
     wider = limits.widened(desired)
     return (
         f"{state.name}: {limits.minimum_healthy_percent}-{limits.maximum_percent} % of "
-        f"{desired} leave ECS no replica to stop and none to start: the maximum is "
-        f"{wider.maximum_percent} % while it rolls, if one more fits"
+        f"{desired} replicas lets ECS neither stop nor start one: the maximum is "
+        f"{wider.maximum_percent} % during the rollout, if one more fits"
     )
 
 

@@ -44,8 +44,8 @@ def why_deployment_waits(state: ComponentState) -> str | None:
     if not state.needs_rollout or count < limit:
         return None
     return (
-        f"{count} deployments of it have not ended, and ECS takes {MAX_DEPLOYMENTS}: the next "
-        "begins when the oldest has ended"
+        f"{count} of its deployments have not ended, and ECS accepts {MAX_DEPLOYMENTS}: the next "
+        "one begins when the oldest has ended"
     )
 
 
@@ -66,7 +66,7 @@ def end_oldest_deployment(context: PlanContext, state: ComponentState) -> list[P
     ]
     if not released:
         return []
-    reason = f"its oldest deployment must end: {len(released)} of it do not serve"
+    reason = f"its oldest deployment must end, and {len(released)} of its tasks do not serve"
     return [protect(state, released, None, ActionPurpose.END_OLDEST_DEPLOYMENT, reason)]
 
 
@@ -105,7 +105,7 @@ def limit_to_both_sides(
     if desired == state.desired:
         return state, None
     reason = (
-        f"{state.desired} replicas are wanted: more than {desired} wait for the rollout to end, "
-        "as ECS adds them to both revisions and there is no room for that"
+        f"only {desired} of {state.desired} desired replicas fit until the rollout ends: ECS adds "
+        "each further replica to both revisions"
     )
     return replace(state, desired=desired), Wait(state.name, reason, WaitPurpose.BOTH_SIDES_FIT)

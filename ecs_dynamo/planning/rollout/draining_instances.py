@@ -83,7 +83,7 @@ def drain_noticed_instances(context: PlanContext, builder: PlanBuilder) -> PlanB
         for state, tasks in affected:
             due = [t for t in tasks if t.is_running and _needs_protection(t, snapshot)]
             if due and not state.rollout_in_progress:
-                reason = f"keep {len(due)} on {instance.ec2_instance_id} while it drains"
+                reason = f"keep {len(due)} tasks on {instance.ec2_instance_id} while it drains"
                 action = protect(
                     state, due, PROTECTED_MINUTES, ActionPurpose.DRAIN_INSTANCE, reason
                 )
@@ -165,9 +165,9 @@ def protect_tasks_on_draining_instances(
     actions = []
     purpose = ActionPurpose.DRAIN_INSTANCE
     if due:
-        reason = f"keep {len(due)} on a draining instance for a moment"
+        reason = f"keep {len(due)} tasks on a draining instance for a minute"
         actions.append(protect(state, due, PROTECTED_MINUTES, purpose, reason))
     if idle:
-        reason = f"{len(idle)} on a draining instance are replaced and idle"
+        reason = f"{len(idle)} tasks on a draining instance are replaced and idle"
         actions.append(protect(state, idle, None, purpose, reason))
     return actions

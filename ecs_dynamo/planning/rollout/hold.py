@@ -75,7 +75,7 @@ def _failure(
         return _Failure(
             reason,
             f"ECS gave up on revision {state.fingerprint} of {state.component.family} "
-            f"({why}); the former one is kept. Fix its task definition",
+            f"({why}); the previous revision is kept. Fix the task definition",
         )
     return None
 
@@ -90,8 +90,8 @@ def _rolled_back(tagged_reason: str | None, cause: Cause | None) -> _Failure:
         why = f"{why}: {cause.detail}"
     return _Failure(
         reason,
-        f"rolled back ({why}); held until its declaration changes, or "
-        "`ecs-dynamo rollback --clear`",
+        f"rolled back ({why}); on hold until its declaration changes or "
+        "`ecs-dynamo rollback --clear` is run",
     )
 
 

@@ -44,7 +44,9 @@ def _with_progress(
     suffix = f"; its last task that failed: {failure}" if failure else ""
     if state.rollout_in_progress:
         running = primary.running if primary else service.running
-        text = f"ECS is rolling it out: {running} of {service.desired} of the new revision run"
+        text = (
+            f"ECS is rolling it out: {running} of {service.desired} tasks of the new revision run"
+        )
         text = f"{text}, {ready} ready" if ready != running else text
         return builder.with_wait(state.name, WaitPurpose.ROLLOUT, f"{text}{suffix}")
     if ready >= state.desired:
@@ -88,7 +90,7 @@ def _with_probation(
     mark = _mark_good(state) if left <= 0 else None
     if mark is not None:
         return builder.with_actions([mark])
-    text = f"ready; it counts as good after {left:.0f} s more"
+    text = f"ready; it will be marked good in {left:.0f} s"
     if left == math.inf:
         text = "ready, but not all replicas answered in this pass"
     return builder.with_wait(state.name, WaitPurpose.PROBATION, text)

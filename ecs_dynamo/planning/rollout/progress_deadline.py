@@ -234,13 +234,13 @@ def _failure(
         return RolloutFailure(
             reason,
             f"{message}. The revision was good before: correct its network, names or capacity "
-            "providers. Its former replicas are kept",
+            "providers. Its previous replicas are kept",
         )
     if target is None:
-        return RolloutFailure(reason, f"{message}; there is no former revision that was good")
+        return RolloutFailure(reason, f"{message}; there is no earlier good revision")
     return RolloutFailure(
         reason,
-        f"{message}: back to {target.family}:{target.number}. Fix its task definition",
+        f"{message}: back to {target.family}:{target.number}. Fix the task definition",
         target,
     )
 

@@ -113,8 +113,8 @@ def defer_unknown_work(
         if silent is None or silent.seconds >= drain or not attribution.leases_of(task.arn):
             continue
         reason = (
-            f"keeps {service.desired} replicas until its task {short_id(task.arn)} answers, or "
-            f"{drain:g} s are over: whether it has work is not known ({silent.reason})"
+            f"keeps {service.desired} replicas until its task {short_id(task.arn)} answers or "
+            f"{drain:g} s have passed: it is unknown whether the task is busy ({silent.reason})"
         )
         deferred = replace(state, desired=service.desired)
         return deferred, Wait(state.name, reason, WaitPurpose.KNOWN_WORK)
@@ -143,10 +143,10 @@ def protect_busy_tasks(context: PlanContext, state: ComponentState) -> list[Prot
     due = acceptable(due, protectable(state, now, {t.arn for t in idle}), now)
     actions: list[ProtectTasks] = []
     if idle:
-        reason = f"{len(idle)} have become idle and may go"
+        reason = f"{len(idle)} tasks have become idle"
         actions.append(protect(state, idle, None, ActionPurpose.RELEASE_IDLE, reason))
     if begins and due and _work_is_distinct(context.observed.attribution, running):
-        reason = f"{len(due)} still work: idle replicas go first"
+        reason = f"{len(due)} tasks still work: idle ones are stopped first"
         actions.append(protect(state, due, minutes, ActionPurpose.KEEP_BUSY, reason))
     return actions
 

@@ -23,7 +23,7 @@ def explain_blocked_components(context: PlanContext, builder: PlanBuilder) -> Pl
     """
     doubts, obstacles = context.doubts.all, context.obstacles
     for name in sorted(doubts.keys() - obstacles.keys()):
-        text = f"{doubts[name]}; until it is known nothing is replaced or released"
+        text = f"{doubts[name]}; until then nothing is replaced or released"
         builder = builder.with_wait(name, WaitPurpose.CERTAINTY, text)
     for name, obstacle in obstacles.items():
         builder = builder.with_wait(name, WaitPurpose.OBSTACLE, obstacle.message)

@@ -150,7 +150,7 @@ def _plan_existing(
         unknown = f"{', '.join(sorted(doubts))} is known" if doubts else ""
         unsettled = ", ".join(permissions.unsettled)
         after = permissions.next or unsettled or unknown or "the failed rollout"
-        builder = builder.with_wait(name, WaitPurpose.ROLLOUT_TURN, f"rolls after {after}")
+        builder = builder.with_wait(name, WaitPurpose.ROLLOUT_TURN, f"rolls out after {after}")
     return builder
 
 

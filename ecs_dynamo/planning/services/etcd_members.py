@@ -41,9 +41,9 @@ def plan_members(context: PlanContext, builder: PlanBuilder) -> PlanBuilder:
     for slot in membership.slots:
         is_first = membership.lost and slot == membership.slots[0]
         if slot.revision is None and slot.awaited is None and not is_first:
-            text = "joins the etcd cluster when the members before it are in"
+            text = "joins the etcd cluster after the members before it"
         elif membership.members and slot.member is None and slot.awaited is None:
-            text = "its task is not in the etcd cluster; another takes its place"
+            text = "its task is not a member of the etcd cluster and is being replaced"
         elif needs_replacement(slot):
             text = "its task definition changed; members are replaced one at a time"
         else:
@@ -80,11 +80,11 @@ def next_step(membership: Membership, *, followed: bool) -> ChangeMembership | N
     for slot in membership.slots:
         if slot.member is None:
             name, url = slot.component.name, slot.placeholder
-            return _step(membership, MembershipStep.ADD, name, "it is to join", url=url)
+            return _step(membership, MembershipStep.ADD, name, "its slot has no member", url=url)
     for slot in membership.slots:
         if membership.is_complete and followed and needs_replacement(slot):
             name, url = slot.component.name, slot.placeholder
-            reason = "its task definition changed: another takes its place"
+            reason = "its task definition changed: another member replaces it"
             return _step(membership, MembershipStep.ADD, name, reason, url=url)
     return None
 
@@ -95,7 +95,7 @@ def _next_removal(membership: Membership) -> ChangeMembership | None:
     for slot in awaiting:
         is_served = slot.is_current and slot.member and not needs_replacement(slot)
         if slot.awaited is not None and is_served:
-            name, reason = slot.component.name, "what is declared runs already"
+            name, reason = slot.component.name, "the declared revision already runs"
             return _step(membership, MembershipStep.REMOVE, name, reason, member=slot.awaited.id)
     for member in membership.gone:
         # The environment of a joining server lists the voters, so these must not change now.

@@ -46,7 +46,7 @@ def protect_departing_tasks(
     return builder.with_wait(
         state.name,
         WaitPurpose.DRAINING_INSTANCES,
-        f"{len(draining)} run on container instances that are draining; they are being replaced",
+        f"{len(draining)} tasks run on draining container instances and are being replaced",
     )
 
 

@@ -35,7 +35,7 @@ def retire_orphans(context: PlanContext, builder: PlanBuilder) -> PlanBuilder:
                 service=service.name,
             )
             builder = builder.with_actions([deletion])
-        text = "is no longer declared; waiting for it to be retired"
+        text = "is no longer declared and is being deleted"
         builder = builder.with_wait(service.name, WaitPurpose.SERVICE_DELETED, text)
     return builder
 

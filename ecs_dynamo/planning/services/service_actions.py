@@ -103,7 +103,7 @@ def _desired_now(
     if settings.availability_zone_rebalancing and not rebalancing:
         note = (
             f"{component.name}: Availability Zone rebalancing is off while its replicas are "
-            "replaced within 100 %: ECS does not take both"
+            "replaced within 100 %: ECS does not accept both"
         )
     desired = replace(settings, limits=limits, availability_zone_rebalancing=rebalancing)
     return desired, note

@@ -174,7 +174,7 @@ def test_two_instances_with_a_free_gpu_each_do_not_hold_a_replica_with_two() -> 
     assert (short.replicas, short.gpus, short.instance_types) == (2, 2, ("g5.12xlarge",))
     assert short.message.startswith("2 of 2 replicas do not fit (2 GPU slots each): GPU on 3")
     assert "free slots: 1, 1, 1" in short.message
-    assert "g5.12xlarge would do" in short.message
+    assert "g5.12xlarge would fit" in short.message
     assert not made.actions
 
 
@@ -234,7 +234,7 @@ def test_a_surge_needs_ports_memory_and_an_instance_of_its_own_too() -> None:
     alone = replace(wanted(frontend, 1), one_per_instance=True)
     there = ComponentSnapshot(service=None, tasks=(task("a", "arn:ci/2"),))
     seen = snapshot(instance(2), components={"frontend": there})
-    assert why_no_surge(alone, free_capacity(seen)) == "one replica an instance on 1 instance"
+    assert why_no_surge(alone, free_capacity(seen)) == "one replica per instance on 1 instance"
 
 
 def test_all_gpus_of_an_instance_and_shares_of_one() -> None:
@@ -285,7 +285,7 @@ def test_each_resource_and_constraint_is_named(change: dict[str, Any], reason: s
     # In host mode frontends are placed one an instance.
     there = task("x", "arn:ci/1")
     made = decide(base, snapshot(instance(1)), wanted(front, 2, there))
-    assert "one replica an instance" in made.shortages["front"].message
+    assert "one replica per instance" in made.shortages["front"].message
 
 
 def test_fargate_is_never_short_in_advance_and_managed_instances_are_raised() -> None:
@@ -412,7 +412,7 @@ def test_instances_on_their_way_count_as_room_and_warm_ones_do_not() -> None:
     coming = group(desired=2, warm=3)
     made = decide(declared(), snapshot(groups=coming), wanted(worker(), 2))
     assert not made.actions
-    assert made.shortages["decode"].raising == "2 of asg on the way"
+    assert made.shortages["decode"].raising == "2 instances of asg are starting"
     made = decide(declared(), snapshot(groups=coming), wanted(worker(), 3))
     assert only(made, SetDesiredCapacity).desired == 3
     assert "1 of them from its warm pool" in (made.shortages["decode"].raising or "")

@@ -17,6 +17,7 @@ from ecs_dynamo.model.plan import (
     RegisterTaskDefinition,
     UpdateService,
 )
+from ecs_dynamo.model.purposes import WaitPurpose
 from ecs_dynamo.model.service import Service
 from ecs_dynamo.model.snapshot import (
     ComponentSnapshot,
@@ -214,8 +215,9 @@ def test_a_wait_says_what_is_not_known() -> None:
     wanted = host_mode()
     ecs, memory = converged(wanted)
     made = plan(wanted, no_addresses(ecs.snapshot(), wanted), memory, ecs.clock)
-    told = {w.component: w.reason for w in made.waits}
-    assert "RequestLimitExceeded; until it is known nothing is replaced" in told["prefill"]
+    (wait,) = (w for w in made.waits if w.component == "prefill")
+    assert wait.purpose is WaitPurpose.CERTAINTY
+    assert "RequestLimitExceeded" in wait.reason
     assert not made.converged
 
 

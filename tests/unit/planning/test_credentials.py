@@ -14,7 +14,7 @@ from ecs_dynamo.iam.secrets import read_statements
 from ecs_dynamo.iam.statements import Arns
 from ecs_dynamo.iam.tasks import execution_policy
 from ecs_dynamo.model.clock import Now
-from ecs_dynamo.model.conditions import ConditionType
+from ecs_dynamo.model.conditions import ConditionReason, ConditionType
 from ecs_dynamo.model.graph import Graph
 from ecs_dynamo.model.plan import (
     Endpoints,
@@ -110,7 +110,7 @@ def test_a_refusal_is_a_condition_of_the_graph() -> None:
         c for c in found.conditions if c.type is ConditionType.DEGRADED and c.component is None
     ]
     assert told.status
-    assert told.reason == "AccessRefused"
+    assert told.reason == ConditionReason.ACCESS_REFUSED
     assert "authentication failed" in told.message
 
 

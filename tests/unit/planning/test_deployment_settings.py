@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from ecs_dynamo.aws.observe.convert import to_service
 from ecs_dynamo.aws.service_settings import creation_parameters, update_parameters
-from ecs_dynamo.model.conditions import ConditionType
+from ecs_dynamo.model.conditions import ConditionReason, ConditionType
 from ecs_dynamo.model.graph import Graph
 from ecs_dynamo.model.plan import CreateService, Memory, Plan, UpdateService
 from ecs_dynamo.model.service import Service
@@ -209,7 +209,7 @@ def test_a_network_on_which_nothing_comes_up_is_told_and_the_old_side_is_kept() 
         for c in made.conditions
         if c.type is ConditionType.DEGRADED and c.component == "decode" and c.status
     )
-    assert told.reason == "NeverRegistered"
+    assert told.reason == ConditionReason.NEVER_REGISTERED
     assert "correct its network" in told.message
     ecs.graph = wanted
     converge(ecs, wanted, memory)

@@ -18,7 +18,9 @@ from ecs_dynamo.model.dynamo.discovery import WorkerPage
 from ecs_dynamo.model.errors import AwsError
 from ecs_dynamo.model.graph import Graph
 from ecs_dynamo.model.plan import ChangeMembership, Memory, Plan, UpdateService
+from ecs_dynamo.model.purposes import ActionPurpose, WaitPurpose
 from ecs_dynamo.planning import plan
+from tests.helpers.facts import purposes_of
 from tests.unit.planning.graphs import graph, with_image
 from tests.unit.planning.simulated_ecs import SimDeployment, SimTask, SimulatedEcs
 from tests.unit.planning.test_plan_properties import converge, run_pass
@@ -113,13 +115,13 @@ def test_a_count_that_rises_during_a_rollout_never_takes_a_slot_from_the_new_sid
     for _ in range(3):
         memory = run_pass(ecs, edited, memory).memory
     ecs.graph = grown = replicas(edited, "decode", 2 + more)
-    told: list[str] = []
+    told: list[WaitPurpose] = []
     for _ in range(80):
         before, free = service.desired, gpus - len(ecs._gpus_used())
         rolling = len(service.deployments) > 1
         made = run_pass(ecs, grown, memory)
         memory = made.memory
-        told += [w.reason for w in made.waits if w.component == "decode"]
+        told += purposes_of(made, "decode")
         if rolling and service.desired > before:
             assert 2 * (service.desired - before) <= free
         if made.converged:
@@ -130,7 +132,7 @@ def test_a_count_that_rises_during_a_rollout_never_takes_a_slot_from_the_new_sid
         assert made.converged
         assert {t.revision for t in service.tasks} == {service.revision}
     if gpus == 5:
-        assert any("wait for the rollout to end" in reason for reason in told)
+        assert WaitPurpose.BOTH_SIDES_FIT in told
 
 
 def crowd(ecs: SimulatedEcs, count: int, protected: bool) -> None:
@@ -166,14 +168,13 @@ def test_with_four_deployments_the_next_one_waits_for_the_oldest_to_end(count: i
     seen = replace(seen, pages={**seen.pages, **idle})
     made = plan(edited, seen, memory, ecs.clock)
     begun = [a for a in made.actions if isinstance(a, UpdateService) and a.revision is not None]
-    waits = [w.reason for w in made.waits if w.component == "decode"]
-    released = [a for a in made.actions if "oldest deployment must end" in a.reason]
+    released = [a for a in made.actions if a.purpose is ActionPurpose.END_OLDEST_DEPLOYMENT]
     if count == 2:
         assert begun
         assert not released
     else:
         assert not begun
-        assert f"{count + 1} deployments of it have not ended" in waits[0]
+        assert purposes_of(made, "decode")[0] is WaitPurpose.DEPLOYMENTS_END
         assert len(released) == 1
         assert {a.tasks for a in released} == {("arn:task/90000",)}  # type: ignore[union-attr]
     converge(ecs, edited, memory)  # The simulator refuses a sixth deployment, as ECS does.

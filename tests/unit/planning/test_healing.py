@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ecs_dynamo.model.conditions import ConditionReason
 from ecs_dynamo.model.dynamo.discovery import (
     ModelCard,
     NoAnswer,
@@ -219,7 +220,7 @@ def test_the_next_one_waits_for_the_replacement_and_for_a_pause_that_doubles() -
     ward.dropped |= {ward.hang(0), ward.hang(1)}
     ward.passes(100)
     assert len(ward.stopped) == 1
-    assert any("a replica is on its way" in w.reason for w in ward.plans[-1].waits)
+    assert any("a replica is starting" in w.reason for w in ward.plans[-1].waits)
     ward.ecs.slow = 0
     ward.passes(400)
     assert len(ward.stopped) == 2
@@ -284,7 +285,9 @@ def test_a_graph_that_never_served_is_not_told_of_and_one_that_did_is_for_any_re
     for name in ("prefill", "decode"):
         ward.tasks(name).clear()
     assert first(ward, "ServesNobody", None, 15) >= 8
-    condition = next(c for c in ward.plans[-1].conditions if c.reason == "ServesNobody")
+    condition = next(
+        c for c in ward.plans[-1].conditions if c.reason == ConditionReason.SERVES_NOBODY
+    )
     assert "no replica of decode is ready" in condition.message
     # The next daemon knows from the marks on the services that it served.
     ward.memory = Memory(started_at=ward.now)

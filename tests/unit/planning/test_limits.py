@@ -113,8 +113,8 @@ def test_host_mode_frontends_on_all_instances_are_replaced_one_at_a_time(fronten
     assert made.converged
     assert ecs.content_of("g-frontend")["containerDefinitions"][0]["image"] == "dynamo:2"
     (note,) = notes
-    assert "(host port on" in note or "(one replica an instance on" in note
-    assert note.endswith("it does not serve meanwhile") == (frontends == 1)
+    assert "(host port on" in note or "(one replica per instance on" in note
+    assert note.endswith("it does not serve in the meantime") == (frontends == 1)
     service = ecs.services["g-frontend"]
     assert (service.minimum, service.maximum) == (100, 200)
 

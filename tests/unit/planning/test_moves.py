@@ -11,6 +11,7 @@ from ecs_dynamo.model.dynamo.discovery import (
 )
 from ecs_dynamo.model.graph import Graph
 from ecs_dynamo.model.plan import Memory, Plan, ProtectTasks, UpdateService
+from ecs_dynamo.model.purposes import WaitPurpose
 from ecs_dynamo.model.snapshot import Snapshot
 from ecs_dynamo.planning import plan
 from tests.unit.planning.graphs import graph, with_image
@@ -167,7 +168,7 @@ def test_nobody_is_scaled_in_while_it_is_not_known_who_has_work() -> None:
     def scaled_in(seconds: float) -> bool:
         made = plan(fewer, silent(ecs.snapshot(), task.arn, seconds), memory, ecs.clock)
         updates = [a for a in made.actions if isinstance(a, UpdateService)]
-        told = [w for w in made.waits if "whether it has work is not known" in w.reason]
+        told = [w for w in made.waits if w.purpose is WaitPurpose.KNOWN_WORK]
         assert bool(updates) != bool(told)
         return bool(updates)
 

@@ -25,6 +25,7 @@ from ecs_dynamo.model.plan import (
     UpdateService,
     is_hold,
 )
+from ecs_dynamo.model.purposes import WaitPurpose
 from ecs_dynamo.model.service import Service
 from ecs_dynamo.model.service_settings import DeploymentLimits, LoadBalancer, ServiceSettings
 from ecs_dynamo.model.snapshot import (
@@ -59,6 +60,7 @@ from ecs_dynamo.planning.capacity.surge import (
 from ecs_dynamo.planning.describe import content_diff
 from ecs_dynamo.planning.desired.canonical import fingerprint
 from ecs_dynamo.planning.desired.declaration import declared_fingerprint, with_endpoints
+from ecs_dynamo.planning.desired.obstacles import ObstacleReason, find_obstacle
 from ecs_dynamo.planning.desired.ports import plan_ports
 from ecs_dynamo.planning.desired.rendering import (
     fill_placeholders,
@@ -68,7 +70,7 @@ from ecs_dynamo.planning.observed.endpoints import resolve_endpoints
 from ecs_dynamo.planning.observed.facts import observe_graph
 from ecs_dynamo.planning.rollout.protection import protect_busy_tasks
 from ecs_dynamo.planning.scaling.dynamo_planner import planner_reached
-from tests.helpers.facts import context_of, ready_tasks, state_of
+from tests.helpers.facts import context_of, purposes_of, ready_tasks, state_of
 from tests.unit.planning.graphs import component, graph, redeclared, template, with_image
 from tests.unit.planning.simulated_ecs import SimulatedEcs
 from tests.unit.planning.test_plan_properties import converge, run_pass
@@ -305,7 +307,7 @@ def test_down_takes_dependants_first_and_leaves_foreigners() -> None:
     ecs.services["g-decode"].tags.clear()
     first = down(wanted, ecs.snapshot())
     assert {a.component for a in first.actions} == {"frontend", "prefill"}
-    assert any("kept until" in w.reason for w in first.waits if w.component == "etcd-nats")
+    assert WaitPurpose.DEPENDANTS_DELETED in purposes_of(first, "etcd-nats")
     assert any("left alone" in note for note in first.notes)
     for action in first.actions:
         ecs.apply(action)
@@ -351,16 +353,26 @@ def test_what_stands_in_the_way_is_said() -> None:
     wanted = graph()
     ecs, memory = converged(wanted)
     seen = ecs.snapshot()
-    cases: list[tuple[Any, str]] = [
-        (replace(seen, clusters={**seen.clusters, "gpu": Unknown("denied")}), "denied"),
-        (replace(seen, clusters={**seen.clusters, "gpu": False}), "does not exist"),
-        (replace(seen, components={"etcd-nats": seen.components["etcd-nats"]}), "not observed"),
-        (changed(seen, "prefill", revisions={}), "could not be read"),
-        (changed(seen, "prefill", service=draining(seen)), "still draining"),
+    unknown = replace(seen, clusters={**seen.clusters, "gpu": Unknown("denied")})
+    cases: list[tuple[Any, ObstacleReason]] = [
+        (unknown, ObstacleReason.NOT_OBSERVED),
+        (
+            replace(seen, clusters={**seen.clusters, "gpu": False}),
+            ObstacleReason.CLUSTER_MISSING,
+        ),
+        (
+            replace(seen, components={"etcd-nats": seen.components["etcd-nats"]}),
+            ObstacleReason.NOT_OBSERVED,
+        ),
+        (changed(seen, "prefill", revisions={}), ObstacleReason.NOT_OBSERVED),
+        (changed(seen, "prefill", service=draining(seen)), ObstacleReason.SERVICE_DRAINING),
     ]
-    for look, words in cases:
+    for look, reason in cases:
+        obstacle = find_obstacle(wanted, wanted.component("prefill"), look)
+        assert obstacle is not None
+        assert obstacle.reason is reason
         made = plan(wanted, look, memory, ecs.clock)
-        assert words in " ".join(w.reason for w in made.waits), words
+        assert WaitPurpose.OBSTACLE in purposes_of(made, "prefill")
         assert not [a for a in made.actions if a.component == "prefill"]
         reasons = {c.component for c in made.conditions if c.type == "Degraded" and c.status}
         assert "prefill" in reasons or "prefill" not in look.components
@@ -475,7 +487,7 @@ def test_a_failed_component_holds_back_those_behind_it() -> None:
         memory = made.memory
     assert not made.actions
     assert "decode" in made.failures
-    assert any(w.component == "frontend" and "failed rollout" in w.reason for w in made.waits)
+    assert WaitPurpose.ROLLOUT_TURN in purposes_of(made, "frontend")
 
 
 def test_the_planner_is_told_when_every_count_it_asked_for_is_ready() -> None:

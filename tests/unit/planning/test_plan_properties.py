@@ -8,6 +8,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ecs_dynamo.model.conditions import ConditionReason
 from ecs_dynamo.model.graph import Graph
 from ecs_dynamo.model.plan import (
     CreateService,
@@ -18,9 +19,11 @@ from ecs_dynamo.model.plan import (
     RegisterTaskDefinition,
     UpdateService,
 )
+from ecs_dynamo.model.purposes import ActionPurpose, WaitPurpose
 from ecs_dynamo.model.snapshot import Signal, SignalKind, Unknown
 from ecs_dynamo.model.spec.scaling import SloScaling
 from ecs_dynamo.planning import plan
+from tests.helpers.facts import purposes_of
 from tests.unit.planning.graphs import graph, with_image
 from tests.unit.planning.simulated_ecs import SimulatedEcs
 
@@ -139,7 +142,7 @@ def test_a_foreign_service_of_the_same_name_is_left_alone(name: str) -> None:
     assert not [
         a for a in made.actions if a.component == name and not isinstance(a, RegisterTaskDefinition)
     ]
-    assert any("left alone" in w.reason for w in made.waits if w.component == name)
+    assert WaitPurpose.OBSTACLE in purposes_of(made, name)
 
 
 SPEC = SloScaling(
@@ -237,7 +240,7 @@ def test_an_old_side_goes_frontends_first_then_workers_then_etcd() -> None:
         freed = {
             a.component
             for a in made.actions
-            if isinstance(a, ProtectTasks) and a.minutes is None and "routed" in a.reason
+            if isinstance(a, ProtectTasks) and a.purpose is ActionPurpose.NEW_SIDE_READY
         }
         order += sorted(freed)
         new = [t for t in ecs.services["g-frontend"].tasks if t.revision.endswith(":2")]
@@ -282,8 +285,8 @@ def test_a_bad_image_rolls_back_is_reported_and_not_tried_again() -> None:
         memory = made.memory
         assert ecs.served()
     assert not made.actions
-    assert any("gave up" in w.reason for w in made.waits)
-    assert any(c.reason == "RolloutFailed" and c.status for c in made.conditions)
+    assert any(w.purpose is WaitPurpose.NEW_DECLARATION for w in made.waits)
+    assert any(c.reason == ConditionReason.ROLLOUT_FAILED and c.status for c in made.conditions)
 
 
 def test_a_full_gpu_cluster_replaces_one_at_a_time_and_restores_the_limits() -> None:

@@ -10,6 +10,7 @@ from ecs_dynamo.model.clock import Now
 from ecs_dynamo.model.conditions import ConditionType
 from ecs_dynamo.model.graph import Role
 from ecs_dynamo.model.plan import Memory, Plan
+from ecs_dynamo.model.purposes import WaitPurpose
 from ecs_dynamo.model.service import Service
 from ecs_dynamo.model.snapshot import (
     ComponentSnapshot,
@@ -60,7 +61,7 @@ def silent(url: str) -> Probe:
 
 def test_no_connection_to_any_task_is_reported_as_such() -> None:
     made = planned(snapshot(started=NOW - 60, etcd=silent(ETCD), nats=silent(NATS)))
-    told = [w.reason for w in made.waits if "inside the VPC" in w.reason]
+    told = [w.reason for w in made.waits if w.purpose is WaitPurpose.REACHABILITY]
     assert len(told) == 1
     assert ETCD in told[0]
     (degraded,) = [
@@ -74,7 +75,7 @@ def test_a_task_that_has_just_started_or_one_silent_server_is_no_proof() -> None
     refused = Probe(NATS, False, "connection refused")
     half = planned(snapshot(started=NOW - 60, etcd=silent(ETCD), nats=refused))
     for made in (young, half):
-        assert not any("inside the VPC" in w.reason for w in made.waits)
+        assert not any(w.purpose is WaitPurpose.REACHABILITY for w in made.waits)
         assert not made.stuck
 
 

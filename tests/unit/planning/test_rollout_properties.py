@@ -19,6 +19,7 @@ from ecs_dynamo.model.dynamo.discovery import Registration
 from ecs_dynamo.model.ecs.events import Notice
 from ecs_dynamo.model.graph import TAG_CANARY, TAG_GOOD, Graph
 from ecs_dynamo.model.plan import Memory, Plan, RetireRevisions, is_hold
+from ecs_dynamo.model.purposes import WaitPurpose
 from ecs_dynamo.model.snapshot import (
     Container,
     Task,
@@ -28,6 +29,7 @@ from ecs_dynamo.model.spec.rollout import (
     RolloutSpec,
 )
 from ecs_dynamo.planning import plan
+from tests.helpers.facts import purposes_of
 from tests.unit.planning.graphs import graph, with_image, with_rollout
 from tests.unit.planning.simulated_ecs import SimulatedEcs
 from tests.unit.planning.test_plan_properties import converge, run_pass
@@ -116,7 +118,7 @@ def test_a_completed_deployment_that_never_registers_is_taken_back_too() -> None
         made = fresh_pass(ecs, edited)
     (service,) = (s for s in ecs.services.values() if s.component == "decode")
     assert {t.revision for t in service.tasks} == {service.revision}
-    assert any("0 of 1 ready" in w.reason for w in made.waits if w.component == "decode")
+    assert WaitPurpose.READINESS in purposes_of(made, "decode")
     for _ in range(60):
         made = fresh_pass(ecs, edited)
     assert degraded(made, "decode") == "NeverRegistered"

@@ -13,7 +13,7 @@ from ecs_dynamo.aws.execute.executor import Executor
 from ecs_dynamo.aws.observe.convert import to_service
 from ecs_dynamo.aws.observe.graph_cache import GraphCache
 from ecs_dynamo.aws.service_settings import CODECS, to_settings
-from ecs_dynamo.model.conditions import ConditionType
+from ecs_dynamo.model.conditions import ConditionReason, ConditionType
 from ecs_dynamo.model.graph import Graph, Role
 from ecs_dynamo.model.plan import (
     ChangeMembership,
@@ -99,7 +99,7 @@ MEMBERS: Mapping[str, tuple[Any, Check]] = {
             not updates(p)
             and any(
                 c.type is ConditionType.DEGRADED
-                and c.reason == "LaunchTypeFixed"
+                and c.reason == ConditionReason.LAUNCH_TYPE_FIXED
                 and c.status
                 and "declare launchType FARGATE" in c.message
                 for c in p.conditions

@@ -58,4 +58,4 @@ def test_a_source_that_told_in_part_is_not_fresh() -> None:
     decisions = [Decision("prefill", 1, 1, "")]
     (condition,) = signal_statements([one], decisions, [signal], NOW)
     assert condition.status
-    assert "frontend told only in part" in condition.message
+    assert "frontend reported only in part" in condition.message

@@ -123,9 +123,9 @@ def drain_record(
     added = len(record.keys() - since.keys())
     action = TagService(
         component=state.name,
-        reason=f"{added} still work: they may finish within the drain time"
+        reason=f"{added} tasks still work and may finish within the drain time"
         if added
-        else "what was let go is needed again",
+        else "released tasks are needed again",
         purpose=ActionPurpose.RECORD_DRAIN,
         cluster=state.component.cluster,
         service=state.component.service,

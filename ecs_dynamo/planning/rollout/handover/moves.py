@@ -93,7 +93,7 @@ def keep_old_side(
         count = state.service.desired
         surplus = [t for t in ranked[count:] if is_protected(t, now)]
         if surplus:
-            reason = f"{len(surplus)} of an earlier move make room for what is in use"
+            reason = f"{len(surplus)} tasks of an earlier move make room for tasks in use"
             action = protect(state, surplus, None, ActionPurpose.MAKE_ROOM, reason)
             builder = builder.with_actions([action])
         threshold = first_below(context.graph, state.component)
@@ -244,7 +244,7 @@ def old_side_actions(
             continue
         crowding = _in_the_way(context, state, kept)
         if crowding:
-            reason = "the new revision finds no place beside it"
+            reason = "the new revision does not fit beside it"
             actions.append(protect(state, crowding, None, ActionPurpose.MAKE_ROOM, reason))
         begun = state.primary.created_at if state.primary is not None else None
         begun = now if begun is None else begun

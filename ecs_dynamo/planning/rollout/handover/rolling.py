@@ -29,7 +29,7 @@ from ecs_dynamo.planning.rollout.protection import (
     protectable,
 )
 
-KEEP_REASON = "keep {} serving until the new revision is ready"
+KEEP_REASON = "keep {} tasks serving until the new revision is ready"
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,8 +157,8 @@ def _release_actions(state: ComponentState, release: _Release) -> list[ProtectTa
     if not release.tasks:
         return []
     cut = release.cut
-    why = f"{cut} of them still work, and may do so no longer" if cut else "idle"
-    reason = f"{len(release.tasks)} are replaced, {why}"
+    why = f"{cut} of them still work, but have had their time" if cut else "idle"
+    reason = f"{len(release.tasks)} tasks are replaced, {why}"
     return [protect(state, release.tasks, None, ActionPurpose.RELEASE_REPLACED, reason)]
 
 
@@ -193,7 +193,7 @@ def _continue(
     ending = [t for t in starting if t.arn in recorded]
     ending = _ending(ending, graph.runtime.drain_seconds / 60.0, now)
     if extended := acceptable(ending, release.limit, now):
-        reason = f"{len(extended)} still work: they may finish within the drain time"
+        reason = f"{len(extended)} tasks still work and may finish within the drain time"
         minutes = drain_minutes(graph)
         actions.append(protect(state, extended, minutes, ActionPurpose.FINISH_REQUESTS, reason))
     return [*actions, record] if record is not None else actions

@@ -1,0 +1,65 @@
+"""Each fact of a pass is derived exactly once, whatever the number of rules that read it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from ecs_dynamo.planning import plan
+from ecs_dynamo.planning.observed import endpoints, facts
+from tests.unit.planning.graphs import graph, with_image
+from tests.unit.planning.simulated_ecs import SimulatedEcs
+from tests.unit.planning.test_parts import converged
+
+DERIVATIONS = (
+    "attribute",
+    "find_membership",
+    "injected_endpoints",
+    "reachable_endpoints",
+    "with_service_names",
+    "unreachable",
+)
+"""Functions that are called once per pass."""
+PER_COMPONENT = ("assess_readiness", "uncertainty", "unread_registrations")
+"""Functions that are called once per component and pass."""
+
+
+def rolling(ecs: SimulatedEcs) -> None:
+    """Leave a rollout of decode, and a move of the endpoints, half done."""
+    ecs.graph = with_image(with_image(ecs.graph, "decode", "dynamo:2"), "etcd-nats", "etcd:2")
+    ecs.kill("prefill")
+
+
+@pytest.mark.parametrize("change", [lambda _ecs: None, rolling], ids=["steady", "rolling"])
+def test_each_fact_is_derived_once_per_pass(
+    change: Callable[[SimulatedEcs], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ecs, memory = converged(graph(prefill=2))
+    change(ecs)
+    calls: Counter[str] = Counter()
+
+    def counted(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any, **options: Any) -> Any:
+            calls[name] += 1
+            return function(*args, **options)
+
+        return call
+
+    for module in (facts, endpoints):
+        for name in (*DERIVATIONS, *PER_COMPONENT):
+            if hasattr(module, name):
+                monkeypatch.setattr(module, name, counted(name, getattr(module, name)))
+    for _ in range(3):
+        snapshot = ecs.snapshot()
+        calls.clear()
+        made = plan(ecs.graph, snapshot, memory, ecs.clock)
+        assert dict(calls) == {
+            **dict.fromkeys(DERIVATIONS, 1),
+            **dict.fromkeys(PER_COMPONENT, len(ecs.graph.components)),
+        }
+        memory = made.memory
+        ecs.execute(made.actions)
+        ecs.step()
