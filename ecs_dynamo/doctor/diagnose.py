@@ -79,13 +79,8 @@ from ecs_dynamo.doctor.checks.security_groups import (
 )
 from ecs_dynamo.iam.daemon import daemon_policy
 from ecs_dynamo.model.doctor import Finding, Host, Identity, Simulated
-from ecs_dynamo.model.ecs.task_definition import (
-    ecr_image,
-    gpus_of,
-    graph_roles,
-    images_of,
-    log_groups_of,
-)
+from ecs_dynamo.model.ecs.gpus import gpus_of
+from ecs_dynamo.model.ecs.task_definition import ecr_image, graph_roles, images_of, log_groups_of
 from ecs_dynamo.model.errors import Problem
 from ecs_dynamo.model.graph import (
     Graph,

@@ -13,12 +13,8 @@ from ecs_dynamo.iam.tasks import (
     role_arns,
     task_references_of,
 )
-from ecs_dynamo.model.ecs.task_definition import (
-    containers_of,
-    ecr_repository,
-    gpus_of,
-    logs_anywhere,
-)
+from ecs_dynamo.model.ecs.gpus import gpus_of
+from ecs_dynamo.model.ecs.task_definition import containers_of, ecr_image, uses_awslogs
 from ecs_dynamo.model.graph import (
     namespaces_of,
     registries_of,
@@ -60,14 +56,14 @@ def doctor_statements(scope: Scope) -> list[Json]:
     if roles:
         statements.append(statement("ReadRoles", ["iam:GetRole"], roles))
     repositories = {
-        f"arn:{arns.partition}:ecr:{arns.region}:{ecr[0]}:repository/{ecr[2]}"
+        f"arn:{arns.partition}:ecr:{arns.region}:{image.registry}:repository/{image.repository}"
         for component in scope.components
         for container in containers_of(component)
-        if (ecr := ecr_repository(str(container.get("image", "")))) and ecr[1] == arns.region
+        if (image := ecr_image(str(container.get("image", "")))) and image.region == arns.region
     }
     if repositories:
         statements.append(statement("FindImages", ["ecr:DescribeImages"], repositories))
-    if logs_anywhere(scope.components):
+    if uses_awslogs(scope.components):
         statements.append(statement("FindLogGroups", ["logs:DescribeLogGroups"], ["*"]))
     references = task_references_of(scope) | scope.references
     secrets, parameters = reference_arns(references, arns)

@@ -20,7 +20,7 @@ from ecs_dynamo.iam.statements import (
 from ecs_dynamo.model.dynamo.credentials import task_references
 from ecs_dynamo.model.ecs.task_definition import (
     containers_of,
-    ecr_repository,
+    ecr_image,
     graph_roles,
 )
 from ecs_dynamo.model.graph import Component
@@ -34,10 +34,10 @@ def role_arns(scope: Scope) -> list[str]:
 
 def _pulling(components: Iterable[Component], arns: Arns) -> list[Json]:
     repositories = {
-        repository
+        f"arn:{arns.partition}:ecr:{image.region}:{image.registry}:repository/{image.repository}"
         for component in components
         for container in containers_of(component)
-        if (repository := ecr_repository(str(container.get("image", ""))))
+        if (image := ecr_image(str(container.get("image", ""))))
     }
     if not repositories:
         return []
@@ -46,10 +46,7 @@ def _pulling(components: Iterable[Component], arns: Arns) -> list[Json]:
         statement(
             "PullImages",
             ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"],
-            [
-                f"arn:{arns.partition}:ecr:{region}:{account}:repository/{name}"
-                for account, region, name in repositories
-            ],
+            repositories,
         ),
     ]
 

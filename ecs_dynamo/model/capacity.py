@@ -1,6 +1,6 @@
 """Observed capacity: capacity providers and Auto Scaling groups.
 
-They are observed only if the graph declares them; see `ecs_dynamo.model.snapshot` for `Unknown`.
+They are observed only where the graph declares them.
 """
 
 from __future__ import annotations
@@ -12,8 +12,11 @@ MANAGED_INSTANCES = "MANAGED_INSTANCES"
 
 @dataclass(frozen=True, slots=True)
 class CapacityProvider:
-    """A capacity provider. ``type`` is ECS's: EC2_AUTOSCALING, MANAGED_INSTANCES, FARGATE or
-    FARGATE_SPOT; ``group`` is the name of its Auto Scaling group."""
+    """A capacity provider.
+
+    ``type`` is ECS's: EC2_AUTOSCALING, MANAGED_INSTANCES, FARGATE or FARGATE_SPOT. ``group`` is the
+    name of its Auto Scaling group.
+    """
 
     name: str
     status: str
@@ -29,7 +32,7 @@ class CapacityProvider:
 
 @dataclass(frozen=True, slots=True)
 class InstanceSize:
-    """The resources of an instance type for tasks: GPU slots, CPU units, memory in MiB."""
+    """Capacity of one instance of a type for tasks: GPU slots, CPU units, memory in MiB."""
 
     instance_type: str
     gpus: int
@@ -39,7 +42,7 @@ class InstanceSize:
 
 @dataclass(frozen=True, slots=True)
 class GroupInstance:
-    """An instance of an Auto Scaling group. ``lifecycle`` is InService, Pending, Terminating..."""
+    """An instance of an Auto Scaling group. ``lifecycle``: InService, Pending, Terminating..."""
 
     ec2_instance_id: str
     lifecycle: str
@@ -47,15 +50,16 @@ class GroupInstance:
 
     @property
     def lives(self) -> bool:
-        """Whether it is in service or starting."""
+        """Whether the instance is in service or starting."""
         return self.lifecycle == "InService" or self.lifecycle.startswith("Pending")
 
 
 @dataclass(frozen=True, slots=True)
 class AutoScalingGroup:
-    """An Auto Scaling group. ``warm`` counts its warm pool, which is not capacity yet.
+    """An Auto Scaling group.
 
-    ``sizes`` are the possible sizes of a new instance; empty if they are unknown.
+    ``warm`` is the size of its warm pool, whose instances do not count as capacity yet. ``sizes``
+    are those that a new instance may have, and empty where they are unknown.
     """
 
     name: str
@@ -67,13 +71,13 @@ class AutoScalingGroup:
     sizes: tuple[InstanceSize, ...] = ()
     zones: tuple[str, ...] = ()
     suspended: frozenset[str] = frozenset()
-    """Suspended processes, by EC2 Auto Scaling's names: ``AZRebalance`` and others."""
+    """Suspended processes, by EC2 Auto Scaling's names, such as ``AZRebalance``."""
 
     @property
     def rebalances(self) -> bool:
         """Whether EC2 Auto Scaling may terminate instances to even out the Availability Zones.
 
-        It does so when a released instance leaves a zone with fewer (model of
+        It does so when the release of an instance leaves a zone with fewer (service model,
         TerminateInstanceInAutoScalingGroup), unless its process AZRebalance is suspended.
         """
         return len(self.zones) > 1 and "AZRebalance" not in self.suspended
@@ -81,9 +85,9 @@ class AutoScalingGroup:
 
 @dataclass(frozen=True, slots=True)
 class Shortage:
-    """A shortage: ``replicas`` replicas do not fit, with ``gpus`` GPU slots each.
+    """``replicas`` that no instance has capacity for, with ``gpus`` GPU slots each.
 
-    ``instance_types`` are large enough. ``raising`` says what adds instances, if anything does.
+    ``instance_types`` are large enough. ``raising`` says who adds instances; None if nobody does.
     """
 
     component: str
@@ -95,4 +99,4 @@ class Shortage:
 
 
 AGENT_SHARE = 0.94
-"""Minimum share of an instance type's memory that the ECS agent registers (less the kernel's)."""
+"""Least share of an instance's memory that the ECS agent registers. The kernel has the rest."""

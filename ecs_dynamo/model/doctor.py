@@ -1,6 +1,6 @@
-"""Facts that `ecs-dynamo doctor` collects, and its findings. Frozen.
+"""Observations and findings of `ecs-dynamo doctor`. Frozen.
 
-An unobserved fact is `Unknown`; an object that is absent from a mapping does not exist.
+A failed observation is `Unknown`. A key that is absent from a mapping does not exist in AWS.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """The result of a check: the evidence, and the remedy."""
+    """Result of one check: the evidence, and a remedy if there is a problem."""
 
     check: str
     severity: Severity
@@ -31,8 +31,10 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """The owner of credentials. ``skew``: this machine's clock minus AWS's, in seconds; None if the
-    response had no date."""
+    """The caller's identity in AWS.
+
+    ``skew``: this machine's clock less AWS's, in seconds; None where the answer had no date.
+    """
 
     arn: str
     account: str
@@ -41,7 +43,7 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class Simulation:
-    """A question to IAM's policy simulator: may these actions be done on these resources?
+    """A query of IAM's policy simulator: are these actions allowed on these resources?
 
     ``context`` maps a condition key to its type (``string``, ``stringList``) and values.
     """
@@ -53,7 +55,7 @@ class Simulation:
 
 @dataclass(frozen=True, slots=True)
 class Simulated:
-    """The simulator's answers for the principal ``arn``: their number, and the denied questions."""
+    """The simulator's answers for the principal ``arn``: their number, and the denied actions."""
 
     arn: str
     answers: int
@@ -63,7 +65,7 @@ class Simulated:
 
 @dataclass(frozen=True, slots=True)
 class Subnet:
-    """A subnet; ``free`` is the number of its free addresses."""
+    """A subnet. ``free`` is the number of its free addresses."""
 
     id: str
     vpc: str
@@ -73,7 +75,7 @@ class Subnet:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A route; ``target`` is an id such as ``nat-0a``, or ``local``. ``active``: no blackhole."""
+    """A route. ``target`` is an id such as ``nat-0a`` or ``local``. ``active``: not a blackhole."""
 
     destination: str
     target: str
@@ -82,7 +84,7 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class RouteTable:
-    """A route table; ``main`` applies to subnets of its VPC without a table of their own."""
+    """A route table. ``main``: it applies to the VPC's subnets without a table of their own."""
 
     id: str
     vpc: str
@@ -93,7 +95,7 @@ class RouteTable:
 
 @dataclass(frozen=True, slots=True)
 class VpcEndpoint:
-    """A VPC endpoint; ``service`` without the Region (``ecr.dkr``). ``tables`` are a gateway's."""
+    """A VPC endpoint of a ``service`` such as ``ecr.dkr``. A gateway has route ``tables``."""
 
     vpc: str
     service: str
@@ -103,7 +105,7 @@ class VpcEndpoint:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A security group's rule. ``protocol`` is ``-1`` (all), ``tcp`` or another."""
+    """A rule of a security group. ``protocol`` is ``-1`` (all), ``tcp`` or another."""
 
     protocol: str
     low: int
@@ -139,7 +141,7 @@ class Host:
 
 @dataclass(frozen=True, slots=True)
 class RecommendedImage:
-    """AWS's current recommendation for ECS's GPU-optimised AMI (SSM's public parameters)."""
+    """ECS's GPU-optimized AMI that AWS currently recommends (public parameters of SSM)."""
 
     id: str
     name: str
@@ -148,7 +150,7 @@ class RecommendedImage:
 
 @dataclass(frozen=True, slots=True)
 class CloudMapService:
-    """A Cloud Map service; ``a_record_ttl`` in seconds, None where it has no A records."""
+    """A Cloud Map service. ``a_record_ttl`` is in seconds; None where it has no A records."""
 
     dns_name: str
     a_record_ttl: int | None

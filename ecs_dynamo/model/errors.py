@@ -1,4 +1,4 @@
-"""Errors that a user can act on: each has an exit code and is shown without a traceback."""
+"""Errors that a user can act on. Each has an exit code and is shown without a traceback."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 
 class ExitCode(IntEnum):
-    """Exit codes of the command line."""
+    """Exit status of the command line."""
 
     OK = 0
     FAILED = 1
@@ -26,9 +26,9 @@ class EcsDynamoError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """A problem with the input: its place, the problem, and the remedy.
+    """A problem of the input: where it is, what is wrong, and how to correct it.
 
-    ``field`` is a dotted path such as ``components[1].scaling.max``; ``line`` counts from 1.
+    ``field`` is a dotted path such as ``components[1].scaling.max``. ``line`` counts from 1.
     """
 
     message: str
@@ -47,7 +47,7 @@ class Problem:
 
 
 class InputError(EcsDynamoError):
-    """The graph file, a task definition or a setting is wrong. Nothing was changed."""
+    """The graph file, a task definition or a setting is invalid. Nothing was changed."""
 
     exit_code = ExitCode.BAD_INPUT
 
@@ -59,7 +59,7 @@ class InputError(EcsDynamoError):
 
 
 class AwsError(EcsDynamoError):
-    """AWS could not be reached, or still refused after all retries."""
+    """AWS could not be reached or refused a request, and retries did not help."""
 
     def __init__(
         self, operation: str, code: str, message: str, item: Mapping[str, Any] | None = None
@@ -67,5 +67,5 @@ class AwsError(EcsDynamoError):
         self.operation = operation
         self.code = code
         self.item: Mapping[str, Any] = item or {}
-        """The item that DynamoDB returned when a condition failed."""
+        """The item that DynamoDB had when a condition failed."""
         super().__init__(f"{operation}: {code}: {message}")

@@ -1,7 +1,7 @@
-"""The declared graph, resolved: the input of `planning`.
+"""The declared graph after loading, from which `planning` works.
 
-Every name is final (service, family, cluster), and every task definition file has been read and
-cleaned, with its variables replaced. Only the endpoints are open, because they are observed.
+Every name is final (service, family, cluster), and every task definition is read, cleaned and has
+its variables filled in. Only the endpoints are open: they are observed.
 """
 
 from __future__ import annotations
@@ -26,22 +26,22 @@ from ecs_dynamo.model.spec.service import (
 )
 
 JsonObject = Mapping[str, Any]
-"""A parsed JSON object; treated as immutable, like every value of the model."""
+"""A parsed JSON object. It is treated as immutable, like every value of the model."""
 
 TAG_GRAPH = "ecs-dynamo:graph"
-"""The ownership tag: only resources with it and the graph's name are changed or deleted."""
+"""The ownership tag. Only resources with this tag and the graph's name are changed or deleted."""
 TAG_COMPONENT = "ecs-dynamo:component"
 TAG_FINGERPRINT = "ecs-dynamo:fingerprint"
 TAG_ROLLED_BACK = "ecs-dynamo:rolled-back"
-"""On a service: fingerprint of the declaration that a user or a deadline rolled back."""
+"""On a service: fingerprint of the declaration that was rolled back, manually or by a deadline."""
 TAG_ROLLED_BACK_FOR = "ecs-dynamo:rolled-back-for"
-"""On a service, beside `TAG_ROLLED_BACK`: the reason word."""
+"""On a service, with `TAG_ROLLED_BACK`: the reason word."""
 TAG_GOOD = "ecs-dynamo:good-revision"
-"""On a service: number of the newest revision whose replicas were all observed ready."""
+"""On a service: number of the newest revision whose replicas were all ready."""
 TAG_CANARY = "ecs-dynamo:canary"
 """On a service: progress of a revision's canary (`planning.rollout.canary`)."""
 TAG_DRAINING = "ecs-dynamo:draining"
-"""On a service: which old tasks may finish their work, and since when (`planning.protection`)."""
+"""On a service: old tasks that may finish their work, and since when (`drain_record`)."""
 SERVICE_TAGS = (
     TAG_GRAPH,
     TAG_COMPONENT,
@@ -51,7 +51,7 @@ SERVICE_TAGS = (
     TAG_CANARY,
     TAG_DRAINING,
 )
-"""All tags of ecs-dynamo that a service may carry at once, in addition to the user's."""
+"""Tags of ecs-dynamo that a service may have at once, in addition to the user's tags."""
 
 ETCD_CLIENT_PORT = 2379
 ETCD_PEER_PORT = 2380
@@ -59,7 +59,7 @@ NATS_CLIENT_PORT = 4222
 
 
 class Role(StrEnum):
-    """The role of a component's task. A task may have several (etcd and NATS in one task)."""
+    """Function of a component's task. A task may have several (etcd and NATS in one task)."""
 
     ETCD = "etcd"
     NATS = "nats"
@@ -72,11 +72,11 @@ class Role(StrEnum):
 
 INFRASTRUCTURE_ROLES = frozenset({Role.ETCD, Role.NATS})
 WORKER_ROLES = frozenset({Role.PREFILL, Role.DECODE, Role.WORKER})
-"""Roles that register instances in Dynamo's discovery (frontends register nothing)."""
+"""Roles that register themselves in Dynamo's discovery. Frontends do not."""
 
 
 class NetworkMode(StrEnum):
-    """ECS network modes with which a task's private IP can be found."""
+    """ECS network modes in which a task can be reached at a private IP."""
 
     AWSVPC = "awsvpc"
     HOST = "host"
@@ -84,28 +84,21 @@ class NetworkMode(StrEnum):
 
 
 def network_mode_of(template: JsonObject) -> str:
-    """Return the network mode of a task definition, which may omit it.
+    """Return the network mode of a task definition, or ECS's default where it has none.
 
     ECS's default is bridge on Linux, and awsvpc for Managed Instances (developer guide, "Amazon ECS
     task definition parameters for Amazon ECS Managed Instances").
     """
-    made_for = template.get("requiresCompatibilities")
-    made_for = (
-        made_for if isinstance(made_for, list) else ()
-    )  # The value may not have been checked yet.
-    managed = "MANAGED_INSTANCES" in made_for and "EC2" not in made_for
+    compatibilities = template.get("requiresCompatibilities")
+    if not isinstance(compatibilities, list):  # `config` calls this before it checks the types.
+        compatibilities = []
+    managed = "MANAGED_INSTANCES" in compatibilities and "EC2" not in compatibilities
     return str(template.get("networkMode") or ("awsvpc" if managed else "bridge"))
 
 
 @dataclass(frozen=True, slots=True)
 class Component:
-    """A component of the graph: one ECS service.
-
-    ``template`` is a RegisterTaskDefinition request (camelCase keys) without endpoints;
-    its ``family`` is already ``family``. ``replicas`` is the declared count, which scaling
-    may change within ``scaling``'s bounds. ``settings`` are those of its service, as far as they
-    are declared; an undeclared placement strategy is None, and planning chooses a default.
-    """
+    """A component of the graph: one ECS service."""
 
     name: str
     roles: frozenset[Role]
@@ -114,14 +107,17 @@ class Component:
     family: str
     launch_type: LaunchType
     replicas: int
+    """Declared count. Scaling may change it within its bounds."""
     template: JsonObject
+    """RegisterTaskDefinition request (camelCase keys) of ``family``, without endpoints."""
     settings: ServiceSettings
+    """Declared settings of its service. Planning chooses an undeclared placement strategy."""
     rollout: RolloutPolicy = field(default_factory=RolloutPolicy)
     scaling: ScalingSpec | None = None
     member: int | None = None
     """Its member slot in an etcd cluster, from 0; each member is a service with one replica."""
     containers: tuple[str, ...] = ()
-    """Names of the containers that run Dynamo; empty: to be inferred (`planning.containers`)."""
+    """Names of the containers that run Dynamo. Empty: they are inferred (`dynamo.containers`)."""
     containers_why: str = ""
     """How they were determined, as the end of a sentence."""
 
@@ -160,10 +156,10 @@ class Component:
 
 @dataclass(frozen=True, slots=True)
 class Graph:
-    """A declared graph. ``components`` lists infrastructure first, then file order.
+    """A declared graph. ``components`` has infrastructure first, then the order of the file.
 
-    ``external_etcd`` and ``external_nats`` are endpoints the user runs; they are empty where
-    a component of the graph has that role. ``needs_nats`` tells whether dependants wait for it.
+    ``external_etcd`` and ``external_nats`` are endpoints of servers that the user runs. They are
+    empty where a component of the graph has that role.
     """
 
     name: str
@@ -175,26 +171,26 @@ class Graph:
     external_nats: tuple[str, ...] = ()
     tags: Mapping[str, str] = field(default_factory=dict)
     capacity: CapacitySpec = field(default_factory=CapacitySpec)
-    """Its Auto Scaling groups have their cluster filled in."""
+    """Declared capacity. Each Auto Scaling group has its cluster."""
     security: SecuritySpec = field(default_factory=SecuritySpec)
     """TLS and credentials of etcd and NATS, as references to secrets."""
     names: Mapping[Role, str] = field(default_factory=dict)
-    """The DNS names that dependants reach etcd and NATS by, instead of a private IP."""
+    """DNS names of etcd and NATS that dependants use instead of a private IP."""
 
     def component(self, name: str) -> Component:
-        """Return the component called ``name``; KeyError if there is none."""
+        """Return the component called ``name``. Raises KeyError where there is none."""
         for component in self.components:
             if component.name == name:
                 return component
         raise KeyError(name)
 
     def with_role(self, role: Role) -> Component | None:
-        """Return the first component with ``role``."""
+        """Return the first component that has ``role``; None where there is none."""
         return next((c for c in self.components if role in c.roles), None)
 
     @property
     def etcd_members(self) -> tuple[Component, ...]:
-        """The members of the etcd cluster by slot; empty if etcd is a single replica."""
+        """Members of the etcd cluster, by slot. Empty where etcd is a single replica."""
         return tuple(c for c in self.components if c.member is not None)
 
     @property
@@ -203,19 +199,19 @@ class Graph:
 
     @property
     def clusters(self) -> tuple[str, ...]:
-        """Every cluster that the graph uses, each once, in component order."""
+        """Every cluster that the graph uses, each once, in the order of components."""
         return tuple(dict.fromkeys(c.cluster for c in self.components))
 
 
 def registries_of(graph: Graph) -> dict[str, set[str]]:
-    """Return ARN of each declared Cloud Map service -> the DNS names that it must have."""
-    found: dict[str, set[str]] = {}
+    """Return the DNS names that each declared Cloud Map service must have, by its ARN."""
+    registries: dict[str, set[str]] = {}
     for component in graph.components:
         arn = component.settings.service_registry
         for role in sorted(component.roles) if arn is not None else ():
             if role in graph.names:
-                found.setdefault(str(arn), set()).add(graph.names[role])
-    return found
+                registries.setdefault(str(arn), set()).add(graph.names[role])
+    return registries
 
 
 def namespaces_of(graph: Graph) -> set[str]:

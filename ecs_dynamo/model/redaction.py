@@ -1,7 +1,7 @@
-"""Redaction of possible secrets in task definitions.
+"""Replacement of possible secrets in output.
 
-A secret belongs into ECS's `secrets`. If one is in plain text in `environment`, a plan, a log or a
-status must still not show it.
+A secret belongs in ECS's `secrets`. A plan, a log or a status must still not show one that is in
+plain text in `environment`.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ _PASSWORD = re.compile(r"(://[^/\s:@]*):[^/\s@]+@")
 
 
 def is_secret_name(name: str) -> bool:
-    """Whether the name of a variable indicates a secret."""
+    """Return whether a variable of this name holds a secret, as far as its name shows."""
     return _NAME.search(name) is not None
 
 
 def without_secrets(value: Any) -> Any:
-    """Return ``value`` (JSON, a task definition or a part of one) with possible secrets hidden."""
+    """Return ``value`` (JSON such as a part of a task definition) without possible secrets."""
     return map_json(value, _hide_password, _hide_value)
 
 

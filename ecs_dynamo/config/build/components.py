@@ -35,9 +35,9 @@ from ecs_dynamo.config.task_definitions.dynamo_containers import (
     resolve_containers,
 )
 from ecs_dynamo.config.task_definitions.prepare import (
-    CONTAINERS,
     TaskDefinition,
 )
+from ecs_dynamo.model.ecs.task_definition import CONTAINERS
 from ecs_dynamo.model.graph import Component, Graph, Role
 from ecs_dynamo.model.spec.capacity import CapacitySpec
 from ecs_dynamo.model.spec.component import ComponentSpec

@@ -12,13 +12,9 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-from ecs_dynamo.config.build.volumes import (
-    command_line,
-    serving_container,
-)
+from ecs_dynamo.config.build.volumes import serving_container
 from ecs_dynamo.config.reading.report import Report
 from ecs_dynamo.config.task_definitions.prepare import (
-    CONTAINERS,
     TaskDefinition,
     set_environment,
 )
@@ -26,6 +22,7 @@ from ecs_dynamo.model.dynamo.etcd_cluster import (
     FROZEN,
     LISTEN,
 )
+from ecs_dynamo.model.ecs.task_definition import CONTAINERS, command_line
 from ecs_dynamo.model.graph import ETCD_PEER_PORT, Role
 from ecs_dynamo.model.spec.service import NetworkSpec
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from ecs_dynamo.config.task_definitions.prepare import CONTAINERS
+from ecs_dynamo.model.ecs.task_definition import CONTAINERS
 from ecs_dynamo.model.graph import ETCD_CLIENT_PORT, NATS_CLIENT_PORT, Role
 from ecs_dynamo.model.service_settings import PublishedPort, ServiceConnect, ServiceSettings
 from ecs_dynamo.model.spec.graph import GraphSpec

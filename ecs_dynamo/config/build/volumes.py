@@ -21,10 +21,15 @@ from ecs_dynamo.config.reading.document import (
 )
 from ecs_dynamo.config.reading.report import Report
 from ecs_dynamo.config.task_definitions.prepare import (
-    CONTAINERS,
     TaskDefinition,
 )
 from ecs_dynamo.model.dynamo.containers import is_log_router
+from ecs_dynamo.model.ecs.task_definition import (
+    CONTAINERS,
+    command_line,
+    container_ports,
+    variable_value,
+)
 from ecs_dynamo.model.graph import ETCD_CLIENT_PORT, NATS_CLIENT_PORT, Role
 from ecs_dynamo.model.spec.infrastructure import VolumeSpec
 from ecs_dynamo.model.spec.rollout import RolloutSpec
@@ -58,8 +63,7 @@ def serving_container(content: Mapping[str, Any], role: Role) -> int:
     """
     containers = content[CONTAINERS]
     for index, container in enumerate(containers):
-        ports = {m.get("containerPort") for m in container.get("portMappings", ())}
-        if _PORTS[role] in ports:
+        if _PORTS[role] in container_ports(container):
             return index
     for index, container in enumerate(containers):
         text = f"{container.get('image', '')} {command_line(container)}"
@@ -73,15 +77,7 @@ def data_directory(container: Mapping[str, Any], role: Role) -> str | None:
     option = _OPTIONS[role].search(command_line(container))
     if option is not None:
         return option[1]
-    for entry in container.get("environment", ()):
-        if role is Role.ETCD and entry.get("name") == "ETCD_DATA_DIR":
-            return str(entry.get("value", ""))
-    return None
-
-
-def command_line(container: Mapping[str, Any]) -> str:
-    """Return entry point and command as one text, in which options can be searched."""
-    return " ".join((*container.get("entryPoint", ()), *container.get("command", ())))
+    return variable_value(container, "ETCD_DATA_DIR") if role is Role.ETCD else None
 
 
 def single_task(rollout: RolloutSpec) -> RolloutSpec:

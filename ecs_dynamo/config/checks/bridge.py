@@ -26,11 +26,10 @@ from typing import Final
 from ecs_dynamo.config.build.components import BuiltComponent
 from ecs_dynamo.config.reading.document import Document
 from ecs_dynamo.config.reading.report import Report
-from ecs_dynamo.config.task_definitions.prepare import CONTAINERS
 from ecs_dynamo.model.dynamo.containers import declared_port
 from ecs_dynamo.model.dynamo.variables import SYSTEM_PORT_VARIABLE
 from ecs_dynamo.model.ecs.constraint_expressions import instances_of
-from ecs_dynamo.model.ecs.task_definition import environment_value
+from ecs_dynamo.model.ecs.task_definition import CONTAINERS, environment_value
 from ecs_dynamo.model.graph import Component, NetworkMode, Role
 from ecs_dynamo.model.spec.graph import GraphSpec
 from ecs_dynamo.model.spec.service import LaunchType

@@ -12,7 +12,7 @@ from ecs_dynamo.config.reading.document import (
     FieldPath,
 )
 from ecs_dynamo.config.reading.report import Report
-from ecs_dynamo.config.task_definitions.prepare import CONTAINERS
+from ecs_dynamo.model.ecs.task_definition import CONTAINERS
 from ecs_dynamo.model.spec.graph import GraphSpec
 from ecs_dynamo.model.spec.service import LaunchType
 

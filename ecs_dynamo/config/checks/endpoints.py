@@ -10,12 +10,12 @@ from typing import Final
 
 from ecs_dynamo.config.build.components import BuiltComponent
 from ecs_dynamo.config.reading.report import Report
-from ecs_dynamo.config.task_definitions.prepare import CONTAINERS
 from ecs_dynamo.model.dynamo.variables import (
     ETCD_VARIABLE,
     NATS_VARIABLE,
     PLACEHOLDER,
 )
+from ecs_dynamo.model.ecs.task_definition import CONTAINERS
 from ecs_dynamo.model.graph import Role
 from ecs_dynamo.model.redaction import without_secrets
 from ecs_dynamo.model.spec.graph import GraphSpec

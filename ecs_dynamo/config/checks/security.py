@@ -9,11 +9,11 @@ from ecs_dynamo.config.build.service_names import dns_names
 from ecs_dynamo.config.build.volumes import serving_container
 from ecs_dynamo.config.reading.document import Document
 from ecs_dynamo.config.reading.report import Report
-from ecs_dynamo.config.task_definitions.prepare import CONTAINERS
 from ecs_dynamo.model.dynamo.credentials import (
     path_variables,
     secret_variables,
 )
+from ecs_dynamo.model.ecs.task_definition import CONTAINERS, command_words
 from ecs_dynamo.model.graph import Role
 from ecs_dynamo.model.spec.graph import GraphSpec
 
@@ -74,7 +74,7 @@ def _check_endpoints(spec: GraphSpec, document: Document, report: Report) -> Non
 
 
 def _uses_tls(container: dict[str, Any], role: Role) -> bool:
-    words = [*container.get("entryPoint", ()), *container.get("command", ())]
+    words = [*command_words(container)]
     words += [e.get("name", "") for e in container.get("environment", ())]
     marks = _SERVER_CERTIFICATE[role]
     return any(

@@ -16,7 +16,7 @@ from ecs_dynamo.config.build.components import BuiltComponent
 from ecs_dynamo.config.build.service_names import dns_names
 from ecs_dynamo.config.reading.document import Document, FieldPath
 from ecs_dynamo.config.reading.report import Report
-from ecs_dynamo.config.task_definitions.prepare import CONTAINERS
+from ecs_dynamo.model.ecs.task_definition import CONTAINERS
 from ecs_dynamo.model.graph import NetworkMode, Role
 from ecs_dynamo.model.spec.graph import GraphSpec
 from ecs_dynamo.model.spec.infrastructure import InfraServiceSpec

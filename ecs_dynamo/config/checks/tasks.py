@@ -16,7 +16,12 @@ from ecs_dynamo.config.reading.document import (
     FieldPath,
 )
 from ecs_dynamo.config.reading.report import Report
-from ecs_dynamo.config.task_definitions.prepare import CONTAINERS
+from ecs_dynamo.model.ecs.task_definition import (
+    CONTAINERS,
+    command_line,
+    command_words,
+    container_ports,
+)
 from ecs_dynamo.model.graph import ETCD_CLIENT_PORT, NATS_CLIENT_PORT, NetworkMode, Role
 from ecs_dynamo.model.redaction import is_secret_name
 from ecs_dynamo.model.spec.graph import GraphSpec
@@ -186,12 +191,7 @@ class _Checker:
             self._warn(message, remedy, CONTAINERS, index, "image")
 
     def _ports(self) -> set[int]:
-        return {
-            mapping["containerPort"]
-            for container in self.built.containers
-            for mapping in container.get("portMappings", ())
-            if "containerPort" in mapping
-        }
+        return {port for container in self.built.containers for port in container_ports(container)}
 
     def _infrastructure_ports(self) -> None:
         for role, port in ((Role.ETCD, ETCD_CLIENT_PORT), (Role.NATS, NATS_CLIENT_PORT)):
@@ -244,8 +244,7 @@ class _Checker:
         if not self.component.roles & {Role.PREFILL, Role.DECODE}:
             return
         for index, container in enumerate(self.built.containers):
-            words = (*container.get("entryPoint", ()), *container.get("command", ()))
-            text = " ".join(words)
+            text = command_line(container)
             if _ENGINE.search(text) and not _MODE.search(text):
                 role = "prefill" if Role.PREFILL in self.component.roles else "decode"
                 self._warn(
@@ -257,13 +256,10 @@ class _Checker:
 
     def _nats_options(self) -> None:
         for index, container in enumerate(self.built.containers):
-            ports = {m.get("containerPort") for m in container.get("portMappings", ())}
-            if NATS_CLIENT_PORT not in ports:
+            if NATS_CLIENT_PORT not in container_ports(container):
                 continue
             words = [
-                word
-                for text in (*container.get("entryPoint", ()), *container.get("command", ()))
-                for word in text.replace(",", " ").split()
+                word for text in command_words(container) for word in text.replace(",", " ").split()
             ]
             at = (CONTAINERS, index, "command")
             configured = words and any(w in ("-c", "--config", "-config") for w in words)

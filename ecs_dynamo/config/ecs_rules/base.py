@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from ecs_dynamo.config.reading.document import FieldPath
+from ecs_dynamo.model.ecs.task_definition import CONTAINERS
 from ecs_dynamo.model.graph import network_mode_of
 
-CONTAINERS: Final = "containerDefinitions"
 NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,255}")
 """Names of families, containers and volumes (API reference)."""
 

@@ -8,7 +8,6 @@ from typing import Any, Final
 from ecs_dynamo.config.ecs_rules.base import (
     ANSWER,
     API,
-    CONTAINERS,
     GUIDE,
     NAME,
     Broken,
@@ -17,6 +16,7 @@ from ecs_dynamo.config.ecs_rules.base import (
     numeric,
     shown,
 )
+from ecs_dynamo.model.ecs.task_definition import CONTAINERS
 
 MAX_CONTAINERS: Final = 10
 _REPOSITORY: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/#-]{0,254}")

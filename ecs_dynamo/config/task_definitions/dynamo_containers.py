@@ -19,16 +19,15 @@ from ecs_dynamo.config.reading.variables import (
     Variables,
 )
 from ecs_dynamo.config.task_definitions.prepare import (
-    CONTAINERS,
     expand_word,
     set_environment,
 )
 from ecs_dynamo.model.dynamo.containers import (
     DynamoContainers,
-    container_names,
     find_dynamo_containers,
     is_log_router,
 )
+from ecs_dynamo.model.ecs.task_definition import CONTAINERS, container_names
 from ecs_dynamo.model.spec.component import ComponentSpec
 
 

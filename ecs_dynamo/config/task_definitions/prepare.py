@@ -32,9 +32,9 @@ from ecs_dynamo.config.reading.variables import (
 from ecs_dynamo.config.task_definitions.ecs_shape import (
     conform,
 )
+from ecs_dynamo.model.ecs.task_definition import CONTAINERS
 from ecs_dynamo.model.graph import NetworkMode, network_mode_of
 
-CONTAINERS: Final = "containerDefinitions"
 _TAKES_REFERENCES: Final = ("valueFrom", "credentialsParameter")
 """Fields whose value is itself the name of a secret, so that a reference reveals nothing."""
 _TEXTS: Final = ("options", "dockerLabels")

@@ -13,7 +13,7 @@ from ecs_dynamo.doctor.checks.base import (
 )
 from ecs_dynamo.model.capacity import InstanceSize
 from ecs_dynamo.model.doctor import Finding, Host, RecommendedImage, Severity
-from ecs_dynamo.model.ecs.task_definition import gpus_of
+from ecs_dynamo.model.ecs.gpus import gpus_of
 from ecs_dynamo.model.graph import Component, Graph
 from ecs_dynamo.model.snapshot import ContainerInstance, Observed, Snapshot, Unknown
 from ecs_dynamo.planning.capacity.packing import (

@@ -20,7 +20,7 @@ from ecs_dynamo.model.doctor import Finding, Host, RouteTable, Severity, Subnet,
 from ecs_dynamo.model.ecs.secrets import secret_values
 from ecs_dynamo.model.ecs.task_definition import (
     containers_of,
-    ecr_repository,
+    ecr_image,
 )
 from ecs_dynamo.model.graph import Component, Graph, NetworkMode
 from ecs_dynamo.model.snapshot import Observed, Unknown
@@ -90,7 +90,7 @@ def _add(place: _Place, component: Component, *, public: bool) -> None:
         place.without_public_ip.add(component.name)
     for container in containers_of(component):
         image = str(container.get("image", ""))
-        if ecr_repository(image):
+        if ecr_image(image):
             place.services |= {"ecr.api", "ecr.dkr", "s3"}
         elif image:
             place.internet.add(_registry(image))

@@ -19,7 +19,7 @@ from ecs_dynamo.doctor.checks.base import (
 from ecs_dynamo.doctor.checks.compute import known_sizes
 from ecs_dynamo.model.capacity import InstanceSize
 from ecs_dynamo.model.doctor import Finding, Severity
-from ecs_dynamo.model.ecs.task_definition import gpus_of
+from ecs_dynamo.model.ecs.gpus import gpus_of
 from ecs_dynamo.model.graph import Graph
 from ecs_dynamo.model.snapshot import Observed, Snapshot, Unknown
 from ecs_dynamo.model.spec.service import LaunchType

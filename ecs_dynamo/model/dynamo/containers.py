@@ -1,8 +1,9 @@
-"""Which containers of a task run Dynamo.
+"""The containers of a task that run Dynamo.
 
-They alone receive what the graph injects: image, command, environment, endpoints, Dynamo's runtime
-settings and secrets. "Essential" does not tell them apart, since log routers and monitoring agents
-are often essential too, and must not receive NATS's credentials or Dynamo's image.
+Only they receive the values that the graph injects: image, command, environment, endpoints,
+Dynamo's runtime settings and secrets. "Essential" does not identify them: log routers and
+monitoring agents are often essential too, and must not receive NATS's credentials or Dynamo's
+image.
 
 A user may name them (``container``). Otherwise the evidence decides, the strongest kind first:
 
@@ -10,11 +11,12 @@ A user may name them (``container``). Otherwise the evidence decides, the strong
    ``DYN_*`` variable, which nothing else reads;
 2. it asks for endpoints: ``ETCD_ENDPOINTS``, ``NATS_SERVER`` or the word ``IP_ADDRESS``;
 3. its image is named after Dynamo or one of its engines;
-4. nothing else can be meant: the only container, the only essential one, or the only one with GPUs.
+4. it is the only container, the only essential one, or the only one with GPUs.
 
-A container that asks for endpoints beside others whose command starts Dynamo is one of them where
-its image is theirs or Dynamo's. Otherwise (an exporter of etcd's metrics, or Dynamo started by an
-image's own entry point) it is doubtful, and the user must say which are meant.
+A container that asks for endpoints beside others whose command starts Dynamo also runs Dynamo if it
+has the image of one of them, or an image of Dynamo. Otherwise (an exporter of etcd's metrics, or
+Dynamo started by an image's own entry point) the result is doubtful, and the user must name the
+containers.
 
 A container with ``firelensConfiguration`` is a log router (ECS API reference, ContainerDefinition)
 and never runs Dynamo.
@@ -23,9 +25,8 @@ and never runs Dynamo.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from ecs_dynamo.model.dynamo.variables import (
     ETCD_VARIABLE,
@@ -33,7 +34,13 @@ from ecs_dynamo.model.dynamo.variables import (
     PLACEHOLDER,
     SYSTEM_PORT_VARIABLE,
 )
-from ecs_dynamo.model.ecs.task_definition import environment_value
+from ecs_dynamo.model.ecs.task_definition import (
+    Container,
+    command_line,
+    container_names,
+    containers_in,
+    environment_value,
+)
 from ecs_dynamo.model.graph import Component, JsonObject
 
 _RUNS = re.compile(
@@ -43,28 +50,18 @@ _RUNS = re.compile(
 )
 _IMAGE = re.compile(r"dynamo(?!db)|vllm|sglang|trt-?llm|tensorrt-?llm", re.IGNORECASE)
 
-Container = Mapping[str, Any]
-
 
 @dataclass(frozen=True, slots=True)
 class DynamoContainers:
-    """Names of the containers that run Dynamo, in the task definition's order, and how that is
-    known, as the end of a sentence. Where it is not known (``doubtful``), ``names`` holds the
-    candidates."""
+    """Names of the containers that run Dynamo, in the order of the task definition.
+
+    ``why`` is the evidence, as the end of a sentence. If it is ``doubtful``, ``names`` are the
+    candidates.
+    """
 
     names: tuple[str, ...]
     why: str
     doubtful: bool = False
-
-
-def container_names(content: JsonObject) -> tuple[str, ...]:
-    """Names of all containers of a task definition."""
-    return tuple(str(c.get("name", "")) for c in content.get("containerDefinitions", ()))
-
-
-def _words(container: Container) -> str:
-    words = (*(container.get("entryPoint") or ()), *(container.get("command") or ()))
-    return " ".join(str(word) for word in words)
 
 
 def _variables(container: Container) -> set[str]:
@@ -76,15 +73,15 @@ def _variables(container: Container) -> set[str]:
 
 
 def _starts_dynamo(container: Container) -> bool:
-    return _RUNS.search(_words(container)) is not None or any(
+    return _RUNS.search(command_line(container)) is not None or any(
         name.startswith("DYN_") for name in _variables(container)
     )
 
 
 def asks_for_address(container: Container) -> bool:
-    """Whether the container has the placeholder of an address in its environment or command."""
+    """Return whether the container has the address placeholder in its environment or command."""
     values = [str(e.get("value", "")) for e in container.get("environment") or ()]
-    return any(PLACEHOLDER in text for text in (*values, _words(container)))
+    return any(PLACEHOLDER in text for text in (*values, command_line(container)))
 
 
 def _asks_for_endpoints(container: Container) -> bool:
@@ -105,15 +102,15 @@ def _has_gpus(container: Container) -> bool:
 
 
 def is_log_router(container: Container) -> bool:
-    """Whether the container is FireLens's log router."""
+    """Return whether the container is FireLens's log router."""
     return bool(container.get("firelensConfiguration"))
 
 
 def find_dynamo_containers(content: JsonObject) -> DynamoContainers:
-    """Infer which containers of a task definition run Dynamo."""
-    possible = [c for c in content.get("containerDefinitions", ()) if not is_log_router(c)]
+    """Infer the containers of a task definition that run Dynamo."""
+    possible = [c for c in containers_in(content) if not is_log_router(c)]
     if len(possible) <= 1:
-        others = len(content.get("containerDefinitions", ())) - len(possible)
+        others = len(containers_in(content)) - len(possible)
         why = "no other container could run it" if others else "it is the only container"
         return DynamoContainers(_names(possible), why)
     essential = [c for c in possible if _is_essential(c)]
@@ -121,47 +118,46 @@ def find_dynamo_containers(content: JsonObject) -> DynamoContainers:
     asking = [c for c in possible if _asks_for_endpoints(c)]
     if certain:
         images = {c.get("image") for c in certain}
-        kin = [c for c in asking if c.get("image") in images or _has_dynamo_image(c)]
-        found = [c for c in possible if c in certain or c in kin]
-        if strangers := [c for c in asking if c not in found]:
+        related = [c for c in asking if c.get("image") in images or _has_dynamo_image(c)]
+        running = [c for c in possible if c in certain or c in related]
+        if unrelated := [c for c in asking if c not in running]:
             return DynamoContainers(
-                _names(c for c in possible if c in found or c in strangers),
+                _names(c for c in possible if c in running or c in unrelated),
                 f"{_listed(_names(certain))} by command or DYN_* variables, but "
-                f"{_listed(_names(strangers))} by the endpoints asked for",
+                f"{_listed(_names(unrelated))} by the endpoints asked for",
                 doubtful=True,
             )
-        return DynamoContainers(_names(found), "told by command and environment")
+        return DynamoContainers(_names(running), "by command and environment")
     if asking:
-        return DynamoContainers(_names(asking), "told by the endpoints asked for")
-    tests: tuple[tuple[str, Callable[[Container], bool]], ...] = (
-        ("told by the image", _has_dynamo_image),
-        ("no other container is essential", lambda _: True),
-        ("no other container has GPUs", _has_gpus),
-    )
-    for why, test in tests:
-        found = [c for c in essential or possible if test(c)]
-        if len(found) == 1 or (found and test is _has_dynamo_image):
-            return DynamoContainers(_names(found), why)
+        return DynamoContainers(_names(asking), "by the endpoints asked for")
+    candidates = essential or possible
+    if named := [c for c in candidates if _has_dynamo_image(c)]:
+        return DynamoContainers(_names(named), "by the image")
+    if len(candidates) == 1:
+        return DynamoContainers(_names(candidates), "no other container is essential")
+    with_gpus = [c for c in candidates if _has_gpus(c)]
+    if len(with_gpus) == 1:
+        return DynamoContainers(_names(with_gpus), "no other container has GPUs")
     return DynamoContainers(
-        _names(essential or possible), "nothing tells which of them runs Dynamo", doubtful=True
+        _names(candidates), "there is no evidence which of them runs Dynamo", doubtful=True
     )
 
 
 def dynamo_containers(component: Component) -> DynamoContainers:
-    """The containers of ``component`` that run Dynamo: as declared or settled, else inferred."""
+    """Return the containers of ``component`` that run Dynamo, as declared or else as inferred."""
     if component.containers:
         return DynamoContainers(component.containers, component.containers_why)
     return find_dynamo_containers(component.template)
 
 
 def containers_note(component: Component) -> str | None:
-    """Return `plan`'s note on a task with several containers: those that run Dynamo."""
+    """Return the note of `plan` about a task with several containers; None for other tasks."""
     names = container_names(component.template)
     if component.is_infrastructure or len(names) < 2:
         return None
-    found = dynamo_containers(component)
-    others = [name for name in names if name not in found.names]
-    text = f"{component.name}: Dynamo runs in {_listed(found.names)} ({found.why})"
+    dynamo = dynamo_containers(component)
+    others = [name for name in names if name not in dynamo.names]
+    text = f"{component.name}: Dynamo runs in {_listed(dynamo.names)} ({dynamo.why})"
     return f"{text}; left as written: {_listed(others)}" if others else text
 
 
@@ -174,7 +170,7 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def declared_port(component: Component) -> int | None:
-    """The system port that the task definition sets itself; None where it leaves it open."""
+    """Return the system port that the task definition declares; None where it declares none."""
     names = dynamo_containers(component).names
     text = environment_value(component.template, SYSTEM_PORT_VARIABLE, names) or ""
     return int(text) if text.isdecimal() else None

@@ -10,7 +10,7 @@ from ecs_dynamo.model.spec.security import SecuritySpec
 
 
 def task_references(components: Iterable[Component], security: SecuritySpec) -> set[str]:
-    """The references that ECS resolves for the components' tasks, injected ones included."""
+    """Return the references that ECS resolves for the components' tasks, with injected ones."""
     components = list(components)
     found = {r for c in components for r in secret_values(c)}
     if any(not c.is_infrastructure for c in components):
@@ -19,7 +19,10 @@ def task_references(components: Iterable[Component], security: SecuritySpec) -> 
 
 
 def secret_variables(security: SecuritySpec) -> Mapping[str, str]:
-    """Variable -> `valueFrom`. etcd's certificates are texts to Dynamo, not paths."""
+    """Return the `valueFrom` of each variable that carries a secret to Dynamo's containers.
+
+    Dynamo takes etcd's certificates as texts, and those of NATS as paths (`path_variables`).
+    """
     etcd, nats = security.etcd, security.nats
     found = {
         "ETCD_AUTH_CA": etcd.tls.ca if etcd.tls else None,
@@ -36,7 +39,7 @@ def secret_variables(security: SecuritySpec) -> Mapping[str, str]:
 
 
 def path_variables(security: SecuritySpec) -> Mapping[str, str]:
-    """Variable -> path of a file that the image or a volume has."""
+    """Return the path of each variable that names a file in the image or on a volume."""
     tls = security.nats.tls
     found = {
         "NATS_TLS_CA_CERT_PATH": tls.ca_path if tls else None,

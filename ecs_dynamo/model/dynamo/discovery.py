@@ -1,4 +1,4 @@
-"""Reports of etcd and of Dynamo's workers: members, registrations, model cards, pages."""
+"""Values of etcd and of Dynamo's discovery: members, registrations, model cards, pages."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class EtcdMember:
-    """A member of an etcd cluster, as its servers list it. ``name`` is empty until it started."""
+    """A member in the list of an etcd cluster. ``name`` is empty until the member has started."""
 
     id: int
     name: str
@@ -17,7 +17,7 @@ class EtcdMember:
 
 @dataclass(frozen=True, slots=True)
 class EtcdView:
-    """The report of an etcd server about itself and its cluster."""
+    """One etcd server's view of its cluster: its own member id and all members."""
 
     cluster: int
     member: int
@@ -57,7 +57,7 @@ class Registration:
 
 @dataclass(frozen=True, slots=True)
 class WorkerPage:
-    """The content of a worker's own metrics page.
+    """Facts from a worker's own metrics page.
 
     ``lease_ids`` are those of the registrations that the process made. ``started_at`` is when its
     runtime started, in UTC seconds: the time of the answer less the uptime on the page.
@@ -69,16 +69,14 @@ class WorkerPage:
 
 @dataclass(frozen=True, slots=True)
 class NoAnswer:
-    """A worker's page that could not be read.
-
-    ``seconds``: for how long. ``last``: its last content, if it was ever read. A lease id never
-    moves to another process, so that content stays true. ``spoke``: it
-    answered, but with something unusable. ``reached``: its host accepted or refused a connection,
-    so the network is not the cause.
-    """
+    """A worker's page that could not be read."""
 
     reason: str
     seconds: float = 0.0
+    """For how long it could not be read."""
     last: WorkerPage | None = None
+    """The last page that was read. It stays true: a lease id never moves to another process."""
     spoke: bool = False
+    """Whether it answered, but with something unusable."""
     reached: bool = False
+    """Whether its host accepted or refused a connection, so that the network is not the cause."""

@@ -1,9 +1,9 @@
-"""Environment variables of an etcd cluster's members."""
+"""Environment variables of the members of an etcd cluster (etcd's configuration options)."""
 
 from __future__ import annotations
 
 LISTEN = "ETCD_LISTEN_PEER_URLS"
-"""The container with this variable runs etcd."""
+"""The container that has this variable is the one that runs etcd."""
 
 
 CLUSTER = "ETCD_INITIAL_CLUSTER"

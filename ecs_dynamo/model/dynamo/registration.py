@@ -5,11 +5,11 @@ from __future__ import annotations
 from ecs_dynamo.model.graph import Component, Role
 
 SERVED_ENDPOINT = "generate"
-"""The endpoint through which a Dynamo worker takes requests."""
+"""Name of the endpoint at which a Dynamo worker takes requests."""
 
 
 def discovery_components(component: Component) -> frozenset[str]:
-    """Dynamo's names for what the component registers (Dynamo 1.6.1: `backend`, `prefill`)."""
+    """Return Dynamo's names of the component's registrations (1.6.1: `backend`, `prefill`)."""
     names = set()
     if Role.PREFILL in component.roles:
         names.add("prefill")

@@ -3,19 +3,9 @@
 from __future__ import annotations
 
 ETCD_VARIABLE = "ETCD_ENDPOINTS"
-
-
 NATS_VARIABLE = "NATS_SERVER"
-
-
 PLACEHOLDER = "IP_ADDRESS"
-"""The word that Dynamo's public ECS example has where an address must be pasted."""
-
-
+"""The word in Dynamo's public ECS example that a user replaces by an address."""
 LEASE_VARIABLE = "ETCD_LEASE_TTL"
-
-
 SYSTEM_PORT_VARIABLE = "DYN_SYSTEM_PORT"
-
-
 ROUTING_ID_VARIABLE = "DYN_STABLE_ROUTING_ID"

@@ -1,1 +1,1 @@
-"""Facts about ECS and AWS that need no call: task definitions, secrets, expressions, partitions."""
+"""Facts about ECS and AWS that need no call: task definitions, secrets, GPUs, partitions."""

@@ -1,10 +1,10 @@
-"""ECS's cluster query language, as far as it concerns attributes of container instances.
+"""ECS's cluster query language for attributes of container instances.
 
-``attribute:NAME == value``, ``!=``, ``=~`` (a regular expression), ``in [a, b]``, ``not_in``,
-``exists``, ``!exists``, joined by ``and`` (``&&``), ``or`` (``||``), ``not`` (``!``) and brackets;
-``ec2InstanceId`` instead of an attribute is the id of the instance itself (ECS developer guide,
-"cluster query language"). ``agentConnected`` and the other subjects are not evaluated here: such an
-expression is unknown, and ECS decides.
+Supported are ``attribute:NAME == value``, ``!=``, ``=~`` (a regular expression), ``in [a, b]``,
+``not_in``, ``exists``, ``!exists``, joined by ``and`` (``&&``), ``or`` (``||``), ``not`` (``!``)
+and brackets; ``ec2InstanceId`` instead of an attribute is the id of the instance itself (ECS
+developer guide, "cluster query language"). Expressions with ``agentConnected`` and other subjects
+are unknown: only ECS can evaluate them.
 """
 
 from __future__ import annotations
@@ -29,19 +29,22 @@ _OPERATORS = {
 }
 
 
-class UnknownExpression(ValueError):  # noqa: N818 (not an error: ECS decides instead)
+class UnknownExpression(ValueError):  # noqa: N818 (not a failure: ECS evaluates it instead)
     """The expression cannot be evaluated here."""
 
 
 EC2_INSTANCE_ID = "@ec2InstanceId"
-"""An instance's id among its attributes, for `holds`: no attribute's name has such a character."""
+"""Key of the instance's id among its attributes, for `holds`. No attribute has such a name."""
 _SUBJECTS = {"ec2InstanceId": EC2_INSTANCE_ID}
 _Test = Callable[[Mapping[str, str]], bool]
 
 
 @dataclass(frozen=True, slots=True)
 class Expression:
-    """A test of an instance's attributes. ``instances``: the only ids that can meet it, or None."""
+    """A test of an instance's attributes.
+
+    ``instances`` are the EC2 ids of all instances that can meet it; None: any instance can.
+    """
 
     test: _Test
     instances: frozenset[str] | None = None
@@ -71,8 +74,8 @@ class _Parser:
         token, quoted = self._tokens[self._at]
         return None if quoted else token
 
-    def _take(self, *wanted: str) -> bool:
-        if self._peek() in wanted:
+    def _take(self, *tokens: str) -> bool:
+        if self._peek() in tokens:
             self._at += 1
             return True
         return False
@@ -83,36 +86,36 @@ class _Parser:
         self._at += 1
         return self._tokens[self._at - 1][0]
 
-    def _need(self, token: str) -> None:
+    def _expect(self, token: str) -> None:
         if not self._take(token):
             raise UnknownExpression(self._text)
 
     def whole(self) -> Expression:
-        made = self._either()
+        expression = self._disjunction()
         if self._at < len(self._tokens):
             raise UnknownExpression(self._text)
-        return made
+        return expression
 
-    def _either(self) -> Expression:
-        made = self._both()
+    def _disjunction(self) -> Expression:
+        expression = self._conjunction()
         while self._take("or", "||"):
-            made = _either(made, self._both())
-        return made
+            expression = _either(expression, self._conjunction())
+        return expression
 
-    def _both(self) -> Expression:
-        made = self._one()
+    def _conjunction(self) -> Expression:
+        expression = self._term()
         while self._take("and", "&&"):
-            made = _both(made, self._one())
-        return made
+            expression = _both(expression, self._term())
+        return expression
 
-    def _one(self) -> Expression:
+    def _term(self) -> Expression:
         if self._take("not", "!"):
-            inner = self._one()
+            inner = self._term()
             return Expression(lambda attributes: not inner(attributes))
         if self._take("("):
-            made = self._either()
-            self._need(")")
-            return made
+            expression = self._disjunction()
+            self._expect(")")
+            return expression
         return self._comparison()
 
     def _comparison(self) -> Expression:
@@ -121,16 +124,16 @@ class _Parser:
         if name == subject:
             raise UnknownExpression(self._text)
         if self._take("!"):
-            self._need("exists")
+            self._expect("exists")
             return Expression(lambda attributes: name not in attributes)
         operator = _OPERATORS.get(self._value())
         if operator == "exists":
             return Expression(lambda attributes: name in attributes)
         if operator in ("in", "not_in"):
-            values, wanted = self._list(), operator == "in"
+            values, is_in = self._list(), operator == "in"
             return Expression(
-                lambda attributes: (attributes.get(name) in values) == wanted,
-                values if wanted and name == EC2_INSTANCE_ID else None,
+                lambda attributes: (attributes.get(name) in values) == is_in,
+                values if is_in and name == EC2_INSTANCE_ID else None,
             )
         if operator is None:
             raise UnknownExpression(self._text)
@@ -147,26 +150,26 @@ class _Parser:
         )
 
     def _list(self) -> frozenset[str]:
-        self._need("[")
+        self._expect("[")
         values = {self._value()}
         while self._take(","):
             values.add(self._value())
-        self._need("]")
+        self._expect("]")
         return frozenset(values)
 
 
-def _either(one: Expression, other: Expression) -> Expression:
-    known = one.instances is not None and other.instances is not None
+def _either(left: Expression, right: Expression) -> Expression:
+    known = left.instances is not None and right.instances is not None
     return Expression(
-        lambda attributes: one(attributes) or other(attributes),
-        (one.instances or frozenset()) | (other.instances or frozenset()) if known else None,
+        lambda attributes: left(attributes) or right(attributes),
+        (left.instances or frozenset()) | (right.instances or frozenset()) if known else None,
     )
 
 
-def _both(one: Expression, other: Expression) -> Expression:
-    sets = [e.instances for e in (one, other) if e.instances is not None]
+def _both(left: Expression, right: Expression) -> Expression:
+    sets = [e.instances for e in (left, right) if e.instances is not None]
     return Expression(
-        lambda attributes: one(attributes) and other(attributes),
+        lambda attributes: left(attributes) and right(attributes),
         frozenset.intersection(*sets) if sets else None,
     )
 
@@ -179,12 +182,12 @@ def _pattern(text: str, expression: str) -> re.Pattern[str]:
 
 
 def parse_expression(text: str) -> Expression:
-    """Parse the text into a test of an instance. Raises `UnknownExpression`."""
+    """Return the test that the text expresses. Raises `UnknownExpression`."""
     return _Parser(text).whole()
 
 
 def holds(text: str, attributes: Mapping[str, str]) -> bool:
-    """Whether an instance with ``attributes`` meets the expression; True if only ECS can decide."""
+    """Return whether an instance with ``attributes`` meets the expression; True if unknown."""
     try:
         return parse_expression(text)(attributes)
     except UnknownExpression:
@@ -192,7 +195,7 @@ def holds(text: str, attributes: Mapping[str, str]) -> bool:
 
 
 def instances_of(text: str) -> frozenset[str] | None:
-    """Return the only EC2 instance ids that can meet the expression; None if others may."""
+    """Return the ids of the only EC2 instances that can meet the expression; None if any can."""
     try:
         return parse_expression(text).instances
     except UnknownExpression:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 NOTICE_SECONDS = 300.0
-"""Age at which a notice has expired: the instance ends two minutes after it."""
+"""Seconds after which a notice no longer counts. The instance ends two minutes after it."""
 
 
 def is_over(notice: Notice, now: float) -> bool:
-    """Whether the instance has ended since then, or the notice's time is invalid."""
+    """Return whether the instance has ended since, or the notice's time is implausible."""
     return abs(now - notice.at) >= NOTICE_SECONDS
 
 
@@ -23,12 +23,12 @@ DETAIL_TYPES = (
 
 
 NOTICE_TYPES = ("EC2 Spot Instance Interruption Warning", "EC2 Instance Rebalance Recommendation")
-"""Events of EC2 about the end of an instance: two minutes before it, or when it is likely."""
+"""Events of EC2 that announce an instance's end, two minutes before it or as a risk."""
 
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """EC2's notice of ``at`` about an instance: an ``interruption`` in two minutes, or its risk."""
+    """A notice of EC2 at ``at`` (UTC seconds): an ``interruption`` in two minutes, or a risk."""
 
     at: float
     interruption: bool

@@ -1,9 +1,9 @@
-"""GPU requirements as task definitions write them.
+"""GPU requirements of task definitions.
 
 A value is a whole number, a decimal for a share of a GPU, or ``ALL`` (Amazon ECS developer guide,
 "Specifying GPUs in an Amazon ECS task definition"). A decimal is placed "on a fractional GPU
 instance that provides the requested GPU capacity": such an instance has one device, so a share
-counts as a whole slot. ``ALL`` takes every GPU of its instance.
+counts as one slot. ``ALL`` takes every GPU of its instance.
 """
 
 from __future__ import annotations
@@ -15,20 +15,23 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
+from ecs_dynamo.model.ecs.task_definition import containers_in
+from ecs_dynamo.model.graph import Component
+
 _NUMBER = re.compile(r"[0-9]{1,4}|[0-9]{0,4}\.[0-9]{1,12}")
 ALL = "ALL"
 
 
 @dataclass(frozen=True, slots=True)
 class GpuRequest:
-    """GPU slots that one replica takes. ``all``: every slot of its instance, and at least one."""
+    """GPU slots of one replica. ``all``: every slot of its instance, and at least ``slots``."""
 
     slots: int = 0
     all: bool = False
 
 
 def parse_gpus(value: object) -> GpuRequest:
-    """Return the slots of a requirement's ``value``. ValueError if ECS would refuse it."""
+    """Return the slots of a requirement's ``value``. Raises ValueError if ECS would refuse it."""
     text = str(value)
     if text == ALL:
         return GpuRequest(1, all=True)
@@ -38,19 +41,28 @@ def parse_gpus(value: object) -> GpuRequest:
 
 
 def gpu_request(content: Mapping[str, Any]) -> GpuRequest:
-    """Return the total of a task definition's containers.
+    """Return the GPU slots of all containers of a task definition together.
 
-    A value that cannot be read counts as one slot: it may be part of a foreign revision, and must
-    not end a pass.
+    An unreadable value counts as one slot: it may be in a revision that somebody else registered,
+    and must not end a pass.
     """
-    slots, everything = 0, False
-    for container in content.get("containerDefinitions") or ():
+    slots, takes_all = 0, False
+    for container in containers_in(content):
         for requirement in container.get("resourceRequirements") or ():
             if requirement.get("type") != "GPU":
                 continue
             try:
-                found = parse_gpus(requirement.get("value"))
+                request = parse_gpus(requirement.get("value"))
             except ValueError:
-                found = GpuRequest(1)
-            slots, everything = slots + found.slots, everything or found.all
-    return GpuRequest(slots, everything)
+                request = GpuRequest(1)
+            slots, takes_all = slots + request.slots, takes_all or request.all
+    return GpuRequest(slots, takes_all)
+
+
+def gpus_of(component: Component, per_instance: int = 1) -> int:
+    """Return the GPU slots of one replica.
+
+    A replica that requests ``ALL`` takes those of its instance, which has ``per_instance``.
+    """
+    request = gpu_request(component.template)
+    return max(request.slots, per_instance) if request.all else request.slots

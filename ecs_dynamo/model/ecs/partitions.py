@@ -1,4 +1,4 @@
-"""AWS's partitions as botocore knows them: the partition of a Region, and names in it.
+"""AWS's partitions: which one a Region is in, and the names that depend on it.
 
 The source is ``partitions.json`` of the installed botocore, so that a new partition needs no new
 release. It is static data of the package, so reading it is not an observation.
@@ -18,40 +18,44 @@ _REGION = re.compile(r"[a-z]{2,4}(?:-[a-z]+)+-\d+")
 
 
 def _known(region: str) -> Mapping[str, Any] | None:
-    """Return the partition that lists the Region, otherwise the one whose pattern it matches, as
-    for a Region that is newer than the installed botocore."""
+    """Return the partition that lists the Region, or else the one whose pattern it matches.
+
+    A Region that is newer than the installed botocore matches a pattern only.
+    """
     listed = (p for p in partitions() if region in p["regions"])
     alike = (p for p in partitions() if re.match(p["regionRegex"], region))
     return next(listed, None) or next(alike, None)
 
 
 def partition_of(region: str) -> str:
-    """Return the partition in the ARNs of ``region``: ``aws``, ``aws-cn``, ``aws-us-gov``,
-    ``aws-iso``, ``aws-eusc`` and so on; the commercial one for an unknown Region."""
-    found = _known(region)
-    return str(found["id"]) if found else COMMERCIAL
+    """Return the partition in the ARNs of ``region``, such as ``aws``, ``aws-cn``, ``aws-us-gov``.
+
+    It is the commercial partition for an unknown Region.
+    """
+    partition = _known(region)
+    return str(partition["id"]) if partition else COMMERCIAL
 
 
 def ec2_principals(region: str) -> list[str]:
-    """Return the names under which EC2 assumes an instance's role, for its trust policy.
+    """Return EC2's service principals, for the trust policy of an instance's role.
 
-    It is ``ec2.amazonaws.com`` everywhere, including the sovereign cloud (there IAM rejects
+    ``ec2.amazonaws.com`` everywhere, including the sovereign cloud (where IAM rejects
     ``ec2.amazonaws.eu`` as an invalid principal). China has a second form, which some services
-    need ("Amazon Web Services in China, Getting Started", IAM, "Service principals in policies"),
-    and the isolated partitions have their own domain (AWS CDK, ``region-info``).
+    require ("Amazon Web Services in China, Getting Started", IAM, "Service principals in
+    policies"), and the isolated partitions have a domain of their own (AWS CDK, ``region-info``).
     """
     name = "ec2.amazonaws.com"
-    found = _known(region)
-    if found is None:
+    partition = _known(region)
+    if partition is None:
         return [name]
-    own = f"ec2.{found['outputs']['dnsSuffix']}"
-    if found["id"] == CHINA:
+    own = f"ec2.{partition['outputs']['dnsSuffix']}"
+    if partition["id"] == CHINA:
         return [name, own]
-    return [own] if str(found["id"]).startswith("aws-iso") else [name]
+    return [own] if str(partition["id"]).startswith("aws-iso") else [name]
 
 
 def endpoint_service(name: str) -> str:
-    """Return the service of a VPC endpoint from its service name, such as ``ecr.dkr``.
+    """Return the service of a VPC endpoint, such as ``ecr.dkr``, from its service name.
 
     The name has a prefix by partition before the Region: ``com.amazonaws.us-east-1.ecr.dkr``,
     ``cn.com.amazonaws.cn-north-1.ecr.dkr``, ``eu.amazonaws.eusc-de-east-1.ecr.dkr``.

@@ -42,7 +42,7 @@ def secret_id(reference: str) -> str:
 
 
 def parameter_names(reference: str) -> tuple[str, ...]:
-    """The names that the SSM parameter behind ``reference``, a name or an ARN, may have.
+    """Return the names that the SSM parameter of ``reference``, a name or an ARN, may have.
 
     The ARN ``parameter/app/key`` belongs to ``/app/key``. At the top level the ARN drops the
     slash of a hierarchy: ``parameter/key`` belongs to ``key`` or to ``/key``, and only the
@@ -56,13 +56,13 @@ def parameter_names(reference: str) -> tuple[str, ...]:
 
 
 def is_secret(reference: str) -> bool:
-    """Whether ``reference`` is a secret of Secrets Manager, and not a parameter of SSM."""
+    """Return whether ``reference`` is a secret of Secrets Manager, not a parameter of SSM."""
     arn = parse_arn(reference)
     return arn is not None and arn.service == "secretsmanager"
 
 
 def secret_values(component: Component) -> Iterable[str]:
-    """Every reference to Secrets Manager or the Parameter Store that ECS resolves for a task."""
+    """Yield every reference to a secret or parameter that ECS resolves for a task."""
     for container in containers_of(component):
         for entry in container.get("secrets", ()):
             yield str(entry["valueFrom"])

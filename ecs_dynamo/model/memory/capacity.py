@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class CapacityMemory:
-    """Since when each instance has been seen empty (by ARN), or in its group and not in the cluster
-    (by EC2 id), in monotonic seconds."""
+    """When the current states of instances began, in monotonic seconds."""
 
     empty_since: Mapping[str, float] = field(default_factory=dict)
+    """ARN of a container instance -> since when it has been observed without a task."""
     unjoined_since: Mapping[str, float] = field(default_factory=dict)
+    """EC2 instance id -> since when it has been in its group but not in the cluster."""

@@ -1,7 +1,7 @@
-"""Planning's memory between passes about the health of serving replicas.
+"""Memory of the health of serving replicas between passes.
 
-The memory may be lost at any time: with a fresh one planning only takes longer to reach the same
-conclusions, and never reaches a wrong one. Times are seconds on the monotonic clock.
+It may be lost at any time: with a fresh memory planning only takes longer to reach the same
+conclusions. Times are monotonic seconds.
 """
 
 from __future__ import annotations
@@ -12,72 +12,72 @@ from enum import StrEnum
 
 
 class Symptom(StrEnum):
-    """The symptom of a replica; also the reason word of Degraded."""
+    """Symptom of a lost replica, and reason word of Degraded."""
 
     HANGS = "ReplicaHangs"
-    """Its own page does not answer."""
+    """The replica's own page does not answer."""
     UNREGISTERED = "RegistrationLost"
-    """It runs, and Dynamo's discovery has no registration of it."""
+    """The replica runs, but Dynamo's discovery has no registration of it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Suspect:
-    """A replica that had a symptom in each of the last ``passes`` passes.
-
-    ``since``: when it was last known to be healthy. ``unregistered_since``: since when discovery
-    has had no registration of it; None while it may be registered. ``work``: its pending and
-    running requests, None where they are unknown, and ``work_since``: since when that number has
-    been unchanged. ``reached``: its host accepted or refused a connection in the last pass.
-    ``detail``: what was observed, in words.
-    """
+    """A replica that had a symptom in each of the last ``passes`` passes."""
 
     symptom: Symptom
     since: float
+    """When it was last known to be healthy."""
     passes: int = 1
     unregistered_since: float | None = None
+    """Since when discovery has had no registration of it; None while it may be registered."""
     work: float | None = None
+    """Number of its pending and running requests; None where it is unknown."""
     work_since: float = 0.0
+    """Since when ``work`` has been unchanged."""
     reached: bool = False
+    """Whether its host accepted or refused a connection in the last pass."""
     detail: str = ""
+    """The observation, in words."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """The stop of a replica for its replacement: the time, its ARN, and the seconds that must pass
-    before another replica of its component may be stopped."""
+    """A replica that was stopped so that ECS replaces it."""
 
     at: float
     task: str
+    """ARN of the task."""
     pause: float
+    """Seconds until another replica of the component may be stopped."""
 
 
 @dataclass(frozen=True, slots=True)
 class HealthMemory:
-    """The memory of a graph.
-
-    ``proven``: ARNs of tasks that were observed ready. ``suspects``: by task ARN.
-    ``ready_baseline``: by component, how many replicas have been ready, at most the desired count.
-    ``below_baseline_since``: by component, since when fewer are ready. ``served``: the graph was
-    observed serving. ``unserved_since``: since when it has served nobody. ``stops``: the last stop
-    of each component.
-    """
+    """Memory of the health of one graph."""
 
     proven: frozenset[str] = frozenset()
+    """ARNs of tasks that were observed ready."""
     suspects: Mapping[str, Suspect] = field(default_factory=dict)
+    """Task ARN -> suspect."""
     ready_baseline: Mapping[str, int] = field(default_factory=dict)
+    """Component -> number of replicas that have been ready, at most the desired count."""
     below_baseline_since: Mapping[str, float] = field(default_factory=dict)
+    """Component -> since when fewer replicas than the baseline are ready."""
     served: bool = False
+    """Whether the graph was observed serving."""
     unserved_since: float | None = None
+    """Since when the graph has not served any request; None while it serves."""
     stops: Mapping[str, Stop] = field(default_factory=dict)
+    """Component -> its last stop."""
 
 
 SERVES_NOBODY = "ServesNobody"
-"""Reason word of Degraded, for the graph."""
+"""Reason word of Degraded for a whole graph."""
 
 
 @dataclass(frozen=True, slots=True)
 class HealthProblem:
-    """A component's problem: a reason word, a message, and the number of lost replicas."""
+    """A problem of a component: reason word, message, and number of lost replicas."""
 
     reason: str
     message: str

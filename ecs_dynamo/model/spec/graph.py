@@ -112,12 +112,11 @@ class GraphSpec(SpecModel):
     )
     runtime: RuntimeSpec = Field(
         default=RuntimeSpec(),
-        description="Dynamo settings that every component gets unless its task definition sets "
-        "them.",
+        description="Settings of Dynamo's runtime, for every component.",
     )
     capacity: CapacitySpec = Field(
         default=CapacitySpec(),
-        description="Groups of instances that ecs-dynamo sizes for the replicas.",
+        description="Auto Scaling groups that ecs-dynamo sizes, and when instances are released.",
     )
     components: tuple[ComponentSpec, ...] = Field(
         min_length=1, description="Components of the graph: frontends, workers and planners."

@@ -19,19 +19,20 @@ from ecs_dynamo.model.spec.base import Seconds, SpecModel
 MAX_COUNT = 2**31 - 1
 """ECS takes a count as a 32-bit integer (API reference, CreateService.desiredCount)."""
 Count = Annotated[int, Field(ge=0, le=MAX_COUNT)]
+_SOURCE = "Where the demand is measured."
 POLICY_DESCRIPTION = "Scaling policy: slo, queue or static."
 
 
 class FrontendSource(SpecModel):
     """Dynamo's own queue metrics, scraped from the private IP of every ready frontend."""
 
-    source: Literal["frontend"] = "frontend"
+    source: Literal["frontend"] = Field(default="frontend", description=_SOURCE)
 
 
 class JetStreamSource(SpecModel):
     """A JetStream consumer whose backlog (`num_pending` + `num_ack_pending`) is the demand."""
 
-    source: Literal["jetstream"]
+    source: Literal["jetstream"] = Field(description=_SOURCE)
     stream: str = Field(description="Name of the JetStream stream.")
     consumer: str = Field(description="Name of the stream's consumer.")
     monitoring_url: str | None = Field(
@@ -46,7 +47,7 @@ class JetStreamSource(SpecModel):
 class PrometheusSource(SpecModel):
     """An instant PromQL query that returns one value."""
 
-    source: Literal["prometheus"]
+    source: Literal["prometheus"] = Field(description=_SOURCE)
     url: str = Field(description="Base URL of the Prometheus server.")
     query: str = Field(description="PromQL query with one value as its result.")
     kind: Literal["queue_depth", "in_flight", "arrival_rate"] = Field(
@@ -74,7 +75,7 @@ def _known_period(seconds: int) -> int:
 class CloudWatchSource(SpecModel):
     """A CloudWatch metric (GetMetricData), such as the length of an SQS queue."""
 
-    source: Literal["cloudwatch"]
+    source: Literal["cloudwatch"] = Field(description=_SOURCE)
     namespace: str = Field(description="Namespace of the metric, such as AWS/SQS.")
     metric: str = Field(description="Name of the metric.")
     dimensions: dict[str, str] = Field(
@@ -94,7 +95,7 @@ class CloudWatchSource(SpecModel):
 class PlannerSource(SpecModel):
     """The counts that Dynamo's own planner publishes in etcd (its virtual connector)."""
 
-    source: Literal["planner"]
+    source: Literal["planner"] = Field(description=_SOURCE)
 
 
 SignalSource = Annotated[

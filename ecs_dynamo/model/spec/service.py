@@ -42,7 +42,8 @@ class ServiceSpec(SpecModel):
     """Keys that components and the infrastructure have in common."""
 
     rollout: RolloutSpec = Field(
-        default=RolloutSpec(), description="How a new revision replaces the old one."
+        default=RolloutSpec(),
+        description="Deployment limits, deadline and canary of rollouts.",
     )
     enable_execute_command: bool = Field(
         default=False,

@@ -18,6 +18,7 @@ from ecs_dynamo.model.ecs.constraint_expressions import (
     holds,
 )
 from ecs_dynamo.model.ecs.gpus import gpu_request
+from ecs_dynamo.model.ecs.task_definition import containers_in
 from ecs_dynamo.model.graph import JsonObject, network_mode_of
 from ecs_dynamo.model.snapshot import ContainerInstance
 
@@ -116,7 +117,7 @@ def resource_request(
     providers: frozenset[str] | None = None,
 ) -> ResourceRequest:
     """Return what a replica of a task definition uses of an EC2 instance."""
-    containers = content.get("containerDefinitions", ())
+    containers = containers_in(content)
     mode = network_mode_of(content)
     ports: set[int] = set()
     for container in containers:

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from ecs_dynamo.model.ecs.task_definition import gpus_of
+from ecs_dynamo.model.ecs.gpus import gpus_of
 from ecs_dynamo.model.service_settings import DeploymentLimits
 from ecs_dynamo.model.snapshot import Snapshot, Unknown
 from ecs_dynamo.model.spec.service import LaunchType

@@ -13,10 +13,8 @@ from typing import Any
 
 from ecs_dynamo.model.dynamo.containers import dynamo_containers
 from ecs_dynamo.model.dynamo.variables import SYSTEM_PORT_VARIABLE
-from ecs_dynamo.model.ecs.task_definition import (
-    environment_value,
-    gpus_of,
-)
+from ecs_dynamo.model.ecs.gpus import gpus_of
+from ecs_dynamo.model.ecs.task_definition import environment_value
 from ecs_dynamo.model.graph import Component, Graph, JsonObject
 from ecs_dynamo.model.plan import Endpoints
 from ecs_dynamo.model.snapshot import Revision, Snapshot, Task, Unknown

@@ -27,6 +27,7 @@ from ecs_dynamo.model.dynamo.containers import (
     dynamo_containers,
 )
 from ecs_dynamo.model.dynamo.variables import SYSTEM_PORT_VARIABLE
+from ecs_dynamo.model.ecs.task_definition import container_ports, containers_of
 from ecs_dynamo.model.graph import Component, Graph, NetworkMode
 
 MAX_SYSTEM_PORT = 32767
@@ -58,7 +59,7 @@ def _largest(component: Component) -> int:
 
 def _health_check_needs(component: Component, base: int) -> str | None:
     """Return how a container health check names the system port: as a number or by its variable."""
-    for container in component.template.get("containerDefinitions", ()):
+    for container in containers_of(component):
         text = " ".join(container.get("healthCheck", {}).get("command", ()))
         if f":{base}/" in text:
             return str(base)
@@ -81,10 +82,10 @@ def reserved_port(graph: Graph, component: Component) -> int | None:
 def _mapping_note(component: Component, port: int) -> Iterator[str]:
     names = dynamo_containers(component).names
     mapped = {
-        mapping.get("containerPort")
-        for container in component.template.get("containerDefinitions", ())
+        mapped_port
+        for container in containers_of(component)
         if container.get("name") in names[:1]
-        for mapping in container.get("portMappings", ())
+        for mapped_port in container_ports(container)
     }
     if port and port not in mapped:
         yield (

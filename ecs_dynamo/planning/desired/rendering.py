@@ -27,6 +27,7 @@ from ecs_dynamo.model.dynamo.variables import (
     ROUTING_ID_VARIABLE,
     SYSTEM_PORT_VARIABLE,
 )
+from ecs_dynamo.model.ecs.task_definition import containers_in, variable_value
 from ecs_dynamo.model.graph import (
     ETCD_CLIENT_PORT,
     NATS_CLIENT_PORT,
@@ -175,7 +176,7 @@ def _with_system_port(
     """
     port = host_port = reserved_port(graph, component)
     if component.is_worker and component.network_mode is NetworkMode.BRIDGE:
-        text = _variable(container, SYSTEM_PORT_VARIABLE) or ""
+        text = variable_value(container, SYSTEM_PORT_VARIABLE) or ""
         port, host_port = int(text) if text.isdecimal() else None, 0
     if not port or host_port is None:
         return container
@@ -194,8 +195,10 @@ def with_routing_id(content: JsonObject, dynamo: Collection[str]) -> JsonObject:
     the card's checksum, and only custom worker selectors read it. An id that the user has set is
     kept; one that this function set before is renewed.
     """
-    containers = content.get("containerDefinitions", ())
-    ours = [c["name"] in dynamo and _variable(c, SYSTEM_PORT_VARIABLE) == "0" for c in containers]
+    containers = containers_in(content)
+    ours = [
+        c["name"] in dynamo and variable_value(c, SYSTEM_PORT_VARIABLE) == "0" for c in containers
+    ]
     if not any(ours):
         return content
     bare = [
@@ -206,7 +209,9 @@ def with_routing_id(content: JsonObject, dynamo: Collection[str]) -> JsonObject:
     identified = []
     for container, own in zip(bare, ours, strict=True):
         secrets = {e["name"] for e in container.get("secrets", ())}
-        is_set = _variable(container, ROUTING_ID_VARIABLE) is not None or entry["name"] in secrets
+        is_set = (
+            variable_value(container, ROUTING_ID_VARIABLE) is not None or entry["name"] in secrets
+        )
         if own and not is_set:
             entries = sorted([*container["environment"], entry], key=lambda e: str(e["name"]))
             container = {**container, "environment": entries}
@@ -216,7 +221,7 @@ def with_routing_id(content: JsonObject, dynamo: Collection[str]) -> JsonObject:
 
 def _without_own_routing_id(container: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return ``container`` without the routing id that `with_routing_id` set."""
-    if not (_variable(container, ROUTING_ID_VARIABLE) or "").startswith(ROUTING_ID_PREFIX):
+    if not (variable_value(container, ROUTING_ID_VARIABLE) or "").startswith(ROUTING_ID_PREFIX):
         return container
     entries = [e for e in container["environment"] if e["name"] != ROUTING_ID_VARIABLE]
     return {**container, "environment": entries}
@@ -238,14 +243,9 @@ def without_routing_id(content: JsonObject) -> JsonObject:
             {**c, "environment": [e for e in c["environment"] if is_kept(e)]}
             if "environment" in c
             else c
-            for c in content.get("containerDefinitions", ())
+            for c in containers_in(content)
         ],
     }
-
-
-def _variable(container: Mapping[str, Any], name: str) -> str | None:
-    values = (e.get("value", "") for e in container.get("environment", ()) if e["name"] == name)
-    return next(values, None)
 
 
 def with_secrets(container: dict[str, Any], security: SecuritySpec) -> dict[str, Any]:

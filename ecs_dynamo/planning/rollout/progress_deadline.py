@@ -14,6 +14,7 @@ from dataclasses import replace
 
 from ecs_dynamo.model.conditions import ConditionReason
 from ecs_dynamo.model.dynamo.containers import dynamo_containers
+from ecs_dynamo.model.ecs.task_definition import containers_in
 from ecs_dynamo.model.graph import Role
 from ecs_dynamo.model.service import good_arn
 from ecs_dynamo.model.snapshot import Revision, Task, Unknown
@@ -148,10 +149,7 @@ def _is_blameless(observed: ObservedGraph, state: ComponentState) -> bool:
 
 def _has_health_check(state: ComponentState) -> bool:
     content = state.current.content if state.current is not None else {}
-    return any(
-        c.get("healthCheck") and c.get("essential", True)
-        for c in content.get("containerDefinitions", ())
-    )
+    return any(c.get("healthCheck") and c.get("essential", True) for c in containers_in(content))
 
 
 def _reason(state: ComponentState, deployed: float) -> ConditionReason:

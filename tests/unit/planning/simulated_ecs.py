@@ -18,11 +18,8 @@ from ecs_dynamo.model.dynamo.discovery import (
     WorkerPage,
 )
 from ecs_dynamo.model.ecs.events import Notice
-from ecs_dynamo.model.ecs.task_definition import (
-    environment_value,
-    gpus_of,
-    surplus,
-)
+from ecs_dynamo.model.ecs.gpus import gpus_of
+from ecs_dynamo.model.ecs.task_definition import environment_value, surplus
 from ecs_dynamo.model.graph import (
     TAG_GRAPH,
     Component,

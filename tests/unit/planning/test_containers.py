@@ -134,9 +134,7 @@ def test_plan_says_which_containers_run_dynamo() -> None:
         "left as written: log_router"
     )
     both = component("decode", Role.DECODE, template=content(VLLM, {**VLLM, "name": "b"}))
-    assert containers_note(both) == (
-        "decode: Dynamo runs in vllm, b (told by command and environment)"
-    )
+    assert containers_note(both) == ("decode: Dynamo runs in vllm, b (by command and environment)")
     assert containers_note(component("decode", Role.DECODE)) is None
     assert containers_note(component("etcd-nats", Role.ETCD)) is None
 

@@ -11,10 +11,8 @@ from ecs_dynamo.model.dynamo.discovery import (
     Registration,
 )
 from ecs_dynamo.model.dynamo.variables import ROUTING_ID_VARIABLE
-from ecs_dynamo.model.ecs.task_definition import (
-    environment_value,
-    gpus_of,
-)
+from ecs_dynamo.model.ecs.gpus import gpus_of
+from ecs_dynamo.model.ecs.task_definition import environment_value
 from ecs_dynamo.model.graph import Graph, JsonObject, NetworkMode, Role
 from ecs_dynamo.model.service import (
     Deployment,
