@@ -51,9 +51,8 @@ def check_member(definition: TaskDefinition, content: Mapping[str, Any], report:
             where = definition.at(CONTAINERS, index, "command")
             message = f"--{flag} is in the command, but infrastructure.etcd.replicas sets it"
             report.error(definition.document, where, message, "remove it from the command")
-    for name in sorted(
-        {e.get("name") for e in container.get("environment", ())} & {*_SET_BY_ECS_DYNAMO}
-    ):
+    declared = {e.get("name") for e in container.get("environment", ())}
+    for name in sorted(declared & {*_SET_BY_ECS_DYNAMO}):
         where = definition.at(CONTAINERS, index, "environment")
         message = f"{name} is set, but infrastructure.etcd.replicas sets it"
         report.error(definition.document, where, message, "remove it")

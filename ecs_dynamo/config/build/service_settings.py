@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ecs_dynamo.config.build.service_names import client_names, server_names
-from ecs_dynamo.config.task_definitions.prepare import CONTAINERS
+from ecs_dynamo.model.ecs.task_definition import CONTAINERS
 from ecs_dynamo.model.graph import NetworkMode, Role, network_mode_of
 from ecs_dynamo.model.service_settings import (
     DeploymentLimits,
