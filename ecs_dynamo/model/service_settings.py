@@ -182,7 +182,8 @@ class Rule:
 
     ``reason`` is the format string of an action's reason, with ``{observed}`` and ``{desired}``.
     ``label`` and ``show`` give the key and JSON value under which a plan lists the change; without
-    a label the reason says it all. ``same`` takes (observed, desired).
+    a label the reason says it all. ``same`` takes (observed, desired). ``absence_is_observed``:
+    None in an observed service means that it has none, and not that ECS did not report it.
     """
 
     effect: Effect
@@ -191,6 +192,8 @@ class Rule:
     absence_is_observed: bool = False
     label: str = ""
     show: Callable[[Any], Any] = str
+    absent: Any = None
+    """The value that is shown for an observed service that has none."""
 
     def differs(self, observed: Any, desired: Any) -> bool:
         """Return whether the observed value is not the desired one, as far as both are known."""
@@ -337,6 +340,7 @@ RULES: Final[Mapping[str, Rule]] = {
         absence_is_observed=True,
         label="network",
         show=_show_network,
+        absent=NetworkSpec(),
     ),
     "limits": Rule(
         Effect.IN_PLACE,

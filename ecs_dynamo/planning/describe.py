@@ -153,12 +153,10 @@ def service_diff(service: Service, action: UpdateService) -> list[str]:
 
 
 def _shown(settings: ServiceSettings, changes: ServiceSettings) -> dict[str, Any]:
-    """Return the values in ``settings`` of the members that ``changes`` contains."""
-    return {
-        rule.label: rule.show(value)
-        for name, value in settings.only(changes.members).members.items()
-        if (rule := RULES[name]).label
-    }
+    """Return the values in ``settings`` of the members that ``changes`` changes, by label."""
+    values = ((RULES[name], getattr(settings, name)) for name in changes.members)
+    shown = ((rule, rule.absent if value is None else value) for rule, value in values)
+    return {r.label: r.show(value) for r, value in shown if r.label and value is not None}
 
 
 def _revision_diff(observed: ComponentSnapshot, service: Service, action: AnyAction) -> list[str]:

@@ -287,4 +287,7 @@ def test_what_an_update_changes_of_a_service_is_shown() -> None:
     assert "- rollout.maximumPercent: 200" in lines
     assert "+ rollout.maximumPercent: 150" in lines
     assert "+ rollout.circuitBreaker: False" in lines
+    without = replace(service, settings=service.settings.without("network"))
+    assert "+ network.securityGroups" not in " ".join(service_diff(without, update))
+    assert not any("assignPublicIp" in line for line in service_diff(without, update))
     assert "- placement.strategy[0]: spread attribute:ecs.availability-zone" in lines
