@@ -77,8 +77,8 @@ async def passes(url: str) -> float:
     def ask() -> float:
         with urllib.request.urlopen(f"{url}/metrics", timeout=5) as answer:
             lines = answer.read().decode().splitlines()
-        found = [line for line in lines if line.startswith("ecs_dynamo_passes_total")]
-        return sum(float(line.rsplit(" ", 1)[1]) for line in found)
+        counters = [line for line in lines if line.startswith("ecs_dynamo_passes_total")]
+        return sum(float(line.rsplit(" ", 1)[1]) for line in counters)
 
     return await asyncio.to_thread(ask)
 
@@ -96,10 +96,10 @@ async def goes_on(url: str) -> None:
 async def test_a_log_that_cannot_be_written_does_not_end_the_daemon() -> None:
     full = os.open("/dev/full", os.O_WRONLY)
     reader, writer = os.pipe()
-    async with daemon(full) as (one, _), daemon(writer) as (other, _):
+    async with daemon(full) as (full_disk, _), daemon(writer) as (closed_pipe, _):
         for file in (full, reader, writer):
             os.close(file)
-        await asyncio.gather(goes_on(one), goes_on(other))
+        await asyncio.gather(goes_on(full_disk), goes_on(closed_pipe))
 
 
 async def test_idle_connections_do_not_take_the_daemons_files(tmp_path: Path) -> None:

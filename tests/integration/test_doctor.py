@@ -18,7 +18,7 @@ from ecs_dynamo.aws.inspect.references import (
     simulate_rights,
 )
 from ecs_dynamo.config import load_graph
-from ecs_dynamo.doctor import diagnose as controller
+from ecs_dynamo.doctor.diagnose import diagnose
 from ecs_dynamo.iam.render import trust
 from ecs_dynamo.local.wire.protocol import ACCOUNT
 from ecs_dynamo.model.doctor import Finding, Severity, Simulation
@@ -29,7 +29,7 @@ from tests.integration.test_names import cloud_map
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(90)]
 
-KEYS: dict[str, Any] = {
+CREDENTIALS: dict[str, Any] = {
     "region_name": REGION,
     "aws_access_key_id": "x",
     "aws_secret_access_key": "x",
@@ -47,24 +47,24 @@ WORDS = ("error", "warning", "unknown", "ok")
 
 @asynccontextmanager
 async def client(stack: Stack, service: str) -> AsyncIterator[Any]:
-    """The test's own client."""
-    async with AioSession().create_client(service, endpoint_url=stack.url, **KEYS) as made:
-        yield made
+    """Open a client that is not the product's."""
+    async with AioSession().create_client(service, endpoint_url=stack.url, **CREDENTIALS) as opened:
+        yield opened
 
 
 async def examine(stack: Stack, code: int) -> dict[str, dict[str, list[str]]]:
     """Group the findings' evidence by check and severity."""
     got, out, err = await stack.cli("doctor", "-f", str(stack.graph_file), "--json")
     assert got == code, out + err
-    found: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
+    evidence: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     order = []
     assert out.startswith("["), out + err
-    for one in json.loads(out):
-        found[one["check"]][one["severity"]].append(one["evidence"])
-        order.append(WORDS.index(one["severity"]))
-        assert one["severity"] in ("ok", "unknown") or one["remedy"], one
+    for finding in json.loads(out):
+        evidence[finding["check"]][finding["severity"]].append(finding["evidence"])
+        order.append(WORDS.index(finding["severity"]))
+        assert finding["severity"] in ("ok", "unknown") or finding["remedy"], finding
     assert order == sorted(order)
-    return found
+    return evidence
 
 
 async def own_vpc(stack: Stack) -> tuple[str, str]:
@@ -72,23 +72,23 @@ async def own_vpc(stack: Stack) -> tuple[str, str]:
     subnets get a default route too."""
     async with client(stack, "ec2") as ec2:
         vpc = (await ec2.create_vpc(CidrBlock="10.20.0.0/16"))["Vpc"]["VpcId"]
-        made = await ec2.create_subnet(VpcId=vpc, CidrBlock="10.20.1.0/24")
-        subnet = made["Subnet"]["SubnetId"]
+        created = await ec2.create_subnet(VpcId=vpc, CidrBlock="10.20.1.0/24")
+        subnet = created["Subnet"]["SubnetId"]
         group = (await ec2.create_security_group(GroupName="d", Description="d", VpcId=vpc))[
             "GroupId"
         ]
         reservations = (await ec2.describe_instances())["Reservations"]
         instances = [i for r in reservations for i in r["Instances"]]
         home = instances[0]["VpcId"]
-        made = await ec2.create_security_group(GroupName="i", Description="i", VpcId=home)
-        for one in instances:
+        created = await ec2.create_security_group(GroupName="i", Description="i", VpcId=home)
+        for instance in instances:
             await ec2.modify_instance_attribute(
-                InstanceId=one["InstanceId"], Groups=[made["GroupId"]]
+                InstanceId=instance["InstanceId"], Groups=[created["GroupId"]]
             )
         inside = [{"CidrIp": "10.20.0.0/16"}, {"CidrIp": "127.0.0.0/8"}]
         rule = {"IpProtocol": "tcp", "FromPort": 1, "ToPort": 65535, "IpRanges": inside}
-        for one in (group, made["GroupId"]):
-            await ec2.authorize_security_group_ingress(GroupId=one, IpPermissions=[rule])
+        for target in (group, created["GroupId"]):
+            await ec2.authorize_security_group_ingress(GroupId=target, IpPermissions=[rule])
         for where, home in {(subnet, vpc), *((i["SubnetId"], i["VpcId"]) for i in instances)}:
             address = (await ec2.allocate_address(Domain="vpc"))["AllocationId"]
             gateway = await ec2.create_nat_gateway(SubnetId=where, AllocationId=address)
@@ -133,17 +133,17 @@ def refer(stack: Stack, *, create_group: bool) -> None:
 
 async def test_what_is_missing_is_found(stack: Stack) -> None:
     refer(stack, create_group=False)
-    found = await examine(stack, 1)
+    evidence = await examine(stack, 1)
     for check in ("roles", "subnets", "security groups", "images", "secrets", "logs", "routes"):
-        assert found[check]["error"], (check, found[check])
-    assert len(found["secrets"]["error"]) == 2
-    assert found["images"]["error"] == [f"{IMAGE} (decode) does not exist"]
+        assert evidence[check]["error"], (check, evidence[check])
+    assert len(evidence["secrets"]["error"]) == 2
+    assert evidence["images"]["error"] == [f"{IMAGE} (decode) does not exist"]
     for check in ("credentials", "clusters", "gpus", "clock", "agents", "sizes"):
-        assert set(found[check]) == {"ok"}, (check, found[check])
+        assert set(evidence[check]) == {"ok"}, (check, evidence[check])
     # The stack has neither a policy simulator nor quotas: these checks are never ok.
-    assert set(found["rights"]) == set(found["quotas"]) == {"unknown"}
+    assert set(evidence["rights"]) == set(evidence["quotas"]) == {"unknown"}
     # It is not one of AWS's GPU AMIs.
-    assert len(found["ami"]["warning"]) == 1
+    assert len(evidence["ami"]["warning"]) == 1
 
 
 async def test_what_is_there_is_fine(stack: Stack) -> None:
@@ -195,12 +195,12 @@ async def test_what_is_there_is_fine(stack: Stack) -> None:
     await stack.aws("RegisterTaskDefinition", family="other", containerDefinitions=[nats])
     await stack.aws("RunTask", cluster="dynamo-GPU", taskDefinition="other")
     async with role(stack, "ecsTaskExecutionRole"):
-        found = await examine(stack, 0)
-    assert not [f for check in found.values() for f in check.get("error", ())]
+        evidence = await examine(stack, 0)
+    assert not [f for check in evidence.values() for f in check.get("error", ())]
     for check in ("images", "secrets", "logs", "roles", "routes", "capacity", "security groups"):
-        assert found[check]["ok"], (check, found[check])
-    assert set(found["secrets"]) == {"ok"}
-    assert f"{IMAGE} (decode)" in found["images"]["ok"]
+        assert evidence[check]["ok"], (check, evidence[check])
+    assert set(evidence["secrets"]) == {"ok"}
+    assert f"{IMAGE} (decode)" in evidence["images"]["ok"]
 
 
 async def test_without_aws_nothing_is_fine(stack: Stack) -> None:
@@ -210,10 +210,10 @@ async def test_without_aws_nothing_is_fine(stack: Stack) -> None:
         *("--endpoint-url", "http://127.0.0.1:9"),
     )
     assert "Traceback" not in err
-    found = json.loads(out)
-    fine = [f for f in found if f["severity"] == "ok" and f["check"] != "task definitions"]
+    findings = json.loads(out)
+    fine = [f for f in findings if f["severity"] == "ok" and f["check"] != "task definitions"]
     assert (code, fine) == (0, [])
-    assert {"credentials", "rights", "clusters", "quotas"} <= {f["check"] for f in found}
+    assert {"credentials", "rights", "clusters", "quotas"} <= {f["check"] for f in findings}
 
 
 async def test_a_role_that_is_no_arn(stack: Stack) -> None:
@@ -258,8 +258,8 @@ async def test_the_simulator_is_asked_for_each_resource() -> None:
         ("arn:a", "arn:b"),
         {"aws:ResourceTag/x": ("string", ("y",))},
     )
-    seen = await simulate_rights(cast(Aws, aws), "arn:role", [asked])
-    assert (seen.answers, seen.denied) == (3, (("ecs:UpdateService", "arn:b"),))
+    simulated = await simulate_rights(cast(Aws, aws), "arn:role", [asked])
+    assert (simulated.answers, simulated.denied) == (3, (("ecs:UpdateService", "arn:b"),))
     assert aws.asked[0]["ContextEntries"] == [
         {
             "ContextKeyName": "aws:ResourceTag/x",
@@ -286,11 +286,11 @@ async def test_a_denied_look_is_unknown_and_hides_no_other(stack: Stack) -> None
         GetCallerIdentity={"Arn": f"arn:aws:iam::{ACCOUNT}:user/ann", "Account": ACCOUNT},
         GetRole={"Role": {"AssumeRolePolicyDocument": trust("ecs-tasks.amazonaws.com")}},
     )
-    found: list[Finding] = await controller.diagnose(cast(Aws, aws), graph)
-    fine = {f.check for f in found if f.severity is Severity.OK}
+    findings: list[Finding] = await diagnose(cast(Aws, aws), graph)
+    fine = {f.check for f in findings if f.severity is Severity.OK}
     assert fine == {"credentials", "roles", "task definitions"}
-    assert not [f for f in found if f.severity is Severity.ERROR]
-    assert any("AccessDenied" in f.evidence for f in found)
+    assert not [f for f in findings if f.severity is Severity.ERROR]
+    assert any("AccessDenied" in f.evidence for f in findings)
 
 
 def name_infrastructure(stack: Stack, names: dict[str, Any]) -> None:
@@ -300,13 +300,13 @@ def name_infrastructure(stack: Stack, names: dict[str, Any]) -> None:
 async def test_names_are_looked_up(stack: Stack) -> None:
     names = await cloud_map(stack, "etcd")
     wrong = {**names["etcd"], "registryArn": f"{names['etcd']['registryArn']}x"}
-    for declared, severity, told in (
+    for declared, severity, words in (
         (names["etcd"], "ok", "etcd.dynamo.local (A records, TTL 10 s)"),
         (wrong, "error", "does not exist"),
     ):
         name_infrastructure(stack, {"cloudMap": {"etcd": declared}})
-        found = await examine(stack, 1)
-        assert [told in text for text in found["names"][severity]] == [True]
+        evidence = await examine(stack, 1)
+        assert [words in text for text in evidence["names"][severity]] == [True]
 
     for name in ("frontend", "decode", "prefill"):
         stack.edit_task_definition(name, lambda d: d.update(networkMode="awsvpc"))
@@ -319,5 +319,5 @@ async def test_names_are_looked_up(stack: Stack) -> None:
         (f"{space['Arn']}x", "error"),
     ):
         name_infrastructure(stack, {"serviceConnect": {"namespace": namespace}})
-        found = await examine(stack, 1)
-        assert list(found["names"]) == [severity]
+        evidence = await examine(stack, 1)
+        assert list(evidence["names"]) == [severity]

@@ -90,12 +90,12 @@ async def test_lost_answers_and_servers_that_are_gone(etcd: str) -> None:
             self._client = client
 
         def __getattr__(self, name: str) -> Any:
-            found = getattr(self._client, name)
+            method = getattr(self._client, name)
             if name not in lost:
-                return found
+                return method
 
             async def call(*words: Any, **named: Any) -> None:
-                await found(*words, **named)
+                await method(*words, **named)
                 lost.remove(name)
                 raise ConnectionError(f"{name}: lost")
 
@@ -132,14 +132,14 @@ def idle(url: str) -> Any:
 
     def change(graph: dict[str, Any]) -> None:
         graph["infrastructure"] = {"etcd": {"endpoints": [url]}}
-        for one in graph["components"]:
-            one["replicas"] = 0
-            one.pop("scaling", None)
+        for component in graph["components"]:
+            component["replicas"] = 0
+            component.pop("scaling", None)
 
     return change
 
 
-def said(log: Path) -> list[dict[str, Any]]:
+def log_entries(log: Path) -> list[dict[str, Any]]:
     lines = log.read_text().splitlines()
     return [json.loads(line) for line in lines if line.startswith("{")]
 
@@ -149,8 +149,8 @@ async def test_daemons_hand_over_and_a_paused_leader_does_not_act(stack: Stack, 
     environ = stack.environ | {"ECS_DYNAMO_LEASE_ETCD": "true", "ECS_DYNAMO_LEASE_SECONDS": "2"}
     logs = [stack.folder / f"{n}.log" for n in range(3)]
     daemons = [DemoDaemon(stack.graph_file, environ, log) for log in logs]
-    for one in daemons:
-        await one.start()
+    for daemon_process in daemons:
+        await daemon_process.start()
     first = await leader_of(daemons, 20)
     await first.until("converged", lambda s: bool(s.get("converged")), 30)
     others = [d for d in daemons if d is not first]
@@ -163,11 +163,11 @@ async def test_daemons_hand_over_and_a_paused_leader_does_not_act(stack: Stack, 
     paused.send(signal.SIGSTOP)
     await last.until("takes over", lambda s: bool(s.get("leads") and s.get("converged")), 15)
     log = logs[daemons.index(paused)]
-    before = len(said(log))
+    before = len(log_entries(log))
     stack.edit(lambda graph: graph["components"][0].update(replicas=1))  # For the leader.
     paused.send(signal.SIGCONT)
     await paused.until("follows", lambda s: s.get("leads") is False, 15)
-    after = said(log)[before:]
+    after = log_entries(log)[before:]
     assert not [line for line in after if line.get("kind") == "action"], after
     assert last.status.get("leads")
 
@@ -201,10 +201,10 @@ class Regained:
 async def test_a_pass_begun_under_another_token_does_nothing_more(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = Stack.on("http://127.0.0.1:1", tmp_path)
+    unconnected = Stack.on("http://127.0.0.1:1", tmp_path)
     lease = Regained()
     monkeypatch.setattr(daemon, "open_lease", lambda *_: lease)
-    told: list[bool] = []
+    must_stop: list[bool] = []
     left: list[float] = []
 
     class Reconciler:
@@ -214,17 +214,17 @@ async def test_a_pass_begun_under_another_token_does_nothing_more(
         async def run_pass(
             self, should_stop: Callable[[], bool], seconds_left: Callable[[], float]
         ) -> None:
-            told.append(should_stop())
+            must_stop.append(should_stop())
             left.append(seconds_left())
             lease.token = 2
-            told.append(should_stop())
+            must_stop.append(should_stop())
             left.append(seconds_left())
             loop.stop()
-            raise ConnectionError("seen enough")
+            raise ConnectionError("enough observed")
 
-    settings = load_settings(made.environ)
-    file = GraphFile(made.graph_file, made.environ)
+    settings = load_settings(unconnected.environ)
+    file = GraphFile(unconnected.graph_file, unconnected.environ)
     loop = daemon.GraphLoop(file, Reconciler(), settings, Metrics(), EventRing())  # type: ignore[arg-type]  # all that is asked of it here
     await asyncio.wait_for(loop.run(), 10)
-    assert told == [False, True]
+    assert must_stop == [False, True]
     assert left == [60.0, 0.0]

@@ -50,9 +50,11 @@ async def aws(tmp_path: Path) -> AsyncIterator[tuple[Aws, str]]:
     table.write_text('images:\n  - match: "busybox"\n')
     async with (
         LocalEcs(images=ImageTable.load(table), directory=tmp_path / "ecs") as local,
-        open_aws(AwsOptions(endpoint_url=local.endpoint_url, region=REGION), ("dynamodb",)) as made,
+        open_aws(
+            AwsOptions(endpoint_url=local.endpoint_url, region=REGION), ("dynamodb",)
+        ) as client,
     ):
-        yield made, await create_table(local.endpoint_url)
+        yield client, await create_table(local.endpoint_url)
 
 
 class Clock:
@@ -158,14 +160,14 @@ def test_never_two_leaders(steps: list[tuple[str, int, str, float]]) -> None:
         for kind, index, fault, pause in steps:
             clock.now += pause
             table.fault = fault
-            one = daemons[index]
+            lease = daemons[index]
             if kind == "crash":
                 daemons[index] = daemon()
             elif kind == "release":
-                await one.release()
-                assert not one.is_leader
-            elif await one.acquire():
-                tokens.append(one.token)
+                await lease.release()
+                assert not lease.is_leader
+            elif await lease.acquire():
+                tokens.append(lease.token)
             assert sum(d.is_leader for d in daemons) <= 1
 
     asyncio.run(play())
@@ -179,8 +181,8 @@ async def test_daemons_hand_over_at_once_on_sigterm_and_after_a_crash(stack: Sta
         "ECS_DYNAMO_LEASE_SECONDS": "4",
     }
     daemons = [DemoDaemon(stack.graph_file, environ, stack.folder / f"{n}.log") for n in range(3)]
-    for one in daemons:
-        await one.start()
+    for daemon in daemons:
+        await daemon.start()
     first, second, third = daemons
     await first.until("leads and converged", lambda s: bool(s.get("leads") and s["converged"]), 60)
     assert [d.status.get("leads") for d in (second, third)] != [True, True]

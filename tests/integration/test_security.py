@@ -37,7 +37,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
 PASSWORD = "p@ss:w/rd-7f3a91"
 
 
-async def refused(role: Role, url: str, credentials: Credentials) -> str:
+async def rejection(role: Role, url: str, credentials: Credentials) -> str:
     """Return why the server rejects ``credentials``."""
     answer = await probe(role, url, 3.0, credentials)
     assert not answer.healthy
@@ -53,23 +53,23 @@ async def test_etcd_with_a_password(tmp_path: Path) -> None:
             await client.put(b"v1/x", b"1")
             assert (await client.get(b"v1/x")).value == b"1"
         wrong = Credentials(EtcdCredentials(username="dynamo", password="wrong-7f3a91"))
-        assert "wrong-7f3a91" not in await refused(Role.ETCD, url, wrong)
-        await refused(Role.ETCD, url, NO_CREDENTIALS)
+        assert "wrong-7f3a91" not in await rejection(Role.ETCD, url, wrong)
+        await rejection(Role.ETCD, url, NO_CREDENTIALS)
 
 
 async def test_etcd_with_tls(tmp_path: Path) -> None:
     authority, other = Authority(tmp_path / "ca"), Authority(tmp_path / "other")
-    mine = authority.issue("dynamo")
-    good = Credentials(EtcdCredentials(Tls(authority.ca, mine.cert, mine.key)))
+    own = authority.issue("dynamo")
+    good = Credentials(EtcdCredentials(Tls(authority.ca, own.cert, own.key)))
     async with secure_etcd(tmp_path, authority, good) as url:
         assert (await probe(Role.ETCD, url, 3.0, good)).healthy
         async with open_etcd(url, 3.0, good.etcd) as client:
             await client.put(b"v1/x", b"1")
             assert (await client.get(b"v1/x")).value == b"1"
-        await refused(
-            Role.ETCD, url, Credentials(EtcdCredentials(Tls(other.ca, mine.cert, mine.key)))
+        await rejection(
+            Role.ETCD, url, Credentials(EtcdCredentials(Tls(other.ca, own.cert, own.key)))
         )
-        await refused(Role.ETCD, url, Credentials(EtcdCredentials(Tls("no certificate"))))
+        await rejection(Role.ETCD, url, Credentials(EtcdCredentials(Tls("no certificate"))))
         assert not (
             await probe(Role.ETCD, url, 3.0, Credentials(EtcdCredentials(Tls(authority.ca))))
         ).healthy
@@ -78,12 +78,12 @@ async def test_etcd_with_tls(tmp_path: Path) -> None:
         # The certificate must contain the declared name.
         named = [
             Credentials(
-                EtcdCredentials(Tls(authority.ca, mine.cert, mine.key, f"{name}.dynamo.local"))
+                EtcdCredentials(Tls(authority.ca, own.cert, own.key, f"{name}.dynamo.local"))
             )
             for name in ("server", "another")
         ]
         assert (await probe(Role.ETCD, url, 3.0, named[0])).healthy
-        await refused(Role.ETCD, url, named[1])
+        await rejection(Role.ETCD, url, named[1])
 
 
 def nkey() -> tuple[str, str]:
@@ -111,66 +111,68 @@ async def test_nats_with_tls_and_credentials(
     tmp_path: Path, rights: str, credentials: NatsCredentials
 ) -> None:
     authority, other = Authority(tmp_path / "ca"), Authority(tmp_path / "other")
-    mine = authority.issue("dynamo")
-    tls = Tls(authority.ca, mine.cert, mine.key)
+    own = authority.issue("dynamo")
+    tls = Tls(authority.ca, own.cert, own.key)
     good = Credentials(nats=replace(credentials, tls=tls))
     async with secure_nats(tmp_path, authority, rights, good, verify=True) as url:
-        await refused(Role.NATS, url, Credentials(nats=NatsCredentials(tls=tls)))
-        await refused(
+        await rejection(Role.NATS, url, Credentials(nats=NatsCredentials(tls=tls)))
+        await rejection(
             Role.NATS, url, Credentials(nats=replace(credentials, tls=replace(tls, ca=other.ca)))
         )
-        await refused(
+        await rejection(
             Role.NATS, url, Credentials(nats=replace(credentials, tls=replace(tls, key="none")))
         )
-        called = Credentials(
+        named = Credentials(
             nats=replace(credentials, tls=replace(tls, server_name="nats.dynamo.local"))
         )
-        assert (await probe(Role.NATS, url, 3.0, called)).healthy
+        assert (await probe(Role.NATS, url, 3.0, named)).healthy
         another = replace(tls, server_name="another.dynamo.local")
-        await refused(Role.NATS, url, Credentials(nats=replace(credentials, tls=another)))
+        await rejection(Role.NATS, url, Credentials(nats=replace(credentials, tls=another)))
         if credentials.password:
             wrong = Credentials(nats=replace(good.nats, password="wrong-7f3a91"))
-            assert "wrong-7f3a91" not in await refused(Role.NATS, url, wrong)
+            assert "wrong-7f3a91" not in await rejection(Role.NATS, url, wrong)
         if credentials.nkey:
             broken = Credentials(nats=replace(good.nats, nkey="SUBROKEN"))
-            assert "SUBROKEN" not in await refused(Role.NATS, url, broken)
+            assert "SUBROKEN" not in await rejection(Role.NATS, url, broken)
 
 
 @asynccontextmanager
 async def client(stack: Stack, service: str) -> AsyncIterator[Any]:
-    """A client of the test's own."""
+    """Open a client that is not the product's."""
     async with AioSession().create_client(
         service,
         endpoint_url=stack.url,
         region_name=REGION,
         aws_access_key_id="x",
         aws_secret_access_key="x",
-    ) as made:
-        yield made
+    ) as opened:
+        yield opened
 
 
-async def keep(stack: Stack, secrets: dict[str, str], parameters: dict[str, str]) -> dict[str, str]:
+async def store(
+    stack: Stack, secrets: dict[str, str], parameters: dict[str, str]
+) -> dict[str, str]:
     """Put values into Secrets Manager and SSM; return the reference for each name."""
-    said: dict[str, str] = {}
+    references: dict[str, str] = {}
     async with client(stack, "secretsmanager") as manager, client(stack, "ssm") as ssm:
         for name, value in secrets.items():
-            said[name] = (await manager.create_secret(Name=name, SecretString=value))["ARN"]
+            references[name] = (await manager.create_secret(Name=name, SecretString=value))["ARN"]
         for name, value in parameters.items():
             await ssm.put_parameter(Name=f"/{name}", Value=value, Type="SecureString")
-            said[name] = f"${{ssm:/{name}}}"
-    return said
+            references[name] = f"${{ssm:/{name}}}"
+    return references
 
 
 async def test_dynamo_over_tls_and_with_credentials(stack: Stack, tmp_path: Path) -> None:
     """etcd by client certificate, NATS by TLS and password: it serves, and no value is shown."""
     authority = Authority(tmp_path / "ca")
-    mine = authority.issue("dynamo")
+    own = authority.issue("dynamo")
     user = json.dumps({"user": "dynamo", "password": PASSWORD})
-    said = await keep(
-        stack, {"ca": authority.ca, "nats": user}, {"cert": mine.cert, "key": mine.key}
+    references = await store(
+        stack, {"ca": authority.ca, "nats": user}, {"cert": own.cert, "key": own.key}
     )
     credentials = Credentials(
-        EtcdCredentials(Tls(authority.ca, mine.cert, mine.key)),
+        EtcdCredentials(Tls(authority.ca, own.cert, own.key)),
         NatsCredentials(Tls(authority.ca), "dynamo", PASSWORD),
     )
     rights = f"authorization {{ users: [{{ user: dynamo, password: '{PASSWORD}' }}] }}"
@@ -187,21 +189,21 @@ async def test_dynamo_over_tls_and_with_credentials(stack: Stack, tmp_path: Path
                 "security": {
                     "etcd": {
                         "tls": {
-                            "ca": said["ca"],
-                            "clientCert": said["cert"],
-                            "clientKey": said["key"],
+                            "ca": references["ca"],
+                            "clientCert": references["cert"],
+                            "clientKey": references["key"],
                         }
                     },
                     "nats": {
-                        "tls": {"ca": said["ca"], "caPath": str(authority.path("ca.pem"))},
-                        "username": f"{said['nats']}:user::",
-                        "password": f"{said['nats']}:password::",
+                        "tls": {"ca": references["ca"], "caPath": str(authority.path("ca.pem"))},
+                        "username": f"{references['nats']}:user::",
+                        "password": f"{references['nats']}:password::",
                     },
                 },
             }
             graph["runtime"] |= {"requestPlane": "nats", "eventPlane": "nats"}
-            for one in graph["components"]:
-                one.pop("scaling", None)
+            for component in graph["components"]:
+                component.pop("scaling", None)
 
         stack.edit(secure)
         code, out, err = await stack.cli("validate", "-f", str(stack.graph_file))
@@ -218,36 +220,36 @@ async def test_dynamo_over_tls_and_with_credentials(stack: Stack, tmp_path: Path
         daemon = DemoDaemon(stack.graph_file, environ, log)
         await daemon.start()
         await daemon.until("leads", lambda s: bool(s.get("leads") and s.get("converged")), 40)
-        told = [out, err, log.read_text(), *(await pages(daemon.url))]
+        texts = [out, err, log.read_text(), *(await pages(daemon.url))]
         code, _ = await daemon.stop()
         assert code == 0
         account = ("--account", ACCOUNT)
         for words in (("plan", "--json"), ("status", "--json"), ("iam", "render", *account)):
             code, out, err = await stack.cli(*words, "-f", str(stack.graph_file))
             assert code == 0, err
-            told += [out, err]
-        assert f"{said['nats']}-??????" in told[-2]
-        told.append(json.dumps(await everything(stack), default=str))
-        assert f"{said['nats']}:password::" in told[-1]
-        for text in told:
-            for value in (PASSWORD, mine.key.splitlines()[1], mine.cert.splitlines()[3]):
+            texts += [out, err]
+        assert f"{references['nats']}-??????" in texts[-2]
+        texts.append(json.dumps(await describe_everything(stack), default=str))
+        assert f"{references['nats']}:password::" in texts[-1]
+        for text in texts:
+            for value in (PASSWORD, own.key.splitlines()[1], own.cert.splitlines()[3]):
                 assert value not in text
 
-        await rotated(stack, said["nats"])
+        await assert_rotation(stack, references["nats"])
 
 
 async def pages(url: str) -> list[str]:
     async with aiohttp.ClientSession() as session:
-        found = []
+        texts = []
         for path in ("/", "/status", "/metrics"):
             async with session.get(f"{url}{path}") as answer:
-                found.append(await answer.text())
-        return found
+                texts.append(await answer.text())
+        return texts
 
 
-async def everything(stack: Stack) -> list[Any]:
+async def describe_everything(stack: Stack) -> list[Any]:
     """Return ECS's descriptions of the graph's services and task definitions, with tags."""
-    found: list[Any] = []
+    descriptions: list[Any] = []
     for component in stack.graph.components:
         services = await stack.aws(
             "DescribeServices",
@@ -256,14 +258,14 @@ async def everything(stack: Stack) -> list[Any]:
             include=["TAGS"],
         )
         arn = services["services"][0]["taskDefinition"]
-        found += [
+        descriptions += [
             services,
             await stack.aws("DescribeTaskDefinition", taskDefinition=arn, include=["TAGS"]),
         ]
-    return found
+    return descriptions
 
 
-async def rotated(stack: Stack, secret: str) -> None:
+async def assert_rotation(stack: Stack, secret: str) -> None:
     """A wrong password is a condition with a reason; a corrected one is used automatically."""
 
     async def put(password: str) -> None:
@@ -272,32 +274,32 @@ async def rotated(stack: Stack, secret: str) -> None:
             await manager.put_secret_value(SecretId=secret, SecretString=text)
 
     def degraded(done: Pass) -> str:
-        found = [
+        conditions = [
             c
             for c in done.plan.conditions
             if c.type is ConditionType.DEGRADED and c.component is None
         ]
-        assert len(found) == 1
-        return found[0].message if found[0].status else ""
+        (condition,) = conditions
+        return condition.message if condition.status else ""
 
-    async def told(reconciler: Reconciler, wanted: bool) -> Pass:
+    async def wait_for_condition(reconciler: Reconciler, *, status: bool) -> Pass:
         passes: list[Pass] = []
 
-        async def holds() -> bool:
+        async def reached() -> bool:
             passes.append(await reconciler.run_pass(act=False))
             await asyncio.sleep(0.2)
-            return bool(degraded(passes[-1])) is wanted
+            return bool(degraded(passes[-1])) is status
 
-        await until("the condition reports it", holds, 20)
+        await until("the condition is reported", reached, 20)
         return passes[-1]
 
     await put("wrong-7f3a91")
     async with stack.reconciler() as reconciler:
-        done = await told(reconciler, True)
+        done = await wait_for_condition(reconciler, status=True)
         message = degraded(done)
         assert "uthorization" in message
         assert "infrastructure.security" in message
         assert "wrong-7f3a91" not in message
         assert not done.plan.actions  # Tasks with the old password are left alone.
         await put(PASSWORD)
-        assert (await told(reconciler, False)).converged
+        assert (await wait_for_condition(reconciler, status=False)).converged

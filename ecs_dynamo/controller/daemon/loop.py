@@ -12,6 +12,7 @@ import random
 import time
 from collections.abc import Mapping
 from contextlib import suppress
+from enum import StrEnum
 from functools import partial
 from typing import Any
 
@@ -46,6 +47,13 @@ MESSAGE_LENGTH = 500
 """Maximum length of a displayed error, in characters; the log has all of it."""
 SETTLE_SECONDS = 0.3
 """Pause after a trigger. Events arrive in bursts (a task has many keys): one pass handles all."""
+
+
+class FailureReason(StrEnum):
+    """Reason words of the condition ReconcileFailed."""
+
+    PLANNING_RAISED = "PlanningRaised"
+    PASS_RAISED = "PassRaised"
 
 
 class GraphLoop:
@@ -171,14 +179,14 @@ class GraphLoop:
             return await self._complete(done)
         except PlanningError as error:
             # The first cause is the most helpful one for a fix. The traceback contains all of them.
-            self._fail("PlanningRaised", str(error))
+            self._fail(FailureReason.PLANNING_RAISED, str(error))
             good = self._last_planned
             if good is not None and good != self.file.graph:
                 self.file.reject(str(error), good)
                 self._reconciler.graph = good
         except Exception as error:
             # A failure stays within its graph, which backs off while the others continue.
-            self._fail("PassRaised", f"{type(error).__name__}: {error}")
+            self._fail(FailureReason.PASS_RAISED, f"{type(error).__name__}: {error}")
         return False
 
     def _reload_file(self) -> bool:
@@ -203,7 +211,7 @@ class GraphLoop:
             self.last_complete_at = done.now.monotonic + done.seconds
         return complete
 
-    def _fail(self, reason: str, message: str) -> None:
+    def _fail(self, reason: FailureReason, message: str) -> None:
         """Set the condition ReconcileFailed, and report the exception that is being handled."""
         before = self.failure
         since = before.since if before is not None else time.time()

@@ -57,13 +57,13 @@ class Clock:
 async def test_credentials_are_read_again_after_a_rejection() -> None:
     store, clock = Store(), Clock()
     reader = CredentialReader(store, clock)  # type: ignore[arg-type]  # its only method in use
-    found = await reader.read(SECURITY)
-    assert (found.etcd.username, found.etcd.password) == ("u", "p")
-    assert (found.nats.username, found.nats.password) == ("dynamo", "first-pw")
+    credentials = await reader.read(SECURITY)
+    assert (credentials.etcd.username, credentials.etcd.password) == ("u", "p")
+    assert (credentials.nats.username, credentials.nats.password) == ("dynamo", "first-pw")
     assert {"SecretId": SM, "VersionStage": "AWSCURRENT"} in [a for _, a in store.calls]
-    assert "first-pw" not in repr(found)
+    assert "first-pw" not in repr(credentials)
     asked = len(store.calls)
-    assert await reader.read(SECURITY) is found
+    assert await reader.read(SECURITY) is credentials
     assert len(store.calls) == asked
     store.password = "second-pw"
     reader.reject()
@@ -83,9 +83,9 @@ async def test_a_failing_store_is_reported_and_read_again() -> None:
     store, clock = Store(), Clock()
     reader = CredentialReader(store, clock)  # type: ignore[arg-type]  # its only method in use
     store.failing = True
-    found = await reader.read(SECURITY)
-    assert found.problem is not None
-    assert "AccessDenied" in found.problem
+    credentials = await reader.read(SECURITY)
+    assert credentials.problem is not None
+    assert "AccessDenied" in credentials.problem
     store.failing = False
     clock.now += RETRY_SECONDS
     good = await reader.read(SECURITY)
@@ -109,11 +109,14 @@ async def test_server_names_are_those_in_the_certificates() -> None:
     reader = CredentialReader(store)  # type: ignore[arg-type]  # its only method in use
     security = SecuritySpec.model_validate({"nats": {"tls": {}, "token": "/user"}})
     names = {Role.ETCD: "etcd.dynamo.local", Role.NATS: "nats.dynamo.local"}
-    found = await reader.read(security, names)
+    credentials = await reader.read(security, names)
     # Without TLS, etcd has no certificate and no name in it.
-    assert (found.nats.tls.server_name, found.etcd.tls.server_name) == ("nats.dynamo.local", None)
+    assert (credentials.nats.tls.server_name, credentials.etcd.tls.server_name) == (
+        "nats.dynamo.local",
+        None,
+    )
     asked = len(store.calls)
-    assert await reader.read(security, names) is found
+    assert await reader.read(security, names) is credentials
     assert len(store.calls) == asked
     assert (await reader.read(security, {})).nats.tls.server_name is None
     public = SecuritySpec.model_validate({"nats": {"tls": {}}})

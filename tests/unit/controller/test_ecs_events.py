@@ -83,8 +83,8 @@ def test_notices_expire_and_an_interruption_wins_over_advice() -> None:
         notice("i-3", age=NOTICE_SECONDS + 5),
         notice("i-4", age=-NOTICE_SECONDS - 5),
     ]
-    found = current_notices(map(parse_message, bodies), NOW)
-    assert {k: n.interruption for k, n in found.items()} == {"i-1": True, "i-2": False}
+    notices = current_notices(map(parse_message, bodies), NOW)
+    assert {k: n.interruption for k, n in notices.items()} == {"i-1": True, "i-2": False}
 
 
 def test_the_region_of_a_queue_is_read_from_its_url() -> None:

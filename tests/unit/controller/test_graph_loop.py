@@ -24,10 +24,10 @@ async def rig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[
     folder = tmp_path / "graph"
     shutil.copytree(ROOT / "examples" / "local", folder, ignore=shutil.ignore_patterns("model"))
     monkeypatch.setattr("ecs_dynamo.controller.daemon.loop.SETTLE_SECONDS", 0.0)
-    made = LoopRig(folder, monkeypatch)
-    made.edit(1)
-    async with made:
-        yield made
+    loop_rig = LoopRig(folder, monkeypatch)
+    loop_rig.edit(1)
+    async with loop_rig:
+        yield loop_rig
 
 
 async def test_a_file_that_planning_fails_with_is_rejected_and_the_last_valid_one_stays(

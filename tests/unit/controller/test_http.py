@@ -137,8 +137,8 @@ async def test_a_refused_request_is_one_line_at_most_and_no_traceback(
         async with port(Connections(1024)) as url:
             reader, writer = await connect(url)
             writer.write(request_)
-            said = await asyncio.wait_for(reader.read(), 5.0)
-            assert said == b"" or b" 400 " in said.split(b"\r\n")[0] or b"404" in said
+            answer = await asyncio.wait_for(reader.read(), 5.0)
+            assert answer == b"" or b" 400 " in answer.split(b"\r\n")[0] or b"404" in answer
             writer.close()
             assert await get(f"{url}/healthz") == 200
     assert len(logs) <= 1

@@ -64,9 +64,9 @@ def test_ready_keeps_its_status_and_gives_the_reason() -> None:
 def test_running_replicas_stay_known_without_the_registry() -> None:
     passes = SimulatedPasses()
     passes.run()
-    found = pass_status(passes.graph, passes.run(10.0, unread=True))
-    assert part(found, "frontend")["unknown"] is None
-    prefill = part(found, "prefill")
+    status = pass_status(passes.graph, passes.run(10.0, unread=True))
+    assert part(status, "frontend")["unknown"] is None
+    prefill = part(status, "prefill")
     assert prefill["unknown"]["reason"].startswith("its registrations could not be read")
     assert [t["ready"] for t in prefill["tasks"]] == [True, True]
     assert prefill["replicas"]["ready"] == 2
@@ -74,12 +74,12 @@ def test_running_replicas_stay_known_without_the_registry() -> None:
 
 def test_a_component_that_was_never_observed_has_no_numbers() -> None:
     passes = SimulatedPasses()
-    found = pass_status(passes.graph, passes.run(frozen=True))
-    decode = part(found, "decode")
+    status = pass_status(passes.graph, passes.run(frozen=True))
+    decode = part(status, "decode")
     assert decode["replicas"] is None
     assert decode["unknown"]["lastKnownAt"] is None
     assert decode["unknown"]["ageSeconds"] is None
-    assert found["endpointsUnknown"] is not None
+    assert status["endpointsUnknown"] is not None
 
 
 def metrics_of(text: bytes, name: str) -> dict[str, float]:
@@ -110,11 +110,11 @@ def test_lost_replicas_are_gauges() -> None:
     done = passes.run()
     lost = '{component="prefill",graph="g"}'
     for count, nobody in ((2, True), (0, False)):
-        made = replace(done.plan, lost={"prefill": count}, serves_nobody=nobody)
-        metrics.record(replace(done, plan=made))
-        found = metrics_of(metrics.text(), "ecs_dynamo_lost_replicas")
-        assert found[f"ecs_dynamo_lost_replicas{lost}"] == count
-        assert found['ecs_dynamo_lost_replicas{component="decode",graph="g"}'] == 0
+        plan = replace(done.plan, lost={"prefill": count}, serves_nobody=nobody)
+        metrics.record(replace(done, plan=plan))
+        gauges = metrics_of(metrics.text(), "ecs_dynamo_lost_replicas")
+        assert gauges[f"ecs_dynamo_lost_replicas{lost}"] == count
+        assert gauges['ecs_dynamo_lost_replicas{component="decode",graph="g"}'] == 0
         gauges = metrics_of(metrics.text(), "ecs_dynamo_serves_nobody")
         assert gauges == {'ecs_dynamo_serves_nobody{graph="g"}': float(nobody)}
 

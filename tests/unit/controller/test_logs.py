@@ -57,17 +57,17 @@ def test_a_reader_that_has_stopped_holds_up_nothing_and_is_told_later() -> None:
             log.info("a line", number=number, text="x" * 200)
         os.set_blocking(reader, False)
         with os.fdopen(reader, "rb", buffering=0) as readable:
-            said = b""
+            output = b""
             while piece := readable.read(65536):
-                said += piece
+                output += piece
             log.info("again")
             later = (readable.read(65536) or b"").splitlines()
-    lines = [json.loads(line) for line in said.splitlines()[:-1]]
+    lines = [json.loads(line) for line in output.splitlines()[:-1]]
     assert [line["number"] for line in lines] == list(range(len(lines)))
     # The line that was cut is ended by what comes next.
-    told, again = (json.loads(line[line.index(b'{"event') :]) for line in later[-2:])
-    assert told["event"] == "log lines were lost"
-    assert told["count"] >= 3000 - len(lines) - 1
+    lost, again = (json.loads(line[line.index(b'{"event') :]) for line in later[-2:])
+    assert lost["event"] == "log lines were lost"
+    assert lost["count"] >= 3000 - len(lines) - 1
     assert again["event"] == "again"
 
 

@@ -11,9 +11,9 @@ from tests.unit.planning.simulated_ecs import SimulatedEcs
 
 
 def test_a_services_settings_are_fields_of_the_action_that_creates_it() -> None:
-    wanted = graph()
-    made = plan(wanted, SimulatedEcs(wanted).snapshot(), Memory(0.0), Now.at(0.0))
-    actions = plan_document(made)["actions"]
+    declared = graph()
+    planned = plan(declared, SimulatedEcs(declared).snapshot(), Memory(0.0), Now.at(0.0))
+    actions = plan_document(planned)["actions"]
     (created,) = (a for a in actions if a["action"] == "CreateService")
     assert "settings" not in created
     assert created["names"] == {"registry": None, "connect": None}
