@@ -53,7 +53,7 @@ class FailureReason(StrEnum):
     """Reason words of the condition ReconcileFailed."""
 
     PLANNING_RAISED = "PlanningRaised"
-    PASS_RAISED = "PassRaised"
+    PASS_RAISED = "PassRaised"  # noqa: S105 (a pass is not a password)
 
 
 class GraphLoop:

@@ -56,8 +56,8 @@ def instance(number: int = 0, **changes: Any) -> ContainerInstance:
     return replace(base, **changes)
 
 
-def seen_of(wanted: Graph, *instances: ContainerInstance, **changes: Any) -> Snapshot:
-    snapshot = SimulatedEcs(wanted).snapshot()
+def snapshot_of(declared: Graph, *instances: ContainerInstance, **changes: Any) -> Snapshot:
+    snapshot = SimulatedEcs(declared).snapshot()
     return replace(snapshot, container_instances={"gpu": instances}, **changes)
 
 
@@ -70,9 +70,9 @@ def seen_of(wanted: Graph, *instances: ContainerInstance, **changes: Any) -> Sna
     ],
 )
 def test_gpu_slots_against_the_need(gpus: int, severity: Severity, words: str) -> None:
-    wanted = graph(scaling=SloScaling(min=1, max=4))
-    (found,) = check_gpus(wanted, SimulatedEcs(wanted, gpu_instances=gpus).snapshot())
-    assert (found.severity, words in found.evidence) == (severity, True)
+    declared = graph(scaling=SloScaling(min=1, max=4))
+    (finding,) = check_gpus(declared, SimulatedEcs(declared, gpu_instances=gpus).snapshot())
+    assert (finding.severity, words in finding.evidence) == (severity, True)
 
 
 @pytest.mark.parametrize(
@@ -87,73 +87,80 @@ def test_all_gpus_and_shares_in_slots(value: str, instances: int, words: str) ->
 
     base = graph()
     workers = (asks("prefill", Role.PREFILL), asks("decode", Role.DECODE))
-    wanted = replace(base, components=(*base.components[:2], *workers))
+    declared = replace(base, components=(*base.components[:2], *workers))
     here = [instance(n, gpus=4, gpus_free=4) for n in range(instances)]
-    (found,) = check_gpus(wanted, seen_of(wanted, *here))
-    assert (found.severity, words in found.evidence) == (OK, True)
-    sizes = [f.evidence for f in check_sizes(wanted, seen_of(wanted, *here))]
+    (finding,) = check_gpus(declared, snapshot_of(declared, *here))
+    assert (finding.severity, words in finding.evidence) == (OK, True)
+    sizes = [f.evidence for f in check_sizes(declared, snapshot_of(declared, *here))]
     assert any(f"decode needs {'all' if value == 'ALL' else 1} GPUs" in text for text in sizes)
 
 
-def test_gpu_slots_that_somebody_adds_or_nobody_sees() -> None:
-    wanted = graph()
+def test_gpu_slots_of_providers_and_of_unobserved_instances() -> None:
+    declared = graph()
     raised = replace(
-        wanted,
+        declared,
         components=tuple(
             redeclared(c, capacity_providers=(CapacityProviderItem(name="p"),))
-            for c in wanted.components
+            for c in declared.components
         ),
     )
-    (found,) = check_gpus(raised, seen_of(raised))
-    assert (found.severity, "added as they are needed" in found.evidence) == (OK, True)
-    unseen = replace(seen_of(wanted), container_instances={"gpu": Unknown("x")})
-    assert severities(check_gpus(wanted, unseen)) == [UNKNOWN]
+    (finding,) = check_gpus(raised, snapshot_of(raised))
+    assert (finding.severity, "added as they are needed" in finding.evidence) == (OK, True)
+    unobserved = replace(snapshot_of(declared), container_instances={"gpu": Unknown("x")})
+    assert severities(check_gpus(declared, unobserved)) == [UNKNOWN]
     # An instance with a lost agent offers nothing.
-    lost = seen_of(wanted, *(instance(n, agent_connected=False) for n in range(4)))
-    assert severities(check_gpus(wanted, lost)) == [ERROR]
+    lost = snapshot_of(declared, *(instance(n, agent_connected=False) for n in range(4)))
+    assert severities(check_gpus(declared, lost)) == [ERROR]
 
 
 def test_clusters() -> None:
-    wanted = graph()
-    seen = replace(seen_of(wanted), clusters={"fargate": False, "gpu": Unknown("denied")})
-    assert severities(check_clusters(wanted, seen)) == [ERROR, UNKNOWN]
-    assert severities(check_clusters(wanted, replace(seen, clusters={}))) == [UNKNOWN, UNKNOWN]
-    fine = replace(seen, clusters={"fargate": True, "gpu": True})
-    assert severities(check_clusters(wanted, fine)) == [OK, OK]
+    declared = graph()
+    observed = replace(snapshot_of(declared), clusters={"fargate": False, "gpu": Unknown("denied")})
+    assert severities(check_clusters(declared, observed)) == [ERROR, UNKNOWN]
+    assert severities(check_clusters(declared, replace(observed, clusters={}))) == [
+        UNKNOWN,
+        UNKNOWN,
+    ]
+    fine = replace(observed, clusters={"fargate": True, "gpu": True})
+    assert severities(check_clusters(declared, fine)) == [OK, OK]
 
 
 def test_a_replica_that_fits_on_no_instance() -> None:
     big = template("p", "host", gpus=8)
-    wanted = replace(graph(), components=(component("p", Role.PREFILL, template=big),))
-    (found,) = check_sizes(wanted, seen_of(wanted, instance()))
-    assert found.severity is ERROR
-    assert "p needs 8 GPUs" in found.evidence
-    assert "g5.xlarge (1, 4096, 15000)" in found.evidence
-    assert severities(check_sizes(wanted, seen_of(wanted, instance(gpus=8)))) == [OK]
-    assert severities(check_sizes(wanted, seen_of(wanted))) == [UNKNOWN]
-    unseen = replace(seen_of(wanted), container_instances={})
-    assert severities(check_sizes(wanted, unseen)) == [UNKNOWN]
+    declared = replace(graph(), components=(component("p", Role.PREFILL, template=big),))
+    (finding,) = check_sizes(declared, snapshot_of(declared, instance()))
+    assert finding.severity is ERROR
+    assert "p needs 8 GPUs" in finding.evidence
+    assert "g5.xlarge (1, 4096, 15000)" in finding.evidence
+    assert severities(check_sizes(declared, snapshot_of(declared, instance(gpus=8)))) == [OK]
+    assert severities(check_sizes(declared, snapshot_of(declared))) == [UNKNOWN]
+    unobserved = replace(snapshot_of(declared), container_instances={})
+    assert severities(check_sizes(declared, unobserved)) == [UNKNOWN]
     # A capacity provider may launch larger instances than the existing ones.
-    raised = redeclared(wanted.components[0], capacity_providers=(CapacityProviderItem(name="p"),))
-    other = replace(wanted, components=(raised,))
-    assert severities(check_sizes(other, seen_of(other, instance()))) == [UNKNOWN]
+    raised = redeclared(
+        declared.components[0], capacity_providers=(CapacityProviderItem(name="p"),)
+    )
+    other = replace(declared, components=(raised,))
+    assert severities(check_sizes(other, snapshot_of(other, instance()))) == [UNKNOWN]
 
 
 def test_a_group_at_zero_tells_the_size_of_its_instances() -> None:
     big = template("p", "host", gpus=8)
     groups = (AutoScalingGroupSpec(name="asg", cluster="gpu", max=2),)
-    wanted = replace(
+    declared = replace(
         graph(),
         components=(component("p", Role.PREFILL, template=big),),
         capacity=CapacitySpec(auto_scaling_groups=groups),
     )
     size = InstanceSize("p5.48xlarge", 8, 192 * 1024, 2_000_000)
-    seen = seen_of(wanted, groups={"asg": AutoScalingGroup("asg", 0, 0, 2, sizes=(size,))})
-    assert severities(check_sizes(wanted, seen)) == [OK]
-    elsewhere = replace(
-        wanted, capacity=CapacitySpec(auto_scaling_groups=(replace_cluster(groups[0], "other"),))
+    observed = snapshot_of(
+        declared, groups={"asg": AutoScalingGroup("asg", 0, 0, 2, sizes=(size,))}
     )
-    assert severities(check_sizes(elsewhere, seen)) == [UNKNOWN]
+    assert severities(check_sizes(declared, observed)) == [OK]
+    elsewhere = replace(
+        declared, capacity=CapacitySpec(auto_scaling_groups=(replace_cluster(groups[0], "other"),))
+    )
+    assert severities(check_sizes(elsewhere, observed)) == [UNKNOWN]
 
 
 def replace_cluster(spec: AutoScalingGroupSpec, cluster: str) -> AutoScalingGroupSpec:
@@ -169,13 +176,13 @@ def host(number: int = 0, image: str = "ami-1") -> Host:
 
 
 def instances_of(*instances: ContainerInstance, **changes: Any) -> list[Finding]:
-    wanted = graph()
+    declared = graph()
     given: dict[str, Any] = {
         "hosts": {"gpu": (host(),)},
         "images": {"ami-1": AMI},
         "recommended": NEWEST,
     } | changes
-    return list(check_instances(wanted, seen_of(wanted, *instances), **given))
+    return list(check_instances(declared, snapshot_of(declared, *instances), **given))
 
 
 def by_check(findings: Iterable[Finding], check: str) -> list[Finding]:
@@ -197,8 +204,8 @@ def test_amis() -> None:
         ({}, UNKNOWN),
         (Unknown("denied"), UNKNOWN),
     ):
-        found = by_check(instances_of(instance(), images=images), "ami")
-        assert severities(found) == [severity], images
+        findings = by_check(instances_of(instance(), images=images), "ami")
+        assert severities(findings) == [severity], images
     assert severities(by_check(instances_of(instance(), hosts={}), "ami")) == [UNKNOWN]
     # The check does not need AWS's recommendation.
     blind = instances_of(instance(), recommended=Unknown("denied"))
@@ -206,9 +213,9 @@ def test_amis() -> None:
 
 
 def test_a_gpu_instance_that_registered_no_gpu() -> None:
-    found = by_check(instances_of(instance(gpus=0)), "ami")
-    assert severities(found) == [ERROR]
-    assert "i-0 (g5.xlarge) registered no GPU" in found[0].evidence
+    findings = by_check(instances_of(instance(gpus=0)), "ami")
+    assert severities(findings) == [ERROR]
+    assert "i-0 (g5.xlarge) registered no GPU" in findings[0].evidence
     assert not by_check(instances_of(instance(gpus=0, instance_type="m5.large")), "ami")
 
 
@@ -231,9 +238,9 @@ PLENTY = {G_QUOTA: 1000.0, TASKS_PER_SERVICE: 5000.0, FARGATE_VCPUS: 100.0}
 
 
 def quotas_of(quotas: Any, *instances: ContainerInstance) -> dict[str, Finding]:
-    wanted = graph(scaling=SloScaling(min=1, max=4))
-    found = check_quotas(wanted, seen_of(wanted, *(instances or (instance(),))), quotas)
-    return {f.evidence.split(":")[0]: f for f in found}
+    declared = graph(scaling=SloScaling(min=1, max=4))
+    findings = check_quotas(declared, snapshot_of(declared, *(instances or (instance(),))), quotas)
+    return {f.evidence.split(":")[0]: f for f in findings}
 
 
 def test_quotas() -> None:
@@ -255,8 +262,8 @@ def test_a_generation_with_a_spot_quota_of_its_own() -> None:
     p5 = instance(instance_type="p5.48xlarge")
     on_demand, spot = "Running On-Demand P instances", "All P5 Spot Instance Requests"
     older = "All P4, P3 and P2 Spot Instance Requests"
-    told = PLENTY | {on_demand: 0.0, spot: 384.0, older: 0.0}
-    assert quotas_of(told, p5)[spot].severity is OK
+    quotas = PLENTY | {on_demand: 0.0, spot: 384.0, older: 0.0}
+    assert quotas_of(quotas, p5)[spot].severity is OK
     # The quota of older generations does not apply.
     short = quotas_of(PLENTY | {on_demand: 0.0, older: 384.0}, p5)
     assert short[on_demand].severity is ERROR
@@ -264,10 +271,10 @@ def test_a_generation_with_a_spot_quota_of_its_own() -> None:
 
 def test_quotas_that_are_not_told_are_unknown() -> None:
     assert {f.severity for f in quotas_of({}).values()} == {UNKNOWN}
-    wanted = graph()
-    assert severities(check_quotas(wanted, seen_of(wanted), Unknown("denied"))) == [UNKNOWN]
+    declared = graph()
+    assert severities(check_quotas(declared, snapshot_of(declared), Unknown("denied"))) == [UNKNOWN]
     trn = instance(instance_type="trn1.2xlarge")
-    found = quotas_of(PLENTY, trn)
-    assert [f.severity for t, f in found.items() if "no quota is known" in t] == [UNKNOWN]
-    # Without an instance or a group nobody knows the type: nothing is said of instances.
+    findings = quotas_of(PLENTY, trn)
+    assert [f.severity for t, f in findings.items() if "no quota is known" in t] == [UNKNOWN]
+    # Without an instance or a group the instance type is unknown: there is no finding.
     assert G_QUOTA not in quotas_of(PLENTY, instance(gpus=0))

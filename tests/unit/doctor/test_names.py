@@ -24,7 +24,7 @@ def mapped() -> Graph:
 
 
 @pytest.mark.parametrize(
-    ("seen", "severity", "told"),
+    ("observed", "severity", "words"),
     [
         (CloudMapService(NAME, 10), Severity.OK, "TTL 10 s"),
         (CloudMapService(NAME, 60), Severity.WARNING, "stays in use"),
@@ -35,19 +35,19 @@ def mapped() -> Graph:
     ],
 )
 def test_a_service_must_answer_to_its_name(
-    seen: Observed[CloudMapService | None], severity: Severity, told: str
+    observed: Observed[CloudMapService | None], severity: Severity, words: str
 ) -> None:
-    (found,) = check_names(mapped(), {ARN: seen}, {})
-    assert (found.severity, told in found.evidence) == (severity, True)
+    (finding,) = check_names(mapped(), {ARN: observed}, {})
+    assert (finding.severity, words in finding.evidence) == (severity, True)
 
 
 @pytest.mark.parametrize(
-    ("seen", "severity"),
+    ("observed", "severity"),
     [(True, Severity.OK), (False, Severity.ERROR), (Unknown("denied"), Severity.UNKNOWN)],
 )
-def test_a_namespace_must_be_there(seen: Observed[bool], severity: Severity) -> None:
-    (found,) = check_names(connected(graph()), {}, {"dynamo": seen})
-    assert found.severity == severity
+def test_a_namespace_must_be_there(observed: Observed[bool], severity: Severity) -> None:
+    (finding,) = check_names(connected(graph()), {}, {"dynamo": observed})
+    assert finding.severity == severity
 
 
 def test_a_graph_without_names_has_no_findings() -> None:

@@ -51,28 +51,28 @@ def severities(findings: Iterable[Finding]) -> list[Severity]:
 
 
 def test_subnets() -> None:
-    wanted = graph(scaling=SloScaling(max=4))
-    assert set(severities(check_subnets(wanted, SUBNETS))) == {OK}
-    gone = list(check_subnets(wanted, {}))
+    declared = graph(scaling=SloScaling(max=4))
+    assert set(severities(check_subnets(declared, SUBNETS))) == {OK}
+    gone = list(check_subnets(declared, {}))
     assert [(f.severity, f.evidence) for f in gone] == [(ERROR, "subnet-1 does not exist")]
-    full = check_subnets(wanted, {"subnet-1": replace(SUBNET, free=0)})
+    full = check_subnets(declared, {"subnet-1": replace(SUBNET, free=0)})
     assert set(severities(full)) == {ERROR}
-    few = list(check_subnets(wanted, {"subnet-1": replace(SUBNET, free=2)}))
+    few = list(check_subnets(declared, {"subnet-1": replace(SUBNET, free=2)}))
     assert [f.severity for f in few if f.evidence.startswith("prefill")] == [WARNING]
-    assert severities(check_subnets(wanted, Unknown("denied"))) == [UNKNOWN]
+    assert severities(check_subnets(declared, Unknown("denied"))) == [UNKNOWN]
 
 
 def test_subnets_of_two_vpcs() -> None:
     network = NetworkSpec(subnets=("subnet-1", "subnet-2"), security_groups=("sg-1",))
     one = component("p", Role.PREFILL, network=network)
     other = {**SUBNETS, "subnet-2": replace(HOSTS_SUBNET, vpc="vpc-2")}
-    found = list(check_subnets(replace(graph(), components=(one,)), other))
-    assert (found[0].severity, "vpc, vpc-2" in found[0].evidence) == (ERROR, True)
+    findings = list(check_subnets(replace(graph(), components=(one,)), other))
+    assert (findings[0].severity, "vpc, vpc-2" in findings[0].evidence) == (ERROR, True)
 
 
 def test_without_own_interfaces_no_subnet_is_needed() -> None:
-    wanted = replace(graph(), components=(component("p", Role.PREFILL, mode="host"),))
-    assert list(check_subnets(wanted, Unknown("denied"))) == []
+    declared = replace(graph(), components=(component("p", Role.PREFILL, mode="host"),))
+    assert list(check_subnets(declared, Unknown("denied"))) == []
 
 
 # Routes ------------------------------------------------------------------------------------------
@@ -96,13 +96,13 @@ def with_images(image: str, *, public: bool = False, **container: Any) -> Graph:
 
 
 def routes_of(
-    wanted: Graph,
+    declared: Graph,
     *tables: RouteTable,
     endpoints: Observed[tuple[VpcEndpoint, ...]] = (),
     hosts: Mapping[str, Observed[tuple[Host, ...]]] = HOSTS,
 ) -> dict[str, Finding]:
-    found = check_routes(wanted, SUBNETS, tables, endpoints, hosts)
-    return {f.evidence.split(" ")[0]: f for f in found}
+    findings = check_routes(declared, SUBNETS, tables, endpoints, hosts)
+    return {f.evidence.split(" ")[0]: f for f in findings}
 
 
 @pytest.mark.parametrize(
@@ -126,20 +126,20 @@ def routes_of(
 def test_routes_to_a_public_registry(
     tables: tuple[RouteTable, ...], severity: Severity, words: str
 ) -> None:
-    found = routes_of(with_images("nvcr.io/nvidia/dynamo:1"), *tables)
-    assert set(found) == set(SUBNETS)
-    for one in found.values():
+    findings = routes_of(with_images("nvcr.io/nvidia/dynamo:1"), *tables)
+    assert set(findings) == set(SUBNETS)
+    for one in findings.values():
         assert (one.severity, words in one.evidence) == (severity, True), one
 
 
 def test_a_public_address_makes_an_internet_gateway_a_way_out() -> None:
-    wanted = with_images("nginx", public=True)
-    found = routes_of(wanted, table("igw-1"))
+    declared = with_images("nginx", public=True)
+    findings = routes_of(declared, table("igw-1"))
     # Fargate assigns one on request; an instance has its own.
-    assert found["subnet-1"].severity is OK
-    assert found["subnet-2"].severity is ERROR
+    assert findings["subnet-1"].severity is OK
+    assert findings["subnet-2"].severity is ERROR
     public = {"gpu": (replace(HOST, public=True),)}
-    assert routes_of(wanted, table("igw-1"), hosts=public)["subnet-2"].severity is OK
+    assert routes_of(declared, table("igw-1"), hosts=public)["subnet-2"].severity is OK
 
 
 def endpoints(*names: str) -> tuple[VpcEndpoint, ...]:
@@ -153,33 +153,33 @@ LOGS: dict[str, Any] = {
 
 
 def test_endpoints_instead_of_a_way_out() -> None:
-    wanted = with_images(ECR, secrets=[{"name": "A", "valueFrom": "/a"}], **LOGS)
+    declared = with_images(ECR, secrets=[{"name": "A", "valueFrom": "/a"}], **LOGS)
     s3 = VpcEndpoint("vpc", "s3", frozenset({"rtb-1"}), gateway=True)
     some = endpoints("ecr.api", "ecr.dkr", "logs")
-    fine = routes_of(wanted, table(), endpoints=(*some, *endpoints("ssm"), s3))
+    fine = routes_of(declared, table(), endpoints=(*some, *endpoints("ssm"), s3))
     assert {f.severity for f in fine.values()} == {OK}
-    short = routes_of(wanted, table(), endpoints=(*some, s3))["subnet-1"]
+    short = routes_of(declared, table(), endpoints=(*some, s3))["subnet-1"]
     assert (short.severity, "VPC endpoint for ssm" in short.evidence) == (ERROR, True)
     # A gateway endpoint serves its own route tables only, and never those of another VPC.
     off = replace(s3, tables=frozenset({"rtb-2"}))
     elsewhere = replace(endpoints("ssm")[0], vpc="other")
-    found = routes_of(wanted, table(), endpoints=(*some, elsewhere, off))["subnet-1"]
-    assert "s3, ssm" in found.evidence
-    denied = routes_of(wanted, table(), endpoints=Unknown("denied"))
+    finding = routes_of(declared, table(), endpoints=(*some, elsewhere, off))["subnet-1"]
+    assert "s3, ssm" in finding.evidence
+    denied = routes_of(declared, table(), endpoints=Unknown("denied"))
     assert {f.severity for f in denied.values()} == {UNKNOWN}
 
 
 def test_what_is_not_seen_of_routes_is_unknown() -> None:
-    wanted = graph()
-    both = {f.check for f in check_routes(wanted, Unknown("x"), (), (), HOSTS)}
+    declared = graph()
+    both = {f.check for f in check_routes(declared, Unknown("x"), (), (), HOSTS)}
     assert both == {"routes"}
     for subnets, tables in ((Unknown("x"), ()), (SUBNETS, Unknown("x"))):
-        found = check_routes(wanted, subnets, tables, (), HOSTS)
-        assert severities(found) == [UNKNOWN]
-    none = list(check_routes(wanted, SUBNETS, (table("nat-1"),), (), {"gpu": ()}))
+        findings = check_routes(declared, subnets, tables, (), HOSTS)
+        assert severities(findings) == [UNKNOWN]
+    none = list(check_routes(declared, SUBNETS, (table("nat-1"),), (), {"gpu": ()}))
     assert "gpu has no instance yet" in none[0].evidence
     assert severities(none) == [UNKNOWN, OK]
-    lost = list(check_routes(wanted, SUBNETS, (table("nat-1"),), (), {"gpu": Unknown("x")}))
+    lost = list(check_routes(declared, SUBNETS, (table("nat-1"),), (), {"gpu": Unknown("x")}))
     assert severities(lost) == [UNKNOWN, OK]
 
 
@@ -196,55 +196,55 @@ def tcp(low: int, high: int, *cidrs: str, groups: Iterable[str] = ()) -> Rule:
     return Rule("tcp", low, high, cidrs, frozenset(groups))
 
 
-def judged(wanted: Graph, *groups: SecurityGroup, hosts: Any = HOSTS) -> dict[str, Severity]:
+def assess(declared: Graph, *groups: SecurityGroup, hosts: Any = HOSTS) -> dict[str, Severity]:
     known = {g.id: g for g in groups}
-    return {f.evidence: f.severity for f in check_security_groups(wanted, known, SUBNETS, hosts)}
+    return {f.evidence: f.severity for f in check_security_groups(declared, known, SUBNETS, hosts)}
 
 
 def test_all_open_between_the_groups() -> None:
     inside = tcp(0, 65535, groups=("sg-1", "sg-host"))
-    found = judged(graph(), group("sg-1", inside), group("sg-host", inside))
-    assert set(found.values()) == {OK}
-    assert "etcd-nats: etcd's port 2379 open to decode, frontend, prefill" in found
-    assert "etcd-nats: nats's port 4222 open to decode, frontend, prefill" in found
-    assert "frontend: its port 8000 is open to some" in found
+    findings = assess(graph(), group("sg-1", inside), group("sg-host", inside))
+    assert set(findings.values()) == {OK}
+    assert "etcd-nats: etcd's port 2379 open to decode, frontend, prefill" in findings
+    assert "etcd-nats: nats's port 4222 open to decode, frontend, prefill" in findings
+    assert "frontend: its port 8000 is open to some" in findings
 
 
 def test_a_port_that_is_closed_to_the_instances() -> None:
     """Host-mode frontends have their instance's groups, which etcd's group must allow."""
     mine = tcp(0, 65535, groups=("sg-1",))
-    found = judged(graph(), group("sg-1", mine), group("sg-host", ALL))
-    assert found["etcd-nats: etcd's port 2379 closed to frontend"] is ERROR
-    assert found["etcd-nats: nats's port 4222 closed to frontend"] is ERROR
-    assert found["prefill: the ports that workers choose closed to frontend"] is WARNING
-    assert found["frontend: its port 8000 is open to some"] is OK
+    findings = assess(graph(), group("sg-1", mine), group("sg-host", ALL))
+    assert findings["etcd-nats: etcd's port 2379 closed to frontend"] is ERROR
+    assert findings["etcd-nats: nats's port 4222 closed to frontend"] is ERROR
+    assert findings["prefill: the ports that workers choose closed to frontend"] is WARNING
+    assert findings["frontend: its port 8000 is open to some"] is OK
 
 
 def test_by_address_and_one_port_of_two() -> None:
     by_address = tcp(2379, 2379, "10.0.1.0/24", "10.0.2.0/24")
-    found = judged(graph(), group("sg-1", by_address), group("sg-host"))
-    assert any(t.startswith("etcd-nats: etcd's port 2379 open") for t in found)
-    assert found["etcd-nats: nats's port 4222 closed to decode, frontend, prefill"] is ERROR
-    assert found["frontend: its port 8000 is closed to all (sg-host)"] is ERROR
+    findings = assess(graph(), group("sg-1", by_address), group("sg-host"))
+    assert any(t.startswith("etcd-nats: etcd's port 2379 open") for t in findings)
+    assert findings["etcd-nats: nats's port 4222 closed to decode, frontend, prefill"] is ERROR
+    assert findings["frontend: its port 8000 is closed to all (sg-host)"] is ERROR
     narrow = tcp(2379, 2379, "10.0.1.0/25", "10.0.2.0/24")
-    found = judged(graph(), group("sg-1", narrow), group("sg-host"))
-    assert found["etcd-nats: etcd's port 2379 closed to decode, prefill"] is ERROR
+    findings = assess(graph(), group("sg-1", narrow), group("sg-host"))
+    assert findings["etcd-nats: etcd's port 2379 closed to decode, prefill"] is ERROR
 
 
 def test_out_of_a_group_too() -> None:
     inside = tcp(0, 65535, groups=("sg-1", "sg-host"))
     shut = group("sg-host", inside, egress=(tcp(443, 443, "0.0.0.0/0"),))
-    found = judged(graph(), group("sg-1", inside), shut)
-    assert found["etcd-nats: etcd's port 2379 closed to frontend"] is ERROR
+    findings = assess(graph(), group("sg-1", inside), shut)
+    assert findings["etcd-nats: etcd's port 2379 closed to frontend"] is ERROR
 
 
 def test_groups_that_are_missing_or_of_another_vpc() -> None:
-    found = judged(graph(), group("sg-host", ALL))
-    assert found["etcd-nats: sg-1 does not exist"] is ERROR
+    findings = assess(graph(), group("sg-host", ALL))
+    assert findings["etcd-nats: sg-1 does not exist"] is ERROR
     inside = tcp(0, 65535, groups=("sg-1", "sg-host"))
     foreign = replace(group("sg-1", inside), vpc="other")
-    found = judged(graph(), foreign, group("sg-host", inside))
-    assert found["decode: sg-1 is in other, its subnets in vpc"] is ERROR
+    findings = assess(graph(), foreign, group("sg-host", inside))
+    assert findings["decode: sg-1 is in other, its subnets in vpc"] is ERROR
 
 
 def test_what_is_not_seen_of_groups_is_unknown() -> None:
@@ -258,18 +258,18 @@ def test_what_is_not_seen_of_groups_is_unknown() -> None:
         ({}, "instances not observed"),
         ({"gpu": (replace(HOST, groups=frozenset()),)}, "has no known security group"),
     ):
-        found = judged(graph(), group("sg-1", inside), hosts=hosts)
-        told = [s for t, s in found.items() if words in t]
-        assert told
-        assert set(told) == {UNKNOWN}
+        findings = assess(graph(), group("sg-1", inside), hosts=hosts)
+        matching = [s for t, s in findings.items() if words in t]
+        assert matching
+        assert set(matching) == {UNKNOWN}
     without = replace(
         graph(),
         components=tuple(
             redeclared(c, network=NetworkSpec(subnets=("subnet-1",))) for c in graph().components
         ),
     )
-    found = judged(without, group("sg-host", inside))
-    assert any("default one" in t and s is UNKNOWN for t, s in found.items())
+    findings = assess(without, group("sg-host", inside))
+    assert any("default one" in t and s is UNKNOWN for t, s in findings.items())
 
 
 def test_prefix_lists_are_not_read() -> None:
@@ -290,18 +290,18 @@ def test_bridge_mode_has_the_host_port() -> None:
     ]
     etcd = component("etcd", Role.ETCD, mode="bridge", template=content, cluster="gpu")
     worker = component("p", Role.PREFILL)
-    wanted = replace(graph(), components=(etcd, worker))
+    declared = replace(graph(), components=(etcd, worker))
     opened = tcp(12379, 12379, groups=("sg-1",))
-    found = judged(wanted, group("sg-1"), group("sg-host", opened))
-    assert found["etcd: etcd's port 2379 open to p"] is OK
+    findings = assess(declared, group("sg-1"), group("sg-host", opened))
+    assert findings["etcd: etcd's port 2379 open to p"] is OK
     content["containerDefinitions"][0]["portMappings"] = [{"containerPort": 2379}]
-    found = judged(wanted, group("sg-1"), group("sg-host", opened))
-    assert found["etcd: etcd's port 2379 closed to p"] is WARNING
+    findings = assess(declared, group("sg-1"), group("sg-host", opened))
+    assert findings["etcd: etcd's port 2379 closed to p"] is WARNING
 
 
 def test_ipv6_rules_let_no_ipv4_in() -> None:
-    found = judged(graph(), group("sg-1", tcp(0, 65535, "::/0")), group("sg-host", ALL))
-    assert found["etcd-nats: etcd's port 2379 closed to decode, frontend, prefill"] is ERROR
+    findings = assess(graph(), group("sg-1", tcp(0, 65535, "::/0")), group("sg-host", ALL))
+    assert findings["etcd-nats: etcd's port 2379 closed to decode, frontend, prefill"] is ERROR
 
 
 def test_which_groups_are_looked_at() -> None:

@@ -62,23 +62,23 @@ def with_container(**changes: Any) -> Graph:
 
 
 def test_credentials() -> None:
-    wanted = with_content(taskRoleArn=ROLE)
-    assert severities(check_identity(wanted, ME)) == [OK, OK]
-    other = list(check_identity(wanted, replace(ME, account="111122223333")))
+    declared = with_content(taskRoleArn=ROLE)
+    assert severities(check_identity(declared, ME)) == [OK, OK]
+    other = list(check_identity(declared, replace(ME, account="111122223333")))
     assert severities(other) == [OK, ERROR, OK]
     assert ROLE in other[1].evidence
-    assert severities(check_identity(wanted, replace(ME, skew=None))) == [OK, UNKNOWN]
-    assert severities(check_identity(wanted, Unknown("Unreachable"))) == [UNKNOWN]
-    assert severities(check_identity(wanted, Unknown("x: NoCredentials: y"))) == [ERROR]
+    assert severities(check_identity(declared, replace(ME, skew=None))) == [OK, UNKNOWN]
+    assert severities(check_identity(declared, Unknown("Unreachable"))) == [UNKNOWN]
+    assert severities(check_identity(declared, Unknown("x: NoCredentials: y"))) == [ERROR]
 
 
 @pytest.mark.parametrize(
     ("skew", "severity"), [(-1, OK), (59, OK), (-100, WARNING), (100, WARNING), (-1000, ERROR)]
 )
 def test_clock(skew: float, severity: Severity) -> None:
-    found = check_clock(skew)
-    assert found.severity is severity
-    assert ("behind" in found.evidence) is (skew < 0)
+    finding = check_clock(skew)
+    assert finding.severity is severity
+    assert ("behind" in finding.evidence) is (skew < 0)
 
 
 @pytest.mark.parametrize(
@@ -113,14 +113,14 @@ def test_rights() -> None:
     fine = Simulated(ROLE, 12)
     assert severities(check_rights(fine, named=True)) == [OK]
     short = replace(fine, denied=(("ecs:UpdateService", "arn:a"), ("ecs:UpdateService", "arn:b")))
-    (found,) = check_rights(short, named=True)
-    assert (found.severity, "may not ecs:UpdateService on arn:a, arn:b" in found.evidence) == (
+    (finding,) = check_rights(short, named=True)
+    assert (finding.severity, "may not ecs:UpdateService on arn:a, arn:b" in finding.evidence) == (
         ERROR,
         True,
     )
     # doctor's user may differ from the daemon.
-    (found,) = check_rights(short, named=False)
-    assert (found.severity, "--role" in found.remedy) == (WARNING, True)
+    (finding,) = check_rights(short, named=False)
+    assert (finding.severity, "--role" in finding.remedy) == (WARNING, True)
     assert severities(check_rights(Unknown("AccessDenied"), named=True)) == [UNKNOWN]
 
 
@@ -148,21 +148,21 @@ REGISTRY = f"{ACCOUNT}.dkr.ecr.us-west-2.amazonaws.com"
     ],
 )
 def test_images_of_ecr_are_taken_apart(image: str, parts: tuple[Any, ...] | None) -> None:
-    found = ecr_image(image)
-    assert (found and (found.repository, found.tag, found.digest)) == parts
-    assert found is None or found.registry == ACCOUNT
+    parsed = ecr_image(image)
+    assert (parsed and (parsed.repository, parsed.tag, parsed.digest)) == parts
+    assert parsed is None or parsed.registry == ACCOUNT
 
 
 def test_images() -> None:
     image = f"{REGISTRY}/dynamo:1.6"
-    wanted = with_container(image=image)
-    for seen, severity in (
+    declared = with_container(image=image)
+    for observed, severity in (
         ({image: True}, OK),
         ({image: False}, ERROR),
         ({image: Unknown("denied")}, UNKNOWN),
         ({}, UNKNOWN),
     ):
-        assert severities(check_images(wanted, seen)) == [severity]
+        assert severities(check_images(declared, observed)) == [severity]
     (other,) = check_images(with_container(image="nvcr.io/x:1"), {})
     assert (other.severity, "not in ECR" in other.evidence) == (UNKNOWN, True)
 
@@ -171,7 +171,7 @@ def test_images() -> None:
 
 
 def test_secrets_are_found_by_kind() -> None:
-    wanted = with_container(
+    declared = with_container(
         secrets=[
             {"name": "A", "valueFrom": "arn:aws:secretsmanager:r:1:secret:a:key::"},
             {"name": "B", "valueFrom": "/plain"},
@@ -183,7 +183,7 @@ def test_secrets_are_found_by_kind() -> None:
         },
         repositoryCredentials={"credentialsParameter": "arn:aws:secretsmanager:r:1:secret:ngc"},
     )
-    secrets, parameters = secret_references(wanted)
+    secrets, parameters = secret_references(declared)
     assert secrets == [
         "arn:aws:secretsmanager:r:1:secret:a",
         "arn:aws:secretsmanager:r:1:secret:ngc",
@@ -196,8 +196,8 @@ def test_secrets_are_found_by_kind() -> None:
 
 
 def test_secrets() -> None:
-    found = check_secrets({"a": None, "b": "does not exist", "c": Unknown("denied")})
-    assert severities(found) == [OK, ERROR, UNKNOWN]
+    findings = check_secrets({"a": None, "b": "does not exist", "c": Unknown("denied")})
+    assert severities(findings) == [OK, ERROR, UNKNOWN]
 
 
 def test_log_groups() -> None:
@@ -238,22 +238,22 @@ def test_who_may_take_a_role() -> None:
 
 
 def test_roles() -> None:
-    wanted = with_content(taskRoleArn=ROLE)
-    for seen, severity in (
+    declared = with_content(taskRoleArn=ROLE)
+    for observed, severity in (
         ({ROLE: frozenset({"ecs-tasks.amazonaws.com"})}, OK),
         ({ROLE: frozenset({"ec2.amazonaws.com"})}, ERROR),
         ({ROLE: None}, ERROR),
         ({ROLE: Unknown("denied")}, UNKNOWN),
         ({}, UNKNOWN),
     ):
-        assert severities(check_roles(wanted, seen)) == [severity]
+        assert severities(check_roles(declared, observed)) == [severity]
 
 
 def test_definitions_and_order() -> None:
-    wanted = graph()
-    (fine,) = check_definitions(wanted, [])
+    declared = graph()
+    (fine,) = check_definitions(declared, [])
     assert fine.severity is OK
-    warned = check_definitions(wanted, [("a", "b"), ("c", "d")])
+    warned = check_definitions(declared, [("a", "b"), ("c", "d")])
     assert [(f.severity, f.evidence, f.remedy) for f in warned] == [
         (WARNING, "a", "b"),
         (WARNING, "c", "d"),

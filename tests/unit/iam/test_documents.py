@@ -37,25 +37,25 @@ def test_the_shipped_documents_are_those_of_the_example() -> None:
 
 
 def test_writes_are_bound_to_the_graph() -> None:
-    found = statements("daemon-task-role.json")
+    by_sid = statements("daemon-task-role.json")
     tag = {"aws:ResourceTag/ecs-dynamo:graph": "qwen"}
-    assert found["ChangeOwnServices"]["Condition"] == {"StringEquals": tag}
+    assert by_sid["ChangeOwnServices"]["Condition"] == {"StringEquals": tag}
     # Services and families are named {graph}-{component}.
     services = [
         f"arn:aws:ecs:us-east-1:{ACCOUNT}:service/{cluster}/qwen-*"
         for cluster in ("dynamo-GPU", "dynamo-fargate")
     ]
-    assert found["ChangeOwnServices"]["Resource"] == services
-    assert found["RegisterRevisions"]["Resource"] == [
+    assert by_sid["ChangeOwnServices"]["Resource"] == services
+    assert by_sid["RegisterRevisions"]["Resource"] == [
         f"arn:aws:ecs:us-east-1:{ACCOUNT}:task-definition/qwen-*:*"
     ]
-    passed = found["PassRolesToTasks"]
+    passed = by_sid["PassRolesToTasks"]
     assert passed["Condition"]["StringEquals"]["iam:PassedToService"] == "ecs-tasks.amazonaws.com"
     assert passed["Resource"] == [
         f"arn:aws:iam::{ACCOUNT}:role/dynamo-task",
         f"arn:aws:iam::{ACCOUNT}:role/ecsTaskExecutionRole",
     ]
-    for statement in found.values():
+    for statement in by_sid.values():
         writes = [
             a
             for a in statement["Action"]
@@ -68,11 +68,11 @@ def test_writes_are_bound_to_the_graph() -> None:
 
 
 def test_secrets_are_named_one_by_one(tmp_path: Path) -> None:
-    found = statements("execution-role.json")
+    by_sid = statements("execution-role.json")
     secret = f"arn:aws:secretsmanager:us-east-1:{ACCOUNT}:secret:ngc_nvcr_access-??????"
-    assert found["ReadSecrets"]["Resource"] == [secret]
-    assert "ReadParameters" not in found
-    assert "logs:PutLogEvents" in found["WriteLogs"]["Action"]
+    assert by_sid["ReadSecrets"]["Resource"] == [secret]
+    assert "ReadParameters" not in by_sid
+    assert "logs:PutLogEvents" in by_sid["WriteLogs"]["Action"]
 
 
 def test_capacity_has_rights_only_where_the_graph_declares_it() -> None:
@@ -89,23 +89,23 @@ def test_capacity_has_rights_only_where_the_graph_declares_it() -> None:
         base, components=(*others, prefill), capacity=CapacitySpec(auto_scaling_groups=groups)
     )
     policy = render_iam(sized, "us-east-1", ACCOUNT)["daemon-task-role.json"]
-    found = {s["Sid"]: s for s in policy["Statement"]}
-    assert found["SizeAutoScalingGroups"]["Resource"] == [
+    by_sid = {s["Sid"]: s for s in policy["Statement"]}
+    assert by_sid["SizeAutoScalingGroups"]["Resource"] == [
         f"arn:aws:autoscaling:us-east-1:{ACCOUNT}:autoScalingGroup:*:autoScalingGroupName/gpu"
     ]
     # One that no component names may size the group too: which there are, the cluster tells.
     provider = f"arn:aws:ecs:us-east-1:{ACCOUNT}:capacity-provider"
-    assert found["ReadCapacityProviders"]["Resource"] == [f"{provider}/*"]
-    assert found["DrainEmptyInstances"]["Resource"] == [
+    assert by_sid["ReadCapacityProviders"]["Resource"] == [f"{provider}/*"]
+    assert by_sid["DrainEmptyInstances"]["Resource"] == [
         f"arn:aws:ecs:us-east-1:{ACCOUNT}:container-instance/dynamo-GPU/*"
     ]
-    assert found["TagDrainedInstances"]["Condition"] == {
+    assert by_sid["TagDrainedInstances"]["Condition"] == {
         "StringEquals": {"aws:RequestTag/ecs-dynamo:graph": base.name}
     }
     unsized = replace(sized, capacity=CapacitySpec())
     policy = render_iam(unsized, "us-east-1", ACCOUNT)["daemon-task-role.json"]
-    found = {s["Sid"]: s for s in policy["Statement"]}
-    assert found["ReadCapacityProviders"]["Resource"] == [f"{provider}/spot"]
+    by_sid = {s["Sid"]: s for s in policy["Statement"]}
+    assert by_sid["ReadCapacityProviders"]["Resource"] == [f"{provider}/spot"]
 
 
 def all_statements() -> list[tuple[str, Any]]:
@@ -129,10 +129,10 @@ WHOLE_BY_CHOICE = {
 
 def test_aws_knows_every_action_resource_and_key_of_every_document() -> None:
     """A condition key or a resource that an action does not know makes the right worthless."""
-    seen = set()
+    actions = set()
     for name, statement in all_statements():
         for action in statement["Action"]:
-            seen.add(action)
+            actions.add(action)
             where = f"{name} {statement['Sid']} {action}"
             patterns = arn_patterns(action)
             if not patterns or action in WHOLE_BY_CHOICE:
@@ -145,18 +145,18 @@ def test_aws_knows_every_action_resource_and_key_of_every_document() -> None:
             for keys in statement.get("Condition", {}).values():
                 for key in keys:
                     assert is_known(key, action), f"{where} {key}"
-    assert {"ecr:BatchGetImage", "s3:GetObject", "cloudwatch:GetMetricData"} <= seen
+    assert {"ecr:BatchGetImage", "s3:GetObject", "cloudwatch:GetMetricData"} <= actions
 
 
 def test_images_files_and_parameters_are_named_one_by_one() -> None:
     document = render_iam(widest(), "us-east-1", ACCOUNT)["execution-role.json"]
-    found = {s["Sid"]: s for s in document["Statement"]}
-    assert found["PullImages"]["Resource"] == [
+    by_sid = {s["Sid"]: s for s in document["Statement"]}
+    assert by_sid["PullImages"]["Resource"] == [
         "arn:aws:ecr:eu-west-1:111122223333:repository/team/dynamo"
     ]
-    assert found["ReadEnvironmentFiles"]["Resource"] == ["arn:aws:s3:::bucket/a/b.env"]
-    assert found["FindBuckets"]["Resource"] == ["arn:aws:s3:::bucket"]
-    assert found["ReadParameters"]["Resource"] == [
+    assert by_sid["ReadEnvironmentFiles"]["Resource"] == ["arn:aws:s3:::bucket/a/b.env"]
+    assert by_sid["FindBuckets"]["Resource"] == ["arn:aws:s3:::bucket"]
+    assert by_sid["ReadParameters"]["Resource"] == [
         f"arn:aws:ssm:us-east-1:{ACCOUNT}:parameter/{name}"
         for name in ("etcd/password", "etcd/user", "plain")
     ]
@@ -167,13 +167,13 @@ def test_several_execution_roles_have_a_document_each() -> None:
     first, *rest = base.components
     role = f"arn:aws:iam::{ACCOUNT}:role/infra-execution"
     changed = replace(first, template={**first.template, "executionRoleArn": role})
-    made = render_iam(replace(base, components=(changed, *rest)), "us-east-1", ACCOUNT)
-    assert "execution-role.json" not in made
-    infra = json.dumps(made["execution-role-infra-execution.json"])
+    documents = render_iam(replace(base, components=(changed, *rest)), "us-east-1", ACCOUNT)
+    assert "execution-role.json" not in documents
+    infra = json.dumps(documents["execution-role-infra-execution.json"])
     assert "/ecs/dynamo/etcd-nats" in infra
     assert "/ecs/dynamo/prefill" not in infra
     assert "/ecs/dynamo/etcd-nats" not in json.dumps(
-        made["execution-role-ecsTaskExecutionRole.json"]
+        documents["execution-role-ecsTaskExecutionRole.json"]
     )
 
 
@@ -203,8 +203,8 @@ def test_a_volume_with_iam_has_a_task_role() -> None:
     first, *rest = graph.components
     template = {**first.template, "volumes": [{"name": "v", "efsVolumeConfiguration": efs}]}
     graph = replace(graph, components=(replace(first, template=template), *rest))
-    found = render_iam(graph, "us-east-1", ACCOUNT)["infrastructure-task-role.json"]
-    (statement,) = found["Statement"]
+    policy = render_iam(graph, "us-east-1", ACCOUNT)["infrastructure-task-role.json"]
+    (statement,) = policy["Statement"]
     assert statement["Resource"] == [
         f"arn:aws:elasticfilesystem:us-east-1:{ACCOUNT}:file-system/fs-1"
     ]
@@ -216,23 +216,25 @@ def test_a_volume_with_iam_has_a_task_role() -> None:
 
 
 def test_names_have_rights_only_where_they_are_read() -> None:
-    made = render_iam(widest(), "us-east-1", ACCOUNT)
-    assert "servicediscovery" not in json.dumps(made["daemon-task-role.json"])
-    found = {s["Sid"]: s["Resource"] for s in made["doctor.json"]["Statement"]}
+    documents = render_iam(widest(), "us-east-1", ACCOUNT)
+    assert "servicediscovery" not in json.dumps(documents["daemon-task-role.json"])
+    by_sid = {s["Sid"]: s["Resource"] for s in documents["doctor.json"]["Statement"]}
     space = f"arn:aws:servicediscovery:us-east-1:{ACCOUNT}:namespace/"
-    assert found["ReadCloudMapServices"] == [REGISTRY]
-    assert found["ReadNamespaces"] == [f"{space}*"]
-    assert found["FindNamespaces"] == ["*"]
+    assert by_sid["ReadCloudMapServices"] == [REGISTRY]
+    assert by_sid["ReadNamespaces"] == [f"{space}*"]
+    assert by_sid["FindNamespaces"] == ["*"]
     base = load_graph(EXAMPLE, ENVIRON).graph
     assert "servicediscovery" not in json.dumps(render_iam(base, "us-east-1", ACCOUNT))
 
     client = ServiceConnect(f"{space}ns-1")
     components = tuple(redeclared(c, service_connect=client) for c in base.components)
-    made = render_iam(replace(base, components=components), "us-east-1", ACCOUNT)
-    found = {s["Sid"]: s["Resource"] for s in made["doctor.json"]["Statement"]}
-    assert found["ReadNamespaces"] == [f"{space}ns-1"]
-    assert "FindNamespaces" not in found
-    polled = {s["Sid"]: s["Resource"] for s in made["instance-role.json"]["Statement"]}["Report"]
+    documents = render_iam(replace(base, components=components), "us-east-1", ACCOUNT)
+    by_sid = {s["Sid"]: s["Resource"] for s in documents["doctor.json"]["Statement"]}
+    assert by_sid["ReadNamespaces"] == [f"{space}ns-1"]
+    assert "FindNamespaces" not in by_sid
+    polled = {s["Sid"]: s["Resource"] for s in documents["instance-role.json"]["Statement"]}[
+        "Report"
+    ]
     assert f"arn:aws:ecs:us-east-1:{ACCOUNT}:task-set/dynamo-GPU/*" in polled
 
 

@@ -37,9 +37,9 @@ def wide(services: int, name: str = "qwen") -> Graph:
     """A graph that needs every right, with as many services; images, logs and secrets of each."""
     base = widest()
     prefill = base.component("prefill")
-    made = list(base.components)
-    while len(made) < services:
-        number = len(made)
+    documents = list(base.components)
+    while len(documents) < services:
+        number = len(documents)
         (container, *others) = prefill.template["containerDefinitions"]
         group = f"/ecs/dynamo/prefill-{number}"
         options = {"awslogs-group": group, "awslogs-create-group": "true"}
@@ -50,8 +50,8 @@ def wide(services: int, name: str = "qwen") -> Graph:
             "logConfiguration": {"logDriver": "awslogs", "options": options},
         }
         content = {**prefill.template, "containerDefinitions": [container, *others]}
-        made.append(replace(prefill, name=f"prefill-{number}", template=content))
-    named = [replace(c, service=f"{name}-{c.name}", family=f"{name}-{c.name}") for c in made]
+        documents.append(replace(prefill, name=f"prefill-{number}", template=content))
+    named = [replace(c, service=f"{name}-{c.name}", family=f"{name}-{c.name}") for c in documents]
     return replace(base, name=name, components=tuple(named))
 
 
@@ -69,12 +69,12 @@ def test_every_policy_fits(graphs: int, services: int) -> None:
     every = [wide(services, f"graph-{n}") for n in range(graphs)]
     documents = render_iam(every, REGION, ACCOUNT, "leases", "events")
     for name in ROLES:
-        found = of_role(documents, name)
-        assert found
-        for one in found:
+        policies = of_role(documents, name)
+        assert policies
+        for one in policies:
             assert size_of(one) <= MANAGED_POLICY_SIZE, name
-        assert sum(map(size_of, found)) <= INLINE_SIZE, name
-        for one in found:
+        assert sum(map(size_of, policies)) <= INLINE_SIZE, name
+        for one in policies:
             sids = [s["Sid"] for s in one["Statement"]]
             assert len(set(sids)) == len(sids)
             assert all(re.fullmatch(r"[A-Za-z0-9]+", sid) for sid in sids)
@@ -150,9 +150,9 @@ def test_splitting_loses_nothing(counts: list[int], limit: int) -> None:
         statement(f"S{n}", ["ecs:X"], [f"arn:aws:ecs:r:a:x/{n}/{i:03}" for i in range(count)])
         for n, count in enumerate(counts)
     )
-    made = split("x.json", whole, limit)
-    assert list(made) == ["x.json", *(f"x-{n}.json" for n in range(2, len(made) + 1))]
-    assert all(size_of(one) <= limit for one in made.values())
+    rendered = split("x.json", whole, limit)
+    assert list(rendered) == ["x.json", *(f"x-{n}.json" for n in range(2, len(rendered) + 1))]
+    assert all(size_of(one) <= limit for one in rendered.values())
 
     def rights(documents: Any) -> set[tuple[str, str]]:
         return {
@@ -162,7 +162,7 @@ def test_splitting_loses_nothing(counts: list[int], limit: int) -> None:
             for resource in s["Resource"]
         }
 
-    assert rights(made.values()) == rights([whole])
+    assert rights(rendered.values()) == rights([whole])
 
 
 def test_a_short_role_name_is_a_whole_arn() -> None:
@@ -173,9 +173,11 @@ def test_a_short_role_name_is_a_whole_arn() -> None:
     )
     documents = render_iam(replace(base, components=short), "cn-north-1", ACCOUNT)
     for name, sid in (("daemon-task-role", "PassRolesToTasks"), ("doctor", "ReadRoles")):
-        (found,) = (s for d in of_role(documents, name) for s in d["Statement"] if s["Sid"] == sid)
-        assert f"arn:aws-cn:iam::{ACCOUNT}:role/dynamo-task" in found["Resource"]
-        assert all(r.startswith("arn:") for r in found["Resource"])
+        (allowing,) = (
+            s for d in of_role(documents, name) for s in d["Statement"] if s["Sid"] == sid
+        )
+        assert f"arn:aws-cn:iam::{ACCOUNT}:role/dynamo-task" in allowing["Resource"]
+        assert all(r.startswith("arn:") for r in allowing["Resource"])
 
 
 def test_trust() -> None:
