@@ -17,8 +17,7 @@ from ecs_dynamo.cli.options import (
 )
 from ecs_dynamo.config import Settings
 from ecs_dynamo.console import plan_line, say
-from ecs_dynamo.controller import open_reconciler
-from ecs_dynamo.controller.reconcile.rollback import RolledBack, clear_rollback, roll_back
+from ecs_dynamo.controller import RolledBack, clear_rollback, open_reconciler, roll_back
 from ecs_dynamo.model.errors import EcsDynamoError, InputError, Problem
 from ecs_dynamo.model.graph import Graph
 

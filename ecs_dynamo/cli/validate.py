@@ -12,7 +12,7 @@ from ecs_dynamo.cli.options import (
     load_graph_file,
 )
 from ecs_dynamo.console import print_json, print_warnings, say
-from ecs_dynamo.controller.telemetry.status import document
+from ecs_dynamo.controller import document
 
 
 def validate(file: FileOption = DEFAULT_FILE, as_json: JsonOption = False) -> None:

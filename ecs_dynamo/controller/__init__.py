@@ -6,8 +6,14 @@ from ecs_dynamo.controller.reconcile.reconciler import (
     Reconciler,
     open_reconciler,
 )
+from ecs_dynamo.controller.reconcile.rollback import (
+    RolledBack,
+    clear_rollback,
+    roll_back,
+)
 from ecs_dynamo.controller.telemetry.logs import configure_logging
 from ecs_dynamo.controller.telemetry.status import (
+    document,
     pass_status,
     plan_document,
 )
@@ -15,9 +21,13 @@ from ecs_dynamo.controller.telemetry.status import (
 __all__ = [
     "Pass",
     "Reconciler",
+    "RolledBack",
+    "clear_rollback",
     "configure_logging",
+    "document",
     "open_reconciler",
     "pass_status",
     "plan_document",
+    "roll_back",
     "run_daemon",
 ]

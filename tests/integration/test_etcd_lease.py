@@ -208,7 +208,7 @@ async def test_a_pass_begun_under_another_token_does_nothing_more(
     left: list[float] = []
 
     class Reconciler:
-        def forget(self) -> None:
+        def reset_memory(self) -> None:
             pass
 
         async def run_pass(

@@ -107,9 +107,9 @@ class GraphLoop:
         """Request a pass now."""
         self._wake.set()
 
-    def notice(self, notices: Mapping[str, Notice]) -> None:
+    def add_notices(self, notices: Mapping[str, Notice]) -> None:
         """Pass on EC2's notices that instances end, by instance ID."""
-        self._reconciler.notice(notices)
+        self._reconciler.add_notices(notices)
 
     def note_event_queue(self, problem: str | None) -> None:
         """Add an event: the event queue fails with ``problem``, or works again (None)."""
@@ -157,7 +157,7 @@ class GraphLoop:
     def _on_leadership_change(self) -> None:
         role = "leads" if self.leads else "follows"
         self._reporter.note(f"this daemon {role} (token {self._lease.token})")
-        self._reconciler.forget()
+        self._reconciler.reset_memory()
         self.wake()
 
     def _must_stop(self, token: int) -> bool:

@@ -115,7 +115,7 @@ async def _follow_event_queue(
 
     def wake(clusters: set[str] | None, notices: Mapping[str, Notice]) -> None:
         for loop in loops:
-            loop.notice(notices)
+            loop.add_notices(notices)
             names = {resource_name(name) for name in loop.file.graph.clusters}
             if clusters is None or clusters & names:
                 loop.wake()

@@ -156,11 +156,11 @@ class Reconciler:
         """Call `Observer.any_silent`."""
         return await self._observer.any_silent()
 
-    def notice(self, notices: Mapping[str, Notice]) -> None:
+    def add_notices(self, notices: Mapping[str, Notice]) -> None:
         """Add EC2's notices that instances end, by instance ID; they are kept until they expire."""
         self._notices = {**self._current_notices(self._clock().wall), **notices}
 
-    def forget(self) -> None:
+    def reset_memory(self) -> None:
         """Reset the memory, as in a new daemon: another daemon may have acted in between."""
         self._memory = Memory(started_at=self._clock().monotonic)
 

@@ -212,7 +212,7 @@ class World:
         self.run_pass()
         self.watch.writes_allowed = True
         self.daemon, self.standby = self.standby, self.daemon
-        self.daemon.forget()
+        self.daemon.reset_memory()
         self.watch.new_process()
         self.api.begin()
         self._one_pass()
@@ -305,7 +305,7 @@ class World:
         if number in self.ecs.lost:
             return
         notice = Notice(self.ecs.now, interruption=interruption)
-        self.daemon.notice({wire.ec2_id(f"arn:ci/{number}"): notice})
+        self.daemon.add_notices({wire.ec2_id(f"arn:ci/{number}"): notice})
         if interruption:
             self.interruptions.setdefault(number, self.ecs.now + NOTICE_SECONDS)
 
