@@ -85,6 +85,7 @@ SETTINGS = ServiceSettings(
     placement_strategy=(PlacementStrategy("spread", "host"),),
     placement_constraints=(PlacementConstraint("distinctInstance"),),
     tags_reach_tasks=True,
+    enable_execute_command=True,
 )
 ACTIONS: tuple[AnyAction, ...] = (
     RegisterTaskDefinition(
