@@ -14,7 +14,7 @@ import yaml
 
 from ecs_dynamo.config import load_graph
 from ecs_dynamo.model.errors import InputError, Problem
-from tests.unit.config.test_load import ROOT
+from tests.helpers.graph_files import ROOT
 
 EXAMPLE = ROOT / "examples" / "local"
 ONE, TWO = "i-0aaaaaaaaaaaaaaa1", "i-0aaaaaaaaaaaaaaa2"

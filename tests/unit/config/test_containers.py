@@ -2,60 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
-from ecs_dynamo.config import load_graph
-from ecs_dynamo.config.load import LoadedGraph
 from ecs_dynamo.model.errors import InputError
+from tests.helpers.graph_files import containers_by_name as by_name
+from tests.helpers.graph_files import load_containers as load
 from tests.unit.planning.test_containers import AGENT, BARE, ENGINE, EXPORTER, ROUTER, VLLM
-
-
-def load(
-    folder: Path,
-    containers: list[dict[str, Any]],
-    environ: dict[str, str] | None = None,
-    infrastructure: dict[str, Any] | None = None,
-    **component: Any,
-) -> LoadedGraph:
-    """A graph of one component with these containers, whose etcd is there already."""
-    content = {
-        "family": "x",
-        "networkMode": "host",
-        "executionRoleArn": "arn:aws:iam::123456789012:role/exec",
-        "containerDefinitions": [{"memory": 64, "stopTimeout": 5, **c} for c in containers],
-    }
-    document = {
-        "name": "g",
-        "region": "us-east-1",
-        "variables": {"AWS_ID": "123456789012"},
-        "infrastructure": {
-            "etcd": {"endpoints": ["http://127.0.0.1:2379"]},
-            **(infrastructure or {}),
-        },
-        "runtime": {"drainSeconds": 5},
-        "components": [
-            {
-                "name": "app",
-                "type": "frontend",
-                "alsoRuns": ["worker"],
-                "taskDefinition": "app.json",
-                **component,
-            }
-        ],
-    }
-    (folder / "app.json").write_text(json.dumps(content))
-    (folder / "ecs-dynamo.yaml").write_text(yaml.safe_dump(document))
-    return load_graph(folder / "ecs-dynamo.yaml", environ or {})
-
-
-def made(loaded: LoadedGraph) -> dict[str, Any]:
-    template = loaded.graph.components[0].template
-    return {c["name"]: c for c in template["containerDefinitions"]}
 
 
 def problems(folder: Path, containers: list[dict[str, Any]], **component: Any) -> str:
@@ -65,7 +20,7 @@ def problems(folder: Path, containers: list[dict[str, Any]], **component: Any) -
 
 
 def test_image_and_env_never_reach_a_log_router(tmp_path: Path) -> None:
-    found = made(load(tmp_path, [ROUTER, BARE], image="dynamo:1", env={"HF_HOME": "/models"}))
+    found = by_name(load(tmp_path, [ROUTER, BARE], image="dynamo:1", env={"HF_HOME": "/models"}))
     assert found["log_router"]["image"] == ROUTER["image"]
     assert "environment" not in found["log_router"]
     assert found["app"]["image"] == "dynamo:1"
@@ -76,7 +31,7 @@ def test_env_and_image_reach_every_dynamo_container(tmp_path: Path) -> None:
     second = {**VLLM, "name": "frontend", "command": ["python3", "-m", "dynamo.frontend"]}
     loaded = load(tmp_path, [VLLM, second, AGENT], image="dynamo:2", env={"A": "1"})
     assert loaded.graph.components[0].containers == ("vllm", "frontend")
-    found = made(loaded)
+    found = by_name(loaded)
     assert [found[n]["image"] for n in ("vllm", "frontend")] == ["dynamo:2", "dynamo:2"]
     assert found["frontend"]["environment"] == [{"name": "A", "value": "1"}]
     assert found["datadog-agent"]["image"] == AGENT["image"]
@@ -86,7 +41,7 @@ def test_env_and_image_reach_every_dynamo_container(tmp_path: Path) -> None:
 def test_a_declared_container_is_taken(tmp_path: Path, container: Any) -> None:
     loaded = load(tmp_path, [AGENT, BARE], container=container, env={"A": "1"})
     assert loaded.graph.components[0].containers == ("app",)
-    assert "environment" not in made(loaded)["datadog-agent"]
+    assert "environment" not in by_name(loaded)["datadog-agent"]
 
 
 def test_what_is_doubtful_is_refused_with_the_key_that_settles_it(tmp_path: Path) -> None:

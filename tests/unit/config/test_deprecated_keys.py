@@ -15,11 +15,8 @@ from ecs_dynamo.config.reading.report import Report
 from ecs_dynamo.config.schema import graph_schema
 from ecs_dynamo.model.errors import InputError
 from ecs_dynamo.model.spec.base import SpecModel
-from tests.unit.config.test_load import folder, load
+from tests.helpers.graph_files import ENVIRON, load
 from tests.unit.config.test_names import ETCD, NATS
-from tests.unit.config.test_security import ENVIRON
-
-__all__ = ["folder"]
 
 PATH = ("infrastructure", "names", "serviceDiscovery")
 VALUE = {"cloudMap": {"etcd": ETCD, "nats": ETCD}}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ecs_dynamo.config.schema import graph_schema
 from ecs_dynamo.config.settings import PREFIX, Settings
-from tests.unit.config.test_load import ROOT
+from tests.helpers.graph_files import ROOT
 
 TEXT = (ROOT / "docs" / "configuration.md").read_text()
 

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from ecs_dynamo.config import load_graph
 from ecs_dynamo.config.checks.regions import known_regions
 from ecs_dynamo.config.ecs_rules import RULES, STRUCTURE, Content, violations
 from ecs_dynamo.config.reading.document import dotted
 from ecs_dynamo.model.errors import InputError, Problem
+from tests.helpers.graph_files import single_component_graph
 from tests.unit.definitions.builders import ROLE, container, ec2, fargate
 from tests.unit.definitions.invalid import INVALID, InvalidDefinition
 from tests.unit.definitions.valid import VALID
@@ -47,30 +46,6 @@ def test_each_rule_has_an_id_a_source_and_an_example() -> None:
     assert len(set(ids)) == len(ids)
     assert all(rule.source and rule.remedy for rule in TABLE)
     assert set(ids) == {bad.rule for bad in INVALID}
-
-
-def graph(folder: Path, definition: dict[str, Any], **component: Any) -> Path:
-    """A graph file with one component of ``definition``."""
-    (folder / "app.json").write_text(json.dumps(definition, indent=1))
-    document = {
-        "name": "g",
-        "region": "us-east-1",
-        "variables": {"AWS_ID": "123456789012"},
-        "network": {"subnets": ["subnet-1"], "securityGroups": ["sg-1"]},
-        "infrastructure": {"etcd": {"endpoints": ["http://127.0.0.1:2379"]}},
-        "components": [
-            {
-                "name": "app",
-                "type": "frontend",
-                "alsoRuns": ["worker"],
-                "taskDefinition": "app.json",
-                **component,
-            }
-        ],
-    }
-    path = folder / "ecs-dynamo.yaml"
-    path.write_text(yaml.safe_dump(document, sort_keys=False))
-    return path
 
 
 def problems(path: Path) -> list[Problem]:
@@ -151,7 +126,7 @@ def problems(path: Path) -> list[Problem]:
 def test_validate_names_the_file_the_field_and_the_line(
     tmp_path: Path, definition: dict[str, Any], component: dict[str, Any], field: str, words: str
 ) -> None:
-    found = problems(graph(tmp_path, definition, **component))
+    found = problems(single_component_graph(tmp_path, definition, **component))
     matching = [p for p in found if (p.field or "").endswith(field)]
     assert matching, found
     assert words in matching[0].message
@@ -200,14 +175,18 @@ def test_what_create_service_rejects_is_rejected(
     definition = ec2(
         placementConstraints=[{"type": "memberOf", "expression": "attribute:b == c"}],
     )
-    found = [p for p in problems(graph(tmp_path, definition, **component)) if p.field == field]
+    found = [
+        p
+        for p in problems(single_component_graph(tmp_path, definition, **component))
+        if p.field == field
+    ]
     assert found
     assert words in found[0].message
     assert found[0].remedy
 
 
 def test_an_unknown_region_is_a_warning_with_the_closest_name(tmp_path: Path) -> None:
-    path = graph(tmp_path, ec2(container(stopTimeout=120), mode="awsvpc"))
+    path = single_component_graph(tmp_path, ec2(container(stopTimeout=120), mode="awsvpc"))
     assert load_graph(path, {}).warnings == ()
     path.write_text(path.read_text().replace("us-east-1", "us-esat-1"))
     (warning,) = load_graph(path, {}).warnings

@@ -11,7 +11,7 @@ from ecs_dynamo.config import load_graph
 from ecs_dynamo.local.registration import admit, compatibilities
 from ecs_dynamo.model.errors import InputError
 from ecs_dynamo.model.graph import NetworkMode
-from tests.unit.config.test_ecs_rules import graph
+from tests.helpers.graph_files import single_component_graph
 from tests.unit.definitions.builders import container, ec2, fargate
 
 
@@ -30,7 +30,7 @@ def test_limits_that_fit_no_count_are_a_warning(
     tmp_path: Path, component: dict[str, Any], count: int | None, remedy: str, least: int
 ) -> None:
     rollout = {"minimumHealthyPercent": least, "maximumPercent": 150}
-    loaded = load_graph(graph(tmp_path, ec2(), rollout=rollout, **component), {})
+    loaded = load_graph(single_component_graph(tmp_path, ec2(), rollout=rollout, **component), {})
     found = [w for w in loaded.warnings if (w.field or "").startswith("components[0].rollout")]
     assert [w.field for w in found] == (["components[0].rollout.maximumPercent"] if count else [])
     for warning in found:
@@ -47,12 +47,12 @@ def managed(**more: Any) -> dict[str, Any]:
 def test_task_definitions_for_managed_instances_are_accepted(tmp_path: Path) -> None:
     providers = [{"name": "mi-gpu", "weight": 1}]
     component = load_graph(
-        graph(tmp_path, managed(), capacityProviders=providers), {}
+        single_component_graph(tmp_path, managed(), capacityProviders=providers), {}
     ).graph.component("app")
     assert component.network_mode is NetworkMode.AWSVPC
     both = {**ec2(), "requiresCompatibilities": ["EC2", "MANAGED_INSTANCES"]}
     for more in ({"capacityProviders": providers}, {"launchType": "EC2"}):
-        load_graph(graph(tmp_path, both, **more), {})
+        load_graph(single_component_graph(tmp_path, both, **more), {})
 
 
 def test_the_local_ecs_takes_task_definitions_for_managed_instances() -> None:
@@ -87,7 +87,7 @@ def test_what_does_not_fit_is_reported_at_a_field_that_is_there(
     tmp_path: Path, definition: dict[str, Any], component: dict[str, Any], field: str, words: str
 ) -> None:
     with pytest.raises(InputError) as caught:
-        load_graph(graph(tmp_path, definition, **component), {})
+        load_graph(single_component_graph(tmp_path, definition, **component), {})
     found = [p for p in caught.value.problems if "requiresCompatibilities" in p.message]
     assert [p.field for p in found] == [field]
     assert words in (found[0].remedy or "")
@@ -98,7 +98,7 @@ def test_shared_gpus_are_rejected_with_the_reason(tmp_path: Path) -> None:
     sharing = {"nvidiaMps": {"memory": 4096, "maxComputePercent": 50}}
     needs = [{"type": "GPU", "sharingStrategy": sharing}]
     with pytest.raises(InputError) as caught:
-        load_graph(graph(tmp_path, ec2(container(resourceRequirements=needs))), {})
+        load_graph(single_component_graph(tmp_path, ec2(container(resourceRequirements=needs))), {})
     (found,) = (p for p in caught.value.problems if "sharingStrategy" in (p.field or ""))
     assert "1.44.8" in found.message
     assert "value" in (found.remedy or "")

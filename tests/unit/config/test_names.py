@@ -11,10 +11,7 @@ import pytest
 from ecs_dynamo.model.errors import InputError
 from ecs_dynamo.model.graph import Role
 from ecs_dynamo.model.service_settings import PublishedPort, ServiceConnect, ServiceSettings
-from tests.unit.config.test_load import Edit, folder, load
-from tests.unit.config.test_security import ENVIRON, TLS, warnings
-
-__all__ = ["folder"]
+from tests.helpers.graph_files import ENVIRON, TLS, Edit, load, warnings
 
 NAMES = ("service_registry", "service_connect")
 ARN = "arn:aws:servicediscovery:us-east-1:123456789012:service/srv-"

@@ -9,7 +9,7 @@ import pytest
 
 from ecs_dynamo.config import load_graph
 from ecs_dynamo.model.errors import InputError
-from tests.unit.config.test_ecs_rules import graph
+from tests.helpers.graph_files import single_component_graph
 from tests.unit.definitions.builders import ec2
 
 ZONES = {"type": "spread", "field": "attribute:ecs.availability-zone"}
@@ -38,18 +38,18 @@ ZONES = {"type": "spread", "field": "attribute:ecs.availability-zone"}
 def test_what_rebalancing_does_not_go_with_is_rejected(
     tmp_path: Path, component: dict[str, Any], words: str
 ) -> None:
-    path = graph(tmp_path, ec2(), availabilityZoneRebalancing=True, **component)
+    path = single_component_graph(tmp_path, ec2(), availabilityZoneRebalancing=True, **component)
     with pytest.raises(InputError) as caught:
         load_graph(path, {})
     (problem,) = caught.value.problems
     assert problem.field == "components[0].availabilityZoneRebalancing"
     assert words in problem.message
     assert "remove availabilityZoneRebalancing" in (problem.remedy or "")
-    load_graph(graph(tmp_path, ec2(), **component), {})
+    load_graph(single_component_graph(tmp_path, ec2(), **component), {})
 
 
 def test_rebalancing_and_a_grace_are_declared(tmp_path: Path) -> None:
-    path = graph(
+    path = single_component_graph(
         tmp_path,
         ec2(),
         availabilityZoneRebalancing=True,
@@ -63,7 +63,7 @@ def test_rebalancing_and_a_grace_are_declared(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("seconds", [-1, 2_147_483_648, 1.5])
 def test_a_grace_that_ecs_does_not_take_is_rejected(tmp_path: Path, seconds: float) -> None:
-    path = graph(tmp_path, ec2(), rollout={"healthCheckGraceSeconds": seconds})
+    path = single_component_graph(tmp_path, ec2(), rollout={"healthCheckGraceSeconds": seconds})
     with pytest.raises(InputError) as caught:
         load_graph(path, {})
     fields = {problem.field for problem in caught.value.problems}

@@ -19,9 +19,6 @@ from ecs_dynamo.model.spec.scaling import (
     StaticScaling,
 )
 from ecs_dynamo.planning.scaling.registry import POLICIES
-from tests.unit.config.test_load import folder
-
-__all__ = ["folder"]
 
 
 def load(folder: Path, **values: object) -> LoadedGraph:

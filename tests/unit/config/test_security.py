@@ -8,24 +8,12 @@ from typing import Any
 
 import pytest
 
-from ecs_dynamo.config import load_graph
 from ecs_dynamo.model.errors import InputError
-from tests.unit.config.test_load import Edit, folder, load
-
-__all__ = ["folder"]
-
-ENVIRON = {"AWS_ID": "123456789012", "AWS_REGION": "us-east-1"}
-TLS = {"ca": "${secret:ca}", "clientCert": "${secret:cert:pem::}", "clientKey": "${ssm:/key}"}
+from tests.helpers.graph_files import ENVIRON, TLS, Edit, load, warnings
 
 
 def security(**parts: Any) -> Edit:
     return lambda d: d["infrastructure"].update(security=parts)
-
-
-def warnings(folder: Path, edit: Edit) -> str:
-    load(folder, edit, ENVIRON)
-    loaded = load_graph(folder / "ecs-dynamo.yaml", ENVIRON)
-    return "\n".join(str(w) for w in loaded.warnings)
 
 
 def test_references_become_what_ecs_takes(folder: Path) -> None:

@@ -9,7 +9,8 @@ import pytest
 
 from ecs_dynamo.config import load_graph
 from ecs_dynamo.model.errors import InputError
-from tests.unit.config.test_containers import load, made
+from tests.helpers.graph_files import containers_by_name as by_name
+from tests.helpers.graph_files import load_containers as load
 from tests.unit.planning.test_containers import BARE
 
 SHELL = {"HOME": "/root", "MODEL": "operators-own", "TOKEN": "operators-secret"}
@@ -20,7 +21,7 @@ def command(
 ) -> tuple[list[str], list[str]]:
     """The command as it is registered, and the warnings about it."""
     loaded = load(folder, [{**BARE, "command": words, **more}], environ or SHELL)
-    return made(loaded)["app"]["command"], [w.message for w in loaded.warnings]
+    return by_name(loaded)["app"]["command"], [w.message for w in loaded.warnings]
 
 
 @pytest.mark.parametrize(
@@ -68,7 +69,7 @@ def test_the_operators_shell_fills_nothing_else_in(tmp_path: Path) -> None:
     assert "$${TOKEN} for a literal ${TOKEN}" in text
     assert "operators-secret" not in text
     with_default = {**BARE, "environment": [{"name": "M", "value": "${MODEL:-small}"}]}
-    assert made(load(tmp_path, [with_default], SHELL))["app"]["environment"] == [
+    assert by_name(load(tmp_path, [with_default], SHELL))["app"]["environment"] == [
         {"name": "M", "value": "small"}
     ]
 
@@ -79,7 +80,7 @@ def test_a_declared_variable_passes_the_environments_on(tmp_path: Path) -> None:
         load(tmp_path, [one], SHELL)
         file = tmp_path / "ecs-dynamo.yaml"
         file.write_text(file.read_text().replace("variables:\n", f"variables:\n  {variables}\n"))
-        return made(load_graph(file, SHELL))["app"]["command"][2]
+        return by_name(load_graph(file, SHELL))["app"]["command"][2]
 
     assert filled("MODEL: ${MODEL}") == "serve operators-own ${HOME}"
     assert filled("MODEL: ${MODEL:-other}") == "serve operators-own ${HOME}"
@@ -93,7 +94,7 @@ def test_the_command_of_a_component_is_filled_as_a_containers(tmp_path: Path) ->
         SHELL,
         command=["serve ${MODEL:-small} ${HOME} ${AWS_ID}"],
     )
-    assert made(loaded)["app"]["command"] == ["serve ${MODEL:-small} ${HOME} 123456789012"]
+    assert by_name(loaded)["app"]["command"] == ["serve ${MODEL:-small} ${HOME} 123456789012"]
     with pytest.raises(InputError, match=r"can ?not be used here"):
         load(tmp_path, [BARE], SHELL, command=["serve ${secret:name}"])
 
@@ -101,10 +102,10 @@ def test_the_command_of_a_component_is_filled_as_a_containers(tmp_path: Path) ->
 def test_a_health_check_reads_the_containers_variables(tmp_path: Path) -> None:
     check = {"command": ["CMD-SHELL", "curl localhost:${DYN_SYSTEM_PORT:-8081}/health"]}
     loaded = load(tmp_path, [{**BARE, "healthCheck": check}], SHELL)
-    assert made(loaded)["app"]["healthCheck"] == check
+    assert by_name(loaded)["app"]["healthCheck"] == check
     words = {"command": ["CMD", "check", "${PORT:-8081}"]}  # Nobody reads this as a shell would.
     loaded = load(tmp_path, [{**BARE, "healthCheck": words}], SHELL)
-    assert made(loaded)["app"]["healthCheck"]["command"] == ["CMD", "check", "8081"]
+    assert by_name(loaded)["app"]["healthCheck"]["command"] == ["CMD", "check", "8081"]
 
 
 def test_numbers_of_json_stay_as_written(tmp_path: Path) -> None:
@@ -114,7 +115,7 @@ def test_numbers_of_json_stay_as_written(tmp_path: Path) -> None:
     for text in ("1.10", "1e5", "1E400", "-0.0", "12345678901234567890123", "true", "0"):
         file.write_text(template.replace('"TEXT"', text))
         loaded = load_graph(tmp_path / "ecs-dynamo.yaml", {})
-        assert made(loaded)["app"]["environment"] == [{"name": "A", "value": text}]
+        assert by_name(loaded)["app"]["environment"] == [{"name": "A", "value": text}]
 
 
 def test_nulls_in_the_place_of_values_are_told(tmp_path: Path) -> None:
