@@ -52,18 +52,18 @@ def print_table(title: str | None, heads: Iterable[str], rows: Iterable[Iterable
     console().print(table)
 
 
+_PLAN_STYLES = {
+    "+ ": "green",
+    "- ": "red",
+    "wait: ": "yellow",
+    "short: ": "yellow",
+    "note: ": "dim",
+}
+"""Prefix of a line in a plan -> its style."""
+
+
 def plan_line(line: str) -> None:
     """Print a line of a plan in the colour of its kind."""
-    stripped = line.strip()
-    style = (
-        "green"
-        if stripped.startswith("+ ")
-        else "red"
-        if stripped.startswith("- ")
-        else "yellow"
-        if stripped.startswith(("wait: ", "short: "))
-        else "dim"
-        if stripped.startswith("note: ")
-        else None
-    )
-    say(line, style=style)
+    text = line.strip()
+    styles = (style for prefix, style in _PLAN_STYLES.items() if text.startswith(prefix))
+    say(line, style=next(styles, None))

@@ -77,7 +77,8 @@ def _group(group: AutoScalingGroupSpec, snapshot: Snapshot) -> Finding:
         return Finding(
             _CHECK,
             Severity.UNKNOWN,
-            f"who sizes Auto Scaling group {group.name}: {snapshot.providers.reason}",
+            f"cannot determine what sizes Auto Scaling group {group.name}: "
+            f"{snapshot.providers.reason}",
         )
     own = next((p for p in snapshot.providers.values() if p.group == group.name), None)
     if own is not None and own.managed_scaling:
@@ -85,14 +86,14 @@ def _group(group: AutoScalingGroupSpec, snapshot: Snapshot) -> Finding:
             _CHECK,
             Severity.ERROR,
             f"ECS sizes Auto Scaling group {group.name} (capacity provider {own.name})",
-            "take it out of capacity.autoScalingGroups, or disable managed scaling",
+            "remove it from capacity.autoScalingGroups, or disable managed scaling",
         )
     text = f"Auto Scaling group {group.name}: {observed.desired} of {group.min} to {group.max}"
     if observed.max_size < group.max or observed.min_size > group.min:
         return Finding(
             _CHECK,
             Severity.WARNING,
-            f"{text}; its own bounds are {observed.min_size} to {observed.max_size}, and count too",
+            f"{text}; its own bounds, {observed.min_size} to {observed.max_size}, apply as well",
             "set both to the same values",
         )
     return Finding(_CHECK, Severity.OK, text)

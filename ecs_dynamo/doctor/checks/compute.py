@@ -207,7 +207,7 @@ def _images(
             "ami",
             Severity.ERROR,
             f"{cluster}: {listed(blind)} registered no GPU",
-            "use the ECS GPU-optimised AMI; or NVIDIA's driver and ECS_ENABLE_GPU_SUPPORT=true",
+            "use the ECS GPU-optimized AMI; or NVIDIA's driver and ECS_ENABLE_GPU_SUPPORT=true",
         )
     cluster_hosts = hosts.get(cluster, Unknown(f"{cluster}: instances not observed"))
     if isinstance(cluster_hosts, Unknown):
@@ -236,6 +236,6 @@ def _images(
             yield Finding(
                 "ami",
                 Severity.WARNING,
-                f"{text} is not AWS's ECS GPU-optimised AMI",
+                f"{text} is not AWS's ECS GPU-optimized AMI",
                 "make sure that it has the ECS agent, NVIDIA's driver and its container toolkit",
             )

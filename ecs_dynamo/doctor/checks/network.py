@@ -8,7 +8,7 @@ networking for EC2"). On EC2 a task's own interface never has a public address.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from ecs_dynamo.doctor.checks.base import (
     largest,
@@ -69,14 +69,22 @@ def check_subnets(graph: Graph, subnets: Observed[Mapping[str, Subnet]]) -> Iter
             yield Finding("subnets", Severity.OK, text)
 
 
-@dataclass(slots=True)
-class _Place:
-    """A subnet in which tasks start, and the services that must be reachable from it."""
+@dataclass(frozen=True, slots=True)
+class _Needs:
+    """What must be reachable from where tasks of ``users`` start: AWS services and registries."""
 
-    users: set[str] = field(default_factory=set)
-    services: set[str] = field(default_factory=set)
-    internet: set[str] = field(default_factory=set)
-    without_public_ip: set[str] = field(default_factory=set)
+    users: frozenset[str] = frozenset()
+    services: frozenset[str] = frozenset()
+    registries: frozenset[str] = frozenset()
+    without_public_ip: frozenset[str] = frozenset()
+
+    def __or__(self, other: _Needs) -> _Needs:
+        return _Needs(
+            self.users | other.users,
+            self.services | other.services,
+            self.registries | other.registries,
+            self.without_public_ip | other.without_public_ip,
+        )
 
 
 def _registry(image: str) -> str:
@@ -84,34 +92,40 @@ def _registry(image: str) -> str:
     return first if slash and ("." in first or ":" in first) else "docker.io"
 
 
-def _add(place: _Place, component: Component, *, public: bool) -> None:
-    place.users.add(component.name)
-    if not public:
-        place.without_public_ip.add(component.name)
-    for container in containers_of(component):
-        image = str(container.get("image", ""))
-        if ecr_image(image):
-            place.services |= {"ecr.api", "ecr.dkr", "s3"}
-        elif image:
-            place.internet.add(_registry(image))
-        if container.get("logConfiguration", {}).get("logDriver") == "awslogs":
-            place.services.add("logs")
-    for reference in secret_values(component):
-        place.services.add("secretsmanager" if ":secretsmanager:" in reference else "ssm")
+def _needs(component: Component, *, public: bool) -> _Needs:
+    """Return the needs of a component's tasks. ``public``: they start with a public address."""
+    containers = containers_of(component)
+    images = [str(container.get("image", "")) for container in containers]
+    services = {
+        "secretsmanager" if ":secretsmanager:" in reference else "ssm"
+        for reference in secret_values(component)
+    }
+    if any(ecr_image(image) for image in images):
+        services |= {"ecr.api", "ecr.dkr", "s3"}
+    if any(c.get("logConfiguration", {}).get("logDriver") == "awslogs" for c in containers):
+        services.add("logs")
+    name = frozenset({component.name})
+    return _Needs(
+        users=name,
+        services=frozenset(services),
+        registries=frozenset(_registry(i) for i in images if i and not ecr_image(i)),
+        without_public_ip=frozenset() if public else name,
+    )
 
 
-def _places(graph: Graph, hosts: Mapping[str, Sequence[Host]]) -> dict[str, _Place]:
-    """Return where tasks start, by subnet id. ``hosts`` are the instances of each cluster."""
-    places: dict[str, _Place] = {}
+def _needs_by_subnet(graph: Graph, hosts: Mapping[str, Sequence[Host]]) -> dict[str, _Needs]:
+    """Return the needs of each subnet, by its ID. ``hosts`` are the instances of each cluster."""
+    by_subnet: dict[str, _Needs] = {}
     for component in graph.components:
         if component.launch_type is LaunchType.FARGATE:
-            for name in component.network.subnets:
-                public = component.network.assign_public_ip
-                _add(places.setdefault(name, _Place()), component, public=public)
+            public = component.network.assign_public_ip
+            starts = {(subnet, public) for subnet in component.network.subnets}
         else:
-            for host in hosts.get(component.cluster, ()):
-                _add(places.setdefault(host.subnet, _Place()), component, public=host.public)
-    return places
+            starts = {(host.subnet, host.public) for host in hosts.get(component.cluster, ())}
+        for subnet, public in starts:
+            needs = _needs(component, public=public)
+            by_subnet[subnet] = by_subnet.get(subnet, _Needs()) | needs
+    return by_subnet
 
 
 def _table(subnet: Subnet, tables: Iterable[RouteTable]) -> RouteTable | None:
@@ -137,8 +151,8 @@ def check_routes(
             yield Finding("routes", Severity.UNKNOWN, text, "run doctor again once it has one")
         else:
             known[cluster] = cluster_hosts
-    places = _places(graph, known)
-    if not places:
+    needs_by_subnet = _needs_by_subnet(graph, known)
+    if not needs_by_subnet:
         return
     if isinstance(subnets, Unknown):
         yield unknown("routes", subnets)
@@ -146,19 +160,19 @@ def check_routes(
     if isinstance(tables, Unknown):
         yield unknown("routes", tables)
         return
-    for name, place in sorted(places.items()):
+    for name, needs in sorted(needs_by_subnet.items()):
         if name in subnets:
-            yield _route(subnets[name], place, _table(subnets[name], tables), endpoints)
+            yield _route(subnets[name], needs, _table(subnets[name], tables), endpoints)
 
 
 def _route(
     subnet: Subnet,
-    place: _Place,
+    needs: _Needs,
     table: RouteTable | None,
     endpoints: Observed[tuple[VpcEndpoint, ...]],
 ) -> Finding:
     """Check one subnet: its default route, or its VPC endpoints."""
-    check, users = "routes", listed(place.users)
+    check, users = "routes", listed(needs.users)
     default = (
         next((r for r in table.routes if r.destination == EVERYWHERE), None) if table else None
     )
@@ -170,22 +184,22 @@ def _route(
         text = f"{subnet.id} ({users}): default route to {default.target}"
         if kind == "nat":
             return Finding(check, Severity.OK, text)
-        if kind == "igw" and not place.without_public_ip:
+        if kind == "igw" and not needs.without_public_ip:
             return Finding(check, Severity.OK, f"{text}, with public addresses")
         if kind == "igw":
             return Finding(
                 check,
                 Severity.ERROR,
-                f"{text}, but {listed(place.without_public_ip)} has no public address",
+                f"{text}, but {listed(needs.without_public_ip)} has no public address",
                 "use a subnet behind a NAT gateway; or assignPublicIp on Fargate",
             )
-        text += "; what is behind it is not followed"
+        text += "; the route beyond it is not checked"
         return Finding(check, Severity.UNKNOWN, text, "pull an image from there manually")
-    if place.internet:
+    if needs.registries:
         return Finding(
             check,
             Severity.ERROR,
-            f"{subnet.id} ({users}): no default route to {listed(place.internet)}",
+            f"{subnet.id} ({users}): no default route to {listed(needs.registries)}",
             "add a NAT gateway, or copy the images to ECR and add VPC endpoints",
         )
     if isinstance(endpoints, Unknown):
@@ -196,7 +210,7 @@ def _route(
         for e in endpoints
         if e.vpc == subnet.vpc and (not e.gateway or table_id in e.tables)
     }
-    missing = place.services - available
+    missing = needs.services - available
     if missing:
         return Finding(
             check,
@@ -204,5 +218,5 @@ def _route(
             f"{subnet.id} ({users}): no default route, and no VPC endpoint for {listed(missing)}",
             "add the endpoints, or a NAT gateway",
         )
-    text = f"{subnet.id} ({users}): by VPC endpoints for {listed(place.services) or 'nothing'}"
+    text = f"{subnet.id} ({users}): VPC endpoints for {listed(needs.services) or 'nothing'}"
     return Finding(check, Severity.OK, text)

@@ -110,7 +110,7 @@ def routes_of(
     [
         ((table("nat-1"),), OK, "default route to nat-1"),
         ((table("igw-1"),), ERROR, "no public address"),
-        ((table("tgw-1"),), UNKNOWN, "not followed"),
+        ((table("tgw-1"),), UNKNOWN, "not checked"),
         ((table("nat-1", active=False),), ERROR, "blackhole"),
         ((table(),), ERROR, "no default route to nvcr.io"),
         ((), ERROR, "no default route"),

@@ -854,7 +854,7 @@ def test_doctor_knows_providers_and_groups() -> None:
     assert texts == [
         "ok: capacity provider mi (MANAGED_INSTANCES)",
         "error: capacity provider none is not one of cluster gpu",
-        "warning: Auto Scaling group asg: 0 of 0 to 20; its own bounds are 0 to 10, and count too",
+        "warning: Auto Scaling group asg: 0 of 0 to 20; its own bounds, 0 to 10, apply as well",
     ]
     gone = list(check_capacity(base, snapshot(providers=Unknown("x"), groups={})))
     assert [str(f.severity) for f in gone] == ["unknown", "error"]
