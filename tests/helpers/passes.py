@@ -11,8 +11,8 @@ from ecs_dynamo.model.graph import Graph
 from ecs_dynamo.model.plan import Plan
 from ecs_dynamo.model.snapshot import ComponentSnapshot, Snapshot, Unknown
 from ecs_dynamo.planning import plan
-from tests.unit.planning.graphs import graph
-from tests.unit.planning.test_parts import converged
+from tests.helpers.convergence import converged
+from tests.helpers.graphs import graph
 
 FROZEN = Unknown("services took longer than 20 s (DescribeServices: Unreachable: AWS)")
 

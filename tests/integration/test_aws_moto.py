@@ -22,7 +22,10 @@ from ecs_dynamo.model.service import Service
 from ecs_dynamo.model.snapshot import Unknown
 from ecs_dynamo.model.spec.service import NetworkSpec
 from ecs_dynamo.planning import plan
-from tests.unit.planning.graphs import graph, redeclared
+from tests.helpers.graphs import (
+    graph,
+    redeclared,
+)
 
 pytestmark = pytest.mark.integration
 

@@ -39,9 +39,12 @@ from ecs_dynamo.model.spec.capacity import (
 )
 from ecs_dynamo.planning.capacity.plan import plan_capacity
 from tests.helpers.ecs_client import container
+from tests.helpers.graphs import (
+    graph,
+    redeclared,
+)
 from tests.helpers.scaling_groups import Scaling
 from tests.integration.stack import until
-from tests.unit.planning.graphs import graph, redeclared
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(90)]
 

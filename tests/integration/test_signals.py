@@ -41,10 +41,10 @@ from ecs_dynamo.signals.cloudwatch import CloudWatchAdapter
 from ecs_dynamo.signals.jetstream import JetStreamAdapter
 from ecs_dynamo.signals.planner import PlannerAdapter, acknowledge
 from ecs_dynamo.signals.prometheus import PrometheusAdapter
+from tests.helpers.graphs import component
 from tests.integration.servers import answers, etcd_process, free_port, program, running
 from tests.integration.stack import Stack, until
 from tests.unit.aws.fake_aws import fake_aws
-from tests.unit.planning.graphs import component
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(60)]
 

@@ -18,7 +18,7 @@ from ecs_dynamo.model.spec.scaling import (
     SloScaling,
 )
 from ecs_dynamo.model.spec.security import SecuritySpec
-from tests.unit.planning.graphs import redeclared
+from tests.helpers.graphs import redeclared
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "qwen-disagg" / "ecs-dynamo.yaml"
 ENVIRON = {

@@ -17,8 +17,8 @@ from ecs_dynamo.model.redaction import (
 )
 from ecs_dynamo.planning import describe, plan
 from ecs_dynamo.planning.describe import content_diff
-from tests.unit.planning.graphs import graph
-from tests.unit.planning.test_parts import converged
+from tests.helpers.convergence import converged
+from tests.helpers.graphs import graph
 
 SECRET = "hunter2-do-not-show"
 

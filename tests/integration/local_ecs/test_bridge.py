@@ -16,8 +16,8 @@ from ecs_dynamo.local.runtime import fence
 from ecs_dynamo.model.errors import InputError
 from ecs_dynamo.model.spec.capacity import PlacementSpec
 from tests.helpers.ecs_client import EcsClient, container, ecs_client
+from tests.helpers.graphs import redeclared
 from tests.integration.stack import Stack, component_of, placed_on, until
-from tests.unit.planning.graphs import redeclared
 
 pytestmark = [
     pytest.mark.integration,

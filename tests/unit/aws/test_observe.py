@@ -31,8 +31,8 @@ from ecs_dynamo.model.snapshot import (
     Snapshot,
     Unknown,
 )
+from tests.helpers.graphs import graph
 from tests.unit.aws.fake_aws import fake_aws
-from tests.unit.planning.graphs import graph
 
 ARN = "arn:aws:ecs:us-west-2:1"
 NOW = 1000.0

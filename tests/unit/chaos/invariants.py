@@ -25,8 +25,8 @@ from ecs_dynamo.model.plan import (
 )
 from ecs_dynamo.model.snapshot import Unknown
 from ecs_dynamo.planning.healing.replacement import FIRST_PAUSE_SECONDS
+from tests.helpers.simulated_services import SimService, SimTask
 from tests.unit.chaos.simulation.account import FOREIGN, SimulatedAccount
-from tests.unit.planning.simulated_ecs import SimService, SimTask
 
 Json = dict[str, Any]
 ABSENT_SECONDS = 300.0

@@ -8,7 +8,11 @@ from typing import Any
 from ecs_dynamo.model.graph import Component, Graph
 from ecs_dynamo.model.spec.rollout import CanarySpec
 from ecs_dynamo.model.spec.scaling import SloScaling
-from tests.unit.planning.graphs import graph, redeclared, with_rollout
+from tests.helpers.graphs import (
+    graph,
+    redeclared,
+    with_rollout,
+)
 
 COMPONENTS = ("etcd-nats", "frontend", "prefill", "decode")
 WORKERS = ("prefill", "decode")

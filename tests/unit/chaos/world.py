@@ -19,6 +19,8 @@ from ecs_dynamo.controller.reconcile.reconciler import (
 )
 from ecs_dynamo.model.ecs.events import Notice
 from ecs_dynamo.model.graph import Graph
+from tests.helpers.graphs import with_image
+from tests.helpers.simulated_services import SimTask
 from tests.unit.chaos import convergence
 from tests.unit.chaos.invariants import Watch, check_pass
 from tests.unit.chaos.setup import SCALING, Setup, with_component
@@ -28,8 +30,6 @@ from tests.unit.chaos.simulation.api import SimulatedApi
 from tests.unit.chaos.simulation.faults import Fault, Kind, ProcessDeathError, refusal
 from tests.unit.chaos.simulation.observer import Network, SimulatedObserver
 from tests.unit.chaos.simulation.virtual_time import VirtualLoop
-from tests.unit.planning.graphs import with_image
-from tests.unit.planning.simulated_ecs import SimTask
 
 STEP_SECONDS = 10.0
 NOTICE_SECONDS = 120.0

@@ -11,7 +11,7 @@ import pytest
 from ecs_dynamo.config import load_settings
 from ecs_dynamo.controller.leadership.keeper import LeaseKeeper, open_lease
 from ecs_dynamo.model.errors import InputError
-from tests.unit.planning.graphs import graph
+from tests.helpers.graphs import graph
 
 
 class ScriptedLease:

@@ -6,8 +6,8 @@ from ecs_dynamo.controller.telemetry.status import plan_document
 from ecs_dynamo.model.clock import Now
 from ecs_dynamo.model.plan import Memory
 from ecs_dynamo.planning import plan
-from tests.unit.planning.graphs import graph
-from tests.unit.planning.simulated_ecs import SimulatedEcs
+from tests.helpers.graphs import graph
+from tests.helpers.simulated_ecs import SimulatedEcs
 
 
 def test_a_services_settings_are_fields_of_the_action_that_creates_it() -> None:

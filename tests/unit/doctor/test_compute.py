@@ -29,8 +29,13 @@ from ecs_dynamo.model.spec.capacity import (
     CapacitySpec,
 )
 from ecs_dynamo.model.spec.scaling import SloScaling
-from tests.unit.planning.graphs import component, graph, redeclared, template
-from tests.unit.planning.simulated_ecs import SimulatedEcs
+from tests.helpers.graphs import (
+    component,
+    graph,
+    redeclared,
+    template,
+)
+from tests.helpers.simulated_ecs import SimulatedEcs
 
 OK, WARNING, ERROR, UNKNOWN = Severity.OK, Severity.WARNING, Severity.ERROR, Severity.UNKNOWN
 

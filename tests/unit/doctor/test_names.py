@@ -10,7 +10,10 @@ from ecs_dynamo.doctor.checks.names import check_names
 from ecs_dynamo.model.doctor import CloudMapService, Severity
 from ecs_dynamo.model.graph import Graph
 from ecs_dynamo.model.snapshot import Observed, Unknown
-from tests.unit.planning.graphs import graph, redeclared
+from tests.helpers.graphs import (
+    graph,
+    redeclared,
+)
 from tests.unit.planning.test_names import ARN, connected
 
 NAME = "infra.dynamo.local"

@@ -33,7 +33,12 @@ from ecs_dynamo.model.graph import Component, Graph, Role
 from ecs_dynamo.model.snapshot import Observed, Unknown
 from ecs_dynamo.model.spec.scaling import SloScaling
 from ecs_dynamo.model.spec.service import NetworkSpec
-from tests.unit.planning.graphs import component, graph, redeclared, template
+from tests.helpers.graphs import (
+    component,
+    graph,
+    redeclared,
+    template,
+)
 
 OK, WARNING, ERROR, UNKNOWN = Severity.OK, Severity.WARNING, Severity.ERROR, Severity.UNKNOWN
 SUBNET = Subnet("subnet-1", "vpc", "10.0.1.0/24", 200)

@@ -35,8 +35,12 @@ from ecs_dynamo.model.ecs.secrets import parameter_names
 from ecs_dynamo.model.ecs.task_definition import ecr_image
 from ecs_dynamo.model.graph import Graph, Role
 from ecs_dynamo.model.snapshot import Unknown
+from tests.helpers.graphs import (
+    component,
+    graph,
+    template,
+)
 from tests.rights.policy import AccessRequest, decide
-from tests.unit.planning.graphs import component, graph, template
 
 OK, WARNING, ERROR, UNKNOWN = Severity.OK, Severity.WARNING, Severity.ERROR, Severity.UNKNOWN
 ACCOUNT = "123456789012"

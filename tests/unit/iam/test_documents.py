@@ -16,8 +16,8 @@ from ecs_dynamo.model.spec.capacity import (
     CapacitySpec,
 )
 from tests.helpers.graph_files import ROOT
+from tests.helpers.graphs import redeclared
 from tests.rights.widest import ACCOUNT, ENVIRON, EXAMPLE, REGISTRY, widest
-from tests.unit.planning.graphs import redeclared
 from tests.unit.rights.test_requests import arn_patterns, is_known
 
 

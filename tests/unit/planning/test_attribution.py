@@ -31,7 +31,10 @@ from ecs_dynamo.planning.observed.attribution import (
 )
 from ecs_dynamo.planning.observed.facts import observe_graph
 from tests.helpers.facts import ready_tasks
-from tests.unit.planning.graphs import component, graph
+from tests.helpers.graphs import (
+    component,
+    graph,
+)
 
 HOST = "10.9.0.1"
 NOW = 5000.0

@@ -71,7 +71,12 @@ from ecs_dynamo.planning.desired.placement import (
 )
 from ecs_dynamo.planning.desired.ports import plan_ports
 from tests.helpers.facts import state_of
-from tests.unit.planning.graphs import component, graph, redeclared, template
+from tests.helpers.graphs import (
+    component,
+    graph,
+    redeclared,
+    template,
+)
 
 SMALL = InstanceSize("g5.xlarge", 1, 4096, 15_000)
 LARGE = InstanceSize("g5.12xlarge", 4, 49_152, 180_000)
@@ -817,8 +822,8 @@ def test_ecs_own_words_are_told_apart() -> None:
 
 
 def test_another_provider_strategy_rolls_with_a_forced_deployment() -> None:
-    from tests.unit.planning.simulated_ecs import SimulatedEcs
-    from tests.unit.planning.test_plan_properties import converge
+    from tests.helpers.convergence import converge
+    from tests.helpers.simulated_ecs import SimulatedEcs
 
     base = graph()
     ecs = SimulatedEcs(base)

@@ -27,10 +27,12 @@ from ecs_dynamo.model.snapshot import (
 from ecs_dynamo.planning import plan
 from ecs_dynamo.planning.observed.lookup import known_tasks
 from ecs_dynamo.planning.services.withheld_releases import without_releases
-from tests.unit.planning.graphs import graph, with_image
-from tests.unit.planning.simulated_ecs import SimulatedEcs
-from tests.unit.planning.test_parts import converged
-from tests.unit.planning.test_plan_properties import run_pass
+from tests.helpers.convergence import converged, run_pass
+from tests.helpers.graphs import (
+    graph,
+    with_image,
+)
+from tests.helpers.simulated_ecs import SimulatedEcs
 
 WHY = Unknown("RequestLimitExceeded")
 Blind = Callable[[Snapshot, Graph], Snapshot]

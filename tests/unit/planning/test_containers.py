@@ -17,7 +17,10 @@ from ecs_dynamo.model.spec.security import SecuritySpec
 from ecs_dynamo.planning.desired.declaration import with_endpoints
 from ecs_dynamo.planning.desired.rendering import render
 from ecs_dynamo.planning.observed.endpoints import injected_endpoints
-from tests.unit.planning.graphs import component, graph
+from tests.helpers.graphs import (
+    component,
+    graph,
+)
 
 ENDS = Endpoints("http://10.0.0.9:2379", "nats://10.0.0.9:4222")
 ROUTER = {

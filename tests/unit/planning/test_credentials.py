@@ -25,8 +25,8 @@ from ecs_dynamo.model.spec.security import SecuritySpec
 from ecs_dynamo.planning import plan, probe_targets
 from ecs_dynamo.planning.desired.canonical import fingerprint
 from ecs_dynamo.planning.desired.rendering import render
-from tests.unit.planning.graphs import graph
-from tests.unit.planning.simulated_ecs import SimulatedEcs
+from tests.helpers.graphs import graph
+from tests.helpers.simulated_ecs import SimulatedEcs
 
 SM = "arn:aws:secretsmanager:us-west-2:123456789012:secret"
 TLS = {"ca": f"{SM}:ca", "clientCert": f"{SM}:cert", "clientKey": "/dynamo/key"}

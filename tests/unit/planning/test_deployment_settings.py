@@ -20,10 +20,17 @@ from ecs_dynamo.model.spec.service import NetworkSpec
 from ecs_dynamo.planning import plan
 from ecs_dynamo.planning.conditions import placement_shortage
 from ecs_dynamo.planning.observed.failure_reasons import lacks_capacity
+from tests.helpers.convergence import (
+    converge,
+    run_pass,
+)
 from tests.helpers.facts import state_of, with_snapshot
-from tests.unit.planning.graphs import graph, redeclared, with_image
-from tests.unit.planning.simulated_ecs import SimulatedEcs
-from tests.unit.planning.test_plan_properties import converge, run_pass
+from tests.helpers.graphs import (
+    graph,
+    redeclared,
+    with_image,
+)
+from tests.helpers.simulated_ecs import SimulatedEcs
 
 OTHER = NetworkSpec(subnets=("subnet-2",), security_groups=("sg-1",))
 WORDS = (

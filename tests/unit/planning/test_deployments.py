@@ -20,10 +20,17 @@ from ecs_dynamo.model.graph import Graph
 from ecs_dynamo.model.plan import ChangeMembership, Memory, Plan, UpdateService
 from ecs_dynamo.model.purposes import ActionPurpose, WaitPurpose
 from ecs_dynamo.planning import plan
+from tests.helpers.convergence import (
+    converge,
+    run_pass,
+)
 from tests.helpers.facts import purposes_of
-from tests.unit.planning.graphs import graph, with_image
-from tests.unit.planning.simulated_ecs import SimDeployment, SimTask, SimulatedEcs
-from tests.unit.planning.test_plan_properties import converge, run_pass
+from tests.helpers.graphs import (
+    graph,
+    with_image,
+)
+from tests.helpers.simulated_ecs import SimulatedEcs
+from tests.helpers.simulated_services import SimDeployment, SimTask
 
 
 def settled(wanted: Graph, gpus: int) -> tuple[SimulatedEcs, Memory]:

@@ -24,8 +24,8 @@ from ecs_dynamo.planning.desired.canonical import (
     canonical,
     means_the_same,
 )
-from tests.unit.planning.graphs import graph
-from tests.unit.planning.test_parts import converged
+from tests.helpers.convergence import converged
+from tests.helpers.graphs import graph
 
 BEFORE: dict[str, Any] = {
     "family": "x",

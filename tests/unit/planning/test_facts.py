@@ -10,9 +10,12 @@ import pytest
 
 from ecs_dynamo.planning import plan
 from ecs_dynamo.planning.observed import endpoints, facts
-from tests.unit.planning.graphs import graph, with_image
-from tests.unit.planning.simulated_ecs import SimulatedEcs
-from tests.unit.planning.test_parts import converged
+from tests.helpers.convergence import converged
+from tests.helpers.graphs import (
+    graph,
+    with_image,
+)
+from tests.helpers.simulated_ecs import SimulatedEcs
 
 DERIVATIONS = (
     "attribute",

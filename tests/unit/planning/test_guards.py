@@ -33,10 +33,12 @@ from ecs_dynamo.planning.observed.lookup import known_tasks
 from ecs_dynamo.planning.rollout.draining_instances import drain_noticed_instances
 from ecs_dynamo.planning.rollout.handover.moves import old_side_actions
 from ecs_dynamo.planning.rollout.protection import protect_busy_tasks
+from tests.helpers.convergence import converged, run_pass
 from tests.helpers.facts import context_of, ready_tasks, state_of, with_component
-from tests.unit.planning.graphs import graph, with_image
-from tests.unit.planning.test_parts import converged
-from tests.unit.planning.test_plan_properties import run_pass
+from tests.helpers.graphs import (
+    graph,
+    with_image,
+)
 
 
 @pytest.mark.parametrize("tags", [{}, {"ecs-dynamo:graph": "somebody-elses"}])

@@ -35,9 +35,14 @@ from ecs_dynamo.planning.healing.replacement import (
     FIRST_PAUSE_SECONDS,
     LONGEST_PAUSE_SECONDS,
 )
-from tests.unit.planning.graphs import with_image
-from tests.unit.planning.sick import STEP, Ward, degraded, running
-from tests.unit.planning.simulated_ecs import lease_of
+from tests.helpers.graphs import with_image
+from tests.helpers.sick_replicas import (
+    STEP,
+    Ward,
+    degraded,
+    running,
+)
+from tests.helpers.simulated_services import lease_of
 
 
 @pytest.mark.parametrize(("lease", "seconds"), [(1, 5), (5, 7.5), (10, 15), (30, 15), (600, 15)])

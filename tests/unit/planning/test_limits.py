@@ -14,10 +14,14 @@ from ecs_dynamo.model.service_settings import DeploymentLimits
 from ecs_dynamo.model.spec.service import LaunchType
 from ecs_dynamo.planning import plan
 from ecs_dynamo.planning.observed.lookup import known_tasks
-from tests.unit.planning.graphs import graph, redeclared, template, with_image
-from tests.unit.planning.simulated_ecs import SimulatedEcs
-from tests.unit.planning.test_parts import converged
-from tests.unit.planning.test_plan_properties import converge
+from tests.helpers.convergence import converge, converged
+from tests.helpers.graphs import (
+    graph,
+    redeclared,
+    template,
+    with_image,
+)
+from tests.helpers.simulated_ecs import SimulatedEcs
 from tests.unit.planning.test_rollout_properties import degraded, fresh_pass, ready_graph
 
 

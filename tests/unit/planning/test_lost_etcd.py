@@ -7,10 +7,16 @@ import pytest
 from ecs_dynamo.model.graph import Graph
 from ecs_dynamo.model.plan import Memory, ProtectTasks
 from ecs_dynamo.planning.rollout.handover.freshness import FOUND_SECONDS
-from tests.unit.planning import simulated_ecs
-from tests.unit.planning.graphs import graph, with_image
-from tests.unit.planning.simulated_ecs import SimulatedEcs
-from tests.unit.planning.test_plan_properties import converge, run_pass
+from tests.helpers import simulated_scheduler
+from tests.helpers.convergence import (
+    converge,
+    run_pass,
+)
+from tests.helpers.graphs import (
+    graph,
+    with_image,
+)
+from tests.helpers.simulated_ecs import SimulatedEcs
 
 LEASE = 30.0
 """Dynamo's own: an orphan exits some 27 s after its etcd."""
@@ -43,7 +49,7 @@ def test_old_frontends_go_before_their_workers_end(
 ) -> None:
     """Of an etcd that is replaced while the old one runs, the old side lives on: there a new
     replica has to prove itself for a lease."""
-    monkeypatch.setattr(simulated_ecs, "EXIT_AFTER_LOST_ETCD", 27)  # Of one second each.
+    monkeypatch.setattr(simulated_scheduler, "EXIT_AFTER_LOST_ETCD", 27)  # Of one second each.
     wanted = graph(prefill=2, decode=2)
     ecs = SimulatedEcs(wanted, gpu_instances=8)
     memory = converge(ecs, wanted, Memory(started_at=ecs.now)).memory

@@ -15,9 +15,18 @@ from ecs_dynamo.model.spec.rollout import RolloutSpec
 from ecs_dynamo.model.spec.service import NetworkSpec
 from ecs_dynamo.planning import plan
 from ecs_dynamo.planning.observed.etcd_membership import find_membership
-from tests.unit.planning.graphs import component, graph, redeclared, with_image
-from tests.unit.planning.simulated_etcd import SimulatedCluster
-from tests.unit.planning.test_plan_properties import converge, run_pass, suffer
+from tests.helpers.convergence import (
+    converge,
+    run_pass,
+)
+from tests.helpers.graphs import (
+    component,
+    graph,
+    redeclared,
+    with_image,
+)
+from tests.helpers.simulated_etcd import SimulatedCluster
+from tests.unit.planning.test_plan_properties import suffer
 
 PLACES = ("etcd-0", "etcd-1", "etcd-2")
 ALONE = RolloutSpec(minimum_healthy_percent=0, maximum_percent=100, circuit_breaker=False)

@@ -14,9 +14,15 @@ from ecs_dynamo.model.plan import Memory, Plan, ProtectTasks, UpdateService
 from ecs_dynamo.model.purposes import WaitPurpose
 from ecs_dynamo.model.snapshot import Snapshot
 from ecs_dynamo.planning import plan
-from tests.unit.planning.graphs import graph, with_image
-from tests.unit.planning.simulated_ecs import SimulatedEcs
-from tests.unit.planning.test_plan_properties import converge, run_pass
+from tests.helpers.convergence import (
+    converge,
+    run_pass,
+)
+from tests.helpers.graphs import (
+    graph,
+    with_image,
+)
+from tests.helpers.simulated_ecs import SimulatedEcs
 from tests.unit.planning.test_protection_properties import with_replicas
 
 

@@ -22,10 +22,17 @@ from ecs_dynamo.planning.observed.endpoints import (
     reachable_endpoints,
     resolve_endpoints,
 )
-from tests.unit.planning.graphs import graph, redeclared, with_image
-from tests.unit.planning.simulated_ecs import SimulatedEcs
-from tests.unit.planning.test_parts import converged
-from tests.unit.planning.test_plan_properties import converge, run_pass
+from tests.helpers.convergence import (
+    converge,
+    converged,
+    run_pass,
+)
+from tests.helpers.graphs import (
+    graph,
+    redeclared,
+    with_image,
+)
+from tests.helpers.simulated_ecs import SimulatedEcs
 
 ARN = "arn:aws:servicediscovery:us-west-2:123456789012:service/srv-1"
 DNS = {Role.ETCD: "etcd.dynamo.local", Role.NATS: "nats.dynamo.local"}

@@ -70,17 +70,22 @@ from ecs_dynamo.planning.observed.endpoints import resolve_endpoints
 from ecs_dynamo.planning.observed.facts import observe_graph
 from ecs_dynamo.planning.rollout.protection import protect_busy_tasks
 from ecs_dynamo.planning.scaling.dynamo_planner import planner_reached
+from tests.helpers.convergence import (
+    converge,
+    converged,
+    run_pass,
+)
 from tests.helpers.facts import context_of, purposes_of, ready_tasks, state_of
-from tests.unit.planning.graphs import component, graph, redeclared, template, with_image
-from tests.unit.planning.simulated_ecs import SimulatedEcs
-from tests.unit.planning.test_plan_properties import converge, run_pass
+from tests.helpers.graphs import (
+    component,
+    graph,
+    redeclared,
+    template,
+    with_image,
+)
+from tests.helpers.simulated_ecs import SimulatedEcs
 
 ENDS = Endpoints("http://10.0.0.9:2379", "nats://10.0.0.8:4222")
-
-
-def converged(wanted: Graph, gpus: int = 8) -> tuple[SimulatedEcs, Memory]:
-    ecs = SimulatedEcs(wanted, gpu_instances=gpus)
-    return ecs, converge(ecs, wanted, Memory(started_at=ecs.now)).memory
 
 
 def environment(content: Any, name: str) -> dict[str, str]:

@@ -14,7 +14,6 @@ from ecs_dynamo.model.plan import (
     CreateService,
     DeleteService,
     Memory,
-    Plan,
     ProtectTasks,
     RegisterTaskDefinition,
     UpdateService,
@@ -23,9 +22,13 @@ from ecs_dynamo.model.purposes import ActionPurpose, WaitPurpose
 from ecs_dynamo.model.snapshot import Signal, SignalKind, Unknown
 from ecs_dynamo.model.spec.scaling import SloScaling
 from ecs_dynamo.planning import plan
+from tests.helpers.convergence import converge, run_pass
 from tests.helpers.facts import purposes_of
-from tests.unit.planning.graphs import graph, with_image
-from tests.unit.planning.simulated_ecs import SimulatedEcs
+from tests.helpers.graphs import (
+    graph,
+    with_image,
+)
+from tests.helpers.simulated_ecs import SimulatedEcs
 
 FAULTS = st.lists(
     st.one_of(
@@ -39,29 +42,6 @@ FAULTS = st.lists(
     ),
     max_size=8,
 )
-
-
-def run_pass(
-    ecs: SimulatedEcs,
-    wanted: Graph,
-    memory: Memory,
-    *,
-    stop_after: int | None = None,
-    seconds: float = 10.0,
-) -> Plan:
-    made = plan(wanted, ecs.snapshot(), memory, ecs.clock)
-    ecs.execute(made.actions[:stop_after], twice=True)  # A retried call must be harmless.
-    ecs.step(seconds)
-    return made
-
-
-def converge(ecs: SimulatedEcs, wanted: Graph, memory: Memory, passes: int = 120) -> Plan:
-    for _ in range(passes):
-        made = run_pass(ecs, wanted, memory)
-        memory = made.memory
-        if made.converged:
-            return made
-    raise AssertionError(f"not converged: {made.waits} {made.actions}")
 
 
 def suffer(

@@ -19,10 +19,14 @@ from ecs_dynamo.planning.rollout.handover.drain_record import (
     draining_since,
     keep_minutes,
 )
+from tests.helpers.convergence import converged
 from tests.helpers.facts import state_of
-from tests.unit.planning.graphs import graph, with_image, with_rollout
-from tests.unit.planning.simulated_ecs import SimulatedEcs
-from tests.unit.planning.test_parts import converged
+from tests.helpers.graphs import (
+    graph,
+    with_image,
+    with_rollout,
+)
+from tests.helpers.simulated_ecs import SimulatedEcs
 from tests.unit.planning.test_rollout_properties import fresh_pass, ready_graph
 
 NOW = 1_800_000_000.0

@@ -14,9 +14,15 @@ from hypothesis import strategies as st
 
 from ecs_dynamo.model.graph import Graph
 from ecs_dynamo.model.plan import Memory
-from tests.unit.planning.graphs import graph, with_image
-from tests.unit.planning.simulated_ecs import SimulatedEcs
-from tests.unit.planning.test_plan_properties import converge, run_pass
+from tests.helpers.convergence import (
+    converge,
+    run_pass,
+)
+from tests.helpers.graphs import (
+    graph,
+    with_image,
+)
+from tests.helpers.simulated_ecs import SimulatedEcs
 from tests.unit.planning.test_rollout_properties import fresh_pass, ready_graph
 
 

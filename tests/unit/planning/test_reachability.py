@@ -19,7 +19,7 @@ from ecs_dynamo.model.snapshot import (
     Task,
 )
 from ecs_dynamo.planning import plan
-from tests.unit.planning.graphs import graph
+from tests.helpers.graphs import graph
 
 NOW = 1_000.0
 ETCD = "http://10.0.1.5:2379"

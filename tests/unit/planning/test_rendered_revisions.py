@@ -19,7 +19,7 @@ from ecs_dynamo.config import load_graph
 from ecs_dynamo.model.graph import TAG_FINGERPRINT, Graph
 from ecs_dynamo.model.plan import Memory, RegisterTaskDefinition
 from ecs_dynamo.planning import plan
-from tests.unit.planning.simulated_ecs import SimulatedEcs
+from tests.helpers.simulated_ecs import SimulatedEcs
 
 ROOT = Path(__file__).parents[3]
 RENDERED = ROOT / "tests/fixtures/rendered"

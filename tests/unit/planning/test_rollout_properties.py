@@ -29,10 +29,17 @@ from ecs_dynamo.model.spec.rollout import (
     RolloutSpec,
 )
 from ecs_dynamo.planning import plan
+from tests.helpers.convergence import (
+    converge,
+    run_pass,
+)
 from tests.helpers.facts import purposes_of
-from tests.unit.planning.graphs import graph, with_image, with_rollout
-from tests.unit.planning.simulated_ecs import SimulatedEcs
-from tests.unit.planning.test_plan_properties import converge, run_pass
+from tests.helpers.graphs import (
+    graph,
+    with_image,
+    with_rollout,
+)
+from tests.helpers.simulated_ecs import SimulatedEcs
 
 DEADLINE = 300.0
 

@@ -12,9 +12,10 @@ from ecs_dynamo.model.plan import Memory
 from ecs_dynamo.model.snapshot import Unknown
 from ecs_dynamo.planning.observed.facts import observe_graph
 from ecs_dynamo.planning.planner import plan
-from tests.unit.planning.graphs import graph
-from tests.unit.planning.simulated_ecs import SimulatedEcs, lease_of
-from tests.unit.planning.test_plan_properties import converge
+from tests.helpers.convergence import converge
+from tests.helpers.graphs import graph
+from tests.helpers.simulated_ecs import SimulatedEcs
+from tests.helpers.simulated_services import lease_of
 
 CARD = (
     b'{"type":"Model","card_json":{"display_name":"tiny","source_path":"/a","kv_cache_block_size":%d,'

@@ -49,10 +49,14 @@ from ecs_dynamo.model.spec.service import (
     NetworkSpec,
 )
 from ecs_dynamo.planning import plan
-from tests.unit.planning.graphs import component, graph, redeclared, template
-from tests.unit.planning.simulated_ecs import SimulatedEcs
-from tests.unit.planning.test_parts import converged
-from tests.unit.planning.test_plan_properties import run_pass
+from tests.helpers.convergence import converged, run_pass
+from tests.helpers.graphs import (
+    component,
+    graph,
+    redeclared,
+    template,
+)
+from tests.helpers.simulated_ecs import SimulatedEcs
 
 TARGET = LoadBalancer("arn:tg", "frontend", 8000)
 

@@ -28,10 +28,17 @@ from ecs_dynamo.planning.desired.port_turns import (
 )
 from ecs_dynamo.planning.desired.ports import plan_ports
 from ecs_dynamo.planning.desired.rendering import render
+from tests.helpers.convergence import (
+    converge,
+    run_pass,
+)
 from tests.helpers.facts import state_of, with_snapshot
-from tests.unit.planning.graphs import component, graph, with_image
-from tests.unit.planning.simulated_ecs import SimulatedEcs
-from tests.unit.planning.test_plan_properties import converge, run_pass
+from tests.helpers.graphs import (
+    component,
+    graph,
+    with_image,
+)
+from tests.helpers.simulated_ecs import SimulatedEcs
 
 ENDS = Endpoints("http://10.0.0.9:2379", "nats://10.0.0.8:4222")
 CHECK = {"command": ["CMD-SHELL", "curl localhost:$DYN_SYSTEM_PORT/health"]}

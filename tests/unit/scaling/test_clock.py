@@ -13,9 +13,9 @@ from ecs_dynamo.model.plan import Memory
 from ecs_dynamo.model.snapshot import Signal, SignalKind
 from ecs_dynamo.model.spec.scaling import ScalingSpec, scaling_of
 from ecs_dynamo.planning import plan
-from tests.unit.planning.graphs import graph
-from tests.unit.planning.simulated_ecs import SimulatedEcs
-from tests.unit.planning.test_plan_properties import converge
+from tests.helpers.convergence import converge
+from tests.helpers.graphs import graph
+from tests.helpers.simulated_ecs import SimulatedEcs
 
 HOUR = 3600.0
 VALUES = {

@@ -17,7 +17,7 @@ from ecs_dynamo.model.spec.scaling import (
     scaling_of,
 )
 from ecs_dynamo.planning.conditions import signal_statements
-from tests.unit.planning.graphs import component
+from tests.helpers.graphs import component
 
 NOW = 1000.0
 

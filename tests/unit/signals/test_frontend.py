@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from ecs_dynamo.model.graph import Role
 from ecs_dynamo.signals.base import SignalError
 from ecs_dynamo.signals.frontend import Rates, load_by_worker, parse_metrics, queue_depth
-from tests.unit.planning.graphs import component
+from tests.helpers.graphs import component
 
 RECORDED = Path(__file__).parents[2] / "fixtures" / "metrics" / "frontend-1.6.1.txt"
 

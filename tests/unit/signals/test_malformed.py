@@ -44,7 +44,10 @@ from ecs_dynamo.signals.jetstream import JetStreamAdapter
 from ecs_dynamo.signals.prometheus import PrometheusAdapter
 from ecs_dynamo.signals.registry import SignalReader
 from ecs_dynamo.signals.worker import Workers
-from tests.unit.planning.graphs import component, graph
+from tests.helpers.graphs import (
+    component,
+    graph,
+)
 from tests.unit.signals.hostile import NEVER_ENDING, Answer, hostile_server
 
 METRICS = frozenset({"dynamo_frontend_active_requests"})

@@ -24,13 +24,8 @@ from ecs_dynamo.model.snapshot import (
     Revision,
     Task,
 )
-from tests.unit.planning.simulated_ecs import (
-    SimDeployment,
-    SimService,
-    SimTask,
-    SimulatedEcs,
-    lease_of,
-)
+from tests.helpers.simulated_ecs import SimulatedEcs
+from tests.helpers.simulated_services import SimDeployment, SimService, SimTask, lease_of
 
 EPOCH = 1_700_000_000.0
 """The server's clock at the start, in UTC seconds."""

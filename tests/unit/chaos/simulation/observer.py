@@ -23,8 +23,8 @@ from ecs_dynamo.model.snapshot import Probe, Signal, SignalKind, Unknown
 from ecs_dynamo.signals import SignalReader
 from ecs_dynamo.signals.registry import Measurement
 from ecs_dynamo.signals.worker import WorkerAnswer, WorkerLoad, Workers, _UnreachableError
+from tests.helpers.simulated_services import lease_of
 from tests.unit.chaos.simulation.account import SimulatedAccount
-from tests.unit.planning.simulated_ecs import lease_of
 
 
 @dataclass

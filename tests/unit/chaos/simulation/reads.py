@@ -6,10 +6,10 @@ from typing import Any
 
 from ecs_dynamo.model.graph import Component, NetworkMode
 from ecs_dynamo.model.snapshot import Revision
+from tests.helpers.simulated_services import SimService, SimTask
 from tests.unit.chaos.simulation import wire
 from tests.unit.chaos.simulation.account import SimulatedAccount
 from tests.unit.chaos.simulation.faults import refusal
-from tests.unit.planning.simulated_ecs import SimService, SimTask
 
 Json = dict[str, Any]
 

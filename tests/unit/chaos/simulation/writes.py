@@ -8,11 +8,11 @@ from typing import Any
 from ecs_dynamo.aws.service_settings import CODECS, to_settings
 from ecs_dynamo.model.plan import CreateService, ProtectTasks, RevisionRef, UpdateService
 from ecs_dynamo.model.service_settings import ServiceSettings
+from tests.helpers.simulated_services import SimService
 from tests.unit.chaos.simulation import wire
 from tests.unit.chaos.simulation.account import SimulatedAccount
 from tests.unit.chaos.simulation.faults import refusal
 from tests.unit.chaos.simulation.reads import ReadOperations
-from tests.unit.planning.simulated_ecs import SimService
 
 Json = dict[str, Any]
 

@@ -20,7 +20,8 @@ from ecs_dynamo.model.snapshot import (
     Snapshot,
 )
 from ecs_dynamo.planning.observed.endpoints import resolve_endpoints
-from tests.unit.planning.simulated_ecs import SimTask, SimulatedEcs
+from tests.helpers.simulated_ecs import SimulatedEcs
+from tests.helpers.simulated_services import SimTask
 
 
 @dataclass(eq=False)

@@ -20,8 +20,9 @@ from ecs_dynamo.model.snapshot import (
 )
 from ecs_dynamo.model.spec.graph import RuntimeSpec
 from ecs_dynamo.planning import plan
-from tests.unit.planning.graphs import graph
-from tests.unit.planning.simulated_ecs import SimTask, SimulatedEcs, lease_of
+from tests.helpers.graphs import graph
+from tests.helpers.simulated_ecs import SimulatedEcs
+from tests.helpers.simulated_services import SimTask, lease_of
 
 STEP = 5.0
 
