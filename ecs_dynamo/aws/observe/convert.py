@@ -26,17 +26,17 @@ Json = Mapping[str, Any]
 
 
 def epoch(value: datetime | float | None) -> float | None:
-    """A timestamp as UTC seconds."""
+    """Return a timestamp as UTC seconds."""
     return value.timestamp() if isinstance(value, datetime) else value
 
 
 def tags_of(items: Iterable[Json]) -> dict[str, str]:
-    """``[{key, value}]`` as a mapping."""
+    """Return ``[{key, value}]`` as a mapping."""
     return {item["key"]: item.get("value", "") for item in items}
 
 
 def to_deployment(raw: Json) -> Deployment:
-    """One entry of a service's ``deployments``."""
+    """Convert one entry of a service's ``deployments``."""
     return Deployment(
         id=raw.get("id", ""),
         status=raw.get("status", ""),
@@ -54,7 +54,7 @@ def to_deployment(raw: Json) -> Deployment:
 
 
 def to_service(raw: Json, cluster: str) -> Service:
-    """A DescribeServices entry (with TAGS)."""
+    """Convert a DescribeServices entry (with TAGS)."""
     return Service(
         arn=raw["serviceArn"],
         name=raw["serviceName"],
@@ -73,7 +73,10 @@ def to_service(raw: Json, cluster: str) -> Service:
 
 
 def _rolled_back_at(events: Iterable[Json]) -> float | None:
-    """ECS drops a failed deployment from the list once its tasks are gone; its events stay."""
+    """Return when ECS last rolled a deployment back, in UTC seconds.
+
+    ECS removes a failed deployment from the list once its tasks are gone, but keeps its events.
+    """
     times = [
         at
         for e in events
@@ -84,7 +87,7 @@ def _rolled_back_at(events: Iterable[Json]) -> float | None:
 
 
 def eni_address(raw: Json) -> str | None:
-    """The private IPv4 address of a task's ENI (awsvpc), once it is attached."""
+    """Return the private IPv4 address of a task's ENI (awsvpc), once it is attached."""
     for attachment in raw.get("attachments", ()):
         if attachment.get("type") == "ElasticNetworkInterface":
             for detail in attachment.get("details", ()):
@@ -98,13 +101,16 @@ def eni_address(raw: Json) -> str | None:
 
 
 def _has_eni(raw: Json) -> bool:
-    """awsvpc: it has, or will have, an address of its own."""
+    """Whether the task has, or will have, an address of its own (awsvpc)."""
     kinds = (attachment.get("type") for attachment in raw.get("attachments", ()))
     return "ElasticNetworkInterface" in kinds
 
 
 def to_task(raw: Json, hosts: Mapping[str, Observed[str | None]], protected: float | None) -> Task:
-    """A DescribeTasks entry; without an ENI its address is its container instance's (``hosts``)."""
+    """Convert a DescribeTasks entry.
+
+    Without an ENI the task has the address of its container instance, taken from ``hosts``.
+    """
     instance = raw.get("containerInstanceArn")
     address: Observed[str | None] = eni_address(raw)
     if address is None and instance and not _has_eni(raw):
@@ -147,7 +153,7 @@ def to_task(raw: Json, hosts: Mapping[str, Observed[str | None]], protected: flo
 
 
 def to_revision(raw: Json, tags: Iterable[Json]) -> Revision:
-    """A DescribeTaskDefinition answer, without the fields that only ECS sets."""
+    """Convert a DescribeTaskDefinition answer, without the fields that only ECS sets."""
     return Revision(
         arn=raw["taskDefinitionArn"],
         family=raw["family"],
@@ -170,7 +176,10 @@ def _count(resource: Json) -> int:
 
 
 def to_container_instance(raw: Json, private_ip: str | None, daemons: int = 0) -> ContainerInstance:
-    """A DescribeContainerInstances entry. GPU is a STRINGSET of device ids, PORTS of numbers."""
+    """Convert a DescribeContainerInstances entry.
+
+    The resource GPU is a STRINGSET of device IDs, and PORTS one of port numbers.
+    """
     registered = raw.get("registeredResources", ())
     remaining = raw.get("remainingResources", ())
     attributes = {a["name"]: a.get("value") for a in raw.get("attributes", ())}
