@@ -19,43 +19,35 @@ from ecs_dynamo.model.spec.scaling import ScalingSpec
 if TYPE_CHECKING:
     from ecs_dynamo.simulate.compare import Setting
     from ecs_dynamo.simulate.run import Result
+    from ecs_dynamo.simulate.trace import Trace
 
 GENERATED = ("day", "bursty", "month")
 
 
-def _setting(
-    trace: str,
-    scale: int,
-    target: float,
-    miss: float,
-    bounds: tuple[int, int],
-    fleet: dict[str, float],
-    seed: int,
-) -> Setting:
-    from ecs_dynamo.simulate.compare import Setting
-    from ecs_dynamo.simulate.fleet import FleetSpec
+def _load_trace(name: str, seed: int) -> Trace:
+    """Load a file, or generate a trace with this name if there is no such file."""
     from ecs_dynamo.simulate.trace import GENERATORS, load_trace
 
-    path = Path(trace)
-    if trace in GENERATORS and not path.exists():
-        loaded = GENERATORS[trace](seed)
-    else:
-        loaded = load_trace(path)
-    low, high = bounds
+    path = Path(name)
+    if name in GENERATORS and not path.exists():
+        return GENERATORS[name](seed)
+    return load_trace(path)
+
+
+def _check_options(low: int, high: int, plot: Path | None) -> None:
+    """Raise InputError for options that contradict each other or are not supported."""
     if low > high:
         raise InputError(
             Problem(f"--min {low} is above --max {high}", field="--min", remedy="lower it")
         )
-    spec = FleetSpec(
-        prefill_rate=fleet["prefill_rate"],
-        decode_token=fleet["decode_token"],
-        decode_slots=int(fleet["decode_slots"]),
-        cold_start=fleet["cold_start"],
-        gpu_slots=int(fleet["gpu_slots"]),
-    )
-    return Setting(
-        loaded.scaled(scale, seed), spec, target=target, miss=miss, low=low, high=high, seed=seed
-    )
+    if plot is not None and plot.suffix.lower() not in (".png", ".svg"):
+        raise InputError(
+            Problem(
+                f"{plot} is not a PNG or SVG file",
+                field="--plot",
+                remedy="end the name in .png or .svg",
+            )
+        )
 
 
 def _scaling(file: Path, component: str | None) -> ScalingSpec:
@@ -220,25 +212,28 @@ def simulate(
     The fleet is simulated, with the cold starts and service times that the options set.
     """
     require_simulate_extra()
+    from ecs_dynamo.simulate.compare import Setting
+    from ecs_dynamo.simulate.fleet import FleetSpec
     from ecs_dynamo.simulate.report import HEADINGS, plot_history, row
 
-    if plot is not None and plot.suffix.lower() not in (".png", ".svg"):
-        raise InputError(
-            Problem(
-                f"{plot} is not a PNG or SVG file",
-                field="--plot",
-                remedy="end the name in .png or .svg",
-            )
-        )
-    fleet = {
-        "prefill_rate": prefill_rate,
-        "decode_token": decode_token,
-        "decode_slots": float(decode_slots),
-        "cold_start": cold_start,
-        "gpu_slots": float(gpus),
-    }
+    _check_options(low, high, plot)
     own = _scaling(file, component) if file is not None else None
-    setting = _setting(trace, scale, target, 1.0 - goal, (low, high), fleet, seed)
+    fleet = FleetSpec(
+        prefill_rate=prefill_rate,
+        decode_token=decode_token,
+        decode_slots=decode_slots,
+        cold_start=cold_start,
+        gpu_slots=gpus,
+    )
+    setting = Setting(
+        _load_trace(trace, seed).scaled(scale, seed),
+        fleet,
+        target=target,
+        miss=1.0 - goal,
+        low=low,
+        high=high,
+        seed=seed,
+    )
     if recommend:
         _recommend(setting, goal, own, as_json=as_json, plot=plot)
         return
