@@ -139,7 +139,7 @@ def describe_action(action: AnyAction) -> str:
         case SetInstancesState():
             what = f"set {len(action.instances)} instances to {action.status}"
         case TerminateInstance():
-            what = f"give back instance {action.ec2_instance_id}"
+            what = f"release instance {action.ec2_instance_id}"
         case ChangeMembership():
             whom = f" {action.member:x}" if action.member else ""
             what = f"{action.step.value} etcd member{whom} {action.peer_url}".rstrip()

@@ -32,9 +32,9 @@ class Ward:
     """One graph under a daemon that stays, with ``decode`` workers and what ails them.
 
     ``hung``: task ARN -> when it last answered. ``dropped``: discovery has nothing of them.
-    ``cut_off``: their hosts take no connection of the daemon's. ``busy``: requests in hand, as
-    frontends tell. ``etcd`` False: discovery cannot be read. ``unseen``: tasks of these components
-    are unknown.
+    ``cut_off``: their hosts take no connection of the daemon's. ``busy``: pending requests, as
+    frontends report. ``etcd`` False: discovery cannot be read. ``unseen``: components with
+    unknown tasks.
     """
 
     decode: int = 2
@@ -71,13 +71,13 @@ class Ward:
         return self.tasks(component)[number].arn
 
     def hang(self, number: int = 0, component: str = "decode") -> str:
-        """One answers no more from now on; its arn."""
+        """Let one stop answering; return its ARN."""
         arn = self.arn(number, component)
         self.hung.setdefault(arn, self.now)
         return arn
 
     def look(self) -> Snapshot:
-        """What is observed of it all."""
+        """Return the snapshot of everything."""
         seen = self.ecs.snapshot()
         by_ip = {t.ip: t.arn for s in self.ecs.services.values() for t in s.tasks}
         pages: dict[str, WorkerPage | NoAnswer] = {}

@@ -108,7 +108,7 @@ class SimulatedCluster(SimulatedEcs):
             if {u for m in members.values() for u in m.peer_urls} == urls:
                 mine = next(m for m in members.values() if own in m.peer_urls)
                 if mine.name:
-                    break  # It had data once, which raft can not do without.
+                    break  # It had data once, without which raft cannot work.
                 members[mine.id] = replace(mine, name=name)
                 self.servers[task.arn] = Server(task, peer.store, mine.id)
                 return
@@ -175,7 +175,7 @@ class SimulatedCluster(SimulatedEcs):
     def _store(self, endpoints: str | None) -> str | None:
         """A client that picks at random lives where two of its endpoints answer."""
         if endpoints is None or endpoints in super()._live_etcds():
-            return endpoints  # That of a single etcd.
+            return endpoints  # A single etcd.
         urls = {*endpoints.split(",")}
         answering = [s for s in self.servers.values() if s.url in urls and self._answers(s)]
         return "cluster" if len(answering) >= 2 else f"lost: {endpoints}"

@@ -31,6 +31,6 @@ RULES: Final[tuple[Rule, ...]] = (
     *options.RULES,
     *fargate.RULES,
 )
-"""What needs a task definition whose structure is right."""
+"""The rules that require a task definition with a valid structure."""
 
 __all__ = ["RULES", "STRUCTURE", "Content", "Rule", "Violation", "violations"]

@@ -1,4 +1,4 @@
-"""What a rule of the table is, and what rules have in common.
+"""The definition of a rule of the table, and helpers that rules share.
 
 A rule is data: an id, the source of the fact, a message, a remedy, and a check that yields every
 place that breaks it together with the values that complete the message and the remedy.
@@ -28,7 +28,7 @@ ANSWER: Final = "RegisterTaskDefinition's answer: "
 class Content:
     """A task definition under check. ``fargate``: ECS validates it for Fargate, or it runs there.
 
-    It is well-typed (`ecs_shape.conform`), but for the rules of structure, which take anything.
+    It is well-typed (`ecs_shape.conform`), except for the rules of structure, which take anything.
     """
 
     template: Mapping[str, Any]

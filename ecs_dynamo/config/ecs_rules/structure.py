@@ -94,7 +94,7 @@ STRUCTURE: Final = (
         _twice,
     ),
 )
-"""What the rest of the loading builds on; checked as soon as a file is read."""
+"""The rules on which later steps of loading rely; they are checked as soon as a file is read."""
 
 
 def _too_many(content: Content) -> Broken:

@@ -1,4 +1,4 @@
-"""What replicas request, what instances can allocate, and which replicas fit.
+"""Requests of replicas, allocatable resources of instances, and which replicas fit.
 
 The packing is best-fit, largest first. A replica that does not fit would not fit even if ECS placed
 tasks well, so a reported shortage is one. ECS may still place tasks worse; its own event then
@@ -29,7 +29,7 @@ ZONE = "ecs.availability-zone"
 
 @dataclass(frozen=True, slots=True)
 class ResourceRequest:
-    """What one replica uses: ``cpu`` in units, ``memory`` in MiB, ``ports`` of the host.
+    """The resources of one replica: ``cpu`` in units, ``memory`` in MiB, ``ports`` of the host.
 
     ``gpus`` are slots. With ``all_gpus`` it uses all slots of its instance, and fits only if none
     of them is taken. ``distinct``: one replica per instance. ``providers``: the capacity providers
@@ -49,7 +49,7 @@ class ResourceRequest:
 
 @dataclass(frozen=True, slots=True)
 class Allocatable:
-    """What an instance has left. ``components`` counts its replicas by component."""
+    """The free resources of an instance. ``components`` counts its replicas by component."""
 
     name: str
     gpus: int
@@ -82,7 +82,7 @@ class Allocatable:
         return None
 
     def take(self, request: ResourceRequest) -> Allocatable:
-        """Return what is left once a replica is placed here."""
+        """Return the free resources after placing a replica here."""
         counts = Counter(self.components or {})
         counts[request.component] += 1
         return replace(
@@ -191,7 +191,7 @@ def _best(request: ResourceRequest, instances: Sequence[Allocatable]) -> int | N
 
 @dataclass(frozen=True, slots=True)
 class Packing:
-    """What instances have left after placing, and the requests that are ``unplaced``.
+    """Free resources of instances after placing, and the requests that are ``unplaced``.
 
     ``used``: names of the instances that got a replica.
     """

@@ -1,10 +1,10 @@
-"""The desired size of declared Auto Scaling groups: raising capacity and giving it back.
+"""The desired size of declared Auto Scaling groups: adding and releasing instances.
 
 Up: exactly as many instances as the unplaced replicas need, counting those that were launched
 already and have not joined the cluster yet.
 
-Down: an instance goes back after it was observed empty for the whole window, in two steps that AWS
-remembers. First it is tagged and set to DRAINING, so that nothing more is placed on it. In a later
+Down: an instance is released after it was observed empty for a whole window, in two steps that AWS
+records. First it is tagged and set to DRAINING, so that nothing more is placed on it. In a later
 pass, still empty, it is terminated, and the desired size of the group is lowered by one. A new
 daemon finds these steps in AWS; only the window begins again.
 

@@ -90,7 +90,7 @@ def is_empty(instance: ContainerInstance) -> bool:
 
 
 def is_returning(instance: ContainerInstance, graph: Graph) -> bool:
-    """Return whether this graph's daemon has set the instance to DRAINING to give it back."""
+    """Return whether this graph's daemon has set the instance to DRAINING to release it."""
     return instance.status == "DRAINING" and instance.tags.get(TAG_GRAPH) == graph.name
 
 
@@ -100,7 +100,7 @@ def fullest_zone_first(
     *,
     gone: Iterable[ContainerInstance] = (),
 ) -> list[str]:
-    """Return the ARNs of ``members`` in the order in which to give them back.
+    """Return the ARNs of ``members`` in the order in which to release them.
 
     ``members`` come in order of preference. Each one is taken from the Availability Zone that then
     has most of the group's instances, not counting those that are about to be ``gone``: EC2 Auto

@@ -30,7 +30,7 @@ from ecs_dynamo.planning.observed.lookup import known_tasks
 
 @dataclass(frozen=True, slots=True)
 class FreeCapacity:
-    """What active instances have left, by cluster; unobserved clusters are left out.
+    """Free resources of active instances by cluster; unobserved clusters are left out.
 
     ``elastic``: the capacity providers for which AWS adds instances itself.
     """

@@ -1,1 +1,1 @@
-"""What each component should be: its rendered revision, count, placement and settings."""
+"""The desired state of each component: its rendered revision, count, placement and settings."""

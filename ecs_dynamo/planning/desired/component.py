@@ -103,7 +103,7 @@ class ComponentState:
 
     @property
     def rollout_reason(self) -> str:
-        """What differs and needs a new deployment, in words."""
+        """The differences that require a new deployment, in words."""
         settings = rollout_reasons(self.component, self.service) if self.service else ()
         changed = self.current is None or self.current.fingerprint != self.fingerprint
         words = ["task definition changed"] if changed or not settings else []

@@ -1,4 +1,4 @@
-"""What every rule of a pass reads."""
+"""The context that every rule of a pass reads."""
 
 from __future__ import annotations
 

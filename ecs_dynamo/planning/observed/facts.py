@@ -34,7 +34,7 @@ from ecs_dynamo.planning.observed.routing import Routing, assess_routing
 
 @dataclass(frozen=True, slots=True)
 class ObservedComponent:
-    """What is known of one component. The fields without ``init`` follow from ``snapshot``."""
+    """The facts about one component. The fields without ``init`` follow from ``snapshot``."""
 
     component: Component
     snapshot: ComponentSnapshot
@@ -47,7 +47,7 @@ class ObservedComponent:
     draining: frozenset[str] = frozenset()
     """ARNs of running tasks on container instances in the state DRAINING."""
     uncertainty: str | None = None
-    """What ECS or EC2 did not report; None if all is known."""
+    """The part that ECS or EC2 did not report; None if all is known."""
     unread_registrations: str | None = None
     """Why the registrations of its running workers are unknown; None if they are known."""
     service: Service | None = field(init=False)
@@ -132,7 +132,7 @@ class ObservedGraph:
     """By name; a component that the snapshot lacks is left out."""
     attribution: Attribution
     membership: Membership
-    """Of the etcd cluster; without slots where the graph has none."""
+    """The members of the etcd cluster; without slots if the graph has none."""
     injected: Mapping[str, Endpoints]
     """The endpoints in the current revision of each dependant's service, by component."""
     endpoints: Endpoints

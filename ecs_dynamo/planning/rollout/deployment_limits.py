@@ -27,7 +27,7 @@ from ecs_dynamo.planning.rollout.protection import is_protected
 
 PATIENCE_SECONDS = 120.0
 """A surge whose old side is kept waits this long for capacity: a rollout beside it that does not
-keep its old side gives back as many slots as it takes."""
+keep its old side releases as many slots as it takes."""
 MAX_COUNT = 100
 """Percentages of one replica among more than these differ from each other by rounding alone."""
 
@@ -44,7 +44,7 @@ class Limits:
 def _fitting(state: ComponentState, snapshot: Snapshot) -> Limits:
     """Return limits with a surge if one more replica fits, else with one replica at a time."""
     limits = state.component.limits.widened(state.desired)
-    # Tasks beyond the desired count are stopped first, and give back their capacity: a rollback
+    # Tasks beyond the desired count are stopped first, and release their capacity: a rollback
     # must not cost a replica that serves.
     running = sum(t.desired_status == "RUNNING" for t in state.observed.tasks)
     free = free_capacity(snapshot)

@@ -1,4 +1,4 @@
-"""What ECS does by itself during a deployment, and how a rollout allows for it.
+"""ECS's automatic actions during a deployment, and how a rollout allows for them.
 
 Since November 2025 ECS replaces lost tasks of the running version "using the same service revision
 they belong to", and "applies scale-out to both service revisions". A deployment is active until all
@@ -24,7 +24,7 @@ from ecs_dynamo.planning.rollout.protection import is_protected, protect
 MAX_DEPLOYMENTS = 5
 """Active deployments of one service that ECS accepts."""
 RESERVED_DEPLOYMENTS = 1
-"""Kept free for a rollback, which is a deployment, too, whoever starts it."""
+"""Kept free for a rollback by ecs-dynamo or ECS, which is a deployment, too."""
 
 
 def active_deployments(state: ComponentState) -> tuple[Deployment, ...]:

@@ -125,7 +125,7 @@ def test_every_combination_on_tcp(
         ),
         # Bridge is ECS's default.
         ({"frontend": part(), "worker": part(None)}, {}, True),
-        # The same id in another cluster is another instance; one of two is no certain one.
+        # The same id in another cluster is another instance; one of two is not certain.
         (
             {"frontend": part(HOST, ONE, cluster="other"), "worker": part(BRIDGE, ONE)},
             {},

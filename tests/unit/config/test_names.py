@@ -1,4 +1,4 @@
-"""Declared names of etcd and NATS, and what they can not be had with."""
+"""Declared names of etcd and NATS, and settings that exclude them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the user wrote is kept: variables of containers, numbers as written, no silent nulls."""
+"""The user's content is kept: variables of containers, numbers as written, no silent nulls."""
 
 from __future__ import annotations
 

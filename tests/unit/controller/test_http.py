@@ -1,4 +1,4 @@
-"""Whoever reaches the daemon's port cannot take its file descriptors, nor fill its log."""
+"""Clients of the daemon's port can neither exhaust its file descriptors nor fill its log."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A log that cannot be written to is no reason to stop, and what was lost is counted."""
+"""A log that cannot be written to does not stop the daemon, and lost lines are counted."""
 
 from __future__ import annotations
 

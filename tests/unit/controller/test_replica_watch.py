@@ -74,7 +74,7 @@ async def test_a_wake_ends_the_wait_at_once_even_during_a_query() -> None:
 
 
 async def test_a_failing_query_is_logged_and_left_to_the_next_pass() -> None:
-    rounds = Rounds(1, ZeroDivisionError("no such luck"))
+    rounds = Rounds(1, ZeroDivisionError("no such value"))
     with structlog.testing.capture_logs() as logs:
         await wait(asyncio.Event(), rounds)
     assert rounds.asked == 2

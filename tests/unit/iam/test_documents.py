@@ -139,7 +139,7 @@ def test_aws_knows_every_action_resource_and_key_of_every_document() -> None:
                 assert statement["Resource"] == ["*"], where
             else:
                 assert "*" not in statement["Resource"], where
-                # What a resource type of the action could be called; wildcards are as good.
+                # Possible names of the action's resource types; wildcards match too.
                 fits = [r for r in statement["Resource"] if any(p.fullmatch(r) for p in patterns)]
                 assert fits, where
             for keys in statement.get("Condition", {}).values():

@@ -143,7 +143,7 @@ def test_without_a_routing_id_time_and_exclusion_tell_revisions_apart() -> None:
     assert ready(alone) == set()
     ((_, why),) = attribute(alone[0], alone[2]).unattributed
     assert why == "it may belong to tasks of several revisions at its address"
-    # The daemon's clock is an hour behind: nothing can be told by time.
+    # The daemon's clock is an hour behind: time does not help.
     behind = look(tasks, [replace(first, started=-3495.0)])
     assert ready(behind) == set()
     assert "older than every task" in attribute(behind[0], behind[2]).unattributed[0][1]
@@ -167,7 +167,7 @@ def test_within_a_revision_replicas_are_counted() -> None:
     found = [Process(10 + n, f"http://{HOST}:4000{n}", 103.0 + n, "ecs-dynamo-a") for n in range(4)]
     for count in range(5):
         assert len(ready(look(tasks, found[:count]))) == count
-    # Who started last cannot be one that was there before.
+    # The last one to start cannot be an earlier process.
     late = {**tasks, task(9, one, 4000.0): one}
     fifth = Process(19, f"http://{HOST}:40009", 4003.0, "ecs-dynamo-a")
     assert "t9" in ready(look(late, [*found[:2], fifth]))
@@ -224,7 +224,7 @@ def test_a_worker_that_is_silent_is_kept_but_is_no_proof() -> None:
         tasks = snapshot.components["prefill"].tasks
         assert isinstance(tasks, tuple)
         assert may_serve(*silent) == {"t1"}
-        # Its registration is gone: it serves no more.
+        # Its registration is gone: it no longer serves.
         gone = replace(silent[2], registrations=())
         assert may_serve(wanted, prefill, gone) == frozenset()
 

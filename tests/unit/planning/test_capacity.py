@@ -169,7 +169,7 @@ def only(made: CapacityPlan, kind: type[Any]) -> Any:
     return found
 
 
-# What does not fit -----------------------------------------------------------------------------
+# Shortages -------------------------------------------------------------------------------------
 
 
 def test_two_instances_with_a_free_gpu_each_do_not_hold_a_replica_with_two() -> None:
@@ -254,7 +254,7 @@ def test_all_gpus_of_an_instance_and_shares_of_one() -> None:
     assert not surge_fits(asks("ALL"), 1, free_capacity(snapshot(instance(3, gpus=0, gpus_free=0))))
     assert surge_fits(asks("0.25"), 1, free_capacity(snapshot(instance(1))))
     assert not surge_fits(asks("0.25"), 1, free_capacity(snapshot(instance(1, used=1))))
-    # Of a revision that somebody else registered: never the end of a pass.
+    # A foreign revision must never end a pass.
     assert surge_fits(asks("two"), 1, free_capacity(snapshot(instance(1))))
     made = decide(graph(), snapshot(taken), asks("ALL"))
     assert "all GPUs of an instance each" in made.shortages["decode"].message
@@ -287,7 +287,7 @@ def test_each_resource_and_constraint_is_named(change: dict[str, Any], reason: s
     assert decide(base, snapshot(instance(1)), wanted(front, 1)).shortages == {}
     made = decide(base, snapshot(instance(1, **change)), wanted(front, 1))
     assert f"{reason} on 1 instance" in made.shortages["front"].message
-    # In host mode frontends are placed one an instance.
+    # In host mode frontends are placed one per instance.
     there = task("x", "arn:ci/1")
     made = decide(base, snapshot(instance(1)), wanted(front, 2, there))
     assert "one replica per instance" in made.shortages["front"].message
@@ -491,7 +491,7 @@ def test_the_minimum_is_kept_and_a_constraint_is_counted_on_only_where_all_membe
     assert only(made, SetDesiredCapacity).desired == 2
 
 
-# Giving back -----------------------------------------------------------------------------------
+# Releasing instances ---------------------------------------------------------------------------
 
 RIPE = CapacityMemory({"arn:ci/1": NOW - 200, "arn:ci/2": NOW - 200})
 
@@ -528,7 +528,7 @@ def test_instances_go_back_from_the_zone_that_has_most() -> None:
     assert only(made, SetInstancesState).instances == ("arn:ci/2",)
     made = decide(declared(least=1), seen, before=ripe)
     assert only(made, SetInstancesState).instances == ("arn:ci/2", "arn:ci/1")
-    # What leaves already is no longer counted.
+    # An instance that drains already is no longer counted.
     leaving = replace(two, status="DRAINING", tags={TAG_GRAPH: "g"}, tasks=1)
     seen = snapshot(one, leaving, three, groups=in_zones((one, "a"), (leaving, "b"), (three, "b")))
     made = decide(declared(least=1), seen, before=ripe)
@@ -815,7 +815,7 @@ def test_ecs_own_words_are_told_apart() -> None:
         clusters={"gpu": True, "fargate": True},
         container_instances={"gpu": (instance(1, used=1),)},
     )
-    # Its revision can not be read, so that it is left alone; ECS's event is told all the same.
+    # Its revision cannot be read, so it is left alone; ECS's event is reported all the same.
     made = plan(base, seen, Memory(started_at=NOW), Now.at(NOW))
     found = {c.component: c for c in made.conditions if c.type is ConditionType.CAPACITY_SHORT}
     assert (found["decode"].reason, found["decode"].message) == ("NoPlace", words)

@@ -107,7 +107,7 @@ BLIND: dict[str, Blind] = {
 
 
 def harmful(made: Plan, snapshot: Snapshot, names: set[str]) -> list[str]:
-    """What of a plan releases or begins to replace replicas of ``names``."""
+    """Return the actions that release, or begin to replace, replicas of ``names``."""
     found = []
     for action in made.actions:
         if action.component not in names:
@@ -146,7 +146,7 @@ def test_a_rollout_neither_begins_nor_lets_go_while_a_part_is_unknown(
         seen = ecs.snapshot()
         blind = BLIND[part](seen, wanted)
         looked = plan(wanted, blind, memory, ecs.clock)
-        # What is known of the tasks is compared with what is true: protections as they are.
+        # The observed tasks are compared with the true ones and their protections.
         assert harmful(looked, seen, unsure) == []
         assert not looked.converged
         whole = run_pass(ecs, wanted, memory)
@@ -186,7 +186,7 @@ def test_etcd_that_does_not_answer_can_be_repaired() -> None:
 
 
 def test_the_endpoints_that_move_are_followed_by_who_is_known() -> None:
-    """The old side is gone in half a minute: who can be seen does not wait for who can not."""
+    """The old side is gone in half a minute: observed replicas do not wait for unobserved ones."""
     wanted = host_mode()
     ecs, memory = converged(wanted)
     ecs.kill("etcd-nats")

@@ -117,7 +117,7 @@ def test_a_container_beside_dynamo_keeps_what_it_has_and_gets_addresses_it_asks_
     made = render(graph(), base, ENDS, 8081)
     values = [e["value"] for e in made["containerDefinitions"][0]["environment"]]
     assert values == ["1", "http://etcd.corp:2379", ENDS.etcd]
-    # What stands there is not what Dynamo has.
+    # The container's value differs from Dynamo's.
     moved = with_endpoints(
         made, Endpoints("http://10.0.0.7:2379", "nats://10.0.0.7:4222"), ("vllm",)
     )

@@ -1,4 +1,4 @@
-"""What containers get of the declared security, and who may read it."""
+"""The declared credentials in containers, and the permissions to read them."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ def app(content: dict[str, Any]) -> dict[str, Any]:
 
 
 def described(content: dict[str, Any]) -> dict[str, Any]:
-    """``content`` as ECS tells it: with what it adds (as DescribeTaskDefinition answers)."""
+    """Return ``content`` with ECS's additions, as DescribeTaskDefinition answers."""
     made = copy.deepcopy(content)
     made |= {"volumes": [], "placementConstraints": [], "enableFaultInjection": False}
     for container in made["containerDefinitions"]:

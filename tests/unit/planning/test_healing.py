@@ -1,4 +1,4 @@
-"""Lost replicas are told of in time and replaced with care; one that may serve is never stopped."""
+"""Lost replicas are reported in time and replaced with care; serving ones are never stopped."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ def test_one_that_is_silent_and_registered_is_stopped_when_its_work_stands_still
     ward = Ward(decode=2)
     hung = ward.hang(0)
     began = ward.now
-    for number in range(30):  # Frontends see it go on: it is only its page that hangs.
+    for number in range(30):  # Frontends see that it works: only its page hangs.
         ward.busy[hung] = float(number % 3)
         ward.pass_()
     assert ward.stopped == []
@@ -297,7 +297,7 @@ def test_a_graph_that_never_served_is_not_told_of_and_one_that_did_is_for_any_re
     # The next daemon knows from the marks on the services that it served.
     ward.memory = Memory(started_at=ward.now)
     assert first(ward, "ServesNobody", None, 15) >= 8
-    # What cannot be observed is as it was last.
+    # An unobserved component keeps its last state.
     ward.unseen.add("decode")
     assert degraded(ward.passes(60), None) == "ServesNobody"
     ward.unseen.clear()
@@ -331,8 +331,8 @@ def test_what_is_not_proven_good_is_left_to_its_deadline() -> None:
 
 
 def choosing(snapshot: Snapshot, hosts: list[str], registered: int, silent: float = -1) -> Snapshot:
-    """The decode workers have chosen their ports, and run on ``hosts``; so many of them, from the
-    last, are registered. The first has been silent for so many seconds, where that is not below 0.
+    """The decode workers have chosen their ports, and run on ``hosts``. The last ``registered`` of
+    them are registered. The first has been silent for ``silent`` seconds, if not below 0.
     """
     seen = snapshot.components["decode"]
     contents = {}

@@ -102,7 +102,7 @@ def test_a_rollout_that_is_dead_locked_already_goes_on() -> None:
 
 @pytest.mark.parametrize("frontends", [1, 2])
 def test_host_mode_frontends_on_all_instances_are_replaced_one_at_a_time(frontends: int) -> None:
-    """Each holds its port, so no new one finds a place beside them: ECS would wait indefinitely."""
+    """Each holds its port, so no new one fits beside them: ECS would wait indefinitely."""
     wanted = graph(frontends=frontends, prefill=frontends - 1)
     ecs = SimulatedEcs(wanted, gpu_instances=frontends)
     converge(ecs, wanted, Memory(started_at=ecs.now))

@@ -59,7 +59,7 @@ def serve_until_converged(
 
 
 def test_who_serves_at_the_former_etcd_is_kept_rather_than_who_has_never_registered() -> None:
-    """What is read is the new etcd, which knows none of them."""
+    """The new etcd is read, which knows none of them."""
     wanted = graph()
     ecs, memory = converged(wanted, 8)
     ecs.mute_images.add("mute")
@@ -182,6 +182,6 @@ def test_nobody_is_scaled_in_while_it_is_not_known_who_has_work() -> None:
     assert not scaled_in(5.0)
     assert not scaled_in(drain - 1.0)
     assert scaled_in(drain)
-    # Who has never registered has no work.
+    # A worker that has never registered has no work.
     task.mute = True
     assert plan(fewer, ecs.snapshot(), memory, ecs.clock).actions

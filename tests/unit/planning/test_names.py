@@ -128,7 +128,7 @@ def test_a_replaced_etcd_rolls_nobody(faults: list[str], kind: object) -> None:
 
 
 def passes_until_the_old_is_gone(wanted: Graph) -> int:
-    """How many passes a changed etcd has its former task beside it."""
+    """Return the number of passes in which a changed etcd has its previous task beside it."""
     ecs, memory = converged(wanted)
     (old,) = ecs.services["g-etcd-nats"].tasks
     ecs.graph = wanted = with_image(wanted, "etcd-nats", "etcd:2")
@@ -136,11 +136,11 @@ def passes_until_the_old_is_gone(wanted: Graph) -> int:
         memory = run_pass(ecs, wanted, memory).memory
         if old not in ecs.services["g-etcd-nats"].tasks:
             return number
-    raise AssertionError("it is never let go")
+    raise AssertionError("it is never released")
 
 
 def test_an_old_etcd_goes_as_soon_as_the_new_one_is_ready() -> None:
-    """Whoever has its name finds the new one only then; with addresses all roll before."""
+    """With a name, dependants find the new one only then; with addresses all roll before."""
     by_name, by_address = map(passes_until_the_old_is_gone, (named(graph()), graph()))
     assert by_name < by_address
 
@@ -199,7 +199,7 @@ def names(registry: str | None = None, connect: ServiceConnect | None = None) ->
             names(registry=ARN),
         ),
         (names(registry=ARN), names(registry=ARN), NOTHING),
-        # What is not declared is left alone.
+        # An undeclared setting is left alone.
         (NOTHING, names(registry=ARN, connect=CLIENT), NOTHING),
         (
             names(connect=CLIENT),

@@ -221,7 +221,7 @@ def test_bridge_mode_is_reached_at_its_mapped_port() -> None:
     bound = (Container("etcd", "RUNNING", bindings=(PortBinding(2379, 49153),)),)
     task = Task("t", "td", "RUNNING", "RUNNING", private_ip="10.1.0.1", containers=bound)
     urls = probe_targets(graph(), bridged, [task, replace(task, last_status="PENDING")])
-    # NATS's port is not mapped (yet): it can not be reached, so it is not asked.
+    # NATS's port is not mapped (yet): it cannot be reached, so it is not probed.
     assert urls == {("t", Role.ETCD): "http://10.1.0.1:49153"}
     nowhere = replace(task, private_ip=None)
     assert probe_targets(graph(), bridged, [nowhere]) == {}
@@ -449,7 +449,7 @@ def converge_until_create(ecs: SimulatedEcs, wanted: Graph, name: str) -> Create
 
 
 def test_a_failure_is_known_to_a_fresh_daemon_by_what_ecs_remembers() -> None:
-    """The failed deployment is listed no more; the rollback's event and the revision are."""
+    """The failed deployment is no longer listed; the rollback's event and the revision are."""
     wanted = graph()
     ecs, _ = converged(wanted)
     bad = with_image(wanted, "decode", "dynamo:bad")

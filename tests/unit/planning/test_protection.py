@@ -98,7 +98,7 @@ def test_a_protection_lasts_for_the_deadline_of_the_rollout(
 
 
 def protections(wanted: Graph, ecs: SimulatedEcs, passes: int) -> list[ProtectTasks]:
-    """What passes of fresh daemons protect of decode."""
+    """Return the protections of decode in passes of new daemons."""
     made = [a for _ in range(passes) for a in fresh_pass(ecs, wanted).actions]
     return [a for a in made if isinstance(a, ProtectTasks) and a.minutes is not None]
 

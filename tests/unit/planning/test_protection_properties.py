@@ -70,7 +70,7 @@ def test_counts_and_revisions_that_change_in_a_rollout_never_have_a_protection_r
         ecs.graph = wanted
         for _ in range(passes):
             fresh_pass(ecs, wanted)
-    # Whoever is never idle goes after its drain time all the same.
+    # A replica that is never idle is released after its drain time all the same.
     for _ in range(200):
         made = fresh_pass(ecs, wanted)
         if made.converged:

@@ -69,7 +69,7 @@ GRAPHS = {
 
 
 def _revisions(graph: Graph) -> list[dict[str, Any]]:
-    """What is registered on the way from nothing to the graph, in order."""
+    """Return the revisions that are registered from nothing to the graph, in order."""
     ecs, memory = SimulatedEcs(graph), Memory(started_at=1000.0)
     registered: list[dict[str, Any]] = []
     for _ in range(40):

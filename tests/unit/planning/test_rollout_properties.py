@@ -227,7 +227,7 @@ def test_each_way_to_fail_has_its_own_word(told: tuple[str, str], word: str, bre
         assert ecs.serving("decode")
     assert degraded(made, "decode") == word
     assert not made.actions
-    # Why is told for as long as it matters: ECS forgets its stopped tasks after an hour.
+    # The reason is reported while it matters: ECS forgets stopped tasks after an hour.
     service = ecs.services["g-decode"]
     assert service.stopped
     for _ in range(3):
@@ -422,7 +422,7 @@ def test_a_roll_lets_work_in_hand_finish_within_the_drain_time_and_no_longer(
             if room > len(idle):
                 spared.setdefault(arn, ecs.now)
         for arn in gone & ecs.busy:
-            # Who works goes only after those who do not, and after its drain time.
+            # A busy replica is released only after idle ones, and after its drain time.
             assert not set(idle) - gone
             assert ecs.now - spared.get(arn, 0.0) >= drain
         if made.converged:
@@ -493,7 +493,7 @@ def test_replacements_start_beside_what_a_draining_instance_takes_away(
     ecs.drained |= {t.instance for t in going if t.instance is not None}
     for number in range(60):
         made = fresh_pass(ecs, wanted)
-        # Nobody is let go before its place is taken, as long as there are places at all.
+        # No replica is released before its replacement is ready, if there is any capacity.
         assert len(ecs.serving("decode")) >= decode
         if number == 20:
             ecs.gpu_instances += count  # More instances come; until then some wait for a place.

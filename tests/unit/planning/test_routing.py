@@ -78,7 +78,7 @@ def test_a_worker_that_frontends_refuse_is_named_with_the_difference() -> None:
     )
     counts, unrouted = look(first, second)
     assert (counts.routed, unrouted.status) == (2, False)
-    # A frontend finds a new worker by and by: what was ready just now is no finding.
+    # A frontend finds a new worker by and by: a worker that has just become ready is not a finding.
     partly = observe_graph(wanted, replace(seen, routed={"x": frozenset({first})}))
     fresh = partly.routing(wanted.component("decode"), frozenset())
     assert fresh is not None

@@ -210,7 +210,7 @@ def test_another_revision_is_rolled_out() -> None:
 
 
 def test_a_table_member_missing_from_describe_services_is_not_compared() -> None:
-    """What ECS (or an emulation of it) did not tell is unknown, not different."""
+    """A value that ECS (or an emulation of it) does not report is unknown, not different."""
     wanted = declared()
     ecs, memory = converged(wanted)
     unknown = dict.fromkeys(

@@ -1,4 +1,4 @@
-"""Why tasks stopped, in the shapes in which ECS tells it."""
+"""Why tasks stopped, in ECS's formats."""
 
 from __future__ import annotations
 

@@ -90,7 +90,7 @@ def test_the_next_revision_takes_a_port_that_no_running_task_has() -> None:
     ports = plan_ports(wanted)
     first = revision(1, render(wanted, wanted.component("decode"), ENDS, 8081))
     one, snapshot = scene(wanted, first, first, free=3)
-    # What runs is what is declared: it keeps its port where no other deployment has it.
+    # The declared revision runs: it keeps its port if no other deployment has it.
     same = with_snapshot(one, tasks=())
     assert port_of(render_in_turn(wanted, same, ENDS, ports, snapshot)) == "8081"
     edited = with_image(wanted, "decode", "dynamo:2")

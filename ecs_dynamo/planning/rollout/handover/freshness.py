@@ -13,8 +13,8 @@ FOUND_SECONDS = 5.0
 def stay_seconds(context: PlanContext, state: ComponentState, task: Task) -> float:
     """Return how long a new replica must stay ready before an old one goes.
 
-    Workers and frontends must stay ready for one discovery lease: after it, no registration that a
-    former process left behind counts any longer, and a replica that exits soon after its start has
+    Workers and frontends must stay ready for one discovery lease: after it, no registration of a
+    previous process counts any longer, and a replica that exits soon after its start has
     exited. Clients and load balancers need some time, too, to find a frontend.
     """
     component = state.component

@@ -112,7 +112,7 @@ def _divide(
 class _Release:
     """Old tasks to release, and what this changes.
 
-    ``cut``: how many of them still work. ``working``: replaced tasks that may go on working.
+    ``cut``: how many of them still work. ``working``: replaced tasks that may finish their work.
     ``due``: needed tasks whose protection must be set or renewed. ``limit``: how many more tasks
     can be protected then.
     """
