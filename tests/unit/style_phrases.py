@@ -117,7 +117,7 @@ PHRASES = (
     ),
     Phrase(r"\blets? go\b(?! of)", "release, or stop", ("the old one is let go",)),
     Phrase(
-        r"\bformer (?:(?!and\b|or\b)\w+ )?"
+        r"\bformer (?:(?!and\b|or\b|in\b|of\b)\w+ )?"
         r"(?:revisions?|tasks?|pass|service|member|one|ones|process)\b",
         "previous",
         ("the former revision", "a former process"),
