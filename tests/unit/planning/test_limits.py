@@ -73,7 +73,7 @@ def test_a_rollout_within_any_limits_ends_and_so_does_the_way_back(
     notes: set[str] = set()
     for _ in range(150):
         made = fresh_pass(ecs, edited)
-        notes |= {n for n in made.notes if n.startswith("decode: ") and "while it rolls" in n}
+        notes |= {n for n in made.notes if n.startswith("decode: ") and "during the rollout" in n}
         assert len(ecs.serving("decode")) >= floor
         if made.stuck or made.converged:
             break
