@@ -156,7 +156,7 @@ class SimulatedEcs(SimulatedScheduler):
 
     @staticmethod
     def _check(service: SimService) -> None:
-        """What ECS refuses."""
+        """Check rules that ECS enforces."""
         assert not service.rebalancing or service.maximum > 100, (
             "Availability Zone Rebalancing does not support maximumPercent <= 100 %"
         )

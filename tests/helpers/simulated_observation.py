@@ -64,13 +64,13 @@ class SimulatedState:
         """Steps for which a worker that starts now runs before it registers."""
         self.mute_images: set[str] = set()
         self.crashes: dict[str, tuple[str, str]] = {}
-        """Image -> stop code and reason that ECS tells of its tasks, which all fail."""
+        """Image -> stop code and reason of its tasks, which all fail."""
         self.busy: set[str] = set()
         """ARNs of tasks that have work."""
         self.served_by: set[str] = set()
         """ARNs of tasks that a frontend has had an answer from."""
         self.ready_since: dict[str, float] = {}
-        """What the daemon remembers of replicas, where a test has it start anew in each pass."""
+        """The daemon's memory of replicas, for tests that start it anew in each pass."""
         self.writes = 0
         self.refused: list[tuple[AnyAction, str]] = []
         """Actions that ECS did not carry out, and its reason."""
@@ -112,7 +112,7 @@ class SimulatedState:
         }
 
     def _store(self, endpoints: str | None) -> str | None:
-        """Who is reached at ``endpoints``: processes find each other where it is the same."""
+        """Return the identity of the server at ``endpoints``, where processes find each other."""
         return endpoints
 
     @staticmethod
@@ -243,7 +243,7 @@ class SimulatedState:
         return replace(seen_all, registrations=registered, pages=self._pages())
 
     def _pages(self) -> dict[str, WorkerPage | NoAnswer]:
-        """What each worker that runs answers at its system port; a mute one is none of Dynamo's."""
+        """Return the pages of running workers at their system ports; a mute one has none."""
         return {
             f"http://{task.ip}:{self._port(task)}": WorkerPage(
                 frozenset({lease_of(task.arn)}), task.created_at + 10
@@ -260,7 +260,7 @@ class SimulatedState:
         return environment_value(self.revisions[task.revision].content, "DYN_SYSTEM_PORT")
 
     def _registrations(self, etcd: str | None) -> tuple[Registration, ...]:
-        """What the etcd that answers has; one that moved has nothing of the former."""
+        """Return the registrations in the etcd that answers; one that moved starts empty."""
         return tuple(
             Registration(
                 self.graph.namespace,

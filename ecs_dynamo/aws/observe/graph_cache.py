@@ -1,4 +1,4 @@
-"""What one process knows about a graph between passes."""
+"""Knowledge of one process about a graph between passes."""
 
 from __future__ import annotations
 

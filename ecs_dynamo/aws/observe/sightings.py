@@ -1,4 +1,4 @@
-"""What earlier passes observed, so that a contradicting observation is confirmed first.
+"""Observations of earlier passes, so that a contradicting observation is confirmed first.
 
 ECS's lists and descriptions are eventually consistent (ECS API reference, "Eventual consistency"):
 for some seconds one may omit what another showed a moment ago. Therefore known resources are

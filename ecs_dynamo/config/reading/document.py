@@ -8,12 +8,8 @@ are parsed a second time as YAML, for their lines.
 
 from __future__ import annotations
 
-import errno
 import json
-import os
 import re
-import select
-import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,17 +18,14 @@ from typing import Any, Final, NoReturn
 import yaml
 
 from ecs_dynamo.common.json_values import map_json
+from ecs_dynamo.config.reading.file_content import MAX_BYTES, read_bytes
 from ecs_dynamo.model.errors import InputError, Problem
 
 FieldPath = tuple[str | int, ...]
 """Path of a value in its document, such as ``("components", 1, "name")``."""
 
-MAX_BYTES: Final = 1024 * 1024
-"""Limit of a file's size. ECS takes task definitions of up to 64 KiB."""
 MAX_VALUES: Final = 50_000
 """Limit of the values that aliases may expand to ("billion laughs")."""
-PIPE_SECONDS: Final = 5.0
-"""Longest time to wait for the next bytes of a pipe."""
 MAX_DEPTH: Final = 64
 """Limit of the nesting of values. Real files stay below ten."""
 
@@ -103,7 +96,7 @@ def read_document(path: Path, *, called: str = "file") -> Document:
             remedy=f"render it first (jsonnet {path.name} > {path.stem}.json) and name the result",
         )
     try:
-        data = _read(path)
+        data = read_bytes(path)
     except FileNotFoundError:
         _refuse(path, f"this {called} does not exist", remedy="check the path, or create it")
     except IsADirectoryError:
@@ -121,31 +114,6 @@ def read_document(path: Path, *, called: str = "file") -> Document:
         line = data.count(b"\n", 0, error.start) + 1
         _refuse(path, "this is not UTF-8 text", line=line, remedy="save the file as UTF-8")
     return parse_document(text, path)
-
-
-def _read(path: Path) -> bytes:
-    """Return the content of a file, at most one byte more than is allowed.
-
-    Reading a pipe (``-f <(...)``) times out where its next bytes do not arrive in time: a pipe that
-    nobody writes to would otherwise block a daemon indefinitely.
-    """
-    data = bytearray()
-    file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    try:
-        is_pipe = stat.S_ISFIFO(os.fstat(file).st_mode)
-        while len(data) <= MAX_BYTES:
-            if is_pipe and not select.select([file], [], [], PIPE_SECONDS)[0]:
-                raise TimeoutError(errno.ETIMEDOUT, f"nothing is written to it ({PIPE_SECONDS} s)")
-            try:
-                chunk = os.read(file, MAX_BYTES + 1 - len(data))
-            except BlockingIOError:
-                raise OSError(errno.EAGAIN, "it is not a regular file") from None
-            if not chunk:
-                break
-            data += chunk
-    finally:
-        os.close(file)
-    return bytes(data)
 
 
 def parse_document(text: str, path: Path) -> Document:

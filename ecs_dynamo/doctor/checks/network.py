@@ -71,7 +71,7 @@ def check_subnets(graph: Graph, subnets: Observed[Mapping[str, Subnet]]) -> Iter
 
 @dataclass(frozen=True, slots=True)
 class _Needs:
-    """What must be reachable from where tasks of ``users`` start: AWS services and registries."""
+    """AWS services and registries that must be reachable from where tasks of ``users`` start."""
 
     users: frozenset[str] = frozenset()
     services: frozenset[str] = frozenset()

@@ -1,4 +1,4 @@
-"""What the graph file declares alike for all ECS services of the graph."""
+"""Settings that the graph file declares in the same way for all ECS services of the graph."""
 
 from __future__ import annotations
 

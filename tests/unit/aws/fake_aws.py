@@ -44,6 +44,6 @@ def fake_aws(
     services: Mapping[str, Mapping[str, Answer]] | None = None,
     **more: Mapping[str, Answer],
 ) -> Aws:
-    """An `Aws` whose services answer as they are told to, without any pause between attempts."""
+    """An `Aws` whose services give prepared answers, without any pause between attempts."""
     clients = {name: FakeClient(name, one) for name, one in {**(services or {}), **more}.items()}
     return Aws(clients, AwsOptions(attempts=attempts, backoff=Backoff(0.0, 0.0)), lambda: 0.0)

@@ -392,7 +392,7 @@ async def test_an_address_that_is_not_known_is_not_one_that_is_not_told_yet(oper
 
 
 async def test_the_address_of_a_lost_host_is_none_and_of_a_new_one_unknown() -> None:
-    """EC2 tells of a new instance later than its agent; a host that is gone has no agent."""
+    """EC2 reports a new instance later than its agent does; a lost host has no agent."""
     account = Account()
     account.addresses.clear()
     first = next(iter(account.instances))

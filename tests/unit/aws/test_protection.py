@@ -37,7 +37,7 @@ def described(last: str, desired: str) -> dict[str, Any]:
 async def rolled(
     failures: list[dict[str, Any]], tasks: list[dict[str, Any]]
 ) -> tuple[list[ActionResult], list[str]]:
-    """What becomes of a rollout whose protection is answered so, and which calls are made."""
+    """Return the result of a rollout with this answer to the protection, and the calls."""
     calls: list[str] = []
 
     def answer(name: str, value: dict[str, Any]) -> Any:

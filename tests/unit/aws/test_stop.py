@@ -28,7 +28,7 @@ ACTION = StopTask(
 async def stopped(
     *, group: str = "service:s", graph: str = "g", desired: str = "RUNNING", there: bool = True
 ) -> tuple[ActionResult, list[dict[str, Any]]]:
-    """What becomes of the action, and the StopTask calls."""
+    """Return the result of the action, and the StopTask calls."""
     calls: list[dict[str, Any]] = []
     task = {
         "taskArn": TASK,

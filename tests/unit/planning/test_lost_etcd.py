@@ -24,7 +24,7 @@ LEASE = 30.0
 
 def seconds_until_frontends_go(ecs: SimulatedEcs, wanted: Graph, memory: Memory) -> float:
     """From the first moment in which every new replica is ready to that in which the old
-    frontends are let go."""
+    frontends are released."""
     whole: float | None = None
     for _ in range(120):
         made = run_pass(ecs, wanted, memory, seconds=1.0)
@@ -38,18 +38,18 @@ def seconds_until_frontends_go(ecs: SimulatedEcs, wanted: Graph, memory: Memory)
             isinstance(a, ProtectTasks) and a.component == "frontend" and a.minutes is None
             for a in made.actions
         ):
-            assert whole is not None, "let go before the new side was whole"
+            assert whole is not None, "released before the new side was whole"
             return ecs.now - whole
-    raise AssertionError("the old frontends were never let go")
+    raise AssertionError("the old frontends were never released")
 
 
 @pytest.mark.parametrize("dies", [True, False])
 def test_old_frontends_go_before_their_workers_end(
     monkeypatch: pytest.MonkeyPatch, dies: bool
 ) -> None:
-    """Of an etcd that is replaced while the old one runs, the old side lives on: there a new
-    replica has to prove itself for a lease."""
-    monkeypatch.setattr(simulated_scheduler, "EXIT_AFTER_LOST_ETCD", 27)  # Of one second each.
+    """If an etcd is replaced while the old one runs, the old side lives on: there a new replica has
+    to prove itself for a lease."""
+    monkeypatch.setattr(simulated_scheduler, "EXIT_AFTER_LOST_ETCD", 27)  # Ticks of one second.
     wanted = graph(prefill=2, decode=2)
     ecs = SimulatedEcs(wanted, gpu_instances=8)
     memory = converge(ecs, wanted, Memory(started_at=ecs.now)).memory
