@@ -91,7 +91,7 @@ class _Checker:
         self.others = others
         self.report = report
         written = "networkMode" in built.component.template
-        self.found = f"{self.component.name}: networkMode bridge" + (
+        self.prefix = f"{self.component.name}: networkMode bridge" + (
             "" if written else " (ECS's default)"
         )
 
@@ -170,12 +170,12 @@ class _Checker:
     def _error(self, what: str, remedy: str) -> None:
         definition = self.built.definition
         path = definition.at("networkMode")
-        self.report.error(definition.document, path, f"{self.found} {what}", remedy)
+        self.report.error(definition.document, path, f"{self.prefix} {what}", remedy)
 
     def _warn(self, what: str, remedy: str) -> None:
         definition = self.built.definition
         path = definition.at("networkMode")
-        self.report.warn(definition.document, path, f"{self.found} {what}", remedy)
+        self.report.warn(definition.document, path, f"{self.prefix} {what}", remedy)
 
 
 def _why_apart(component: Component, other: Component) -> str | None:

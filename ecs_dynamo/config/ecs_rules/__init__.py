@@ -1,9 +1,9 @@
 """ECS's own rules of task definitions, in one table with their sources.
 
-`ecs_shape` knows the types of RegisterTaskDefinition; this table knows the rest of what
-RegisterTaskDefinition and CreateService reject, so that `validate` rejects it first. Sources are
-the API reference (botocore's service model carries its text), the developer guide, and the words
-with which ECS answers. What ECS would accept is accepted here.
+`ecs_shape` checks the types of RegisterTaskDefinition. This table has the other rules of
+RegisterTaskDefinition and CreateService, so that `validate` reports a breach first. Sources are the
+API reference (whose text is in botocore's service model), the developer guide, and ECS's error
+messages. Everything that ECS accepts is accepted here.
 """
 
 from __future__ import annotations

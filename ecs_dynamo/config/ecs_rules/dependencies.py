@@ -1,4 +1,4 @@
-"""Rules of how containers wait for each other, and of their health checks."""
+"""Rules of dependencies between containers, and of their health checks."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from ecs_dynamo.config.ecs_rules.base import (
     ANSWER,
     API,
     GUIDE,
-    Broken,
+    Breach,
+    Breaches,
     Content,
     Rule,
     numeric,
@@ -19,34 +20,36 @@ from ecs_dynamo.config.reading.document import FieldPath
 
 
 def _dependencies(content: Content) -> Iterator[tuple[FieldPath, str, str, str]]:
-    """Path, container, what it depends on, condition."""
+    """Yield path, container, container that it depends on, and condition."""
     for path, entry, container in content.entries("dependsOn"):
         yield path, str(container["name"]), str(entry["containerName"]), str(entry["condition"])
 
 
-def _unknown_dependency(content: Content) -> Broken:
+def _unknown_dependency(content: Content) -> Breaches:
     known = content.names()
     for path, _, target, _ in _dependencies(content):
         if target not in known:
-            yield (*path, "containerName"), {"found": shown(target), "known": ", ".join(known)}
+            yield Breach(
+                (*path, "containerName"), {"found": shown(target), "known": ", ".join(known)}
+            )
 
 
-def _essential_dependency(content: Content) -> Broken:
+def _essential_dependency(content: Content) -> Breaches:
     essential = {c["name"] for _, c in content.containers() if c.get("essential", True)}
     for path, _, target, condition in _dependencies(content):
         if condition in ("SUCCESS", "COMPLETE") and target in essential:
-            yield (*path, "condition"), {"condition": condition, "found": shown(target)}
+            yield Breach((*path, "condition"), {"condition": condition, "found": shown(target)})
 
 
-def _unchecked_dependency(content: Content) -> Broken:
+def _unchecked_dependency(content: Content) -> Breaches:
     checked = {c["name"] for _, c in content.containers() if c.get("healthCheck")}
     for path, _, target, condition in _dependencies(content):
         if condition == "HEALTHY" and target in content.names() and target not in checked:
-            yield (*path, "condition"), {"found": shown(target)}
+            yield Breach((*path, "condition"), {"found": shown(target)})
 
 
 def cycle(edges: list[tuple[str, str]]) -> list[str]:
-    """A circle that ``edges`` (from, to) contain, first name repeated at the end; or none."""
+    """Return a cycle of ``edges`` (from, to) that ends with its first name; empty if none exists."""
     leads: dict[str, list[str]] = {}
     for start, end in edges:
         leads.setdefault(start, []).append(end)
@@ -58,20 +61,20 @@ def cycle(edges: list[tuple[str, str]]) -> list[str]:
         if node in done:
             return []
         for following in leads.get(node, ()):
-            if found := walk(following, [*trail, node]):
-                return found
+            if nodes := walk(following, [*trail, node]):
+                return nodes
         done.add(node)
         return []
 
-    return next((found for start in leads if (found := walk(start, []))), [])
+    return next((nodes for start in leads if (nodes := walk(start, []))), [])
 
 
-def _dependency_cycle(content: Content) -> Broken:
+def _dependency_cycle(content: Content) -> Breaches:
     entries = list(_dependencies(content))
-    found = cycle([(start, end) for _, start, end, _ in entries])
+    nodes = cycle([(start, end) for _, start, end, _ in entries])
     for path, start, end, _ in entries:
-        if found and (start, end) == (found[0], found[1]):
-            yield (*path, "containerName"), {"found": " -> ".join(found)}
+        if nodes and (start, end) == (nodes[0], nodes[1]):
+            yield Breach((*path, "containerName"), {"found": " -> ".join(nodes)})
 
 
 def _links(content: Content) -> Iterator[tuple[FieldPath, str, str]]:
@@ -80,26 +83,26 @@ def _links(content: Content) -> Iterator[tuple[FieldPath, str, str]]:
             yield (*path, "links", index), str(container["name"]), str(link).partition(":")[0]
 
 
-def _unknown_link(content: Content) -> Broken:
+def _unknown_link(content: Content) -> Breaches:
     known = content.names()
     for path, _, target in _links(content):
         if target not in known:
-            yield path, {"found": shown(target), "known": ", ".join(known)}
+            yield Breach(path, {"found": shown(target), "known": ", ".join(known)})
 
 
-def _link_cycle(content: Content) -> Broken:
+def _link_cycle(content: Content) -> Breaches:
     entries = list(_links(content))
-    found = cycle([(start, end) for _, start, end in entries])
+    nodes = cycle([(start, end) for _, start, end in entries])
     for path, start, end in entries:
-        if found and (start, end) == (found[0], found[1]):
-            yield path, {"found": " -> ".join(found)}
+        if nodes and (start, end) == (nodes[0], nodes[1]):
+            yield Breach(path, {"found": " -> ".join(nodes)})
 
 
-def _health_command(content: Content) -> Broken:
+def _health_command(content: Content) -> Breaches:
     for path, container in content.containers():
         command = container.get("healthCheck", {}).get("command")
         if command is not None and (len(command) < 2 or command[0] not in ("CMD", "CMD-SHELL")):
-            yield (*path, "healthCheck", "command"), {"found": shown(command)}
+            yield Breach((*path, "healthCheck", "command"), {"found": shown(command)})
 
 
 RULES: Final = (
@@ -114,21 +117,21 @@ RULES: Final = (
         "dependency-essential",
         ANSWER + "A dependency container with SUCCESS or COMPLETE condition cannot be an "
         "essential container",
-        "{found} is waited for with {condition}, and is essential: the task would end when it does",
+        "{found} has the condition {condition} and is essential: the task would end when it does",
         "give {found} essential: false, or use the condition START or HEALTHY",
         _essential_dependency,
     ),
     Rule(
         "dependency-health",
         ANSWER + "A dependency container with HEALTHY condition must have health check configured",
-        "{found} is waited for with HEALTHY, and has no healthCheck",
+        "{found} has the condition HEALTHY, but no healthCheck",
         "add a healthCheck to it, or use the condition START",
         _unchecked_dependency,
     ),
     Rule(
         "dependency-cycle",
         GUIDE + "container dependency (dependsOn): a start-up order cannot be circular",
-        "the containers wait for each other in a circle: {found}",
+        "the dependencies of the containers form a cycle: {found}",
         "remove one of these dependencies",
         _dependency_cycle,
     ),
@@ -142,7 +145,7 @@ RULES: Final = (
     Rule(
         "link-cycle",
         ANSWER + "Container links should not have a cycle",
-        "the links go in a circle: {found}",
+        "the links form a cycle: {found}",
         "remove one of them",
         _link_cycle,
     ),

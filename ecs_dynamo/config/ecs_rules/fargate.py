@@ -1,4 +1,4 @@
-"""Rules of Fargate. Its sizes and time limits are among the rules of sizes."""
+"""Rules of Fargate. Its sizes and time limits are in `sizes`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,16 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from ecs_dynamo.config.ecs_rules.base import ANSWER, API, GUIDE, Broken, Content, Rule, shown
+from ecs_dynamo.config.ecs_rules.base import (
+    ANSWER,
+    API,
+    GUIDE,
+    Breach,
+    Breaches,
+    Content,
+    Rule,
+    shown,
+)
 
 _DRIVERS: Final = ("awslogs", "splunk", "awsfirelens")
 _ECR: Final = re.compile(r"[0-9]{12}\.dkr[.-]ecr[.-]")
@@ -14,28 +23,28 @@ _DIFFERENCES: Final = GUIDE + "task definition differences for Fargate; "
 _DO_NOT: Final = _DIFFERENCES + "Fargate compatible task definitions do not support "
 
 
-def _mode(content: Content) -> Broken:
+def _mode(content: Content) -> Breaches:
     if content.fargate and content.mode != "awsvpc":
-        yield ("networkMode",), {"found": content.mode}
+        yield Breach(("networkMode",), {"found": content.mode})
 
 
 def _task_key(key: str, why: str) -> Rule:
-    def check(content: Content) -> Broken:
+    def check(content: Content) -> Breaches:
         if content.fargate and content.template.get(key):
-            yield (key,), {}
+            yield Breach((key,))
 
     return Rule(f"fargate-{key}", why, f"Fargate does not support {key}", f"remove {key}", check)
 
 
 def _container_key(*keys: str, why: str) -> Rule:
-    def check(content: Content) -> Broken:
+    def check(content: Content) -> Breaches:
         for path, container in content.containers() if content.fargate else ():
             value: Any = container
             for key in keys:
                 value = value.get(key) if isinstance(value, Mapping) else None
-            # maxSwap 0 and swappiness 0 say something as well.
+            # maxSwap 0 and swappiness 0 are values, not absences.
             if value not in (None, False, [], {}) or (value == 0 and value is not False):
-                yield (*path, *keys), {}
+                yield Breach((*path, *keys))
 
     name = keys[-1]
     return Rule(
@@ -48,7 +57,7 @@ def _container_key(*keys: str, why: str) -> Rule:
 
 
 def _volume_key(*keys: str) -> Rule:
-    def check(content: Content) -> Broken:
+    def check(content: Content) -> Breaches:
         for index, volume in enumerate(
             content.template.get("volumes", ()) if content.fargate else ()
         ):
@@ -56,7 +65,7 @@ def _volume_key(*keys: str) -> Rule:
             for key in keys:
                 value = value.get(key) if isinstance(value, Mapping) else None
             if value is not None and value != "":
-                yield ("volumes", index, *keys), {}
+                yield Breach(("volumes", index, *keys))
 
     name = ".".join(keys)
     return Rule(
@@ -68,72 +77,80 @@ def _volume_key(*keys: str) -> Rule:
     )
 
 
-def _pid_mode(content: Content) -> Broken:
+def _pid_mode(content: Content) -> Breaches:
     mode = content.template.get("pidMode")
     if content.fargate and mode not in (None, "task"):
-        yield ("pidMode",), {"found": mode}
+        yield Breach(("pidMode",), {"found": mode})
 
 
-def _gpus(content: Content) -> Broken:
+def _gpus(content: Content) -> Breaches:
     for path, need, _ in content.entries("resourceRequirements") if content.fargate else ():
         if need.get("type") == "GPU":
-            yield path, {}
+            yield Breach(path)
 
 
-def _added_capabilities(content: Content) -> Broken:
+def _added_capabilities(content: Content) -> Breaches:
     for path, container in content.containers() if content.fargate else ():
         linux = container.get("linuxParameters") or {}
         for index, word in enumerate((linux.get("capabilities") or {}).get("add", ())):
             if word != "SYS_PTRACE":
                 where = (*path, "linuxParameters", "capabilities", "add", index)
-                yield where, {"found": shown(word)}
+                yield Breach(where, {"found": shown(word)})
 
 
-def _log_driver(content: Content) -> Broken:
+def _log_driver(content: Content) -> Breaches:
     for path, container in content.containers() if content.fargate else ():
         driver = (container.get("logConfiguration") or {}).get("logDriver")
         if driver is not None and driver not in _DRIVERS:
-            yield (*path, "logConfiguration", "logDriver"), {"found": driver}
+            yield Breach((*path, "logConfiguration", "logDriver"), {"found": driver})
 
 
-def _uses(content: Content, holds: Callable[[Mapping[str, Any]], object], *keys: str) -> Broken:
-    """Where a container that ``holds`` something has no execution role for it."""
+def _without_role(
+    content: Content, needs_role: Callable[[Mapping[str, Any]], object], *keys: str
+) -> Breaches:
+    """Yield ``keys`` of containers that need an execution role, which the task does not have."""
     for path, container in content.containers():
-        if content.fargate and not content.template.get("executionRoleArn") and holds(container):
-            yield (*path, *keys), {}
+        if (
+            content.fargate
+            and not content.template.get("executionRoleArn")
+            and needs_role(container)
+        ):
+            yield Breach((*path, *keys))
 
 
 def _driver(container: Mapping[str, Any]) -> object:
     return (container.get("logConfiguration") or {}).get("logDriver")
 
 
-def _log_role(content: Content) -> Broken:
-    yield from _uses(content, lambda c: _driver(c) == "awslogs", "logConfiguration", "logDriver")
+def _log_role(content: Content) -> Breaches:
+    yield from _without_role(
+        content, lambda c: _driver(c) == "awslogs", "logConfiguration", "logDriver"
+    )
 
 
-def _image_role(content: Content) -> Broken:
-    yield from _uses(content, lambda c: _ECR.match(str(c["image"])), "image")
+def _image_role(content: Content) -> Breaches:
+    yield from _without_role(content, lambda c: _ECR.match(str(c["image"])), "image")
 
 
-def _stream_prefix(content: Content) -> Broken:
+def _stream_prefix(content: Content) -> Breaches:
     for path, container in content.containers() if content.fargate else ():
         options = (container.get("logConfiguration") or {}).get("options") or {}
         if _driver(container) == "awslogs" and not options.get("awslogs-stream-prefix"):
-            yield (*path, "logConfiguration"), {}
+            yield Breach((*path, "logConfiguration"))
 
 
-def _router_file(content: Content) -> Broken:
+def _router_file(content: Content) -> Breaches:
     for path, container in content.containers() if content.fargate else ():
         options = (container.get("firelensConfiguration") or {}).get("options") or {}
         if options.get("config-file-type") == "s3":
-            yield (*path, "firelensConfiguration", "options", "config-file-type"), {}
+            yield Breach((*path, "firelensConfiguration", "options", "config-file-type"))
 
 
 RULES: Final = (
     Rule(
         "fargate-network-mode",
         ANSWER + "Fargate only supports network mode 'awsvpc'.",
-        "Fargate takes networkMode awsvpc only, found {found}",
+        "Fargate supports networkMode awsvpc only, found {found}",
         "set networkMode to awsvpc, or leave FARGATE out of requiresCompatibilities and launchType",
         _mode,
     ),
@@ -143,7 +160,7 @@ RULES: Final = (
         "fargate-pid-mode",
         ANSWER + "Tasks using the Fargate launch type do not support pidMode 'host'. The supported "
         "value for pidMode is 'task'.",
-        "Fargate takes pidMode task only, found {found}",
+        "Fargate supports pidMode task only, found {found}",
         "write task, or remove pidMode",
         _pid_mode,
     ),
@@ -168,14 +185,14 @@ RULES: Final = (
     Rule(
         "fargate-capability",
         API + "KernelCapabilities.add: Fargate only supports adding SYS_PTRACE",
-        "Fargate adds no Linux capability but SYS_PTRACE, found {found}",
+        "Fargate adds the Linux capability SYS_PTRACE only, found {found}",
         "remove it",
         _added_capabilities,
     ),
     Rule(
         "fargate-log-driver",
         API + "LogConfiguration.logDriver; ... is not a valid log driver",
-        "Fargate has no log driver {found}",
+        "Fargate does not support the log driver {found}",
         f"write one of {', '.join(_DRIVERS)}",
         _log_driver,
     ),
@@ -207,7 +224,7 @@ RULES: Final = (
         "fargate-router-file",
         API + "FirelensConfiguration.options: Fargate only supports the file configuration file "
         "type",
-        "Fargate takes the configuration of a log router from a file only, not from s3",
+        "Fargate reads the configuration of a log router from a file only, not from s3",
         "put the file into the image, and write config-file-type file",
         _router_file,
     ),

@@ -1,4 +1,4 @@
-"""Rules of logs, limits and what a container asks of the kernel."""
+"""Rules of logs, limits, kernel parameters and GPUs."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-from ecs_dynamo.config.ecs_rules.base import ANSWER, API, Broken, Content, Rule, shown
+from ecs_dynamo.config.ecs_rules.base import ANSWER, API, Breach, Breaches, Content, Rule, shown
 
 
 def _words(text: str) -> frozenset[str]:
@@ -33,15 +33,15 @@ _IPC_CONTROLS: Final = _words(
 
 
 _GPUS: Final = re.compile(r"[1-9][0-9]{0,3}|ALL|0?\.[0-9]{0,5}[1-9][0-9]{0,5}")
-"""A number of GPUs, all of the instance, or a part of one."""
+"""A number of GPUs, all GPUs of the instance, or a part of one GPU."""
 
 
 def _log(container: Mapping[str, Any]) -> Mapping[str, Any]:
-    found: Mapping[str, Any] = container.get("logConfiguration") or {}
-    return found
+    configuration: Mapping[str, Any] = container.get("logConfiguration") or {}
+    return configuration
 
 
-def _awslogs_options(content: Content) -> Broken:
+def _awslogs_options(content: Content) -> Breaches:
     for path, container in content.containers():
         log = _log(container)
         if log.get("logDriver") != "awslogs":
@@ -52,28 +52,28 @@ def _awslogs_options(content: Content) -> Broken:
             if not (log.get("options") or {}).get(key)
         ]
         if missing:
-            yield (*path, "logConfiguration"), {"missing": " and ".join(missing)}
+            yield Breach((*path, "logConfiguration"), {"missing": " and ".join(missing)})
 
 
-def _no_router(content: Content) -> Broken:
+def _no_router(content: Content) -> Breaches:
     routers = [c for _, c in content.containers() if c.get("firelensConfiguration")]
     for path, container in content.containers() if not routers else ():
         if _log(container).get("logDriver") == "awsfirelens":
-            yield (*path, "logConfiguration", "logDriver"), {}
+            yield Breach((*path, "logConfiguration", "logDriver"))
 
 
-def _many_routers(content: Content) -> Broken:
+def _many_routers(content: Content) -> Breaches:
     routers = [path for path, c in content.containers() if c.get("firelensConfiguration")]
     for path in routers[1:]:
-        yield (*path, "firelensConfiguration"), {}
+        yield Breach((*path, "firelensConfiguration"))
 
 
-def _ulimits(content: Content) -> Broken:
+def _ulimits(content: Content) -> Breaches:
     for path, limit, _ in content.entries("ulimits"):
         soft, hard = limit["softLimit"], limit["hardLimit"]
         # -1 stands for no limit.
         if hard != -1 and (soft > hard or soft == -1):
-            yield (*path, "softLimit"), {"name": limit["name"], "found": soft, "hard": hard}
+            yield Breach((*path, "softLimit"), {"name": limit["name"], "found": soft, "hard": hard})
 
 
 def _linux(content: Content) -> Any:
@@ -83,75 +83,75 @@ def _linux(content: Content) -> Any:
             yield (*path, "linuxParameters"), linux
 
 
-def _capabilities(content: Content) -> Broken:
+def _capabilities(content: Content) -> Breaches:
     for path, linux in _linux(content):
         for key in ("add", "drop"):
             words = (linux.get("capabilities") or {}).get(key, ())
             for index, word in enumerate(words):
                 if word not in CAPABILITIES:
-                    yield (*path, "capabilities", key, index), {"found": shown(word)}
+                    yield Breach((*path, "capabilities", key, index), {"found": shown(word)})
 
 
-def _tmpfs(content: Content) -> Broken:
+def _tmpfs(content: Content) -> Breaches:
     for path, linux in _linux(content):
-        for index, one in enumerate(linux.get("tmpfs", ())):
+        for index, tmpfs in enumerate(linux.get("tmpfs", ())):
             where = (*path, "tmpfs", index)
-            if not one["containerPath"].startswith("/"):
-                yield (*where, "containerPath"), {"found": shown(one["containerPath"])}
-            if one["size"] < 1:
-                yield (*where, "size"), {"found": f"size {one['size']}"}
-            for word in one.get("mountOptions", ()):
+            if not tmpfs["containerPath"].startswith("/"):
+                yield Breach((*where, "containerPath"), {"found": shown(tmpfs["containerPath"])})
+            if tmpfs["size"] < 1:
+                yield Breach((*where, "size"), {"found": f"size {tmpfs['size']}"})
+            for word in tmpfs.get("mountOptions", ()):
                 if word.partition("=")[0] not in _MOUNT_OPTIONS:
-                    yield (*where, "mountOptions"), {"found": shown(word)}
+                    yield Breach((*where, "mountOptions"), {"found": shown(word)})
 
 
-def _memory_options(content: Content) -> Broken:
+def _memory_options(content: Content) -> Breaches:
     for path, linux in _linux(content):
         for key, least in (("sharedMemorySize", 1), ("maxSwap", 0)):
             value = linux.get(key)
             if value is not None and value < least:
-                yield (*path, key), {"key": key, "least": least, "found": value}
+                yield Breach((*path, key), {"key": key, "least": least, "found": value})
 
 
-def _devices(content: Content) -> Broken:
+def _devices(content: Content) -> Breaches:
     for path, linux in _linux(content):
         for index, device in enumerate(linux.get("devices", ())):
             if not device["hostPath"]:
-                yield (*path, "devices", index, "hostPath"), {}
+                yield Breach((*path, "devices", index, "hostPath"))
 
 
-def _system_controls(content: Content) -> Broken:
+def _system_controls(content: Content) -> Breaches:
     for path, control, _ in content.entries("systemControls"):
         name = str(control.get("namespace") or "")
         ipc = name in _IPC_CONTROLS or name.startswith("fs.mqueue.")
         if not ipc and not name.startswith("net."):
-            yield path, {"found": shown(name)}
+            yield Breach(path, {"found": shown(name)})
 
 
-def _ipc_controls(content: Content) -> Broken:
+def _ipc_controls(content: Content) -> Breaches:
     if content.template.get("ipcMode") != "host":
         return
     for path, control, _ in content.entries("systemControls"):
         name = str(control.get("namespace") or "")
         if name in _IPC_CONTROLS or name.startswith("fs.mqueue."):
-            yield path, {"found": name}
+            yield Breach(path, {"found": name})
 
 
-def _credential_specs(content: Content) -> Broken:
+def _credential_specs(content: Content) -> Breaches:
     for path, container in content.containers():
         if len(container.get("credentialSpecs", ())) > 1:
-            yield (*path, "credentialSpecs"), {"found": len(container["credentialSpecs"])}
+            yield Breach((*path, "credentialSpecs"), {"found": len(container["credentialSpecs"])})
 
 
-def _gpus(content: Content) -> Broken:
+def _gpus(content: Content) -> Breaches:
     for path, need, _ in content.entries("resourceRequirements"):
         if need["type"] == "GPU" and not _GPUS.fullmatch(need["value"]):
-            yield (*path, "value"), {"found": shown(need["value"])}
+            yield Breach((*path, "value"), {"found": shown(need["value"])})
 
 
-def _accelerators(content: Content) -> Broken:
+def _accelerators(content: Content) -> Breaches:
     if content.template.get("inferenceAccelerators"):
-        yield ("inferenceAccelerators",), {}
+        yield Breach(("inferenceAccelerators",))
 
 
 RULES: Final = (
@@ -172,7 +172,7 @@ RULES: Final = (
     Rule(
         "firelens-one-router",
         API + "FirelensConfiguration",
-        "a task has one log router, and this is a second one",
+        "a task has at most one log router, and this is a second one",
         "remove firelensConfiguration from one of them",
         _many_routers,
     ),
@@ -186,7 +186,7 @@ RULES: Final = (
     Rule(
         "capability",
         API + "KernelCapabilities",
-        "ECS knows no Linux capability {found}",
+        "ECS does not know the Linux capability {found}",
         "write one such as IPC_LOCK or SYS_PTRACE, without CAP_",
         _capabilities,
     ),
@@ -201,7 +201,7 @@ RULES: Final = (
     Rule(
         "linux-memory",
         API + "LinuxParameters",
-        "ECS takes a {key} of {least} MiB or more, found {found}",
+        "ECS accepts a {key} of {least} MiB or more, found {found}",
         "correct it, or remove {key}",
         _memory_options,
     ),
@@ -215,7 +215,7 @@ RULES: Final = (
     Rule(
         "system-control",
         API + "SystemControl",
-        "ECS takes kernel parameters of the IPC and network namespaces, found {found}",
+        "ECS accepts kernel parameters of the IPC and network namespaces, found {found}",
         "write net.*, fs.mqueue.*, or one such as kernel.shmmax",
         _system_controls,
     ),
@@ -229,7 +229,7 @@ RULES: Final = (
     Rule(
         "credential-specs",
         API + "ContainerDefinition.credentialSpecs: the maximum number of ARNs is 1",
-        "{found} credentialSpecs are more than the one that ECS takes",
+        "{found} credentialSpecs are more than the one that ECS accepts",
         "keep one",
         _credential_specs,
     ),

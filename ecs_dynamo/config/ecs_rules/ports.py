@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Any, Final
 
-from ecs_dynamo.config.ecs_rules.base import ANSWER, API, Broken, Content, Rule, shown
+from ecs_dynamo.config.ecs_rules.base import ANSWER, API, Breach, Breaches, Content, Rule, shown
 from ecs_dynamo.config.reading.document import FieldPath
 
 MOST_PORT: Final = 65_535
@@ -15,74 +15,74 @@ _RANGE: Final = re.compile(r"([0-9]{1,5})-([0-9]{1,5})")
 _PORT_NAME: Final = re.compile(r"[a-z0-9_][a-z0-9_-]{0,63}")
 _KEY: Final = "portMappings"
 _SHARED_NETWORK: Final = ("host", "awsvpc")
-"""Modes in which the containers of a task share their ports."""
+"""Network modes in which the containers of a task share their ports."""
 
 
 def port_range(text: object) -> tuple[int, int] | None:
-    """First and last port of a ``containerPortRange``; None where it is none."""
-    found = _RANGE.fullmatch(str(text))
-    if found is None:
+    """Return first and last port of a ``containerPortRange``; None if it is invalid."""
+    match = _RANGE.fullmatch(str(text))
+    if match is None:
         return None
-    first, last = int(found[1]), int(found[2])
+    first, last = int(match[1]), int(match[2])
     return (first, last) if 1 <= first < last <= MOST_PORT else None
 
 
 def _ports(key: str, least: int) -> Any:
-    def check(content: Content) -> Broken:
+    def check(content: Content) -> Breaches:
         for path, mapping, _ in content.entries(_KEY):
             port = mapping.get(key)
             if port is not None and not least <= port <= MOST_PORT:
-                yield (*path, key), {"found": shown(port)}
+                yield Breach((*path, key), {"found": shown(port)})
 
     return check
 
 
-def _no_port(content: Content) -> Broken:
+def _no_port(content: Content) -> Breaches:
     for path, mapping, _ in content.entries(_KEY):
         if mapping.get("containerPort") is None and mapping.get("containerPortRange") is None:
-            yield path, {}
+            yield Breach(path)
 
 
-def _host_differs(content: Content) -> Broken:
+def _host_differs(content: Content) -> Breaches:
     if content.mode not in _SHARED_NETWORK:
         return
     for path, mapping, _ in content.entries(_KEY):
         host, inner = mapping.get("hostPort"), mapping.get("containerPort")
         if host not in (None, 0, inner) and inner is not None:
-            yield (*path, "hostPort"), {"found": host, "inner": inner}
+            yield Breach((*path, "hostPort"), {"found": host, "inner": inner})
 
 
-def _range_form(content: Content) -> Broken:
+def _range_form(content: Content) -> Breaches:
     for path, mapping, _ in content.entries(_KEY):
         text = mapping.get("containerPortRange")
         if text is not None and port_range(text) is None:
-            yield (*path, "containerPortRange"), {"found": shown(text)}
+            yield Breach((*path, "containerPortRange"), {"found": shown(text)})
 
 
-def _range_mode(content: Content) -> Broken:
+def _range_mode(content: Content) -> Breaches:
     if content.mode in ("bridge", "awsvpc"):
         return
     for path, mapping, _ in content.entries(_KEY):
         if mapping.get("containerPortRange") is not None:
-            yield (*path, "containerPortRange"), {"mode": content.mode}
+            yield Breach((*path, "containerPortRange"), {"mode": content.mode})
 
 
-def _range_alone(content: Content) -> Broken:
+def _range_alone(content: Content) -> Breaches:
     for path, mapping, _ in content.entries(_KEY):
         for key in ("containerPort", "hostPort"):
             if mapping.get("containerPortRange") is not None and mapping.get(key) is not None:
-                yield (*path, key), {"key": key}
+                yield Breach((*path, key), {"key": key})
 
 
-def _many_ranges(content: Content) -> Broken:
+def _many_ranges(content: Content) -> Breaches:
     for path, container in content.containers():
         ranges = [m for m in container.get(_KEY, ()) if m.get("containerPortRange") is not None]
         if len(ranges) > MOST_RANGES:
-            yield (*path, _KEY), {"found": len(ranges)}
+            yield Breach((*path, _KEY), {"found": len(ranges)})
 
 
 def _spans(content: Content) -> Iterator[tuple[FieldPath, object, tuple[int, int]]]:
-    """Path, whose ports they are, and first and last port of each mapping.
+    """Yield path, owner of the ports, and first and last port of each mapping.
 
     In bridge mode each container has ports of its own.
     """
@@ -98,55 +98,55 @@ def _spans(content: Content) -> Iterator[tuple[FieldPath, object, tuple[int, int
             yield path, owner, (port, port)
 
 
-def _port_twice(content: Content) -> Broken:
-    seen: list[tuple[object, tuple[int, int]]] = []
+def _port_twice(content: Content) -> Breaches:
+    mapped: list[tuple[object, tuple[int, int]]] = []
     for path, owner, (first, last) in _spans(content):
         # In bridge mode one port of a container can be mapped to several of the host.
         single = content.mode == "bridge" and first == last
-        for other, (start, end) in seen:
+        for other, (start, end) in mapped:
             if owner == other and first <= end and start <= last:
                 if single and start == end:
                     continue
                 common = max(first, start)
-                yield path, {"found": common}
+                yield Breach(path, {"found": common})
                 break
-        seen.append((owner, (first, last)))
+        mapped.append((owner, (first, last)))
 
 
-def _host_twice(content: Content) -> Broken:
+def _host_twice(content: Content) -> Breaches:
     if content.mode != "bridge":
         return
-    seen: set[tuple[object, object]] = set()
+    host_ports: set[tuple[object, object]] = set()
     for path, mapping, _ in content.entries(_KEY):
         host = mapping.get("hostPort")
         if not host:
             continue
         key = (mapping.get("protocol", "tcp"), host)
-        if key in seen:
-            yield (*path, "hostPort"), {"found": host}
-        seen.add(key)
+        if key in host_ports:
+            yield Breach((*path, "hostPort"), {"found": host})
+        host_ports.add(key)
 
 
-def _port_name(content: Content) -> Broken:
+def _port_name(content: Content) -> Breaches:
     for path, mapping, _ in content.entries(_KEY):
         name = mapping.get("name")
         if name is not None and not _PORT_NAME.fullmatch(name):
-            yield (*path, "name"), {"found": shown(name)}
+            yield Breach((*path, "name"), {"found": shown(name)})
 
 
-def _port_name_twice(content: Content) -> Broken:
-    seen: set[str] = set()
+def _port_name_twice(content: Content) -> Breaches:
+    names: set[str] = set()
     for path, mapping, _ in content.entries(_KEY):
         name = mapping.get("name")
-        if name is not None and name in seen:
-            yield (*path, "name"), {"found": shown(name)}
-        seen.add(name or "")
+        if name is not None and name in names:
+            yield Breach((*path, "name"), {"found": shown(name)})
+        names.add(name or "")
 
 
-def _no_network(content: Content) -> Broken:
+def _no_network(content: Content) -> Breaches:
     for path, container in content.containers() if content.mode == "none" else ():
         if container.get(_KEY):
-            yield (*path, _KEY), {}
+            yield Breach((*path, _KEY))
 
 
 _NOT_IN_AWSVPC: Final = (
@@ -166,10 +166,10 @@ _NOT_IN_AWSVPC: Final = (
 
 
 def _not_in_awsvpc(key: str, words: str) -> Rule:
-    def check(content: Content) -> Broken:
+    def check(content: Content) -> Breaches:
         for path, container in content.containers() if content.mode == "awsvpc" else ():
             if container.get(key):
-                yield (*path, key), {}
+                yield Breach((*path, key))
 
     return Rule(
         f"awsvpc-{key}",
@@ -180,36 +180,36 @@ def _not_in_awsvpc(key: str, words: str) -> Rule:
     )
 
 
-def _links_in_bridge(content: Content) -> Broken:
+def _links_in_bridge(content: Content) -> Breaches:
     for path, container in content.containers() if content.mode in ("host", "none") else ():
         if container.get("links"):
-            yield (*path, "links"), {"mode": content.mode}
+            yield Breach((*path, "links"), {"mode": content.mode})
 
 
 _PROXY_PROPERTIES: Final = ("AppPorts", "ProxyIngressPort", "ProxyEgressPort")
 
 
-def _proxy_mode(content: Content) -> Broken:
+def _proxy_mode(content: Content) -> Breaches:
     if content.template.get("proxyConfiguration") and content.mode != "awsvpc":
-        yield ("proxyConfiguration",), {"mode": content.mode}
+        yield Breach(("proxyConfiguration",), {"mode": content.mode})
 
 
-def _proxy_container(content: Content) -> Broken:
+def _proxy_container(content: Content) -> Breaches:
     name = (content.template.get("proxyConfiguration") or {}).get("containerName")
     if name is not None and name not in content.names():
-        yield ("proxyConfiguration", "containerName"), {"found": shown(name)}
+        yield Breach(("proxyConfiguration", "containerName"), {"found": shown(name)})
 
 
-def _proxy_properties(content: Content) -> Broken:
+def _proxy_properties(content: Content) -> Breaches:
     proxy = content.template.get("proxyConfiguration")
     if not proxy:
         return
-    given = {entry.get("name") for entry in proxy.get("properties", ()) if entry.get("value")}
-    missing = [key for key in _PROXY_PROPERTIES if key not in given]
-    if not given & {"IgnoredUID", "IgnoredGID"}:
+    declared = {entry.get("name") for entry in proxy.get("properties", ()) if entry.get("value")}
+    missing = [key for key in _PROXY_PROPERTIES if key not in declared]
+    if not declared & {"IgnoredUID", "IgnoredGID"}:
         missing.append("IgnoredUID or IgnoredGID")
     if missing:
-        yield ("proxyConfiguration",), {"missing": ", ".join(missing)}
+        yield Breach(("proxyConfiguration",), {"missing": ", ".join(missing)})
 
 
 RULES: Final = (
@@ -252,7 +252,7 @@ RULES: Final = (
     Rule(
         "port-range-mode",
         API + "PortMapping.containerPortRange: the bridge or the awsvpc network mode",
-        "ECS takes containerPortRange in bridge and awsvpc mode only, found networkMode {mode}",
+        "ECS accepts containerPortRange in bridge and awsvpc mode only, found networkMode {mode}",
         "list the ports one by one as containerPort",
         _range_mode,
     ),
@@ -266,8 +266,8 @@ RULES: Final = (
     Rule(
         "port-ranges-most",
         API + "PortMapping.containerPortRange: a maximum of 100 port ranges per container",
-        "{found} port ranges are more than the 100 that ECS takes in a container",
-        "join some of them",
+        "{found} port ranges are more than the 100 that ECS accepts in a container",
+        "merge some of them",
         _many_ranges,
     ),
     Rule(
@@ -288,7 +288,7 @@ RULES: Final = (
         "port-name",
         API + "PortMapping.name",
         "the name of a port mapping takes up to 64 lower-case letters, digits, hyphens and "
-        "underscores, and starts with no hyphen; found {found}",
+        "underscores, and does not start with a hyphen; found {found}",
         "rename it",
         _port_name,
     ),
@@ -330,7 +330,7 @@ RULES: Final = (
     Rule(
         "proxy-properties",
         API + "ProxyConfiguration.properties; Ingress port not found",
-        "proxyConfiguration lacks {missing}",
+        "proxyConfiguration has no {missing}",
         "add them to its properties",
         _proxy_properties,
     ),

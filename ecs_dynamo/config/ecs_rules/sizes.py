@@ -9,7 +9,8 @@ from ecs_dynamo.config.ecs_rules.base import (
     ANSWER,
     API,
     GUIDE,
-    Broken,
+    Breach,
+    Breaches,
     Content,
     Rule,
     numeric,
@@ -23,7 +24,7 @@ _MEMORY_WORDS: Final = re.compile(r"\s*([0-9]{0,6}(?:\.[0-9]{1,6})?)\s*gb\s*", r
 LEAST_CPU: Final = 128
 MOST_CPU: Final = 196_608
 LEAST_MEMORY: Final = 4
-"""MiB; what Docker reserves for a container at least."""
+"""MiB that Docker reserves for a container at least."""
 FARGATE_SIZES: Final = {
     256: (512, 1024, 2048),
     512: range(1024, 4096 + 1, 1024),
@@ -33,131 +34,131 @@ FARGATE_SIZES: Final = {
     8192: range(16384, 61440 + 1, 4096),
     16384: range(32768, 122880 + 1, 8192),
 }
-"""Memory (MiB) that Fargate takes for each cpu value (Linux)."""
+"""Memory sizes (MiB) of Fargate for each value of cpu (Linux)."""
 
 
 def _number(text: object, words: re.Pattern[str]) -> int | None:
-    if found := _UNITS.fullmatch(str(text)):
-        return int(found[1])
-    found = words.fullmatch(str(text))
-    if found is None or found[1] in ("", "."):
+    if number := _UNITS.fullmatch(str(text)):
+        return int(number[1])
+    match = words.fullmatch(str(text))
+    if match is None or match[1] in ("", "."):
         return None
-    value = float(found[1]) * 1024
+    value = float(match[1]) * 1024
     return int(value) if value.is_integer() else None
 
 
 def cpu_units(text: object) -> int | None:
-    """CPU units of a task's ``cpu``: ``256`` and ``.25 vCPU`` alike; None where it is neither."""
+    """Return the CPU units of a task's ``cpu`` (``256``, ``.25 vCPU``); None if it is invalid."""
     return _number(text, _CPU_WORDS)
 
 
 def memory_mib(text: object) -> int | None:
-    """MiB of a task's ``memory``: ``512`` and ``0.5 GB`` alike; None where it is neither."""
+    """Return the MiB of a task's ``memory`` (``512``, ``0.5 GB``); None if it is invalid."""
     return _number(text, _MEMORY_WORDS)
 
 
-def _cpu(content: Content) -> Broken:
+def _cpu(content: Content) -> Breaches:
     cpu = content.template.get("cpu")
     if cpu is None:
         return
     units = cpu_units(cpu)
     if units is None or not LEAST_CPU <= units <= MOST_CPU:
-        yield ("cpu",), {"found": shown(cpu)}
+        yield Breach(("cpu",), {"found": shown(cpu)})
 
 
-def _memory(content: Content) -> Broken:
+def _memory(content: Content) -> Breaches:
     memory = content.template.get("memory")
     if memory is not None and (memory_mib(memory) or 0) < LEAST_MEMORY:
-        yield ("memory",), {"found": shown(memory)}
+        yield Breach(("memory",), {"found": shown(memory)})
 
 
-def _container_memory(content: Content) -> Broken:
+def _container_memory(content: Content) -> Breaches:
     for path, container in content.containers():
         for key in ("memory", "memoryReservation"):
             value = container.get(key)
-            # 0 counts as not given: "you must specify a non-zero integer for one or both".
+            # 0 counts as absent: "you must specify a non-zero integer for one or both".
             if value and value < LEAST_MEMORY:
-                yield (*path, key), {"key": key, "found": value}
+                yield Breach((*path, key), {"key": key, "found": value})
 
 
-def _some_memory(content: Content) -> Broken:
+def _some_memory(content: Content) -> Breaches:
     if content.template.get("memory") is not None:
         return
     for path, container in content.containers():
         if not container.get("memory") and not container.get("memoryReservation"):
-            yield path, {}
+            yield Breach(path)
 
 
-def _reservation(content: Content) -> Broken:
+def _reservation(content: Content) -> Breaches:
     for path, container in content.containers():
         memory, reserved = container.get("memory"), container.get("memoryReservation")
         if memory and reserved and reserved > memory:
-            yield (*path, "memoryReservation"), {"found": reserved, "memory": memory}
+            yield Breach((*path, "memoryReservation"), {"found": reserved, "memory": memory})
 
 
-def _above_task(content: Content) -> Broken:
+def _above_task(content: Content) -> Breaches:
     task = memory_mib(content.template.get("memory")) or 0
     for path, container in content.containers():
         if task >= LEAST_MEMORY and (container.get("memory") or 0) > task:
-            yield (*path, "memory"), {"found": container["memory"], "task": task}
+            yield Breach((*path, "memory"), {"found": container["memory"], "task": task})
 
 
-def _reserved_above_task(content: Content) -> Broken:
+def _reserved_above_task(content: Content) -> Breaches:
     task = memory_mib(content.template.get("memory")) or 0
     total = sum(c.get("memoryReservation") or 0 for _, c in content.containers())
     if task >= LEAST_MEMORY and total > task:
-        yield ("memory",), {"found": total, "task": task}
+        yield Breach(("memory",), {"found": total, "task": task})
 
 
-def _fargate_missing(content: Content) -> Broken:
+def _fargate_missing(content: Content) -> Breaches:
     for key in ("cpu", "memory") if content.fargate else ():
         if content.template.get(key) is None:
-            yield (key,), {"key": key}
+            yield Breach((key,), {"key": key})
 
 
-def _fargate_cpu(content: Content) -> Broken:
+def _fargate_cpu(content: Content) -> Breaches:
     cpu = cpu_units(content.template.get("cpu"))
     if content.fargate and cpu is not None and cpu not in FARGATE_SIZES:
         sizes = ", ".join(str(size) for size in FARGATE_SIZES)
-        yield ("cpu",), {"found": content.template["cpu"], "sizes": sizes}
+        yield Breach(("cpu",), {"found": content.template["cpu"], "sizes": sizes})
 
 
-def _fargate_memory(content: Content) -> Broken:
+def _fargate_memory(content: Content) -> Breaches:
     cpu, memory = content.template.get("cpu"), content.template.get("memory")
     fitting = FARGATE_SIZES.get(cpu_units(cpu) or 0)
     mib = memory_mib(memory)
     if content.fargate and fitting is not None and mib is not None and mib not in fitting:
         step = fitting[1] - fitting[0]
-        yield (
+        yield Breach(
             ("memory",),
             {
                 "found": memory,
                 "cpu": cpu,
                 "fitting": f"{fitting[0]} to {fitting[-1]} in steps of {step}"
                 if isinstance(fitting, range)
-                else ", ".join(str(one) for one in fitting),
+                else ", ".join(str(size) for size in fitting),
             },
         )
 
 
-def _fargate_cpu_sum(content: Content) -> Broken:
+def _fargate_cpu_sum(content: Content) -> Breaches:
     task = cpu_units(content.template.get("cpu"))
     total = sum(c.get("cpu") or 0 for _, c in content.containers())
     if content.fargate and task in FARGATE_SIZES and total > task:
-        yield ("cpu",), {"found": total, "task": task}
+        yield Breach(("cpu",), {"found": total, "task": task})
 
 
 def _fargate_only(keys: tuple[str, ...], most: int) -> Rule:
     limit = within(*keys, least=2, most=most)
 
-    def check(content: Content) -> Broken:
+    def check(content: Content) -> Breaches:
         if content.fargate:
             yield from limit(content)
 
     return Rule(
         f"fargate-{keys[-1]}",
         API + f"ContainerDefinition.{keys[-1]}: the valid values for Fargate are 2 to {most}",
-        f"Fargate takes a {keys[-1]} of 2 to {most} seconds, found {{found}}",
+        f"Fargate accepts a {keys[-1]} of 2 to {most} seconds, found {{found}}",
         f"write 2 to {most}",
         check,
     )
@@ -167,7 +168,7 @@ def _least_timeout(key: str) -> Rule:
     return Rule(
         f"{key}-least",
         ANSWER + f"Granular {key} on container must be at least 2 seconds.",
-        f"ECS takes a {key} of 2 seconds or more, found {{found}}",
+        f"ECS accepts a {key} of 2 seconds or more, found {{found}}",
         "write 2 or more",
         lambda content: iter(()) if content.fargate else within(key, least=2)(content),
     )
@@ -191,14 +192,14 @@ RULES: Final = (
     Rule(
         "container-memory",
         API + "ContainerDefinition.memory: Docker reserves a minimum of 4 MiB for a container",
-        "ECS takes a {key} of 4 MiB or more, found {found}",
+        "ECS accepts a {key} of 4 MiB or more, found {found}",
         "write MiB, 6 or more",
         _container_memory,
     ),
     Rule(
         "memory-required",
         ANSWER + "At least one of 'memory' or 'memoryReservation' must be specified.",
-        "ECS needs memory or memoryReservation here, as the task has none",
+        "ECS requires memory or memoryReservation here, because the task has none",
         "add memory (MiB)",
         _some_memory,
     ),
@@ -238,14 +239,14 @@ RULES: Final = (
     Rule(
         "fargate-cpu",
         GUIDE + "Fargate task size; No Fargate configuration exists for given values",
-        "Fargate has no cpu {found}",
+        "Fargate does not support cpu {found}",
         "write one of {sizes}",
         _fargate_cpu,
     ),
     Rule(
         "fargate-memory",
         GUIDE + "Fargate task size; No Fargate configuration exists for given values",
-        "Fargate has no memory {found} with cpu {cpu}",
+        "Fargate does not support memory {found} with cpu {cpu}",
         "write {fitting}",
         _fargate_memory,
     ),

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from ecs_dynamo.config.ecs_rules.base import ANSWER, API, NAME, Broken, Content, Rule, shown
+from ecs_dynamo.config.ecs_rules.base import (
+    ANSWER,
+    API,
+    NAME,
+    Breach,
+    Breaches,
+    Content,
+    Rule,
+    shown,
+)
 
 _KINDS: Final = (
     "host",
@@ -16,64 +25,66 @@ _KINDS: Final = (
 
 
 def _volumes(content: Content) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = content.template.get("volumes", [])
-    return found
+    volumes: list[dict[str, Any]] = content.template.get("volumes", [])
+    return volumes
 
 
 def _volume_names(content: Content) -> set[str]:
     return {str(v.get("name")) for v in _volumes(content)}
 
 
-def _name(content: Content) -> Broken:
+def _name(content: Content) -> Breaches:
     for index, volume in enumerate(_volumes(content)):
         name = volume.get("name")
         if not NAME.fullmatch(str(name or "")):
-            yield ("volumes", index), {"found": shown(name)}
+            yield Breach(("volumes", index), {"found": shown(name)})
 
 
-def _name_twice(content: Content) -> Broken:
-    seen: set[str] = set()
+def _name_twice(content: Content) -> Breaches:
+    names: set[str] = set()
     for index, volume in enumerate(_volumes(content)):
         name = str(volume.get("name"))
-        if name in seen:
-            yield ("volumes", index, "name"), {"found": shown(name)}
-        seen.add(name)
+        if name in names:
+            yield Breach(("volumes", index, "name"), {"found": shown(name)})
+        names.add(name)
 
 
-def _kinds(content: Content) -> Broken:
+def _kinds(content: Content) -> Breaches:
     for index, volume in enumerate(_volumes(content)):
         kinds = [key for key in _KINDS if volume.get(key)]
         if len(kinds) > 1:
-            yield ("volumes", index), {"found": " and ".join(kinds)}
+            yield Breach(("volumes", index), {"found": " and ".join(kinds)})
 
 
-def _unknown(content: Content) -> Broken:
+def _unknown(content: Content) -> Breaches:
     known = sorted(_volume_names(content))
     for path, mount, _ in content.entries("mountPoints"):
         name = mount.get("sourceVolume")
         if name not in known:
             remedy = f"write one of {', '.join(known)}" if known else "add it under volumes"
-            yield path, {"found": shown(name), "remedy": remedy}
+            yield Breach(path, {"found": shown(name), "remedy": remedy})
 
 
-def _no_path(content: Content) -> Broken:
+def _no_path(content: Content) -> Breaches:
     for path, mount, _ in content.entries("mountPoints"):
         if not str(mount.get("containerPath") or "").startswith("/"):
-            yield path, {"found": shown(mount.get("containerPath"))}
+            yield Breach(path, {"found": shown(mount.get("containerPath"))})
 
 
-def _unknown_source(content: Content) -> Broken:
+def _unknown_source(content: Content) -> Breaches:
     known = content.names()
     for path, entry, container in content.entries("volumesFrom"):
         source = entry.get("sourceContainer")
         if source not in known or source == container["name"]:
-            yield path, {"found": shown(source)}
+            yield Breach(path, {"found": shown(source)})
 
 
-def _at_launch(content: Content) -> Broken:
+def _at_launch(content: Content) -> Breaches:
     for index, volume in enumerate(_volumes(content)):
         if volume.get("configuredAtLaunch"):
-            yield ("volumes", index, "configuredAtLaunch"), {"found": shown(volume.get("name"))}
+            yield Breach(
+                ("volumes", index, "configuredAtLaunch"), {"found": shown(volume.get("name"))}
+            )
 
 
 def _efs(content: Content) -> Any:
@@ -83,46 +94,46 @@ def _efs(content: Content) -> Any:
             yield ("volumes", index, "efsVolumeConfiguration"), efs
 
 
-def _efs_root(content: Content) -> Broken:
+def _efs_root(content: Content) -> Breaches:
     for path, efs in _efs(content):
         point = efs.get("authorizationConfig", {}).get("accessPointId")
         if point and efs.get("rootDirectory", "/") != "/":
-            yield (*path, "rootDirectory"), {"found": shown(efs["rootDirectory"])}
+            yield Breach((*path, "rootDirectory"), {"found": shown(efs["rootDirectory"])})
 
 
-def _efs_encryption(content: Content) -> Broken:
+def _efs_encryption(content: Content) -> Breaches:
     for path, efs in _efs(content):
         grants = efs.get("authorizationConfig", {})
-        wanted = grants.get("accessPointId") or grants.get("iam") == "ENABLED"
-        if wanted and efs.get("transitEncryption") != "ENABLED":
-            yield path, {}
+        needs_encryption = grants.get("accessPointId") or grants.get("iam") == "ENABLED"
+        if needs_encryption and efs.get("transitEncryption") != "ENABLED":
+            yield Breach(path)
 
 
-def _efs_port(content: Content) -> Broken:
+def _efs_port(content: Content) -> Breaches:
     for path, efs in _efs(content):
         port = efs.get("transitEncryptionPort")
         encrypted = efs.get("transitEncryption") == "ENABLED"
         if port is not None and (not encrypted or not 1 <= port <= 65_535):
-            yield (*path, "transitEncryptionPort"), {"found": port}
+            yield Breach((*path, "transitEncryptionPort"), {"found": port})
 
 
-def _autoprovision(content: Content) -> Broken:
+def _autoprovision(content: Content) -> Breaches:
     for index, volume in enumerate(_volumes(content)):
         docker = volume.get("dockerVolumeConfiguration") or {}
         if docker.get("autoprovision") and docker.get("scope") != "shared":
-            yield ("volumes", index, "dockerVolumeConfiguration", "autoprovision"), {}
+            yield Breach(("volumes", index, "dockerVolumeConfiguration", "autoprovision"))
 
 
-def _ephemeral(content: Content) -> Broken:
+def _ephemeral(content: Content) -> Breaches:
     size = content.template.get("ephemeralStorage", {}).get("sizeInGiB")
     if size is not None and not 21 <= size <= 200:
-        yield ("ephemeralStorage", "sizeInGiB"), {"found": size}
+        yield Breach(("ephemeralStorage", "sizeInGiB"), {"found": size})
 
 
-def _ephemeral_on_ec2(content: Content) -> Broken:
+def _ephemeral_on_ec2(content: Content) -> Breaches:
     needed = content.template.get("requiresCompatibilities", ())
     if content.template.get("ephemeralStorage") and "EC2" in needed and not content.fargate:
-        yield ("ephemeralStorage",), {}
+        yield Breach(("ephemeralStorage",))
 
 
 RULES: Final = (
@@ -130,7 +141,7 @@ RULES: Final = (
         "volume-name",
         API + "Volume.name",
         "a volume's name takes up to 255 letters, digits, hyphens and underscores, found {found}",
-        "name it so",
+        "rename it",
         _name,
     ),
     Rule(
@@ -143,7 +154,7 @@ RULES: Final = (
     Rule(
         "volume-kind",
         API + "Volume",
-        "a volume is of one kind, found {found}",
+        "a volume has exactly one kind, found {found}",
         "keep one of them",
         _kinds,
     ),
@@ -181,7 +192,7 @@ RULES: Final = (
         "efs-root-directory",
         ANSWER + 'When using an EFS access point, the root directory must either be set to "/" or '
         "be omitted",
-        "an access point decides the directory itself, found rootDirectory {found}",
+        "an access point has a root directory of its own, found rootDirectory {found}",
         "remove rootDirectory",
         _efs_root,
     ),
@@ -209,7 +220,7 @@ RULES: Final = (
     Rule(
         "ephemeral-storage",
         API + "EphemeralStorage.sizeInGiB; EphemeralStorage size should be at least 21",
-        "ECS takes an ephemeral storage of 21 to 200 GiB, found {found}",
+        "ECS accepts an ephemeral storage of 21 to 200 GiB, found {found}",
         "write 21 to 200, or remove ephemeralStorage for the 20 GiB that each task has",
         _ephemeral,
     ),
@@ -217,7 +228,7 @@ RULES: Final = (
         "ephemeral-storage-on-ec2",
         ANSWER + "Tasks using the EC2 launch type do not support EphemeralStorage",
         "ephemeralStorage is for Fargate",
-        "remove it: on EC2 a task has the instance's disk",
+        "remove it: on EC2 a task uses the instance's disk",
         _ephemeral_on_ec2,
     ),
 )

@@ -10,7 +10,8 @@ from ecs_dynamo.config.ecs_rules.base import (
     API,
     GUIDE,
     NAME,
-    Broken,
+    Breach,
+    Breaches,
     Content,
     Rule,
     numeric,
@@ -27,34 +28,34 @@ _ROLE: Final = re.compile(
 _S3_OBJECT: Final = re.compile(r"arn:aws[a-z-]*:s3:::[^/]+/.+")
 
 
-def _family(content: Content) -> Broken:
+def _family(content: Content) -> Breaches:
     family = content.template.get("family")
     if isinstance(family, str) and not NAME.fullmatch(family):
-        yield ("family",), {"found": shown(family)}
+        yield Breach(("family",), {"found": shown(family)})
 
 
-def _no_containers(content: Content) -> Broken:
+def _no_containers(content: Content) -> Breaches:
     if content.template.get(CONTAINERS) == []:
-        yield (CONTAINERS,), {}
+        yield Breach((CONTAINERS,))
 
 
 def _missing(key: str) -> Any:
-    def check(content: Content) -> Broken:
+    def check(content: Content) -> Breaches:
         for path, container in content.containers():
             if container.get(key) in (None, ""):
-                yield (*path, key), {}
+                yield Breach((*path, key))
 
     return check
 
 
-def _twice(content: Content) -> Broken:
-    seen: set[str] = set()
+def _twice(content: Content) -> Breaches:
+    names: set[str] = set()
     for path, container in content.containers():
         name = container.get("name")
         if isinstance(name, str) and name:
-            if name in seen:
-                yield (*path, "name"), {"found": shown(name)}
-            seen.add(name)
+            if name in names:
+                yield Breach((*path, "name"), {"found": shown(name)})
+            names.add(name)
 
 
 STRUCTURE: Final = (
@@ -97,63 +98,63 @@ STRUCTURE: Final = (
 """The rules on which later steps of loading rely; they are checked as soon as a file is read."""
 
 
-def _too_many(content: Content) -> Broken:
+def _too_many(content: Content) -> Breaches:
     count = len(content.names())
     if count > MAX_CONTAINERS:
-        yield (CONTAINERS,), {"found": count, "most": MAX_CONTAINERS}
+        yield Breach((CONTAINERS,), {"found": count, "most": MAX_CONTAINERS})
 
 
-def _container_name(content: Content) -> Broken:
+def _container_name(content: Content) -> Breaches:
     for path, container in content.containers():
         if not NAME.fullmatch(str(container["name"])):
-            yield (*path, "name"), {"found": shown(container["name"])}
+            yield Breach((*path, "name"), {"found": shown(container["name"])})
 
 
-def _image(content: Content) -> Broken:
+def _image(content: Content) -> Breaches:
     for path, container in content.containers():
         repository, at, digest = str(container["image"]).partition("@")
-        fine = _REPOSITORY.fullmatch(repository) and (not at or _DIGEST.fullmatch(digest))
-        if not fine:
-            yield (*path, "image"), {"found": shown(container["image"])}
+        valid = _REPOSITORY.fullmatch(repository) and (not at or _DIGEST.fullmatch(digest))
+        if not valid:
+            yield Breach((*path, "image"), {"found": shown(container["image"])})
 
 
-def _essential(content: Content) -> Broken:
+def _essential(content: Content) -> Breaches:
     if not any(container.get("essential", True) for _, container in content.containers()):
-        yield (CONTAINERS,), {}
+        yield Breach((CONTAINERS,))
 
 
 def _nameless(key: str) -> Any:
-    def check(content: Content) -> Broken:
+    def check(content: Content) -> Breaches:
         for path, entry, _ in content.entries(key):
             if not entry.get("name"):
-                yield path, {}
+                yield Breach(path)
 
     return check
 
 
-def _environment_names(content: Content) -> Broken:
+def _environment_names(content: Content) -> Breaches:
     for path, entry, _ in content.entries("environment"):
         if "=" in str(entry.get("name", "")):
-            yield (*path, "name"), {"found": shown(entry["name"])}
+            yield Breach((*path, "name"), {"found": shown(entry["name"])})
 
 
-def _secret_names(content: Content) -> Broken:
+def _secret_names(content: Content) -> Breaches:
     for path, container in content.containers():
         taken = {e.get("name") for e in container.get("environment", ())}
         for index, entry in enumerate(container.get("secrets", ())):
             name = entry.get("name")
             if name and name in taken:
-                yield (*path, "secrets", index), {"found": name}
+                yield Breach((*path, "secrets", index), {"found": name})
             taken.add(name)
 
 
-def _secret_sources(content: Content) -> Broken:
+def _secret_sources(content: Content) -> Breaches:
     for path, entry, _ in content.entries("secrets"):
         if not entry.get("valueFrom"):
-            yield path, {"found": entry.get("name")}
+            yield Breach(path, {"found": entry.get("name")})
 
 
-def _needs_execution_role(content: Content) -> Broken:
+def _needs_execution_role(content: Content) -> Breaches:
     if content.template.get("executionRoleArn"):
         return
     for path, container in content.containers():
@@ -164,51 +165,51 @@ def _needs_execution_role(content: Content) -> Broken:
             ((*path, "logConfiguration", "secretOptions"), log.get("secretOptions")),
         ):
             if what:
-                yield where, {"what": where[-1]}
+                yield Breach(where, {"what": where[-1]})
 
 
-def _roles(content: Content) -> Broken:
+def _roles(content: Content) -> Breaches:
     for key in ("taskRoleArn", "executionRoleArn"):
         role = content.template.get(key)
         if role is not None and not _ROLE.fullmatch(str(role)):
-            yield (key,), {"found": shown(role)}
+            yield Breach((key,), {"found": shown(role)})
 
 
-def _environment_files(content: Content) -> Broken:
+def _environment_files(content: Content) -> Breaches:
     for path, entry, _ in content.entries("environmentFiles"):
         value = str(entry.get("value"))
         if not _S3_OBJECT.fullmatch(value) or not value.endswith(".env"):
-            yield (*path, "value"), {"found": shown(value)}
+            yield Breach((*path, "value"), {"found": shown(value)})
 
 
-def _many_environment_files(content: Content) -> Broken:
+def _many_environment_files(content: Content) -> Breaches:
     for path, container in content.containers():
         count = len(container.get("environmentFiles", ()))
         if count > 10:
-            yield (*path, "environmentFiles"), {"found": count}
+            yield Breach((*path, "environmentFiles"), {"found": count})
 
 
-def _constraints(content: Content) -> Broken:
+def _constraints(content: Content) -> Breaches:
     constraints = content.template.get("placementConstraints", ())
     if len(constraints) > 10:
-        yield ("placementConstraints",), {"found": f"{len(constraints)} of them"}
-    for index, one in enumerate(constraints):
-        if not one.get("expression"):
-            yield ("placementConstraints", index), {"found": "no expression"}
+        yield Breach(("placementConstraints",), {"found": f"{len(constraints)} of them"})
+    for index, constraint in enumerate(constraints):
+        if not constraint.get("expression"):
+            yield Breach(("placementConstraints", index), {"found": "no expression"})
 
 
-def _exit_codes(content: Content) -> Broken:
+def _exit_codes(content: Content) -> Breaches:
     for path, container in content.containers():
         codes = container.get("restartPolicy", {}).get("ignoredExitCodes", ())
         if len(codes) > 50:
-            yield (*path, "restartPolicy", "ignoredExitCodes"), {"found": len(codes)}
+            yield Breach((*path, "restartPolicy", "ignoredExitCodes"), {"found": len(codes)})
 
 
 RULES: Final = (
     Rule(
         "containers-most",
         GUIDE + "service quotas (containers of a task definition); Too many containers.",
-        "{found} containers are more than the {most} that ECS takes in a task definition",
+        "{found} containers are more than the {most} that ECS accepts in a task definition",
         "move some of them to another task definition",
         _too_many,
     ),
@@ -232,7 +233,7 @@ RULES: Final = (
         "essential-container",
         ANSWER + "Task definition doesn't have any essential container",
         "every container has essential: false, and ECS needs one that is essential",
-        "remove essential: false from the container that the task is there for",
+        "remove essential: false from the task's main container",
         _essential,
     ),
     Rule(
@@ -290,8 +291,8 @@ RULES: Final = (
         "environment-files-most",
         ANSWER + "The maximum number of environment files was exceeded. Specify ten or less and "
         "try again",
-        "{found} environment files are more than the 10 that ECS takes",
-        "join some of them",
+        "{found} environment files are more than the 10 that ECS accepts",
+        "merge some of them",
         _many_environment_files,
     ),
     Rule(
@@ -304,8 +305,8 @@ RULES: Final = (
     Rule(
         "placement-constraints",
         API + "RegisterTaskDefinition.placementConstraints (10) and Cluster query language",
-        "ECS takes up to 10 placement constraints, each with an expression; found {found}",
-        "remove what is too much, or add expression",
+        "ECS accepts up to 10 placement constraints, each with an expression; found {found}",
+        "remove some, or add the expression",
         _constraints,
     ),
     numeric(
@@ -319,7 +320,7 @@ RULES: Final = (
     Rule(
         "restart-exit-codes",
         API + "ContainerRestartPolicy.ignoredExitCodes",
-        "{found} exit codes are more than the 50 that ECS takes",
+        "{found} exit codes are more than the 50 that ECS accepts",
         "remove some",
         _exit_codes,
     ),

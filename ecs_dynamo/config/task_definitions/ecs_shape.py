@@ -116,8 +116,8 @@ def _string(
 
 
 def _wrong(value: Any, path: FieldPath, complain: Complain, expected: str) -> Any:
-    found = {dict: "a mapping", list: "a list", str: "text", bool: "true or false"}.get(
+    kind = {dict: "a mapping", list: "a list", str: "text", bool: "true or false"}.get(
         type(value), "nothing" if value is None else "a number"
     )
-    complain(path, f"this must be {expected}, found {found}", f"write {expected}")
+    complain(path, f"this must be {expected}, found {kind}", f"write {expected}")
     return value

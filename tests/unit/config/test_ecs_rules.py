@@ -113,7 +113,7 @@ def problems(path: Path) -> list[Problem]:
             {**fargate(), "cpu": "1 vCPU", "memory": "16 GB"},
             {"launchType": "FARGATE"},
             "memory",
-            "no memory 16 GB with cpu 1 vCPU",
+            "does not support memory 16 GB with cpu 1 vCPU",
         ),
         (
             {**ec2(), "requiresCompatibilities": ["EC2", "FARGATE"], "cpu": "256", "memory": "512"},
