@@ -49,7 +49,7 @@ def _unchecked_dependency(content: Content) -> Breaches:
 
 
 def cycle(edges: list[tuple[str, str]]) -> list[str]:
-    """Return a cycle of ``edges`` (from, to) that ends with its first name; empty if none exists."""
+    """Return a cycle of ``edges`` (from, to), which ends with its first name; empty if none."""
     leads: dict[str, list[str]] = {}
     for start, end in edges:
         leads.setdefault(start, []).append(end)
