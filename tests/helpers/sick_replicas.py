@@ -148,3 +148,13 @@ def degraded(made: Plan, component: str | None) -> str | None:
         ),
         None,
     )
+
+
+def first(ward: Ward, reason: str, component: str | None, within: float) -> float:
+    """After how many seconds the reason is told."""
+    began = ward.now
+    while True:
+        at = ward.now
+        if degraded(ward.pass_(), component) == reason:
+            return at - began
+        assert ward.now - began <= within, ward.plans[-1].conditions

@@ -2,27 +2,16 @@
 
 from __future__ import annotations
 
-from copy import deepcopy
 from dataclasses import replace
-from functools import cache
 from itertools import pairwise
-from urllib.parse import urlsplit
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from ecs_dynamo.model.conditions import ConditionReason
-from ecs_dynamo.model.dynamo.discovery import (
-    ModelCard,
-    NoAnswer,
-    WorkerPage,
-)
 from ecs_dynamo.model.graph import TAG_GOOD
-from ecs_dynamo.model.plan import Memory, Plan, StopTask, is_hold
+from ecs_dynamo.model.plan import Memory, StopTask
 from ecs_dynamo.model.snapshot import (
     ContainerInstance,
-    Snapshot,
     Unknown,
 )
 from ecs_dynamo.model.spec.graph import RuntimeSpec
@@ -40,9 +29,8 @@ from tests.helpers.sick_replicas import (
     STEP,
     Ward,
     degraded,
-    running,
+    first,
 )
-from tests.helpers.simulated_services import lease_of
 
 
 @pytest.mark.parametrize(("lease", "seconds"), [(1, 5), (5, 7.5), (10, 15), (30, 15), (600, 15)])
@@ -51,16 +39,6 @@ def test_the_time_until_something_is_told_follows_from_the_lease(
 ) -> None:
     assert detection_seconds(lease) == seconds
     assert quick_detection_seconds(lease) == min(seconds, 8)
-
-
-def first(ward: Ward, reason: str, component: str | None, within: float) -> float:
-    """After how many seconds the reason is told."""
-    began = ward.now
-    while True:
-        at = ward.now
-        if degraded(ward.pass_(), component) == reason:
-            return at - began
-        assert ward.now - began <= within, ward.plans[-1].conditions
 
 
 def test_one_that_hangs_and_is_dropped_is_replaced_and_its_revision_stays_good() -> None:
@@ -330,85 +308,6 @@ def test_what_is_not_proven_good_is_left_to_its_deadline() -> None:
     assert ward.stopped == []
 
 
-def choosing(snapshot: Snapshot, hosts: list[str], registered: int, silent: float = -1) -> Snapshot:
-    """The decode workers have chosen their ports, and run on ``hosts``. The last ``registered`` of
-    them are registered. The first has been silent for ``silent`` seconds, if not below 0.
-    """
-    seen = snapshot.components["decode"]
-    contents = {}
-    for arn, one in seen.revisions.items():
-        (container,) = one.content["containerDefinitions"]
-        others = [e for e in container["environment"] if e["name"] != "DYN_SYSTEM_PORT"]
-        container = {
-            **container,
-            "environment": [*others, {"name": "DYN_SYSTEM_PORT", "value": "0"}],
-        }
-        contents[arn] = replace(one, content={**one.content, "containerDefinitions": [container]})
-    tasks = tuple(
-        replace(t, private_ip=host)
-        for t, host in zip(running(snapshot, "decode"), hosts, strict=True)
-    )
-    assert not isinstance(snapshot.registrations, Unknown)
-    registrations = [r for r in snapshot.registrations if r.component == "prefill"]
-    former = {t.private_ip for t in running(snapshot, "decode")}
-    pages = {url: p for url, p in snapshot.pages.items() if urlsplit(url).hostname not in former}
-    for number, task in enumerate(tasks):
-        lease = lease_of(task.arn)
-        url = f"http://{task.private_ip}:{40_000 + number}"
-        page = WorkerPage(frozenset({lease}), task.started_at)
-        if number >= len(tasks) - registered:
-            own = next(r for r in snapshot.registrations if r.lease_id == lease)
-            registrations.append(replace(own, address=task.private_ip, card=ModelCard(url)))
-            mute = NoAnswer("no answer", silent, page, reached=True)
-            pages[url] = mute if number == 0 and silent >= 0 else page
-    parts = {**snapshot.components, "decode": replace(seen, tasks=tasks, revisions=contents)}
-    return replace(snapshot, registrations=tuple(registrations), pages=pages, components=parts)
-
-
-class Later:
-    """Passes over snapshots that are made up, 5 s apart; nothing that is planned is done."""
-
-    def __init__(self, ward: Ward) -> None:
-        self.ward, self.memory, self.passes = ward, ward.memory, 0
-        self.stopped: list[str] = []
-
-    def pass_(self, snapshot: Snapshot) -> Plan:
-        at, later = self.ward.ecs.clock, STEP * self.passes
-        now = replace(at, monotonic=at.monotonic + later, wall=at.wall + later)
-        made = plan(self.ward.graph, snapshot, self.memory, now)
-        self.memory, self.passes = made.memory, self.passes + 1
-        self.stopped += [a.task for a in made.actions if isinstance(a, StopTask)]
-        return made
-
-
-def test_who_is_lost_is_not_guessed_among_workers_that_chose_their_ports() -> None:
-    """Two tasks of one revision on one host, started together, and one registration."""
-    ward = Ward(decode=2)
-    look, later = ward.look(), Later(ward)
-    hosts = ["10.9.0.1", "10.9.0.1"]
-    later.pass_(choosing(look, hosts, 2))
-    for _ in range(60):
-        made = later.pass_(choosing(look, hosts, 1))
-    assert degraded(made, "decode") == "ReplicaLost"
-    assert later.stopped == []
-
-
-def test_one_that_chose_its_port_and_hangs_is_known_when_its_page_is_not_any_more() -> None:
-    ward = Ward(decode=2)
-    look, later = ward.look(), Later(ward)
-    hosts = ["10.9.0.1", "10.9.0.2"]
-    later.pass_(choosing(look, hosts, 2))
-    for number in range(1, 4):
-        made = later.pass_(choosing(look, hosts, 2, silent=STEP * number))
-    assert degraded(made, "decode") == "ReplicaHangs"
-    assert later.stopped == []
-    while not later.stopped:  # Its model card is gone too: nobody knows its port.
-        made = later.pass_(choosing(look, hosts, 1))
-        assert degraded(made, "decode") == "ReplicaHangs"
-        assert later.passes < 8
-    assert later.stopped == [running(look, "decode")[0].arn]
-
-
 def test_an_instance_that_drains_and_a_count_that_changes_come_first() -> None:
     ward = Ward(decode=3, spare=3)
     hung = ward.hang(0)
@@ -425,86 +324,3 @@ def test_an_instance_that_drains_and_a_count_that_changes_come_first() -> None:
         assert ward.stopped == []
     ward.passes(120)
     assert ward.stops() == [hung]
-
-
-ILLS = st.tuples(
-    st.sampled_from(
-        ["hang", "wake", "drop", "register", "cut", "join", "work", "etcd", "unseen", "roll"]
-    ),
-    st.integers(0, 2),
-    st.integers(1, 4),
-    st.sampled_from([5.0, 20.0]),
-)
-
-
-@cache
-def well(decode: int) -> Ward:
-    return Ward(decode=decode)
-
-
-@given(decode=st.integers(1, 3), ills=st.lists(ILLS, max_size=10), slow=st.integers(0, 4))
-@settings(max_examples=100, deadline=None)
-def test_whatever_happens_nobody_that_may_serve_is_stopped(
-    decode: int, ills: list[tuple[str, int, int, float]], slow: int
-) -> None:
-    ward = deepcopy(well(decode))
-    ward.ecs.slow = slow
-    rolled = 0
-    for kind, number, passes, seconds in ills:
-        arn = ward.arn(number % len(ward.tasks())) if ward.tasks() else ""
-        match kind:
-            case "hang" if arn:
-                ward.hang(number % len(ward.tasks()))
-            case "wake":
-                ward.hung.pop(arn, None)
-            case "drop":
-                ward.dropped.add(arn)
-            case "register":
-                ward.dropped.discard(arn)
-            case "cut":
-                ward.cut_off.add(arn)
-            case "join":
-                ward.cut_off.discard(arn)
-            case "work":
-                ward.busy[arn] = float(passes)
-            case "etcd":
-                ward.etcd = not ward.etcd
-            case "unseen":
-                ward.unseen ^= {"decode"}
-            case "roll":
-                rolled += 1
-                ward.graph = ward.ecs.graph = with_image(ward.graph, "decode", f"image:{rolled}")
-        for _ in range(passes):
-            check_pass(ward, seconds)
-    for (a, one), (b, _) in pairwise(ward.stopped):
-        assert one.component == "decode"
-        assert b - a >= FIRST_PAUSE_SECONDS
-
-
-def check_pass(ward: Ward, seconds: float) -> None:
-    """One pass, in which what is stopped was judged by what is known of it now."""
-    snapshot, service = ward.look(), ward.ecs.services["g-decode"]
-    deployments, good = len(service.deployments), service.tags.get(TAG_GOOD, "")
-    revision = ward.ecs.revisions[service.revision].number
-    there = {t.arn for t in service.tasks}
-    made = ward.pass_(seconds)
-    assert not [a for a in made.actions if is_hold(a)]
-    stops = [a for a in made.actions if isinstance(a, StopTask)]
-    assert len(stops) <= 1
-    for stop in stops:
-        arn = stop.task
-        assert arn in there
-        assert ward.etcd
-        assert not ward.unseen
-        assert deployments == 1
-        assert good == str(revision)
-        assert not [a for a in made.actions if a is not stop and a.component == "decode"]
-        registered = arn not in ward.dropped
-        ip = next(t.private_ip for t in running(snapshot, "decode") if t.arn == arn)
-        page = next(p for url, p in snapshot.pages.items() if f"//{ip}:" in url)
-        if registered:
-            assert isinstance(page, NoAnswer)
-            assert page.seconds >= 60
-            assert page.reached
-        waiting = [t for t in running(snapshot, "decode") if t.arn != arn]
-        assert len(waiting) + 1 == ward.decode, "a replacement has yet to start"

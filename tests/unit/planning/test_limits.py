@@ -21,8 +21,8 @@ from tests.helpers.graphs import (
     template,
     with_image,
 )
+from tests.helpers.rollouts import degraded, fresh_pass, ready_graph
 from tests.helpers.simulated_ecs import SimulatedEcs
-from tests.unit.planning.test_rollout_properties import degraded, fresh_pass, ready_graph
 
 
 @given(

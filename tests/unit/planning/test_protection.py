@@ -26,8 +26,8 @@ from tests.helpers.graphs import (
     with_image,
     with_rollout,
 )
+from tests.helpers.rollouts import fresh_pass, ready_graph
 from tests.helpers.simulated_ecs import SimulatedEcs
-from tests.unit.planning.test_rollout_properties import fresh_pass, ready_graph
 
 NOW = 1_800_000_000.0
 

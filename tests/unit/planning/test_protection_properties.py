@@ -22,8 +22,8 @@ from tests.helpers.graphs import (
     graph,
     with_image,
 )
+from tests.helpers.rollouts import fresh_pass, ready_graph
 from tests.helpers.simulated_ecs import SimulatedEcs
-from tests.unit.planning.test_rollout_properties import fresh_pass, ready_graph
 
 
 def with_replicas(base: Graph, name: str, count: int) -> Graph:

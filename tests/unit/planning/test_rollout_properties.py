@@ -1,7 +1,6 @@
 """Rollouts that must not hurt: never registered, canary, drain, retention; on the simulated ECS.
 
-Each pass is a fresh daemon's, unless memory is the point: all that a rollout needs is in ECS.
-"""
+Each pass is a fresh daemon's, unless memory is the point: all that a rollout needs is in ECS."""
 
 from __future__ import annotations
 
@@ -9,24 +8,17 @@ import math
 from dataclasses import replace
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ecs_dynamo.controller.reconcile.reconciler import Pass
 from ecs_dynamo.controller.telemetry.events import events_of
-from ecs_dynamo.model.conditions import ConditionType
 from ecs_dynamo.model.dynamo.discovery import Registration
-from ecs_dynamo.model.ecs.events import Notice
-from ecs_dynamo.model.graph import TAG_CANARY, TAG_GOOD, Graph
-from ecs_dynamo.model.plan import Memory, Plan, RetireRevisions, is_hold
+from ecs_dynamo.model.plan import Memory, is_hold
 from ecs_dynamo.model.purposes import WaitPurpose
 from ecs_dynamo.model.snapshot import (
     Container,
     Task,
-)
-from ecs_dynamo.model.spec.rollout import (
-    CanarySpec,
-    RolloutSpec,
 )
 from ecs_dynamo.planning import plan
 from tests.helpers.convergence import (
@@ -37,48 +29,9 @@ from tests.helpers.facts import purposes_of
 from tests.helpers.graphs import (
     graph,
     with_image,
-    with_rollout,
 )
+from tests.helpers.rollouts import DEADLINE, degraded, fresh_pass, ready_graph, rolls_by
 from tests.helpers.simulated_ecs import SimulatedEcs
-
-DEADLINE = 300.0
-
-
-def rolls_by(base: Graph, name: str, **changes: object) -> Graph:
-    """``base`` with other rollout settings for one component."""
-    return replace(
-        base,
-        components=tuple(
-            with_rollout(c, **changes) if c.name == name else c for c in base.components
-        ),
-    )
-
-
-def ready_graph(decode: int, gpus: int, **rollout: object) -> tuple[Graph, SimulatedEcs]:
-    wanted = rolls_by(graph(decode=decode), "decode", progress_deadline_seconds=DEADLINE, **rollout)
-    ecs = SimulatedEcs(wanted, gpu_instances=gpus)
-    converge(ecs, wanted, Memory(started_at=ecs.now))
-    return wanted, ecs
-
-
-def fresh_pass(ecs: SimulatedEcs, wanted: Graph) -> Plan:
-    """A pass of a daemon that has just started; just since when replicas are ready it has seen:
-    that they stay so for a lease takes a daemon that stays."""
-    made = run_pass(ecs, wanted, Memory(started_at=ecs.now, ready_since=ecs.ready_since))
-    ecs.ready_since = dict(made.memory.ready_since)
-    return made
-
-
-def degraded(made: Plan, name: str) -> str | None:
-    """The reason word of the component's Degraded condition, where it holds."""
-    return next(
-        (
-            c.reason
-            for c in made.conditions
-            if c.type is ConditionType.DEGRADED and c.component == name and c.status
-        ),
-        None,
-    )
 
 
 @given(
@@ -302,235 +255,3 @@ def test_slots_that_vanish_in_the_middle_of_a_surge_end_it_one_at_a_time() -> No
     service = ecs.services["g-decode"]
     assert (service.minimum, service.maximum) == (100, 200)
     assert {t.revision for t in service.tasks} == {service.revision}
-
-
-# Canary --------------------------------------------------------------------------------------
-
-
-@given(decode=st.integers(1, 5), spare=st.integers(0, 5), bake=st.sampled_from([0, 60, 300]))
-@settings(max_examples=40, deadline=None)
-def test_a_good_canary_is_alone_until_it_has_baked_and_is_then_promoted(
-    decode: int, spare: int, bake: float
-) -> None:
-    wanted, ecs = ready_graph(decode, 1 + decode + spare, canary=CanarySpec(bake_seconds=bake))
-    ecs.graph = edited = with_image(wanted, "decode", "dynamo:2")
-    service = ecs.services["g-decode"]
-    first_ready: float | None = None
-    for _ in range(120):
-        made = fresh_pass(ecs, edited)
-        new = [t for t in service.tasks if ecs._image(t.revision) == "dynamo:2"]
-        old = [t for t in service.tasks if t not in new]
-        if any(t.age >= 1 for t in new) and first_ready is None:
-            first_ready = ecs.now
-        if "promoted" not in service.tags.get(TAG_CANARY, ""):
-            assert len(new) <= 1
-            assert len(old) >= decode - (not spare)
-        elif first_ready is not None:
-            assert ecs.now - first_ready >= bake
-        if made.converged:
-            break
-    assert made.converged
-    assert {ecs._image(t.revision) for t in service.tasks} == {"dynamo:2"}
-    assert (service.minimum, service.maximum) == (100, 200)
-    assert service.tags[TAG_GOOD] == "2"
-
-
-@given(decode=st.integers(1, 4), spare=st.integers(0, 3), how=st.sampled_from(["mute", "dies"]))
-@settings(max_examples=30, deadline=None)
-def test_a_bad_canary_is_taken_back_while_the_others_serve(
-    decode: int, spare: int, how: str
-) -> None:
-    # The only replica of a full cluster has nobody beside it: there is no canary then.
-    assume(decode + spare > 1 or how == "mute")
-    wanted, ecs = ready_graph(
-        decode, 1 + decode + spare, canary=CanarySpec(bake_seconds=120), circuit_breaker=False
-    )
-    if how == "mute":
-        ecs.mute_images.add("dynamo:2")
-    ecs.graph = edited = with_image(wanted, "decode", "dynamo:2")
-    service = ecs.services["g-decode"]
-    died: int | None = None
-    for number in range(120):
-        if how == "dies" and "baking" in service.tags.get(TAG_CANARY, ""):
-            # It was ready, and then exits each time.
-            ecs.crashes["dynamo:2"] = ("EssentialContainerExited", "exited")
-            died = died if died is not None else number
-            for task in service.tasks:
-                task.bad = ecs._image(task.revision) == "dynamo:2"
-        made = fresh_pass(ecs, edited)
-        assert len(ecs.serving("decode")) >= decode - (not spare), number
-        if made.stuck:
-            break
-    assert made.stuck
-    # At once, not by its deadline; ECS replaces all by a new deployment, one at a time at worst,
-    # and each of them stays ready for a lease (three steps) before the next goes.
-    assert died is None or number - died < 10 + 5 * decode
-    assert degraded(made, "decode") == ("NeverRegistered" if how == "mute" else "CanaryFailed")
-    for _ in range(10):
-        made = fresh_pass(ecs, edited)
-    assert not made.actions
-    assert {ecs._image(t.revision) for t in service.tasks} == {"dynamo:1"}
-
-
-def test_a_canary_without_a_request_waits_while_others_serve_but_not_for_ever() -> None:
-    wanted, ecs = ready_graph(2, 6, canary=CanarySpec(bake_seconds=100))
-    ecs.graph = edited = with_image(wanted, "decode", "dynamo:2")
-    service = ecs.services["g-decode"]
-    ecs.served_by = {t.arn for t in service.tasks}
-    seen = []
-    for _ in range(40):
-        made = fresh_pass(ecs, edited)
-        seen += [w.reason for w in made.waits if w.component == "decode"]
-        if made.converged:
-            break
-    assert made.converged
-    waited = [s for s in seen if s == "the canary has had no request yet"]
-    assert 5 <= len(waited) <= 15
-    assert any("bakes for" in s for s in seen)
-
-
-# Draining ------------------------------------------------------------------------------------
-
-
-@given(
-    decode=st.integers(2, 4),
-    spare=st.integers(0, 4),
-    busy=st.sets(st.integers(0, 3)),
-    work=st.integers(1, 60),
-)
-@settings(max_examples=60, deadline=None)
-def test_a_roll_lets_work_in_hand_finish_within_the_drain_time_and_no_longer(
-    decode: int, spare: int, busy: set[int], work: int
-) -> None:
-    wanted, ecs = ready_graph(decode, 1 + decode + spare)
-    drain = wanted.runtime.drain_seconds
-    ecs.graph = edited = with_image(wanted, "decode", "dynamo:2")
-    service = ecs.services["g-decode"]
-    old = list(service.tasks)
-    ecs.busy = {t.arn for i, t in enumerate(old) if i in busy}
-    spared: dict[str, float] = {}
-    for number in range(120):
-        if number == work:
-            ecs.busy = set()
-        before = {t.arn for t in service.tasks}
-        idle = [t.arn for t in old if t.arn in before and t.arn not in ecs.busy]
-        made = fresh_pass(ecs, edited)
-        gone = before - {t.arn for t in service.tasks}
-        fresh = sum(t.age >= 1 for t in service.tasks if t not in old)
-        room = fresh + sum(t.arn in before for t in old) - decode
-        for arn in before & ecs.busy:
-            if room > len(idle):
-                spared.setdefault(arn, ecs.now)
-        for arn in gone & ecs.busy:
-            # A busy replica is released only after idle ones, and after its drain time.
-            assert not set(idle) - gone
-            assert ecs.now - spared.get(arn, 0.0) >= drain
-        if made.converged:
-            break
-    assert made.converged
-    # Each step waits for one drain time at most (whole minutes, with a margin).
-    assert number * 10 <= 100 + decode * (math.ceil(drain / 60) * 60 + 60 + 60)
-
-
-# Retention -----------------------------------------------------------------------------------
-
-
-@given(keep=st.integers(1, 4), edits=st.integers(1, 8))
-@settings(max_examples=25, deadline=None)
-def test_old_revisions_are_kept_to_the_declared_number(keep: int, edits: int) -> None:
-    wanted, ecs = ready_graph(1, 6, keep_revisions=keep)
-    for number in range(2, edits + 2):
-        ecs.graph = wanted = with_image(wanted, "decode", f"dynamo:{number}")
-        converge(ecs, wanted, Memory(started_at=ecs.now))
-        family = [r.number for r in ecs.revisions.values() if r.family == "g-decode"]
-        assert family == list(range(max(1, number - keep + 1), number + 1))
-    made = fresh_pass(ecs, wanted)
-    assert made.converged
-    assert not made.actions
-
-
-def test_the_last_good_revision_outlives_the_number_that_is_kept() -> None:
-    wanted, ecs = ready_graph(1, 6, keep_revisions=1)
-    ecs.mute_images |= {f"dynamo:{n}" for n in range(2, 9)}
-    for number in range(2, 6):
-        ecs.graph = wanted = with_image(wanted, "decode", f"dynamo:{number}")
-        for _ in range(3):  # Given up before its deadline, for another that is no better.
-            made = fresh_pass(ecs, wanted)
-            assert not [a for a in made.actions if isinstance(a, RetireRevisions)]
-    for _ in range(60):
-        made = fresh_pass(ecs, wanted)
-    assert degraded(made, "decode") == "NeverRegistered"
-    assert ecs.content_of("g-decode")["containerDefinitions"][0]["image"] == "dynamo:1"
-
-
-def test_rollout_settings_are_refused_where_they_mean_nothing() -> None:
-    from pydantic import ValidationError
-
-    from ecs_dynamo.model.spec.component import ComponentSpec
-    from ecs_dynamo.model.spec.infrastructure import InfrastructureSpec
-
-    canary = RolloutSpec(canary=CanarySpec())
-    with pytest.raises(ValidationError, match="for workers, not for a frontend"):
-        ComponentSpec(name="f", type="frontend", task_definition="x", rollout=canary)
-    with pytest.raises(ValidationError, match="for workers"):
-        InfrastructureSpec(task_definition="x", rollout=canary)
-
-
-# Instances that leave ------------------------------------------------------------------------
-
-
-@given(decode=st.integers(1, 4), count=st.integers(1, 3), spare=st.integers(0, 4), data=st.data())
-@settings(max_examples=50, deadline=None)
-def test_replacements_start_beside_what_a_draining_instance_takes_away(
-    decode: int, count: int, spare: int, data: st.DataObject
-) -> None:
-    wanted, ecs = ready_graph(decode, 1 + decode + spare)
-    service = ecs.services["g-decode"]
-    before = list(service.tasks)
-    going = data.draw(st.permutations(before))[: min(count, decode)]
-    ecs.busy = {before[i].arn for i in data.draw(st.sets(st.integers(0, decode - 1)))}
-    ecs.slow = data.draw(st.integers(0, 4), "steps until a replacement registers")
-    ecs.drained |= {t.instance for t in going if t.instance is not None}
-    for number in range(60):
-        made = fresh_pass(ecs, wanted)
-        # No replica is released before its replacement is ready, if there is any capacity.
-        assert len(ecs.serving("decode")) >= decode
-        if number == 20:
-            ecs.gpu_instances += count  # More instances come; until then some wait for a place.
-        if made.converged:
-            break
-    assert made.converged
-    assert not [t for t in service.tasks if ecs.leaves(t)]
-    assert len(service.tasks) == decode
-    assert (service.minimum, service.maximum) == (100, 200)
-
-
-@given(spare=st.integers(0, 2), rebalance=st.booleans(), decode=st.integers(1, 3))
-@settings(max_examples=30, deadline=None)
-def test_a_spot_notice_drains_its_instance_and_leaves_time_to_finish(
-    spare: int, rebalance: bool, decode: int
-) -> None:
-    wanted, ecs = ready_graph(decode, 1 + decode + spare)
-    service = ecs.services["g-decode"]
-    going = service.tasks[0]
-    assert going.instance is not None
-    ecs.notices = {f"i-{going.instance}": Notice(ecs.now, interruption=not rebalance)}
-    noticed = ecs.now
-    for _ in range(14):
-        fresh_pass(ecs, wanted)
-        if going not in service.tasks:
-            break
-    assert ecs.drained == {going.instance}
-    if rebalance and not spare:
-        assert going in service.tasks  # No place for another, and no end is certain.
-    else:
-        assert going not in service.tasks
-        assert ecs.now - noticed <= 110
-    if spare:
-        assert len(ecs.serving("decode")) >= decode
-    foreign = Notice(ecs.now, interruption=True)
-    ecs.notices = {"i-999": foreign}
-    ecs.gpu_instances += 1
-    converge(ecs, wanted, Memory(started_at=ecs.now))
-    assert ecs.drained == {going.instance}
-    assert (service.minimum, service.maximum) == (100, 200)

@@ -1,0 +1,60 @@
+"""Plans as lines of text."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from ecs_dynamo.model.clock import Now
+from ecs_dynamo.model.plan import (
+    CreateService,
+    DeleteService,
+    Memory,
+    ProtectTasks,
+    RevisionRef,
+)
+from ecs_dynamo.model.service_settings import ServiceSettings
+from ecs_dynamo.planning import describe, describe_action, plan
+from ecs_dynamo.planning.describe import content_diff
+from tests.helpers.convergence import (
+    converged,
+)
+from tests.helpers.graphs import (
+    graph,
+    with_image,
+)
+from tests.helpers.simulated_ecs import SimulatedEcs
+
+
+def test_actions_and_plans_read_well() -> None:
+    wanted = graph()
+    ecs, memory = converged(wanted)
+    made = plan(with_image(wanted, "decode", "dynamo:2"), ecs.snapshot(), memory, ecs.clock)
+    lines = describe(made, ecs.snapshot())
+    assert any(line.startswith("decode: register task definition g-decode") for line in lines)
+    assert "    - containerDefinitions[decode].image: dynamo:1" in lines
+    assert "    + containerDefinitions[decode].image: dynamo:2" in lines
+    assert any(line.startswith("decode: update service g-decode") for line in lines)
+    protect = ProtectTasks(component="a", reason="r", cluster="c", tasks=("t", "u"), minutes=5)
+    assert describe_action(protect) == "a: protect 2 tasks: r"
+    assert describe_action(replace(protect, minutes=None)) == "a: release 2 tasks: r"
+    gone = DeleteService(component="a", reason="r", cluster="c", service="s")
+    assert describe_action(gone) == "a: delete service s in c: r"
+    create = CreateService(
+        component="a",
+        reason="r",
+        cluster="c",
+        service="s",
+        revision=RevisionRef("f", "x"),
+        desired=2,
+        settings=ServiceSettings(),
+    )
+    assert describe_action(create) == "a: create service s x2 in c: r"
+    assert content_diff({"a": [1]}, {"a": [1, 2], "b": {"c": 3}}) == ["+ a[1]: 2", "+ b.c: 3"]
+
+
+def test_a_first_plan_describes_without_a_snapshot() -> None:
+    wanted = graph()
+    made = plan(wanted, SimulatedEcs(wanted).snapshot(), Memory(0.0), Now.at(0.0))
+    lines = describe(made)
+    assert any("create service g-etcd-nats" in line for line in lines)
+    assert any("wait: frontend: waiting for a ready etcd and NATS" in line for line in lines)
