@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 
 from ecs_dynamo.model.capacity import Shortage
 from ecs_dynamo.model.conditions import Condition, ConditionReason, ConditionType
@@ -25,10 +25,11 @@ class Statement:
     """A condition without its time. ``status`` None: unknown, so the last status is kept."""
 
     type: ConditionType
-    status: bool | None
     reason: str
     message: str = ""
     component: str | None = None
+    _: KW_ONLY
+    status: bool | None
 
 
 def with_times(
@@ -97,21 +98,21 @@ def component_statements(
         if name in context.doubts.all:
             message = context.doubts.all[name]
             reason = ConditionReason.NOT_OBSERVED
-            yield Statement(ConditionType.READY, None, reason, message, name)
+            yield Statement(ConditionType.READY, reason, message, name, status=None)
         else:
             ready = counts.ready >= state.desired and name not in context.obstacles
             reason = ConditionReason.ALL_READY if ready else ConditionReason.NOT_READY
             message = f"{counts.ready} of {state.desired} ready"
-            yield Statement(ConditionType.READY, ready, reason, message, name)
+            yield Statement(ConditionType.READY, reason, message, name, status=ready)
         reason = ConditionReason.WAITING if name in waiting else ConditionReason.SETTLED
         message = waiting.get(name, "")
-        yield Statement(ConditionType.PROGRESSING, name in waiting, reason, message, name)
+        yield Statement(ConditionType.PROGRESSING, reason, message, name, status=name in waiting)
         problem = _degradation(context, builder, state)
         yield Statement(
             ConditionType.DEGRADED,
-            problem is not None,
             *(problem or (ConditionReason.FINE, "")),
             component=name,
+            status=problem is not None,
         )
         yield _capacity_statement(state, shortages.get(name))
 
@@ -157,7 +158,7 @@ def _capacity_statement(state: ComponentState, shortage: Shortage | None) -> Sta
         reason = ConditionReason.RAISING if shortage.raising else ConditionReason.DOES_NOT_FIT
         message = shortage.message
     is_short = reported is not None or shortage is not None
-    return Statement(ConditionType.CAPACITY_SHORT, is_short, reason, message, state.name)
+    return Statement(ConditionType.CAPACITY_SHORT, reason, message, state.name, status=is_short)
 
 
 def graph_readiness(context: PlanContext, builder: PlanBuilder) -> Statement:
@@ -166,12 +167,12 @@ def graph_readiness(context: PlanContext, builder: PlanBuilder) -> Statement:
     blocked = context.obstacles or context.failures.messages
     if not waiting and not builder.actions and not blocked:
         message = "the graph is as declared"
-        return Statement(ConditionType.READY, True, ConditionReason.CONVERGED, message)
+        return Statement(ConditionType.READY, ConditionReason.CONVERGED, message, status=True)
     message = (
         "; ".join(f"{name or 'graph'}: {reason}" for name, reason in waiting.items())
         or "actions were taken; the next pass observes their effect"
     )
-    return Statement(ConditionType.READY, False, ConditionReason.NOT_CONVERGED, message)
+    return Statement(ConditionType.READY, ConditionReason.NOT_CONVERGED, message, status=False)
 
 
 def graph_degradation(context: PlanContext, builder: PlanBuilder) -> Statement:
@@ -182,24 +183,26 @@ def graph_degradation(context: PlanContext, builder: PlanBuilder) -> Statement:
     """
     kind, unreachable = ConditionType.DEGRADED, context.observed.unreachable
     if unreachable is not None:
-        return Statement(kind, True, ConditionReason.UNREACHABLE, unreachable)
+        return Statement(kind, ConditionReason.UNREACHABLE, unreachable, status=True)
     refused = sorted({p.detail for p in infrastructure_probes(context.snapshot) if p.refused})
     if refused:
         message = f"{'; '.join(refused)}; see infrastructure.security"
-        return Statement(kind, True, ConditionReason.ACCESS_REFUSED, message)
+        return Statement(kind, ConditionReason.ACCESS_REFUSED, message, status=True)
     if builder.serves_nobody is not None:
         message = f"no request is served: {builder.serves_nobody}"
-        return Statement(kind, True, ConditionReason.SERVES_NOBODY, message)
-    return Statement(kind, False, ConditionReason.FINE)
+        return Statement(kind, ConditionReason.SERVES_NOBODY, message, status=True)
+    return Statement(kind, ConditionReason.FINE, status=False)
 
 
 def endpoint_staleness(context: PlanContext) -> Statement:
     """Return EndpointsStale of the graph."""
     names, endpoints = ", ".join(context.stale), context.endpoints
     if not names:
-        return Statement(ConditionType.ENDPOINTS_STALE, False, ConditionReason.CURRENT)
+        return Statement(ConditionType.ENDPOINTS_STALE, ConditionReason.CURRENT, status=False)
     message = f"{names} still use other endpoints than {endpoints.etcd} {endpoints.nats or ''}"
-    return Statement(ConditionType.ENDPOINTS_STALE, True, ConditionReason.MOVED, message.strip())
+    return Statement(
+        ConditionType.ENDPOINTS_STALE, ConditionReason.MOVED, message.strip(), status=True
+    )
 
 
 def routing_statements(routes: Mapping[str, Routing | None]) -> Iterator[Statement]:
@@ -209,7 +212,7 @@ def routing_statements(routes: Mapping[str, Routing | None]) -> Iterator[Stateme
             continue
         problem = route.problem
         reason = ConditionReason.CARD_DIFFERS if problem else ConditionReason.ROUTED
-        yield Statement(ConditionType.UNROUTED, bool(problem), reason, problem or "", name)
+        yield Statement(ConditionType.UNROUTED, reason, problem or "", name, status=bool(problem))
 
 
 def signal_statements(
@@ -247,4 +250,4 @@ def signal_statements(
         if stale and silent:
             message = f"nothing fresh from {', '.join(silent)}; {message}"
         reason = ConditionReason.STALE if stale else ConditionReason.FRESH
-        yield Statement(ConditionType.SIGNAL_STALE, stale, reason, message, name)
+        yield Statement(ConditionType.SIGNAL_STALE, reason, message, name, status=stale)
