@@ -222,7 +222,7 @@ class Wait:
 
     component: str
     reason: str
-    purpose: WaitPurpose = field(default=WaitPurpose.UNSPECIFIED, metadata=INTERNAL)
+    purpose: WaitPurpose = field(metadata=INTERNAL)
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,7 +47,6 @@ class ActionPurpose(StrEnum):
 class WaitPurpose(StrEnum):
     """The purpose of a wait."""
 
-    UNSPECIFIED = "unspecified"
     CERTAINTY = "certainty"
     """An observation is incomplete, so nothing is replaced or released."""
     OBSTACLE = "obstacle"

@@ -1,4 +1,8 @@
-"""Deciding: pure functions over frozen values. No I/O, no clock, no randomness, no logging."""
+"""Decisions: pure functions over frozen values, without I/O, clock, randomness or logging.
+
+`planner.plan` reads from top to bottom: observed facts, desired states, then an ordered tuple of
+rules, each of which reads one context and returns the plan with its additions.
+"""
 
 from ecs_dynamo.planning.describe import (
     describe,

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from ecs_dynamo.model.conditions import ConditionReason
+
 
 class Symptom(StrEnum):
     """Symptom of a lost replica, and reason word of Degraded."""
@@ -71,14 +73,10 @@ class HealthMemory:
     """Component -> its last stop."""
 
 
-SERVES_NOBODY = "ServesNobody"
-"""Reason word of Degraded for a whole graph."""
-
-
 @dataclass(frozen=True, slots=True)
 class HealthProblem:
     """A problem of a component: reason word, message, and number of lost replicas."""
 
-    reason: str
+    reason: ConditionReason
     message: str
     lost: int

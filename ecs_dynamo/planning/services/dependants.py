@@ -53,7 +53,7 @@ def plan_dependants(context: PlanContext, builder: PlanBuilder) -> PlanBuilder:
     builder, may_roll = _defer_deployments(builder, context, permissions.may_roll)
     if context.stale and may_roll:
         rolling = [s for s in context.dependants if s.name in may_roll]
-        builder = keep_old_side(context, rolling, builder)
+        builder = keep_old_side(builder, context, rolling)
     for state in sorted(context.dependants, key=lambda s: (rollout_rank(s), s.name)):
         if state.service is not None:
             builder = _plan_existing(builder, context, state, permissions, may_roll)

@@ -77,7 +77,7 @@ def _plan_component(
     builder = tag_hold(builder, context, state)
     builder = protect_departing_tasks(builder, context, state)
     if begins and any(d.service is not None for d in context.dependants):
-        builder = keep_old_side(context, [state], builder)
+        builder = keep_old_side(builder, context, [state])
     limits = limits_now(state, context.snapshot, begins=begins, moves=False, canary=None)
     is_rollback = state.rollback_target is not None
     return update_service(

@@ -48,6 +48,7 @@ from ecs_dynamo.model.plan import (
     UpdateService,
     Wait,
 )
+from ecs_dynamo.model.purposes import WaitPurpose
 from ecs_dynamo.model.service import Deployment, Service
 from ecs_dynamo.model.service_settings import (
     DeploymentLimits,
@@ -146,7 +147,7 @@ def full_pass(simulated: SimulatedPasses) -> Pass:
     plan = replace(
         done.plan,
         actions=ACTIONS,
-        waits=(Wait("decode", "a wait"),),
+        waits=(Wait("decode", "a wait", WaitPurpose.READINESS),),
         notes=("a note",),
         conditions=(
             Condition(ConditionType.READY, True, "Word", "text", AT, "decode"),

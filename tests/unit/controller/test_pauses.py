@@ -23,6 +23,7 @@ from ecs_dynamo.controller.telemetry.metrics import Metrics
 from ecs_dynamo.discovery.credentials import NO_CREDENTIALS
 from ecs_dynamo.model.clock import Now
 from ecs_dynamo.model.plan import Wait
+from ecs_dynamo.model.purposes import WaitPurpose
 from tests.helpers.graph_loop import ROOT
 from tests.helpers.passes import SimulatedPasses
 
@@ -69,7 +70,7 @@ class ScriptedReconciler:
     def __init__(self, outcomes: Iterable[str]) -> None:
         simulated = SimulatedPasses()
         converged = simulated.run()
-        waits = (Wait("prefill", "waiting for a task"),)
+        waits = (Wait("prefill", "waiting for a task", WaitPurpose.READINESS),)
         self.passes = {
             CONVERGED: converged,
             WAITING: replace(converged, plan=replace(converged.plan, waits=waits)),

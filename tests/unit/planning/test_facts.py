@@ -8,8 +8,12 @@ from typing import Any
 
 import pytest
 
+from ecs_dynamo.model.conditions import ConditionReason
+from ecs_dynamo.model.memory.health import Symptom
 from ecs_dynamo.planning import plan
+from ecs_dynamo.planning.desired.obstacles import ObstacleReason
 from ecs_dynamo.planning.observed import endpoints, facts
+from ecs_dynamo.planning.observed.failure_reasons import EXPLANATIONS
 from tests.helpers.convergence import converged
 from tests.helpers.graphs import (
     graph,
@@ -66,3 +70,10 @@ def test_each_fact_is_derived_once_per_pass(
         memory = made.memory
         ecs.execute(made.actions)
         ecs.step()
+
+
+def test_reason_words_of_narrower_enums_are_condition_reasons() -> None:
+    words = {reason.value for reason in ConditionReason}
+    assert {reason.value for reason in ObstacleReason} <= words
+    assert {symptom.value for symptom in Symptom} <= words
+    assert set(EXPLANATIONS) <= words

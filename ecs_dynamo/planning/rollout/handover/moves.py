@@ -66,7 +66,7 @@ def relocates(state: ComponentState) -> bool:
 
 
 def keep_old_side(
-    context: PlanContext, rolling: Sequence[ComponentState], builder: PlanBuilder
+    builder: PlanBuilder, context: PlanContext, rolling: Sequence[ComponentState]
 ) -> PlanBuilder:
     """Protect all running tasks before endpoints move, wherever the new side fits beside them.
 
