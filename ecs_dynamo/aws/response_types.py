@@ -27,29 +27,29 @@ _NUMBERS = ("integer", "long", "float", "double")
 
 def wrong_type(shape: Any, value: Any, path: str = "") -> str | None:
     """Return the path of the first value that is not of its ``shape``'s type, or None."""
-    kind = shape.type_name
+    type_name = shape.type_name
     if value is None or getattr(shape, "is_document_type", False) or shape.name in _DECODED:
         return None
-    if kind == "structure":
+    if type_name == "structure":
         if not isinstance(value, dict):
             return path or "the answer"
         for name, member in shape.members.items():
             if name in value and (wrong := wrong_type(member, value[name], f"{path}.{name}")):
                 return wrong
         return None
-    if kind == "list":
+    if type_name == "list":
         if not isinstance(value, list):
             return path
         each = (wrong_type(shape.member, item, f"{path}[]") for item in value)
         return next((wrong for wrong in each if wrong), None)
-    if kind == "map":
+    if type_name == "map":
         if not isinstance(value, dict):
             return path
         each = (wrong_type(shape.value, item, f"{path}[]") for item in value.values())
         return next((wrong for wrong in each if wrong), None)
-    expected = _SCALARS.get(kind)
+    expected = _SCALARS.get(type_name)
     if expected is None:
         return None
-    if not isinstance(value, expected) or (kind in _NUMBERS and isinstance(value, bool)):
+    if not isinstance(value, expected) or (type_name in _NUMBERS and isinstance(value, bool)):
         return path
     return path if isinstance(value, float) and not math.isfinite(value) else None

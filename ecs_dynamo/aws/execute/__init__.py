@@ -1,1 +1,1 @@
-"""Carrying out actions: one idempotent AWS call each."""
+"""Execution of a plan's actions, each of which may be repeated."""

@@ -1,1 +1,1 @@
-"""Observing ECS, EC2 and Auto Scaling: answers become a snapshot."""
+"""Observation of ECS, EC2 and Auto Scaling: answers become a snapshot."""

@@ -39,7 +39,7 @@ def to_provider(raw: Mapping[str, Any]) -> CapacityProvider:
     """Convert a DescribeCapacityProviders entry; older answers show the type by their members."""
     own = raw.get("autoScalingGroupProvider") or {}
     name = raw["name"]
-    kind = raw.get("type") or (
+    provider_type = raw.get("type") or (
         "MANAGED_INSTANCES"
         if raw.get("managedInstancesProvider")
         else "EC2_AUTOSCALING"
@@ -50,7 +50,7 @@ def to_provider(raw: Mapping[str, Any]) -> CapacityProvider:
     return CapacityProvider(
         name=name,
         status=raw.get("status", "ACTIVE"),
-        type=kind,
+        type=provider_type,
         group=resource_name(arn) if arn else None,
         managed_scaling=own.get("managedScaling", {}).get("status") == "ENABLED",
     )

@@ -85,9 +85,10 @@ async def _observe(queries: PassQueries) -> Snapshot:
     )
     hosts = await _complete(queries, hosts, running)
     instances: dict[str, Observed[tuple[ContainerInstance, ...]]] = {
-        name: one if isinstance(one, Unknown) else one.instances for name, one in hosts.items()
+        name: known if isinstance(known, Unknown) else known.instances
+        for name, known in hosts.items()
     }
-    raws = {n: one if isinstance(one, Unknown) else one.tasks for n, one in running.items()}
+    raws = {n: tasks if isinstance(tasks, Unknown) else tasks.tasks for n, tasks in running.items()}
     for name in {g.cluster for g in graph.capacity.auto_scaling_groups if g.cluster in instances}:
         daemons = queries.guard("daemon services", list_daemon_groups(queries.aws, name))
         instances[name] = count_daemons(instances[name], raws[name], await daemons)
