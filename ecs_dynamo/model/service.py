@@ -55,7 +55,7 @@ class Service:
 
 
 def good_number(service: Service | None) -> int | None:
-    """Number of the revision that is marked good on the service; None where none is."""
+    """Return the number of the revision that is marked good on the service; None if none is."""
     text = service.tags.get(TAG_GOOD, "") if service is not None else ""
     return int(text) if text.isdecimal() else None
 

@@ -63,7 +63,7 @@ class Document:
         return None
 
     def value_at(self, path: FieldPath) -> Any:
-        """The value at ``path``; None where there is none."""
+        """Return the value at ``path``; None where there is none."""
         value = self.value
         for step in path:
             if isinstance(value, list) and isinstance(step, int):

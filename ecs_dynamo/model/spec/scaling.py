@@ -247,7 +247,7 @@ SCALING_POLICIES: Mapping[str, type[ScalingSpec]] = {
 
 
 def ignored_parameters(values: Any) -> list[str]:
-    """The keys of the raw mapping ``values`` that only other policies than the chosen one have.
+    """Return the keys of the raw mapping ``values`` that only other policies have.
 
     They are accepted and have no effect: a file may keep the parameters of a policy that it left.
     """
@@ -266,7 +266,7 @@ def _keys(spec: type[ScalingSpec]) -> set[str]:
 
 
 def _with_policy(values: Any) -> Any:
-    """Raw values with the policy that is meant, and without the parameters of other policies."""
+    """Return raw values with the policy that is meant, and without other policies' parameters."""
     if not isinstance(values, Mapping):
         return values
     ignored = ignored_parameters(values)
@@ -283,7 +283,7 @@ _SCALING: TypeAdapter[AnyScaling] = TypeAdapter(Scaling)
 
 
 def scaling_of(values: Mapping[str, Any]) -> AnyScaling:
-    """The parameters of the policy that ``values`` names, in Python's or the graph file's keys.
+    """Return the parameters of the policy that ``values`` names, by Python's or the file's keys.
 
     Raises pydantic's ValidationError.
     """
