@@ -158,7 +158,10 @@ class _Checker:
         self._graph_error(f"{declared}: this does not fit {needed}", remedy, place)
 
     def _execute_command(self) -> None:
-        """Require a task role for ECS Exec, without which ECS answers "a valid taskRoleArn is not being used"."""
+        """Require a task role for ECS Exec.
+
+        Without one ECS answers "a valid taskRoleArn is not being used".
+        """
         if self.component.settings.enable_execute_command and not self.template.get("taskRoleArn"):
             self._error(
                 f"{self.component.name} has enableExecuteCommand, which ECS rejects for a task "
