@@ -62,9 +62,9 @@ def quick_detection_seconds(lease: float) -> float:
     return min(detection_seconds(lease), 8.0)
 
 
-def is_confirmed(suspect: Suspect, now: float, notice: float) -> bool:
+def is_confirmed(suspect: Suspect, monotonic: float, notice: float) -> bool:
     """Return whether the symptom has lasted for ``notice`` seconds and enough passes."""
-    return suspect.passes >= PASSES and now - suspect.since >= notice
+    return suspect.passes >= PASSES and monotonic - suspect.since >= notice
 
 
 def longest_detection_seconds(graph: Graph, state: ComponentState, arns: Collection[str]) -> float:
@@ -272,9 +272,9 @@ class _HealthAssessor:
 
 def _continued(before: Suspect, suspect: Suspect) -> Suspect:
     """Return ``suspect`` as the continuation of ``before``, of the previous pass."""
-    gone = suspect.unregistered_since
-    if gone is not None and before.unregistered_since is not None:
-        gone = before.unregistered_since
+    unregistered_since = suspect.unregistered_since
+    if unregistered_since is not None and before.unregistered_since is not None:
+        unregistered_since = before.unregistered_since
     if before.symptom is Symptom.HANGS and suspect.detail == UNHEARD:
         # It chose its own port, so its page cannot be found without its registration.
         suspect = replace(suspect, symptom=Symptom.HANGS, detail=before.detail)
@@ -283,7 +283,7 @@ def _continued(before: Suspect, suspect: Suspect) -> Suspect:
         suspect,
         since=min(before.since, suspect.since),
         passes=before.passes + 1,
-        unregistered_since=gone,
+        unregistered_since=unregistered_since,
         work_since=before.work_since if same else suspect.work_since,
     )
 

@@ -112,36 +112,36 @@ def _component_blocker(context: PlanContext, state: ComponentState, health: Heal
 
 
 def _reason_to_wait(
-    graph: Graph, suspect: Suspect, now: float, notice: float, certain: float, *, common: bool
+    graph: Graph, suspect: Suspect, monotonic: float, notice: float, certain: float, *, common: bool
 ) -> str | None:
     """Return why the suspect is not stopped yet; None if it may be.
 
     ``certain``: how long a possibly registered replica must be silent. ``common``: all replicas
     that may share its cause are suspects.
     """
-    if not is_confirmed(suspect, now, notice):
+    if not is_confirmed(suspect, monotonic, notice):
         return "it has to be observed again"
-    lasts, gone = now - suspect.since, suspect.unregistered_since
-    if gone is None:
+    lasts, unregistered_since = monotonic - suspect.since, suspect.unregistered_since
+    if unregistered_since is None:
         certain = 2 * certain if common else certain
         if not suspect.reached:
             return "the daemon may be cut off from it"
-        still = lasts if suspect.work is None else min(lasts, now - suspect.work_since)
+        still = lasts if suspect.work is None else min(lasts, monotonic - suspect.work_since)
         return f"it may still serve; {certain - still:.0f} s left" if still < certain else None
-    if common and now - gone < CERTAIN_SECONDS:
-        left = CERTAIN_SECONDS - (now - gone)
+    if common and monotonic - unregistered_since < CERTAIN_SECONDS:
+        left = CERTAIN_SECONDS - (monotonic - unregistered_since)
         return f"all are lost at once, so the cause may be temporary; {left:.0f} s left"
     if suspect.symptom is Symptom.HANGS:
-        return None if now > gone else "it has to be observed again"
-    if now - gone < 2 * notice:
+        return None if monotonic > unregistered_since else "it has to be observed again"
+    if monotonic - unregistered_since < 2 * notice:
         return "it may register again or exit"
-    if suspect.work != 0 and now - gone < graph.runtime.drain_seconds:
+    if suspect.work != 0 and monotonic - unregistered_since < graph.runtime.drain_seconds:
         return "it may have pending requests, and its drain time has not passed"
     return None
 
 
-def _stop_reason(suspect: Suspect, now: float) -> str:
-    lasts = f"for {now - suspect.since:.0f} s"
+def _stop_reason(suspect: Suspect, monotonic: float) -> str:
+    lasts = f"for {monotonic - suspect.since:.0f} s"
     if suspect.symptom is Symptom.UNREGISTERED:
         return f"it has had no registration in Dynamo's discovery {lasts}"
     if suspect.unregistered_since is None:
@@ -149,9 +149,9 @@ def _stop_reason(suspect: Suspect, now: float) -> str:
     return f"it has not answered {lasts}, and has lost its registration"
 
 
-def _pause(before: Stop | None, now: float) -> float:
-    """Return the pause after a stop at ``now``, in seconds."""
-    if before is None or now - before.at - before.pause >= LONGEST_PAUSE_SECONDS:
+def _pause(before: Stop | None, monotonic: float) -> float:
+    """Return the pause after a stop at ``monotonic``, in seconds."""
+    if before is None or monotonic - before.at - before.pause >= LONGEST_PAUSE_SECONDS:
         return _BACKOFF.next(None)
     return _BACKOFF.next(before.pause)
 

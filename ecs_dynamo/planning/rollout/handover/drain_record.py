@@ -106,7 +106,7 @@ def _value(since: Mapping[str, float]) -> str:
 
 
 def drain_record(
-    state: ComponentState, since: Mapping[str, float], more: Sequence[Task], now: float
+    state: ComponentState, since: Mapping[str, float], more: Sequence[Task], wall: float
 ) -> tuple[TagService | None, frozenset[str]]:
     """Return the action that records ``more`` as draining from now on, and the recorded ARNs.
 
@@ -114,7 +114,7 @@ def drain_record(
     """
     record = dict(since)
     for task in more:
-        longer = {**record, task.arn: now}
+        longer = {**record, task.arn: wall}
         if len(_value(longer)) > MAX_VALUE_LENGTH:
             break
         record = longer
