@@ -14,7 +14,6 @@ from ecs_dynamo.aws.observe.convert import to_service
 from ecs_dynamo.aws.observe.graph_cache import GraphCache
 from ecs_dynamo.aws.service_settings import CODECS, to_settings
 from ecs_dynamo.model.conditions import ConditionReason, ConditionType
-from ecs_dynamo.model.graph import Graph, Role
 from ecs_dynamo.model.plan import (
     ChangeMembership,
     CreateService,
@@ -28,7 +27,6 @@ from ecs_dynamo.model.plan import (
 )
 from ecs_dynamo.model.purposes import ActionPurpose
 from ecs_dynamo.model.service import (
-    Deployment,
     Service,
 )
 from ecs_dynamo.model.service_settings import (
@@ -41,7 +39,6 @@ from ecs_dynamo.model.service_settings import (
     ServiceConnect,
     ServiceSettings,
 )
-from ecs_dynamo.model.snapshot import Snapshot
 from ecs_dynamo.model.spec.capacity import (
     CapacityProviderItem,
 )
@@ -49,53 +46,12 @@ from ecs_dynamo.model.spec.service import (
     NetworkSpec,
 )
 from ecs_dynamo.planning import plan
+from tests.helpers.changed_services import TARGET, declared, planned, updates, with_settings
 from tests.helpers.convergence import converged, run_pass
-from tests.helpers.graphs import (
-    component,
-    graph,
-    redeclared,
-    template,
-)
-from tests.helpers.simulated_ecs import SimulatedEcs
-
-TARGET = LoadBalancer("arn:tg", "frontend", 8000)
-
-
-def declared(**changes: Any) -> Graph:
-    """A graph whose frontend is behind a target group, with tags and names."""
-    content = template("frontend", "awsvpc")
-    content["containerDefinitions"][0]["portMappings"] = [{"containerPort": 8000}]
-    front = component("frontend", Role.FRONTEND, template=content, target_group_arn="arn:tg")
-    base = graph()
-    parts = tuple(
-        redeclared(front, **changes) if c.name == "frontend" else c for c in base.components
-    )
-    return replace(base, components=parts, tags={"team": "llm"})
-
-
-def planned(
-    wanted: Graph, ecs: SimulatedEcs, memory: Memory, change: Callable[[Service], Service]
-) -> Plan:
-    """The plan where the frontend's service is otherwise than the simulated one."""
-    return plan(wanted, changed(ecs.snapshot(), change), memory, ecs.clock)
-
-
-def with_settings(service: Service, **members: Any) -> Service:
-    return replace(service, settings=replace(service.settings, **members))
-
-
-def changed(seen: Snapshot, change: Callable[[Service], Service]) -> Snapshot:
-    part = seen.components["frontend"]
-    assert isinstance(part.service, Service)
-    other = replace(part, service=change(part.service))
-    return replace(seen, components={**seen.components, "frontend": other})
-
-
-def updates(made: Plan) -> list[UpdateService]:
-    return [a for a in made.actions if isinstance(a, UpdateService) and a.component == "frontend"]
-
 
 Check = Callable[[Plan], bool]
+
+
 MEMBERS: Mapping[str, tuple[Any, Check]] = {
     "launch_type": (
         "FARGATE",
@@ -163,6 +119,7 @@ MEMBERS: Mapping[str, tuple[Any, Check]] = {
     "tags_reach_tasks": (False, lambda p: updates(p)[0].settings.tags_reach_tasks is True),
 }
 """Member of the settings -> another observed value, and what the plan does about it."""
+
 
 OTHERS = {"service_registry", "service_connect"}
 """Members whose difference is tested in tests/unit/planning/test_names.py."""
@@ -299,7 +256,11 @@ FULL = ServiceSettings(
     tags_reach_tasks=True,
     enable_execute_command=True,
 )
+
+
 OWNER = [{"key": "ecs-dynamo:graph", "value": "g"}]
+
+
 NO_PLAN = Plan("g", (), (), (), Endpoints(), (), {}, (), Memory(0.0))
 
 
@@ -398,69 +359,3 @@ def test_declared_tags_reach_services_and_leave_them() -> None:
             assert user == tags
         assert ecs.services["g-frontend"].tags["by-hand"] == "stays"
         assert not plan(wanted, ecs.snapshot(), memory, ecs.clock).actions
-
-
-# Limits set by hand during a rollout ----------------------------------------------------------
-
-
-def rolling(limits: dict[str, Any]) -> Plan:
-    """The next pass while the frontend rolls, and someone has set these limits."""
-    wanted = declared()
-    ecs, memory = converged(wanted)
-
-    def change(service: Service) -> Service:
-        (first,) = service.deployments
-        old = Deployment("old", "ACTIVE", first.task_definition_arn, 0, 1, 0)
-        new = replace(first, running=0, rollout_state="IN_PROGRESS")
-        assert service.settings.limits is not None
-        set_by_hand = replace(service.settings.limits, **limits)
-        return with_settings(replace(service, deployments=(new, old)), limits=set_by_hand)
-
-    return planned(wanted, ecs, memory, change)
-
-
-@pytest.mark.parametrize(
-    "limits",
-    [
-        # A single replica: nothing may be stopped, and nothing may be started beside it.
-        {"minimum_healthy_percent": 50, "maximum_percent": 150},
-        {"minimum_healthy_percent": 100, "maximum_percent": 150},
-        {"minimum_healthy_percent": 0, "maximum_percent": 200},
-        {"circuit_breaker": False},
-        {"rolls_back": False},
-    ],
-)
-def test_limits_set_by_hand_during_a_rollout_are_restored(limits: dict[str, Any]) -> None:
-    (update,) = updates(rolling(limits))
-    assert update.settings.limits == DeploymentLimits()
-
-
-@pytest.mark.parametrize(
-    "limits",
-    [
-        {},
-        # One at a time, as a rollout without room for a surge has it.
-        {"minimum_healthy_percent": 0, "maximum_percent": 100},
-    ],
-)
-def test_limits_of_a_rollout_are_left_alone(limits: dict[str, Any]) -> None:
-    assert not updates(rolling(limits))
-
-
-# ECS Exec -------------------------------------------------------------------------------------
-
-
-def test_ecs_exec_is_created_and_switched_on_and_off_without_a_rollout() -> None:
-    ecs, memory = converged(declared(enable_execute_command=True))
-    assert ecs.services["g-frontend"].settings.enable_execute_command is True
-    assert ecs.services["g-decode"].settings.enable_execute_command is False
-    (task,) = ecs.services["g-frontend"].tasks
-    for enabled, word in ((False, "off"), (True, "on")):
-        wanted = declared(enable_execute_command=enabled)
-        made = run_pass(ecs, wanted, memory)
-        memory = made.memory
-        (update,) = updates(made)
-        assert update.settings == ServiceSettings(enable_execute_command=enabled)
-        assert update.reason == f"ECS Exec {word} (for tasks that start from now on)"
-        assert not plan(wanted, ecs.snapshot(), memory, ecs.clock).actions
-    assert ecs.services["g-frontend"].tasks == [task]
