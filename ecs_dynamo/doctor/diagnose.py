@@ -174,7 +174,7 @@ async def _ecs_and_network(aws: Aws, graph: Graph) -> list[Finding]:
         _try("quotas", fetch_quotas(aws, QUOTA_SERVICES, quota_names())),
     )
     hosts = await _hosts(aws, graph, snapshot)
-    known_hosts = [h for found in hosts.values() if not isinstance(found, Unknown) for h in found]
+    known_hosts = [h for group in hosts.values() if not isinstance(group, Unknown) for h in group]
     known = {} if isinstance(subnets, Unknown) else dict(subnets)
     vpcs = {s.vpc for s in known.values()} | {h.vpc for h in known_hosts}
     groups, tables, endpoints, host_subnets, images = await asyncio.gather(

@@ -11,7 +11,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.unit.style_phrases import IDENTIFIERS, PHRASES, TEXT_STARTS
+from tests.unit.style_phrases import (
+    IDENTIFIERS,
+    PHRASES,
+    PRODUCT_IDENTIFIERS,
+    TEXT_STARTS,
+)
 
 ROOT = Path(__file__).parents[2]
 SUFFIXES = {".py", ".md", ".yaml", ".yml"}
@@ -115,6 +120,8 @@ def python_problems(path: str, text: str) -> Iterator[Problem]:
         if comment.startswith(TEXT_STARTS):
             yield Problem(path, line, comment[:40], START)
     for name, line in _identifiers(tree):
+        if name in PRODUCT_IDENTIFIERS and path.startswith("ecs_dynamo/"):
+            yield Problem(path, line, name, "the name of the thing")
         for pattern, instead in _IDENTIFIERS:
             if pattern.fullmatch(name):
                 yield Problem(path, line, name, instead)

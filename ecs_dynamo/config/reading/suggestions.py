@@ -141,16 +141,16 @@ def _message_and_remedy(detail: ErrorDetails, path: FieldPath) -> tuple[str, str
         message = detail["msg"].removeprefix("Value error, ")
         head, _, remedy = message.rpartition("; ")
         return (head, remedy) if head else (message, None)
-    found = "" if _PRIVATE & set(path) else f", found {_short(detail['input'])}"
-    message = f"{detail['msg'][:1].lower()}{detail['msg'][1:]}{found}"
+    actual = "" if _PRIVATE & set(path) else f", found {_short(detail['input'])}"
+    message = f"{detail['msg'][:1].lower()}{detail['msg'][1:]}{actual}"
     if path == ("infrastructure", "nats", "replicas"):
         # The type allows 1 and 3 because etcd shares it; NATS takes only 1.
         return (
-            f"NATS runs as one replica{found}",
+            f"NATS runs as one replica{actual}",
             "write 1, or use nats.endpoints for a cluster that you run",
         )
     if kind == "string_pattern_mismatch":
-        return f"this is not a valid {last}{found}", _FIELD_REMEDIES.get(str(last))
+        return f"this is not a valid {last}{actual}", _FIELD_REMEDIES.get(str(last))
     if kind == "union_tag_invalid":
         context = detail.get("ctx", {})
         return (
@@ -161,7 +161,7 @@ def _message_and_remedy(detail: ErrorDetails, path: FieldPath) -> tuple[str, str
         return "this key is missing", _REMEDIES["missing"]
     if kind in ("enum", "literal_error"):
         expected = str(detail.get("ctx", {}).get("expected", ""))
-        return f"this is not an allowed value{found}", f"write one of {expected}"
+        return f"this is not an allowed value{actual}", f"write one of {expected}"
     return message, _REMEDIES.get(kind, "correct the value")
 
 

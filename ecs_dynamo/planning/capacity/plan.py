@@ -98,15 +98,15 @@ def plan_capacity(
     empty_since: dict[str, float] = {}
     unjoined_since: dict[str, float] = {}
     for demand in cluster_demands(states, snapshot):
-        found = find_groups(graph, snapshot, demand, before, monotonic)
-        notes += found.notes
-        unjoined_since |= found.unjoined_since
-        raised = _raise(graph, demand, found.groups)
+        sized = find_groups(graph, snapshot, demand, before, monotonic)
+        notes += sized.notes
+        unjoined_since |= sized.unjoined_since
+        raised = _raise(graph, demand, sized.groups)
         actions += raised.actions
-        shortages |= _shortages(demand, found.groups, states, snapshot, raised.raising)
+        shortages |= _shortages(demand, sized.groups, states, snapshot, raised.raising)
         here = [s for s in states if s.component.cluster == demand.name]
         rolling = any(s.needs_rollout or s.rollout_in_progress for s in here)
-        for group in found.groups:
+        for group in sized.groups:
             may_shrink = not demand.packing.unplaced and not rolling and not group.joining
             returned = _give_back(
                 graph, group, raised.kept, before, monotonic, may_shrink=may_shrink

@@ -85,8 +85,8 @@ def _problem(
             and r.lease_id in routed
             and (r.namespace, r.component, r.endpoint) == key
         )
-        found = (d for card in peers if (d := _differences(registration.card, card)))
-        differences = next(found, [])
+        compared = (_differences(registration.card, card) for card in peers)
+        differences = next(filter(None, compared), [])
         if differences:
             more = ", ..." if len(differences) > SHOWN_DIFFERENCES else ""
             text = ", ".join(differences[:SHOWN_DIFFERENCES]) + more

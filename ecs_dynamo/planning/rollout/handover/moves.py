@@ -126,8 +126,8 @@ def _replaces_exiting_side(context: PlanContext, state: ComponentState) -> bool:
     if fresh_tasks(context, state):
         return True
     found_seconds = FOUND_SECONDS if state.component.is_frontend else 0.0
-    found = sum(seconds >= found_seconds for _, seconds in proven_seconds(context, state))
-    return found >= state.desired
+    reachable = sum(seconds >= found_seconds for _, seconds in proven_seconds(context, state))
+    return reachable >= state.desired
 
 
 def new_side_ready(context: PlanContext) -> bool:
