@@ -40,7 +40,7 @@ class Hosts:
     addresses: Mapping[str, Observed[str | None]] = field(default_factory=dict)
 
 
-async def _describe(aws: Aws, cluster: str, arns: Sequence[str], tags: bool) -> list[Json]:
+async def _describe(aws: Aws, cluster: str, arns: Sequence[str], *, tags: bool) -> list[Json]:
     more: Json = {"include": ["TAGS"]} if tags else {}
     instances: list[Json] = []
     for batch in batches(arns, INSTANCES_PER_CALL):
@@ -111,7 +111,7 @@ def _hosts(raws: Iterable[Json], addresses: Mapping[str, Observed[str | None]]) 
     return Hosts(tuple(instances), addresses)
 
 
-async def describe_instances(aws: Aws, cluster: str, sightings: Sightings, tags: bool) -> Hosts:
+async def describe_instances(aws: Aws, cluster: str, sightings: Sightings, *, tags: bool) -> Hosts:
     """Return all container instances of a cluster, with their ``tags`` if these are needed.
 
     Instances of the last pass are described by name if the list omits them. Raises `AwsError`.
@@ -122,7 +122,7 @@ async def describe_instances(aws: Aws, cluster: str, sightings: Sightings, tags:
         maxResults=100,
     )
     arns = sorted({*listed, *sightings.remembered("instances", cluster)})
-    raws = await _describe(aws, cluster, arns, tags) if arns else []
+    raws = await _describe(aws, cluster, arns, tags=tags) if arns else []
     sightings.remember((raw["containerInstanceArn"] for raw in raws), "instances", cluster)
     for raw in raws:
         sightings.confirm("container instance", raw["containerInstanceArn"])
@@ -130,7 +130,7 @@ async def describe_instances(aws: Aws, cluster: str, sightings: Sightings, tags:
 
 
 async def with_instances_of(
-    aws: Aws, cluster: str, sightings: Sightings, tags: bool, known: Hosts, tasks: Iterable[Json]
+    aws: Aws, cluster: str, sightings: Sightings, known: Hosts, tasks: Iterable[Json], *, tags: bool
 ) -> Hosts:
     """Return ``known`` with the instances of ``tasks`` that no list showed.
 
@@ -141,7 +141,7 @@ async def with_instances_of(
     arns = sorted(needed - {i.arn for i in known.instances})
     if not arns:
         return known
-    raws = await _describe(aws, cluster, arns, tags)
+    raws = await _describe(aws, cluster, arns, tags=tags)
     lost = sorted(set(arns) - {raw["containerInstanceArn"] for raw in raws})
     doubts = [
         d for arn in lost if (d := sightings.doubt_absence("container instance", arn)) is not None

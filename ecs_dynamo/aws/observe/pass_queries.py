@@ -143,14 +143,14 @@ class PassQueries:
     async def hosts(self, cluster: str) -> Hosts:
         """Return the cluster's container instances and their addresses."""
         return await describe_instances(
-            self.aws, cluster, self.cache.sightings, self._needs_tags(cluster)
+            self.aws, cluster, self.cache.sightings, tags=self._needs_tags(cluster)
         )
 
     async def hosts_of(self, cluster: str, known: Hosts, tasks: Sequence[Json]) -> Hosts:
         """Return ``known`` with the instances of ``tasks`` that no list showed."""
         needs_tags = self._needs_tags(cluster)
         return await with_instances_of(
-            self.aws, cluster, self.cache.sightings, needs_tags, known, tasks
+            self.aws, cluster, self.cache.sightings, known, tasks, tags=needs_tags
         )
 
     def _needs_tags(self, cluster: str) -> bool:
