@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
+
+import pytest
 
 from ecs_dynamo.model.clock import Now
 from ecs_dynamo.model.plan import (
+    AnyAction,
+    ChangeMembership,
     CreateService,
     DeleteService,
+    MembershipStep,
     Memory,
     ProtectTasks,
+    RetireRevisions,
     RevisionRef,
+    SetDesiredCapacity,
+    SetInstancesState,
+    StopTask,
+    TagService,
 )
+from ecs_dynamo.model.purposes import ActionPurpose
 from ecs_dynamo.model.service_settings import ServiceSettings
 from ecs_dynamo.planning import describe, describe_action, plan
 from ecs_dynamo.planning.describe import content_diff
@@ -58,3 +70,43 @@ def test_a_first_plan_describes_without_a_snapshot() -> None:
     lines = describe(made)
     assert any("create service g-etcd-nats" in line for line in lines)
     assert any("wait: frontend: waiting for a ready etcd and NATS" in line for line in lines)
+
+
+WHERE: dict[str, Any] = {"component": "a", "reason": "r", "cluster": "c"}
+GROUP: dict[str, Any] = {"component": "asg", "reason": "r", "group": "asg"}
+TAGS: dict[str, Any] = {**WHERE, "service": "s", "set_tags": {"ecs-dynamo:canary": "3 promoted"}}
+
+
+@pytest.mark.parametrize(
+    ("action", "line"),
+    [
+        (StopTask(**WHERE, service="s", task="arn:task/0123456789", why="w"), "stop task 01234567"),
+        (TagService(**TAGS, purpose=ActionPurpose.HOLD), "hold service s"),
+        (TagService(**TAGS, purpose=ActionPurpose.DECLARED_TAGS), "tag service s"),
+        (
+            TagService(**TAGS, purpose=ActionPurpose.RECORD_CANARY),
+            "mark service s: canary 3 promoted",
+        ),
+        (
+            RetireRevisions(component="a", reason="r", family="f", arns=("x", "y")),
+            "delete 2 old revisions of f",
+        ),
+        (SetDesiredCapacity(**GROUP, desired=3), "raise Auto Scaling group asg to 3"),
+        (
+            SetInstancesState(**WHERE, instances=("arn:ci/i1",), status="DRAINING", claim=False),
+            "drain container instance i1",
+        ),
+        (
+            SetInstancesState(**WHERE, instances=("arn:ci/i1",), status="ACTIVE"),
+            "set 1 instances to ACTIVE",
+        ),
+        (
+            ChangeMembership(
+                component="a", reason="r", step=MembershipStep.PROMOTE, servers=(), member=255
+            ),
+            "promote etcd member ff",
+        ),
+    ],
+)
+def test_every_kind_of_action_has_one_line(action: AnyAction, line: str) -> None:
+    assert describe_action(action) == f"{action.component}: {line}: r"
