@@ -31,10 +31,10 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any, error: object | None) -> None:
     """pytest-xdist: merge the record of a worker process that has ended."""
-    told = getattr(node, "workeroutput", {}).get("rights")
-    if told is not None and error is None:
-        SESSION.merge(Rights(granted=told["granted"], used=told["used"]))
-        node.config.stash[RAN] = node.config.stash.get(RAN, set()) | set(told["ran"])
+    reported = getattr(node, "workeroutput", {}).get("rights")
+    if reported is not None and error is None:
+        SESSION.merge(Rights(granted=reported["granted"], used=reported["used"]))
+        node.config.stash[RAN] = node.config.stash.get(RAN, set()) | set(reported["ran"])
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

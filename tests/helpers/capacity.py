@@ -85,11 +85,11 @@ def worker(gpus: int = 1, name: str = "decode", **changes: Any) -> Component:
     return component(name, Role.DECODE, template=content, **changes)
 
 
-def wanted(
-    one: Component, desired: int, *tasks: Task, stopped: tuple[Task, ...] = ()
+def declared_graph(
+    component: Component, desired: int, *tasks: Task, stopped: tuple[Task, ...] = ()
 ) -> ComponentState:
-    seen = ComponentSnapshot(service=None, tasks=tasks, stopped=stopped)
-    return state_of(one, seen, desired=desired)
+    observed = ComponentSnapshot(service=None, tasks=tasks, stopped=stopped)
+    return state_of(component, observed, desired=desired)
 
 
 def snapshot(*instances: ContainerInstance, **changes: Any) -> Snapshot:
@@ -120,16 +120,16 @@ def group(
 
 
 def decide(
-    base: Graph, seen: Snapshot, *ones: ComponentState, before: CapacityMemory | None = None
+    base: Graph, observed: Snapshot, *ones: ComponentState, before: CapacityMemory | None = None
 ) -> CapacityPlan:
     apart = plan_ports(base).distinct_instances
     placed = [replace(w, one_per_instance=w.component.name in apart) for w in ones]
-    return plan_capacity(base, seen, placed, before or CapacityMemory(), NOW)
+    return plan_capacity(base, observed, placed, before or CapacityMemory(), NOW)
 
 
-def only(made: CapacityPlan, kind: type[Any]) -> Any:
-    (found,) = (a for a in made.actions if isinstance(a, kind))
-    return found
+def only(result: CapacityPlan, kind: type[Any]) -> Any:
+    (matches,) = (a for a in result.actions if isinstance(a, kind))
+    return matches
 
 
 RIPE = CapacityMemory({"arn:ci/1": NOW - 200, "arn:ci/2": NOW - 200})

@@ -44,22 +44,22 @@ def declared(**changes: Any) -> Graph:
 
 
 def planned(
-    wanted: Graph, ecs: SimulatedEcs, memory: Memory, change: Callable[[Service], Service]
+    declared_graph: Graph, ecs: SimulatedEcs, memory: Memory, change: Callable[[Service], Service]
 ) -> Plan:
     """The plan where the frontend's service is otherwise than the simulated one."""
-    return plan(wanted, changed(ecs.snapshot(), change), memory, ecs.clock)
+    return plan(declared_graph, changed(ecs.snapshot(), change), memory, ecs.clock)
 
 
 def with_settings(service: Service, **members: Any) -> Service:
     return replace(service, settings=replace(service.settings, **members))
 
 
-def changed(seen: Snapshot, change: Callable[[Service], Service]) -> Snapshot:
-    part = seen.components["frontend"]
+def changed(observed: Snapshot, change: Callable[[Service], Service]) -> Snapshot:
+    part = observed.components["frontend"]
     assert isinstance(part.service, Service)
     other = replace(part, service=change(part.service))
-    return replace(seen, components={**seen.components, "frontend": other})
+    return replace(observed, components={**observed.components, "frontend": other})
 
 
-def updates(made: Plan) -> list[UpdateService]:
-    return [a for a in made.actions if isinstance(a, UpdateService) and a.component == "frontend"]
+def updates(result: Plan) -> list[UpdateService]:
+    return [a for a in result.actions if isinstance(a, UpdateService) and a.component == "frontend"]

@@ -10,27 +10,27 @@ from tests.helpers.simulated_ecs import SimulatedEcs
 
 def run_pass(
     ecs: SimulatedEcs,
-    wanted: Graph,
+    declared: Graph,
     memory: Memory,
     *,
     stop_after: int | None = None,
     seconds: float = 10.0,
 ) -> Plan:
-    made = plan(wanted, ecs.snapshot(), memory, ecs.clock)
-    ecs.execute(made.actions[:stop_after], twice=True)  # A retried call must be harmless.
+    result = plan(declared, ecs.snapshot(), memory, ecs.clock)
+    ecs.execute(result.actions[:stop_after], twice=True)  # A retried call must be harmless.
     ecs.step(seconds)
-    return made
+    return result
 
 
-def converge(ecs: SimulatedEcs, wanted: Graph, memory: Memory, passes: int = 120) -> Plan:
+def converge(ecs: SimulatedEcs, declared: Graph, memory: Memory, passes: int = 120) -> Plan:
     for _ in range(passes):
-        made = run_pass(ecs, wanted, memory)
-        memory = made.memory
-        if made.converged:
-            return made
-    raise AssertionError(f"not converged: {made.waits} {made.actions}")
+        result = run_pass(ecs, declared, memory)
+        memory = result.memory
+        if result.converged:
+            return result
+    raise AssertionError(f"not converged: {result.waits} {result.actions}")
 
 
-def converged(wanted: Graph, gpus: int = 8) -> tuple[SimulatedEcs, Memory]:
-    ecs = SimulatedEcs(wanted, gpu_instances=gpus)
-    return ecs, converge(ecs, wanted, Memory(started_at=ecs.now)).memory
+def converged(declared: Graph, gpus: int = 8) -> tuple[SimulatedEcs, Memory]:
+    ecs = SimulatedEcs(declared, gpu_instances=gpus)
+    return ecs, converge(ecs, declared, Memory(started_at=ecs.now)).memory

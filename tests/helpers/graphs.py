@@ -132,11 +132,11 @@ def graph(
 def with_image(base: Graph, name: str, image: str) -> Graph:
     """The graph with another image in one component, as an edit of the file would give."""
     changed = []
-    for one in base.components:
-        if one.name == name:
-            content = {**one.template}
+    for component in base.components:
+        if component.name == name:
+            content = {**component.template}
             first, *rest = content["containerDefinitions"]
             content["containerDefinitions"] = [{**first, "image": image}, *rest]
-            one = replace(one, template=content)
-        changed.append(one)
+            component = replace(component, template=content)
+        changed.append(component)
     return replace(base, components=tuple(changed))

@@ -7,14 +7,14 @@ from typing import Any
 
 
 def environment(content: Any, name: str) -> dict[str, str]:
-    (found,) = (c for c in content["containerDefinitions"] if c["name"] == name)
-    return {e["name"]: e["value"] for e in found.get("environment", ())}
+    (matches,) = (c for c in content["containerDefinitions"] if c["name"] == name)
+    return {e["name"]: e["value"] for e in matches.get("environment", ())}
 
 
-def changed(seen: Any, name: str, **changes: Any) -> Any:
-    part = replace(seen.components[name], **changes)
-    return replace(seen, components={**seen.components, name: part})
+def changed(observed: Any, name: str, **changes: Any) -> Any:
+    part = replace(observed.components[name], **changes)
+    return replace(observed, components={**observed.components, name: part})
 
 
-def draining(seen: Any) -> Any:
-    return replace(seen.components["prefill"].service, status="DRAINING")
+def draining(observed: Any) -> Any:
+    return replace(observed.components["prefill"].service, status="DRAINING")

@@ -27,21 +27,21 @@ class SimulatedPasses:
 
     def run(self, later: float = 0.0, *, frozen: bool = False, unread: bool = False) -> Pass:
         self.ecs.now += later
-        seen = self.ecs.snapshot()
+        observed = self.ecs.snapshot()
         if frozen:
             nothing = ComponentSnapshot(service=FROZEN, tasks=FROZEN)
-            seen = Snapshot(
-                graph=seen.graph,
-                observed_at=seen.observed_at,
-                components=dict.fromkeys(seen.components, nothing),
-                clusters=dict.fromkeys(seen.clusters, FROZEN),
+            observed = Snapshot(
+                graph=observed.graph,
+                observed_at=observed.observed_at,
+                components=dict.fromkeys(observed.components, nothing),
+                clusters=dict.fromkeys(observed.clusters, FROZEN),
                 orphans=FROZEN,
                 registrations=Unknown("no etcd replica answers"),
             )
         if unread:
-            seen = replace(seen, registrations=Unknown("etcd: timed out"))
+            observed = replace(observed, registrations=Unknown("etcd: timed out"))
         now: Now = self.ecs.clock
-        made: Plan = plan(self.graph, seen, self.memory, now)
-        self.memory = made.memory
-        self.known = self.known.after(self.graph, seen, made, now)
-        return Pass("p", now, 0.1, seen, made, known=self.known)
+        result: Plan = plan(self.graph, observed, self.memory, now)
+        self.memory = result.memory
+        self.known = self.known.after(self.graph, observed, result, now)
+        return Pass("p", now, 0.1, observed, result, known=self.known)

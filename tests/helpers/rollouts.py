@@ -31,26 +31,28 @@ def rolls_by(base: Graph, name: str, **changes: object) -> Graph:
 
 
 def ready_graph(decode: int, gpus: int, **rollout: object) -> tuple[Graph, SimulatedEcs]:
-    wanted = rolls_by(graph(decode=decode), "decode", progress_deadline_seconds=DEADLINE, **rollout)
-    ecs = SimulatedEcs(wanted, gpu_instances=gpus)
-    converge(ecs, wanted, Memory(started_at=ecs.now))
-    return wanted, ecs
+    declared = rolls_by(
+        graph(decode=decode), "decode", progress_deadline_seconds=DEADLINE, **rollout
+    )
+    ecs = SimulatedEcs(declared, gpu_instances=gpus)
+    converge(ecs, declared, Memory(started_at=ecs.now))
+    return declared, ecs
 
 
-def fresh_pass(ecs: SimulatedEcs, wanted: Graph) -> Plan:
+def fresh_pass(ecs: SimulatedEcs, declared: Graph) -> Plan:
     """A pass of a daemon that has just started; just since when replicas are ready it has seen:
     that they stay so for a lease takes a daemon that stays."""
-    made = run_pass(ecs, wanted, Memory(started_at=ecs.now, ready_since=ecs.ready_since))
-    ecs.ready_since = dict(made.memory.ready_since)
-    return made
+    result = run_pass(ecs, declared, Memory(started_at=ecs.now, ready_since=ecs.ready_since))
+    ecs.ready_since = dict(result.memory.ready_since)
+    return result
 
 
-def degraded(made: Plan, name: str) -> str | None:
+def degraded(result: Plan, name: str) -> str | None:
     """The reason word of the component's Degraded condition, where it holds."""
     return next(
         (
             c.reason
-            for c in made.conditions
+            for c in result.conditions
             if c.type is ConditionType.DEGRADED and c.component == name and c.status
         ),
         None,

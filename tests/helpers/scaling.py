@@ -42,7 +42,7 @@ def scaling_input(
     **more: Any,
 ) -> ScalingInput[ScalingSpec]:
     """Signals are (kind, value, age)."""
-    made: dict[str, Any] = {
+    result: dict[str, Any] = {
         "component": "prefill",
         "spec": scaling,
         "current": current,
@@ -55,7 +55,7 @@ def scaling_input(
         "now": now,
         "ready": current,
     }
-    return ScalingInput(**{**made, **more})
+    return ScalingInput(**{**result, **more})
 
 
 POLICY = st.sampled_from(["slo", "queue"])

@@ -78,10 +78,10 @@ class Ward:
 
     def look(self) -> Snapshot:
         """Return the snapshot of everything."""
-        seen = self.ecs.snapshot()
+        observed = self.ecs.snapshot()
         by_ip = {t.ip: t.arn for s in self.ecs.services.values() for t in s.tasks}
         pages: dict[str, WorkerPage | NoAnswer] = {}
-        for url, page in seen.pages.items():
+        for url, page in observed.pages.items():
             arn = by_ip[url.split("/")[2].split(":")[0]]
             if arn in self.hung and isinstance(page, WorkerPage):
                 seconds = self.now - self.hung[arn]
@@ -89,21 +89,21 @@ class Ward:
                 page = NoAnswer(f"{url}: no answer", seconds, page, reached=reached)
             pages[url] = page
         registrations: tuple[Registration, ...] | Unknown = Unknown("etcd does not answer")
-        if self.etcd and not isinstance(seen.registrations, Unknown):
+        if self.etcd and not isinstance(observed.registrations, Unknown):
             lost = {lease_of(arn) for arn in self.dropped}
-            registrations = tuple(r for r in seen.registrations if r.lease_id not in lost)
-        components = dict(seen.components)
-        for name, one in components.items():
+            registrations = tuple(r for r in observed.registrations if r.lease_id not in lost)
+        components = dict(observed.components)
+        for name, item in components.items():
             probes = {}
-            for (arn, role), probe in one.probes.items():
+            for (arn, role), probe in item.probes.items():
                 if arn in self.hung and role is Role.FRONTEND:
                     away = arn in self.cut_off
                     probe = replace(probe, healthy=False, unreachable=away, silent=not away)
                 probes[arn, role] = probe
-            tasks = Unknown("throttled") if name in self.unseen else one.tasks
-            components[name] = replace(one, probes=probes, tasks=tasks)
+            tasks = Unknown("throttled") if name in self.unseen else item.tasks
+            components[name] = replace(item, probes=probes, tasks=tasks)
         return replace(
-            seen,
+            observed,
             pages=pages,
             registrations=registrations,
             components=components,
@@ -112,20 +112,20 @@ class Ward:
 
     def pass_(self, seconds: float = STEP) -> Plan:
         """Observe, plan, act, and let time go by."""
-        made = plan(self.graph, self.look(), self.memory, self.ecs.clock)
-        self.memory = made.memory
-        self.plans.append(made)
-        self.stopped += [(self.now, a) for a in made.actions if isinstance(a, StopTask)]
-        self.ecs.execute(made.actions)
+        result = plan(self.graph, self.look(), self.memory, self.ecs.clock)
+        self.memory = result.memory
+        self.plans.append(result)
+        self.stopped += [(self.now, a) for a in result.actions if isinstance(a, StopTask)]
+        self.ecs.execute(result.actions)
         self.ecs.step(seconds)
-        return made
+        return result
 
     def passes(self, seconds: float) -> Plan:
         """Passes for so long."""
         end = self.now + seconds
         while self.now < end:
-            made = self.pass_()
-        return made
+            result = self.pass_()
+        return result
 
     def stops(self) -> list[str]:
         """ARNs of what was stopped, in order."""
@@ -138,12 +138,12 @@ def running(snapshot: Snapshot, component: str) -> tuple[Task, ...]:
     return () if isinstance(tasks, Unknown) else tuple(t for t in tasks if t.is_running)
 
 
-def degraded(made: Plan, component: str | None) -> str | None:
+def degraded(result: Plan, component: str | None) -> str | None:
     """The reason word of Degraded, where it holds."""
     return next(
         (
             c.reason
-            for c in made.conditions
+            for c in result.conditions
             if c.type is ConditionType.DEGRADED and c.component == component and c.status
         ),
         None,

@@ -81,8 +81,10 @@ class SimulatedEcs(SimulatedScheduler):
             for task in service.tasks if service.cluster == action.cluster else ():
                 if task.arn not in action.tasks:
                     continue
-                held = {t.arn for t in service.tasks if t.protected_until > self.now} | {task.arn}
-                if action.minutes and len(held) > service.desired:
+                on_hold = {t.arn for t in service.tasks if t.protected_until > self.now} | {
+                    task.arn
+                }
+                if action.minutes and len(on_hold) > service.desired:
                     self.refused.append((action, "DEPLOYMENT_BLOCKED"))
                     continue
                 task.protected_until = self.now + action.minutes * 60 if action.minutes else 0.0

@@ -181,9 +181,9 @@ class SimulatedCluster(SimulatedEcs):
         return "cluster" if len(answering) >= 2 else f"lost: {endpoints}"
 
     def snapshot(self) -> Snapshot:
-        seen = super().snapshot()
+        observation = super().snapshot()
         views: dict[str, EtcdView] = {}
-        components = dict(seen.components)
+        components = dict(observation.components)
         for component in self.graph.etcd_members:
             part = components[component.name]
             probes = {}
@@ -196,7 +196,7 @@ class SimulatedCluster(SimulatedEcs):
                     known = () if learner else tuple(server.store.members.values())
                     views[arn] = EtcdView(server.store.id, server.member, known)
             components[component.name] = replace(part, probes=probes)
-        made = replace(seen, components=components, etcd_views=views)
-        etcd = resolve_endpoints(self.graph, made).etcd
+        result = replace(observation, components=components, etcd_views=views)
+        etcd = resolve_endpoints(self.graph, result).etcd
         self._ever_ready = self._ever_ready | ({etcd} if etcd else set())
-        return replace(made, registrations=self._registrations(etcd))
+        return replace(result, registrations=self._registrations(etcd))

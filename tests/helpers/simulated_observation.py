@@ -206,7 +206,7 @@ class SimulatedState:
                 components[component.name] = ComponentSnapshot(service=None, revision=latest)
                 continue
             tasks = tuple(self._task(t) for t in sim.tasks)
-            seen = ComponentSnapshot(
+            observation = ComponentSnapshot(
                 service=self._service(sim),
                 tasks=tasks,
                 revision=latest,
@@ -220,7 +220,7 @@ class SimulatedState:
                 probes[arn, role] = Probe(url, True, models=models)
                 if role is Role.ETCD:
                     self._ever_ready = self._ever_ready | {url}
-            components[component.name] = replace(seen, probes=probes)
+            components[component.name] = replace(observation, probes=probes)
         declared = {c.service for c in self.graph.components}
         seen_all = Snapshot(
             graph=self.graph.name,

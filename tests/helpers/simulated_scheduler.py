@@ -55,8 +55,8 @@ class SimulatedScheduler(SimulatedState):
         code, reason = self.crashes.get(self._image(task.revision), ("", ""))
         if code:
             gone = replace(self._task(task), last_status="STOPPED", desired_status="STOPPED")
-            told = replace(gone, stopped_at=self.now, stop_code=code, stopped_reason=reason)
-            service.stopped.append(told)
+            reported = replace(gone, stopped_at=self.now, stop_code=code, stopped_reason=reason)
+            service.stopped.append(reported)
 
     def _image(self, revision: str) -> str:
         return str(self.revisions[revision].content["containerDefinitions"][0]["image"])

@@ -73,10 +73,10 @@ async def stack(
         return
     table = ImageTable.load(EXAMPLE / "images.yaml")
     async with LocalEcs(images=table, directory=tmp_path / "ecs") as local:
-        made = Stack.on(local.endpoint_url, tmp_path, local)
-        judged(local, RenderedRights(made, SESSION))
+        result = Stack.on(local.endpoint_url, tmp_path, local)
+        judged(local, RenderedRights(result, SESSION))
         for cluster in ("dynamo-fargate", "dynamo-GPU"):
             local.create_cluster(cluster)
         for _ in range(4):
             await local.add_instance("dynamo-GPU")
-        yield made
+        yield result

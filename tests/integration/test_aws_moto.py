@@ -69,11 +69,11 @@ async def test_a_missing_cluster_is_absent_not_unknown(aws: Aws, declared: Graph
     elsewhere = replace(
         declared, components=tuple(replace(c, cluster="nowhere") for c in declared.components)
     )
-    seen = await observe_ecs(aws, elsewhere, time.time(), 10, GraphCache())
-    assert seen.clusters == {"nowhere": False}
-    made = plan(elsewhere, seen, Memory(started_at=0), Now.at(time.time()))
-    assert made.actions == ()
-    assert "nowhere does not exist" in made.waits[0].reason
+    observed = await observe_ecs(aws, elsewhere, time.time(), 10, GraphCache())
+    assert observed.clusters == {"nowhere": False}
+    result = plan(elsewhere, observed, Memory(started_at=0), Now.at(time.time()))
+    assert result.actions == ()
+    assert "nowhere does not exist" in result.waits[0].reason
 
 
 async def no_etcd(_: ChangeMembership) -> bool:
@@ -85,21 +85,21 @@ async def test_infrastructure_is_registered_created_and_then_seen_as_ours(
 ) -> None:
     cache = GraphCache()
     executor = Executor(aws, declared.name, cache, time.monotonic, no_etcd)
-    seen = await observe_ecs(aws, declared, time.time(), 10, cache)
-    made = plan(declared, seen, Memory(started_at=0), Now.at(time.time()))
-    assert {a.component for a in made.actions} == {"etcd-nats"}
-    results = await executor.execute(made)
+    observed = await observe_ecs(aws, declared, time.time(), 10, cache)
+    result = plan(declared, observed, Memory(started_at=0), Now.at(time.time()))
+    assert {a.component for a in result.actions} == {"etcd-nats"}
+    results = await executor.execute(result)
     assert all(r.ok and r.changed for r in results), results
 
-    seen = await observe_ecs(aws, declared, time.time(), 10, cache)
-    service = seen.components["etcd-nats"].service
+    observed = await observe_ecs(aws, declared, time.time(), 10, cache)
+    service = observed.components["etcd-nats"].service
     assert isinstance(service, Service)
     assert service.owned_by(declared.name)
-    again = plan(declared, seen, made.memory, Now.at(time.time()))
+    again = plan(declared, observed, result.memory, Now.at(time.time()))
     assert again.actions == ()
 
     # The same plan again, as after a crash before its result was recorded: nothing is duplicated.
-    repeated = await executor.execute(made)
+    repeated = await executor.execute(result)
     register = next(r for r in repeated if isinstance(r.action, RegisterTaskDefinition))
     assert register.ok
     assert not register.changed
@@ -120,10 +120,10 @@ async def test_a_foreign_service_is_reported_and_not_adopted(aws: Aws, declared:
         taskDefinition="other",
         desiredCount=1,
     )
-    seen = await observe_ecs(aws, declared, time.time(), 10, GraphCache())
-    made = plan(declared, seen, Memory(started_at=0), Now.at(time.time()))
-    assert made.actions == ()
-    assert any(TAG_GRAPH in w.reason for w in made.waits)
+    observed = await observe_ecs(aws, declared, time.time(), 10, GraphCache())
+    result = plan(declared, observed, Memory(started_at=0), Now.at(time.time()))
+    assert result.actions == ()
+    assert any(TAG_GRAPH in w.reason for w in result.waits)
 
 
 async def test_an_unreachable_endpoint_is_one_clear_error_and_everything_is_unknown() -> None:
@@ -136,6 +136,6 @@ async def test_an_unreachable_endpoint_is_one_clear_error_and_everything_is_unkn
     async with open_aws(options) as aws:
         with pytest.raises(AwsError, match=r"Unreachable.*127\.0\.0\.1:9"):
             await aws.call("ecs", "ListClusters")
-        seen = await observe_ecs(aws, graph(), time.time(), 10, GraphCache())
-    assert all(isinstance(c.service, Unknown) for c in seen.components.values())
-    assert plan(graph(), seen, Memory(started_at=0), Now.at(0.0)).actions == ()
+        observed = await observe_ecs(aws, graph(), time.time(), 10, GraphCache())
+    assert all(isinstance(c.service, Unknown) for c in observed.components.values())
+    assert plan(graph(), observed, Memory(started_at=0), Now.at(0.0)).actions == ()

@@ -19,8 +19,8 @@ GPU_CLUSTER = "dynamo-GPU"
 
 
 def decode(document: dict[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = document["components"][1]
-    return found
+    matches: dict[str, Any] = document["components"][1]
+    return matches
 
 
 def replicas(count: int) -> Any:
@@ -35,8 +35,8 @@ async def instances(stack: Stack) -> list[dict[str, Any]]:
         containerInstances=arns,
         include=["TAGS"],
     )
-    found: list[dict[str, Any]] = answer["containerInstances"]
-    return found
+    matches: list[dict[str, Any]] = answer["containerInstances"]
+    return matches
 
 
 async def test_what_does_not_fit_is_said_raised_and_given_back(stack: Stack) -> None:
@@ -184,8 +184,8 @@ async def test_replicas_are_split_over_capacity_providers_by_weight(stack: Stack
     code, out, _ = await stack.cli("plan", "-f", str(stack.graph_file))
     assert (code, "capacity providers differ" in out) == (0, True)
     await stack.converge(120)
-    found = Counter(t.capacity_provider for t in stack.tasks("decode"))
-    assert found == {"on-demand": 2, "spot": 2}
+    matches = Counter(t.capacity_provider for t in stack.tasks("decode"))
+    assert matches == {"on-demand": 2, "spot": 2}
     where = {
         i["containerInstanceArn"]: i.get("capacityProviderName") for i in await instances(stack)
     }

@@ -58,9 +58,9 @@ def declared(*groups: str) -> Graph:
 async def local(tmp_path: Path) -> AsyncIterator[LocalEcs]:
     table = tmp_path / "images.yaml"
     table.write_text('images:\n  - match: "busybox"\n')
-    async with LocalEcs(images=ImageTable.load(table), directory=tmp_path / "ecs") as made:
-        made.create_cluster("gpu")
-        yield made
+    async with LocalEcs(images=ImageTable.load(table), directory=tmp_path / "ecs") as result:
+        result.create_cluster("gpu")
+        yield result
 
 
 @pytest.fixture
@@ -90,9 +90,9 @@ async def test_a_group_at_zero_tells_what_its_instances_will_offer(
     await scaling.group("empty", instance_type="g5.12xlarge", cluster="gpu")
     await scaling.call("autoscaling", "put_warm_pool", AutoScalingGroupName="empty", MinSize=1)
     sizes = InstanceSizes()
-    found = await describe_auto_scaling_groups(aws, declared("empty", "missing"), sizes)
-    assert set(found) == {"empty"}
-    group = found["empty"]
+    matches = await describe_auto_scaling_groups(aws, declared("empty", "missing"), sizes)
+    assert set(matches) == {"empty"}
+    group = matches["empty"]
     assert (group.desired, group.min_size, group.max_size, group.warm) == (0, 0, 4, 0)
     (size,) = group.sizes
     assert (size.instance_type, size.gpus, size.cpu) == ("g5.12xlarge", 4, 49_152)
@@ -142,10 +142,12 @@ async def test_instances_of_a_warm_pool_are_counted_and_are_no_members() -> None
             }
             return answers[operation]
 
-    found = await describe_auto_scaling_groups(cast(Aws, Answers()), declared("g"), InstanceSizes())
-    assert [i.ec2_instance_id for i in found["g"].instances] == ["i-1"]
-    assert found["g"].warm == 3
-    assert [s.gpus for s in found["g"].sizes] == [1]
+    matches = await describe_auto_scaling_groups(
+        cast(Aws, Answers()), declared("g"), InstanceSizes()
+    )
+    assert [i.ec2_instance_id for i in matches["g"].instances] == ["i-1"]
+    assert matches["g"].warm == 3
+    assert [s.gpus for s in matches["g"].sizes] == [1]
 
 
 async def test_providers_of_every_kind_are_recognised(local: LocalEcs, aws: Aws) -> None:
@@ -187,8 +189,8 @@ async def test_providers_of_every_kind_are_recognised(local: LocalEcs, aws: Aws)
             redeclared(c, cluster="gpu", capacity_providers=items) for c in base.components[1:]
         ),
     )
-    found = await describe_providers(aws, named, ["gpu"], {})  # Fifteen names: two pages.
-    assert {n: (p.type, p.scales_itself, p.group) for n, p in found.items()} == {
+    matches = await describe_providers(aws, named, ["gpu"], {})  # Fifteen names: two pages.
+    assert {n: (p.type, p.scales_itself, p.group) for n, p in matches.items()} == {
         "spot": ("EC2_AUTOSCALING", True, "spot-group"),
         "managed": ("MANAGED_INSTANCES", True, None),
         "FARGATE_SPOT": ("FARGATE_SPOT", False, None),
@@ -215,19 +217,19 @@ async def test_a_provider_that_no_component_names_keeps_hands_off_its_group(
     base = replace(graph(), capacity=CapacitySpec(auto_scaling_groups=(spec,)))
     assert not any(c.capacity_providers for c in base.components)
     cache = GraphCache()
-    seen = await observe_ecs(aws, base, 0.0, 10.0, cache)
-    assert not isinstance(seen.providers, Unknown)
-    (found,) = seen.providers.values()
-    assert (found.name, found.group, found.managed_scaling) == ("theirs", "pool", True)
-    planned = plan_capacity(base, seen, (), CapacityMemory(), 0.0)
+    observed = await observe_ecs(aws, base, 0.0, 10.0, cache)
+    assert not isinstance(observed.providers, Unknown)
+    (matches,) = observed.providers.values()
+    assert (matches.name, matches.group, matches.managed_scaling) == ("theirs", "pool", True)
+    planned = plan_capacity(base, observed, (), CapacityMemory(), 0.0)
     assert planned.actions == ()
     assert "is sized by ECS" in planned.notes[0]
     # An observation without a provider that existed before is doubted at first.
     local.state.clusters["gpu"].capacity_providers.remove("theirs")
-    seen = await observe_ecs(aws, base, 0.0, 10.0, cache)
-    assert isinstance(seen.providers, Unknown)
-    assert "theirs" in seen.providers.reason
-    assert plan_capacity(base, seen, (), CapacityMemory(), 0.0).actions == ()
+    observed = await observe_ecs(aws, base, 0.0, 10.0, cache)
+    assert isinstance(observed.providers, Unknown)
+    assert "theirs" in observed.providers.reason
+    assert plan_capacity(base, observed, (), CapacityMemory(), 0.0).actions == ()
 
 
 async def test_an_answer_without_the_clusters_providers_tells_nothing(aws: Aws) -> None:

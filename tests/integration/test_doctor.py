@@ -246,11 +246,11 @@ async def test_the_simulator_is_asked_for_each_resource() -> None:
             {"EvalResourceName": "arn:b", "EvalResourceDecision": "implicitDeny"},
         ],
     }
-    one = {"EvalActionName": "ecs:TagResource", "EvalResourceName": "*", "EvalDecision": "allowed"}
+    item = {"EvalActionName": "ecs:TagResource", "EvalResourceName": "*", "EvalDecision": "allowed"}
     aws = Answers(
         SimulatePrincipalPolicy=[
             {"EvaluationResults": [several], "IsTruncated": True, "Marker": "m"},
-            {"EvaluationResults": [one], "IsTruncated": False},
+            {"EvaluationResults": [item], "IsTruncated": False},
         ]
     )
     asked = Simulation(

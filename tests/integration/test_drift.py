@@ -20,19 +20,19 @@ async def described(stack: Stack, name: str = "frontend") -> dict[str, Any]:
         services=[component.service],
         include=["TAGS"],
     )
-    (found,) = answer["services"]
-    service: dict[str, Any] = found
+    (matches,) = answer["services"]
+    service: dict[str, Any] = matches
     return service
 
 
 def tags(service: dict[str, Any]) -> dict[str, str]:
-    found = {t["key"]: t["value"] for t in service["tags"]}
-    return {k: v for k, v in found.items() if not k.startswith("ecs-dynamo:")}
+    matches = {t["key"]: t["value"] for t in service["tags"]}
+    return {k: v for k, v in matches.items() if not k.startswith("ecs-dynamo:")}
 
 
 def frontend(document: dict[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = document["components"][0]
-    return found
+    matches: dict[str, Any] = document["components"][0]
+    return matches
 
 
 async def test_declarations_of_later_and_changes_by_hand_are_applied(stack: Stack) -> None:

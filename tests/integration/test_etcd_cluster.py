@@ -29,18 +29,18 @@ def clustered(stack: Stack, *, serving: bool) -> None:
     stack.edit_task_definition("etcd", plain)
 
 
-def members(seen: Pass) -> set[int]:
+def members(observed: Pass) -> set[int]:
     """Return the ids of the voting members; all servers must report the same ones."""
-    views = seen.snapshot.etcd_views.values()
-    found = {frozenset(m.id for m in view.members if not m.learner) for view in views}
-    assert len(found) == 1, found
-    return set(next(iter(found)))
+    views = observed.snapshot.etcd_views.values()
+    matches = {frozenset(m.id for m in view.members if not m.learner) for view in views}
+    assert len(matches) == 1, matches
+    return set(next(iter(matches)))
 
 
-def endpoints_of(stack: Stack, seen: Pass, component: str) -> str | None:
-    service = seen.snapshot.components[component].service
+def endpoints_of(stack: Stack, observed: Pass, component: str) -> str | None:
+    service = observed.snapshot.components[component].service
     arn = getattr(service, "task_definition_arn", "")
-    revision = seen.snapshot.components[component].revisions[arn]
+    revision = observed.snapshot.components[component].revisions[arn]
     return environment_value(revision.content, "ETCD_ENDPOINTS")
 
 
@@ -88,8 +88,8 @@ async def put(url: str, value: bytes) -> None:
 
 async def read(url: str) -> bytes | None:
     async with open_etcd(url, 5.0) as client:
-        found = await client.get(b"kept")
-    return None if found is None else bytes(found.value)
+        matches = await client.get(b"kept")
+    return None if matches is None else bytes(matches.value)
 
 
 async def test_members_are_replaced_with_the_data_kept_and_two_lost_ones_begin_anew(

@@ -20,7 +20,7 @@ async def cloud_map(stack: Stack, *names: str) -> dict[str, dict[str, str]]:
     async with stack.client("servicediscovery") as client:
         await client.create_private_dns_namespace(Name="dynamo.local", Vpc="vpc-1")
         (namespace,) = (await client.list_namespaces())["Namespaces"]
-        made = {}
+        result = {}
         for name in names:
             created = await client.create_service(
                 Name=name,
@@ -29,15 +29,15 @@ async def cloud_map(stack: Stack, *names: str) -> dict[str, dict[str, str]]:
                 HealthCheckCustomConfig={"FailureThreshold": 1},
             )
             arn = created["Service"]["Arn"]
-            made[name] = {"registryArn": arn, "dnsName": f"{name}.dynamo.local"}
-        return made
+            result[name] = {"registryArn": arn, "dnsName": f"{name}.dynamo.local"}
+        return result
 
 
 async def registered(stack: Stack, arn: str) -> list[str]:
     """Return the addresses of a Cloud Map service."""
     async with stack.client("servicediscovery") as client:
-        found = await client.list_instances(ServiceId=arn.rsplit("/", 1)[-1])
-        return [i["Attributes"]["AWS_INSTANCE_IPV4"] for i in found["Instances"]]
+        matches = await client.list_instances(ServiceId=arn.rsplit("/", 1)[-1])
+        return [i["Attributes"]["AWS_INSTANCE_IPV4"] for i in matches["Instances"]]
 
 
 def named(stack: Stack, names: dict[str, Any]) -> None:
@@ -51,11 +51,11 @@ def named(stack: Stack, names: dict[str, Any]) -> None:
 
 def revisions(done: Pass) -> dict[str, str]:
     """Return the dependants' task definition revisions."""
-    found = {}
+    matches = {}
     for name in DEPENDANTS:
         service = done.snapshot.components[name].service
-        found[name] = service.task_definition_arn  # type: ignore[union-attr]
-    return found
+        matches[name] = service.task_definition_arn  # type: ignore[union-attr]
+    return matches
 
 
 def task_arns(stack: Stack) -> set[str]:

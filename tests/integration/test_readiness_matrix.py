@@ -75,12 +75,12 @@ async def one_instance(tmp_path: Path, judged: Callable[..., None]) -> AsyncIter
     """A stack whose GPU cluster consists of a single large instance."""
     table = ImageTable.load(EXAMPLE / "images.yaml")
     async with LocalEcs(images=table, directory=tmp_path / "ecs") as local:
-        made = Stack.on(local.endpoint_url, tmp_path, local)
-        judged(local, RenderedRights(made, SESSION))
+        result = Stack.on(local.endpoint_url, tmp_path, local)
+        judged(local, RenderedRights(result, SESSION))
         for cluster in ("dynamo-fargate", "dynamo-GPU"):
             local.create_cluster(cluster)
         await local.add_instance("dynamo-GPU", gpus=16, cpu=65_536, memory=262_144)
-        yield made
+        yield result
 
 
 def configure(stack: Stack, mode: str, plane: str, workers: int, fault: str) -> str:
@@ -99,10 +99,10 @@ def configure(stack: Stack, mode: str, plane: str, workers: int, fault: str) -> 
             # Then workers can be reached from their own instance only, which must be declared.
             component_of(document, name)["placement"] = placed_on(instance.ec2_id)
         for name in ("decode", "prefill"):
-            one = component_of(document, name)
-            one.pop("scaling", None)
-            one["replicas"] = workers // 2
-            one["rollout"] = {
+            item = component_of(document, name)
+            item.pop("scaling", None)
+            item["replicas"] = workers // 2
+            item["rollout"] = {
                 "progressDeadlineSeconds": DEADLINE[fault],
                 "circuitBreaker": False,
             }

@@ -23,8 +23,8 @@ def quick_health(document: dict[str, Any]) -> None:
 
 
 def decode_of(document: dict[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = next(c for c in document["components"] if c["name"] == "decode")
-    return found
+    matches: dict[str, Any] = next(c for c in document["components"] if c["name"] == "decode")
+    return matches
 
 
 def degraded(done: Pass) -> str | None:

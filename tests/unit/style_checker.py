@@ -14,7 +14,7 @@ from typing import NamedTuple
 from tests.unit.style_phrases import (
     IDENTIFIERS,
     PHRASES,
-    PRODUCT_IDENTIFIERS,
+    PLACEHOLDERS,
     TEXT_STARTS,
 )
 
@@ -120,7 +120,7 @@ def python_problems(path: str, text: str) -> Iterator[Problem]:
         if comment.startswith(TEXT_STARTS):
             yield Problem(path, line, comment[:40], START)
     for name, line in _identifiers(tree):
-        if name in PRODUCT_IDENTIFIERS and path.startswith("ecs_dynamo/"):
+        if name in PLACEHOLDERS:
             yield Problem(path, line, name, "the name of the thing")
         for pattern, instead in _IDENTIFIERS:
             if pattern.fullmatch(name):
@@ -129,13 +129,13 @@ def python_problems(path: str, text: str) -> Iterator[Problem]:
 
 def problems(root: Path = ROOT) -> list[Problem]:
     """All violations below ``root``, in order of path and line."""
-    found: list[Problem] = []
+    violations: list[Problem] = []
     for file in checked_files(root):
         path = file.relative_to(root).as_posix()
         if path in EXEMPT:
             continue
         text = file.read_text(encoding="utf-8")
-        found += phrase_problems(path, text)
+        violations += phrase_problems(path, text)
         if file.suffix == ".py":
-            found += python_problems(path, text)
-    return sorted(found)
+            violations += python_problems(path, text)
+    return sorted(violations)

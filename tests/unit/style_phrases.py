@@ -177,7 +177,7 @@ IDENTIFIERS = {
     r"A_(?:CALL|LIST|PASS|REQUEST)": "PER_CALL",
 }
 """Identifiers that are not used, and an example of what to use."""
-PRODUCT_IDENTIFIERS = frozenset(
+PLACEHOLDERS = frozenset(
     {"found", "given", "held", "leaving", "made", "one", "scene", "seen", "told", "wanted"}
 )
-"""Identifiers that `ecs_dynamo/` does not use: a thing has its own name."""
+"""Identifiers that are not used: a thing has its own name."""

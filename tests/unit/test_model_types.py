@@ -46,8 +46,8 @@ def test_the_model_refuses(make: Any, words: str) -> None:
 
 
 def test_the_graph_finds_its_components() -> None:
-    wanted = graph()
-    assert wanted.with_role(Role.PLANNER) is None
-    assert wanted.clusters == ("fargate", "gpu")
+    declared = graph()
+    assert declared.with_role(Role.PLANNER) is None
+    assert declared.clusters == ("fargate", "gpu")
     with pytest.raises(KeyError):
-        wanted.component("none")
+        declared.component("none")

@@ -61,28 +61,28 @@ def test_passwords_in_urls_are_hidden_wherever_they_stand() -> None:
     assert without_secrets("http://10.0.0.1:2379/a@b") == "http://10.0.0.1:2379/a@b"
 
 
-def with_secret(wanted: Graph, value: str) -> Graph:
+def with_secret(declared: Graph, value: str) -> Graph:
     """Every dependant has a secret in plain text."""
     changed = []
-    for component in wanted.components:
+    for component in declared.components:
         (container,) = component.template["containerDefinitions"]
         own = {"name": "HF_TOKEN", "value": value}
         container = {**container, "environment": [*container.get("environment", ()), own]}
         template = {**component.template, "containerDefinitions": [container]}
         changed.append(replace(component, template=template))
-    return replace(wanted, components=tuple(changed))
+    return replace(declared, components=tuple(changed))
 
 
 def test_no_plan_shows_it_and_no_action_tags_it() -> None:
-    wanted = with_secret(graph(), SECRET + "-1")
-    ecs, memory = converged(wanted)
-    ecs.graph = wanted = with_secret(graph(), SECRET + "-2")
-    seen = ecs.snapshot()
-    made = plan(wanted, seen, memory, ecs.clock)
-    registers = [a for a in made.actions if isinstance(a, RegisterTaskDefinition)]
+    declared = with_secret(graph(), SECRET + "-1")
+    ecs, memory = converged(declared)
+    ecs.graph = declared = with_secret(graph(), SECRET + "-2")
+    observed = ecs.snapshot()
+    result = plan(declared, observed, memory, ecs.clock)
+    registers = [a for a in result.actions if isinstance(a, RegisterTaskDefinition)]
     assert registers
     assert SECRET in json.dumps(registers[0].content)  # ECS is given it.
-    shown = json.dumps(plan_document(made, seen)) + "\n".join(describe(made, seen))
+    shown = json.dumps(plan_document(result, observed)) + "\n".join(describe(result, observed))
     assert "HF_TOKEN" in shown
     assert SECRET not in shown
     for action in registers:

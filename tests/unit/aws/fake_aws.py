@@ -45,5 +45,5 @@ def fake_aws(
     **more: Mapping[str, Answer],
 ) -> Aws:
     """An `Aws` whose services give prepared answers, without any pause between attempts."""
-    clients = {name: FakeClient(name, one) for name, one in {**(services or {}), **more}.items()}
+    clients = {name: FakeClient(name, item) for name, item in {**(services or {}), **more}.items()}
     return Aws(clients, AwsOptions(attempts=attempts, backoff=Backoff(0.0, 0.0)), lambda: 0.0)

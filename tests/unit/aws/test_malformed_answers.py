@@ -106,13 +106,13 @@ async def test_an_answer_without_its_members_ends_its_action_alone() -> None:
         raise AssertionError
 
     executor = Executor(cast(Any, Empty()), "g", GraphCache(), time.monotonic, never)
-    made = [
+    result = [
         RegisterTaskDefinition(
             component=name, reason="r", family=name, content={}, fingerprint="f", tags={}
         )
         for name in ("one", "other")
     ]
-    results = await executor.execute(cast(Any, SimpleNamespace(actions=made)))
+    results = await executor.execute(cast(Any, SimpleNamespace(actions=result)))
     assert [(r.ok, r.skipped) for r in results] == [(False, False), (False, False)]
     assert all(r.error for r in results)
 

@@ -65,8 +65,8 @@ async def rolled(
     executor = Executor(aws, "g", GraphCache(), lambda: 0.0, never)
     protect = ProtectTasks(component="a", reason="r", cluster="c", tasks=(TASK,), minutes=5)
     update = UpdateService(component="a", reason="r", cluster="c", service="s", desired=1)
-    made = Plan("g", (protect, update), (), (), Endpoints(), (), {}, (), Memory(0.0))
-    return list(await executor.execute(made)), calls
+    result = Plan("g", (protect, update), (), (), Endpoints(), (), {}, (), Memory(0.0))
+    return list(await executor.execute(result)), calls
 
 
 @pytest.mark.parametrize("reason", ["DEPLOYMENT_BLOCKED", "TASK_NOT_VALID", "SOMETHING_NEW"])

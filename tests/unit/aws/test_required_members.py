@@ -33,27 +33,27 @@ def sources() -> Iterator[tuple[Path, str]]:
 def operations_called() -> set[str]:
     """Every ``(service, operation)`` that is written next to each other in the source, and the
     operations of `aws.inspect.network`, which are all EC2's."""
-    found: set[str] = set()
+    matches: set[str] = set()
     for path, text in sources():
         for node in ast.walk(ast.parse(text)):
             if not isinstance(node, ast.Call):
                 continue
             spread = [
                 part
-                for one in node.args
+                for item in node.args
                 for part in (
-                    one.value.elts
-                    if isinstance(one, ast.Starred) and isinstance(one.value, ast.Tuple)
-                    else [one]
+                    item.value.elts
+                    if isinstance(item, ast.Starred) and isinstance(item.value, ast.Tuple)
+                    else [item]
                 )
             ]
             words = [str(w.value) if isinstance(w, ast.Constant) else "" for w in spread]
             for service, operation in pairwise(words):
                 if service in SERVICES and operation[:1].isupper():
-                    found.add(f"{service}:{operation}")
+                    matches.add(f"{service}:{operation}")
             if path.name == "network.py" and getattr(node.func, "id", "") == "_filtered":
-                found.add(f"ec2:{words[1]}")
-    return found
+                matches.add(f"ec2:{words[1]}")
+    return matches
 
 
 def test_for_every_operation_that_is_called_it_is_stated_what_its_answer_contains() -> None:
@@ -111,8 +111,8 @@ def test_each_service_that_was_asked_for_is_answered_for(
     answer: dict[str, Any], lacking: str | None
 ) -> None:
     asked = {"services": ["a", "arn:aws:ecs:us-east-1:1:service/c/b"]}
-    found = missing_part("ecs", "DescribeServices", asked, answer)
-    assert (found is None) if lacking is None else lacking in str(found)
+    matches = missing_part("ecs", "DescribeServices", asked, answer)
+    assert (matches is None) if lacking is None else lacking in str(matches)
 
 
 async def test_a_read_without_its_members_is_repeated_and_then_refused() -> None:
@@ -142,7 +142,7 @@ async def drained(pages: AsyncIterator[Any]) -> list[Any]:
 
 
 @pytest.mark.parametrize(
-    ("service", "operation", "key", "asked", "told"),
+    ("service", "operation", "key", "asked", "reported"),
     [
         ("ecs", "ListServices", "serviceArns", "nextToken", "nextToken"),
         ("ec2", "DescribeSubnets", "Subnets", "NextToken", "NextToken"),
@@ -152,7 +152,7 @@ async def drained(pages: AsyncIterator[Any]) -> list[Any]:
     ],
 )
 async def test_lists_are_read_to_their_end_or_not_at_all(
-    service: str, operation: str, key: str, asked: str, told: str
+    service: str, operation: str, key: str, asked: str, reported: str
 ) -> None:
     most = 3
     structures = ("Subnets", "EvaluationResults", "logGroups", "Quotas")
@@ -160,8 +160,8 @@ async def test_lists_are_read_to_their_end_or_not_at_all(
 
     def answer(**parameters: Any) -> dict[str, Any]:
         number = int(parameters.get(asked, "0")) + 1
-        found = entry if key in structures else f"arn:{number}"
-        return {key: [found], **({told: str(number)} if number < most else {})}
+        matches = entry if key in structures else f"arn:{number}"
+        return {key: [matches], **({reported: str(number)} if number < most else {})}
 
     aws = fake_aws(1, {service: {operation: answer}})
     assert len(await read_all(aws, service, operation, key)) == most
@@ -193,6 +193,6 @@ def test_there_is_one_paginator() -> None:
         if path.name != "pages.py"
     }
     # Families are read oldest first and in parts, and know of each whether it was read whole.
-    assert {name: found for name, found in others.items() if found} == {
+    assert {name: matches for name, matches in others.items() if matches} == {
         "old_revisions.py": ["nextToken"]
     }

@@ -64,8 +64,8 @@ async def stopped(
         raise AssertionError
 
     executor = Executor(aws, "g", GraphCache(), lambda: 0.0, never)
-    made = Plan("g", (ACTION,), (), (), Endpoints(), (), {}, (), Memory(0.0))
-    (result,) = await executor.execute(made)
+    outcome = Plan("g", (ACTION,), (), (), Endpoints(), (), {}, (), Memory(0.0))
+    (result,) = await executor.execute(outcome)
     return result, calls
 
 

@@ -101,9 +101,9 @@ async def test_a_former_leader_does_not_reset_a_count() -> None:
     loop = asyncio.get_running_loop()
     executor = Executor(aws_of(client), "g", GraphCache(), loop.time, never)
     action = UpdateService(component="a", reason="r", cluster="c", service="s", desired=1)
-    made = Plan("g", (action,), (), (), Endpoints(), (), {}, (), Memory(0.0))
+    outcome = Plan("g", (action,), (), (), Endpoints(), (), {}, (), Memory(0.0))
     lost_at = loop.time() + 2.5
-    (result,) = await executor.execute(made, seconds_left=lambda: lost_at - loop.time())
+    (result,) = await executor.execute(outcome, seconds_left=lambda: lost_at - loop.time())
     assert not result.ok
     assert "LeaseLost" in (result.error or "")
     assert max(client.at) < lost_at

@@ -44,25 +44,25 @@ def written(folder: Path, parts: Parts, runtime: dict[str, str] | None = None) -
     document = yaml.safe_load((EXAMPLE / "ecs-dynamo.yaml").read_text())
     document["runtime"] |= runtime or {}
     document["components"] = []
-    for name, one in parts.items():
+    for name, item in parts.items():
         source = "decode" if name == "worker" else name if name in ALL else "frontend"
         definition = json.loads((EXAMPLE / "taskdefs" / f"{source}.json").read_text())
         definition.pop("networkMode")
-        if one["mode"] is not None:
-            definition["networkMode"] = one["mode"]
-        if one["mode"] == BRIDGE or one["mode"] is None:
+        if item["mode"] is not None:
+            definition["networkMode"] = item["mode"]
+        if item["mode"] == BRIDGE or item["mode"] is None:
             for container in definition["containerDefinitions"]:
                 container["portMappings"] = [{"containerPort": 8000}] * (source == "frontend")
-        definition |= copy.deepcopy(one.get("definition", {}))
+        definition |= copy.deepcopy(item.get("definition", {}))
         (folder / "taskdefs" / f"{name}.json").write_text(json.dumps(definition))
         component = {"name": name, "type": name, "taskDefinition": f"taskdefs/{name}.json"}
-        document["components"].append({**component, **one["fields"]})
+        document["components"].append({**component, **item["fields"]})
     path = folder / "ecs-dynamo.yaml"
     path.write_text(yaml.safe_dump(document))
     return path
 
 
-def told(path: Path) -> tuple[list[Problem], list[Problem]]:
+def reported(path: Path) -> tuple[list[Problem], list[Problem]]:
     """Errors and warnings about network modes."""
     errors: tuple[Problem, ...] = ()
     warnings: tuple[Problem, ...] = ()
@@ -95,7 +95,7 @@ def test_every_combination_on_tcp(
     tmp_path: Path, modes: tuple[str, ...], places: tuple[str | None, ...]
 ) -> None:
     parts = {n: part(m, p) for n, m, p in zip(ALL, modes, places, strict=True)}
-    errors, _ = told(written(tmp_path, parts))
+    errors, _ = reported(written(tmp_path, parts))
     refused = {Path(p.file or "").stem for p in errors}
     together = len(set(places)) == 1 and places[0] is not None and VPC not in modes
     expected = set() if together else {n for n, m in zip(ALL, modes, strict=True) if m == BRIDGE}
@@ -183,7 +183,7 @@ def test_every_combination_on_tcp(
 def test_who_is_refused(
     tmp_path: Path, parts: Parts, runtime: dict[str, str], refused: bool
 ) -> None:
-    errors, _ = told(written(tmp_path, parts, runtime))
+    errors, _ = reported(written(tmp_path, parts, runtime))
     assert bool(errors) == refused, errors
 
 
@@ -199,14 +199,14 @@ def test_a_task_that_holds_all_is_two_while_it_rolls(
     tmp_path: Path, more: dict[str, Any], warned: bool
 ) -> None:
     parts = {"frontend": part(BRIDGE, alsoRuns=["worker"], **more)}
-    errors, warnings = told(written(tmp_path, parts))
+    errors, warnings = reported(written(tmp_path, parts))
     assert errors == []
     assert [("during a rollout" in w.message) for w in warnings] == [True] * warned
 
 
 def test_the_error_names_what_is_found_expected_and_the_remedy(tmp_path: Path) -> None:
     parts = {"frontend": part(HOST, TWO), "decode": part(BRIDGE, ONE), "prefill": part(VPC)}
-    (problem,), _ = told(written(tmp_path, parts))
+    (problem,), _ = reported(written(tmp_path, parts))
     assert (problem.file or "").endswith("taskdefs/decode.json")
     assert problem.line is not None
     assert problem.message.startswith("decode: networkMode bridge and requestPlane tcp: ")
@@ -251,7 +251,7 @@ def test_the_error_names_what_is_found_expected_and_the_remedy(tmp_path: Path) -
 def test_what_works_worse_is_warned_of(
     tmp_path: Path, parts: Parts, runtime: dict[str, str], words: str | None
 ) -> None:
-    errors, warnings = told(written(tmp_path, parts, runtime))
+    errors, warnings = reported(written(tmp_path, parts, runtime))
     assert errors == []
     assert len(warnings) == (words is not None)
     assert all((words or "") in w.message for w in warnings)
@@ -274,7 +274,7 @@ def test_what_works_worse_is_warned_of(
 def test_a_worker_in_bridge_mode_has_a_known_system_port(
     tmp_path: Path, worker: dict[str, Any], runtime: dict[str, Any], field: str | None
 ) -> None:
-    errors, _ = told(written(tmp_path, {"frontend": part(), "worker": worker}, NATS | runtime))
+    errors, _ = reported(written(tmp_path, {"frontend": part(), "worker": worker}, NATS | runtime))
     assert [e.field for e in errors] == [field] * (field is not None)
 
 
@@ -285,7 +285,7 @@ def test_a_system_port_that_the_task_definition_leaves_open_in_bridge_mode(tmp_p
     (container,) = definition["containerDefinitions"]
     container["environment"] = [{"name": "DYN_SYSTEM_PORT", "value": "0"}]
     file.write_text(json.dumps(definition))
-    (problem,), _ = told(path)
+    (problem,), _ = reported(path)
     assert (problem.file or "").endswith("worker.json")
     assert problem.field == "containerDefinitions[0].environment"
     assert "such as 8081" in (problem.remedy or "")

@@ -20,21 +20,21 @@ def problems(folder: Path, containers: list[dict[str, Any]], **component: Any) -
 
 
 def test_image_and_env_never_reach_a_log_router(tmp_path: Path) -> None:
-    found = by_name(load(tmp_path, [ROUTER, BARE], image="dynamo:1", env={"HF_HOME": "/models"}))
-    assert found["log_router"]["image"] == ROUTER["image"]
-    assert "environment" not in found["log_router"]
-    assert found["app"]["image"] == "dynamo:1"
-    assert found["app"]["environment"] == [{"name": "HF_HOME", "value": "/models"}]
+    matches = by_name(load(tmp_path, [ROUTER, BARE], image="dynamo:1", env={"HF_HOME": "/models"}))
+    assert matches["log_router"]["image"] == ROUTER["image"]
+    assert "environment" not in matches["log_router"]
+    assert matches["app"]["image"] == "dynamo:1"
+    assert matches["app"]["environment"] == [{"name": "HF_HOME", "value": "/models"}]
 
 
 def test_env_and_image_reach_every_dynamo_container(tmp_path: Path) -> None:
     second = {**VLLM, "name": "frontend", "command": ["python3", "-m", "dynamo.frontend"]}
     loaded = load(tmp_path, [VLLM, second, AGENT], image="dynamo:2", env={"A": "1"})
     assert loaded.graph.components[0].containers == ("vllm", "frontend")
-    found = by_name(loaded)
-    assert [found[n]["image"] for n in ("vllm", "frontend")] == ["dynamo:2", "dynamo:2"]
-    assert found["frontend"]["environment"] == [{"name": "A", "value": "1"}]
-    assert found["datadog-agent"]["image"] == AGENT["image"]
+    matches = by_name(loaded)
+    assert [matches[n]["image"] for n in ("vllm", "frontend")] == ["dynamo:2", "dynamo:2"]
+    assert matches["frontend"]["environment"] == [{"name": "A", "value": "1"}]
+    assert matches["datadog-agent"]["image"] == AGENT["image"]
 
 
 @pytest.mark.parametrize("container", ["app", ["app"]])
@@ -73,30 +73,30 @@ def test_image_and_command_that_could_mean_several_containers_are_refused(tmp_pa
 def test_a_secret_in_plain_text_of_a_sidecar_has_a_remedy_that_reaches_it(tmp_path: Path) -> None:
     side = {**AGENT, "environment": [{"name": "DD_API_KEY", "value": "abc"}]}
     warnings = load(tmp_path, [ENGINE, side]).warnings
-    (found,) = [w for w in warnings if "DD_API_KEY" in w.message]
-    assert found.remedy is not None
-    assert '"value": "${secret:NAME}"' in found.remedy
+    (matches,) = [w for w in warnings if "DD_API_KEY" in w.message]
+    assert matches.remedy is not None
+    assert '"value": "${secret:NAME}"' in matches.remedy
 
 
 def test_an_address_that_does_not_stay_is_told(tmp_path: Path) -> None:
-    def told(name: str, value: str, **infrastructure: Any) -> list[str]:
-        one = {**BARE, "environment": [{"name": name, "value": value}]}
-        return [w.message for w in load(tmp_path, [one], infrastructure=infrastructure).warnings]
+    def reported(name: str, value: str, **infrastructure: Any) -> list[str]:
+        item = {**BARE, "environment": [{"name": name, "value": value}]}
+        return [w.message for w in load(tmp_path, [item], infrastructure=infrastructure).warnings]
 
-    (removed,) = told("NATS_SERVER", "nats://u:hidden-word@nats.corp.internal:4222")
+    (removed,) = reported("NATS_SERVER", "nats://u:hidden-word@nats.corp.internal:4222")
     assert "is removed, because the graph declares no NATS" in removed
     assert "hidden-word" not in removed
-    (replaced,) = told("ETCD_ENDPOINTS", "http://etcd.corp:2379")
+    (replaced,) = reported("ETCD_ENDPOINTS", "http://etcd.corp:2379")
     assert "is replaced by the endpoints of the graph's etcd" in replaced
-    assert told("NATS_SERVER", "nats://IP_ADDRESS:4222") == []
-    assert told("ETCD_ENDPOINTS", "http://127.0.0.1:2379") == []
+    assert reported("NATS_SERVER", "nats://IP_ADDRESS:4222") == []
+    assert reported("ETCD_ENDPOINTS", "http://127.0.0.1:2379") == []
     nats = {"endpoints": ["nats://n:4222"]}
-    assert told("NATS_SERVER", "nats://n:4222", nats=nats) == []
+    assert reported("NATS_SERVER", "nats://n:4222", nats=nats) == []
 
 
 def test_ecss_own_time_to_stop_suffices_for_a_short_drain(tmp_path: Path) -> None:
-    one = {"stopTimeout": None, **BARE}
-    assert not [w for w in load(tmp_path, [one]).warnings if "stopTimeout" in w.message]
+    item = {"stopTimeout": None, **BARE}
+    assert not [w for w in load(tmp_path, [item]).warnings if "stopTimeout" in w.message]
 
 
 def test_the_server_is_looked_for_where_no_container_maps_its_port() -> None:

@@ -90,6 +90,6 @@ def test_what_a_cluster_sets_itself_is_refused(
     file.write_text(json.dumps(document))
     with pytest.raises(InputError) as caught:
         load_graph(path, ENVIRON)
-    told = [p for p in caught.value.problems if field in (p.field or "")]
-    assert any(words in f"{p.message} {p.remedy}" for p in told), caught.value.problems
-    assert {p.file for p in told} == {str(file)}
+    reported = [p for p in caught.value.problems if field in (p.field or "")]
+    assert any(words in f"{p.message} {p.remedy}" for p in reported), caught.value.problems
+    assert {p.file for p in reported} == {str(file)}

@@ -31,17 +31,17 @@ def test_limits_that_fit_no_count_are_a_warning(
 ) -> None:
     rollout = {"minimumHealthyPercent": least, "maximumPercent": 150}
     loaded = load_graph(single_component_graph(tmp_path, ec2(), rollout=rollout, **component), {})
-    found = [w for w in loaded.warnings if (w.field or "").startswith("components[0].rollout")]
-    assert [w.field for w in found] == (["components[0].rollout.maximumPercent"] if count else [])
-    for warning in found:
+    matches = [w for w in loaded.warnings if (w.field or "").startswith("components[0].rollout")]
+    assert [w.field for w in matches] == (["components[0].rollout.maximumPercent"] if count else [])
+    for warning in matches:
         assert f"with a count of {count}, {least}-150 % mean" in warning.message
         assert remedy in (warning.remedy or "")
 
 
 def managed(**more: Any) -> dict[str, Any]:
-    made = ec2(container(), cpu="256", memory="512", **more)
-    del made["networkMode"]
-    return {**made, "requiresCompatibilities": ["MANAGED_INSTANCES"]}
+    result = ec2(container(), cpu="256", memory="512", **more)
+    del result["networkMode"]
+    return {**result, "requiresCompatibilities": ["MANAGED_INSTANCES"]}
 
 
 def test_task_definitions_for_managed_instances_are_accepted(tmp_path: Path) -> None:
@@ -56,9 +56,9 @@ def test_task_definitions_for_managed_instances_are_accepted(tmp_path: Path) -> 
 
 
 def test_the_local_ecs_takes_task_definitions_for_managed_instances() -> None:
-    made = admit(managed())
-    assert made["networkMode"] == "awsvpc"
-    assert "MANAGED_INSTANCES" in compatibilities(made)
+    result = admit(managed())
+    assert result["networkMode"] == "awsvpc"
+    assert "MANAGED_INSTANCES" in compatibilities(result)
     either = {**managed(), "requiresCompatibilities": ["EC2", "MANAGED_INSTANCES"]}
     assert "networkMode" not in admit(either)
 
@@ -88,9 +88,9 @@ def test_what_does_not_fit_is_reported_at_a_field_that_is_there(
 ) -> None:
     with pytest.raises(InputError) as caught:
         load_graph(single_component_graph(tmp_path, definition, **component), {})
-    found = [p for p in caught.value.problems if "requiresCompatibilities" in p.message]
-    assert [p.field for p in found] == [field]
-    assert words in (found[0].remedy or "")
+    matches = [p for p in caught.value.problems if "requiresCompatibilities" in p.message]
+    assert [p.field for p in matches] == [field]
+    assert words in (matches[0].remedy or "")
 
 
 def test_shared_gpus_are_rejected_with_the_reason(tmp_path: Path) -> None:
@@ -99,6 +99,6 @@ def test_shared_gpus_are_rejected_with_the_reason(tmp_path: Path) -> None:
     needs = [{"type": "GPU", "sharingStrategy": sharing}]
     with pytest.raises(InputError) as caught:
         load_graph(single_component_graph(tmp_path, ec2(container(resourceRequirements=needs))), {})
-    (found,) = (p for p in caught.value.problems if "sharingStrategy" in (p.field or ""))
-    assert "1.44.8" in found.message
-    assert "value" in (found.remedy or "")
+    (matches,) = (p for p in caught.value.problems if "sharingStrategy" in (p.field or ""))
+    assert "1.44.8" in matches.message
+    assert "value" in (matches.remedy or "")

@@ -79,12 +79,12 @@ def test_warnings_do_not_stop(folder: Path) -> None:
 
     path = folder / "ecs-dynamo.yaml"
     load(folder, edit)
-    told = " ".join(str(w) for w in load_graph(path, {}).warnings)
+    reported = " ".join(str(w) for w in load_graph(path, {}).warnings)
     for words in ("not pinned", "is replaced by the endpoint", "by queue depth only"):
-        assert words in told, told
-    assert "HF_TOKEN is in plain text" in told
-    assert "hf_plain" not in told
-    assert "TOKENIZERS" not in told
+        assert words in reported, reported
+    assert "HF_TOKEN is in plain text" in reported
+    assert "hf_plain" not in reported
+    assert "TOKENIZERS" not in reported
 
 
 def test_secrets_become_references_and_variables_are_filled(folder: Path) -> None:
@@ -96,8 +96,8 @@ def test_secrets_become_references_and_variables_are_filled(folder: Path) -> Non
             "PRICE": "$${literal}",
         }
 
-    made = load(folder, edit, {"DYN_LEVEL": "debug"})
-    (container,) = made.component("prefill").template["containerDefinitions"]
+    result = load(folder, edit, {"DYN_LEVEL": "debug"})
+    (container,) = result.component("prefill").template["containerDefinitions"]
     values = {e["name"]: e["value"] for e in container["environment"]}
     assert (values["DYN_LOG"], values["PRICE"]) == ("debug", "${literal}")
     assert container["secrets"] == [

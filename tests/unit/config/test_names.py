@@ -47,20 +47,20 @@ def refused(folder: Path, edit: Edit) -> str:
 
 
 def test_cloud_map_is_for_etcd_and_nats_alone(folder: Path) -> None:
-    found = load(folder, names(cloudMap={"etcd": ETCD, "nats": ETCD}), ENVIRON)
+    matches = load(folder, names(cloudMap={"etcd": ETCD, "nats": ETCD}), ENVIRON)
     name = "infra.dynamo.local"
-    assert found.names == {Role.ETCD: name, Role.NATS: name}
-    assert found.component("etcd-nats").settings.only(NAMES) == ServiceSettings(
+    assert matches.names == {Role.ETCD: name, Role.NATS: name}
+    assert matches.component("etcd-nats").settings.only(NAMES) == ServiceSettings(
         service_registry=f"{ARN}1"
     )
-    assert found.component("decode").settings.only(NAMES) == ServiceSettings()
+    assert matches.component("decode").settings.only(NAMES) == ServiceSettings()
 
 
 def test_service_connect_names_ports_and_makes_all_others_clients(folder: Path) -> None:
     in_vpc(folder)
-    found = load(folder, names(**CONNECT), ENVIRON)
-    assert found.names == {Role.ETCD: "etcd", Role.NATS: "nats"}
-    servers = found.component("etcd-nats")
+    matches = load(folder, names(**CONNECT), ENVIRON)
+    assert matches.names == {Role.ETCD: "etcd", Role.NATS: "nats"}
+    servers = matches.component("etcd-nats")
     assert servers.settings.service_connect == ServiceConnect(
         "dynamo",
         (
@@ -74,7 +74,7 @@ def test_service_connect_names_ports_and_makes_all_others_clients(folder: Path) 
         "nats",
         None,
     ]
-    assert found.component("decode").settings.service_connect == ServiceConnect("dynamo")
+    assert matches.component("decode").settings.service_connect == ServiceConnect("dynamo")
 
 
 def test_a_port_that_has_a_name_keeps_it(folder: Path) -> None:
@@ -95,7 +95,7 @@ def test_a_port_that_has_a_name_keeps_it(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("edit", "told"),
+    ("edit", "reported"),
     [
         (names(), "exactly one of cloudMap and serviceConnect"),
         (names(cloudMap={"etcd": ETCD}, **CONNECT), "exactly one of cloudMap and serviceConnect"),
@@ -142,8 +142,8 @@ def test_a_port_that_has_a_name_keeps_it(folder: Path) -> None:
         ),
     ],
 )
-def test_what_can_not_be_is_an_error(folder: Path, edit: Edit, told: str) -> None:
-    assert told in refused(folder, edit)
+def test_what_can_not_be_is_an_error(folder: Path, edit: Edit, reported: str) -> None:
+    assert reported in refused(folder, edit)
 
 
 def test_servers_and_clients_that_names_can_not_serve(folder: Path) -> None:
@@ -152,18 +152,18 @@ def test_servers_and_clients_that_names_can_not_serve(folder: Path) -> None:
     assert "decode has no memory limit of the whole task" in refused(folder, names(**CONNECT))
     change(folder, "etcd-nats", networkMode="host", requiresCompatibilities=["EC2"])
 
-    for kind, told in (
+    for kind, reported in (
         ({"cloudMap": {"etcd": ETCD, "nats": ETCD}}, "would not resolve to an address"),
         (CONNECT, "and not the daemon"),
     ):
         more = {"launchType": "EC2", "serviceDiscovery": kind}
-        assert told in refused(folder, lambda d, m=more: d["infrastructure"].update(m))  # type: ignore[misc]
+        assert reported in refused(folder, lambda d, m=more: d["infrastructure"].update(m))  # type: ignore[misc]
 
 
 def test_an_etcd_that_keeps_nothing_is_told_of(folder: Path) -> None:
-    told = "none of the data"
-    assert told in warnings(folder, names(cloudMap={"etcd": ETCD}))
-    assert told not in warnings(folder, names(cloudMap={"nats": NATS}))
+    reported = "none of the data"
+    assert reported in warnings(folder, names(cloudMap={"etcd": ETCD}))
+    assert reported not in warnings(folder, names(cloudMap={"nats": NATS}))
 
 
 def test_certificates_may_name_the_name(folder: Path) -> None:

@@ -17,10 +17,10 @@ def security(**parts: Any) -> Edit:
 
 
 def test_references_become_what_ecs_takes(folder: Path) -> None:
-    found = load(folder, security(etcd={"tls": TLS}), ENVIRON).security.etcd.tls
-    assert found is not None
+    matches = load(folder, security(etcd={"tls": TLS}), ENVIRON).security.etcd.tls
+    assert matches is not None
     prefix = "arn:aws:secretsmanager:us-east-1:123456789012:secret"
-    assert (found.ca, found.client_cert, found.client_key) == (
+    assert (matches.ca, matches.client_cert, matches.client_key) == (
         f"{prefix}:ca",
         f"{prefix}:cert:pem::",
         "/key",
@@ -46,15 +46,15 @@ def test_servers_that_do_not_fit_are_told_of(folder: Path) -> None:
             "security": {"etcd": {"tls": TLS}},
         }
 
-    found = warnings(folder, external)
-    assert "write https://" in found
-    assert "declare infrastructure.security.nats.tls" in found
+    matches = warnings(folder, external)
+    assert "write https://" in matches
+    assert "declare infrastructure.security.nats.tls" in matches
 
 
 def test_own_servers_need_to_speak_it(folder: Path) -> None:
-    found = warnings(folder, security(etcd={"tls": TLS}))
-    assert "add --cert-file" in found
-    assert "must name the address" in found
+    matches = warnings(folder, security(etcd={"tls": TLS}))
+    assert "add --cert-file" in matches
+    assert "must name the address" in matches
     path = folder / "taskdefs" / "etcd-nats.json"
     content = json.loads(path.read_text())
     content["containerDefinitions"][0]["command"] += ["--cert-file=/tls/cert.pem"]
@@ -85,6 +85,6 @@ def test_a_variable_of_ones_own_beside_it_is_told_of(folder: Path) -> None:
         security(nats={"token": "${secret:t}"})(document)
         document["components"][1]["env"] = {"NATS_AUTH_TOKEN": "hunter2"}
 
-    found = warnings(folder, both)
-    assert "NATS_AUTH_TOKEN is declared here" in found
-    assert "hunter2" not in found
+    matches = warnings(folder, both)
+    assert "NATS_AUTH_TOKEN is declared here" in matches
+    assert "hunter2" not in matches

@@ -182,12 +182,12 @@ def host(number: int = 0, image: str = "ami-1") -> Host:
 
 def instances_of(*instances: ContainerInstance, **changes: Any) -> list[Finding]:
     declared = graph()
-    given: dict[str, Any] = {
+    looked_up: dict[str, Any] = {
         "hosts": {"gpu": (host(),)},
         "images": {"ami-1": AMI},
         "recommended": NEWEST,
     } | changes
-    return list(check_instances(declared, snapshot_of(declared, *instances), **given))
+    return list(check_instances(declared, snapshot_of(declared, *instances), **looked_up))
 
 
 def by_check(findings: Iterable[Finding], check: str) -> list[Finding]:

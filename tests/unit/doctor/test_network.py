@@ -69,9 +69,9 @@ def test_subnets() -> None:
 
 def test_subnets_of_two_vpcs() -> None:
     network = NetworkSpec(subnets=("subnet-1", "subnet-2"), security_groups=("sg-1",))
-    one = component("p", Role.PREFILL, network=network)
+    item = component("p", Role.PREFILL, network=network)
     other = {**SUBNETS, "subnet-2": replace(HOSTS_SUBNET, vpc="vpc-2")}
-    findings = list(check_subnets(replace(graph(), components=(one,)), other))
+    findings = list(check_subnets(replace(graph(), components=(item,)), other))
     assert (findings[0].severity, "vpc, vpc-2" in findings[0].evidence) == (ERROR, True)
 
 
@@ -90,11 +90,11 @@ def table(*targets: str, active: bool = True, **changes: Any) -> RouteTable:
 
 
 def with_images(image: str, *, public: bool = False, **container: Any) -> Graph:
-    def changed(one: Component) -> Component:
-        content = template(one.name, one.network_mode.value)
+    def changed(component: Component) -> Component:
+        content = template(component.name, component.network_mode.value)
         content["containerDefinitions"][0] |= {"image": image, **container}
-        network = one.network.model_copy(update={"assign_public_ip": public})
-        return redeclared(one, template=content, network=network)
+        network = component.network.model_copy(update={"assign_public_ip": public})
+        return redeclared(component, template=content, network=network)
 
     base = graph()
     return replace(base, components=tuple(changed(c) for c in base.components))
@@ -133,8 +133,8 @@ def test_routes_to_a_public_registry(
 ) -> None:
     findings = routes_of(with_images("nvcr.io/nvidia/dynamo:1"), *tables)
     assert set(findings) == set(SUBNETS)
-    for one in findings.values():
-        assert (one.severity, words in one.evidence) == (severity, True), one
+    for item in findings.values():
+        assert (item.severity, words in item.evidence) == (severity, True), item
 
 
 def test_a_public_address_makes_an_internet_gateway_a_way_out() -> None:

@@ -104,10 +104,10 @@ def test_what_the_simulator_is_asked_is_allowed_by_the_policy_itself() -> None:
     policy = daemon_policy(with_content(taskRoleArn=ROLE), "us-east-1", ACCOUNT, "leases", "events")
     asked = simulations(policy)
     assert len(asked) == len(policy["Statement"])
-    for one in asked:
-        context = {k: list(values) for k, (_, values) in one.context.items()}
-        for action in one.actions:
-            for resource in one.resources:
+    for item in asked:
+        context = {k: list(values) for k, (_, values) in item.context.items()}
+        for action in item.actions:
+            for resource in item.resources:
                 assert "*" not in resource or resource == "*"
                 request = AccessRequest(action, resource, context)
                 assert decide([policy], request).allowed, request

@@ -71,11 +71,11 @@ def test_every_policy_fits(graphs: int, services: int) -> None:
     for name in ROLES:
         policies = of_role(documents, name)
         assert policies
-        for one in policies:
-            assert size_of(one) <= MANAGED_POLICY_SIZE, name
+        for item in policies:
+            assert size_of(item) <= MANAGED_POLICY_SIZE, name
         assert sum(map(size_of, policies)) <= INLINE_SIZE, name
-        for one in policies:
-            sids = [s["Sid"] for s in one["Statement"]]
+        for item in policies:
+            sids = [s["Sid"] for s in item["Statement"]]
             assert len(set(sids)) == len(sids)
             assert all(re.fullmatch(r"[A-Za-z0-9]+", sid) for sid in sids)
 
@@ -89,8 +89,8 @@ def test_the_daemons_policies_do_not_grow_with_the_number_of_graphs() -> None:
         for count in (2, 10)
     )
     assert two == ten
-    one = of_role(render_iam(wide(10, "g0"), REGION, ACCOUNT, "l", "q"), "daemon-task-role")
-    assert sum(map(size_of, two)) <= sum(map(size_of, one))
+    item = of_role(render_iam(wide(10, "g0"), REGION, ACCOUNT, "l", "q"), "daemon-task-role")
+    assert sum(map(size_of, two)) <= sum(map(size_of, item))
 
 
 def asked(action: str, resource: str, **context: str) -> AccessRequest:
@@ -152,7 +152,7 @@ def test_splitting_loses_nothing(counts: list[int], limit: int) -> None:
     )
     rendered = split("x.json", whole, limit)
     assert list(rendered) == ["x.json", *(f"x-{n}.json" for n in range(2, len(rendered) + 1))]
-    assert all(size_of(one) <= limit for one in rendered.values())
+    assert all(size_of(item) <= limit for item in rendered.values())
 
     def rights(documents: Any) -> set[tuple[str, str]]:
         return {

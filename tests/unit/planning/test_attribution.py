@@ -72,17 +72,17 @@ def look(
     tasks: Mapping[Task, Revision], processes: list[Process], mode: str = "host"
 ) -> tuple[Graph, Component, Snapshot]:
     prefill = component("prefill", Role.PREFILL, mode=mode)
-    wanted = replace(graph(), components=(prefill,))
-    seen = ComponentSnapshot(
+    declared = replace(graph(), components=(prefill,))
+    observation = ComponentSnapshot(
         service=None, tasks=tuple(tasks), revisions={r.arn: r for r in tasks.values()}
     )
     return (
-        wanted,
+        declared,
         prefill,
         Snapshot(
             graph="g",
             observed_at=NOW,
-            components={"prefill": seen},
+            components={"prefill": observation},
             registrations=tuple(
                 Registration(
                     "ns",
@@ -105,9 +105,9 @@ def look(
     )
 
 
-def ready(seen: tuple[Graph, Component, Snapshot], proven: bool = False) -> set[str]:
-    wanted, prefill, snapshot = seen
-    return {t.arn for t in ready_tasks(wanted, prefill, snapshot, proven=proven)}
+def ready(observation: tuple[Graph, Component, Snapshot], proven: bool = False) -> set[str]:
+    declared, prefill, snapshot = observation
+    return {t.arn for t in ready_tasks(declared, prefill, snapshot, proven=proven)}
 
 
 def may_serve(graph: Graph, component: Component, snapshot: Snapshot) -> frozenset[str]:
@@ -126,8 +126,8 @@ def test_an_old_registration_does_not_make_a_new_task_ready() -> None:
     stale = replace(arrived, answers=False)
     assert ready(look(tasks, [serving, stale])) == {"t1"}
     assert ready(look(tasks, [serving, replace(arrived, name="backend")])) == {"t1"}
-    _, _, snapshot = seen = look(tasks, [serving, stale])
-    ((lost, why),) = attribute(seen[0], snapshot).unattributed
+    _, _, snapshot = observation = look(tasks, [serving, stale])
+    ((lost, why),) = attribute(observation[0], snapshot).unattributed
     assert (lost.lease_id, "connection refused" in why) == (12, True)
 
 
@@ -156,41 +156,43 @@ def test_a_wrong_clock_does_not_hide_who_is_told_by_a_routing_id() -> None:
         serving = Process(11, f"http://{HOST}:40001", 105.0 + shift, "ecs-dynamo-a")
         assert ready(look(tasks, [serving])) == {"t1"}
     strange = Process(11, f"http://{HOST}:40001", 4002.0, "ecs-dynamo-c")
-    seen = look(tasks, [strange])
-    assert ready(seen) == set()
-    assert "that of no revision" in attribute(seen[0], seen[2]).unattributed[0][1]
+    observation = look(tasks, [strange])
+    assert ready(observation) == set()
+    assert "that of no revision" in attribute(observation[0], observation[2]).unattributed[0][1]
 
 
 def test_within_a_revision_replicas_are_counted() -> None:
-    one = revision(1, 0, "ecs-dynamo-a")
-    tasks = {task(n, one, 100.0 + n): one for n in range(4)}
-    found = [Process(10 + n, f"http://{HOST}:4000{n}", 103.0 + n, "ecs-dynamo-a") for n in range(4)]
+    item = revision(1, 0, "ecs-dynamo-a")
+    tasks = {task(n, item, 100.0 + n): item for n in range(4)}
+    matches = [
+        Process(10 + n, f"http://{HOST}:4000{n}", 103.0 + n, "ecs-dynamo-a") for n in range(4)
+    ]
     for count in range(5):
-        assert len(ready(look(tasks, found[:count]))) == count
+        assert len(ready(look(tasks, matches[:count]))) == count
     # The last one to start cannot be an earlier process.
-    late = {**tasks, task(9, one, 4000.0): one}
+    late = {**tasks, task(9, item, 4000.0): item}
     fifth = Process(19, f"http://{HOST}:40009", 4003.0, "ecs-dynamo-a")
-    assert "t9" in ready(look(late, [*found[:2], fifth]))
-    wanted, _, snapshot = look(late, [*found, fifth])
-    claims = {c.registration.lease_id: c.tasks for c in attribute(wanted, snapshot).claims}
+    assert "t9" in ready(look(late, [*matches[:2], fifth]))
+    declared, _, snapshot = look(late, [*matches, fifth])
+    claims = {c.registration.lease_id: c.tasks for c in attribute(declared, snapshot).claims}
     assert claims[19] == ("t9",)
 
 
 def test_a_page_of_its_own_tells_in_every_mode_and_on_both_planes() -> None:
-    one = revision(1, 8081)
+    item = revision(1, 8081)
     for address in (HOST, None):  # None: the nats request plane.
-        tasks = {task(1, one, 100.0): one}
+        tasks = {task(1, item, 100.0): item}
         serving = Process(11, f"http://{HOST}:8081", 105.0, address=address)
         assert ready(look(tasks, [serving], "awsvpc")) == {"t1"}
         assert ready(look(tasks, [replace(serving, registered=False)], "awsvpc")) == set()
         other = replace(serving, lease=12, url="http://10.9.0.2:8081")
         assert ready(look(tasks, [other], "awsvpc")) == set()
     bound = Container("c", "RUNNING", bindings=(PortBinding(8081, 32768),))
-    bridged = {task(1, one, 100.0, containers=(bound,)): one, task(2, one, 100.0): one}
+    bridged = {task(1, item, 100.0, containers=(bound,)): item, task(2, item, 100.0): item}
     inside = Process(11, f"http://{HOST}:32768", 105.0, address="172.17.0.2")
-    wanted, _, snapshot = seen = look(bridged, [inside], "bridge")
-    assert page_urls(wanted, snapshot) == (f"http://{HOST}:32768",)
-    assert ready(seen) == {"t1"}
+    declared, _, snapshot = observation = look(bridged, [inside], "bridge")
+    assert page_urls(declared, snapshot) == (f"http://{HOST}:32768",)
+    assert ready(observation) == {"t1"}
 
 
 def test_two_tasks_with_one_fixed_port_share_no_answer() -> None:
@@ -200,25 +202,27 @@ def test_two_tasks_with_one_fixed_port_share_no_answer() -> None:
 
 
 def test_a_card_without_a_page_is_a_worker_without_one() -> None:
-    one = revision(1, 0, "ecs-dynamo-a")
-    seen = look({task(1, one, 100.0): one}, [Process(11, f"http://{HOST}:4", 105.0, card=False)])
-    wanted, prefill, snapshot = seen
+    item = revision(1, 0, "ecs-dynamo-a")
+    observation = look(
+        {task(1, item, 100.0): item}, [Process(11, f"http://{HOST}:4", 105.0, card=False)]
+    )
+    declared, prefill, snapshot = observation
     blind = replace(snapshot, pages={})
-    assert ready((wanted, prefill, blind)) == set()
-    assert attribute(wanted, blind).unattributed[0][1] == "it has no model card"
-    assert page_urls(wanted, blind) == ()
+    assert ready((declared, prefill, blind)) == set()
+    assert attribute(declared, blind).unattributed[0][1] == "it has no model card"
+    assert page_urls(declared, blind) == ()
 
 
 def test_a_worker_that_is_silent_is_kept_but_is_no_proof() -> None:
-    one = revision(1, 8081)
-    wanted, prefill, snapshot = look(
-        {task(1, one, 100.0): one}, [Process(11, f"http://{HOST}:8081", 105.0)]
+    item = revision(1, 8081)
+    declared, prefill, snapshot = look(
+        {task(1, item, 100.0): item}, [Process(11, f"http://{HOST}:8081", 105.0)]
     )
     last = snapshot.pages[f"http://{HOST}:8081"]
     assert isinstance(last, WorkerPage)
     for seconds, is_ready in ((3.0, True), (60.0, False)):
         page = NoAnswer("no answer", seconds, last)
-        silent = wanted, prefill, replace(snapshot, pages={f"http://{HOST}:8081": page})
+        silent = declared, prefill, replace(snapshot, pages={f"http://{HOST}:8081": page})
         assert ready(silent) == ({"t1"} if is_ready else set())
         assert ready(silent, proven=True) == set()
         tasks = snapshot.components["prefill"].tasks
@@ -226,7 +230,7 @@ def test_a_worker_that_is_silent_is_kept_but_is_no_proof() -> None:
         assert may_serve(*silent) == {"t1"}
         # Its registration is gone: it no longer serves.
         gone = replace(silent[2], registrations=())
-        assert may_serve(wanted, prefill, gone) == frozenset()
+        assert may_serve(declared, prefill, gone) == frozenset()
 
 
 @settings(max_examples=200, deadline=None)
@@ -262,10 +266,10 @@ def test_no_revision_has_more_ready_replicas_than_of_it_are_registered(
         host_port = 40000 + number
         bound = Container("c", "RUNNING", bindings=(PortBinding(8081, host_port),))
         address = f"10.9.1.{number}" if mode == "fixed" else HOST
-        made = task(number, of, at, private_ip=address)
+        result = task(number, of, at, private_ip=address)
         if mode == "bridge":
-            made = replace(made, containers=(bound,))
-        tasks[made] = of
+            result = replace(result, containers=(bound,))
+        tasks[result] = of
         url = f"http://{address}:{8081 if mode == 'fixed' else host_port}"
         routing_id = ("ecs-dynamo-a" if of is before else "ecs-dynamo-b") if identified else None
         late = 1.0 if mode == "host" and not identified else loading[number]
@@ -280,14 +284,14 @@ def test_no_revision_has_more_ready_replicas_than_of_it_are_registered(
                 address=None if plane == "nats" else address,
             )
         )
-        truth[made.arn] = joined[number] and alive[number]
-    seen = look(tasks, processes, "bridge" if mode == "bridge" else "host")
-    found = ready(seen)
+        truth[result.arn] = joined[number] and alive[number]
+    observation = look(tasks, processes, "bridge" if mode == "bridge" else "host")
+    matches = ready(observation)
     for of in (before, after):
         arns = {t.arn for t, revision_of in tasks.items() if revision_of is of}
         really = sum(truth[arn] for arn in arns)
-        assert len(found & arns) <= really
+        assert len(matches & arns) <= really
         if identified or mode != "host":
-            assert len(found & arns) == really
+            assert len(matches & arns) == really
     if mode != "host":
-        assert found == {arn for arn, is_ready in truth.items() if is_ready}
+        assert matches == {arn for arn, is_ready in truth.items() if is_ready}

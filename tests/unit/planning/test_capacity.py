@@ -34,19 +34,19 @@ from tests.helpers.graphs import (
 
 def test_the_plan_says_what_does_not_fit_before_anything_is_created() -> None:
     base = graph(decode=3)
-    seen = Snapshot(
+    observed = Snapshot(
         "g",
         NOW,
         {c.name: ComponentSnapshot(service=None) for c in base.components},
         clusters={"gpu": True, "fargate": True},
         container_instances={"gpu": (instance(1), instance(2), instance(3))},
     )
-    made = plan(base, seen, Memory(started_at=NOW), Now.at(NOW))
-    (short,) = made.shortages
+    result = plan(base, observed, Memory(started_at=NOW), Now.at(NOW))
+    (short,) = result.shortages
     assert short.replicas == 1
-    assert f"short: {short.component}: {short.message}" in describe(made)
+    assert f"short: {short.component}: {short.message}" in describe(result)
     (condition,) = (
-        c for c in made.conditions if c.type is ConditionType.CAPACITY_SHORT and c.status
+        c for c in result.conditions if c.type is ConditionType.CAPACITY_SHORT and c.status
     )
     assert (condition.component, condition.reason) == (short.component, "DoesNotFit")
 
@@ -57,7 +57,7 @@ def test_ecs_own_words_are_told_apart() -> None:
     own = service(
         desired=1, running=0, events=(words,), tags={TAG_GRAPH: "g"}, task_definition_arn="arn:td"
     )
-    seen = Snapshot(
+    observed = Snapshot(
         "g",
         NOW,
         {
@@ -68,9 +68,9 @@ def test_ecs_own_words_are_told_apart() -> None:
         container_instances={"gpu": (instance(1, used=1),)},
     )
     # Its revision cannot be read, so it is left alone; ECS's event is reported all the same.
-    made = plan(base, seen, Memory(started_at=NOW), Now.at(NOW))
-    found = {c.component: c for c in made.conditions if c.type is ConditionType.CAPACITY_SHORT}
-    assert (found["decode"].reason, found["decode"].message) == ("NoPlace", words)
+    result = plan(base, observed, Memory(started_at=NOW), Now.at(NOW))
+    matches = {c.component: c for c in result.conditions if c.type is ConditionType.CAPACITY_SHORT}
+    assert (matches["decode"].reason, matches["decode"].message) == ("NoPlace", words)
 
 
 def test_another_provider_strategy_rolls_with_a_forced_deployment() -> None:
@@ -84,30 +84,30 @@ def test_another_provider_strategy_rolls_with_a_forced_deployment() -> None:
     changed = tuple(
         redeclared(c, capacity_providers=spot) if c.name == "decode" else c for c in base.components
     )
-    made = plan(replace(base, components=changed), ecs.snapshot(), memory, ecs.clock)
-    (update,) = (a for a in made.actions if isinstance(a, UpdateService))
+    result = plan(replace(base, components=changed), ecs.snapshot(), memory, ecs.clock)
+    (update,) = (a for a in result.actions if isinstance(a, UpdateService))
     assert (update.component, update.settings.capacity_providers) == ("decode", spot)
     assert "capacity providers differ" in update.reason
-    assert not any(isinstance(a, CreateService) for a in made.actions)
+    assert not any(isinstance(a, CreateService) for a in result.actions)
 
 
 def test_down_tells_what_is_left() -> None:
     base = declared()
     parts = {c.name: ComponentSnapshot(service=None) for c in base.components}
-    made = down(base, snapshot(components=parts, groups=group(desired=2)))
-    assert made.notes == ("Auto Scaling group asg keeps its 2 instances: set its size yourself",)
+    result = down(base, snapshot(components=parts, groups=group(desired=2)))
+    assert result.notes == ("Auto Scaling group asg keeps its 2 instances: set its size yourself",)
 
 
 def test_doctor_knows_providers_and_groups() -> None:
-    one = worker(
+    item = worker(
         capacity_providers=(CapacityProviderItem(name="mi"), CapacityProviderItem(name="none"))
     )
-    base = replace(declared(most=20), components=(one,))
+    base = replace(declared(most=20), components=(item,))
     providers = {
         "mi": CapacityProvider("mi", "ACTIVE", "MANAGED_INSTANCES"),
     }
-    found = list(check_capacity(base, snapshot(providers=providers, groups=group())))
-    texts = [f"{f.severity}: {f.evidence}" for f in found]
+    matches = list(check_capacity(base, snapshot(providers=providers, groups=group())))
+    texts = [f"{f.severity}: {f.evidence}" for f in matches]
     assert texts == [
         "ok: capacity provider mi (MANAGED_INSTANCES)",
         "error: capacity provider none is not one of cluster gpu",

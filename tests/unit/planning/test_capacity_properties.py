@@ -27,7 +27,16 @@ from ecs_dynamo.model.snapshot import (
 from ecs_dynamo.planning.capacity.plan import (
     plan_capacity,
 )
-from tests.helpers.capacity import NOW, SMALL, declared, instance, snapshot, task, wanted, worker
+from tests.helpers.capacity import (
+    NOW,
+    SMALL,
+    declared,
+    declared_graph,
+    instance,
+    snapshot,
+    task,
+    worker,
+)
 
 
 @dataclass
@@ -88,13 +97,13 @@ class World:
                 self.tasks[name] = task(name, place.arn)
                 self.refresh()
         self.now += 10
-        one = wanted(worker(gpus=self.gpus), replicas, *self.tasks.values())
-        made = plan_capacity(self.base, self.snapshot(), (one,), self.memory, self.now)
-        self.memory = made.memory
-        for action in (*made.actions, *made.actions):  # Each twice: nothing is doubled.
+        item = declared_graph(worker(gpus=self.gpus), replicas, *self.tasks.values())
+        result = plan_capacity(self.base, self.snapshot(), (item,), self.memory, self.now)
+        self.memory = result.memory
+        for action in (*result.actions, *result.actions):  # Each twice: nothing is doubled.
             self.apply(action)
         self.refresh()
-        return [*made.actions]
+        return [*result.actions]
 
     def apply(self, action: AnyAction) -> None:
         spec = self.base.capacity.auto_scaling_groups[0]

@@ -42,11 +42,11 @@ def host_mode(prefill: int = 2) -> Graph:
     """The graph with workers in host mode."""
     base = graph(prefill=prefill)
     changed = []
-    for one in base.components:
-        if one.is_worker:
-            one = replace(one, template={**one.template, "networkMode": "host"})
-            assert one.network_mode is NetworkMode.HOST
-        changed.append(one)
+    for component in base.components:
+        if component.is_worker:
+            component = replace(component, template={**component.template, "networkMode": "host"})
+            assert component.network_mode is NetworkMode.HOST
+        changed.append(component)
     return replace(base, components=tuple(changed))
 
 
@@ -54,45 +54,49 @@ def change(
     snapshot: Snapshot, names: set[str], how: Callable[[ComponentSnapshot], ComponentSnapshot]
 ) -> Snapshot:
     components = {
-        name: how(seen) if name in names else seen for name, seen in snapshot.components.items()
+        name: how(observation) if name in names else observation
+        for name, observation in snapshot.components.items()
     }
     return replace(snapshot, components=components)
 
 
-def no_instances(snapshot: Snapshot, wanted: Graph) -> Snapshot:
+def no_instances(snapshot: Snapshot, declared: Graph) -> Snapshot:
     """DescribeContainerInstances fails, and no address is remembered."""
     snapshot = replace(snapshot, container_instances={"gpu": WHY})
-    return no_addresses(snapshot, wanted)
+    return no_addresses(snapshot, declared)
 
 
-def no_addresses(snapshot: Snapshot, wanted: Graph) -> Snapshot:
+def no_addresses(snapshot: Snapshot, declared: Graph) -> Snapshot:
     """EC2 does not answer: tasks of host mode have addresses that nobody knows."""
-    hosted = {c.name for c in wanted.components if c.network_mode is NetworkMode.HOST}
+    hosted = {c.name for c in declared.components if c.network_mode is NetworkMode.HOST}
 
-    def blind(seen: ComponentSnapshot) -> ComponentSnapshot:
-        tasks = (replace(t, private_ip=None, address_unknown=WHY.reason) for t in known_tasks(seen))
-        return replace(seen, tasks=tuple(tasks), probes={})
+    def blind(observation: ComponentSnapshot) -> ComponentSnapshot:
+        tasks = (
+            replace(t, private_ip=None, address_unknown=WHY.reason)
+            for t in known_tasks(observation)
+        )
+        return replace(observation, tasks=tuple(tasks), probes={})
 
     return change(snapshot, hosted, blind)
 
 
-def no_tasks(snapshot: Snapshot, wanted: Graph) -> Snapshot:
+def no_tasks(snapshot: Snapshot, declared: Graph) -> Snapshot:
     """ListTasks shows nothing, and services count running tasks."""
-    names = {c.name for c in wanted.components if c.cluster == "gpu"}
-    return change(snapshot, names, lambda seen: replace(seen, tasks=WHY))
+    names = {c.name for c in declared.components if c.cluster == "gpu"}
+    return change(snapshot, names, lambda observation: replace(observation, tasks=WHY))
 
 
-def no_protection(snapshot: Snapshot, wanted: Graph) -> Snapshot:
+def no_protection(snapshot: Snapshot, declared: Graph) -> Snapshot:
     """GetTaskProtection fails."""
 
-    def blind(seen: ComponentSnapshot) -> ComponentSnapshot:
-        tasks = (replace(t, protected_until=None) for t in known_tasks(seen))
-        return replace(seen, tasks=tuple(tasks), protection_unknown=WHY.reason)
+    def blind(observation: ComponentSnapshot) -> ComponentSnapshot:
+        tasks = (replace(t, protected_until=None) for t in known_tasks(observation))
+        return replace(observation, tasks=tuple(tasks), protection_unknown=WHY.reason)
 
-    return change(snapshot, {c.name for c in wanted.components}, blind)
+    return change(snapshot, {c.name for c in declared.components}, blind)
 
 
-def no_registrations(snapshot: Snapshot, wanted: Graph) -> Snapshot:
+def no_registrations(snapshot: Snapshot, declared: Graph) -> Snapshot:
     """etcd is there, and does not let itself be read."""
     return replace(snapshot, registrations=WHY)
 
@@ -106,10 +110,10 @@ BLIND: dict[str, Blind] = {
 }
 
 
-def harmful(made: Plan, snapshot: Snapshot, names: set[str]) -> list[str]:
+def harmful(result: Plan, snapshot: Snapshot, names: set[str]) -> list[str]:
     """Return the actions that release, or begin to replace, replicas of ``names``."""
-    found = []
-    for action in made.actions:
+    matches = []
+    for action in result.actions:
         if action.component not in names:
             continue
         if isinstance(action, ProtectTasks):
@@ -119,15 +123,15 @@ def harmful(made: Plan, snapshot: Snapshot, names: set[str]) -> list[str]:
             }
             end = snapshot.observed_at + (action.minutes or 0) * 60.0
             if any(end < until.get(arn, 0.0) for arn in action.tasks) or action.minutes is None:
-                found.append(f"releases {action.reason}")
+                matches.append(f"releases {action.reason}")
         if isinstance(action, UpdateService):
             service = snapshot.components[action.component].service
             assert isinstance(service, Service)
             if action.revision is not None or action.settings.limits is not None:
-                found.append(f"begins {action.reason}")
+                matches.append(f"begins {action.reason}")
             if action.desired is not None and action.desired < service.desired:
-                found.append(f"shrinks {action.reason}")
-    return found
+                matches.append(f"shrinks {action.reason}")
+    return matches
 
 
 @pytest.mark.parametrize("part", sorted(BLIND))
@@ -135,22 +139,22 @@ def harmful(made: Plan, snapshot: Snapshot, names: set[str]) -> list[str]:
 def test_a_rollout_neither_begins_nor_lets_go_while_a_part_is_unknown(
     part: str, changed: str
 ) -> None:
-    wanted = host_mode()
-    ecs, memory = converged(wanted, gpus=8)
-    wanted = with_image(wanted, changed, "dynamo:2")
-    ecs.graph = wanted
-    workers = {c.name for c in wanted.components if c.is_worker}
+    declared = host_mode()
+    ecs, memory = converged(declared, gpus=8)
+    declared = with_image(declared, changed, "dynamo:2")
+    ecs.graph = declared
+    workers = {c.name for c in declared.components if c.is_worker}
     unsure = workers if part == "registrations" else workers | {"frontend"}
     released = 0
     for _ in range(60):
-        seen = ecs.snapshot()
-        blind = BLIND[part](seen, wanted)
-        looked = plan(wanted, blind, memory, ecs.clock)
+        observation = ecs.snapshot()
+        blind = BLIND[part](observation, declared)
+        looked = plan(declared, blind, memory, ecs.clock)
         # The observed tasks are compared with the true ones and their protections.
-        assert harmful(looked, seen, unsure) == []
+        assert harmful(looked, observation, unsure) == []
         assert not looked.converged
-        whole = run_pass(ecs, wanted, memory)
-        released += len(harmful(whole, seen, {changed}))
+        whole = run_pass(ecs, declared, memory)
+        released += len(harmful(whole, observation, {changed}))
         memory = whole.memory
         if whole.converged:
             break
@@ -161,83 +165,83 @@ def test_a_rollout_neither_begins_nor_lets_go_while_a_part_is_unknown(
 @pytest.mark.parametrize("part", ["instances", "tasks", "addresses"])
 def test_etcd_is_not_rolled_while_who_uses_it_is_not_seen(part: str) -> None:
     """Its old tasks would not be kept for them, and all of them would have to follow."""
-    wanted = host_mode()
-    ecs, memory = converged(wanted)
-    wanted = with_image(wanted, "etcd-nats", "etcd:2")
-    ecs.graph = wanted
-    blind = BLIND[part](ecs.snapshot(), wanted)
-    looked = plan(wanted, blind, memory, ecs.clock)
+    declared = host_mode()
+    ecs, memory = converged(declared)
+    declared = with_image(declared, "etcd-nats", "etcd:2")
+    ecs.graph = declared
+    blind = BLIND[part](ecs.snapshot(), declared)
+    looked = plan(declared, blind, memory, ecs.clock)
     assert [a for a in looked.actions if isinstance(a, UpdateService)] == []
-    whole = plan(wanted, ecs.snapshot(), memory, ecs.clock)
+    whole = plan(declared, ecs.snapshot(), memory, ecs.clock)
     assert [a.component for a in whole.actions if isinstance(a, UpdateService)] == ["etcd-nats"]
 
 
 def test_etcd_that_does_not_answer_can_be_repaired() -> None:
     """Registrations are unknown because of it: that must not keep its new revision back."""
-    wanted = host_mode()
-    ecs, memory = converged(wanted)
-    wanted = with_image(wanted, "etcd-nats", "etcd:2")
-    ecs.graph = wanted
-    seen = ecs.snapshot()
-    dead = change(seen, {"etcd-nats"}, lambda part: replace(part, probes={}))
+    declared = host_mode()
+    ecs, memory = converged(declared)
+    declared = with_image(declared, "etcd-nats", "etcd:2")
+    ecs.graph = declared
+    observation = ecs.snapshot()
+    dead = change(observation, {"etcd-nats"}, lambda part: replace(part, probes={}))
     dead = replace(dead, registrations=Unknown("no etcd replica answers"))
-    made = plan(wanted, dead, memory, ecs.clock)
-    assert [a.component for a in made.actions if isinstance(a, UpdateService)] == ["etcd-nats"]
+    result = plan(declared, dead, memory, ecs.clock)
+    assert [a.component for a in result.actions if isinstance(a, UpdateService)] == ["etcd-nats"]
 
 
 def test_the_endpoints_that_move_are_followed_by_who_is_known() -> None:
     """The old side is gone in half a minute: observed replicas do not wait for unobserved ones."""
-    wanted = host_mode()
-    ecs, memory = converged(wanted)
+    declared = host_mode()
+    ecs, memory = converged(declared)
     ecs.kill("etcd-nats")
     moved: set[str] = set()
     for _ in range(12):
         ecs.step(10.0)
-        seen = ecs.snapshot()
-        blind = change(seen, {"decode"}, lambda part: replace(part, tasks=WHY))
-        made = plan(wanted, blind, memory, ecs.clock)
-        assert not [a for a in made.actions if a.component == "decode"]
-        moved |= {a.component for a in made.actions if isinstance(a, UpdateService)}
+        observation = ecs.snapshot()
+        blind = change(observation, {"decode"}, lambda part: replace(part, tasks=WHY))
+        result = plan(declared, blind, memory, ecs.clock)
+        assert not [a for a in result.actions if a.component == "decode"]
+        moved |= {a.component for a in result.actions if isinstance(a, UpdateService)}
     assert moved == {"frontend", "prefill"}
 
 
 def test_replicas_are_added_all_the_same() -> None:
-    wanted = host_mode(prefill=1)
-    ecs, memory = converged(wanted)
+    declared = host_mode(prefill=1)
+    ecs, memory = converged(declared)
     more = host_mode(prefill=2)
     blind = no_addresses(ecs.snapshot(), more)
-    made = plan(more, blind, memory, ecs.clock)
-    (action,) = (a for a in made.actions if isinstance(a, UpdateService))
+    result = plan(more, blind, memory, ecs.clock)
+    (action,) = (a for a in result.actions if isinstance(a, UpdateService))
     assert (action.component, action.desired, action.revision) == ("prefill", 2, None)
     fewer = plan(host_mode(prefill=1), blind, memory, ecs.clock)
     assert not [a for a in fewer.actions if isinstance(a, UpdateService)]
 
 
 def test_a_wait_says_what_is_not_known() -> None:
-    wanted = host_mode()
-    ecs, memory = converged(wanted)
-    made = plan(wanted, no_addresses(ecs.snapshot(), wanted), memory, ecs.clock)
-    (wait,) = (w for w in made.waits if w.component == "prefill")
+    declared = host_mode()
+    ecs, memory = converged(declared)
+    result = plan(declared, no_addresses(ecs.snapshot(), declared), memory, ecs.clock)
+    (wait,) = (w for w in result.waits if w.component == "prefill")
     assert wait.purpose is WaitPurpose.CERTAINTY
     assert "RequestLimitExceeded" in wait.reason
-    assert not made.converged
+    assert not result.converged
 
 
 def test_a_member_of_etcd_that_is_not_seen_is_not_removed() -> None:
-    wanted = graph()
+    declared = graph()
     servers = replace(
-        wanted,
+        declared,
         components=tuple(
-            replace(c, member=0) if c.name == "etcd-nats" else c for c in wanted.components
+            replace(c, member=0) if c.name == "etcd-nats" else c for c in declared.components
         ),
     )
-    ecs, _ = converged(wanted)
+    ecs, _ = converged(declared)
     removal = ChangeMembership(
         component="etcd-nats", reason="gone", step=MembershipStep.REMOVE, servers=()
     )
-    seen = ecs.snapshot()
-    assert not [*without_releases([removal], servers, seen, {"etcd-nats": "unknown"})]
-    assert [*without_releases([removal], servers, seen, {"prefill": "unknown"})] == [removal]
+    observation = ecs.snapshot()
+    assert not [*without_releases([removal], servers, observation, {"etcd-nats": "unknown"})]
+    assert [*without_releases([removal], servers, observation, {"prefill": "unknown"})] == [removal]
 
 
 # Revisions that somebody removes ----------------------------------------------------------------
@@ -252,54 +256,54 @@ def deregister(ecs: SimulatedEcs, family: str) -> str:
 
 
 def test_a_deregistered_revision_is_registered_again_and_nothing_rolls() -> None:
-    wanted = graph(prefill=2)
-    ecs, memory = converged(wanted)
+    declared = graph(prefill=2)
+    ecs, memory = converged(declared)
     before = ecs.services["g-prefill"].revision
     deregister(ecs, "g-prefill")
-    made = run_pass(ecs, wanted, memory)
-    (again,) = made.actions
+    result = run_pass(ecs, declared, memory)
+    (again,) = result.actions
     assert isinstance(again, RegisterTaskDefinition)
     assert "was deregistered or deleted" in again.reason
     assert ecs.services["g-prefill"].revision == before
-    memory = made.memory
+    memory = result.memory
     for _ in range(3):
-        made = run_pass(ecs, wanted, memory)
-        assert made.actions == ()
-        assert made.converged
+        result = run_pass(ecs, declared, memory)
+        assert result.actions == ()
+        assert result.converged
 
 
 def test_a_rollout_to_a_revision_that_was_deregistered_meanwhile_goes_on() -> None:
-    wanted = graph(prefill=2)
-    ecs, memory = converged(wanted)
-    wanted = with_image(wanted, "prefill", "dynamo:2")
-    ecs.graph = wanted
-    first = plan(wanted, ecs.snapshot(), memory, ecs.clock)
+    declared = graph(prefill=2)
+    ecs, memory = converged(declared)
+    declared = with_image(declared, "prefill", "dynamo:2")
+    ecs.graph = declared
+    first = plan(declared, ecs.snapshot(), memory, ecs.clock)
     for action in first.actions:
         if isinstance(action, RegisterTaskDefinition):
             ecs.apply(action)
     deregister(ecs, "g-prefill")
     for _ in range(60):
-        made = run_pass(ecs, wanted, memory)
-        memory = made.memory
-        if made.converged:
+        result = run_pass(ecs, declared, memory)
+        memory = result.memory
+        if result.converged:
             break
-    assert made.converged
+    assert result.converged
     revision = ecs.revisions[ecs.services["g-prefill"].revision]
     assert revision.active
     assert revision.content["containerDefinitions"][0]["image"] == "dynamo:2"
 
 
 def test_a_service_whose_revision_is_gone_unread_gets_the_declared_one() -> None:
-    wanted = graph(prefill=2)
-    ecs, memory = converged(wanted)
+    declared = graph(prefill=2)
+    ecs, memory = converged(declared)
     own = ecs.services["g-prefill"].revision
     ecs.revisions[own] = replace(ecs.revisions[own], content={}, tags={}, active=False)
     since: Mapping[str, float] = {}
     for _ in range(60):
         # A daemon that starts anew in each pass; what has stayed ready is all that it keeps.
-        made = run_pass(ecs, wanted, Memory(started_at=memory.started_at, ready_since=since))
-        since = made.memory.ready_since
-        if made.converged:
+        result = run_pass(ecs, declared, Memory(started_at=memory.started_at, ready_since=since))
+        since = result.memory.ready_since
+        if result.converged:
             break
-    assert made.converged
+    assert result.converged
     assert ecs.revisions[ecs.services["g-prefill"].revision].active

@@ -86,8 +86,8 @@ def content(*containers: dict[str, Any]) -> JsonObject:
     ],
 )
 def test_what_runs_dynamo(containers: list[dict[str, Any]], names: tuple[str, ...]) -> None:
-    found = find_dynamo_containers(content(*containers))
-    assert (found.names, found.doubtful) == (names, False)
+    matches = find_dynamo_containers(content(*containers))
+    assert (matches.names, matches.doubtful) == (names, False)
 
 
 @pytest.mark.parametrize("containers", [[BARE, AGENT], [VLLM, EXPORTER], [EXPORTER, VLLM, AGENT]])
@@ -98,11 +98,11 @@ def test_what_may_run_dynamo_is_doubtful(containers: list[dict[str, Any]]) -> No
 def test_credentials_endpoints_and_settings_reach_dynamo_alone() -> None:
     base = component("decode", Role.DECODE, template=content(ROUTER, ENGINE, AGENT))
     security = SecuritySpec.model_validate({"nats": {"username": SECRET, "password": SECRET}})
-    made = render(replace(graph(), security=security), base, ENDS, 8081)["containerDefinitions"]
-    assert made[0] == ROUTER
-    assert made[2] == AGENT
-    assert {e["name"] for e in made[1]["secrets"]} == {"NATS_AUTH_USERNAME", "NATS_AUTH_PASSWORD"}
-    names = {e["name"] for e in made[1]["environment"]}
+    result = render(replace(graph(), security=security), base, ENDS, 8081)["containerDefinitions"]
+    assert result[0] == ROUTER
+    assert result[2] == AGENT
+    assert {e["name"] for e in result[1]["secrets"]} == {"NATS_AUTH_USERNAME", "NATS_AUTH_PASSWORD"}
+    names = {e["name"] for e in result[1]["environment"]}
     assert {"ETCD_ENDPOINTS", "NATS_SERVER", "DYN_NAMESPACE", "DYN_SYSTEM_PORT"} <= names
 
 
@@ -114,25 +114,25 @@ def test_a_container_beside_dynamo_keeps_what_it_has_and_gets_addresses_it_asks_
     ]
     side = {**EXPORTER, "environment": own}
     base = component("decode", Role.DECODE, template=content(side, VLLM), containers=("vllm",))
-    made = render(graph(), base, ENDS, 8081)
-    values = [e["value"] for e in made["containerDefinitions"][0]["environment"]]
+    result = render(graph(), base, ENDS, 8081)
+    values = [e["value"] for e in result["containerDefinitions"][0]["environment"]]
     assert values == ["1", "http://etcd.corp:2379", ENDS.etcd]
     # The container's value differs from Dynamo's.
     moved = with_endpoints(
-        made, Endpoints("http://10.0.0.7:2379", "nats://10.0.0.7:4222"), ("vllm",)
+        result, Endpoints("http://10.0.0.7:2379", "nats://10.0.0.7:4222"), ("vllm",)
     )
     after = {c["name"]: c["environment"] for c in moved["containerDefinitions"]}
     assert [e["value"] for e in after["etcd-exporter"]][1:] == [
         "http://etcd.corp:2379",
         "http://10.0.0.7:2379",
     ]
-    found = {e["name"]: e["value"] for e in after["vllm"]}
-    assert found["ETCD_ENDPOINTS"] == "http://10.0.0.7:2379"
+    matches = {e["name"]: e["value"] for e in after["vllm"]}
+    assert matches["ETCD_ENDPOINTS"] == "http://10.0.0.7:2379"
 
 
 def test_plan_says_which_containers_run_dynamo() -> None:
-    one = component("decode", Role.DECODE, template=content(ROUTER, ENGINE))
-    assert containers_note(one) == (
+    item = component("decode", Role.DECODE, template=content(ROUTER, ENGINE))
+    assert containers_note(item) == (
         "decode: Dynamo runs in engine (no other container could run it); "
         "left as written: log_router"
     )
@@ -152,10 +152,10 @@ def test_endpoints_in_force_are_those_of_dynamos_container() -> None:
 
     side = {**EXPORTER, "environment": [{"name": "ETCD_ENDPOINTS", "value": "http://other:2379"}]}
     base = component("decode", Role.DECODE, template=content(side, VLLM), containers=("vllm",))
-    made = Revision("arn:x:1", "g-decode", 1, render(graph(), base, ENDS, 8081))
+    result = Revision("arn:x:1", "g-decode", 1, render(graph(), base, ENDS, 8081))
     service = Service("arn:s", "g-decode", "gpu", "ACTIVE", 1, 1, 0, "arn:x:1")
     snapshot = Snapshot(
-        "g", 0.0, {"decode": ComponentSnapshot(service, revisions={"arn:x:1": made})}
+        "g", 0.0, {"decode": ComponentSnapshot(service, revisions={"arn:x:1": result})}
     )
-    found = injected_endpoints(replace(graph(), components=(base,)), snapshot)
-    assert found["decode"] == ENDS
+    matches = injected_endpoints(replace(graph(), components=(base,)), snapshot)
+    assert matches["decode"] == ENDS

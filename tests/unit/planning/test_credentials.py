@@ -74,10 +74,10 @@ def test_what_the_task_definition_says_stays() -> None:
         "secrets": [{"name": "NATS_AUTH_PASSWORD", "valueFrom": "/mine"}],
     }
     own = replace(decode, template={**decode.template, "containerDefinitions": [container]})
-    found = rendered(replace(base, components=(own,)))
-    assert {"name": "NATS_AUTH_PASSWORD", "valueFrom": "/mine"} in found["secrets"]
-    assert len(found["secrets"]) == 5
-    assert {"name": "NATS_TLS_CA_CERT_PATH", "value": "/mine"} in found["environment"]
+    matches = rendered(replace(base, components=(own,)))
+    assert {"name": "NATS_AUTH_PASSWORD", "valueFrom": "/mine"} in matches["secrets"]
+    assert len(matches["secrets"]) == 5
+    assert {"name": "NATS_TLS_CA_CERT_PATH", "value": "/mine"} in matches["environment"]
 
 
 def test_another_reference_is_another_revision() -> None:
@@ -105,30 +105,32 @@ def test_a_refusal_is_a_condition_of_the_graph() -> None:
     snapshot = Snapshot(
         graph="g", observed_at=0.0, components={}, external={"https://e:1": refusal}
     )
-    found = plan(base, snapshot, Memory(started_at=0.0), Now.at(0.0))
-    (told,) = [
-        c for c in found.conditions if c.type is ConditionType.DEGRADED and c.component is None
+    matches = plan(base, snapshot, Memory(started_at=0.0), Now.at(0.0))
+    (reported,) = [
+        c for c in matches.conditions if c.type is ConditionType.DEGRADED and c.component is None
     ]
-    assert told.status
-    assert told.reason == ConditionReason.ACCESS_REFUSED
-    assert "authentication failed" in told.message
+    assert reported.status
+    assert reported.reason == ConditionReason.ACCESS_REFUSED
+    assert "authentication failed" in reported.message
 
 
 def test_the_rights_name_just_what_is_referred_to() -> None:
     base = secured()
     where = ("us-west-2", "123456789012")
-    found = {s["Sid"]: s for s in daemon_policy(base, *where)["Statement"]}
-    assert found["ReadSecrets"]["Resource"] == [f"{SM}:{n}-??????" for n in ("ca", "cert", "nats")]
+    matches = {s["Sid"]: s for s in daemon_policy(base, *where)["Statement"]}
+    assert matches["ReadSecrets"]["Resource"] == [
+        f"{SM}:{n}-??????" for n in ("ca", "cert", "nats")
+    ]
     parameter = "arn:aws:ssm:us-west-2:123456789012:parameter/dynamo/key"
-    assert found["ReadParameters"]["Resource"] == [parameter]
+    assert matches["ReadParameters"]["Resource"] == [parameter]
 
     def tasks(*names: str) -> dict[str, Any]:
         of = [(base.component(name), base.security) for name in names]
         policy = execution_policy(of, Arns(*where))
         return {s["Sid"]: s for s in policy["Statement"]}
 
-    assert tasks("decode")["ReadSecrets"] == found["ReadSecrets"]
-    assert tasks("decode")["ReadParameters"] == found["ReadParameters"]
+    assert tasks("decode")["ReadSecrets"] == matches["ReadSecrets"]
+    assert tasks("decode")["ReadParameters"] == matches["ReadParameters"]
     assert "ReadSecrets" not in tasks("etcd-nats")
     plain = daemon_policy(graph(), *where)["Statement"]
     assert not {"ReadSecrets", "ReadParameters"} & {s["Sid"] for s in plain}

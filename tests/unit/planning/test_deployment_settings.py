@@ -49,25 +49,25 @@ def changed(base: Graph, *names: str, **changes: Any) -> Graph:
     )
 
 
-def settled(wanted: Graph, gpus: int = 8) -> tuple[SimulatedEcs, Memory]:
-    ecs = SimulatedEcs(wanted, gpu_instances=gpus)
-    return ecs, converge(ecs, wanted, Memory(started_at=ecs.now)).memory
+def settled(declared_graph: Graph, gpus: int = 8) -> tuple[SimulatedEcs, Memory]:
+    ecs = SimulatedEcs(declared_graph, gpu_instances=gpus)
+    return ecs, converge(ecs, declared_graph, Memory(started_at=ecs.now)).memory
 
 
-def updates(made: Plan) -> list[UpdateService]:
-    return [a for a in made.actions if isinstance(a, UpdateService)]
+def updates(result: Plan) -> list[UpdateService]:
+    return [a for a in result.actions if isinstance(a, UpdateService)]
 
 
 # Availability Zone rebalancing -----------------------------------------------------------------
 
 
 def test_rebalancing_is_sent_as_disabled_with_every_new_service() -> None:
-    wanted, memory = graph(), Memory(started_at=1000.0)
-    ecs, created = SimulatedEcs(wanted), []
+    declared_graph, memory = graph(), Memory(started_at=1000.0)
+    ecs, created = SimulatedEcs(declared_graph), []
     for _ in range(12):
-        made = run_pass(ecs, wanted, memory)
-        memory = made.memory
-        created += [a for a in made.actions if isinstance(a, CreateService)]
+        result = run_pass(ecs, declared_graph, memory)
+        memory = result.memory
+        created += [a for a in result.actions if isinstance(a, CreateService)]
     assert len(created) == 4
     sent = [creation_parameters(a.settings) for a in created]
     assert {parameters["availabilityZoneRebalancing"] for parameters in sent} == {"DISABLED"}
@@ -75,12 +75,12 @@ def test_rebalancing_is_sent_as_disabled_with_every_new_service() -> None:
 
 def test_rebalancing_that_is_on_goes_off_together_with_limits_that_ecs_refuses_with_it() -> None:
     """A service of ECS's default on a full cluster: both must be in one call."""
-    wanted = graph(decode=2)
-    ecs, memory = settled(wanted, gpus=3)
+    declared_graph = graph(decode=2)
+    ecs, memory = settled(declared_graph, gpus=3)
     ecs.services["g-decode"].change(availability_zone_rebalancing=True)
-    ecs.graph = edited = with_image(wanted, "decode", "dynamo:2")
-    made = plan(edited, ecs.snapshot(), memory, ecs.clock)
-    (update,) = updates(made)
+    ecs.graph = edited = with_image(declared_graph, "decode", "dynamo:2")
+    result = plan(edited, ecs.snapshot(), memory, ecs.clock)
+    (update,) = updates(result)
     assert update.settings.limits is not None
     assert update.settings.limits.maximum_percent == 100
     assert update.settings.availability_zone_rebalancing is False
@@ -90,29 +90,29 @@ def test_rebalancing_that_is_on_goes_off_together_with_limits_that_ecs_refuses_w
 
 
 def test_declared_rebalancing_is_off_while_replicas_are_replaced_one_at_a_time() -> None:
-    wanted = changed(graph(decode=2), "decode", availability_zone_rebalancing=True)
-    ecs, memory = settled(wanted, gpus=3)
+    declared_graph = changed(graph(decode=2), "decode", availability_zone_rebalancing=True)
+    ecs, memory = settled(declared_graph, gpus=3)
     service = ecs.services["g-decode"]
     assert service.rebalancing
-    ecs.graph = edited = with_image(wanted, "decode", "dynamo:2")
-    told: list[str] = []
-    seen = set()
+    ecs.graph = edited = with_image(declared_graph, "decode", "dynamo:2")
+    reported: list[str] = []
+    observation = set()
     for _ in range(40):
-        made = run_pass(ecs, edited, memory)  # The simulator refuses what ECS refuses.
-        memory = made.memory
-        told += made.notes
-        seen.add((service.maximum, service.rebalancing))
-        if made.converged:
+        result = run_pass(ecs, edited, memory)  # The simulator refuses what ECS refuses.
+        memory = result.memory
+        reported += result.notes
+        observation.add((service.maximum, service.rebalancing))
+        if result.converged:
             break
-    assert made.converged
-    assert seen == {(100, False), (200, True)}
-    assert any("Availability Zone rebalancing is off while" in note for note in told)
+    assert result.converged
+    assert observation == {(100, False), (200, True)}
+    assert any("Availability Zone rebalancing is off while" in note for note in reported)
 
 
 def test_rebalancing_set_by_hand_is_taken_back_during_a_rollout_too() -> None:
-    wanted = graph(decode=2)
-    ecs, memory = settled(wanted)
-    ecs.graph = edited = with_image(wanted, "decode", "dynamo:2")
+    declared_graph = graph(decode=2)
+    ecs, memory = settled(declared_graph)
+    ecs.graph = edited = with_image(declared_graph, "decode", "dynamo:2")
     memory = run_pass(ecs, edited, memory).memory
     ecs.services["g-decode"].change(availability_zone_rebalancing=True)
     (update,) = updates(plan(edited, ecs.snapshot(), memory, ecs.clock))
@@ -132,12 +132,12 @@ def test_words_of_rebalancing_are_no_lack_of_places() -> None:
     assert not lacks_capacity(service(WORDS, started))
     assert lacks_capacity(service(WORDS, lacking))
     assert lacks_capacity(service(rebalanced, lacking))
-    wanted = graph()
-    ecs, _ = settled(wanted)
-    seen = ecs.snapshot().components["decode"]
-    one = state_of(wanted.component("decode"), seen, desired=2)
-    found = with_snapshot(one, service=service(WORDS, lacking))
-    assert placement_shortage(found) == lacking
+    declared_graph = graph()
+    ecs, _ = settled(declared_graph)
+    observation = ecs.snapshot().components["decode"]
+    component = state_of(declared_graph.component("decode"), observation, desired=2)
+    matches = with_snapshot(component, service=service(WORDS, lacking))
+    assert placement_shortage(matches) == lacking
 
 
 # Health check grace ----------------------------------------------------------------------------
@@ -145,16 +145,16 @@ def test_words_of_rebalancing_are_no_lack_of_places() -> None:
 
 def test_the_grace_is_the_progress_deadline_unless_it_is_declared() -> None:
     spec = RolloutSpec(progress_deadline_seconds=3600)
-    wanted = changed(graph(), rollout=spec)
-    frontend = redeclared(wanted.component("frontend"), target_group_arn="arn:tg")
+    declared_graph = changed(graph(), rollout=spec)
+    frontend = redeclared(declared_graph.component("frontend"), target_group_arn="arn:tg")
     assert frontend.settings.health_check_grace_seconds == 3600
-    assert wanted.component("etcd-nats").settings.health_check_grace_seconds == 0
+    assert declared_graph.component("etcd-nats").settings.health_check_grace_seconds == 0
     declared = spec.model_copy(update={"health_check_grace_seconds": 90})
-    for one in changed(wanted, rollout=declared).components:
-        assert one.settings.health_check_grace_seconds == 90
-    ecs, memory = settled(wanted)
+    for component in changed(declared_graph, rollout=declared).components:
+        assert component.settings.health_check_grace_seconds == 90
+    ecs, memory = settled(declared_graph)
     assert ecs.services["g-decode"].settings.health_check_grace_seconds == 3600
-    edited = changed(wanted, "decode", rollout=declared)
+    edited = changed(declared_graph, "decode", rollout=declared)
     (update,) = updates(plan(edited, ecs.snapshot(), memory, ecs.clock))
     assert update.reason == "health check grace period 3600 -> 90 s"
     assert update_parameters(update.settings) == {"healthCheckGracePeriodSeconds": 90}
@@ -174,18 +174,18 @@ def test_the_grace_is_the_progress_deadline_unless_it_is_declared() -> None:
 def test_another_network_rolls_in_order_with_etcd_first_and_nobody_notices(
     parts: set[str], spare: bool
 ) -> None:
-    wanted = graph(prefill=2, decode=2)
-    ecs, memory = settled(wanted, gpus=10 if spare else 5)
-    ecs.graph = edited = changed(wanted, *sorted(parts), network=OTHER)
+    declared_graph = graph(prefill=2, decode=2)
+    ecs, memory = settled(declared_graph, gpus=10 if spare else 5)
+    ecs.graph = edited = changed(declared_graph, *sorted(parts), network=OTHER)
     order: list[str] = []
     for _ in range(120):
-        made = run_pass(ecs, edited, memory)
-        memory = made.memory
-        order += [a.component for a in updates(made) if a.settings.network is not None]
+        result = run_pass(ecs, edited, memory)
+        memory = result.memory
+        order += [a.component for a in updates(result) if a.settings.network is not None]
         assert ecs.served() or not spare
-        if made.converged:
+        if result.converged:
             break
-    assert made.converged
+    assert result.converged
     assert sorted(order) == sorted(parts)
     if "etcd-nats" in parts:
         assert order[0] == "etcd-nats"
@@ -199,60 +199,60 @@ def test_another_network_rolls_in_order_with_etcd_first_and_nobody_notices(
 
 
 def test_a_network_on_which_nothing_comes_up_is_told_and_the_old_side_is_kept() -> None:
-    wanted = changed(
+    declared_graph = changed(
         graph(), "decode", rollout=RolloutSpec(progress_deadline_seconds=300, circuit_breaker=False)
     )
-    ecs, memory = settled(wanted)
+    ecs, memory = settled(declared_graph)
     (former,) = ecs.services["g-decode"].tasks
-    ecs.graph = edited = changed(wanted, "decode", network=OTHER)
+    ecs.graph = edited = changed(declared_graph, "decode", network=OTHER)
     for _ in range(60):
-        made = run_pass(ecs, edited, memory)
-        memory = made.memory
+        result = run_pass(ecs, edited, memory)
+        memory = result.memory
         for task in ecs.services["g-decode"].tasks:
             task.mute = task is not former  # Nothing reaches etcd from there.
         assert ecs.serving("decode") == [former]
-    (told,) = (
+    (reported,) = (
         c
-        for c in made.conditions
+        for c in result.conditions
         if c.type is ConditionType.DEGRADED and c.component == "decode" and c.status
     )
-    assert told.reason == ConditionReason.NEVER_REGISTERED
-    assert "correct its network" in told.message
-    ecs.graph = wanted
-    converge(ecs, wanted, memory)
-    assert ecs.services["g-decode"].network == wanted.component("decode").network
+    assert reported.reason == ConditionReason.NEVER_REGISTERED
+    assert "correct its network" in reported.message
+    ecs.graph = declared_graph
+    converge(ecs, declared_graph, memory)
+    assert ecs.services["g-decode"].network == declared_graph.component("decode").network
 
 
 def test_a_network_that_ecs_gave_up_is_not_tried_again_until_another_is_declared() -> None:
-    wanted = graph()
-    ecs, memory = settled(wanted)
-    ecs.graph = edited = changed(wanted, "etcd-nats", network=OTHER)
+    declared_graph = graph()
+    ecs, memory = settled(declared_graph)
+    ecs.graph = edited = changed(declared_graph, "etcd-nats", network=OTHER)
     service = ecs.services["g-etcd-nats"]
     (former,) = service.tasks
     sent = 0
     for _ in range(30):
         for task in service.tasks:
             task.bad = task.deployment != former.deployment and service.network == OTHER
-        made = run_pass(ecs, edited, memory)
-        memory = made.memory
-        sent += sum(a.settings.network is not None for a in updates(made))
+        result = run_pass(ecs, edited, memory)
+        memory = result.memory
+        sent += sum(a.settings.network is not None for a in updates(result))
         assert ecs.served()
     assert sent == 1
-    assert "gave up" in made.failures["etcd-nats"]
+    assert "gave up" in result.failures["etcd-nats"]
     third = OTHER.model_copy(update={"subnets": ("subnet-3",)})
-    ecs.graph = corrected = changed(wanted, "etcd-nats", network=third)
+    ecs.graph = corrected = changed(declared_graph, "etcd-nats", network=third)
     converge(ecs, corrected, memory)
     assert service.network == third
 
 
 @pytest.mark.parametrize("assign", [True, False])
 def test_a_public_ip_counts_as_another_network(assign: bool) -> None:
-    wanted = graph()
-    ecs, memory = settled(wanted)
-    network = wanted.component("decode").network
+    declared_graph = graph()
+    ecs, memory = settled(declared_graph)
+    network = declared_graph.component("decode").network
     edited = changed(
-        wanted, "decode", network=network.model_copy(update={"assign_public_ip": assign})
+        declared_graph, "decode", network=network.model_copy(update={"assign_public_ip": assign})
     )
-    made = plan(edited, ecs.snapshot(), memory, ecs.clock)
-    assert bool(updates(made)) == assign
-    assert made.converged != assign
+    result = plan(edited, ecs.snapshot(), memory, ecs.clock)
+    assert bool(updates(result)) == assign
+    assert result.converged != assign

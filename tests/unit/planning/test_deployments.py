@@ -33,9 +33,9 @@ from tests.helpers.simulated_ecs import SimulatedEcs
 from tests.helpers.simulated_services import SimDeployment, SimTask
 
 
-def settled(wanted: Graph, gpus: int) -> tuple[SimulatedEcs, Memory]:
-    ecs = SimulatedEcs(wanted, gpu_instances=gpus)
-    return ecs, converge(ecs, wanted, Memory(started_at=ecs.now)).memory
+def settled(declared: Graph, gpus: int) -> tuple[SimulatedEcs, Memory]:
+    ecs = SimulatedEcs(declared, gpu_instances=gpus)
+    return ecs, converge(ecs, declared, Memory(started_at=ecs.now)).memory
 
 
 def replicas(base: Graph, name: str, count: int) -> Graph:
@@ -58,45 +58,45 @@ def test_old_replicas_that_come_back_without_etcd_do_not_hold_the_new_ones_up(
     prefill: int, decode: int, spare: int, silence: int
 ) -> None:
     """``silence``: steps without the daemon, in which they exit and take their slots again."""
-    wanted = graph(prefill=prefill, decode=decode)
-    ecs, memory = settled(wanted, prefill + decode + spare)
+    declared = graph(prefill=prefill, decode=decode)
+    ecs, memory = settled(declared, prefill + decode + spare)
     ecs.kill("etcd-nats")
     for _ in range(silence):
         ecs.step()
     for number in range(40):
-        made = run_pass(ecs, wanted, memory)
-        memory = made.memory
+        result = run_pass(ecs, declared, memory)
+        memory = result.memory
         if ecs.served() and number > 3:
             break
     assert ecs.served()
     assert number <= 16
-    converge(ecs, wanted, memory)
+    converge(ecs, declared, memory)
 
 
 def test_where_no_surge_fits_replicas_that_lost_etcd_go_first_all_of_them() -> None:
-    wanted = graph(prefill=1, decode=3)
-    ecs, memory = settled(wanted, 4)
+    declared = graph(prefill=1, decode=3)
+    ecs, memory = settled(declared, 4)
     ecs.kill("etcd-nats")
     limits = set()
     for _ in range(30):
-        made = run_pass(ecs, wanted, memory)
-        memory = made.memory
+        result = run_pass(ecs, declared, memory)
+        memory = result.memory
         limits |= {
             (a.settings.limits.minimum_healthy_percent, a.settings.limits.maximum_percent)
-            for a in made.actions
+            for a in result.actions
             if isinstance(a, UpdateService) and a.settings.limits and a.component == "decode"
         }
-        if made.converged:
+        if result.converged:
             break
-    assert made.converged
+    assert result.converged
     assert limits == {(0, 100), (100, 200)}
 
 
 def test_a_replica_that_is_lost_during_a_rollout_is_replaced_by_its_own_revision() -> None:
     """While the new side has one place of two: ECS does it, and the rollout ends all the same."""
-    wanted = graph(decode=2)
-    ecs, memory = settled(wanted, 4)
-    ecs.graph = edited = with_image(wanted, "decode", "dynamo:2")
+    declared = graph(decode=2)
+    ecs, memory = settled(declared, 4)
+    ecs.graph = edited = with_image(declared, "decode", "dynamo:2")
     ecs.slow = 3
     service = ecs.services["g-decode"]
     memory = run_pass(ecs, edited, memory).memory
@@ -113,41 +113,41 @@ def test_a_replica_that_is_lost_during_a_rollout_is_replaced_by_its_own_revision
 def test_a_count_that_rises_during_a_rollout_never_takes_a_slot_from_the_new_side(
     gpus: int, more: int
 ) -> None:
-    wanted = graph(decode=2)
-    ecs, memory = settled(wanted, gpus)
-    edited = with_image(wanted, "decode", "dynamo:2")
+    declared = graph(decode=2)
+    ecs, memory = settled(declared, gpus)
+    edited = with_image(declared, "decode", "dynamo:2")
     ecs.graph = edited
     ecs.slow = 4
     service = ecs.services["g-decode"]
     for _ in range(3):
         memory = run_pass(ecs, edited, memory).memory
     ecs.graph = grown = replicas(edited, "decode", 2 + more)
-    told: list[WaitPurpose] = []
+    reported: list[WaitPurpose] = []
     for _ in range(80):
         before, free = service.desired, gpus - len(ecs._gpus_used())
         rolling = len(service.deployments) > 1
-        made = run_pass(ecs, grown, memory)
-        memory = made.memory
-        told += purposes_of(made, "decode")
+        result = run_pass(ecs, grown, memory)
+        memory = result.memory
+        reported += purposes_of(result, "decode")
         if rolling and service.desired > before:
             assert 2 * (service.desired - before) <= free
-        if made.converged:
+        if result.converged:
             break
     # With fewer slots than replicas it waits for places, at the count that is declared.
     assert service.desired == 2 + more
     if gpus >= 3 + more:
-        assert made.converged
+        assert result.converged
         assert {t.revision for t in service.tasks} == {service.revision}
     if gpus == 5:
-        assert WaitPurpose.BOTH_SIDES_FIT in told
+        assert WaitPurpose.BOTH_SIDES_FIT in reported
 
 
 def crowd(ecs: SimulatedEcs, count: int, protected: bool) -> None:
     """Give decode's service ``count`` former deployments whose tasks are kept and do not serve."""
     service = ecs.services["g-decode"]
     for number in range(count):
-        made = SimDeployment(f"d-old-{number}", service.revision, service.network, 900.0 + number)
-        service.deployments.append(made)
+        result = SimDeployment(f"d-old-{number}", service.revision, service.network, 900.0 + number)
+        service.deployments.append(result)
         until = ecs.now + 600 if protected else 0.0
         service.tasks.append(
             SimTask(
@@ -156,7 +156,7 @@ def crowd(ecs: SimulatedEcs, count: int, protected: bool) -> None:
                 ip=f"10.9.9.{number}",
                 age=5,
                 mute=True,
-                deployment=made.id,
+                deployment=result.id,
                 protected_until=until,
                 instance=90 + number,
             )
@@ -165,23 +165,23 @@ def crowd(ecs: SimulatedEcs, count: int, protected: bool) -> None:
 
 @pytest.mark.parametrize("count", [2, 3, 4])
 def test_with_four_deployments_the_next_one_waits_for_the_oldest_to_end(count: int) -> None:
-    wanted = graph()
-    ecs, memory = settled(wanted, 6)
+    declared = graph()
+    ecs, memory = settled(declared, 6)
     crowd(ecs, count, protected=True)
-    ecs.graph = edited = with_image(wanted, "decode", "dynamo:2")
-    seen = ecs.snapshot()
+    ecs.graph = edited = with_image(declared, "decode", "dynamo:2")
+    observed = ecs.snapshot()
     # They answer, and what they name is not registered: nobody is sent to them.
     idle = {f"http://10.9.9.{n}:8081": WorkerPage(frozenset({900 + n}), 1.0) for n in range(count)}
-    seen = replace(seen, pages={**seen.pages, **idle})
-    made = plan(edited, seen, memory, ecs.clock)
-    begun = [a for a in made.actions if isinstance(a, UpdateService) and a.revision is not None]
-    released = [a for a in made.actions if a.purpose is ActionPurpose.END_OLDEST_DEPLOYMENT]
+    observed = replace(observed, pages={**observed.pages, **idle})
+    result = plan(edited, observed, memory, ecs.clock)
+    begun = [a for a in result.actions if isinstance(a, UpdateService) and a.revision is not None]
+    released = [a for a in result.actions if a.purpose is ActionPurpose.END_OLDEST_DEPLOYMENT]
     if count == 2:
         assert begun
         assert not released
     else:
         assert not begun
-        assert purposes_of(made, "decode")[0] is WaitPurpose.DEPLOYMENTS_END
+        assert purposes_of(result, "decode")[0] is WaitPurpose.DEPLOYMENTS_END
         assert len(released) == 1
         assert {a.tasks for a in released} == {("arn:task/90000",)}  # type: ignore[union-attr]
     converge(ecs, edited, memory)  # The simulator refuses a sixth deployment, as ECS does.
@@ -190,11 +190,11 @@ def test_with_four_deployments_the_next_one_waits_for_the_oldest_to_end(count: i
     }
 
 
-def degraded(made: Plan, name: str) -> tuple[str, str] | None:
+def degraded(result: Plan, name: str) -> tuple[str, str] | None:
     return next(
         (
             (c.reason, c.message)
-            for c in made.conditions
+            for c in result.conditions
             if c.type is ConditionType.DEGRADED and c.component == name and c.status
         ),
         None,
@@ -202,12 +202,15 @@ def degraded(made: Plan, name: str) -> tuple[str, str] | None:
 
 
 def test_what_aws_rejected_is_stated_until_it_is_accepted() -> None:
-    wanted = graph()
-    ecs, memory = settled(wanted, 6)
+    declared = graph()
+    ecs, memory = settled(declared, 6)
     words = "update service g-decode: 5 active deployments exist"
-    told = replace(memory, rejected={"decode": words})
-    assert degraded(plan(wanted, ecs.snapshot(), told, ecs.clock), "decode") == ("Rejected", words)
-    assert degraded(plan(wanted, ecs.snapshot(), memory, ecs.clock), "decode") is None
+    reported = replace(memory, rejected={"decode": words})
+    assert degraded(plan(declared, ecs.snapshot(), reported, ecs.clock), "decode") == (
+        "Rejected",
+        words,
+    )
+    assert degraded(plan(declared, ecs.snapshot(), memory, ecs.clock), "decode") is None
 
 
 @pytest.mark.parametrize(
@@ -231,14 +234,14 @@ async def test_a_rejection_is_told_apart_from_what_says_nothing_of_the_action(
 
     executor = Executor(cast(Aws, Refusing()), "g", GraphCache(), lambda: 0.0, never)
     update = UpdateService(component="decode", reason="", cluster="c", service="g-decode")
-    made = replace(run_pass(*_fresh()), actions=(update,))
-    results = await executor.execute(made)
+    result = replace(run_pass(*_fresh()), actions=(update,))
+    results = await executor.execute(result)
     assert [r.rejected for r in results] == [rejected]
-    told = rejections(results)
-    assert ("decode" in told) == rejected
+    reported = rejections(results)
+    assert ("decode" in reported) == rejected
     if rejected:
-        assert "update service g-decode" in told["decode"]
-        assert "5 active deployments exist" in told["decode"]
+        assert "update service g-decode" in reported["decode"]
+        assert "5 active deployments exist" in reported["decode"]
 
 
 def _fresh() -> tuple[SimulatedEcs, Graph, Memory]:

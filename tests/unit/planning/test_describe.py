@@ -38,10 +38,10 @@ from tests.helpers.simulated_ecs import SimulatedEcs
 
 
 def test_actions_and_plans_read_well() -> None:
-    wanted = graph()
-    ecs, memory = converged(wanted)
-    made = plan(with_image(wanted, "decode", "dynamo:2"), ecs.snapshot(), memory, ecs.clock)
-    lines = describe(made, ecs.snapshot())
+    declared = graph()
+    ecs, memory = converged(declared)
+    result = plan(with_image(declared, "decode", "dynamo:2"), ecs.snapshot(), memory, ecs.clock)
+    lines = describe(result, ecs.snapshot())
     assert any(line.startswith("decode: register task definition g-decode") for line in lines)
     assert "    - containerDefinitions[decode].image: dynamo:1" in lines
     assert "    + containerDefinitions[decode].image: dynamo:2" in lines
@@ -65,9 +65,9 @@ def test_actions_and_plans_read_well() -> None:
 
 
 def test_a_first_plan_describes_without_a_snapshot() -> None:
-    wanted = graph()
-    made = plan(wanted, SimulatedEcs(wanted).snapshot(), Memory(0.0), Now.at(0.0))
-    lines = describe(made)
+    declared = graph()
+    result = plan(declared, SimulatedEcs(declared).snapshot(), Memory(0.0), Now.at(0.0))
+    lines = describe(result)
     assert any("create service g-etcd-nats" in line for line in lines)
     assert any("wait: frontend: waiting for a ready etcd and NATS" in line for line in lines)
 

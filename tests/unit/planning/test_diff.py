@@ -53,15 +53,15 @@ APP = "containerDefinitions[app]"
 
 
 def app(content: dict[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = content["containerDefinitions"][0]
-    return found
+    matches: dict[str, Any] = content["containerDefinitions"][0]
+    return matches
 
 
 def described(content: dict[str, Any]) -> dict[str, Any]:
     """Return ``content`` with ECS's additions, as DescribeTaskDefinition answers."""
-    made = copy.deepcopy(content)
-    made |= {"volumes": [], "placementConstraints": [], "enableFaultInjection": False}
-    for container in made["containerDefinitions"]:
+    result = copy.deepcopy(content)
+    result |= {"volumes": [], "placementConstraints": [], "enableFaultInjection": False}
+    for container in result["containerDefinitions"]:
         container.setdefault("cpu", 0)
         container.setdefault("essential", True)
         for key in ("environment", "mountPoints", "volumesFrom", "portMappings", "systemControls"):
@@ -71,7 +71,7 @@ def described(content: dict[str, Any]) -> dict[str, Any]:
             mapping |= {"hostPort": mapping["containerPort"], "protocol": "tcp"}
         if check := container.get("healthCheck"):
             container["healthCheck"] = {"interval": 30, "timeout": 5, "retries": 3, **check}
-    return made
+    return result
 
 
 def test_every_removal_is_named() -> None:
@@ -115,7 +115,7 @@ def test_what_ecs_adds_is_not_shown() -> None:
 
 
 @pytest.mark.parametrize(
-    ("one", "other"),
+    ("item", "other"),
     [
         ({"cpu": "256"}, {"cpu": ".25 vCPU"}),
         ({"cpu": "256"}, {"cpu": "0.25vcpu"}),
@@ -128,14 +128,14 @@ def test_what_ecs_adds_is_not_shown() -> None:
     ],
 )  # fmt: skip
 def test_equal_values_written_differently_are_no_change(
-    one: dict[str, Any], other: dict[str, Any]
+    item: dict[str, Any], other: dict[str, Any]
 ) -> None:
-    assert content_diff(one, other) == []
-    assert means_the_same(one, other)
+    assert content_diff(item, other) == []
+    assert means_the_same(item, other)
 
 
 @pytest.mark.parametrize(
-    ("one", "other"),
+    ("item", "other"),
     [
         ({"cpu": "256"}, {"cpu": "512"}),
         ({"cpu": ".25 vCPU"}, {"cpu": ".5 vCPU"}),
@@ -165,18 +165,18 @@ def test_equal_values_written_differently_are_no_change(
         ),
     ],
 )
-def test_what_differs_to_ecs_is_a_change(one: dict[str, Any], other: dict[str, Any]) -> None:
-    assert content_diff(one, other)
-    assert content_diff(other, one)
-    assert not means_the_same(one, other)
+def test_what_differs_to_ecs_is_a_change(item: dict[str, Any], other: dict[str, Any]) -> None:
+    assert content_diff(item, other)
+    assert content_diff(other, item)
+    assert not means_the_same(item, other)
 
 
 def test_two_entries_of_one_name_are_left_to_ecs() -> None:
     twice = [{"name": "A", "value": "1"}, {"name": "A", "value": "2"}]
-    one = {"containerDefinitions": [{"name": "a", "environment": twice}]}
+    item = {"containerDefinitions": [{"name": "a", "environment": twice}]}
     other = {"containerDefinitions": [{"name": "a", "environment": twice[::-1]}]}
-    assert not means_the_same(one, other)
-    assert content_diff(one, other)
+    assert not means_the_same(item, other)
+    assert content_diff(item, other)
 
 
 def test_no_secret_is_shown() -> None:
@@ -210,10 +210,10 @@ CONTENT = st.dictionaries(st.sampled_from(["containerDefinitions", "cpu", "volum
 
 @given(CONTENT, CONTENT)
 def test_a_diff_is_empty_just_where_both_mean_the_same(
-    one: dict[str, Any], other: dict[str, Any]
+    item: dict[str, Any], other: dict[str, Any]
 ) -> None:
-    assert (content_diff(one, other) == []) == means_the_same(one, other)
-    assert canonical(one) == canonical(copy.deepcopy(one))
+    assert (content_diff(item, other) == []) == means_the_same(item, other)
+    assert canonical(item) == canonical(copy.deepcopy(item))
 
 
 # In a plan ------------------------------------------------------------------------------------
@@ -221,27 +221,27 @@ def test_a_diff_is_empty_just_where_both_mean_the_same(
 
 def test_another_way_to_write_a_value_rolls_nothing() -> None:
     def sized(cpu: str) -> Any:
-        wanted = graph()
+        declared = graph()
         parts = tuple(
             replace(c, template={**c.template, "cpu": cpu}) if c.name == "decode" else c
-            for c in wanted.components
+            for c in declared.components
         )
-        return replace(wanted, components=parts)
+        return replace(declared, components=parts)
 
     ecs, memory = converged(sized("256"))
     assert not plan(sized(".25 vCPU"), ecs.snapshot(), memory, ecs.clock).actions
-    made = plan(sized(".5 vCPU"), ecs.snapshot(), memory, ecs.clock)
-    assert any(isinstance(a, RegisterTaskDefinition) for a in made.actions)
-    lines = describe(made, ecs.snapshot())
+    result = plan(sized(".5 vCPU"), ecs.snapshot(), memory, ecs.clock)
+    assert any(isinstance(a, RegisterTaskDefinition) for a in result.actions)
+    lines = describe(result, ecs.snapshot())
     assert "    - cpu: 256" in lines
     assert "    + cpu: 512" in lines
 
 
 def test_a_revision_that_is_there_already_is_shown_too() -> None:
-    wanted = graph()
-    ecs, memory = converged(wanted)
-    seen = ecs.snapshot()
-    part = seen.components["decode"]
+    declared = graph()
+    ecs, memory = converged(declared)
+    observed = ecs.snapshot()
+    part = observed.components["decode"]
     assert isinstance(part.service, Service)
     current = part.revisions[part.service.task_definition_arn]
     other = copy.deepcopy(dict(current.content))
@@ -254,10 +254,10 @@ def test_a_revision_that_is_there_already_is_shown_too() -> None:
         service=replace(part.service, task_definition_arn=running.arn),
         revisions={**part.revisions, running.arn: running},
     )
-    seen = replace(seen, components={**seen.components, "decode": moved})
-    made = plan(wanted, seen, memory, ecs.clock)
-    assert not any(isinstance(a, RegisterTaskDefinition) for a in made.actions)
-    lines = describe(made, seen)
+    observed = replace(observed, components={**observed.components, "decode": moved})
+    result = plan(declared, observed, memory, ecs.clock)
+    assert not any(isinstance(a, RegisterTaskDefinition) for a in result.actions)
+    lines = describe(result, observed)
     assert "    - containerDefinitions[decode].image: dynamo:by-hand" in lines
     assert "    + containerDefinitions[decode].image: dynamo:1" in lines
 

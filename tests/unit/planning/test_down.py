@@ -22,43 +22,45 @@ from tests.helpers.graphs import (
 
 
 def test_down_takes_dependants_first_and_leaves_foreigners() -> None:
-    wanted = graph()
-    ecs, _ = converged(wanted)
+    declared = graph()
+    ecs, _ = converged(declared)
     ecs.services["g-decode"].tags.clear()
-    first = down(wanted, ecs.snapshot())
+    first = down(declared, ecs.snapshot())
     assert {a.component for a in first.actions} == {"frontend", "prefill"}
     assert WaitPurpose.DEPENDANTS_DELETED in purposes_of(first, "etcd-nats")
     assert any("left alone" in note for note in first.notes)
     for action in first.actions:
         ecs.apply(action)
-    second = down(wanted, ecs.snapshot())
+    second = down(declared, ecs.snapshot())
     assert [a.component for a in second.actions] == ["etcd-nats"]
     ecs.apply(second.actions[0])
-    assert down(wanted, ecs.snapshot()).converged
+    assert down(declared, ecs.snapshot()).converged
 
 
 def test_down_waits_for_what_it_can_not_see() -> None:
-    wanted = graph()
-    ecs, _ = converged(wanted)
-    seen = ecs.snapshot()
-    part = replace(seen.components["prefill"], service=Unknown("throttled"))
+    declared = graph()
+    ecs, _ = converged(declared)
+    observed = ecs.snapshot()
+    part = replace(observed.components["prefill"], service=Unknown("throttled"))
     blind = replace(
-        seen, components={**seen.components, "prefill": part}, orphans=Unknown("throttled")
+        observed, components={**observed.components, "prefill": part}, orphans=Unknown("throttled")
     )
-    made = down(wanted, blind)
-    assert not made.converged
-    assert {a.component for a in made.actions} == {"frontend", "decode"}
-    missing = replace(seen, clusters={**seen.clusters, "gpu": False})
-    assert "does not exist" in " ".join(down(wanted, missing).notes)
+    result = down(declared, blind)
+    assert not result.converged
+    assert {a.component for a in result.actions} == {"frontend", "decode"}
+    missing = replace(observed, clusters={**observed.clusters, "gpu": False})
+    assert "does not exist" in " ".join(down(declared, missing).notes)
 
 
 def test_down_removes_orphans_too() -> None:
-    wanted = graph()
-    ecs, _ = converged(wanted)
-    less = replace(wanted, components=tuple(c for c in wanted.components if c.name != "prefill"))
+    declared = graph()
+    ecs, _ = converged(declared)
+    less = replace(
+        declared, components=tuple(c for c in declared.components if c.name != "prefill")
+    )
     ecs.graph = less
-    made = down(less, ecs.snapshot())
-    assert "g-prefill" in {a.service for a in made.actions if isinstance(a, DeleteService)}
+    result = down(less, ecs.snapshot())
+    assert "g-prefill" in {a.service for a in result.actions if isinstance(a, DeleteService)}
     draining = replace(
         ecs.snapshot(),
         orphans=tuple(replace(o, status="DRAINING") for o in ecs.snapshot().orphans or ()),  # type: ignore[union-attr]  # known here

@@ -23,9 +23,9 @@ from tests.helpers.rollouts import fresh_pass, ready_graph
 def test_a_roll_lets_work_in_hand_finish_within_the_drain_time_and_no_longer(
     decode: int, spare: int, busy: set[int], work: int
 ) -> None:
-    wanted, ecs = ready_graph(decode, 1 + decode + spare)
-    drain = wanted.runtime.drain_seconds
-    ecs.graph = edited = with_image(wanted, "decode", "dynamo:2")
+    declared, ecs = ready_graph(decode, 1 + decode + spare)
+    drain = declared.runtime.drain_seconds
+    ecs.graph = edited = with_image(declared, "decode", "dynamo:2")
     service = ecs.services["g-decode"]
     old = list(service.tasks)
     ecs.busy = {t.arn for i, t in enumerate(old) if i in busy}
@@ -35,7 +35,7 @@ def test_a_roll_lets_work_in_hand_finish_within_the_drain_time_and_no_longer(
             ecs.busy = set()
         before = {t.arn for t in service.tasks}
         idle = [t.arn for t in old if t.arn in before and t.arn not in ecs.busy]
-        made = fresh_pass(ecs, edited)
+        result = fresh_pass(ecs, edited)
         gone = before - {t.arn for t in service.tasks}
         fresh = sum(t.age >= 1 for t in service.tasks if t not in old)
         room = fresh + sum(t.arn in before for t in old) - decode
@@ -46,8 +46,8 @@ def test_a_roll_lets_work_in_hand_finish_within_the_drain_time_and_no_longer(
             # A busy replica is released only after idle ones, and after its drain time.
             assert not set(idle) - gone
             assert ecs.now - spared.get(arn, 0.0) >= drain
-        if made.converged:
+        if result.converged:
             break
-    assert made.converged
+    assert result.converged
     # Each step waits for one drain time at most (whole minutes, with a margin).
     assert number * 10 <= 100 + decode * (math.ceil(drain / 60) * 60 + 60 + 60)

@@ -18,7 +18,7 @@ from tests.helpers.rollouts import fresh_pass, ready_graph
 def test_replacements_start_beside_what_a_draining_instance_takes_away(
     decode: int, count: int, spare: int, data: st.DataObject
 ) -> None:
-    wanted, ecs = ready_graph(decode, 1 + decode + spare)
+    declared, ecs = ready_graph(decode, 1 + decode + spare)
     service = ecs.services["g-decode"]
     before = list(service.tasks)
     going = data.draw(st.permutations(before))[: min(count, decode)]
@@ -26,14 +26,14 @@ def test_replacements_start_beside_what_a_draining_instance_takes_away(
     ecs.slow = data.draw(st.integers(0, 4), "steps until a replacement registers")
     ecs.drained |= {t.instance for t in going if t.instance is not None}
     for number in range(60):
-        made = fresh_pass(ecs, wanted)
+        result = fresh_pass(ecs, declared)
         # No replica is released before its replacement is ready, if there is any capacity.
         assert len(ecs.serving("decode")) >= decode
         if number == 20:
             ecs.gpu_instances += count  # More instances come; until then some wait for a place.
-        if made.converged:
+        if result.converged:
             break
-    assert made.converged
+    assert result.converged
     assert not [t for t in service.tasks if ecs.leaves(t)]
     assert len(service.tasks) == decode
     assert (service.minimum, service.maximum) == (100, 200)
@@ -44,14 +44,14 @@ def test_replacements_start_beside_what_a_draining_instance_takes_away(
 def test_a_spot_notice_drains_its_instance_and_leaves_time_to_finish(
     spare: int, rebalance: bool, decode: int
 ) -> None:
-    wanted, ecs = ready_graph(decode, 1 + decode + spare)
+    declared, ecs = ready_graph(decode, 1 + decode + spare)
     service = ecs.services["g-decode"]
     going = service.tasks[0]
     assert going.instance is not None
     ecs.notices = {f"i-{going.instance}": Notice(ecs.now, interruption=not rebalance)}
     noticed = ecs.now
     for _ in range(14):
-        fresh_pass(ecs, wanted)
+        fresh_pass(ecs, declared)
         if going not in service.tasks:
             break
     assert ecs.drained == {going.instance}
@@ -65,6 +65,6 @@ def test_a_spot_notice_drains_its_instance_and_leaves_time_to_finish(
     foreign = Notice(ecs.now, interruption=True)
     ecs.notices = {"i-999": foreign}
     ecs.gpu_instances += 1
-    converge(ecs, wanted, Memory(started_at=ecs.now))
+    converge(ecs, declared, Memory(started_at=ecs.now))
     assert ecs.drained == {going.instance}
     assert (service.minimum, service.maximum) == (100, 200)

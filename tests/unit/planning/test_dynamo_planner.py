@@ -24,19 +24,23 @@ from tests.helpers.graphs import (
 
 def test_the_planner_is_told_when_every_count_it_asked_for_is_ready() -> None:
     scaling = SloScaling(min=1, max=3, signals=(PlannerSource(source="planner"),))
-    wanted = graph(prefill=2, scaling=scaling)
-    ecs, _ = converged(wanted)
-    seen = ecs.snapshot()
-    replicas = {c.name: observe_graph(wanted, seen).counts(c) for c in wanted.components}
+    declared = graph(prefill=2, scaling=scaling)
+    ecs, _ = converged(declared)
+    observation = ecs.snapshot()
+    replicas = {c.name: observe_graph(declared, observation).counts(c) for c in declared.components}
 
     def reached(*wishes: tuple[float, float]) -> bool:
         signals = tuple(
             Signal(
-                "prefill", SignalKind.DESIRED_REPLICAS, value, "replicas", seen.observed_at - age
+                "prefill",
+                SignalKind.DESIRED_REPLICAS,
+                value,
+                "replicas",
+                observation.observed_at - age,
             )
             for value, age in wishes
         )
-        return planner_reached(wanted, replace(seen, signals=signals), replicas)
+        return planner_reached(declared, replace(observation, signals=signals), replicas)
 
     assert replicas["prefill"].ready == 2
     assert not reached()
@@ -44,4 +48,4 @@ def test_the_planner_is_told_when_every_count_it_asked_for_is_ready() -> None:
     assert not reached((3, 0))
     assert not reached((9, 0))
     assert not reached((2, 1000))
-    assert not planner_reached(graph(), seen, replicas)
+    assert not planner_reached(graph(), observation, replicas)

@@ -16,11 +16,11 @@ def test_ecs_exec_is_created_and_switched_on_and_off_without_a_rollout() -> None
     assert ecs.services["g-decode"].settings.enable_execute_command is False
     (task,) = ecs.services["g-frontend"].tasks
     for enabled, word in ((False, "off"), (True, "on")):
-        wanted = declared(enable_execute_command=enabled)
-        made = run_pass(ecs, wanted, memory)
-        memory = made.memory
-        (update,) = updates(made)
+        declared_graph = declared(enable_execute_command=enabled)
+        result = run_pass(ecs, declared_graph, memory)
+        memory = result.memory
+        (update,) = updates(result)
         assert update.settings == ServiceSettings(enable_execute_command=enabled)
         assert update.reason == f"ECS Exec {word} (for tasks that start from now on)"
-        assert not plan(wanted, ecs.snapshot(), memory, ecs.clock).actions
+        assert not plan(declared_graph, ecs.snapshot(), memory, ecs.clock).actions
     assert ecs.services["g-frontend"].tasks == [task]

@@ -38,15 +38,17 @@ def test_bridge_mode_is_reached_at_its_mapped_port() -> None:
 def test_external_endpoints_count_when_one_answers() -> None:
     base = graph()
     urls = ("http://a:2379", "http://b:2379")
-    wanted = replace(base, components=base.components[1:], external_etcd=urls)
-    ecs = SimulatedEcs(wanted)
-    seen = ecs.snapshot()
-    assert resolve_endpoints(wanted, seen) == Endpoints()
-    up = replace(seen, external={urls[0]: Probe(urls[0], False), urls[1]: Probe(urls[1], True)})
-    assert resolve_endpoints(wanted, up).etcd == "http://a:2379,http://b:2379"
-    down_ = replace(seen, external={u: Probe(u, False) for u in urls})
-    assert resolve_endpoints(wanted, down_).etcd is None
-    assert not wanted.has_nats
+    declared = replace(base, components=base.components[1:], external_etcd=urls)
+    ecs = SimulatedEcs(declared)
+    observation = ecs.snapshot()
+    assert resolve_endpoints(declared, observation) == Endpoints()
+    up = replace(
+        observation, external={urls[0]: Probe(urls[0], False), urls[1]: Probe(urls[1], True)}
+    )
+    assert resolve_endpoints(declared, up).etcd == "http://a:2379,http://b:2379"
+    down_ = replace(observation, external={u: Probe(u, False) for u in urls})
+    assert resolve_endpoints(declared, down_).etcd is None
+    assert not declared.has_nats
 
 
 def test_environment_value_is_the_first_plain_one() -> None:

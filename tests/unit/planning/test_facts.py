@@ -62,13 +62,13 @@ def test_each_fact_is_derived_once_per_pass(
     for _ in range(3):
         snapshot = ecs.snapshot()
         calls.clear()
-        made = plan(ecs.graph, snapshot, memory, ecs.clock)
+        result = plan(ecs.graph, snapshot, memory, ecs.clock)
         assert dict(calls) == {
             **dict.fromkeys(DERIVATIONS, 1),
             **dict.fromkeys(PER_COMPONENT, len(ecs.graph.components)),
         }
-        memory = made.memory
-        ecs.execute(made.actions)
+        memory = result.memory
+        ecs.execute(result.actions)
         ecs.step()
 
 

@@ -43,18 +43,22 @@ from tests.helpers.graphs import (
 
 @pytest.mark.parametrize("tags", [{}, {"ecs-dynamo:graph": "somebody-elses"}])
 def test_what_lacks_the_graphs_tag_is_no_orphan_of_it(tags: Mapping[str, str]) -> None:
-    wanted = graph()
-    ecs, memory = converged(wanted)
+    declared = graph()
+    ecs, memory = converged(declared)
     ecs.graph = replace(
-        wanted, components=tuple(c for c in wanted.components if c.name != "prefill")
+        declared, components=tuple(c for c in declared.components if c.name != "prefill")
     )
-    seen = ecs.snapshot()
-    assert isinstance(seen.orphans, tuple)
-    foreign = replace(seen, orphans=tuple(replace(o, tags=tags) for o in seen.orphans))
-    for made in (plan(ecs.graph, foreign, memory, ecs.clock), down(ecs.graph, foreign)):
-        deleted = {a.service for a in made.actions if isinstance(a, DeleteService)}
+    observation = ecs.snapshot()
+    assert isinstance(observation.orphans, tuple)
+    foreign = replace(
+        observation, orphans=tuple(replace(o, tags=tags) for o in observation.orphans)
+    )
+    for result in (plan(ecs.graph, foreign, memory, ecs.clock), down(ecs.graph, foreign)):
+        deleted = {a.service for a in result.actions if isinstance(a, DeleteService)}
         assert "g-prefill" not in deleted
-    assert [type(a) for a in plan(ecs.graph, seen, memory, ecs.clock).actions] == [DeleteService]
+    assert [type(a) for a in plan(ecs.graph, observation, memory, ecs.clock).actions] == [
+        DeleteService
+    ]
 
 
 def test_a_revision_in_use_or_good_outlives_the_number_that_is_kept() -> None:
@@ -65,44 +69,44 @@ def test_a_revision_in_use_or_good_outlives_the_number_that_is_kept() -> None:
 
 
 def test_who_becomes_idle_in_a_scale_in_is_released_at_once() -> None:
-    wanted = graph(prefill=2)
-    ecs, _ = converged(wanted)
+    declared = graph(prefill=2)
+    ecs, _ = converged(declared)
     for task in ecs.services["g-prefill"].tasks:
         task.protected_until = ecs.now + 600
     busy = ecs.services["g-prefill"].tasks[0].arn
     ecs.busy = {busy}
-    seen = ecs.snapshot()
-    part = seen.components["prefill"]
+    observation = ecs.snapshot()
+    part = observation.components["prefill"]
     assert isinstance(part.service, Service)
     # Asked to be one, and two still run.
     part = replace(part, service=replace(part.service, desired=1, running=2))
-    observed = observe_graph(wanted, with_component(seen, "prefill", part))
-    one = state_of(wanted.component("prefill"), observed.components["prefill"])
-    (freed,) = protect_busy_tasks(context_of(observed, one), one)
+    observed = observe_graph(declared, with_component(observation, "prefill", part))
+    component = state_of(declared.component("prefill"), observed.components["prefill"])
+    (freed,) = protect_busy_tasks(context_of(observed, component), component)
     assert (freed.minutes, len(freed.tasks), busy in freed.tasks) == (None, 1, False)
 
 
 def test_endpoints_that_move_blame_no_revision() -> None:
     """Going back would mean going back to endpoints that are gone."""
-    wanted = graph()
-    ecs, memory = converged(wanted)
+    declared = graph()
+    ecs, memory = converged(declared)
     ecs.mute_images.add("dynamo:1")  # Whatever starts from here on never registers.
     ecs.kill("etcd-nats")
-    deadline = wanted.component("decode").rollout.progress_deadline_seconds
+    deadline = declared.component("decode").rollout.progress_deadline_seconds
     began = ecs.now
     while ecs.now < began + 3 * deadline:
-        made = run_pass(ecs, wanted, memory, seconds=30.0)
-        memory = made.memory
-        assert not [a for a in made.actions if is_hold(a)]
-    assert not made.converged
+        result = run_pass(ecs, declared, memory, seconds=30.0)
+        memory = result.memory
+        assert not [a for a in result.actions if is_hold(a)]
+    assert not result.converged
 
 
 def moving(old: list[Task], began: float) -> tuple[ComponentState, PlanContext]:
     """prefill is rolled to other endpoints since ``began``, and ``old`` are its old tasks."""
-    wanted = graph()
-    ecs, _ = converged(wanted)
-    seen = ecs.snapshot()
-    part = seen.components["prefill"]
+    declared = graph()
+    ecs, _ = converged(declared)
+    observation = ecs.snapshot()
+    part = observation.components["prefill"]
     assert isinstance(part.service, Service)
     assert isinstance(part.tasks, tuple)
     (own,) = part.tasks
@@ -113,22 +117,24 @@ def moving(old: list[Task], began: float) -> tuple[ComponentState, PlanContext]:
         part.service,
         task_definition_arn=newer,
         deployments=(
-            replace(deployment, task_definition_arn=newer, created_at=seen.observed_at + began),
+            replace(
+                deployment, task_definition_arn=newer, created_at=observation.observed_at + began
+            ),
         ),
     )
     part = replace(part, service=service, tasks=tasks)
-    observed = observe_graph(wanted, with_component(seen, "prefill", part))
-    one = state_of(wanted.component("prefill"), observed.components["prefill"])
-    return one, context_of(observed, one)
+    observed = observe_graph(declared, with_component(observation, "prefill", part))
+    component = state_of(declared.component("prefill"), observed.components["prefill"])
+    return component, context_of(observed, component)
 
 
 def prefill_task() -> tuple[Task, float]:
     """prefill's only task on a converged graph, and the time there."""
     ecs, _ = converged(graph())
-    seen = ecs.snapshot()
-    tasks = seen.components["prefill"].tasks
+    observation = ecs.snapshot()
+    tasks = observation.components["prefill"].tasks
     assert isinstance(tasks, tuple)
-    return tasks[0], seen.observed_at
+    return tasks[0], observation.observed_at
 
 
 @pytest.mark.parametrize("serving_is_newer", [True, False])
@@ -140,84 +146,88 @@ def test_after_two_moves_in_a_row_what_serves_no_more_makes_room(serving_is_newe
         serving, protected_until=until, started_at=now - (10 if serving_is_newer else 500)
     )
     lost = replace(serving, arn="arn:lost", private_ip="10.9.9.9", started_at=now - 100)
-    one, scene = moving([serving, lost], began=-5.0)
-    (made,) = old_side_actions(scene, [one], is_over=False)
-    assert (made.tasks, made.minutes) == (("arn:lost",), None)
+    item, context = moving([serving, lost], began=-5.0)
+    (result,) = old_side_actions(context, [item], is_over=False)
+    assert (result.tasks, result.minutes) == (("arn:lost",), None)
 
 
 @pytest.mark.parametrize("began", [-100.0, -100_000.0])
 def test_an_old_side_is_kept_no_longer_than_the_progress_deadline(began: float) -> None:
     task, now = prefill_task()
     ending = replace(task, protected_until=now + 60.0)
-    one, scene = moving([ending], began)
-    made = old_side_actions(scene, [one], is_over=False)
+    item, context = moving([ending], began)
+    result = old_side_actions(context, [item], is_over=False)
     # 1,800 s of progress and 60 s of drain, less the 100 s that are over.
-    assert [a.minutes for a in made] == ([30] if began == -100.0 else [])
+    assert [a.minutes for a in result] == ([30] if began == -100.0 else [])
 
 
 def test_what_is_declared_no_more_waits_for_what_still_rolls() -> None:
-    wanted = graph()
-    ecs, memory = converged(wanted)
-    less = replace(wanted, components=tuple(c for c in wanted.components if c.name != "prefill"))
+    declared = graph()
+    ecs, memory = converged(declared)
+    less = replace(
+        declared, components=tuple(c for c in declared.components if c.name != "prefill")
+    )
     ecs.graph = less = with_image(less, "decode", "dynamo:2")
-    made = run_pass(ecs, less, memory)
-    assert not [a for a in made.actions if isinstance(a, DeleteService)]
+    result = run_pass(ecs, less, memory)
+    assert not [a for a in result.actions if isinstance(a, DeleteService)]
     assert "g-prefill" in ecs.services
 
 
 def test_dependants_do_not_roll_while_the_infrastructure_does() -> None:
     """They would roll once more when its endpoints have moved."""
-    wanted = graph()
-    ecs, memory = converged(wanted)
+    declared = graph()
+    ecs, memory = converged(declared)
     for name in ("etcd-nats", "decode"):
-        wanted = with_image(wanted, name, "image:2")
-    ecs.graph = wanted
-    made = run_pass(ecs, wanted, memory)
-    rolled = {a.component for a in made.actions if isinstance(a, UpdateService) and a.revision}
+        declared = with_image(declared, name, "image:2")
+    ecs.graph = declared
+    result = run_pass(ecs, declared, memory)
+    rolled = {a.component for a in result.actions if isinstance(a, UpdateService) and a.revision}
     assert rolled == {"etcd-nats"}
 
 
 def test_workers_of_another_namespace_are_not_ours() -> None:
-    wanted = graph()
-    ecs, _ = converged(wanted)
-    seen = ecs.snapshot()
-    assert isinstance(seen.registrations, tuple)
-    decode = wanted.component("decode")
-    assert len(ready_tasks(wanted, decode, seen)) == 1
-    theirs = tuple(replace(r, namespace="another") for r in seen.registrations)
-    assert ready_tasks(wanted, decode, replace(seen, registrations=theirs)) == ()
+    declared = graph()
+    ecs, _ = converged(declared)
+    observation = ecs.snapshot()
+    assert isinstance(observation.registrations, tuple)
+    decode = declared.component("decode")
+    assert len(ready_tasks(declared, decode, observation)) == 1
+    theirs = tuple(replace(r, namespace="another") for r in observation.registrations)
+    assert ready_tasks(declared, decode, replace(observation, registrations=theirs)) == ()
 
 
 def test_a_revision_that_was_deregistered_is_registered_anew() -> None:
-    wanted = graph()
-    ecs, _ = converged(wanted)
+    declared = graph()
+    ecs, _ = converged(declared)
     part = ecs.snapshot().components["decode"]
     assert isinstance(part.revision, Revision)
     assert part.revision.fingerprint is not None
     for active in (True, False):
         known = replace(part.revision, active=active)
-        seen = replace(part, revision=known, revisions={known.arn: known})
-        one = state_of(wanted.component("decode"), seen, fingerprint=known.fingerprint)
-        reference = existing_revision(one)
+        observation = replace(part, revision=known, revisions={known.arn: known})
+        component = state_of(
+            declared.component("decode"), observation, fingerprint=known.fingerprint
+        )
+        reference = existing_revision(component)
         assert reference is not None
         assert (reference.arn == known.arn) == active
 
 
 def test_an_instance_is_put_to_draining_once_with_its_tasks_protected_before() -> None:
-    wanted = graph()
-    ecs, _ = converged(wanted)
-    seen = ecs.snapshot()
-    instances = seen.container_instances["gpu"]
+    declared = graph()
+    ecs, _ = converged(declared)
+    observation = ecs.snapshot()
+    instances = observation.container_instances["gpu"]
     assert isinstance(instances, tuple)
-    used = {t.container_instance_arn for t in known_tasks(seen.components["decode"])}
+    used = {t.container_instance_arn for t in known_tasks(observation.components["decode"])}
     (mine,) = (i for i in instances if i.arn in used)
-    one = state_of(wanted.component("decode"), seen.components["decode"])
+    component = state_of(declared.component("decode"), observation.components["decode"])
     for status, kinds in (("ACTIVE", [ProtectTasks, SetInstancesState]), ("DRAINING", [])):
         noticed = replace(
-            seen,
+            observation,
             container_instances={"gpu": (replace(mine, status=status),)},
-            notices={mine.ec2_instance_id: Notice(seen.observed_at, interruption=True)},
+            notices={mine.ec2_instance_id: Notice(observation.observed_at, interruption=True)},
         )
-        context = context_of(observe_graph(wanted, noticed), one)
-        made = drain_noticed_instances(context, PlanBuilder())
-        assert [type(a) for a in made.actions] == kinds
+        context = context_of(observe_graph(declared, noticed), component)
+        result = drain_noticed_instances(context, PlanBuilder())
+        assert [type(a) for a in result.actions] == kinds

@@ -56,10 +56,10 @@ def test_one_that_hangs_and_is_dropped_is_replaced_and_its_revision_stays_good()
     (_, action) = ward.stopped[0]
     assert action.why.startswith("ecs-dynamo: it has not answered for ")
     assert action.service == "g-decode"
-    made = ward.passes(60)
-    assert made.converged
-    assert made.lost == {}
-    assert degraded(made, "decode") is None
+    result = ward.passes(60)
+    assert result.converged
+    assert result.lost == {}
+    assert degraded(result, "decode") is None
     assert len(ward.tasks()) == 2
     assert (service.tags[TAG_GOOD], service.revision) == (good, revision)
     assert ward.stops() == [hung]
@@ -108,8 +108,8 @@ def test_requests_in_hand_of_one_that_lost_its_registration_get_the_drain_time()
 def test_one_that_answers_and_is_registered_is_never_stopped_however_busy() -> None:
     ward = Ward(decode=1, spare=0)
     ward.busy[ward.arn()] = 50.0
-    made = ward.passes(600)
-    assert made.converged
+    result = ward.passes(600)
+    assert result.converged
     assert ward.stopped == []
 
 
@@ -133,10 +133,10 @@ def test_a_daemon_that_is_cut_off_from_a_registered_worker_stops_nothing() -> No
     for number in range(2):
         ward.cut_off.add(ward.hang(number))
     for _ in range(60):
-        made = ward.pass_(30.0)
+        result = ward.pass_(30.0)
     assert ward.stopped == []
-    assert degraded(made, "decode") == "ReplicaHangs"
-    assert any("may be cut off" in w.reason for w in made.waits if w.component == "decode")
+    assert degraded(result, "decode") == "ReplicaHangs"
+    assert any("may be cut off" in w.reason for w in result.waits if w.component == "decode")
 
 
 def test_a_frontend_that_hangs_is_replaced_after_two_minutes_and_four_where_all_do() -> None:
@@ -164,9 +164,9 @@ def test_while_another_replica_is_missing_nobody_is_stopped() -> None:
     ward.passes(15)
     assert ward.stopped == []
     ward.tasks().pop()  # It ended by itself, and ECS has yet to replace it.
-    made = ward.pass_()
+    result = ward.pass_()
     assert ward.stopped == []
-    assert any("ECS has yet to start a replica" in w.reason for w in made.waits)
+    assert any("ECS has yet to start a replica" in w.reason for w in result.waits)
     ward.passes(30)
     assert len(ward.stopped) == 1
 
@@ -186,10 +186,10 @@ def test_where_all_are_lost_at_once_more_is_waited_for_and_one_goes_at_a_time() 
     ward = Ward(decode=3)
     ward.dropped |= {ward.arn(n) for n in range(3)}
     began = ward.now
-    made = ward.passes(45)
-    assert degraded(made, None) == "ServesNobody"
-    assert made.serves_nobody
-    assert made.lost == {"decode": 3}
+    result = ward.passes(45)
+    assert degraded(result, None) == "ServesNobody"
+    assert result.serves_nobody
+    assert result.lost == {"decode": 3}
     ward.passes(555)
     assert len(ward.stopped) == 3
     assert ward.stopped[0][0] - began >= 60
@@ -227,10 +227,10 @@ def test_the_next_one_waits_for_the_replacement_and_for_a_pause_that_doubles() -
 def test_nothing_is_replaced_where_that_is_switched_off() -> None:
     ward = Ward(decode=2, runtime=RuntimeSpec(replace_lost_replicas=False))
     ward.dropped.add(ward.hang(0))
-    made = ward.passes(600)
+    result = ward.passes(600)
     assert ward.stopped == []
-    assert degraded(made, "decode") == "ReplicaHangs"
-    assert any("replaceLostReplicas is false" in w.reason for w in made.waits)
+    assert degraded(result, "decode") == "ReplicaHangs"
+    assert any("replaceLostReplicas is false" in w.reason for w in result.waits)
 
 
 def test_a_fresh_daemon_knows_nobody_and_stops_nobody_at_once() -> None:
@@ -291,9 +291,9 @@ def test_a_graph_that_is_scaled_to_nothing_serves_nobody_on_purpose() -> None:
             replace(c, replicas=0) if c.is_worker else c for c in ward.graph.components
         ),
     )
-    made = ward.passes(300)
-    assert degraded(made, None) is None
-    assert made.lost == {}
+    result = ward.passes(300)
+    assert degraded(result, None) is None
+    assert result.lost == {}
 
 
 def test_what_is_not_proven_good_is_left_to_its_deadline() -> None:

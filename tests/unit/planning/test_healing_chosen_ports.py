@@ -29,16 +29,16 @@ def choosing(snapshot: Snapshot, hosts: list[str], registered: int, silent: floa
     """The decode workers have chosen their ports, and run on ``hosts``. The last ``registered`` of
     them are registered. The first has been silent for ``silent`` seconds, if not below 0.
     """
-    seen = snapshot.components["decode"]
+    observed = snapshot.components["decode"]
     contents = {}
-    for arn, one in seen.revisions.items():
-        (container,) = one.content["containerDefinitions"]
+    for arn, item in observed.revisions.items():
+        (container,) = item.content["containerDefinitions"]
         others = [e for e in container["environment"] if e["name"] != "DYN_SYSTEM_PORT"]
         container = {
             **container,
             "environment": [*others, {"name": "DYN_SYSTEM_PORT", "value": "0"}],
         }
-        contents[arn] = replace(one, content={**one.content, "containerDefinitions": [container]})
+        contents[arn] = replace(item, content={**item.content, "containerDefinitions": [container]})
     tasks = tuple(
         replace(t, private_ip=host)
         for t, host in zip(running(snapshot, "decode"), hosts, strict=True)
@@ -56,7 +56,7 @@ def choosing(snapshot: Snapshot, hosts: list[str], registered: int, silent: floa
             registrations.append(replace(own, address=task.private_ip, card=ModelCard(url)))
             mute = NoAnswer("no answer", silent, page, reached=True)
             pages[url] = mute if number == 0 and silent >= 0 else page
-    parts = {**snapshot.components, "decode": replace(seen, tasks=tasks, revisions=contents)}
+    parts = {**snapshot.components, "decode": replace(observed, tasks=tasks, revisions=contents)}
     return replace(snapshot, registrations=tuple(registrations), pages=pages, components=parts)
 
 
@@ -70,10 +70,10 @@ class Later:
     def pass_(self, snapshot: Snapshot) -> Plan:
         at, later = self.ward.ecs.clock, STEP * self.passes
         now = replace(at, monotonic=at.monotonic + later, wall=at.wall + later)
-        made = plan(self.ward.graph, snapshot, self.memory, now)
-        self.memory, self.passes = made.memory, self.passes + 1
-        self.stopped += [a.task for a in made.actions if isinstance(a, StopTask)]
-        return made
+        result = plan(self.ward.graph, snapshot, self.memory, now)
+        self.memory, self.passes = result.memory, self.passes + 1
+        self.stopped += [a.task for a in result.actions if isinstance(a, StopTask)]
+        return result
 
 
 def test_who_is_lost_is_not_guessed_among_workers_that_chose_their_ports() -> None:
@@ -83,8 +83,8 @@ def test_who_is_lost_is_not_guessed_among_workers_that_chose_their_ports() -> No
     hosts = ["10.9.0.1", "10.9.0.1"]
     later.pass_(choosing(look, hosts, 2))
     for _ in range(60):
-        made = later.pass_(choosing(look, hosts, 1))
-    assert degraded(made, "decode") == "ReplicaLost"
+        result = later.pass_(choosing(look, hosts, 1))
+    assert degraded(result, "decode") == "ReplicaLost"
     assert later.stopped == []
 
 
@@ -94,11 +94,11 @@ def test_one_that_chose_its_port_and_hangs_is_known_when_its_page_is_not_any_mor
     hosts = ["10.9.0.1", "10.9.0.2"]
     later.pass_(choosing(look, hosts, 2))
     for number in range(1, 4):
-        made = later.pass_(choosing(look, hosts, 2, silent=STEP * number))
-    assert degraded(made, "decode") == "ReplicaHangs"
+        result = later.pass_(choosing(look, hosts, 2, silent=STEP * number))
+    assert degraded(result, "decode") == "ReplicaHangs"
     assert later.stopped == []
     while not later.stopped:  # Its model card is gone too: nobody knows its port.
-        made = later.pass_(choosing(look, hosts, 1))
-        assert degraded(made, "decode") == "ReplicaHangs"
+        result = later.pass_(choosing(look, hosts, 1))
+        assert degraded(result, "decode") == "ReplicaHangs"
         assert later.passes < 8
     assert later.stopped == [running(look, "decode")[0].arn]

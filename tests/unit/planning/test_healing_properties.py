@@ -72,8 +72,8 @@ def test_whatever_happens_nobody_that_may_serve_is_stopped(
                 ward.graph = ward.ecs.graph = with_image(ward.graph, "decode", f"image:{rolled}")
         for _ in range(passes):
             check_pass(ward, seconds)
-    for (a, one), (b, _) in pairwise(ward.stopped):
-        assert one.component == "decode"
+    for (a, item), (b, _) in pairwise(ward.stopped):
+        assert item.component == "decode"
         assert b - a >= FIRST_PAUSE_SECONDS
 
 
@@ -83,9 +83,9 @@ def check_pass(ward: Ward, seconds: float) -> None:
     deployments, good = len(service.deployments), service.tags.get(TAG_GOOD, "")
     revision = ward.ecs.revisions[service.revision].number
     there = {t.arn for t in service.tasks}
-    made = ward.pass_(seconds)
-    assert not [a for a in made.actions if is_hold(a)]
-    stops = [a for a in made.actions if isinstance(a, StopTask)]
+    result = ward.pass_(seconds)
+    assert not [a for a in result.actions if is_hold(a)]
+    stops = [a for a in result.actions if isinstance(a, StopTask)]
     assert len(stops) <= 1
     for stop in stops:
         arn = stop.task
@@ -94,7 +94,7 @@ def check_pass(ward: Ward, seconds: float) -> None:
         assert not ward.unseen
         assert deployments == 1
         assert good == str(revision)
-        assert not [a for a in made.actions if a is not stop and a.component == "decode"]
+        assert not [a for a in result.actions if a is not stop and a.component == "decode"]
         registered = arn not in ward.dropped
         ip = next(t.private_ip for t in running(snapshot, "decode") if t.arn == arn)
         page = next(p for url, p in snapshot.pages.items() if f"//{ip}:" in url)

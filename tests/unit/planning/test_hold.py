@@ -30,19 +30,19 @@ from tests.helpers.observations import changed
 
 def test_a_failure_is_known_to_a_fresh_daemon_by_what_ecs_remembers() -> None:
     """The failed deployment is no longer listed; the rollback's event and the revision are."""
-    wanted = graph()
-    ecs, _ = converged(wanted)
-    bad = with_image(wanted, "decode", "dynamo:bad")
-    made = plan(bad, ecs.snapshot(), Memory(ecs.now), ecs.clock)
-    (register,) = (a for a in made.actions if isinstance(a, RegisterTaskDefinition))
+    declared_graph = graph()
+    ecs, _ = converged(declared_graph)
+    bad = with_image(declared_graph, "decode", "dynamo:bad")
+    result = plan(bad, ecs.snapshot(), Memory(ecs.now), ecs.clock)
+    (register,) = (a for a in result.actions if isinstance(a, RegisterTaskDefinition))
     ecs.apply(register)
-    seen = ecs.snapshot()
-    part = seen.components["decode"]
+    observed = ecs.snapshot()
+    part = observed.components["decode"]
     newest = replace(part.revision, registered_at=500.0)  # type: ignore[type-var]  # known here
     assert isinstance(part.service, Service)
     service = replace(part.service, rolled_back_at=600.0)
     look = changed(
-        seen,
+        observed,
         "decode",
         revision=newest,
         revisions={
@@ -50,10 +50,10 @@ def test_a_failure_is_known_to_a_fresh_daemon_by_what_ecs_remembers() -> None:
         },
         service=service,
     )
-    told = plan(bad, look, Memory(ecs.now), ecs.clock)
-    assert "gave up" in told.failures["decode"]
-    assert told.stuck
-    assert not told.actions
+    reported = plan(bad, look, Memory(ecs.now), ecs.clock)
+    assert "gave up" in reported.failures["decode"]
+    assert reported.stuck
+    assert not reported.actions
     # A rollback from before it was registered is of another revision: it may be tried.
     early = changed(look, "decode", service=replace(service, rolled_back_at=400.0))
     tried = plan(bad, early, Memory(ecs.now), ecs.clock)
@@ -63,35 +63,35 @@ def test_a_failure_is_known_to_a_fresh_daemon_by_what_ecs_remembers() -> None:
 
 def test_a_component_that_is_held_follows_moved_endpoints_with_what_runs() -> None:
     """A failed declaration is not tried again only because etcd moved meanwhile."""
-    wanted = graph()
-    ecs, memory = converged(wanted)
+    declared_graph = graph()
+    ecs, memory = converged(declared_graph)
     ecs.bad_images.add("dynamo:bad")
-    bad = ecs.graph = with_image(wanted, "decode", "dynamo:bad")
+    bad = ecs.graph = with_image(declared_graph, "decode", "dynamo:bad")
     for _ in range(12):
-        made = run_pass(ecs, bad, memory)
-        memory = made.memory
-    assert "decode" in made.failures
+        result = run_pass(ecs, bad, memory)
+        memory = result.memory
+    assert "decode" in result.failures
     ecs.kill("etcd-nats")
     for _ in range(30):
-        made = run_pass(ecs, bad, memory)
-        memory = made.memory
-    assert not made.actions
+        result = run_pass(ecs, bad, memory)
+        memory = result.memory
+    assert not result.actions
     content = ecs.content_of("g-decode")
     assert content["containerDefinitions"][0]["image"] == "dynamo:1"
-    assert environment_value(content, "ETCD_ENDPOINTS") == made.endpoints.etcd
+    assert environment_value(content, "ETCD_ENDPOINTS") == result.endpoints.etcd
     assert ecs.served()
 
 
 def test_what_a_person_rolled_back_is_held_until_the_declaration_changes() -> None:
-    wanted = graph()
-    ecs, memory = converged(wanted)
-    edited = ecs.graph = with_image(wanted, "decode", "dynamo:2")
+    declared_graph = graph()
+    ecs, memory = converged(declared_graph)
+    edited = ecs.graph = with_image(declared_graph, "decode", "dynamo:2")
     port = plan_ports(edited).system_ports["decode"]
     declared = declared_fingerprint(edited, edited.component("decode"), port)
     ecs.services["g-decode"].tags = {**ecs.services["g-decode"].tags, TAG_ROLLED_BACK: declared}
-    made = run_pass(ecs, edited, memory)
-    assert not made.actions
-    assert "rolled back" in made.failures["decode"]
-    other = ecs.graph = with_image(wanted, "decode", "dynamo:3")
-    converge(ecs, other, made.memory)
+    result = run_pass(ecs, edited, memory)
+    assert not result.actions
+    assert "rolled back" in result.failures["decode"]
+    other = ecs.graph = with_image(declared_graph, "decode", "dynamo:3")
+    converge(ecs, other, result.memory)
     assert ecs.content_of("g-decode")["containerDefinitions"][0]["image"] == "dynamo:3"

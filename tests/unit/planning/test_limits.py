@@ -60,10 +60,10 @@ def test_widened_limits_leave_a_step_and_are_no_wider_than_needed(
 def test_a_rollout_within_any_limits_ends_and_so_does_the_way_back(
     decode: int, spare: int, least: int, most: int, bad: bool
 ) -> None:
-    wanted, ecs = ready_graph(
+    declared, ecs = ready_graph(
         decode, 1 + decode + spare, minimum_healthy_percent=least, maximum_percent=most
     )
-    ecs.graph = edited = with_image(wanted, "decode", "dynamo:2")
+    ecs.graph = edited = with_image(declared, "decode", "dynamo:2")
     if bad:
         ecs.mute_images.add("dynamo:2")
     spec = edited.component("decode").limits
@@ -72,25 +72,25 @@ def test_a_rollout_within_any_limits_ends_and_so_does_the_way_back(
         floor = min(floor, decode - 1)
     notes: set[str] = set()
     for _ in range(150):
-        made = fresh_pass(ecs, edited)
-        notes |= {n for n in made.notes if n.startswith("decode: ") and "during the rollout" in n}
+        result = fresh_pass(ecs, edited)
+        notes |= {n for n in result.notes if n.startswith("decode: ") and "during the rollout" in n}
         assert len(ecs.serving("decode")) >= floor
-        if made.stuck or made.converged:
+        if result.stuck or result.converged:
             break
     service = ecs.services["g-decode"]
     assert len(service.deployments) == 1
     assert ecs.content_of("g-decode")["containerDefinitions"][0]["image"] == (
         "dynamo:1" if bad else "dynamo:2"
     )
-    assert degraded(made, "decode") == ("NeverRegistered" if bad else None)
+    assert degraded(result, "decode") == ("NeverRegistered" if bad else None)
     assert bool(notes) == (not spec.can_replace(decode))
     assert (service.minimum, service.maximum) == (least, most)
 
 
 def test_a_rollout_that_is_dead_locked_already_goes_on() -> None:
     """Limits that an earlier version left as they were, or a count that sank meanwhile."""
-    wanted, ecs = ready_graph(1, 4, minimum_healthy_percent=50, maximum_percent=150)
-    ecs.graph = edited = with_image(wanted, "decode", "dynamo:2")
+    declared, ecs = ready_graph(1, 4, minimum_healthy_percent=50, maximum_percent=150)
+    ecs.graph = edited = with_image(declared, "decode", "dynamo:2")
     fresh_pass(ecs, edited)
     service = ecs.services["g-decode"]
     service.change(limits=replace(service.limits, maximum_percent=150))
@@ -103,18 +103,18 @@ def test_a_rollout_that_is_dead_locked_already_goes_on() -> None:
 @pytest.mark.parametrize("frontends", [1, 2])
 def test_host_mode_frontends_on_all_instances_are_replaced_one_at_a_time(frontends: int) -> None:
     """Each holds its port, so no new one fits beside them: ECS would wait indefinitely."""
-    wanted = graph(frontends=frontends, prefill=frontends - 1)
-    ecs = SimulatedEcs(wanted, gpu_instances=frontends)
-    converge(ecs, wanted, Memory(started_at=ecs.now))
-    ecs.graph = edited = with_image(wanted, "frontend", "dynamo:2")
+    declared = graph(frontends=frontends, prefill=frontends - 1)
+    ecs = SimulatedEcs(declared, gpu_instances=frontends)
+    converge(ecs, declared, Memory(started_at=ecs.now))
+    ecs.graph = edited = with_image(declared, "frontend", "dynamo:2")
     notes: set[str] = set()
     for _ in range(60):
-        made = fresh_pass(ecs, edited)
-        notes |= {n for n in made.notes if n.startswith("frontend: one more replica")}
+        result = fresh_pass(ecs, edited)
+        notes |= {n for n in result.notes if n.startswith("frontend: one more replica")}
         assert len(ecs.serving("frontend")) >= frontends - 1
-        if made.converged:
+        if result.converged:
             break
-    assert made.converged
+    assert result.converged
     assert ecs.content_of("g-frontend")["containerDefinitions"][0]["image"] == "dynamo:2"
     (note,) = notes
     assert "(host port on" in note or "(one replica per instance on" in note
@@ -130,22 +130,22 @@ def test_infrastructure_in_host_mode_says_why_it_is_replaced_in_place() -> None:
     etcd = redeclared(
         base.component("etcd-nats"), launch_type=LaunchType.EC2, cluster="gpu", template=content
     )
-    wanted = replace(base, components=(etcd, *base.components[1:]))
-    ecs, memory = converged(wanted)
-    ecs.graph = edited = with_image(wanted, "etcd-nats", "etcd:2")
-    seen = ecs.snapshot()
-    (place,) = (t.container_instance_arn for t in known_tasks(seen.components["etcd-nats"]))
-    instances = seen.container_instances["gpu"]
+    declared = replace(base, components=(etcd, *base.components[1:]))
+    ecs, memory = converged(declared)
+    ecs.graph = edited = with_image(declared, "etcd-nats", "etcd:2")
+    observation = ecs.snapshot()
+    (place,) = (t.container_instance_arn for t in known_tasks(observation.components["etcd-nats"]))
+    instances = observation.container_instances["gpu"]
     assert isinstance(instances, tuple)
     here = [i for i in instances if i.arn == place]
     full = tuple(replace(i, used_ports=frozenset({2379})) for i in here)
-    seen = replace(seen, container_instances={"gpu": full})
-    made = plan(edited, seen, memory, ecs.clock)
+    observation = replace(observation, container_instances={"gpu": full})
+    result = plan(edited, observation, memory, ecs.clock)
     assert any(
         n.startswith("etcd-nats: one more replica does not fit (host port on 1 instance)")
-        for n in made.notes
+        for n in result.notes
     )
-    (update,) = (a for a in made.actions if isinstance(a, UpdateService))
+    (update,) = (a for a in result.actions if isinstance(a, UpdateService))
     limits = update.settings.limits
     assert limits is not None
     assert (limits.minimum_healthy_percent, limits.maximum_percent) == (0, 100)

@@ -23,8 +23,8 @@ from tests.helpers.convergence import converged
 
 def rolling(limits: dict[str, Any]) -> Plan:
     """The next pass while the frontend rolls, and someone has set these limits."""
-    wanted = declared()
-    ecs, memory = converged(wanted)
+    declared_graph = declared()
+    ecs, memory = converged(declared_graph)
 
     def change(service: Service) -> Service:
         (first,) = service.deployments
@@ -34,7 +34,7 @@ def rolling(limits: dict[str, Any]) -> Plan:
         set_by_hand = replace(service.settings.limits, **limits)
         return with_settings(replace(service, deployments=(new, old)), limits=set_by_hand)
 
-    return planned(wanted, ecs, memory, change)
+    return planned(declared_graph, ecs, memory, change)
 
 
 @pytest.mark.parametrize(

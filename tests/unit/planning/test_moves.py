@@ -26,22 +26,22 @@ from tests.helpers.simulated_ecs import SimulatedEcs
 from tests.unit.planning.test_protection_properties import with_replicas
 
 
-def converged(wanted: Graph, gpus: int) -> tuple[SimulatedEcs, Memory]:
-    ecs = SimulatedEcs(wanted, gpu_instances=gpus)
-    return ecs, converge(ecs, wanted, Memory(started_at=ecs.now)).memory
+def converged(declared: Graph, gpus: int) -> tuple[SimulatedEcs, Memory]:
+    ecs = SimulatedEcs(declared, gpu_instances=gpus)
+    return ecs, converge(ecs, declared, Memory(started_at=ecs.now)).memory
 
 
-def passes(ecs: SimulatedEcs, wanted: Graph, memory: Memory, count: int) -> Plan:
-    ecs.graph = wanted
+def passes(ecs: SimulatedEcs, declared: Graph, memory: Memory, count: int) -> Plan:
+    ecs.graph = declared
     for _ in range(count):
-        made = run_pass(ecs, wanted, memory)
-        memory = made.memory
-    return made
+        result = run_pass(ecs, declared, memory)
+        memory = result.memory
+    return result
 
 
 def serve_until_converged(
     ecs: SimulatedEcs,
-    wanted: Graph,
+    declared: Graph,
     memory: Memory,
     most: int,
     holds: Callable[[], object] = lambda: None,
@@ -49,136 +49,136 @@ def serve_until_converged(
     """Pass after pass: a request is served after each, ``holds`` asserts more, and within ``most``
     passes the graph converges."""
     for _ in range(most):
-        made = passes(ecs, wanted, memory, 1)
-        memory = made.memory
+        result = passes(ecs, declared, memory, 1)
+        memory = result.memory
         assert ecs.served()
         holds()
-        if made.converged:
+        if result.converged:
             return
     raise AssertionError(f"not converged within {most} passes")
 
 
 def test_who_serves_at_the_former_etcd_is_kept_rather_than_who_has_never_registered() -> None:
     """The new etcd is read, which knows none of them."""
-    wanted = graph()
-    ecs, memory = converged(wanted, 8)
+    declared = graph()
+    ecs, memory = converged(declared, 8)
     ecs.mute_images.add("mute")
     (serving,) = ecs.serving("prefill")
-    wanted = with_image(wanted, "prefill", "mute")
-    memory = passes(ecs, wanted, memory, 1).memory
-    wanted = with_image(wanted, "etcd-nats", "etcd:2")
+    declared = with_image(declared, "prefill", "mute")
+    memory = passes(ecs, declared, memory, 1).memory
+    declared = with_image(declared, "etcd-nats", "etcd:2")
     for _ in range(20):
-        made = passes(ecs, wanted, memory, 1)
-        memory = made.memory
+        result = passes(ecs, declared, memory, 1)
+        memory = result.memory
         assert serving in ecs.services["g-prefill"].tasks
-        released = [a for a in made.actions if isinstance(a, ProtectTasks) and a.minutes is None]
+        released = [a for a in result.actions if isinstance(a, ProtectTasks) and a.minutes is None]
         assert not [a for a in released if serving.arn in a.tasks]
 
 
 def test_an_old_side_stays_until_as_many_serve_as_must() -> None:
     """ECS calls a new replica healthy long before its model is loaded."""
-    wanted = graph(decode=3)
-    ecs, memory = converged(wanted, 12)
-    memory = passes(ecs, with_image(wanted, "etcd-nats", "etcd:2"), memory, 3).memory
-    wanted = with_image(wanted, "etcd-nats", "etcd:2")
+    declared = graph(decode=3)
+    ecs, memory = converged(declared, 12)
+    memory = passes(ecs, with_image(declared, "etcd-nats", "etcd:2"), memory, 3).memory
+    declared = with_image(declared, "etcd-nats", "etcd:2")
     for number, task in enumerate(t for t in ecs.services["g-decode"].tasks if t.age < 1):
         task.slow = 20 * number  # They load their models one after another.
     for _ in range(80):
-        made = passes(ecs, wanted, memory, 1)
-        memory = made.memory
+        result = passes(ecs, declared, memory, 1)
+        memory = result.memory
         assert len(ecs.serving("decode")) >= 3
-        if made.converged:
+        if result.converged:
             break
-    assert made.converged
+    assert result.converged
 
 
 def test_a_correction_of_what_blocks_a_move_does_not_wait_for_the_move() -> None:
-    wanted = graph(frontends=2)
-    ecs, memory = converged(wanted, 8)
+    declared = graph(frontends=2)
+    ecs, memory = converged(declared, 8)
     ecs.mute_images.add("front:mute")
-    wanted = with_image(with_image(wanted, "frontend", "front:mute"), "etcd-nats", "etcd:2")
-    made = passes(ecs, wanted, memory, 8)
-    assert made.waits
+    declared = with_image(with_image(declared, "frontend", "front:mute"), "etcd-nats", "etcd:2")
+    result = passes(ecs, declared, memory, 8)
+    assert result.waits
     assert ecs.served()
-    wanted = with_image(wanted, "frontend", "front:good")
+    declared = with_image(declared, "frontend", "front:good")
     # Far fewer passes than a protection lasts.
-    serve_until_converged(ecs, wanted, made.memory, 25)
+    serve_until_converged(ecs, declared, result.memory, 25)
 
 
 def test_a_second_change_of_etcd_keeps_the_one_at_which_replicas_serve() -> None:
     """ECS took the first back to a new task, which services are set to and nobody serves at yet."""
-    wanted = graph()
-    ecs, memory = converged(wanted, 8)
+    declared = graph()
+    ecs, memory = converged(declared, 8)
     (serving,) = ecs.services["g-etcd-nats"].tasks
     ecs.crashes["etcd:bad"] = ("EssentialContainerExited", "exited")
-    memory = passes(ecs, with_image(wanted, "etcd-nats", "etcd:bad"), memory, 6).memory
-    wanted = with_image(wanted, "etcd-nats", "etcd:good")
+    memory = passes(ecs, with_image(declared, "etcd-nats", "etcd:bad"), memory, 6).memory
+    declared = with_image(declared, "etcd-nats", "etcd:good")
 
     def kept_while_in_use() -> None:
         if serving not in ecs.services["g-etcd-nats"].tasks:
             assert len(ecs.services["g-decode"].tasks) == len(ecs.serving("decode")) == 1
 
-    serve_until_converged(ecs, wanted, memory, 60, kept_while_in_use)
+    serve_until_converged(ecs, declared, memory, 60, kept_while_in_use)
 
 
 def test_a_second_change_of_etcd_keeps_the_one_at_which_frontends_serve() -> None:
     """Workers serve at the newer one too, and its frontends have an image that never does."""
-    wanted = graph()
-    ecs, memory = converged(wanted, 8)
+    declared = graph()
+    ecs, memory = converged(declared, 8)
     ecs.mute_images.add("front:mute")
     ecs.crashes["etcd:bad"] = ("EssentialContainerExited", "exited")
-    wanted = with_image(with_image(wanted, "frontend", "front:mute"), "etcd-nats", "etcd:bad")
-    memory = passes(ecs, wanted, memory, 9).memory
+    declared = with_image(with_image(declared, "frontend", "front:mute"), "etcd-nats", "etcd:bad")
+    memory = passes(ecs, declared, memory, 9).memory
     assert len({ecs._etcd_of(t) for t in ecs.serving("decode")}) == 2
-    wanted = with_image(with_image(wanted, "frontend", "front:good"), "etcd-nats", "etcd:good")
-    serve_until_converged(ecs, wanted, memory, 60)
+    declared = with_image(with_image(declared, "frontend", "front:good"), "etcd-nats", "etcd:good")
+    serve_until_converged(ecs, declared, memory, 60)
 
 
 def test_a_replica_on_a_draining_instance_goes_first_where_none_fits_beside_it() -> None:
     """It was kept until a replacement is ready, for which the limits left no room."""
-    wanted = graph(prefill=2)
-    ecs, memory = converged(wanted, 3)
+    declared = graph(prefill=2)
+    ecs, memory = converged(declared, 3)
     going = ecs.serving("prefill")[0]
     assert going.instance is not None
     ecs.drained.add(going.instance)
-    wanted = with_image(wanted, "prefill", "prefill:2")
-    memory = passes(ecs, wanted, memory, 2).memory
+    declared = with_image(declared, "prefill", "prefill:2")
+    memory = passes(ecs, declared, memory, 2).memory
     ecs.gpu_instances += 4
     for _ in range(30):
-        made = passes(ecs, wanted, memory, 1)
-        memory = made.memory
+        result = passes(ecs, declared, memory, 1)
+        memory = result.memory
         assert ecs.serving("prefill")
-        if made.converged:
+        if result.converged:
             break
-    assert made.converged
+    assert result.converged
 
 
-def silent(seen: Snapshot, arn: str, seconds: float) -> Snapshot:
+def silent(observed: Snapshot, arn: str, seconds: float) -> Snapshot:
     """One worker's page has not answered for a while."""
     lease = int(arn.rpartition("/")[2])
     pages = {
         url: NoAnswer("timeout", seconds, page)
         if isinstance(page, WorkerPage) and lease in page.lease_ids
         else page
-        for url, page in seen.pages.items()
+        for url, page in observed.pages.items()
     }
-    return replace(seen, pages=pages, busy={})
+    return replace(observed, pages=pages, busy={})
 
 
 def test_nobody_is_scaled_in_while_it_is_not_known_who_has_work() -> None:
-    wanted = graph(decode=2)
-    ecs, memory = converged(wanted, 6)
+    declared = graph(decode=2)
+    ecs, memory = converged(declared, 6)
     task, _ = ecs.serving("decode")
-    fewer = with_replicas(wanted, "decode", 1)
+    fewer = with_replicas(declared, "decode", 1)
 
     def scaled_in(seconds: float) -> bool:
-        made = plan(fewer, silent(ecs.snapshot(), task.arn, seconds), memory, ecs.clock)
-        updates = [a for a in made.actions if isinstance(a, UpdateService)]
-        told = [w for w in made.waits if w.purpose is WaitPurpose.KNOWN_WORK]
-        assert bool(updates) != bool(told)
+        result = plan(fewer, silent(ecs.snapshot(), task.arn, seconds), memory, ecs.clock)
+        updates = [a for a in result.actions if isinstance(a, UpdateService)]
+        reported = [w for w in result.waits if w.purpose is WaitPurpose.KNOWN_WORK]
+        assert bool(updates) != bool(reported)
         return bool(updates)
 
-    drain = wanted.runtime.drain_seconds
+    drain = declared.runtime.drain_seconds
     assert not scaled_in(5.0)
     assert not scaled_in(drain - 1.0)
     assert scaled_in(drain)

@@ -64,34 +64,34 @@ def revisions(ecs: SimulatedEcs) -> dict[str, str]:
 
 
 def test_dependants_get_the_names_and_the_daemon_the_addresses() -> None:
-    wanted = named(graph())
-    ecs, _ = converged(wanted)
-    seen = ecs.snapshot()
+    declared = named(graph())
+    ecs, _ = converged(declared)
+    observation = ecs.snapshot()
     (task,) = ecs.services["g-etcd-nats"].tasks
-    assert resolve_endpoints(wanted, seen) == Endpoints(
+    assert resolve_endpoints(declared, observation) == Endpoints(
         "http://etcd.dynamo.local:2379", "nats://nats.dynamo.local:4222"
     )
-    assert reachable_endpoints(wanted, seen) == Endpoints(
+    assert reachable_endpoints(declared, observation) == Endpoints(
         f"http://{task.ip}:2379", f"nats://{task.ip}:4222"
     )
     content = ecs.content_of("g-prefill")
     assert environment_value(content, "ETCD_ENDPOINTS") == "http://etcd.dynamo.local:2379"
     assert ecs.services["g-etcd-nats"].settings.service_registry == ARN
     secure = replace(
-        wanted,
+        declared,
         security=SecuritySpec.model_validate(
             {"etcd": {"tls": {"ca": "/ca", "clientCert": "/cert", "clientKey": "/key"}}}
         ),
     )
-    assert resolve_endpoints(secure, seen).etcd == "https://etcd.dynamo.local:2379"
+    assert resolve_endpoints(secure, observation).etcd == "https://etcd.dynamo.local:2379"
 
 
 def test_what_has_no_name_keeps_its_address() -> None:
-    wanted = replace(named(graph()), names={Role.ETCD: "etcd.dynamo.local"})
-    ecs, _ = converged(wanted)
+    declared = replace(named(graph()), names={Role.ETCD: "etcd.dynamo.local"})
+    ecs, _ = converged(declared)
     (task,) = ecs.services["g-etcd-nats"].tasks
-    found = resolve_endpoints(wanted, ecs.snapshot())
-    assert found.nats == f"nats://{task.ip}:4222"
+    matches = resolve_endpoints(declared, ecs.snapshot())
+    assert matches.nats == f"nats://{task.ip}:4222"
 
 
 FAULTS = st.lists(
@@ -103,37 +103,37 @@ FAULTS = st.lists(
 @given(faults=FAULTS, kind=st.sampled_from([named, connected]))
 @settings(max_examples=60, deadline=None)
 def test_a_replaced_etcd_rolls_nobody(faults: list[str], kind: object) -> None:
-    wanted = (named if kind is named else connected)(graph())
-    ecs, memory = converged(wanted)
+    declared = (named if kind is named else connected)(graph())
+    ecs, memory = converged(declared)
     first = revisions(ecs)
     for number, fault in enumerate(faults):
         match fault.split():
             case ["kill", component]:
                 ecs.kill(component)
             case ["change"]:
-                wanted = ecs.graph = with_image(wanted, "etcd-nats", f"image:{number}")
-                memory = run_pass(ecs, wanted, memory).memory
+                declared = ecs.graph = with_image(declared, "etcd-nats", f"image:{number}")
+                memory = run_pass(ecs, declared, memory).memory
             case ["die"]:
-                run_pass(ecs, wanted, memory, stop_after=1)
+                run_pass(ecs, declared, memory, stop_after=1)
                 memory = Memory(started_at=ecs.now)
             case _:
-                memory = run_pass(ecs, wanted, memory).memory
-    converge(ecs, wanted, memory)
+                memory = run_pass(ecs, declared, memory).memory
+    converge(ecs, declared, memory)
     before = ecs.writes
-    assert run_pass(ecs, wanted, Memory(started_at=ecs.now)).converged
+    assert run_pass(ecs, declared, Memory(started_at=ecs.now)).converged
     assert ecs.writes == before
     assert revisions(ecs) == first
     assert ecs.served()
     assert all(ready for _, _, ready in ecs.injected_at_start)
 
 
-def passes_until_the_old_is_gone(wanted: Graph) -> int:
+def passes_until_the_old_is_gone(declared: Graph) -> int:
     """Return the number of passes in which a changed etcd has its previous task beside it."""
-    ecs, memory = converged(wanted)
+    ecs, memory = converged(declared)
     (old,) = ecs.services["g-etcd-nats"].tasks
-    ecs.graph = wanted = with_image(wanted, "etcd-nats", "etcd:2")
+    ecs.graph = declared = with_image(declared, "etcd-nats", "etcd:2")
     for number in range(60):
-        memory = run_pass(ecs, wanted, memory).memory
+        memory = run_pass(ecs, declared, memory).memory
         if old not in ecs.services["g-etcd-nats"].tasks:
             return number
     raise AssertionError("it is never released")
@@ -149,15 +149,15 @@ def test_an_old_etcd_goes_as_soon_as_the_new_one_is_ready() -> None:
 def test_a_graph_that_gets_names_rolls_once(kind: object) -> None:
     ecs, memory = converged(graph())
     before = revisions(ecs)
-    wanted = ecs.graph = (named if kind is named else connected)(graph())
+    declared = ecs.graph = (named if kind is named else connected)(graph())
     sent: list[Plan] = []
     for _ in range(60):
-        sent.append(run_pass(ecs, wanted, memory))
+        sent.append(run_pass(ecs, declared, memory))
         memory = sent[-1].memory
     assert sent[-1].converged
     updates = [a for p in sent for a in p.actions if isinstance(a, UpdateService)]
-    told = {a.component for a in updates if a.settings.only(NAMES).members}
-    assert told == ({"etcd-nats"} if kind is named else {c.name for c in wanted.components})
+    reported = {a.component for a in updates if a.settings.only(NAMES).members}
+    assert reported == ({"etcd-nats"} if kind is named else {c.name for c in declared.components})
     assert all(ecs.services[name].revision != before[name] for name in DEPENDANTS)
     assert len([r for r in ecs.revisions.values() if r.family == "g-decode"]) == 2
     assert ecs.served()
@@ -167,14 +167,14 @@ def test_a_graph_that_gets_names_rolls_once(kind: object) -> None:
 
 
 def test_a_service_is_created_with_its_names() -> None:
-    wanted = connected(graph())
-    ecs = SimulatedEcs(wanted)
-    memory, made = Memory(started_at=ecs.now), []
+    declared = connected(graph())
+    ecs = SimulatedEcs(declared)
+    memory, result = Memory(started_at=ecs.now), []
     for _ in range(30):
-        done = run_pass(ecs, wanted, memory)
+        done = run_pass(ecs, declared, memory)
         memory = done.memory
-        made += [a for a in done.actions if isinstance(a, CreateService)]
-    assert {a.component: a.settings.service_connect for a in made} == {
+        result += [a for a in done.actions if isinstance(a, CreateService)]
+    assert {a.component: a.settings.service_connect for a in result} == {
         "etcd-nats": SERVER,
         **dict.fromkeys(("frontend", "prefill", "decode"), CLIENT),
     }
@@ -190,7 +190,7 @@ def names(registry: str | None = None, connect: ServiceConnect | None = None) ->
 
 
 @pytest.mark.parametrize(
-    ("wanted", "have", "missing"),
+    ("declared", "have", "missing"),
     [
         (names(registry=ARN), NOTHING, names(registry=ARN)),
         (
@@ -223,6 +223,6 @@ def names(registry: str | None = None, connect: ServiceConnect | None = None) ->
     ],
 )
 def test_only_what_is_declared_and_differs_is_set(
-    wanted: ServiceSettings, have: ServiceSettings, missing: ServiceSettings
+    declared: ServiceSettings, have: ServiceSettings, missing: ServiceSettings
 ) -> None:
-    assert difference(have, wanted) == missing
+    assert difference(have, declared) == missing

@@ -30,17 +30,17 @@ from tests.helpers.simulated_ecs import SimulatedEcs
 
 
 def test_another_network_is_set_and_a_target_group_is_created() -> None:
-    wanted = graph()
-    ecs, memory = converged(wanted)
+    declared = graph()
+    ecs, memory = converged(declared)
     other = NetworkSpec(subnets=("subnet-2",), security_groups=("sg-1",))
     moved = replace(
-        wanted,
+        declared,
         components=tuple(
-            redeclared(c, network=other) if c.name == "decode" else c for c in wanted.components
+            redeclared(c, network=other) if c.name == "decode" else c for c in declared.components
         ),
     )
-    made = plan(moved, ecs.snapshot(), memory, ecs.clock)
-    (update,) = (a for a in made.actions if isinstance(a, UpdateService))
+    result = plan(moved, ecs.snapshot(), memory, ecs.clock)
+    (update,) = (a for a in result.actions if isinstance(a, UpdateService))
     assert (update.settings.network, update.reason) == (other, "network configuration differs")
 
     content = template("frontend", "host")
@@ -49,34 +49,34 @@ def test_another_network_is_set_and_a_target_group_is_created() -> None:
         "frontend", Role.FRONTEND, mode="host", template=content, target_group_arn="arn:tg"
     )
     plain = replace(front, template=template("frontend", "host"))
-    for one in (front, plain):
-        fresh = replace(wanted, components=(wanted.components[0], one))
-        found = SimulatedEcs(fresh)
-        first = converge_until_create(found, fresh, "frontend")
+    for item in (front, plain):
+        fresh = replace(declared, components=(declared.components[0], item))
+        matches = SimulatedEcs(fresh)
+        first = converge_until_create(matches, fresh, "frontend")
         assert first.settings.load_balancers == (LoadBalancer("arn:tg", "frontend", 8000),)
         assert [c.type for c in first.settings.placement_constraints or ()] == ["distinctInstance"]
 
 
-def converge_until_create(ecs: SimulatedEcs, wanted: Graph, name: str) -> CreateService:
+def converge_until_create(ecs: SimulatedEcs, declared: Graph, name: str) -> CreateService:
     memory = Memory(started_at=ecs.now)
     for _ in range(10):
-        made = run_pass(ecs, wanted, memory)
-        memory = made.memory
-        for action in made.actions:
+        result = run_pass(ecs, declared, memory)
+        memory = result.memory
+        for action in result.actions:
             if isinstance(action, CreateService) and action.component == name:
                 return action
     raise AssertionError("never created")
 
 
 def test_a_failed_component_holds_back_those_behind_it() -> None:
-    wanted = graph()
-    ecs, memory = converged(wanted)
+    declared = graph()
+    ecs, memory = converged(declared)
     ecs.bad_images.add("dynamo:bad")
-    edited = with_image(with_image(wanted, "decode", "dynamo:bad"), "frontend", "dynamo:2")
+    edited = with_image(with_image(declared, "decode", "dynamo:bad"), "frontend", "dynamo:2")
     ecs.graph = edited
     for _ in range(25):
-        made = run_pass(ecs, edited, memory)
-        memory = made.memory
-    assert not made.actions
-    assert "decode" in made.failures
-    assert WaitPurpose.ROLLOUT_TURN in purposes_of(made, "frontend")
+        result = run_pass(ecs, edited, memory)
+        memory = result.memory
+    assert not result.actions
+    assert "decode" in result.failures
+    assert WaitPurpose.ROLLOUT_TURN in purposes_of(result, "frontend")

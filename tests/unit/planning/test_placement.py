@@ -50,20 +50,20 @@ def test_replicas_are_split_by_base_and_weight(weights: list[int], base: int, co
 
 
 def test_default_placement_spreads_frontends_and_packs_workers() -> None:
-    seen = snapshot()
-    front = default_strategy(graph().component("frontend"), seen)
+    observation = snapshot()
+    front = default_strategy(graph().component("frontend"), observation)
     assert [(s.type, s.field) for s in front or ()] == [
         ("spread", "attribute:ecs.availability-zone"),
         ("spread", "instanceId"),
     ]
-    packed = default_strategy(worker(), seen) or ()
+    packed = default_strategy(worker(), observation) or ()
     assert [s.type for s in packed] == ["spread", "binpack"]
-    assert default_strategy(graph().component("etcd-nats"), seen) is None
-    one = worker(capacity_providers=(CapacityProviderItem(name="p"),))
-    assert default_strategy(one, seen) is None  # not known yet what it is
+    assert default_strategy(graph().component("etcd-nats"), observation) is None
+    item = worker(capacity_providers=(CapacityProviderItem(name="p"),))
+    assert default_strategy(item, observation) is None  # not known yet what it is
     for kind, expected in (("EC2_AUTOSCALING", packed), ("MANAGED_INSTANCES", None)):
         providers = {"p": CapacityProvider("p", "ACTIVE", kind)}
-        assert default_strategy(one, snapshot(providers=providers)) == expected
+        assert default_strategy(item, snapshot(providers=providers)) == expected
     own = worker(placement=PlacementSpec(strategy=()))
     assert own.settings.placement_strategy == ()
     constraints = placement_constraints(worker(), one_per_instance=True) or ()

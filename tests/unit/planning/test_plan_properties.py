@@ -45,7 +45,7 @@ FAULTS = st.lists(
 
 
 def suffer(
-    ecs: SimulatedEcs, wanted: Graph, faults: list[tuple[str, object]]
+    ecs: SimulatedEcs, declared: Graph, faults: list[tuple[str, object]]
 ) -> tuple[Graph, Memory]:
     """Have ``faults`` happen to a fresh daemon; the graph and the memory at their end."""
     memory = Memory(started_at=ecs.now)
@@ -54,15 +54,15 @@ def suffer(
             case "kill", str():
                 ecs.kill(value)
             case "image", str():
-                wanted = with_image(wanted, value, f"image:{number}")
-                ecs.graph = wanted
+                declared = with_image(declared, value, f"image:{number}")
+                ecs.graph = declared
             case "wait", int():
                 for _ in range(value):
-                    memory = run_pass(ecs, wanted, memory).memory
+                    memory = run_pass(ecs, declared, memory).memory
             case "crash", int():
-                run_pass(ecs, wanted, memory, stop_after=value)
+                run_pass(ecs, declared, memory, stop_after=value)
                 memory = Memory(started_at=ecs.now)
-    return wanted, memory
+    return declared, memory
 
 
 @given(
@@ -76,53 +76,57 @@ def suffer(
 def test_converges_after_finite_faults_and_then_writes_nothing(
     faults: list[tuple[str, object]], prefill: int, decode: int, frontends: int, gpus: int
 ) -> None:
-    wanted = graph(prefill=prefill, decode=decode, frontends=frontends)
-    ecs = SimulatedEcs(wanted, gpu_instances=gpus)
-    wanted, memory = suffer(ecs, wanted, faults)
-    converge(ecs, wanted, memory)
+    declared = graph(prefill=prefill, decode=decode, frontends=frontends)
+    ecs = SimulatedEcs(declared, gpu_instances=gpus)
+    declared, memory = suffer(ecs, declared, faults)
+    converge(ecs, declared, memory)
     before = ecs.writes
-    again = run_pass(ecs, wanted, Memory(started_at=ecs.now))
+    again = run_pass(ecs, declared, Memory(started_at=ecs.now))
     assert again.converged
     assert ecs.writes == before
     assert ecs.served() == (prefill + decode > 0)
     assert all(ready for _, _, ready in ecs.injected_at_start)
-    for component in wanted.components:
+    for component in declared.components:
         assert ecs.services[component.service].desired == component.replicas
 
 
 @given(name=st.sampled_from(["etcd-nats", "frontend", "prefill", "decode"]), data=st.data())
 @settings(max_examples=60, deadline=None)
 def test_unknown_is_never_taken_for_absent(name: str, data: st.DataObject) -> None:
-    wanted = graph()
-    ecs = SimulatedEcs(wanted)
-    converge(ecs, wanted, Memory(started_at=ecs.now))
-    seen = ecs.snapshot()
+    declared = graph()
+    ecs = SimulatedEcs(declared)
+    converge(ecs, declared, Memory(started_at=ecs.now))
+    observed = ecs.snapshot()
     part = data.draw(st.sampled_from(["service", "tasks", "revision", "orphans"]))
     unknown = Unknown("ThrottlingException")
     if part == "orphans":
-        seen = replace(seen, orphans=unknown)
+        observed = replace(observed, orphans=unknown)
     else:
         change: dict[str, Any] = {part: unknown}
-        hidden = replace(seen.components[name], **change)
-        seen = replace(seen, components={**seen.components, name: hidden})
-    made = plan(with_image(wanted, name, "image:2"), seen, Memory(started_at=ecs.now), ecs.clock)
-    assert not made.converged
-    assert not [a for a in made.actions if isinstance(a, CreateService | DeleteService)]
+        hidden = replace(observed.components[name], **change)
+        observed = replace(observed, components={**observed.components, name: hidden})
+    result = plan(
+        with_image(declared, name, "image:2"), observed, Memory(started_at=ecs.now), ecs.clock
+    )
+    assert not result.converged
+    assert not [a for a in result.actions if isinstance(a, CreateService | DeleteService)]
     if part != "orphans":
-        assert not [a for a in made.actions if a.component == name]
+        assert not [a for a in result.actions if a.component == name]
 
 
 @given(st.sampled_from(["frontend", "prefill", "decode", "etcd-nats"]))
 def test_a_foreign_service_of_the_same_name_is_left_alone(name: str) -> None:
-    wanted = graph()
-    ecs = SimulatedEcs(wanted)
-    converge(ecs, wanted, Memory(started_at=ecs.now))
+    declared = graph()
+    ecs = SimulatedEcs(declared)
+    converge(ecs, declared, Memory(started_at=ecs.now))
     ecs.services[f"g-{name}"].tags.clear()
-    made = plan(with_image(wanted, name, "image:2"), ecs.snapshot(), Memory(ecs.now), ecs.clock)
+    result = plan(with_image(declared, name, "image:2"), ecs.snapshot(), Memory(ecs.now), ecs.clock)
     assert not [
-        a for a in made.actions if a.component == name and not isinstance(a, RegisterTaskDefinition)
+        a
+        for a in result.actions
+        if a.component == name and not isinstance(a, RegisterTaskDefinition)
     ]
-    assert WaitPurpose.OBSTACLE in purposes_of(made, name)
+    assert WaitPurpose.OBSTACLE in purposes_of(result, name)
 
 
 SPEC = SloScaling(
@@ -138,9 +142,9 @@ SPEC = SloScaling(
 def test_scaling_stays_in_bounds_never_acts_on_stale_and_never_reverses_in_its_window(
     demands: list[tuple[float, float]], restarts: set[int]
 ) -> None:
-    wanted = graph(scaling=SPEC)
-    ecs = SimulatedEcs(wanted, gpu_instances=10)
-    memory = converge(ecs, wanted, Memory(started_at=ecs.now)).memory
+    declared = graph(scaling=SPEC)
+    ecs = SimulatedEcs(declared, gpu_instances=10)
+    memory = converge(ecs, declared, Memory(started_at=ecs.now)).memory
     raised_at = float("-inf")
     for index, (value, age) in enumerate(demands):
         if index in restarts:
@@ -148,7 +152,7 @@ def test_scaling_stays_in_bounds_never_acts_on_stale_and_never_reverses_in_its_w
         ecs.signals = (Signal("prefill", SignalKind.QUEUE_DEPTH, value, "requests", ecs.now - age),)
         before = ecs.services["g-prefill"].desired
         now = ecs.now
-        memory = run_pass(ecs, wanted, memory).memory
+        memory = run_pass(ecs, declared, memory).memory
         after = ecs.services["g-prefill"].desired
         assert SPEC.min <= after <= SPEC.max
         if age > SPEC.max_signal_age_seconds:
@@ -163,63 +167,67 @@ def test_scaling_stays_in_bounds_never_acts_on_stale_and_never_reverses_in_its_w
 
 
 def test_plan_is_pure() -> None:
-    wanted = graph()
-    ecs = SimulatedEcs(wanted)
-    seen = ecs.snapshot()
+    declared = graph()
+    ecs = SimulatedEcs(declared)
+    observed = ecs.snapshot()
     memory = Memory(started_at=ecs.now)
-    assert plan(wanted, seen, memory, ecs.clock) == plan(wanted, seen, memory, ecs.clock)
+    assert plan(declared, observed, memory, ecs.clock) == plan(
+        declared, observed, memory, ecs.clock
+    )
 
 
 def test_moved_etcd_rolls_every_dependant_at_once_and_keeps_the_old_side() -> None:
-    wanted = graph(prefill=2)
-    ecs = SimulatedEcs(wanted, gpu_instances=8)
-    memory = converge(ecs, wanted, Memory(started_at=ecs.now)).memory
+    declared = graph(prefill=2)
+    ecs = SimulatedEcs(declared, gpu_instances=8)
+    memory = converge(ecs, declared, Memory(started_at=ecs.now)).memory
     ecs.kill("etcd-nats")
     outage = 0
     for _ in range(30):
-        made = run_pass(ecs, wanted, memory)
-        memory = made.memory
+        result = run_pass(ecs, declared, memory)
+        memory = result.memory
         outage += not ecs.served()
-        rolled = {a.component for a in made.actions if isinstance(a, UpdateService) and a.revision}
+        rolled = {
+            a.component for a in result.actions if isinstance(a, UpdateService) and a.revision
+        }
         if rolled:
             assert rolled == {"frontend", "prefill", "decode"}
-            kinds = [type(a).__name__ for a in made.actions]
+            kinds = [type(a).__name__ for a in result.actions]
             assert kinds[:3] == ["ProtectTasks"] * 3
-        if made.converged:
+        if result.converged:
             break
-    assert made.converged
+    assert result.converged
     assert outage == 0
 
 
 def test_planned_change_of_etcd_keeps_the_graph_serving() -> None:
-    wanted = graph()
-    ecs = SimulatedEcs(wanted, gpu_instances=8)
-    memory = converge(ecs, wanted, Memory(started_at=ecs.now)).memory
-    ecs.graph = wanted = with_image(wanted, "etcd-nats", "etcd:2")
+    declared = graph()
+    ecs = SimulatedEcs(declared, gpu_instances=8)
+    memory = converge(ecs, declared, Memory(started_at=ecs.now)).memory
+    ecs.graph = declared = with_image(declared, "etcd-nats", "etcd:2")
     outages = 0
     for _ in range(60):
-        made = run_pass(ecs, wanted, memory)
-        memory = made.memory
+        result = run_pass(ecs, declared, memory)
+        memory = result.memory
         outages += not ecs.served()
-        if made.converged:
+        if result.converged:
             break
-    assert made.converged
+    assert result.converged
     assert outages == 0
 
 
 def test_an_old_side_goes_frontends_first_then_workers_then_etcd() -> None:
-    wanted = graph(prefill=2)
-    ecs = SimulatedEcs(wanted, gpu_instances=8)
-    memory = converge(ecs, wanted, Memory(started_at=ecs.now)).memory
-    ecs.graph = wanted = with_image(wanted, "etcd-nats", "etcd:2")
+    declared = graph(prefill=2)
+    ecs = SimulatedEcs(declared, gpu_instances=8)
+    memory = converge(ecs, declared, Memory(started_at=ecs.now)).memory
+    ecs.graph = declared = with_image(declared, "etcd-nats", "etcd:2")
     order: list[str] = []
     routed_at = None
     for _ in range(60):
-        made = run_pass(ecs, wanted, memory, seconds=1.0)
-        memory = made.memory
+        result = run_pass(ecs, declared, memory, seconds=1.0)
+        memory = result.memory
         freed = {
             a.component
-            for a in made.actions
+            for a in result.actions
             if isinstance(a, ProtectTasks) and a.purpose is ActionPurpose.NEW_SIDE_READY
         }
         order += sorted(freed)
@@ -230,62 +238,64 @@ def test_an_old_side_goes_frontends_first_then_workers_then_etcd() -> None:
             # Clients have had time to find the new one.
             assert routed_at is not None
             assert ecs.now - routed_at >= 5.0
-        if made.converged:
+        if result.converged:
             break
-    assert made.converged
+    assert result.converged
     assert order == ["frontend", "decode", "prefill", "etcd-nats"]
 
 
 def test_a_template_change_rolls_workers_before_frontends_one_at_a_time() -> None:
-    wanted = graph()
-    ecs = SimulatedEcs(wanted, gpu_instances=8)
-    memory = converge(ecs, wanted, Memory(started_at=ecs.now)).memory
+    declared = graph()
+    ecs = SimulatedEcs(declared, gpu_instances=8)
+    memory = converge(ecs, declared, Memory(started_at=ecs.now)).memory
     for name in ("frontend", "prefill", "decode"):
-        wanted = with_image(wanted, name, "dynamo:2")
-    ecs.graph = wanted
+        declared = with_image(declared, name, "dynamo:2")
+    ecs.graph = declared
     order: list[str] = []
     for _ in range(60):
-        made = run_pass(ecs, wanted, memory)
-        memory = made.memory
-        order += [a.component for a in made.actions if isinstance(a, UpdateService) and a.revision]
+        result = run_pass(ecs, declared, memory)
+        memory = result.memory
+        order += [
+            a.component for a in result.actions if isinstance(a, UpdateService) and a.revision
+        ]
         assert ecs.served()
-        if made.converged:
+        if result.converged:
             break
     assert order == ["decode", "prefill", "frontend"]
 
 
 def test_a_bad_image_rolls_back_is_reported_and_not_tried_again() -> None:
-    wanted = graph()
-    ecs = SimulatedEcs(wanted, gpu_instances=8)
-    memory = converge(ecs, wanted, Memory(started_at=ecs.now)).memory
+    declared = graph()
+    ecs = SimulatedEcs(declared, gpu_instances=8)
+    memory = converge(ecs, declared, Memory(started_at=ecs.now)).memory
     ecs.bad_images.add("dynamo:bad")
-    ecs.graph = wanted = with_image(wanted, "decode", "dynamo:bad")
+    ecs.graph = declared = with_image(declared, "decode", "dynamo:bad")
     for _ in range(20):
-        made = run_pass(ecs, wanted, memory)
-        memory = made.memory
+        result = run_pass(ecs, declared, memory)
+        memory = result.memory
         assert ecs.served()
-    assert not made.actions
-    assert any(w.purpose is WaitPurpose.NEW_DECLARATION for w in made.waits)
-    assert any(c.reason == ConditionReason.ROLLOUT_FAILED and c.status for c in made.conditions)
+    assert not result.actions
+    assert any(w.purpose is WaitPurpose.NEW_DECLARATION for w in result.waits)
+    assert any(c.reason == ConditionReason.ROLLOUT_FAILED and c.status for c in result.conditions)
 
 
 def test_a_full_gpu_cluster_replaces_one_at_a_time_and_restores_the_limits() -> None:
-    wanted = graph(prefill=2, decode=1)
-    ecs = SimulatedEcs(wanted, gpu_instances=3)
-    memory = converge(ecs, wanted, Memory(started_at=ecs.now)).memory
-    ecs.graph = wanted = with_image(wanted, "prefill", "dynamo:2")
-    converge(ecs, wanted, memory)
+    declared = graph(prefill=2, decode=1)
+    ecs = SimulatedEcs(declared, gpu_instances=3)
+    memory = converge(ecs, declared, Memory(started_at=ecs.now)).memory
+    ecs.graph = declared = with_image(declared, "prefill", "dynamo:2")
+    converge(ecs, declared, memory)
     service = ecs.services["g-prefill"]
     assert (service.minimum, service.maximum) == (100, 200)
 
 
 def test_what_is_declared_no_more_is_retired_last() -> None:
-    wanted = graph()
-    ecs = SimulatedEcs(wanted)
-    memory = converge(ecs, wanted, Memory(started_at=ecs.now)).memory
-    ecs.graph = wanted = replace(
-        wanted, components=tuple(c for c in wanted.components if c.name != "prefill")
+    declared = graph()
+    ecs = SimulatedEcs(declared)
+    memory = converge(ecs, declared, Memory(started_at=ecs.now)).memory
+    ecs.graph = declared = replace(
+        declared, components=tuple(c for c in declared.components if c.name != "prefill")
     )
-    made = run_pass(ecs, wanted, memory)
-    assert [type(a) for a in made.actions] == [DeleteService]
+    result = run_pass(ecs, declared, memory)
+    assert [type(a) for a in result.actions] == [DeleteService]
     assert "g-prefill" not in ecs.services

@@ -24,7 +24,7 @@ def test_host_mode_replicas_never_share_a_port() -> None:
     check = {"command": ["CMD-SHELL", "curl localhost:$DYN_SYSTEM_PORT/health"]}
     fixed = {"command": ["CMD-SHELL", "curl localhost:8081/health"]}
     host: Any = {"mode": "host"}
-    wanted = replace(
+    declared = replace(
         graph(),
         components=(
             component("etcd-nats", Role.ETCD, Role.NATS),
@@ -37,7 +37,7 @@ def test_host_mode_replicas_never_share_a_port() -> None:
             component("planner", Role.PLANNER, **host),
         ),
     )
-    ports = plan_ports(wanted)
+    ports = plan_ports(declared)
     assert ports.distinct_instances == {"frontend", "checked", "literal"}
     assert ports.system_ports == {
         "frontend": 8081,
@@ -51,7 +51,7 @@ def test_host_mode_replicas_never_share_a_port() -> None:
     notes = " ".join(ports.notes)
     for words in ("frontend: host mode", "many: host mode with up to 3", "checked", "port 8083"):
         assert words in notes
-    dynamic = replace(wanted, runtime=wanted.runtime.model_copy(update={"system_port": 0}))
+    dynamic = replace(declared, runtime=declared.runtime.model_copy(update={"system_port": 0}))
     assert set(plan_ports(dynamic).system_ports.values()) == {0}
 
 
@@ -61,8 +61,8 @@ def test_the_replicas_of_one_component_are_nothing_to_the_port_of_another() -> N
     def ports(prefill: int, **change: Any) -> dict[str, int]:
         first = component("prefill", Role.PREFILL, mode="host", replicas=prefill)
         second = component("decode", Role.DECODE, mode="host")
-        made = plan_ports(replace(graph(), components=(with_template(first, **change), second)))
-        return dict(made.system_ports)
+        result = plan_ports(replace(graph(), components=(with_template(first, **change), second)))
+        return dict(result.system_ports)
 
     assert ports(1) == {"prefill": 8081, "decode": 8082}
     assert ports(3) == {"prefill": 0, "decode": 8082}

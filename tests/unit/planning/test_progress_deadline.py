@@ -28,19 +28,19 @@ from tests.helpers.observations import changed
 from tests.helpers.simulated_ecs import SimulatedEcs
 
 
-def stalled(wanted: Graph, ecs: SimulatedEcs, age: float, event: str = "") -> Any:
+def stalled(declared: Graph, ecs: SimulatedEcs, age: float, event: str = "") -> Any:
     """decode rolls to a new revision whose task is not running, the old one still is."""
-    edited = with_image(wanted, "decode", "dynamo:2")
-    made = plan(edited, ecs.snapshot(), Memory(ecs.now), ecs.clock)
-    for action in made.actions:
+    edited = with_image(declared, "decode", "dynamo:2")
+    result = plan(edited, ecs.snapshot(), Memory(ecs.now), ecs.clock)
+    for action in result.actions:
         ecs.apply(action)
     ecs.graph = edited
-    seen = ecs.snapshot()
-    service = seen.components["decode"].service
+    observed = ecs.snapshot()
+    service = observed.components["decode"].service
     assert isinstance(service, Service)
     (primary, *rest) = service.deployments
     if not rest:
-        old = min(seen.components["decode"].revisions.values(), key=lambda r: r.number)
+        old = min(observed.components["decode"].revisions.values(), key=lambda r: r.number)
         rest = [replace(primary, id="old", status="ACTIVE", task_definition_arn=old.arn, running=1)]
     late = replace(primary, running=0, created_at=ecs.now - age, rollout_state="IN_PROGRESS")
     rolled = replace(
@@ -48,28 +48,28 @@ def stalled(wanted: Graph, ecs: SimulatedEcs, age: float, event: str = "") -> An
         deployments=(late, *(replace(d, running=1) for d in rest)),
         events=(event,) if event else (),
     )
-    return edited, changed(seen, "decode", service=rolled)
+    return edited, changed(observed, "decode", service=rolled)
 
 
 def test_a_rollout_that_misses_its_deadline_is_taken_back_and_held() -> None:
-    wanted = graph()
-    ecs, _ = converged(wanted)
-    edited, look = stalled(wanted, ecs, age=1801)
-    made = plan(edited, look, Memory(ecs.now), ecs.clock)
-    own = [a for a in made.actions if a.component == "decode"]
+    declared = graph()
+    ecs, _ = converged(declared)
+    edited, look = stalled(declared, ecs, age=1801)
+    result = plan(edited, look, Memory(ecs.now), ecs.clock)
+    own = [a for a in result.actions if a.component == "decode"]
     assert [type(a) for a in own] == [TagService, UpdateService]
     assert is_hold(own[0])
-    (update,) = (a for a in made.actions if isinstance(a, UpdateService))
+    (update,) = (a for a in result.actions if isinstance(a, UpdateService))
     assert update.revision is not None
     assert update.revision.arn is not None
     assert update.revision.arn.endswith(":1")
-    assert "was not running within 1800 s: back to g-decode:1" in made.failures["decode"]
-    for action in made.actions:
+    assert "was not running within 1800 s: back to g-decode:1" in result.failures["decode"]
+    for action in result.actions:
         ecs.apply(action)
     for _ in range(10):
-        made = run_pass(ecs, edited, Memory(ecs.now))  # a fresh daemon each time
-    assert not made.actions
-    assert "progress deadline" in made.failures["decode"]
+        result = run_pass(ecs, edited, Memory(ecs.now))  # a fresh daemon each time
+    assert not result.actions
+    assert "progress deadline" in result.failures["decode"]
     assert ecs.content_of("g-decode")["containerDefinitions"][0]["image"] == "dynamo:1"
 
 
@@ -78,9 +78,9 @@ def test_a_rollout_that_misses_its_deadline_is_taken_back_and_held() -> None:
     [(1700, ""), (9999, "(service x) was unable to place a task because no container instance")],
 )
 def test_time_left_or_a_lack_of_capacity_is_waited_for(age: float, event: str) -> None:
-    wanted = graph()
-    ecs, _ = converged(wanted)
-    edited, look = stalled(wanted, ecs, age, event)
-    made = plan(edited, look, Memory(ecs.now), ecs.clock)
-    assert not [a for a in made.actions if is_hold(a)]
-    assert "decode" not in made.failures
+    declared = graph()
+    ecs, _ = converged(declared)
+    edited, look = stalled(declared, ecs, age, event)
+    result = plan(edited, look, Memory(ecs.now), ecs.clock)
+    assert not [a for a in result.actions if is_hold(a)]
+    assert "decode" not in result.failures

@@ -56,17 +56,17 @@ def rolling(count: int, *, tag: str = "", begun: float = NOW - 100) -> Component
 @settings(max_examples=60, deadline=None)
 def test_the_record_of_who_drains_is_bounded_and_read_back(count: int, steps: list[int]) -> None:
     known: dict[str, float] = {}
-    one, now = rolling(count), int(NOW)
+    item, now = rolling(count), int(NOW)
     for step in steps:
         now += 17
-        more = [t for t in one.old_tasks if t.arn not in known][:step]
-        mark, recorded = drain_record(one, known, more, now)
+        more = [t for t in item.old_tasks if t.arn not in known][:step]
+        mark, recorded = drain_record(item, known, more, now)
         assert (mark is None) == (recorded == known.keys())
         known = {arn: known.get(arn, float(now)) for arn in recorded}
         if mark is not None:
             assert len(mark.set_tags[TAG_DRAINING]) <= MAX_VALUE_LENGTH
-            one = rolling(count, tag=mark.set_tags[TAG_DRAINING])
-        assert draining_since(one) == known
+            item = rolling(count, tag=mark.set_tags[TAG_DRAINING])
+        assert draining_since(item) == known
     if count and steps and steps[0]:
         assert known
 
@@ -77,8 +77,8 @@ def test_a_record_that_cannot_be_read_tells_nothing(tag: str) -> None:
 
 
 def test_what_was_recorded_for_an_earlier_rollout_counts_no_longer() -> None:
-    one = rolling(2)
-    mark, _ = drain_record(one, {}, one.old_tasks, NOW)
+    item = rolling(2)
+    mark, _ = drain_record(item, {}, item.old_tasks, NOW)
     assert mark is not None
     assert len(draining_since(rolling(2, tag=mark.set_tags[TAG_DRAINING], begun=NOW))) == 2
     assert draining_since(rolling(2, tag=mark.set_tags[TAG_DRAINING], begun=NOW + 1)) == {}
@@ -97,19 +97,19 @@ def test_a_protection_lasts_for_the_deadline_of_the_rollout(
     assert keep_minutes(base, decode) == minutes
 
 
-def protections(wanted: Graph, ecs: SimulatedEcs, passes: int) -> list[ProtectTasks]:
+def protections(declared: Graph, ecs: SimulatedEcs, passes: int) -> list[ProtectTasks]:
     """Return the protections of decode in passes of new daemons."""
-    made = [a for _ in range(passes) for a in fresh_pass(ecs, wanted).actions]
-    return [a for a in made if isinstance(a, ProtectTasks) and a.minutes is not None]
+    result = [a for _ in range(passes) for a in fresh_pass(ecs, declared).actions]
+    return [a for a in result if isinstance(a, ProtectTasks) and a.minutes is not None]
 
 
 def test_a_model_that_loads_for_long_costs_one_protection() -> None:
     """A quarter of an hour used to be given, and renewed again and again."""
-    wanted, ecs = ready_graph(2, 8)
+    declared, ecs = ready_graph(2, 8)
     slow = replace(
-        wanted,
+        declared,
         components=tuple(
-            with_rollout(c, progress_deadline_seconds=3000) for c in wanted.components
+            with_rollout(c, progress_deadline_seconds=3000) for c in declared.components
         ),
     )
     ecs.slow = 250  # 2,500 s until the new replicas register.
@@ -120,9 +120,9 @@ def test_a_model_that_loads_for_long_costs_one_protection() -> None:
 
 
 def test_a_daemon_that_does_not_come_back_holds_nothing_up_beyond_the_deadline() -> None:
-    wanted, ecs = ready_graph(2, 8)
+    declared, ecs = ready_graph(2, 8)
     ecs.mute_images.add("dynamo:2")
-    ecs.graph = edited = with_image(wanted, "decode", "dynamo:2")
+    ecs.graph = edited = with_image(declared, "decode", "dynamo:2")
     began = ecs.now
     fresh_pass(ecs, edited)
     until = {t.protected_until for t in ecs.services["g-decode"].tasks if t.protected_until}
@@ -132,39 +132,39 @@ def test_a_daemon_that_does_not_come_back_holds_nothing_up_beyond_the_deadline()
 
 
 def test_who_drains_is_known_to_a_fresh_daemon_by_the_tag_not_by_the_expiry() -> None:
-    wanted, ecs = ready_graph(2, 8)
-    ecs.graph = edited = with_image(wanted, "decode", "dynamo:2")
+    declared, ecs = ready_graph(2, 8)
+    ecs.graph = edited = with_image(declared, "decode", "dynamo:2")
     service = ecs.services["g-decode"]
     old = list(service.tasks)
     ecs.busy = {t.arn for t in old}
     marks: list[float] = []
     for _ in range(60):
-        made = fresh_pass(ecs, edited)
+        result = fresh_pass(ecs, edited)
         marks += [
             ecs.now
-            for a in made.actions
+            for a in result.actions
             if isinstance(a, TagService) and TAG_DRAINING in a.set_tags
         ]
         # However long the protection is, the drain time ends it.
         for task in old:
             if task.protected_until > ecs.now:
                 task.protected_until = ecs.now + 1500
-        if made.converged:
+        if result.converged:
             break
-    assert made.converged
+    assert result.converged
     assert 1 <= len(marks) <= 2
     assert ecs.now - marks[0] < 60 + 120
 
 
 def test_a_task_that_is_needed_again_gets_its_whole_drain_time_later() -> None:
-    wanted, ecs = ready_graph(1, 4)
-    ecs.graph = edited = with_image(wanted, "decode", "dynamo:2")
+    declared, ecs = ready_graph(1, 4)
+    ecs.graph = edited = with_image(declared, "decode", "dynamo:2")
     service = ecs.services["g-decode"]
     (old,) = service.tasks
     ecs.busy = {old.arn}
     for _ in range(30):
-        made = fresh_pass(ecs, edited)
-        if any(isinstance(a, TagService) and TAG_DRAINING in a.set_tags for a in made.actions):
+        result = fresh_pass(ecs, edited)
+        if any(isinstance(a, TagService) and TAG_DRAINING in a.set_tags for a in result.actions):
             break
     (new,) = (t for t in service.tasks if t is not old)
     new.mute = True
@@ -176,9 +176,9 @@ def test_a_task_that_is_needed_again_gets_its_whole_drain_time_later() -> None:
 
 def test_a_count_that_falls_during_a_rollout_asks_for_no_protection_that_ecs_refuses() -> None:
     """ECS answers DEPLOYMENT_BLOCKED where more tasks are protected than are desired."""
-    wanted, ecs = ready_graph(4, 10)
+    declared, ecs = ready_graph(4, 10)
     ecs.slow = 3
-    ecs.graph = edited = with_image(wanted, "decode", "dynamo:2")
+    ecs.graph = edited = with_image(declared, "decode", "dynamo:2")
     service = ecs.services["g-decode"]
     ecs.busy = {t.arn for t in service.tasks}
     fresh_pass(ecs, edited)
@@ -190,64 +190,64 @@ def test_a_count_that_falls_during_a_rollout_asks_for_no_protection_that_ecs_ref
     )
     ecs.graph = fewer
     for _ in range(120):
-        made = fresh_pass(ecs, fewer)
-        if made.converged:
+        result = fresh_pass(ecs, fewer)
+        if result.converged:
             break
-    assert made.converged
+    assert result.converged
     assert not ecs.refused
 
 
 def test_no_rollout_begins_where_ecs_refuses_the_protection() -> None:
-    wanted, ecs = ready_graph(2, 8)
+    declared, ecs = ready_graph(2, 8)
     service = ecs.services["g-decode"]
-    ecs.graph = edited = with_image(wanted, "decode", "dynamo:2")
-    made = plan(edited, ecs.snapshot(), Memory(started_at=ecs.now), ecs.clock)
-    assert any(isinstance(a, UpdateService) and a.revision for a in made.actions)
+    ecs.graph = edited = with_image(declared, "decode", "dynamo:2")
+    result = plan(edited, ecs.snapshot(), Memory(started_at=ecs.now), ecs.clock)
+    assert any(isinstance(a, UpdateService) and a.revision for a in result.actions)
     service.desired = 1  # Somebody lowers the count before the plan is executed.
-    ecs.execute(made.actions)
+    ecs.execute(result.actions)
     assert ecs.refused
     assert service.revision.endswith(":1")
     for _ in range(60):
-        made = fresh_pass(ecs, edited)
-        if made.converged:
+        result = fresh_pass(ecs, edited)
+        if result.converged:
             break
-    assert made.converged
+    assert result.converged
     assert service.revision.endswith(":2")
 
 
 def test_a_stepwise_scale_in_protects_no_more_than_ecs_takes() -> None:
-    wanted, ecs = ready_graph(4, 8)
+    declared, ecs = ready_graph(4, 8)
     service = ecs.services["g-decode"]
     ecs.busy = {t.arn for t in service.tasks[:3]}
     for count in (3, 2, 1):
-        wanted = replace(
-            wanted,
+        declared = replace(
+            declared,
             components=tuple(
-                replace(c, replicas=count) if c.name == "decode" else c for c in wanted.components
+                replace(c, replicas=count) if c.name == "decode" else c for c in declared.components
             ),
         )
-        ecs.graph = wanted
-        fresh_pass(ecs, wanted)
+        ecs.graph = declared
+        fresh_pass(ecs, declared)
         ecs.busy = {t.arn for t in service.tasks}
     for _ in range(60):
-        made = fresh_pass(ecs, wanted)
-        if made.converged:
+        result = fresh_pass(ecs, declared)
+        if result.converged:
             break
-    assert made.converged
+    assert result.converged
     assert not ecs.refused
 
 
 def test_the_plan_of_a_rollout_that_begins_releases_before_it_protects() -> None:
-    wanted, ecs = ready_graph(2, 8)
+    declared, ecs = ready_graph(2, 8)
     for task in ecs.services["g-decode"].tasks:
         task.protected_until = ecs.now + 90
     half = replace(
-        wanted,
-        components=tuple(with_rollout(c, minimum_healthy_percent=50) for c in wanted.components),
+        declared,
+        components=tuple(with_rollout(c, minimum_healthy_percent=50) for c in declared.components),
     )
     ecs.graph = edited = with_image(half, "decode", "dynamo:2")
-    made = plan(edited, ecs.snapshot(), Memory(started_at=ecs.now), ecs.clock)
-    asked = [a for a in made.actions if isinstance(a, ProtectTasks)]
+    result = plan(edited, ecs.snapshot(), Memory(started_at=ecs.now), ecs.clock)
+    asked = [a for a in result.actions if isinstance(a, ProtectTasks)]
     assert [a.minutes for a in asked] == [None, 7]
     assert {len(a.tasks) for a in asked} == {1}
 
@@ -255,19 +255,19 @@ def test_the_plan_of_a_rollout_that_begins_releases_before_it_protects() -> None
 @pytest.mark.parametrize("name", ["frontend", "decode"])
 def test_protections_that_a_rollout_has_left_hold_up_no_scale_in(name: str) -> None:
     """After a rollback the old side is in force again, and protected for as long as a rollout."""
-    wanted = graph(frontends=2, decode=2)
-    ecs, _ = converged(wanted)
+    declared = graph(frontends=2, decode=2)
+    ecs, _ = converged(declared)
     for task in ecs.services[f"g-{name}"].tasks:
         task.protected_until = ecs.now + 1800
     ecs.graph = fewer = replace(
-        wanted,
+        declared,
         components=tuple(
-            replace(c, replicas=1) if c.name == name else c for c in wanted.components
+            replace(c, replicas=1) if c.name == name else c for c in declared.components
         ),
     )
     for _ in range(10):
-        made = fresh_pass(ecs, fewer)
-        if made.converged:
+        result = fresh_pass(ecs, fewer)
+        if result.converged:
             break
-    assert made.converged
+    assert result.converged
     assert len(ecs.services[f"g-{name}"].tasks) == 1

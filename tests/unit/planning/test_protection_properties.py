@@ -53,31 +53,31 @@ def test_counts_and_revisions_that_change_in_a_rollout_never_have_a_protection_r
     decode: int, spare: int, changes: list[tuple[str, int, int]], least: int
 ) -> None:
     """Counts that sink while the old side is protected, and one rollout after another."""
-    wanted, ecs = ready_graph(decode, 2 + 2 * decode + spare, minimum_healthy_percent=least)
+    declared, ecs = ready_graph(decode, 2 + 2 * decode + spare, minimum_healthy_percent=least)
     service = ecs.services["g-decode"]
     for number, (what, value, passes) in enumerate([("image", 1, 0), *changes]):
         match what:
             case "image":
-                wanted = with_image(wanted, "decode", f"dynamo:{10 + number}")
+                declared = with_image(declared, "decode", f"dynamo:{10 + number}")
             case "count":
-                wanted = with_replicas(wanted, "decode", value)
+                declared = with_replicas(declared, "decode", value)
             case "busy":
                 ecs.busy |= {t.arn for t in service.tasks[:value]}
             case "idle":
                 ecs.busy = set()
             case "kill":
                 ecs.kill("decode", value)
-        ecs.graph = wanted
+        ecs.graph = declared
         for _ in range(passes):
-            fresh_pass(ecs, wanted)
+            fresh_pass(ecs, declared)
     # A replica that is never idle is released after its drain time all the same.
     for _ in range(200):
-        made = fresh_pass(ecs, wanted)
-        if made.converged:
+        result = fresh_pass(ecs, declared)
+        if result.converged:
             break
-    assert made.converged
+    assert result.converged
     assert not ecs.refused
-    count = wanted.component("decode").replicas
+    count = declared.component("decode").replicas
     assert len(service.tasks) == count
     assert {t.revision for t in service.tasks} == {service.revision}
 
@@ -94,25 +94,25 @@ def test_counts_and_revisions_that_change_in_a_rollout_never_have_a_protection_r
 def test_a_rollout_begins_although_more_is_protected_or_needed_than_should_run(
     replicas: int, edits: list[tuple[str, int]]
 ) -> None:
-    wanted, ecs = ready_graph(replicas, 2 + 2 * replicas + (4 if replicas == 4 else 0))
+    declared, ecs = ready_graph(replicas, 2 + 2 * replicas + (4 if replicas == 4 else 0))
     service = ecs.services["g-decode"]
-    ecs.graph = wanted = with_image(wanted, "decode", "dynamo:9")
+    ecs.graph = declared = with_image(declared, "decode", "dynamo:9")
     for number, (what, passes) in enumerate(edits):
         if what == "image":
-            ecs.graph = wanted = with_image(wanted, "decode", f"dynamo:{10 + number}")
+            ecs.graph = declared = with_image(declared, "decode", f"dynamo:{10 + number}")
         elif what == "count":
-            ecs.graph = wanted = with_replicas(wanted, "decode", 4 if replicas == 2 else 1)
+            ecs.graph = declared = with_replicas(declared, "decode", 4 if replicas == 2 else 1)
         elif what == "busy":
             ecs.busy = {t.arn for t in service.tasks[:2]}
         else:
             ecs.kill("decode", 4)
         for _ in range(passes):
-            fresh_pass(ecs, wanted)
+            fresh_pass(ecs, declared)
     for _ in range(25):  # Far less than a protection lasts.
-        made = fresh_pass(ecs, wanted)
-        if made.converged:
+        result = fresh_pass(ecs, declared)
+        if result.converged:
             break
-    assert made.converged
+    assert result.converged
     assert not ecs.refused
 
 
@@ -121,18 +121,18 @@ def test_a_rollout_begins_although_more_is_protected_or_needed_than_should_run(
 def test_a_scale_in_by_steps_with_busy_replicas_is_never_stuck(
     decode: int, passes: int, idle: bool
 ) -> None:
-    wanted, ecs = ready_graph(decode, decode + 2)
+    declared, ecs = ready_graph(decode, decode + 2)
     service = ecs.services["g-decode"]
     ecs.busy = {t.arn for t in service.tasks}
     for count in range(decode - 1, 0, -1):
-        ecs.graph = wanted = with_replicas(wanted, "decode", count)
+        ecs.graph = declared = with_replicas(declared, "decode", count)
         for _ in range(1 + passes):
-            fresh_pass(ecs, wanted)
+            fresh_pass(ecs, declared)
         assert service.desired == count
     if idle:
         ecs.busy = set()
     for _ in range(30):
-        fresh_pass(ecs, wanted)
+        fresh_pass(ecs, declared)
     assert len(service.tasks) == 1
     assert not ecs.refused
 
@@ -149,25 +149,25 @@ def test_moves_in_a_row_have_no_protection_refused_and_keep_what_serves(
     gaps: list[int], slow: int, edit: bool
 ) -> None:
     """Each leaves an old side that is protected; both together are more than should run."""
-    wanted = graph(prefill=1, decode=2, frontends=2)
-    ecs = SimulatedEcs(wanted, gpu_instances=16)
-    memory = converge(ecs, wanted, Memory(started_at=ecs.now)).memory
+    declared = graph(prefill=1, decode=2, frontends=2)
+    ecs = SimulatedEcs(declared, gpu_instances=16)
+    memory = converge(ecs, declared, Memory(started_at=ecs.now)).memory
     ecs.slow = slow
     outages = 0
     for number, gap in enumerate([0, *gaps]):
         for _ in range(gap):
-            memory = run_pass(ecs, wanted, memory).memory
+            memory = run_pass(ecs, declared, memory).memory
             outages += not ecs.served()
         if edit:
-            ecs.graph = wanted = with_image(wanted, "etcd-nats", f"etcd:{number}")
+            ecs.graph = declared = with_image(declared, "etcd-nats", f"etcd:{number}")
         else:
             ecs.kill("etcd-nats", -1)
     for _ in range(120):
-        made = run_pass(ecs, wanted, memory)
-        memory = made.memory
+        result = run_pass(ecs, declared, memory)
+        memory = result.memory
         outages += not ecs.served()
-        if made.converged:
+        if result.converged:
             break
-    assert made.converged
+    assert result.converged
     assert not ecs.refused
     assert not edit or outages == 0  # An etcd that dies twice in a row leaves nothing to keep.

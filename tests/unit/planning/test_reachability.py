@@ -28,7 +28,7 @@ NATS = "nats://10.0.1.5:4222"
 
 def snapshot(*, started: float, etcd: Probe, nats: Probe) -> Snapshot:
     """etcd and NATS run and are healthy as ECS sees it; nothing else exists yet."""
-    wanted = graph()
+    declared = graph()
     task = Task("t1", "g-etcd-nats:1", "RUNNING", "RUNNING", private_ip="10.0.1.5")
     service = Service(
         arn="a",
@@ -41,7 +41,7 @@ def snapshot(*, started: float, etcd: Probe, nats: Probe) -> Snapshot:
         task_definition_arn="g-etcd-nats:1",
         tags={"ecs-dynamo:graph": "g"},
     )
-    components = {c.name: ComponentSnapshot(service=None) for c in wanted.components}
+    components = {c.name: ComponentSnapshot(service=None) for c in declared.components}
     components["etcd-nats"] = ComponentSnapshot(
         service=service,
         tasks=(replace(task, started_at=started),),
@@ -50,9 +50,9 @@ def snapshot(*, started: float, etcd: Probe, nats: Probe) -> Snapshot:
     return Snapshot("g", NOW, components, clusters={"fargate": True, "gpu": True})
 
 
-def planned(seen: Snapshot) -> Plan:
-    made = plan(graph(), seen, Memory(0.0), Now.at(NOW))
-    return replace(made, actions=())
+def planned(observed: Snapshot) -> Plan:
+    result = plan(graph(), observed, Memory(0.0), Now.at(NOW))
+    return replace(result, actions=())
 
 
 def silent(url: str) -> Probe:
@@ -60,12 +60,12 @@ def silent(url: str) -> Probe:
 
 
 def test_no_connection_to_any_task_is_reported_as_such() -> None:
-    made = planned(snapshot(started=NOW - 60, etcd=silent(ETCD), nats=silent(NATS)))
-    told = [w.reason for w in made.waits if w.purpose is WaitPurpose.REACHABILITY]
-    assert len(told) == 1
-    assert ETCD in told[0]
+    result = planned(snapshot(started=NOW - 60, etcd=silent(ETCD), nats=silent(NATS)))
+    reported = [w.reason for w in result.waits if w.purpose is WaitPurpose.REACHABILITY]
+    assert len(reported) == 1
+    assert ETCD in reported[0]
     (degraded,) = [
-        c for c in made.conditions if c.type is ConditionType.DEGRADED and c.component is None
+        c for c in result.conditions if c.type is ConditionType.DEGRADED and c.component is None
     ]
     assert (degraded.status, degraded.reason) == (True, "Unreachable")
 
@@ -74,14 +74,14 @@ def test_a_task_that_has_just_started_or_one_silent_server_is_no_proof() -> None
     young = planned(snapshot(started=NOW - 5, etcd=silent(ETCD), nats=silent(NATS)))
     refused = Probe(NATS, False, "connection refused")
     half = planned(snapshot(started=NOW - 60, etcd=silent(ETCD), nats=refused))
-    for made in (young, half):
-        assert not any(w.purpose is WaitPurpose.REACHABILITY for w in made.waits)
-        assert not made.stuck
+    for result in (young, half):
+        assert not any(w.purpose is WaitPurpose.REACHABILITY for w in result.waits)
+        assert not result.stuck
 
 
 def test_what_waits_for_endpoints_quotes_why_there_are_none() -> None:
-    made = planned(snapshot(started=NOW - 60, etcd=silent(ETCD), nats=Probe(NATS, True)))
-    waits = {w.component: w.reason for w in made.waits}
+    result = planned(snapshot(started=NOW - 60, etcd=silent(ETCD), nats=Probe(NATS, True)))
+    waits = {w.component: w.reason for w in result.waits}
     assert waits["frontend"].startswith("waiting for a ready etcd")
     assert f"{ETCD}: no complete answer within 3 s" in waits["frontend"]
 
@@ -89,12 +89,12 @@ def test_what_waits_for_endpoints_quotes_why_there_are_none() -> None:
 async def test_a_refused_connection_is_an_answer_of_the_host() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-    found = await probe(Role.FRONTEND, f"http://127.0.0.1:{port}", 1.0)
-    assert (found.healthy, found.unreachable, found.silent) == (False, False, False)
+    matches = await probe(Role.FRONTEND, f"http://127.0.0.1:{port}", 1.0)
+    assert (matches.healthy, matches.unreachable, matches.silent) == (False, False, False)
 
 
 async def test_a_frontend_that_takes_connections_and_does_not_answer_is_silent() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening:
         url = f"http://127.0.0.1:{listening.getsockname()[1]}"
-        found = await probe(Role.FRONTEND, url, 0.2)
-    assert (found.healthy, found.unreachable, found.silent) == (False, False, True)
+        matches = await probe(Role.FRONTEND, url, 0.2)
+    assert (matches.healthy, matches.unreachable, matches.silent) == (False, False, True)

@@ -60,21 +60,21 @@ def test_secrets_and_the_users_own_settings_stay() -> None:
     content["containerDefinitions"].append(
         {"name": "logs", "image": "fluentbit", "essential": True}
     )
-    made = render(graph(), replace(base, template=content), ENDS, 8081)
-    found = environment(made, "prefill")
-    assert found["DYN_NAMESPACE"] == "mine"
-    assert found["ETCD_ENDPOINTS"] == ENDS.etcd
-    assert found["ETCD_HOST"] == "10.0.0.9"
-    assert "NATS_SERVER" not in found
-    assert found["DYN_SYSTEM_PORT"] == "8081"
-    assert made["containerDefinitions"][0]["command"] == ["--etcd", ENDS.etcd]
-    assert environment(made, "logs") == {}
+    result = render(graph(), replace(base, template=content), ENDS, 8081)
+    matches = environment(result, "prefill")
+    assert matches["DYN_NAMESPACE"] == "mine"
+    assert matches["ETCD_ENDPOINTS"] == ENDS.etcd
+    assert matches["ETCD_HOST"] == "10.0.0.9"
+    assert "NATS_SERVER" not in matches
+    assert matches["DYN_SYSTEM_PORT"] == "8081"
+    assert result["containerDefinitions"][0]["command"] == ["--etcd", ENDS.etcd]
+    assert environment(result, "logs") == {}
     assert container["command"] == ["--etcd", "http://IP_ADDRESS:2379"]  # the template is as it was
 
 
 def test_a_graph_without_nats_has_no_address_that_nobody_serves() -> None:
-    made = render(graph(), component("prefill", Role.PREFILL), Endpoints(ENDS.etcd), 8081)
-    assert "NATS_SERVER" not in environment(made, "prefill")
+    result = render(graph(), component("prefill", Role.PREFILL), Endpoints(ENDS.etcd), 8081)
+    assert "NATS_SERVER" not in environment(result, "prefill")
 
 
 def test_a_fingerprint_is_of_content_not_of_order() -> None:
@@ -96,8 +96,8 @@ def test_endpoints_are_swapped_wherever_they_stand() -> None:
             }
         ]
     }
-    made = with_endpoints(content, ENDS)
-    (container,) = made["containerDefinitions"]
+    result = with_endpoints(content, ENDS)
+    (container,) = result["containerDefinitions"]
     assert container["command"] == ["--etcd", "10.0.0.9:2379", "--host", "10.0.0.9"]
-    assert environment(made, "a") == {"ETCD_ENDPOINTS": ENDS.etcd, "NATS_SERVER": ENDS.nats}
-    assert with_endpoints(made, ENDS) is made
+    assert environment(result, "a") == {"ETCD_ENDPOINTS": ENDS.etcd, "NATS_SERVER": ENDS.nats}
+    assert with_endpoints(result, ENDS) is result

@@ -23,28 +23,28 @@ from tests.helpers.rollouts import degraded, fresh_pass, ready_graph
 @given(keep=st.integers(1, 4), edits=st.integers(1, 8))
 @settings(max_examples=25, deadline=None)
 def test_old_revisions_are_kept_to_the_declared_number(keep: int, edits: int) -> None:
-    wanted, ecs = ready_graph(1, 6, keep_revisions=keep)
+    declared, ecs = ready_graph(1, 6, keep_revisions=keep)
     for number in range(2, edits + 2):
-        ecs.graph = wanted = with_image(wanted, "decode", f"dynamo:{number}")
-        converge(ecs, wanted, Memory(started_at=ecs.now))
+        ecs.graph = declared = with_image(declared, "decode", f"dynamo:{number}")
+        converge(ecs, declared, Memory(started_at=ecs.now))
         family = [r.number for r in ecs.revisions.values() if r.family == "g-decode"]
         assert family == list(range(max(1, number - keep + 1), number + 1))
-    made = fresh_pass(ecs, wanted)
-    assert made.converged
-    assert not made.actions
+    result = fresh_pass(ecs, declared)
+    assert result.converged
+    assert not result.actions
 
 
 def test_the_last_good_revision_outlives_the_number_that_is_kept() -> None:
-    wanted, ecs = ready_graph(1, 6, keep_revisions=1)
+    declared, ecs = ready_graph(1, 6, keep_revisions=1)
     ecs.mute_images |= {f"dynamo:{n}" for n in range(2, 9)}
     for number in range(2, 6):
-        ecs.graph = wanted = with_image(wanted, "decode", f"dynamo:{number}")
+        ecs.graph = declared = with_image(declared, "decode", f"dynamo:{number}")
         for _ in range(3):  # Given up before its deadline, for another that is no better.
-            made = fresh_pass(ecs, wanted)
-            assert not [a for a in made.actions if isinstance(a, RetireRevisions)]
+            result = fresh_pass(ecs, declared)
+            assert not [a for a in result.actions if isinstance(a, RetireRevisions)]
     for _ in range(60):
-        made = fresh_pass(ecs, wanted)
-    assert degraded(made, "decode") == "NeverRegistered"
+        result = fresh_pass(ecs, declared)
+    assert degraded(result, "decode") == "NeverRegistered"
     assert ecs.content_of("g-decode")["containerDefinitions"][0]["image"] == "dynamo:1"
 
 

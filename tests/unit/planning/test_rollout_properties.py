@@ -44,121 +44,125 @@ from tests.helpers.simulated_ecs import SimulatedEcs
 def test_a_revision_that_never_registers_is_taken_back_while_the_old_side_serves(
     decode: int, spare: int, least: int, slow: int
 ) -> None:
-    wanted, ecs = ready_graph(decode, 1 + decode + spare, minimum_healthy_percent=least)
+    declared, ecs = ready_graph(decode, 1 + decode + spare, minimum_healthy_percent=least)
     ecs.mute_images.add("dynamo:mute")
-    ecs.graph = edited = with_image(wanted, "decode", "dynamo:mute")
+    ecs.graph = edited = with_image(declared, "decode", "dynamo:mute")
     floor = math.ceil(decode * least / 100)
     if not spare:  # A place must be freed before it can be filled.
         floor = min(floor, decode - 1)
     reasons = set()
     ecs.slow = slow
     for _ in range(90):
-        made = fresh_pass(ecs, edited)
-        reasons.add(degraded(made, "decode"))
+        result = fresh_pass(ecs, edited)
+        reasons.add(degraded(result, "decode"))
         assert len(ecs.serving("decode")) >= floor
-        if made.stuck:
+        if result.stuck:
             break
-    assert made.stuck
+    assert result.stuck
     assert "NeverRegistered" in reasons
-    assert degraded(made, "decode") == "NeverRegistered"
-    assert "never registered with Dynamo" in made.failures["decode"]
+    assert degraded(result, "decode") == "NeverRegistered"
+    assert "never registered with Dynamo" in result.failures["decode"]
     assert ecs.content_of("g-decode")["containerDefinitions"][0]["image"] == "dynamo:1"
     for _ in range(60):  # Held: nobody tries it again, and all replicas of the good one serve.
-        made = fresh_pass(ecs, edited)
-    assert not made.actions
+        result = fresh_pass(ecs, edited)
+    assert not result.actions
     assert len(ecs.serving("decode")) == decode
 
 
 def test_a_completed_deployment_that_never_registers_is_taken_back_too() -> None:
     """With one replica and a full cluster the old one is gone, and ECS calls it COMPLETED."""
-    wanted, ecs = ready_graph(1, 2)
+    declared, ecs = ready_graph(1, 2)
     ecs.mute_images.add("dynamo:mute")
-    ecs.graph = edited = with_image(wanted, "decode", "dynamo:mute")
+    ecs.graph = edited = with_image(declared, "decode", "dynamo:mute")
     for _ in range(6):
-        made = fresh_pass(ecs, edited)
+        result = fresh_pass(ecs, edited)
     (service,) = (s for s in ecs.services.values() if s.component == "decode")
     assert {t.revision for t in service.tasks} == {service.revision}
-    assert WaitPurpose.READINESS in purposes_of(made, "decode")
+    assert WaitPurpose.READINESS in purposes_of(result, "decode")
     for _ in range(60):
-        made = fresh_pass(ecs, edited)
-    assert degraded(made, "decode") == "NeverRegistered"
+        result = fresh_pass(ecs, edited)
+    assert degraded(result, "decode") == "NeverRegistered"
     assert len(ecs.serving("decode")) == 1
 
 
 def test_a_good_revision_that_loses_its_registration_is_not_taken_back() -> None:
-    wanted, ecs = ready_graph(2, 6)
-    ecs.graph = wanted = with_image(wanted, "decode", "dynamo:2")
-    converge(ecs, wanted, Memory(started_at=ecs.now))
+    declared, ecs = ready_graph(2, 6)
+    ecs.graph = declared = with_image(declared, "decode", "dynamo:2")
+    converge(ecs, declared, Memory(started_at=ecs.now))
     for service in ecs.services.values():
         for task in service.tasks:
             task.mute = service.component == "decode"
     for _ in range(60):
-        made = fresh_pass(ecs, wanted)
-    assert not [a for a in made.actions if is_hold(a)]
-    assert degraded(made, "decode") is None
+        result = fresh_pass(ecs, declared)
+    assert not [a for a in result.actions if is_hold(a)]
+    assert degraded(result, "decode") is None
     assert ecs.content_of("g-decode")["containerDefinitions"][0]["image"] == "dynamo:2"
 
 
 def test_a_first_revision_that_never_registers_is_told_and_left() -> None:
-    wanted = rolls_by(graph(), "decode", progress_deadline_seconds=DEADLINE)
-    ecs = SimulatedEcs(wanted)
+    declared = rolls_by(graph(), "decode", progress_deadline_seconds=DEADLINE)
+    ecs = SimulatedEcs(declared)
     ecs.mute_images.add("dynamo:1")
     for _ in range(60):
-        made = fresh_pass(ecs, wanted)
-    assert degraded(made, "decode") == "NeverRegistered"
-    assert not made.actions
+        result = fresh_pass(ecs, declared)
+    assert degraded(result, "decode") == "NeverRegistered"
+    assert not result.actions
     # A frontend is not to blame for a model that nobody serves.
-    assert degraded(made, "frontend") is None
+    assert degraded(result, "frontend") is None
 
 
 def test_nobody_is_to_blame_while_etcd_does_not_answer() -> None:
-    wanted, ecs = ready_graph(2, 8)
+    declared, ecs = ready_graph(2, 8)
     ecs.mute_images.add("dynamo:2")
-    ecs.graph = edited = with_image(wanted, "decode", "dynamo:2")
+    ecs.graph = edited = with_image(declared, "decode", "dynamo:2")
     for _ in range(3):
         fresh_pass(ecs, edited)
     ecs.now += DEADLINE
-    seen = ecs.snapshot()
-    infra = seen.components["etcd-nats"]
+    observed = ecs.snapshot()
+    infra = observed.components["etcd-nats"]
     deaf = replace(infra, probes={k: replace(p, healthy=False) for k, p in infra.probes.items()})
     known: tuple[Registration, ...] = ()
-    blind = replace(seen, components={**seen.components, "etcd-nats": deaf}, registrations=known)
-    assert degraded(plan(edited, seen, Memory(ecs.now), ecs.clock), "decode") == "NeverRegistered"
-    made = plan(edited, blind, Memory(ecs.now), ecs.clock)
-    assert degraded(made, "decode") is None
-    assert not [a for a in made.actions if is_hold(a)]
+    blind = replace(
+        observed, components={**observed.components, "etcd-nats": deaf}, registrations=known
+    )
+    assert (
+        degraded(plan(edited, observed, Memory(ecs.now), ecs.clock), "decode") == "NeverRegistered"
+    )
+    result = plan(edited, blind, Memory(ecs.now), ecs.clock)
+    assert degraded(result, "decode") is None
+    assert not [a for a in result.actions if is_hold(a)]
 
 
 def test_a_changed_reason_is_an_event_of_its_own() -> None:
-    wanted, ecs = ready_graph(1, 6)
+    declared, ecs = ready_graph(1, 6)
     ecs.mute_images.add("dynamo:2")
-    ecs.graph = edited = with_image(wanted, "decode", "dynamo:2")
+    ecs.graph = edited = with_image(declared, "decode", "dynamo:2")
     before: Pass | None = None
-    told: list[str] = []
+    reported: list[str] = []
     for number in range(60):
-        seen = ecs.snapshot()
-        after = Pass(str(number), ecs.clock, 0.0, seen, fresh_pass(ecs, edited))
-        told += [e.message for e in events_of(before, after) if e.component == "decode"]
+        observed = ecs.snapshot()
+        after = Pass(str(number), ecs.clock, 0.0, observed, fresh_pass(ecs, edited))
+        reported += [e.message for e in events_of(before, after) if e.component == "decode"]
         before = after
-    (event,) = (m for m in told if m.startswith("Degraded is True"))
+    (event,) = (m for m in reported if m.startswith("Degraded is True"))
     assert event.startswith("Degraded is True (NeverRegistered): revision")
 
 
 def test_frontends_that_list_no_model_are_taken_back() -> None:
-    wanted = rolls_by(graph(frontends=2), "frontend", progress_deadline_seconds=DEADLINE)
-    ecs = SimulatedEcs(wanted, gpu_instances=8)
-    converge(ecs, wanted, Memory(started_at=ecs.now))
+    declared = rolls_by(graph(frontends=2), "frontend", progress_deadline_seconds=DEADLINE)
+    ecs = SimulatedEcs(declared, gpu_instances=8)
+    converge(ecs, declared, Memory(started_at=ecs.now))
     ecs.mute_images.add("front:mute")
-    ecs.graph = edited = with_image(wanted, "frontend", "front:mute")
+    ecs.graph = edited = with_image(declared, "frontend", "front:mute")
     for _ in range(60):
-        made = fresh_pass(ecs, edited)
+        result = fresh_pass(ecs, edited)
         assert len(ecs.serving("frontend")) >= 2
-    assert degraded(made, "frontend") == "NoModelListed"
-    assert "never listed a model" in made.failures["frontend"]
+    assert degraded(result, "frontend") == "NoModelListed"
+    assert "never listed a model" in result.failures["frontend"]
 
 
 @pytest.mark.parametrize(
-    ("told", "word"),
+    ("reported", "word"),
     [
         (("EssentialContainerExited", "Essential container in task exited"), "CrashLoop"),
         (("TaskFailedToStart", "CannotPullContainerError: no such image"), "StartFailed"),
@@ -169,40 +173,42 @@ def test_frontends_that_list_no_model_are_taken_back() -> None:
     ],
 )
 @pytest.mark.parametrize("breaker", [True, False])
-def test_each_way_to_fail_has_its_own_word(told: tuple[str, str], word: str, breaker: bool) -> None:
-    wanted, ecs = ready_graph(1, 6, circuit_breaker=breaker)
-    ecs.crashes["dynamo:bad"] = told
-    ecs.graph = edited = with_image(wanted, "decode", "dynamo:bad")
+def test_each_way_to_fail_has_its_own_word(
+    reported: tuple[str, str], word: str, breaker: bool
+) -> None:
+    declared, ecs = ready_graph(1, 6, circuit_breaker=breaker)
+    ecs.crashes["dynamo:bad"] = reported
+    ecs.graph = edited = with_image(declared, "decode", "dynamo:bad")
     memory = Memory(started_at=ecs.now)
     for _ in range(60):
-        made = run_pass(ecs, edited, memory)
-        memory = made.memory
+        result = run_pass(ecs, edited, memory)
+        memory = result.memory
         assert ecs.serving("decode")
-    assert degraded(made, "decode") == word
-    assert not made.actions
+    assert degraded(result, "decode") == word
+    assert not result.actions
     # The reason is reported while it matters: ECS forgets stopped tasks after an hour.
     service = ecs.services["g-decode"]
     assert service.stopped
     for _ in range(3):
         message = next(
-            c.message for c in made.conditions if c.type == "Degraded" and c.component == "decode"
+            c.message for c in result.conditions if c.type == "Degraded" and c.component == "decode"
         )
-        assert told[1] in message
+        assert reported[1] in message
         service.stopped.clear()
-        made = run_pass(ecs, edited, memory)
-        memory = made.memory
-        assert degraded(made, "decode") == word
+        result = run_pass(ecs, edited, memory)
+        memory = result.memory
+        assert degraded(result, "decode") == word
 
 
 def test_the_exit_of_a_replica_is_an_event_once_at_its_own_time() -> None:
-    wanted, ecs = ready_graph(2, 6)
-    made = fresh_pass(ecs, wanted)
+    declared, ecs = ready_graph(2, 6)
+    result = fresh_pass(ecs, declared)
 
     def look(*stopped: Task) -> Pass:
-        seen = ecs.snapshot()
-        decode = replace(seen.components["decode"], stopped=stopped)
-        components = {**seen.components, "decode": decode}
-        return Pass("p", ecs.clock, 0.1, replace(seen, components=components), made)
+        observed = ecs.snapshot()
+        decode = replace(observed.components["decode"], stopped=stopped)
+        components = {**observed.components, "decode": decode}
+        return Pass("p", ecs.clock, 0.1, replace(observed, components=components), result)
 
     def ended(name: str, ago: float) -> Task:
         (task, *_) = ecs.snapshot().components["decode"].tasks  # type: ignore[misc] # known here
@@ -227,28 +233,28 @@ def test_the_exit_of_a_replica_is_an_event_once_at_its_own_time() -> None:
 
 
 def test_a_lack_of_places_is_waited_for_and_told_apart() -> None:
-    wanted, ecs = ready_graph(2, 6)
+    declared, ecs = ready_graph(2, 6)
     ecs.gpu_instances = 3
     ecs.graph = edited = replace(
-        wanted,
+        declared,
         components=tuple(
-            replace(c, replicas=4) if c.name == "decode" else c for c in wanted.components
+            replace(c, replicas=4) if c.name == "decode" else c for c in declared.components
         ),
     )
     for _ in range(60):
-        made = fresh_pass(ecs, edited)
+        result = fresh_pass(ecs, edited)
     short = {
-        c.component: c.reason for c in made.conditions if c.type == "CapacityShort" and c.status
+        c.component: c.reason for c in result.conditions if c.type == "CapacityShort" and c.status
     }
     assert short == {"decode": "NoPlace"}
-    assert degraded(made, "decode") is None
+    assert degraded(result, "decode") is None
 
 
 def test_slots_that_vanish_in_the_middle_of_a_surge_end_it_one_at_a_time() -> None:
-    wanted, ecs = ready_graph(2, 4)
-    ecs.graph = edited = with_image(wanted, "decode", "dynamo:2")
-    made = plan(edited, ecs.snapshot(), Memory(ecs.now), ecs.clock)
-    for action in made.actions:
+    declared, ecs = ready_graph(2, 4)
+    ecs.graph = edited = with_image(declared, "decode", "dynamo:2")
+    result = plan(edited, ecs.snapshot(), Memory(ecs.now), ecs.clock)
+    for action in result.actions:
         ecs.apply(action)
     ecs.gpu_instances = 3  # The free instance goes before ECS could place a task on it.
     converge(ecs, edited, Memory(started_at=ecs.now))

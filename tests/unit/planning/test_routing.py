@@ -33,32 +33,32 @@ def card(size: int, routing_id: bytes = b"a") -> ModelCard:
 
 
 def test_a_card_has_its_page_its_routing_id_and_what_frontends_compare() -> None:
-    made = card(64)
-    assert (made.page, made.routing_id) == ("http://10.0.0.5:8081", "a")
-    assert made.facts == (
+    result = card(64)
+    assert (result.page, result.routing_id) == ("http://10.0.0.5:8081", "a")
+    assert result.facts == (
         ("display_name", "tiny"),
         ("kv_cache_block_size", "64"),
         ("model_info.hf", "blake3:1"),
     )
-    assert card(64, b"b").facts == made.facts
+    assert card(64, b"b").facts == result.facts
     assert parse_card("v1/instances/ns/backend/generate/1", b"{}") is None
 
 
 def test_a_worker_that_frontends_refuse_is_named_with_the_difference() -> None:
-    wanted = graph(decode=2)
-    ecs = SimulatedEcs(wanted)
-    made = converge(ecs, wanted, Memory(started_at=ecs.now))
+    declared = graph(decode=2)
+    ecs = SimulatedEcs(declared)
+    result = converge(ecs, declared, Memory(started_at=ecs.now))
     snapshot = ecs.snapshot()
     assert not isinstance(snapshot.registrations, Unknown)
     first, second = (lease_of(t.arn) for t in ecs.serving("decode"))
     cards = {first: card(64), second: card(32)}
     registered = tuple(replace(r, card=cards.get(r.lease_id)) for r in snapshot.registrations)
-    seen = replace(snapshot, registrations=registered)
+    observation = replace(snapshot, registrations=registered)
 
     def look(*routed: int):  # type: ignore[no-untyped-def]  # Plan and condition
         named = {"http://10.0.0.9:8000": frozenset(routed)} if routed else {}
         now = Now.at(ecs.now)
-        done = plan(wanted, replace(seen, routed=named), made.memory, now)
+        done = plan(declared, replace(observation, routed=named), result.memory, now)
         unrouted = next(
             c
             for c in done.conditions
@@ -79,10 +79,10 @@ def test_a_worker_that_frontends_refuse_is_named_with_the_difference() -> None:
     counts, unrouted = look(first, second)
     assert (counts.routed, unrouted.status) == (2, False)
     # A frontend finds a new worker by and by: a worker that has just become ready is not a finding.
-    partly = observe_graph(wanted, replace(seen, routed={"x": frozenset({first})}))
-    fresh = partly.routing(wanted.component("decode"), frozenset())
+    partly = observe_graph(declared, replace(observation, routed={"x": frozenset({first})}))
+    fresh = partly.routing(declared.component("decode"), frozenset())
     assert fresh is not None
     assert (fresh.routed, fresh.problem) == (1, None)
-    blind = replace(seen, registrations=Unknown("etcd is down"))
-    unread = observe_graph(wanted, blind)
-    assert unread.routing(wanted.component("decode"), frozenset()) is None
+    blind = replace(observation, registrations=Unknown("etcd is down"))
+    unread = observe_graph(declared, blind)
+    assert unread.routing(declared.component("decode"), frozenset()) is None

@@ -35,8 +35,8 @@ from tests.helpers.simulated_ecs import SimulatedEcs
 @settings(max_examples=40, deadline=None)
 def test_scale_in_takes_idle_replicas_first(busy: set[int], count: int) -> None:
     scaling = QueueScaling(min=1, max=4, target=1, scale_down_stabilization_seconds=0)
-    wanted = graph(prefill=count, scaling=scaling)
-    ecs = SimulatedEcs(wanted, gpu_instances=8)
+    declared = graph(prefill=count, scaling=scaling)
+    ecs = SimulatedEcs(declared, gpu_instances=8)
 
     def demand(value: float) -> None:
         ecs.signals = (Signal("prefill", SignalKind.QUEUE_DEPTH, value, "requests", ecs.now),)
@@ -44,14 +44,14 @@ def test_scale_in_takes_idle_replicas_first(busy: set[int], count: int) -> None:
     memory = Memory(started_at=ecs.now)
     for _ in range(20):
         demand(float(count))
-        memory = run_pass(ecs, wanted, memory).memory
+        memory = run_pass(ecs, declared, memory).memory
     tasks = ecs.services["g-prefill"].tasks
     assert len(tasks) == count
     ecs.busy = {tasks[i].arn for i in busy if i < count}
     for _ in range(8):
         demand(0.0)
         before = {t.arn for t in ecs.services["g-prefill"].tasks}
-        memory = run_pass(ecs, wanted, memory).memory
+        memory = run_pass(ecs, declared, memory).memory
         left = {t.arn for t in ecs.services["g-prefill"].tasks}
         gone = before - left
         # While an idle one is there, no busy one goes.
@@ -61,19 +61,19 @@ def test_scale_in_takes_idle_replicas_first(busy: set[int], count: int) -> None:
     ecs.busy = set()
     for _ in range(8):
         demand(0.0)
-        memory = run_pass(ecs, wanted, memory).memory
+        memory = run_pass(ecs, declared, memory).memory
     assert len(ecs.services["g-prefill"].tasks) == 1
 
 
 def test_who_is_busy_may_not_be_known() -> None:
-    wanted = graph(prefill=2)
-    ecs, _ = converged(wanted)
-    seen = replace(ecs.snapshot(), busy=Unknown("no frontend told"))
-    unknown = observe_graph(wanted, seen)
-    one = state_of(wanted.component("prefill"), unknown.components["prefill"])
-    assert one.observed.busy is None
-    assert protect_busy_tasks(context_of(unknown, one), one) == []
-    known = observe_graph(wanted, replace(seen, busy={}))
-    one = state_of(wanted.component("prefill"), known.components["prefill"], desired=2)
-    assert one.observed.busy == frozenset()
-    assert protect_busy_tasks(context_of(known, one), one) == []
+    declared = graph(prefill=2)
+    ecs, _ = converged(declared)
+    observation = replace(ecs.snapshot(), busy=Unknown("no frontend told"))
+    unknown = observe_graph(declared, observation)
+    component = state_of(declared.component("prefill"), unknown.components["prefill"])
+    assert component.observed.busy is None
+    assert protect_busy_tasks(context_of(unknown, component), component) == []
+    known = observe_graph(declared, replace(observation, busy={}))
+    component = state_of(declared.component("prefill"), known.components["prefill"], desired=2)
+    assert component.observed.busy == frozenset()
+    assert protect_busy_tasks(context_of(known, component), component) == []

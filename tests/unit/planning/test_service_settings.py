@@ -132,35 +132,35 @@ def test_every_member_has_a_rule_a_codec_and_a_test() -> None:
 
 @pytest.mark.parametrize("member", MEMBERS)
 def test_what_was_changed_by_hand_is_changed_back_or_refused(member: str) -> None:
-    wanted = declared()
-    ecs, memory = converged(wanted)
-    assert not planned(wanted, ecs, memory, lambda s: s).actions
+    declared_graph = declared()
+    ecs, memory = converged(declared_graph)
+    assert not planned(declared_graph, ecs, memory, lambda s: s).actions
     value, check = MEMBERS[member]
-    made = planned(wanted, ecs, memory, lambda s: with_settings(s, **{member: value}))
-    assert check(made), made.actions
+    outcome = planned(declared_graph, ecs, memory, lambda s: with_settings(s, **{member: value}))
+    assert check(outcome), outcome.actions
 
 
 def test_the_replica_count_and_tags_that_were_changed_by_hand_are_changed_back() -> None:
-    wanted = declared()
-    ecs, memory = converged(wanted)
-    made = planned(wanted, ecs, memory, lambda s: replace(s, desired=7))
-    assert updates(made)[0].desired == 1
+    declared_graph = declared()
+    ecs, memory = converged(declared_graph)
+    outcome = planned(declared_graph, ecs, memory, lambda s: replace(s, desired=7))
+    assert updates(outcome)[0].desired == 1
     tags = {"ecs-dynamo:graph": "g", "team": "other", "by-hand": "stays"}
-    made = planned(wanted, ecs, memory, lambda s: replace(s, tags=tags))
-    found = [
+    outcome = planned(declared_graph, ecs, memory, lambda s: replace(s, tags=tags))
+    matches = [
         (a.set_tags, a.remove_tags)
-        for a in made.actions
+        for a in outcome.actions
         if isinstance(a, TagService) and a.purpose is ActionPurpose.DECLARED_TAGS
     ]
-    assert found == [({"team": "llm"}, ())]
+    assert matches == [({"team": "llm"}, ())]
 
 
 def test_another_revision_is_rolled_out() -> None:
-    wanted = declared()
-    ecs, memory = converged(wanted)
-    content = {**wanted.component("frontend").template, "cpu": "512"}
-    made = plan(declared(template=content), ecs.snapshot(), memory, ecs.clock)
-    assert [type(a) for a in made.actions if a.component == "frontend"][-2:] == [
+    declared_graph = declared()
+    ecs, memory = converged(declared_graph)
+    content = {**declared_graph.component("frontend").template, "cpu": "512"}
+    outcome = plan(declared(template=content), ecs.snapshot(), memory, ecs.clock)
+    assert [type(a) for a in outcome.actions if a.component == "frontend"][-2:] == [
         RegisterTaskDefinition,
         UpdateService,
     ]
@@ -168,8 +168,8 @@ def test_another_revision_is_rolled_out() -> None:
 
 def test_a_table_member_missing_from_describe_services_is_not_compared() -> None:
     """A value that ECS (or an emulation of it) does not report is unknown, not different."""
-    wanted = declared()
-    ecs, memory = converged(wanted)
+    declared_graph = declared()
+    ecs, memory = converged(declared_graph)
     unknown = dict.fromkeys(
         (
             "launch_type",
@@ -180,7 +180,7 @@ def test_a_table_member_missing_from_describe_services_is_not_compared() -> None
             "tags_reach_tasks",
         )
     )
-    assert not planned(wanted, ecs, memory, lambda s: with_settings(s, **unknown)).actions
+    assert not planned(declared_graph, ecs, memory, lambda s: with_settings(s, **unknown)).actions
 
 
 async def test_the_executor_sends_no_member_that_is_not_compared() -> None:
@@ -279,10 +279,10 @@ def test_what_describe_services_tells_is_compared() -> None:
             "deploymentCircuitBreaker": {"enable": True, "rollback": False}
         },
     }
-    found = to_service(raw, "c").settings
-    assert found.load_balancers == (TARGET, LoadBalancer("classic", "frontend", 1))
-    assert (found.launch_type, found.tags_reach_tasks) == ("EC2", False)
-    assert found.limits == DeploymentLimits(rolls_back=False)
+    matches = to_service(raw, "c").settings
+    assert matches.load_balancers == (TARGET, LoadBalancer("classic", "frontend", 1))
+    assert (matches.launch_type, matches.tags_reach_tasks) == ("EC2", False)
+    assert matches.limits == DeploymentLimits(rolls_back=False)
     assert to_service({"serviceArn": "a", "serviceName": "s"}, "c").settings.load_balancers is None
     del raw["deploymentConfiguration"]["deploymentCircuitBreaker"]["rollback"]
     assert to_service(raw, "c").settings.limits == DeploymentLimits()
@@ -308,13 +308,13 @@ def test_a_target_group_is_changed_in_order_and_removed(arn: str | None) -> None
     before = declared()
     ecs, memory = converged(before)
     after = declared(target_group_arn=arn)
-    made = run_pass(ecs, after, memory)
-    (update,) = updates(made)
+    outcome = run_pass(ecs, after, memory)
+    (update,) = updates(outcome)
     assert update.settings.load_balancers == (
         (replace(TARGET, target_group_arn=arn),) if arn else ()
     )
     assert "target group differs" in update.reason
-    settled = plan(after, ecs.snapshot(), made.memory, ecs.clock)
+    settled = plan(after, ecs.snapshot(), outcome.memory, ecs.clock)
     assert not updates(settled)
 
 
@@ -325,37 +325,37 @@ def test_a_target_group_waits_for_what_rolls_before_the_frontend() -> None:
     decode = after.component("decode")
     content = {**decode.template, "cpu": "512"}
     parts = [replace(c, template=content) if c is decode else c for c in after.components]
-    made = plan(replace(after, components=tuple(parts)), ecs.snapshot(), memory, ecs.clock)
-    assert not updates(made)
-    assert [a.component for a in made.actions if isinstance(a, UpdateService)] == ["decode"]
+    outcome = plan(replace(after, components=tuple(parts)), ecs.snapshot(), memory, ecs.clock)
+    assert not updates(outcome)
+    assert [a.component for a in outcome.actions if isinstance(a, UpdateService)] == ["decode"]
 
 
 def test_target_groups_of_etcd_and_nats_are_left_alone() -> None:
-    wanted = declared()
-    ecs, memory = converged(wanted)
-    seen = ecs.snapshot()
-    part = seen.components["etcd-nats"]
+    declared_graph = declared()
+    ecs, memory = converged(declared_graph)
+    observed = ecs.snapshot()
+    part = observed.components["etcd-nats"]
     assert isinstance(part.service, Service)
     other = replace(part, service=with_settings(part.service, load_balancers=(TARGET,)))
-    seen = replace(seen, components={**seen.components, "etcd-nats": other})
-    assert not plan(wanted, seen, memory, ecs.clock).actions
+    observed = replace(observed, components={**observed.components, "etcd-nats": other})
+    assert not plan(declared_graph, observed, memory, ecs.clock).actions
 
 
 def test_declared_tags_reach_services_and_leave_them() -> None:
     ecs, memory = converged(declared())
     ecs.services["g-frontend"].tags["by-hand"] = "stays"
     for tags in ({"team": "ml", "cost": "7"}, {"cost": "7"}, {}):
-        wanted = replace(declared(), tags=tags)
-        made = run_pass(ecs, wanted, memory)
-        memory = made.memory
-        assert {a.purpose for a in made.actions if isinstance(a, TagService)} == {
+        declared_graph = replace(declared(), tags=tags)
+        outcome = run_pass(ecs, declared_graph, memory)
+        memory = outcome.memory
+        assert {a.purpose for a in outcome.actions if isinstance(a, TagService)} == {
             ActionPurpose.DECLARED_TAGS
         }
-        assert all(isinstance(a, TagService) for a in made.actions)
-        assert len(made.actions) == len(wanted.components)
+        assert all(isinstance(a, TagService) for a in outcome.actions)
+        assert len(outcome.actions) == len(declared_graph.components)
         for service in ecs.services.values():
             user = {k: v for k, v in service.tags.items() if not k.startswith("ecs-dynamo:")}
             assert user.pop("by-hand", "stays") == "stays"
             assert user == tags
         assert ecs.services["g-frontend"].tags["by-hand"] == "stays"
-        assert not plan(wanted, ecs.snapshot(), memory, ecs.clock).actions
+        assert not plan(declared_graph, ecs.snapshot(), memory, ecs.clock).actions

@@ -29,12 +29,12 @@ from tests.helpers.capacity import (
     LARGE,
     decide,
     declared,
+    declared_graph,
     group,
     instance,
     only,
     snapshot,
     task,
-    wanted,
     worker,
 )
 from tests.helpers.graphs import (
@@ -45,53 +45,56 @@ from tests.helpers.graphs import (
 
 
 def test_two_instances_with_a_free_gpu_each_do_not_hold_a_replica_with_two() -> None:
-    seen = snapshot(instance(1), instance(2), instance(3, LARGE, used=3))
-    made = decide(graph(), seen, wanted(worker(gpus=2), 2))
-    short = made.shortages["decode"]
+    observed = snapshot(instance(1), instance(2), instance(3, LARGE, used=3))
+    result = decide(graph(), observed, declared_graph(worker(gpus=2), 2))
+    short = result.shortages["decode"]
     assert (short.replicas, short.gpus, short.instance_types) == (2, 2, ("g5.12xlarge",))
     assert short.message.startswith("2 of 2 replicas do not fit (2 GPU slots each): GPU on 3")
     assert "free slots: 1, 1, 1" in short.message
     assert "g5.12xlarge would fit" in short.message
-    assert not made.actions
+    assert not result.actions
 
 
 def test_what_runs_counts_and_stopping_tasks_give_back_what_they_hold() -> None:
     full = snapshot(instance(1, used=1), instance(2, used=1))
     running = task("a", "arn:ci/1")
-    assert decide(graph(), full, wanted(worker(), 1, running)).shortages == {}
-    assert decide(graph(), full, wanted(worker(), 2, running)).shortages["decode"].replicas == 1
+    assert decide(graph(), full, declared_graph(worker(), 1, running)).shortages == {}
+    assert (
+        decide(graph(), full, declared_graph(worker(), 2, running)).shortages["decode"].replicas
+        == 1
+    )
     going = task("b", "arn:ci/2", desired_status="STOPPED", last_status="DEACTIVATING")
-    one = wanted(worker(), 2, running, stopped=(going,))
-    assert decide(graph(), full, one).shortages == {}
+    item = declared_graph(worker(), 2, running, stopped=(going,))
+    assert decide(graph(), full, item).shortages == {}
 
 
 def test_instances_that_ecs_places_nothing_on_are_no_room() -> None:
     draining = instance(1, status="DRAINING")
     lost = instance(2, agent_connected=False)
-    made = decide(graph(), snapshot(draining, lost), wanted(worker(), 1))
-    assert "no active instance" in made.shortages["decode"].message
+    result = decide(graph(), snapshot(draining, lost), declared_graph(worker(), 1))
+    assert "no active instance" in result.shortages["decode"].message
     unknown = snapshot(container_instances={"gpu": Unknown("throttled")})
-    assert decide(graph(), unknown, wanted(worker(), 9)).shortages == {}
+    assert decide(graph(), unknown, declared_graph(worker(), 9)).shortages == {}
 
 
 def test_what_runs_on_a_draining_instance_needs_another_place() -> None:
     draining = instance(1, used=1, status="DRAINING")
-    one = wanted(worker(), 1, task("a", "arn:ci/1"))
-    assert decide(graph(), snapshot(draining, instance(2)), one).shortages == {}
-    made = decide(declared(), snapshot(draining, groups=group()), one)
-    assert only(made, SetDesiredCapacity).desired == 1
+    item = declared_graph(worker(), 1, task("a", "arn:ci/1"))
+    assert decide(graph(), snapshot(draining, instance(2)), item).shortages == {}
+    result = decide(declared(), snapshot(draining, groups=group()), item)
+    assert only(result, SetDesiredCapacity).desired == 1
 
 
 def test_a_surge_counts_on_its_own_providers_and_on_what_they_add() -> None:
     spot = worker(capacity_providers=(CapacityProviderItem(name="spot"),))
     free = free_capacity(snapshot(instance(1), instance(2, capacity_provider="spot")))
-    assert surge_fits(wanted(worker(), 1), 2, free)
-    assert surge_fits(wanted(spot, 1), 1, free)
-    assert not surge_fits(wanted(spot, 1), 2, free)
+    assert surge_fits(declared_graph(worker(), 1), 2, free)
+    assert surge_fits(declared_graph(spot, 1), 1, free)
+    assert not surge_fits(declared_graph(spot, 1), 2, free)
     adds = {"spot": CapacityProvider("spot", "ACTIVE", "EC2_AUTOSCALING", "g", True)}
     free = free_capacity(snapshot(instance(1, used=1), providers=adds))
-    assert surge_fits(wanted(spot, 1), 5, free)
-    assert not surge_fits(wanted(worker(), 1), 1, free)
+    assert surge_fits(declared_graph(spot, 1), 5, free)
+    assert not surge_fits(declared_graph(worker(), 1), 1, free)
 
 
 def test_a_surge_needs_ports_memory_and_an_instance_of_its_own_too() -> None:
@@ -100,25 +103,27 @@ def test_a_surge_needs_ports_memory_and_an_instance_of_its_own_too() -> None:
     frontend = replace(graph().component("frontend"), template=content)
     busy = instance(1, used_ports=frozenset({8000}))
     free = free_capacity(snapshot(busy))
-    assert not surge_fits(wanted(frontend, 1), 1, free)
-    assert why_no_surge(wanted(frontend, 1), free) == "host port on 1 instance"
-    assert surge_fits(wanted(frontend, 1), 1, free_capacity(snapshot(busy, instance(2))))
-    assert not surge_fits(wanted(frontend, 1), 2, free_capacity(snapshot(busy, instance(2))))
+    assert not surge_fits(declared_graph(frontend, 1), 1, free)
+    assert why_no_surge(declared_graph(frontend, 1), free) == "host port on 1 instance"
+    assert surge_fits(declared_graph(frontend, 1), 1, free_capacity(snapshot(busy, instance(2))))
+    assert not surge_fits(
+        declared_graph(frontend, 1), 2, free_capacity(snapshot(busy, instance(2)))
+    )
 
     small = free_capacity(snapshot(instance(1, memory_free=8)))
-    assert why_no_surge(wanted(worker(), 1), small) == "memory on 1 instance"
+    assert why_no_surge(declared_graph(worker(), 1), small) == "memory on 1 instance"
 
-    alone = replace(wanted(frontend, 1), one_per_instance=True)
+    alone = replace(declared_graph(frontend, 1), one_per_instance=True)
     there = ComponentSnapshot(service=None, tasks=(task("a", "arn:ci/2"),))
-    seen = snapshot(instance(2), components={"frontend": there})
-    assert why_no_surge(alone, free_capacity(seen)) == "one replica per instance on 1 instance"
+    observed = snapshot(instance(2), components={"frontend": there})
+    assert why_no_surge(alone, free_capacity(observed)) == "one replica per instance on 1 instance"
 
 
 def test_all_gpus_of_an_instance_and_shares_of_one() -> None:
     def asks(value: str) -> ComponentState:
         content = template("decode", "awsvpc", gpus=1)
         content["containerDefinitions"][0]["resourceRequirements"][0]["value"] = value
-        return wanted(replace(worker(), template=content), 1)
+        return declared_graph(replace(worker(), template=content), 1)
 
     whole, taken = instance(1, gpus=4, gpus_free=4), instance(2, gpus=4, gpus_free=3)
     assert surge_fits(asks("ALL"), 1, free_capacity(snapshot(whole, taken)))
@@ -128,8 +133,8 @@ def test_all_gpus_of_an_instance_and_shares_of_one() -> None:
     assert not surge_fits(asks("0.25"), 1, free_capacity(snapshot(instance(1, used=1))))
     # A foreign revision must never end a pass.
     assert surge_fits(asks("two"), 1, free_capacity(snapshot(instance(1))))
-    made = decide(graph(), snapshot(taken), asks("ALL"))
-    assert "all GPUs of an instance each" in made.shortages["decode"].message
+    result = decide(graph(), snapshot(taken), asks("ALL"))
+    assert "all GPUs of an instance each" in result.shortages["decode"].message
 
 
 @pytest.mark.parametrize(
@@ -156,34 +161,34 @@ def test_each_resource_and_constraint_is_named(change: dict[str, Any], reason: s
     ]
     front = component("front", Role.FRONTEND, mode="host", template=content)
     base = replace(graph(), components=(front,))
-    assert decide(base, snapshot(instance(1)), wanted(front, 1)).shortages == {}
-    made = decide(base, snapshot(instance(1, **change)), wanted(front, 1))
-    assert f"{reason} on 1 instance" in made.shortages["front"].message
+    assert decide(base, snapshot(instance(1)), declared_graph(front, 1)).shortages == {}
+    result = decide(base, snapshot(instance(1, **change)), declared_graph(front, 1))
+    assert f"{reason} on 1 instance" in result.shortages["front"].message
     # In host mode frontends are placed one per instance.
     there = task("x", "arn:ci/1")
-    made = decide(base, snapshot(instance(1)), wanted(front, 2, there))
-    assert "one replica per instance" in made.shortages["front"].message
+    result = decide(base, snapshot(instance(1)), declared_graph(front, 2, there))
+    assert "one replica per instance" in result.shortages["front"].message
 
 
 def test_fargate_is_never_short_in_advance_and_managed_instances_are_raised() -> None:
     managed = worker(capacity_providers=(CapacityProviderItem(name="mi"),))
     providers = {"mi": CapacityProvider("mi", "ACTIVE", "MANAGED_INSTANCES")}
-    seen = snapshot(providers=providers)
-    assert decide(graph(), seen, wanted(managed, 3)).shortages["decode"].raising == (
+    observed = snapshot(providers=providers)
+    assert decide(graph(), observed, declared_graph(managed, 3)).shortages["decode"].raising == (
         "ECS adds instances through mi"
     )
     infra = graph().components[0]
-    assert decide(graph(), snapshot(), wanted(infra, 1)).shortages == {}
+    assert decide(graph(), snapshot(), declared_graph(infra, 1)).shortages == {}
 
 
 def test_a_replica_only_counts_on_instances_of_its_capacity_provider() -> None:
     spot = worker(capacity_providers=(CapacityProviderItem(name="spot"),))
     mine, other = instance(1, capacity_provider="spot"), instance(2)
-    assert decide(graph(), snapshot(mine, other), wanted(spot, 1)).shortages == {}
-    made = decide(graph(), snapshot(mine, other), wanted(spot, 2))
-    assert "capacity provider on 1 instance" in made.shortages["decode"].message
+    assert decide(graph(), snapshot(mine, other), declared_graph(spot, 1)).shortages == {}
+    result = decide(graph(), snapshot(mine, other), declared_graph(spot, 2))
+    assert "capacity provider on 1 instance" in result.shortages["decode"].message
     waiting = task("w", capacity_provider="gone")
-    (need,) = missing_requests(wanted(spot, 1, waiting))
+    (need,) = missing_requests(declared_graph(spot, 1, waiting))
     assert need.providers == frozenset({"gone"})
 
 

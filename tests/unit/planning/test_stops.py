@@ -106,6 +106,6 @@ def test_the_last_failure_counts_those_like_it() -> None:
 
 def test_a_registrys_whole_answer_is_cut_short() -> None:
     long = task("TaskFailedToStart", "CannotPullContainerError: " + "x\n" * 1000)
-    told = why_stopped(long)
-    assert told is not None
-    assert (len(told), "\n" in told) == (MAX_REASON_LENGTH, False)
+    reported = why_stopped(long)
+    assert reported is not None
+    assert (len(reported), "\n" in reported) == (MAX_REASON_LENGTH, False)

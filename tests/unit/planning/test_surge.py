@@ -33,16 +33,18 @@ def test_capacity_counts_slots_an_instance_not_in_total() -> None:
     big = state_of(two, ComponentSnapshot(service=None))
 
     def rooms(*gpus: int) -> FreeCapacity:
-        found = tuple(Allocatable(f"i{n}", have, 4096, 4096) for n, have in enumerate(gpus))
-        return FreeCapacity({"gpu": found})
+        matches = tuple(Allocatable(f"i{n}", have, 4096, 4096) for n, have in enumerate(gpus))
+        return FreeCapacity({"gpu": matches})
 
     assert not surge_fits(big, 1, rooms(1, 1, 1))
     assert surge_fits(big, 2, rooms(2, 3))
     assert surge_fits(big, 0, FreeCapacity())
     assert not surge_fits(big, 1, FreeCapacity())
     ecs, _ = converged(graph())
-    seen = ecs.snapshot()
-    assert free_capacity(replace(seen, container_instances={"gpu": Unknown("x")})).clusters == {}
+    observed = ecs.snapshot()
+    assert (
+        free_capacity(replace(observed, container_instances={"gpu": Unknown("x")})).clusters == {}
+    )
     spec = one_at_a_time(DeploymentLimits(), 4)
     assert (spec.minimum_healthy_percent, spec.maximum_percent) == (75, 100)
     assert one_at_a_time(DeploymentLimits(), 0).minimum_healthy_percent == 0

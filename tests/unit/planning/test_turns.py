@@ -45,20 +45,20 @@ CHECK = {"command": ["CMD-SHELL", "curl localhost:$DYN_SYSTEM_PORT/health"]}
 
 
 def hosted(**changes: Any) -> Component:
-    made = component("decode", Role.DECODE, mode="host", **changes)
-    container = {**made.template["containerDefinitions"][0], "healthCheck": CHECK}
-    return replace(made, template={**made.template, "containerDefinitions": [container]})
+    result = component("decode", Role.DECODE, mode="host", **changes)
+    container = {**result.template["containerDefinitions"][0], "healthCheck": CHECK}
+    return replace(result, template={**result.template, "containerDefinitions": [container]})
 
 
 def port_of(content: Any) -> str | None:
     return environment_value(content, "DYN_SYSTEM_PORT")
 
 
-def scene(
-    wanted: Graph, current: Revision, *revisions: Revision, free: int
+def state_and_snapshot(
+    declared: Graph, current: Revision, *revisions: Revision, free: int
 ) -> tuple[ComponentState, Any]:
     """A service that is set to ``current``, with a running task of each of ``revisions``."""
-    decode = wanted.component("decode")
+    decode = declared.component("decode")
     service = Service(
         "arn:s", "g-decode", "gpu", "ACTIVE", 1, 1, 0, current.arn,
         deployments=(Deployment("d-new", "PRIMARY", current.arn, 1, 0, 0),),
@@ -70,14 +70,14 @@ def scene(
         )
         for n, r in enumerate(revisions)
     )  # fmt: skip
-    seen = ComponentSnapshot(
+    observed = ComponentSnapshot(
         service=service, tasks=tasks, revisions={r.arn: r for r in (current, *revisions)}
     )
     instance = ContainerInstance(
         "arn:ci/0", "i-0", "ACTIVE", True, "10.9.0.1", gpus=4, gpus_free=free
     )
-    snapshot = Snapshot("g", 1000.0, {"decode": seen}, container_instances={"gpu": (instance,)})
-    return state_of(decode, seen), snapshot
+    snapshot = Snapshot("g", 1000.0, {"decode": observed}, container_instances={"gpu": (instance,)})
+    return state_of(decode, observed), snapshot
 
 
 def revision(number: int, content: Any) -> Revision:
@@ -86,127 +86,129 @@ def revision(number: int, content: Any) -> Revision:
 
 
 def test_the_next_revision_takes_a_port_that_no_running_task_has() -> None:
-    wanted = replace(graph(), components=(hosted(),))
-    ports = plan_ports(wanted)
-    first = revision(1, render(wanted, wanted.component("decode"), ENDS, 8081))
-    one, snapshot = scene(wanted, first, first, free=3)
+    declared = replace(graph(), components=(hosted(),))
+    ports = plan_ports(declared)
+    first = revision(1, render(declared, declared.component("decode"), ENDS, 8081))
+    item, snapshot = state_and_snapshot(declared, first, first, free=3)
     # The declared revision runs: it keeps its port if no other deployment has it.
-    same = with_snapshot(one, tasks=())
-    assert port_of(render_in_turn(wanted, same, ENDS, ports, snapshot)) == "8081"
-    edited = with_image(wanted, "decode", "dynamo:2")
-    newer = render_in_turn(edited, one, ENDS, ports, snapshot)
+    same = with_snapshot(item, tasks=())
+    assert port_of(render_in_turn(declared, same, ENDS, ports, snapshot)) == "8081"
+    edited = with_image(declared, "decode", "dynamo:2")
+    newer = render_in_turn(edited, item, ENDS, ports, snapshot)
     assert port_of(newer) == "8101"
     # The next is replaced before it is ready: both others still run.
-    one, snapshot = scene(wanted, revision(2, newer), first, revision(2, newer), free=3)
-    third = render_in_turn(with_image(wanted, "decode", "dynamo:3"), one, ENDS, ports, snapshot)
+    item, snapshot = state_and_snapshot(
+        declared, revision(2, newer), first, revision(2, newer), free=3
+    )
+    third = render_in_turn(with_image(declared, "decode", "dynamo:3"), item, ENDS, ports, snapshot)
     assert port_of(third) == "8121"
 
 
 def test_going_back_takes_a_port_of_its_own_where_an_instance_is_shared() -> None:
-    wanted = replace(graph(), components=(hosted(),))
-    ports = plan_ports(wanted)
-    decode = wanted.component("decode")
-    first = revision(1, render(wanted, decode, ENDS, 8081))
-    bad = revision(2, render(with_image(wanted, "decode", "dynamo:2"), decode, ENDS, 8101))
+    declared = replace(graph(), components=(hosted(),))
+    ports = plan_ports(declared)
+    decode = declared.component("decode")
+    first = revision(1, render(declared, decode, ENDS, 8081))
+    bad = revision(2, render(with_image(declared, "decode", "dynamo:2"), decode, ENDS, 8101))
     for free, port in ((3, "8101"), (0, "8081")):
-        one, snapshot = scene(wanted, bad, first, free=free)
-        held = replace(one, content=first.content, fingerprint=fingerprint(first.content))
-        back = take_turn(held, ports, snapshot)
+        item, snapshot = state_and_snapshot(declared, bad, first, free=free)
+        on_hold = replace(item, content=first.content, fingerprint=fingerprint(first.content))
+        back = take_turn(on_hold, ports, snapshot)
         assert port_of(back) == port
     # It is what the service is set to now: another pass changes nothing.
-    one, snapshot = scene(wanted, again := revision(3, back), first, free=0)
-    held = replace(one, content=again.content, fingerprint=fingerprint(again.content))
-    assert take_turn(held, ports, snapshot) is again.content
+    item, snapshot = state_and_snapshot(declared, again := revision(3, back), first, free=0)
+    on_hold = replace(item, content=again.content, fingerprint=fingerprint(again.content))
+    assert take_turn(on_hold, ports, snapshot) is again.content
 
 
 def test_a_port_that_the_task_definition_fixes_is_declared_to_ecs() -> None:
     base = hosted()
     container = base.template["containerDefinitions"][0]
     fixed = [*container["environment"], {"name": "DYN_SYSTEM_PORT", "value": "9000"}]
-    made = {**base.template, "containerDefinitions": [{**container, "environment": fixed}]}
-    wanted = replace(graph(), components=(replace(base, template=made),))
-    ports = plan_ports(wanted)
+    result = {**base.template, "containerDefinitions": [{**container, "environment": fixed}]}
+    declared = replace(graph(), components=(replace(base, template=result),))
+    ports = plan_ports(declared)
     assert (dict(ports.system_ports), dict(ports.turns)) == ({"decode": 9000}, {})
     assert any("9000: reserved as a host port" in note for note in ports.notes)
-    content = render(wanted, wanted.component("decode"), ENDS, 9000)
+    content = render(declared, declared.component("decode"), ENDS, 9000)
     (mapping,) = content["containerDefinitions"][0]["portMappings"]
     assert mapping == {"containerPort": 9000, "hostPort": 9000, "protocol": "tcp"}
-    bridged = replace(wanted, components=(component("decode", Role.DECODE, mode="bridge"),))
+    bridged = replace(declared, components=(component("decode", Role.DECODE, mode="bridge"),))
     content = render(bridged, bridged.component("decode"), ENDS, 8081)
     (mapping,) = content["containerDefinitions"][0]["portMappings"]
     assert mapping == {"containerPort": 8081, "hostPort": 0, "protocol": "tcp"}
     (note,) = plan_ports(bridged).notes
     assert note.startswith("decode: bridge mode without a mapping of system port 8081: mapped to")
     mapped = component("decode", Role.DECODE, mode="bridge", template={**content, "family": "d"})
-    assert plan_ports(replace(wanted, components=(mapped,))).notes == ()
+    assert plan_ports(replace(declared, components=(mapped,))).notes == ()
 
 
 def test_workers_that_choose_their_ports_have_a_routing_id_by_revision() -> None:
     packed = component("decode", Role.DECODE, mode="host", replicas=4)
-    wanted = replace(graph(), components=(packed,))
+    declared = replace(graph(), components=(packed,))
 
     def routing_id(of: Graph, port: int = 0) -> str | None:
         content = render(of, of.component("decode"), ENDS, port)
         return environment_value(content, "DYN_STABLE_ROUTING_ID")
 
-    first, second = routing_id(wanted), routing_id(with_image(wanted, "decode", "dynamo:2"))
+    first, second = routing_id(declared), routing_id(with_image(declared, "decode", "dynamo:2"))
     assert first is not None
     assert first.startswith("ecs-dynamo-")
     assert first != second
-    assert routing_id(wanted) == first
-    assert routing_id(wanted, 8081) is None
+    assert routing_id(declared) == first
+    assert routing_id(declared, 8081) is None
     container = packed.template["containerDefinitions"][0]
     own = [*container["environment"], {"name": "DYN_STABLE_ROUTING_ID", "value": "mine"}]
-    made = {**packed.template, "containerDefinitions": [{**container, "environment": own}]}
-    theirs = replace(wanted, components=(replace(packed, template=made),))
+    result = {**packed.template, "containerDefinitions": [{**container, "environment": own}]}
+    theirs = replace(declared, components=(replace(packed, template=result),))
     assert routing_id(theirs) == "mine"
 
 
 def test_an_old_replica_goes_after_its_successor_has_stayed_ready_for_a_lease() -> None:
-    wanted = graph()
-    ecs = SimulatedEcs(wanted)
-    memory = converge(ecs, wanted, Memory(started_at=ecs.now)).memory
-    edited = with_image(wanted, "decode", "dynamo:2")
+    declared = graph()
+    ecs = SimulatedEcs(declared)
+    memory = converge(ecs, declared, Memory(started_at=ecs.now)).memory
+    edited = with_image(declared, "decode", "dynamo:2")
     service = ecs.services["g-decode"]
     ready_at: float | None = None
     released_at: float | None = None
     good_at: float | None = None
     for _ in range(200):
-        made = run_pass(ecs, edited, memory, seconds=2.0)
-        memory = made.memory
+        result = run_pass(ecs, edited, memory, seconds=2.0)
+        memory = result.memory
         new = [t for t in ecs.serving("decode") if ecs._image(t.revision) == "dynamo:2"]
         at = ecs.now
         if new and ready_at is None:
             ready_at = at
         if released_at is None and any(
             isinstance(a, ProtectTasks) and a.component == "decode" and a.minutes is None
-            for a in made.actions
+            for a in result.actions
         ):
             released_at = at
         if good_at is None and service.tags.get(TAG_GOOD) == "2":
             good_at = at
-        if made.converged:
+        if result.converged:
             break
-    assert made.converged
+    assert result.converged
     assert ready_at is not None
     assert released_at is not None
     assert good_at is not None
-    lease = wanted.runtime.lease_seconds
+    lease = declared.runtime.lease_seconds
     assert lease <= released_at - ready_at <= lease + 6
     # The lease is counted once: who was released for it is not waited for again.
     assert good_at - released_at < 12
 
 
 def test_a_replica_that_exits_within_the_lease_is_no_successor() -> None:
-    wanted = graph()
-    ecs = SimulatedEcs(wanted)
-    memory = converge(ecs, wanted, Memory(started_at=ecs.now)).memory
-    edited = with_image(wanted, "decode", "dynamo:2")
+    declared = graph()
+    ecs = SimulatedEcs(declared)
+    memory = converge(ecs, declared, Memory(started_at=ecs.now)).memory
+    edited = with_image(declared, "decode", "dynamo:2")
     (old,) = ecs.serving("decode")
     service = ecs.services["g-decode"]
     for number in range(60):
-        made = run_pass(ecs, edited, memory, seconds=5.0)
-        memory = made.memory
+        result = run_pass(ecs, edited, memory, seconds=5.0)
+        memory = result.memory
         # Each new replica registers, serves for 20 s, and exits.
         for task in list(service.tasks):
             if task is not old and task.age >= 5:

@@ -37,18 +37,18 @@ STEPS = st.lists(
 @cache
 def converged(spec: ScalingSpec) -> SimulatedEcs:
     """Shared: `wishes` only looks at it."""
-    wanted = graph(prefill=2, scaling=spec)
-    ecs = SimulatedEcs(wanted)
-    converge(ecs, wanted, Memory(started_at=ecs.now))
+    declared = graph(prefill=2, scaling=spec)
+    ecs = SimulatedEcs(declared)
+    converge(ecs, declared, Memory(started_at=ecs.now))
     return ecs
 
 
 def wishes(ecs: SimulatedEcs, steps: list[tuple[float, float, float]], jumps: bool) -> list[int]:
     """Desired counts of prefill over the steps: (queue depth, seconds, jump of the wall clock)."""
-    seen = ecs.snapshot()
-    monotonic, wall = 100.0, seen.observed_at
+    observed = ecs.snapshot()
+    monotonic, wall = 100.0, observed.observed_at
     memory = Memory(started_at=monotonic)
-    found = []
+    matches = []
     for depth, seconds, jump in steps:
         monotonic += seconds
         wall += seconds + (jump if jumps else 0.0)
@@ -56,11 +56,11 @@ def wishes(ecs: SimulatedEcs, steps: list[tuple[float, float, float]], jumps: bo
         rate = Signal(
             "prefill", SignalKind.ARRIVAL_RATE, depth / 10, "requests/s", monotonic, "frontend"
         )
-        look = replace(seen, observed_at=wall, signals=(signal, rate))
-        made = plan(ecs.graph, look, memory, Now(monotonic, wall))
-        memory = made.memory
-        found += [d.desired for d in made.decisions]
-    return found
+        look = replace(observed, observed_at=wall, signals=(signal, rate))
+        result = plan(ecs.graph, look, memory, Now(monotonic, wall))
+        memory = result.memory
+        matches += [d.desired for d in result.decisions]
+    return matches
 
 
 @given(spec=st.sampled_from([QUEUE, SLO]), steps=STEPS)

@@ -35,14 +35,14 @@ NOW = 1000.0
 def test_one_silent_source_is_a_condition(ages: dict[str, float], stale: bool, words: str) -> None:
     prometheus = PrometheusSource(source="prometheus", url="http://p", query="q")
     signals_of = {"max": 4, "signals": (FrontendSource(), prometheus)}
-    one = component("prefill", Role.PREFILL)
+    item = component("prefill", Role.PREFILL)
     signals = [
         Signal("prefill", SignalKind.QUEUE_DEPTH, 1, "requests", NOW - age, source)
         for source, age in ages.items()
     ]
     decision = Decision("prefill", 1, 1, "", stale=not any(age <= 60 for age in ages.values()))
     for policy in ("slo", "static"):
-        own = replace(one, scaling=scaling_of({**signals_of, "policy": policy}))
+        own = replace(item, scaling=scaling_of({**signals_of, "policy": policy}))
         measured = decision if policy == "slo" else replace(decision, stale=False)
         (condition,) = signal_statements([own], [measured], signals, NOW)
         assert condition.type is ConditionType.SIGNAL_STALE
@@ -53,9 +53,9 @@ def test_one_silent_source_is_a_condition(ages: dict[str, float], stale: bool, w
 
 def test_a_source_that_told_in_part_is_not_fresh() -> None:
     scaling = SloScaling(max=4, signals=(FrontendSource(),))
-    one = replace(component("prefill", Role.PREFILL), scaling=scaling)
+    item = replace(component("prefill", Role.PREFILL), scaling=scaling)
     signal = Signal("prefill", SignalKind.QUEUE_DEPTH, 1, "requests", NOW, "frontend", partial=True)
     decisions = [Decision("prefill", 1, 1, "")]
-    (condition,) = signal_statements([one], decisions, [signal], NOW)
+    (condition,) = signal_statements([item], decisions, [signal], NOW)
     assert condition.status
     assert "frontend reported only in part" in condition.message

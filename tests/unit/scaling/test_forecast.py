@@ -53,9 +53,9 @@ def test_a_season_is_used_once_it_was_seen_and_is_better() -> None:
 @settings(deadline=None)
 def test_forecasts_are_never_negative_or_wild(rates: list[float], horizon: float) -> None:
     state, now = None, 0.0
-    for one in rates:
+    for item in rates:
         now += TICK
-        state = follow(state, one, now, horizon)
+        state = follow(state, item, now, horizon)
     assert state is not None
     assert 0 <= predict(state, horizon) <= 20 * max(rates) + 1
     assert 0 <= spread(state) <= 1

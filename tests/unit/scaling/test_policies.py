@@ -174,8 +174,8 @@ def test_from_zero_above_the_threshold_or_by_a_rate_alone(policy: str) -> None:
     # Once it runs, the threshold is of no matter.
     running = scaling_input(picky, 100.0, 1, ("queue_depth", 2, 0.0), ("arrival_rate", 1.0, 0.0))
     assert decide(running).decision.desired == 1
-    told = decide(scaling_input(picky, 100.0, 0, ("desired_replicas", 2, 0.0)))
-    assert told.decision.desired == 2
+    reported = decide(scaling_input(picky, 100.0, 0, ("desired_replicas", 2, 0.0)))
+    assert reported.decision.desired == 2
 
 
 @pytest.mark.parametrize("policy", ["slo", "queue"])
@@ -229,7 +229,7 @@ def test_what_is_no_number_never_decides_and_is_never_remembered(
     scaling, state, current = spec(policy=policy), ScalingState(), 1
     for tick, (signals, ready) in enumerate(steps):
         now = 1e6 + tick * TICK
-        made = tuple(
+        result = tuple(
             Signal(
                 "prefill",
                 SignalKind(kind),
@@ -242,10 +242,10 @@ def test_what_is_no_number_never_decides_and_is_never_remembered(
             for kind, value, age, partial in signals
         )
         inputs = scaling_input(scaling, now, current, state=state, ready=ready)
-        out = decide(replace(inputs, signals=made))
+        out = decide(replace(inputs, signals=result))
         assert scaling.min <= out.decision.desired <= scaling.max
         assert all(math.isfinite(n) for n in _numbers(out.state))
-        usable = [s for s in made if 0 <= s.value <= 1e15 and math.isfinite(s.observed_at)]
+        usable = [s for s in result if 0 <= s.value <= 1e15 and math.isfinite(s.observed_at)]
         if not usable:
             assert out.decision.desired == current
         current, state = out.decision.desired, out.state

@@ -108,7 +108,7 @@ def test_nothing_is_learned_from_a_part_of_the_demand() -> None:
     scaling, state, current = spec(policy="slo", concurrency=4), ScalingState(), 3
     for tick in range(40):
         now = 1e6 + tick * TICK
-        seen = scaling_input(
+        observed = scaling_input(
             scaling,
             now,
             current,
@@ -116,7 +116,7 @@ def test_nothing_is_learned_from_a_part_of_the_demand() -> None:
             ("arrival_rate", 2.0, 0.0),
             state=state,
         )
-        out = decide(seen)
+        out = decide(observed)
         state, current = out.state, out.decision.desired
     assert state.forecast is not None
     before, current = state, max(current, 2)
