@@ -80,7 +80,7 @@ async def no_etcd(_: ChangeMembership) -> bool:
     raise AssertionError("no cluster of etcd is declared here")
 
 
-async def test_infrastructure_is_registered_created_and_then_seen_as_ours(
+async def test_infrastructure_is_registered_created_and_then_recognized_as_ours(
     aws: Aws, declared: Graph
 ) -> None:
     cache = GraphCache()

@@ -13,7 +13,7 @@ from tests.integration.stack import Stack
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
 
 
-async def test_a_graph_that_can_not_converge_stops_no_other(stack: Stack) -> None:
+async def test_a_graph_that_cannot_converge_stops_no_other(stack: Stack) -> None:
     other = stack.folder.parent / "other"
     shutil.copytree(stack.folder, other)
     document = yaml.safe_load((other / "ecs-dynamo.yaml").read_text())

@@ -117,7 +117,9 @@ async def test_idle_connections_do_not_take_the_daemons_files(tmp_path: Path) ->
     assert log.read_text().count("closed idle HTTP connections") == 1
 
 
-async def test_what_tasks_exit_with_is_told_after_ecs_took_the_rollout_back(stack: Stack) -> None:
+async def test_what_tasks_exit_with_is_reported_after_ecs_rolled_back_the_rollout(
+    stack: Stack,
+) -> None:
     await stack.converge()
     watcher = DemoDaemon(stack.graph_file, stack.environ, stack.folder / "daemon.log")
     await watcher.start()

@@ -216,7 +216,7 @@ async def test_without_aws_nothing_is_fine(stack: Stack) -> None:
     assert {"credentials", "rights", "clusters", "quotas"} <= {f["check"] for f in findings}
 
 
-async def test_a_role_that_is_no_arn(stack: Stack) -> None:
+async def test_a_role_that_is_not_an_arn(stack: Stack) -> None:
     code, _, err = await stack.cli("doctor", "-f", str(stack.graph_file), "--role", "admin")
     assert (code, "--role" in err) == (2, True)
 
@@ -280,7 +280,7 @@ async def test_quotas_are_read_by_name_over_all_pages() -> None:
     assert await fetch_quotas(cast(Aws, aws), ["ec2"], {"a", "b"}) == {"a": 1.0, "b": 2.0}
 
 
-async def test_a_denied_look_is_unknown_and_hides_no_other(stack: Stack) -> None:
+async def test_a_denied_observation_is_unknown_and_hides_no_other(stack: Stack) -> None:
     graph = load_graph(stack.graph_file, stack.environ).graph
     aws = Answers(
         GetCallerIdentity={"Arn": f"arn:aws:iam::{ACCOUNT}:user/ann", "Account": ACCOUNT},

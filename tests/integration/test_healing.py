@@ -45,7 +45,7 @@ def unchecked(document: dict[str, Any]) -> None:
     container["stopTimeout"] = 2
 
 
-async def test_a_worker_that_hangs_is_told_of_within_30_s_and_replaced(stack: Stack) -> None:
+async def test_a_worker_that_hangs_is_reported_within_30_s_and_replaced(stack: Stack) -> None:
     stack.edit(unscaled)
     stack.edit_task_definition("decode", unchecked)
     daemon = DemoDaemon(stack.graph_file, stack.environ, stack.folder / "daemon.log")

@@ -49,7 +49,7 @@ async def test_an_answer_that_tells_nothing_creates_nothing(stack: Stack, kind: 
             await hide_services(stack, reconciler, operation, kind)
 
 
-async def test_what_contradicts_what_was_seen_is_unknown_and_changes_nothing(
+async def test_what_contradicts_what_was_observed_is_unknown_and_changes_nothing(
     stack: Stack,
 ) -> None:
     """A daemon that observes less than exists makes no write, and ends where it began."""

@@ -38,7 +38,7 @@ def degraded(done: Pass) -> str | None:
     )
 
 
-async def test_a_worker_that_never_registers_is_taken_back_and_none_notices(stack: Stack) -> None:
+async def test_a_worker_that_never_registers_is_rolled_back_and_none_notices(stack: Stack) -> None:
     stack.edit_task_definition("decode", quick_health)
     await stack.converge()
     (old,) = running_tasks(stack, "local-decode")
@@ -70,7 +70,7 @@ async def test_a_worker_that_never_registers_is_taken_back_and_none_notices(stac
     await stack.chat()
 
 
-async def test_a_good_canary_is_promoted_and_a_bad_one_is_taken_back(stack: Stack) -> None:
+async def test_a_good_canary_is_promoted_and_a_bad_one_is_rolled_back(stack: Stack) -> None:
     stack.edit_task_definition("decode", quick_health)
 
     def with_canary(document: dict[str, Any]) -> None:

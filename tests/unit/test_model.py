@@ -12,6 +12,6 @@ def test_scaling_min_above_max_is_refused() -> None:
         SloScaling(min=5, max=2)
 
 
-def test_rollout_that_can_not_move_is_refused() -> None:
+def test_rollout_that_cannot_move_is_refused() -> None:
     with pytest.raises(ValidationError, match="can never replace a task"):
         RolloutSpec(minimum_healthy_percent=100, maximum_percent=100)

@@ -47,7 +47,7 @@ def entry(name: str, value: str) -> dict[str, Any]:
     }
 
 
-def test_a_changed_secret_is_told_and_not_shown() -> None:
+def test_a_changed_secret_is_reported_and_not_shown() -> None:
     lines = content_diff(entry("HF_TOKEN", "old-" + SECRET), entry("HF_TOKEN", SECRET))
     assert len(lines) == 2
     assert all(line.endswith(": (hidden)") for line in lines)

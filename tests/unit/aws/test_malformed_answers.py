@@ -117,7 +117,7 @@ async def test_an_answer_without_its_members_ends_its_action_alone() -> None:
     assert all(r.error for r in results)
 
 
-def test_a_policy_that_botocore_has_decoded_is_no_wrong_type() -> None:
+def test_a_policy_that_botocore_has_decoded_is_not_a_wrong_type() -> None:
     model = ServiceModel(Loader().load_service_model("iam", "service-2"))
     shape = model.operation_model("GetRole").output_shape
     role = {"RoleName": "r", "AssumeRolePolicyDocument": {"Version": "2012-10-17"}}

@@ -80,7 +80,7 @@ def test_what_is_expected_is_in_botocores_model(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(n for n, e in EXPECTED.items() if e.members))
-def test_an_answer_without_members_is_no_answer(name: str) -> None:
+def test_an_answer_without_members_is_not_an_answer(name: str) -> None:
     """botocore returns incomplete values for a truncated JSON body."""
     service, operation = name.split(":")
     assert missing_part(service, operation, {}, {"ResponseMetadata": {}})

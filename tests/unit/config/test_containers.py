@@ -78,7 +78,7 @@ def test_a_secret_in_plain_text_of_a_sidecar_has_a_remedy_that_reaches_it(tmp_pa
     assert '"value": "${secret:NAME}"' in matches.remedy
 
 
-def test_an_address_that_does_not_stay_is_told(tmp_path: Path) -> None:
+def test_an_address_that_does_not_stay_is_reported(tmp_path: Path) -> None:
     def reported(name: str, value: str, **infrastructure: Any) -> list[str]:
         item = {**BARE, "environment": [{"name": name, "value": value}]}
         return [w.message for w in load(tmp_path, [item], infrastructure=infrastructure).warnings]

@@ -54,7 +54,7 @@ def test_a_bad_task_definition_is_refused(folder: Path, edit: Edit, field: str) 
     assert any("decode.json" in (p.file or "") and field in str(p) for p in problems), problems
 
 
-def test_every_problem_is_told_at_once(folder: Path) -> None:
+def test_every_problem_is_reported_at_once(folder: Path) -> None:
     def edit(document: Any) -> None:
         document["nmae"] = "x"
         prefill(document)["scaling"]["mx"] = 3

@@ -142,11 +142,11 @@ def test_a_port_that_has_a_name_keeps_it(folder: Path) -> None:
         ),
     ],
 )
-def test_what_can_not_be_is_an_error(folder: Path, edit: Edit, reported: str) -> None:
+def test_what_cannot_be_is_an_error(folder: Path, edit: Edit, reported: str) -> None:
     assert reported in refused(folder, edit)
 
 
-def test_servers_and_clients_that_names_can_not_serve(folder: Path) -> None:
+def test_servers_and_clients_that_names_cannot_serve(folder: Path) -> None:
     in_vpc(folder)
     change(folder, "decode", memory=None)
     assert "decode has no memory limit of the whole task" in refused(folder, names(**CONNECT))
@@ -160,7 +160,7 @@ def test_servers_and_clients_that_names_can_not_serve(folder: Path) -> None:
         assert reported in refused(folder, lambda d, m=more: d["infrastructure"].update(m))  # type: ignore[misc]
 
 
-def test_an_etcd_that_keeps_nothing_is_told_of(folder: Path) -> None:
+def test_an_etcd_that_keeps_nothing_is_reported(folder: Path) -> None:
     reported = "none of the data"
     assert reported in warnings(folder, names(cloudMap={"etcd": ETCD}))
     assert reported not in warnings(folder, names(cloudMap={"nats": NATS}))

@@ -38,7 +38,7 @@ def test_a_plain_value_is_refused_and_not_repeated(folder: Path, value: object) 
     assert "4711" not in text
 
 
-def test_servers_that_do_not_fit_are_told_of(folder: Path) -> None:
+def test_servers_that_do_not_fit_are_reported(folder: Path) -> None:
     def external(document: Any) -> None:
         document["infrastructure"] = {
             "etcd": {"endpoints": ["http://etcd.internal:2379"]},
@@ -63,7 +63,7 @@ def test_own_servers_need_to_speak_it(folder: Path) -> None:
     assert "etcd is configured to use TLS" in warnings(folder, security())
 
 
-def test_what_can_not_be_is_an_error(folder: Path) -> None:
+def test_what_cannot_be_is_an_error(folder: Path) -> None:
     def no_nats(document: Any) -> None:
         document["infrastructure"] = {
             "etcd": {"endpoints": ["http://etcd.internal:2379"]},
@@ -80,7 +80,7 @@ def test_what_can_not_be_is_an_error(folder: Path) -> None:
         load(folder, security(etcd={"tls": TLS}), ENVIRON)
 
 
-def test_a_variable_of_ones_own_beside_it_is_told_of(folder: Path) -> None:
+def test_a_variable_of_ones_own_beside_it_is_reported(folder: Path) -> None:
     def both(document: Any) -> None:
         security(nats={"token": "${secret:t}"})(document)
         document["components"][1]["env"] = {"NATS_AUTH_TOKEN": "hunter2"}

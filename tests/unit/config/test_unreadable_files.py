@@ -28,7 +28,7 @@ from tests.helpers.graph_files import EXAMPLE
         ("name: !!python/object:os.system {}\n", None),
     ],
 )
-def test_what_is_no_graph_file_is_refused(tmp_path: Path, text: str, words: str | None) -> None:
+def test_what_is_not_a_graph_file_is_refused(tmp_path: Path, text: str, words: str | None) -> None:
     path = tmp_path / "graph.yaml"
     path.write_text(text)
     with pytest.raises(InputError, match=words) as caught:
@@ -37,7 +37,7 @@ def test_what_is_no_graph_file_is_refused(tmp_path: Path, text: str, words: str 
 
 
 @pytest.mark.parametrize("kind", ["missing", "folder", "binary"])
-def test_a_file_that_can_not_be_read_is_refused(tmp_path: Path, kind: str) -> None:
+def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path, kind: str) -> None:
     path = tmp_path / "graph.yaml"
     if kind == "folder":
         path.mkdir()

@@ -49,7 +49,7 @@ def test_without_a_shell_a_default_is_filled_in(tmp_path: Path) -> None:
     assert matches == ["serve", "small", "123456789012", "${HOME}"]
 
 
-def test_a_variable_that_the_environment_has_too_is_told(tmp_path: Path) -> None:
+def test_a_variable_that_the_environment_has_too_is_reported(tmp_path: Path) -> None:
     words = ["sh", "-c", "serve ${MODEL:-small} ${HOME}"]
     _, warnings = command(tmp_path, words)
     (matches,) = [w for w in warnings if "left to the container" in w]
@@ -118,7 +118,7 @@ def test_numbers_of_json_stay_as_written(tmp_path: Path) -> None:
         assert by_name(loaded)["app"]["environment"] == [{"name": "A", "value": text}]
 
 
-def test_nulls_in_the_place_of_values_are_told(tmp_path: Path) -> None:
+def test_nulls_instead_of_values_are_reported(tmp_path: Path) -> None:
     item = {
         **BARE,
         "environment": [{"name": "A", "value": None}],

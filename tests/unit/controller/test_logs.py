@@ -48,7 +48,7 @@ def test_a_closed_pipe_loses_lines_and_raises_nothing() -> None:
         structlog.get_logger().error("nobody reads this")
 
 
-def test_a_reader_that_has_stopped_holds_up_nothing_and_is_told_later() -> None:
+def test_a_reader_that_has_stopped_holds_up_nothing_and_is_reported_later() -> None:
     reader, writer = os.pipe()
     with os.fdopen(writer, "w") as stream:
         configure_logging(SETTINGS, stream)

@@ -274,7 +274,7 @@ def test_a_generation_with_a_spot_quota_of_its_own() -> None:
     assert short[on_demand].severity is ERROR
 
 
-def test_quotas_that_are_not_told_are_unknown() -> None:
+def test_quotas_that_are_not_reported_are_unknown() -> None:
     assert {f.severity for f in quotas_of({}).values()} == {UNKNOWN}
     declared = graph()
     assert severities(check_quotas(declared, snapshot_of(declared), Unknown("denied"))) == [UNKNOWN]

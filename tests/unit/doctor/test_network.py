@@ -174,7 +174,7 @@ def test_endpoints_instead_of_a_way_out() -> None:
     assert {f.severity for f in denied.values()} == {UNKNOWN}
 
 
-def test_what_is_not_seen_of_routes_is_unknown() -> None:
+def test_what_is_not_observed_of_routes_is_unknown() -> None:
     declared = graph()
     both = {f.check for f in check_routes(declared, Unknown("x"), (), (), HOSTS)}
     assert both == {"routes"}
@@ -252,7 +252,7 @@ def test_groups_that_are_missing_or_of_another_vpc() -> None:
     assert findings["decode: sg-1 is in other, its subnets in vpc"] is ERROR
 
 
-def test_what_is_not_seen_of_groups_is_unknown() -> None:
+def test_what_is_not_observed_of_groups_is_unknown() -> None:
     assert severities(check_security_groups(graph(), Unknown("denied"), SUBNETS, HOSTS)) == [
         UNKNOWN
     ]

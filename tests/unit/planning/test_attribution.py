@@ -149,7 +149,7 @@ def test_without_a_routing_id_time_and_exclusion_tell_revisions_apart() -> None:
     assert "older than every task" in attribute(behind[0], behind[2]).unattributed[0][1]
 
 
-def test_a_wrong_clock_does_not_hide_who_is_told_by_a_routing_id() -> None:
+def test_a_wrong_clock_does_not_hide_who_is_reported_by_a_routing_id() -> None:
     old, new = revision(1, 0, "ecs-dynamo-a"), revision(2, 0, "ecs-dynamo-b")
     tasks = {task(1, old, 100.0): old, task(2, new, 4000.0): new}
     for shift in (-3600.0, 3600.0):
@@ -213,7 +213,7 @@ def test_a_card_without_a_page_is_a_worker_without_one() -> None:
     assert page_urls(declared, blind) == ()
 
 
-def test_a_worker_that_is_silent_is_kept_but_is_no_proof() -> None:
+def test_a_worker_that_is_silent_is_kept_but_is_not_proof() -> None:
     item = revision(1, 8081)
     declared, prefill, snapshot = look(
         {task(1, item, 100.0): item}, [Process(11, f"http://{HOST}:8081", 105.0)]

@@ -45,7 +45,7 @@ def test_a_good_canary_is_alone_until_it_has_baked_and_is_then_promoted(
 
 @given(decode=st.integers(1, 4), spare=st.integers(0, 3), how=st.sampled_from(["mute", "dies"]))
 @settings(max_examples=30, deadline=None)
-def test_a_bad_canary_is_taken_back_while_the_others_serve(
+def test_a_bad_canary_is_rolled_back_while_the_others_serve(
     decode: int, spare: int, how: str
 ) -> None:
     # The only replica of a full cluster has nobody beside it: there is no canary then.
@@ -80,7 +80,7 @@ def test_a_bad_canary_is_taken_back_while_the_others_serve(
     assert {ecs._image(t.revision) for t in service.tasks} == {"dynamo:1"}
 
 
-def test_a_canary_without_a_request_waits_while_others_serve_but_not_for_ever() -> None:
+def test_a_canary_without_a_request_waits_while_others_serve_but_not_indefinitely() -> None:
     declared, ecs = ready_graph(2, 6, canary=CanarySpec(bake_seconds=100))
     ecs.graph = edited = with_image(declared, "decode", "dynamo:2")
     service = ecs.services["g-decode"]

@@ -51,7 +51,7 @@ def test_the_plan_says_what_does_not_fit_before_anything_is_created() -> None:
     assert (condition.component, condition.reason) == (short.component, "DoesNotFit")
 
 
-def test_ecs_own_words_are_told_apart() -> None:
+def test_ecs_own_words_are_distinguished() -> None:
     base = replace(graph(), components=(graph().components[0], worker(name="decode")))
     words = "(service g-decode) was unable to place a task because ..."
     own = service(

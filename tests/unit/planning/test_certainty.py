@@ -163,7 +163,7 @@ def test_a_rollout_neither_begins_nor_lets_go_while_a_part_is_unknown(
 
 
 @pytest.mark.parametrize("part", ["instances", "tasks", "addresses"])
-def test_etcd_is_not_rolled_while_who_uses_it_is_not_seen(part: str) -> None:
+def test_etcd_is_not_rolled_while_who_uses_it_is_not_observed(part: str) -> None:
     """Its old tasks would not be kept for them, and all of them would have to follow."""
     declared = host_mode()
     ecs, memory = converged(declared)
@@ -227,7 +227,7 @@ def test_a_wait_says_what_is_not_known() -> None:
     assert not result.converged
 
 
-def test_a_member_of_etcd_that_is_not_seen_is_not_removed() -> None:
+def test_a_member_of_etcd_that_is_not_observed_is_not_removed() -> None:
     declared = graph()
     servers = replace(
         declared,

@@ -64,7 +64,7 @@ def test_the_only_instances_that_meet_an_expression(text: str, expected: set[str
     "text",
     ["", "agentConnected == true", "attribute:x", "attribute:x == a b", "attribute:x in [a", "("],
 )
-def test_what_can_not_be_decided_is_left_to_ecs(text: str) -> None:
+def test_what_cannot_be_decided_is_left_to_ecs(text: str) -> None:
     with pytest.raises(UnknownExpression):
         parse_expression(text)
     assert holds(text, {})

@@ -152,6 +152,6 @@ def test_the_rights_name_just_what_is_referred_to() -> None:
         ({"nats": {"token": "hunter2"}}, "not a reference"),
     ],
 )
-def test_what_dynamo_can_not_do_is_refused(wrong: dict[str, Any], said: str) -> None:
+def test_what_dynamo_cannot_do_is_refused(wrong: dict[str, Any], said: str) -> None:
     with pytest.raises(ValidationError, match=said):
         SecuritySpec.model_validate(wrong)

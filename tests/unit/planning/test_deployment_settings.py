@@ -109,7 +109,7 @@ def test_declared_rebalancing_is_off_while_replicas_are_replaced_one_at_a_time()
     assert any("Availability Zone rebalancing is off while" in note for note in reported)
 
 
-def test_rebalancing_set_by_hand_is_taken_back_during_a_rollout_too() -> None:
+def test_rebalancing_set_by_hand_is_reverted_during_a_rollout_too() -> None:
     declared_graph = graph(decode=2)
     ecs, memory = settled(declared_graph)
     ecs.graph = edited = with_image(declared_graph, "decode", "dynamo:2")
@@ -198,7 +198,7 @@ def test_another_network_rolls_in_order_with_etcd_first_and_nobody_notices(
             assert service.network == OTHER
 
 
-def test_a_network_on_which_nothing_comes_up_is_told_and_the_old_side_is_kept() -> None:
+def test_a_network_on_which_nothing_comes_up_is_reported_and_the_old_side_is_kept() -> None:
     declared_graph = changed(
         graph(), "decode", rollout=RolloutSpec(progress_deadline_seconds=300, circuit_breaker=False)
     )

@@ -222,7 +222,7 @@ def test_what_aws_rejected_is_stated_until_it_is_accepted() -> None:
         ("Unreachable", False),
     ],
 )
-async def test_a_rejection_is_told_apart_from_what_says_nothing_of_the_action(
+async def test_a_rejection_is_distinguished_from_what_says_nothing_of_the_action(
     code: str, rejected: bool
 ) -> None:
     class Refusing:

@@ -37,7 +37,7 @@ def test_down_takes_dependants_first_and_leaves_foreigners() -> None:
     assert down(declared, ecs.snapshot()).converged
 
 
-def test_down_waits_for_what_it_can_not_see() -> None:
+def test_down_waits_for_what_it_cannot_observe() -> None:
     declared = graph()
     ecs, _ = converged(declared)
     observed = ecs.snapshot()

@@ -20,7 +20,7 @@ from tests.helpers.rollouts import fresh_pass, ready_graph
     work=st.integers(1, 60),
 )
 @settings(max_examples=60, deadline=None)
-def test_a_roll_lets_work_in_hand_finish_within_the_drain_time_and_no_longer(
+def test_a_roll_lets_pending_work_finish_within_the_drain_time_and_no_longer(
     decode: int, spare: int, busy: set[int], work: int
 ) -> None:
     declared, ecs = ready_graph(decode, 1 + decode + spare)

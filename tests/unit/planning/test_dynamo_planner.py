@@ -22,7 +22,7 @@ from tests.helpers.graphs import (
 )
 
 
-def test_the_planner_is_told_when_every_count_it_asked_for_is_ready() -> None:
+def test_the_planner_is_notified_when_every_count_it_asked_for_is_ready() -> None:
     scaling = SloScaling(min=1, max=3, signals=(PlannerSource(source="planner"),))
     declared = graph(prefill=2, scaling=scaling)
     ecs, _ = converged(declared)

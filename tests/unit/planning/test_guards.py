@@ -42,7 +42,7 @@ from tests.helpers.graphs import (
 
 
 @pytest.mark.parametrize("tags", [{}, {"ecs-dynamo:graph": "somebody-elses"}])
-def test_what_lacks_the_graphs_tag_is_no_orphan_of_it(tags: Mapping[str, str]) -> None:
+def test_what_lacks_the_graphs_tag_is_not_an_orphan_of_it(tags: Mapping[str, str]) -> None:
     declared = graph()
     ecs, memory = converged(declared)
     ecs.graph = replace(
@@ -138,7 +138,7 @@ def prefill_task() -> tuple[Task, float]:
 
 
 @pytest.mark.parametrize("serving_is_newer", [True, False])
-def test_after_two_moves_in_a_row_what_serves_no_more_makes_room(serving_is_newer: bool) -> None:
+def test_after_two_moves_in_a_row_what_no_longer_serves_makes_room(serving_is_newer: bool) -> None:
     """Two protected old sides fill ECS's upper limit: without this nothing new would ever start."""
     serving, now = prefill_task()
     until = now + 7200.0
@@ -161,7 +161,7 @@ def test_an_old_side_is_kept_no_longer_than_the_progress_deadline(began: float) 
     assert [a.minutes for a in result] == ([30] if began == -100.0 else [])
 
 
-def test_what_is_declared_no_more_waits_for_what_still_rolls() -> None:
+def test_what_is_no_longer_declared_waits_for_what_still_rolls() -> None:
     declared = graph()
     ecs, memory = converged(declared)
     less = replace(

@@ -34,7 +34,7 @@ from tests.helpers.sick_replicas import (
 
 
 @pytest.mark.parametrize(("lease", "seconds"), [(1, 5), (5, 7.5), (10, 15), (30, 15), (600, 15)])
-def test_the_time_until_something_is_told_follows_from_the_lease(
+def test_the_time_until_something_is_reported_follows_from_the_lease(
     lease: float, seconds: float
 ) -> None:
     assert detection_seconds(lease) == seconds
@@ -94,7 +94,7 @@ def test_one_that_answers_and_is_not_registered_gets_time_to_come_back() -> None
     assert "has had no registration" in ward.stopped[0][1].why
 
 
-def test_requests_in_hand_of_one_that_lost_its_registration_get_the_drain_time() -> None:
+def test_pending_requests_of_one_that_lost_its_registration_get_the_drain_time() -> None:
     ward = Ward(decode=2, runtime=RuntimeSpec(drain_seconds=120))
     lost = ward.arn(1)
     ward.dropped.add(lost)
@@ -171,7 +171,7 @@ def test_while_another_replica_is_missing_nobody_is_stopped() -> None:
     assert len(ward.stopped) == 1
 
 
-def test_a_lost_etcd_is_no_reason_to_stop_anybody() -> None:
+def test_a_lost_etcd_is_not_a_reason_to_stop_anybody() -> None:
     ward = Ward(decode=3)
     ward.etcd = False
     ward.hang(0, "frontend")
@@ -250,7 +250,7 @@ def test_a_fresh_daemon_knows_nobody_and_stops_nobody_at_once() -> None:
     assert deadline - 100 < ward.stopped[0][0] - began < deadline + 100
 
 
-def test_replicas_that_ended_and_are_not_replaced_are_told_of() -> None:
+def test_replicas_that_ended_and_are_not_replaced_are_reported() -> None:
     ward = Ward(decode=2, spare=0)
     ward.ecs.gpu_instances = 0
     ward.tasks().pop()
@@ -260,7 +260,7 @@ def test_replicas_that_ended_and_are_not_replaced_are_told_of() -> None:
     assert ward.stopped == []
 
 
-def test_a_graph_that_never_served_is_not_told_of_and_one_that_did_is_for_any_reason() -> None:
+def test_a_graph_that_never_served_is_not_reported_and_one_that_did_is_for_any_reason() -> None:
     ward = Ward(decode=1)
     fresh = plan(ward.graph, ward.ecs.snapshot(), Memory(started_at=0.0), ward.ecs.clock)
     assert degraded(fresh, None) is None

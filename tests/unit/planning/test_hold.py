@@ -61,7 +61,7 @@ def test_a_failure_is_known_to_a_fresh_daemon_by_what_ecs_remembers() -> None:
     assert not tried.stuck
 
 
-def test_a_component_that_is_held_follows_moved_endpoints_with_what_runs() -> None:
+def test_a_component_that_is_on_hold_follows_moved_endpoints_with_what_runs() -> None:
     """A failed declaration is not tried again only because etcd moved meanwhile."""
     declared_graph = graph()
     ecs, memory = converged(declared_graph)
@@ -82,7 +82,7 @@ def test_a_component_that_is_held_follows_moved_endpoints_with_what_runs() -> No
     assert ecs.served()
 
 
-def test_what_a_person_rolled_back_is_held_until_the_declaration_changes() -> None:
+def test_what_a_person_rolled_back_is_on_hold_until_the_declaration_changes() -> None:
     declared_graph = graph()
     ecs, memory = converged(declared_graph)
     edited = ecs.graph = with_image(declared_graph, "decode", "dynamo:2")

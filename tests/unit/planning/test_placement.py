@@ -70,7 +70,7 @@ def test_default_placement_spreads_frontends_and_packs_workers() -> None:
     assert [c.type for c in constraints] == ["distinctInstance"]
 
 
-def test_what_ecs_writes_otherwise_is_no_difference() -> None:
+def test_what_ecs_writes_otherwise_is_not_a_difference() -> None:
     zones = PlacementStrategy("spread", "attribute:ecs.availability-zone")
     packed = ServiceSettings(
         placement_strategy=default_strategy(worker(), snapshot()),

@@ -289,7 +289,7 @@ def test_a_full_gpu_cluster_replaces_one_at_a_time_and_restores_the_limits() -> 
     assert (service.minimum, service.maximum) == (100, 200)
 
 
-def test_what_is_declared_no_more_is_retired_last() -> None:
+def test_what_is_no_longer_declared_is_retired_last() -> None:
     declared = graph()
     ecs = SimulatedEcs(declared)
     memory = converge(ecs, declared, Memory(started_at=ecs.now)).memory

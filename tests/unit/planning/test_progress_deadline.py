@@ -51,7 +51,7 @@ def stalled(declared: Graph, ecs: SimulatedEcs, age: float, event: str = "") -> 
     return edited, changed(observed, "decode", service=rolled)
 
 
-def test_a_rollout_that_misses_its_deadline_is_taken_back_and_held() -> None:
+def test_a_rollout_that_misses_its_deadline_is_rolled_back_and_put_on_hold() -> None:
     declared = graph()
     ecs, _ = converged(declared)
     edited, look = stalled(declared, ecs, age=1801)

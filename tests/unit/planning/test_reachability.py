@@ -70,7 +70,7 @@ def test_no_connection_to_any_task_is_reported_as_such() -> None:
     assert (degraded.status, degraded.reason) == (True, "Unreachable")
 
 
-def test_a_task_that_has_just_started_or_one_silent_server_is_no_proof() -> None:
+def test_a_task_that_has_just_started_or_one_silent_server_is_not_proof() -> None:
     young = planned(snapshot(started=NOW - 5, etcd=silent(ETCD), nats=silent(NATS)))
     refused = Probe(NATS, False, "connection refused")
     half = planned(snapshot(started=NOW - 60, etcd=silent(ETCD), nats=refused))

@@ -41,7 +41,7 @@ from tests.helpers.simulated_ecs import SimulatedEcs
     slow=st.integers(0, 3),
 )
 @settings(max_examples=40, deadline=None)
-def test_a_revision_that_never_registers_is_taken_back_while_the_old_side_serves(
+def test_a_revision_that_never_registers_is_rolled_back_while_the_old_side_serves(
     decode: int, spare: int, least: int, slow: int
 ) -> None:
     declared, ecs = ready_graph(decode, 1 + decode + spare, minimum_healthy_percent=least)
@@ -69,7 +69,7 @@ def test_a_revision_that_never_registers_is_taken_back_while_the_old_side_serves
     assert len(ecs.serving("decode")) == decode
 
 
-def test_a_completed_deployment_that_never_registers_is_taken_back_too() -> None:
+def test_a_completed_deployment_that_never_registers_is_rolled_back_too() -> None:
     """With one replica and a full cluster the old one is gone, and ECS calls it COMPLETED."""
     declared, ecs = ready_graph(1, 2)
     ecs.mute_images.add("dynamo:mute")
@@ -85,7 +85,7 @@ def test_a_completed_deployment_that_never_registers_is_taken_back_too() -> None
     assert len(ecs.serving("decode")) == 1
 
 
-def test_a_good_revision_that_loses_its_registration_is_not_taken_back() -> None:
+def test_a_good_revision_that_loses_its_registration_is_not_rolled_back() -> None:
     declared, ecs = ready_graph(2, 6)
     ecs.graph = declared = with_image(declared, "decode", "dynamo:2")
     converge(ecs, declared, Memory(started_at=ecs.now))
@@ -99,7 +99,7 @@ def test_a_good_revision_that_loses_its_registration_is_not_taken_back() -> None
     assert ecs.content_of("g-decode")["containerDefinitions"][0]["image"] == "dynamo:2"
 
 
-def test_a_first_revision_that_never_registers_is_told_and_left() -> None:
+def test_a_first_revision_that_never_registers_is_reported_and_left() -> None:
     declared = rolls_by(graph(), "decode", progress_deadline_seconds=DEADLINE)
     ecs = SimulatedEcs(declared)
     ecs.mute_images.add("dynamo:1")
@@ -148,7 +148,7 @@ def test_a_changed_reason_is_an_event_of_its_own() -> None:
     assert event.startswith("Degraded is True (NeverRegistered): revision")
 
 
-def test_frontends_that_list_no_model_are_taken_back() -> None:
+def test_frontends_that_list_no_model_are_rolled_back() -> None:
     declared = rolls_by(graph(frontends=2), "frontend", progress_deadline_seconds=DEADLINE)
     ecs = SimulatedEcs(declared, gpu_instances=8)
     converge(ecs, declared, Memory(started_at=ecs.now))
@@ -232,7 +232,7 @@ def test_the_exit_of_a_replica_is_an_event_once_at_its_own_time() -> None:
     assert not [e for e in events_of(None, look(first)) if e.kind == "exit"]
 
 
-def test_a_lack_of_places_is_waited_for_and_told_apart() -> None:
+def test_insufficient_capacity_is_waited_for_and_distinguished() -> None:
     declared, ecs = ready_graph(2, 6)
     ecs.gpu_instances = 3
     ecs.graph = edited = replace(

@@ -49,7 +49,7 @@ def test_the_group_is_raised_by_just_what_is_missing_and_the_message_says_so() -
     assert result.shortages["decode"].raising == "asg 2 -> 3"
 
 
-def test_never_above_the_maximum_and_what_is_left_is_told() -> None:
+def test_never_above_the_maximum_and_what_is_left_is_reported() -> None:
     observed = snapshot(groups=group())
     result = decide(declared(most=2), observed, declared_graph(worker(), 5))
     assert only(result, SetDesiredCapacity).desired == 2
@@ -73,7 +73,7 @@ def test_instances_on_their_way_count_as_room_and_warm_ones_do_not() -> None:
     assert "1 of them from its warm pool" in (result.shortages["decode"].raising or "")
 
 
-def test_an_instance_that_never_joins_is_not_waited_for_for_ever() -> None:
+def test_an_instance_that_never_joins_is_not_waited_for_indefinitely() -> None:
     stray = instance(1)
     observed = snapshot(groups=group(stray))
     first = decide(declared(), observed, declared_graph(worker(), 1))
@@ -186,7 +186,7 @@ def test_instances_go_back_from_the_zone_that_has_most() -> None:
     assert only(result, SetInstancesState).instances == ("arn:ci/1",)
 
 
-def test_zones_that_are_evened_out_are_told_by_doctor() -> None:
+def test_zones_that_are_evened_out_are_reported_by_doctor() -> None:
     base = declared()
     wide = group(zones=("a", "b"))
     (warning,) = (

@@ -82,7 +82,7 @@ def test_the_reason_says_what_to_look_at(stopped: Task, why: str) -> None:
     assert (why_stopped(stopped) or "").startswith(why)
 
 
-def test_what_the_service_stops_by_itself_is_no_news() -> None:
+def test_what_the_service_stops_by_itself_is_not_news() -> None:
     scaled_in = task("ServiceSchedulerInitiated", "Scaling activity initiated by (deployment x)")
     assert why_stopped(scaled_in) is None
     assert why_stopped(task(None, None)) is None

@@ -199,7 +199,7 @@ def test_an_old_replica_goes_after_its_successor_has_stayed_ready_for_a_lease() 
     assert good_at - released_at < 12
 
 
-def test_a_replica_that_exits_within_the_lease_is_no_successor() -> None:
+def test_a_replica_that_exits_within_the_lease_is_not_a_successor() -> None:
     declared = graph()
     ecs = SimulatedEcs(declared)
     memory = converge(ecs, declared, Memory(started_at=ecs.now)).memory

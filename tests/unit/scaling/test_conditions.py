@@ -51,7 +51,7 @@ def test_one_silent_source_is_a_condition(ages: dict[str, float], stale: bool, w
             assert words in condition.message
 
 
-def test_a_source_that_told_in_part_is_not_fresh() -> None:
+def test_a_source_that_reported_in_part_is_not_fresh() -> None:
     scaling = SloScaling(max=4, signals=(FrontendSource(),))
     item = replace(component("prefill", Role.PREFILL), scaling=scaling)
     signal = Signal("prefill", SignalKind.QUEUE_DEPTH, 1, "requests", NOW, "frontend", partial=True)

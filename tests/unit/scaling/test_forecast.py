@@ -11,7 +11,7 @@ from ecs_dynamo.planning.scaling.forecast import follow, predict, seasonal_rate,
 from tests.helpers.scaling import TICK
 
 
-def test_a_level_returns_to_the_mean_once_that_was_seen_for_long() -> None:
+def test_a_level_returns_to_the_mean_once_that_was_observed_for_long() -> None:
     """Waves about 10 that are gone after a while: a crest is not taken for what will be."""
     state, now = None, 0.0
 
@@ -32,7 +32,7 @@ def test_a_level_returns_to_the_mean_once_that_was_seen_for_long() -> None:
     assert predict(fresh, 400.0) >= 0.98 * fresh.level  # a rise is believed until shown otherwise
 
 
-def test_a_season_is_used_once_it_was_seen_and_is_better() -> None:
+def test_a_season_is_used_once_it_was_observed_and_is_better() -> None:
     state, now = None, 0.0
     day = 86_400.0
 

@@ -222,7 +222,7 @@ def _numbers(value: Any) -> list[float]:
         max_size=12,
     ),
 )
-def test_what_is_no_number_never_decides_and_is_never_remembered(
+def test_what_is_not_a_number_never_decides_and_is_never_remembered(
     policy: str,
     steps: list[tuple[list[tuple[str, float, float, bool]], int]],
 ) -> None:
