@@ -24,8 +24,9 @@ $(STAMP): pyproject.toml uv.lock | $(UV)
 demo: $(STAMP)  ## Run the main job for real on this machine
 	$(BIN)/ecs-dynamo demo
 
+# In the order of the folders: the long integration tests first, so that both workers end together.
 test: $(STAMP)  ## Run every test (unit, property, integration, end to end)
-	$(BIN)/pytest $(PARALLEL)
+	$(BIN)/pytest $(PARALLEL) --no-loadscope-reorder
 
 test-fast: $(STAMP)  ## Run the unit and property tests
 	$(BIN)/pytest tests/unit $(PARALLEL)

@@ -83,7 +83,7 @@ async def test_a_rollback_is_on_hold_until_it_is_cleared(stack: Stack) -> None:
     assert code == 0, err
     assert "local-decode:2 -> content of local-decode:1" in out
     code, _, err = await stack.cli("reconcile", *file, "--timeout", "30")
-    assert (code, "held until" in err) == (1, True)
+    assert (code, "on hold until" in err) == (1, True)
     await stack.observe()
     running = next(
         t for t in stack.local.state.tasks.values() if t.alive and t.service == "local-decode"
