@@ -11,7 +11,6 @@ from ecs_dynamo.planning.scaling.policy import ScalingInput
 
 MAX_VALUE = 1e15
 """Above this a float no longer counts by ones; no demand is as large."""
-WAITING_KINDS = (SignalKind.QUEUE_DEPTH, SignalKind.IN_FLIGHT)
 
 
 @dataclass(frozen=True, slots=True)
