@@ -147,6 +147,11 @@ def resource_request(
     )
 
 
+def is_usable(instance: ContainerInstance) -> bool:
+    """Return whether ECS places tasks on the instance."""
+    return instance.status == "ACTIVE" and instance.agent_connected
+
+
 def allocatable_of(instance: ContainerInstance, components: Mapping[str, int]) -> Allocatable:
     """Return what ``instance`` has left; ``components`` counts its replicas by component."""
     return Allocatable(
@@ -171,6 +176,18 @@ def empty_instance(name: str, size: InstanceSize, attributes: Mapping[str, str])
         cpu=size.cpu,
         memory=size.memory,
         attributes={**attributes, INSTANCE_TYPE: size.instance_type},
+    )
+
+
+def count_reasons(request: ResourceRequest, instances: Iterable[Allocatable]) -> Counter[str]:
+    """Return what instances lack for a replica, in words, each with the number of instances."""
+    return Counter(why for i in instances if (why := i.why_not(request)) is not None)
+
+
+def describe_reasons(reasons: Counter[str]) -> str:
+    """Return the result of `count_reasons` in words, the most frequent one first."""
+    return ", ".join(
+        f"{why} on {count} instance{'s' * (count != 1)}" for why, count in reasons.most_common()
     )
 
 

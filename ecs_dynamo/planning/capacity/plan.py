@@ -28,7 +28,12 @@ from ecs_dynamo.model.plan import (
 )
 from ecs_dynamo.model.purposes import WaitPurpose
 from ecs_dynamo.model.snapshot import Snapshot, Unknown
-from ecs_dynamo.planning.capacity.packing import ResourceRequest, allocatable_of, pack
+from ecs_dynamo.planning.capacity.packing import (
+    ResourceRequest,
+    allocatable_of,
+    is_usable,
+    pack,
+)
 from ecs_dynamo.planning.capacity.scaling_groups import (
     Group,
     find_groups,
@@ -40,7 +45,6 @@ from ecs_dynamo.planning.capacity.shortage import (
     ClusterDemand,
     cluster_demands,
     fitting_types,
-    is_usable,
     observed_sizes,
     scaled_by_aws,
     shortage_message,

@@ -20,7 +20,10 @@ from ecs_dynamo.planning.capacity.packing import (
     Packing,
     ResourceRequest,
     allocatable_of,
+    count_reasons,
+    describe_reasons,
     fits_empty,
+    is_usable,
     pack,
 )
 from ecs_dynamo.planning.capacity.surge import surge_request
@@ -39,11 +42,6 @@ class ClusterDemand:
     instances: tuple[ContainerInstance, ...]
     requests: tuple[ResourceRequest, ...]
     packing: Packing
-
-
-def is_usable(instance: ContainerInstance) -> bool:
-    """Return whether ECS places tasks on the instance."""
-    return instance.status == "ACTIVE" and instance.agent_connected
 
 
 def _provider(snapshot: Snapshot, name: str) -> CapacityProvider | None:
@@ -192,10 +190,8 @@ def shortage_message(
     if not allocatable:
         text += "the cluster has no active instance"
     else:
-        reasons = Counter(r for i in allocatable if (r := i.why_not(request)) is not None)
-        text += ", ".join(
-            f"{why} on {count} instance{'s' * (count != 1)}" for why, count in reasons.most_common()
-        )
+        reasons = count_reasons(request, allocatable)
+        text += describe_reasons(reasons)
         if reasons["GPU"]:
             text += f" (free slots: {_free_slots(allocatable)})"
     return text + (

@@ -20,6 +20,9 @@ from ecs_dynamo.planning.capacity.packing import (
     Allocatable,
     ResourceRequest,
     allocatable_of,
+    count_reasons,
+    describe_reasons,
+    is_usable,
     pack,
     resource_request,
 )
@@ -49,9 +52,7 @@ def free_capacity(snapshot: Snapshot) -> FreeCapacity:
                 placed.setdefault(task.container_instance_arn, Counter())[name] += 1
     clusters = {
         cluster: tuple(
-            allocatable_of(i, placed.get(i.arn, Counter()))
-            for i in instances
-            if i.status == "ACTIVE" and i.agent_connected
+            allocatable_of(i, placed.get(i.arn, Counter())) for i in filter(is_usable, instances)
         )
         for cluster, instances in snapshot.container_instances.items()
         if not isinstance(instances, Unknown)
@@ -104,13 +105,8 @@ def why_no_surge(state: ComponentState, free: FreeCapacity) -> str:
     instances = free.clusters.get(state.component.cluster)
     if instances is None:
         return "its instances could not be observed"
-    request = surge_request(state)
-    reasons = Counter(why for i in instances if (why := i.why_not(request)) is not None)
-    if not reasons:
-        return "the cluster has no active instance"
-    return ", ".join(
-        f"{why} on {count} instance{'s' * (count != 1)}" for why, count in reasons.most_common()
-    )
+    reasons = count_reasons(surge_request(state), instances)
+    return describe_reasons(reasons) or "the cluster has no active instance"
 
 
 def one_at_a_time(limits: DeploymentLimits, replicas: int) -> DeploymentLimits:
