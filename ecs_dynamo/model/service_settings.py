@@ -24,8 +24,9 @@ from ecs_dynamo.model.spec.service import NetworkSpec
 class DeploymentLimits:
     """How many tasks ECS keeps and starts during a deployment, in percent of the desired count.
 
-    ``circuit_breaker`` ends a deployment whose tasks keep failing; ``rolls_back`` then returns the
-    service to the previous deployment.
+    ECS rounds the number of tasks that must stay healthy up, and the number that may run down
+    (service model, DeploymentConfiguration). ``circuit_breaker`` ends a deployment whose tasks keep
+    failing; ``rolls_back`` then returns the service to the previous deployment.
     """
 
     minimum_healthy_percent: int = 100
@@ -43,17 +44,19 @@ class DeploymentLimits:
             rolls_back=spec.circuit_breaker,
         )
 
-    def can_replace(self, replicas: int) -> bool:
-        """Return whether ECS can take a first step of a rollout of ``replicas``.
+    def must_stay(self, replicas: int) -> int:
+        """Return how many of ``replicas`` must stay healthy."""
+        return math.ceil(replicas * self.minimum_healthy_percent / 100)
 
-        ECS rounds the number of tasks that must stay healthy up, and the number that may run down
-        (service model, DeploymentConfiguration).
-        """
+    def may_run(self, replicas: int) -> int:
+        """Return how many tasks may run where ``replicas`` are desired."""
+        return replicas * self.maximum_percent // 100
+
+    def can_replace(self, replicas: int) -> bool:
+        """Return whether ECS can take a first step of a rollout of ``replicas``."""
         if replicas <= 0:
             return True
-        must_stay = math.ceil(replicas * self.minimum_healthy_percent / 100)
-        may_run = replicas * self.maximum_percent // 100
-        return must_stay < replicas or may_run > replicas
+        return self.must_stay(replicas) < replicas or self.may_run(replicas) > replicas
 
     def widened(self, replicas: int) -> DeploymentLimits:
         """Return limits with which ``replicas`` can be replaced: these, or one more task's worth.

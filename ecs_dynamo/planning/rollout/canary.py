@@ -11,7 +11,6 @@ Its progress is a tag on the service, so that a new daemon continues where the l
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 
 from ecs_dynamo.model.graph import TAG_CANARY, TAG_ROLLED_BACK
@@ -39,12 +38,8 @@ class Canary:
 
 def one_more(limits: DeploymentLimits, replicas: int) -> DeploymentLimits:
     """Return limits with which ECS starts one task besides all that run."""
-    count = max(replicas, 1)
-    return replace(
-        limits,
-        minimum_healthy_percent=100,
-        maximum_percent=math.ceil((count + 1) * 100 / count),
-    )
+    full = replace(limits, minimum_healthy_percent=100, maximum_percent=100)
+    return full.widened(max(replicas, 1))
 
 
 def begins_with_canary(state: ComponentState) -> bool:

@@ -128,7 +128,7 @@ def _is_full(state: ComponentState) -> bool:
     limits = service.settings.limits if service is not None else None
     if service is None or limits is None:
         return False
-    return service.running + service.pending >= service.desired * limits.maximum_percent // 100
+    return service.running + service.pending >= limits.may_run(service.desired)
 
 
 def protect_tasks_on_draining_instances(

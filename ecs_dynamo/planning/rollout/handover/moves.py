@@ -7,7 +7,6 @@ the infrastructure that they needed.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 from ecs_dynamo.model.graph import TAG_CANARY
@@ -156,7 +155,7 @@ def new_side_ready(context: PlanContext) -> bool:
 
 def _floor(state: ComponentState) -> int:
     """Return the minimum number of replicas that must serve at any time."""
-    return math.ceil(state.desired * state.component.limits.minimum_healthy_percent / 100)
+    return state.component.limits.must_stay(state.desired)
 
 
 def _is_up(context: PlanContext, state: ComponentState) -> bool:
@@ -194,8 +193,7 @@ def _in_the_way(context: PlanContext, state: ComponentState, kept: Sequence[Task
     if service is None or fresh < new or (new and (new >= state.desired or baking)):
         return []
     limits = service.settings.limits or DeploymentLimits()
-    upper = service.desired * limits.maximum_percent // 100
-    surplus = len(state.old_tasks) + new + 1 - max(upper, 1)
+    surplus = len(state.old_tasks) + new + 1 - max(limits.may_run(service.desired), 1)
     if new:
         surplus = min(surplus, len(state.old_tasks) + fresh - _floor(state))
     ranked = most_useful_first(context, state, kept)

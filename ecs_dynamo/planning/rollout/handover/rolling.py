@@ -67,9 +67,8 @@ def hand_over(
     if not old:
         return []
     fresh = 0 if begins or baking else len(fresh_tasks(context, state))
-    floor = math.ceil(state.desired * limits.minimum_healthy_percent / 100)
     since = {} if begins else draining_since(state)
-    sides = _divide(context, state, old, floor - fresh, since)
+    sides = _divide(context, state, old, limits.must_stay(state.desired) - fresh, since)
     return _begin(context, state, sides) if begins else _continue(context, state, sides)
 
 
