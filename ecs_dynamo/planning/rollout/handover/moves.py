@@ -22,7 +22,6 @@ from ecs_dynamo.planning.observed.endpoints import endpoints_in, share_endpoints
 from ecs_dynamo.planning.observed.failure_reasons import lacks_capacity
 from ecs_dynamo.planning.rollout.handover.drain_record import (
     first_below,
-    keep_minutes,
     rollout_seconds,
 )
 from ecs_dynamo.planning.rollout.handover.freshness import (
@@ -31,7 +30,7 @@ from ecs_dynamo.planning.rollout.handover.freshness import (
     proven_seconds,
 )
 from ecs_dynamo.planning.rollout.handover.lost_etcd import without_etcd
-from ecs_dynamo.planning.rollout.handover.rolling import KEEP_REASON
+from ecs_dynamo.planning.rollout.handover.rolling import keep_actions
 from ecs_dynamo.planning.rollout.handover.usefulness import most_useful_first
 from ecs_dynamo.planning.rollout.protection import (
     acceptable,
@@ -97,13 +96,7 @@ def keep_old_side(
             builder = builder.with_actions([action])
         threshold = first_below(context.graph, state.component)
         kept = [t for t in ranked[:count] if minutes_left(t, now) < threshold]
-        if kept:
-            reason, minutes = (
-                KEEP_REASON.format(len(kept)),
-                keep_minutes(context.graph, state.component),
-            )
-            action = protect(state, kept, minutes, ActionPurpose.KEEP_OLD_SIDE, reason)
-            builder = builder.with_actions([action])
+        builder = builder.with_actions(keep_actions(context, state, kept))
     return builder
 
 

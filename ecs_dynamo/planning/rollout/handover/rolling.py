@@ -29,8 +29,6 @@ from ecs_dynamo.planning.rollout.protection import (
     protectable,
 )
 
-KEEP_REASON = "keep {} tasks serving until the new revision is ready"
-
 
 @dataclass(frozen=True, slots=True)
 class _OldSide:
@@ -174,7 +172,7 @@ def _begin(
     others = [t for t in (*sides.needed, *release.working) if t not in release.due]
     others = _ending(others, first_below(context.graph, state.component), now)
     kept = [*release.due, *acceptable(others, release.limit - unprotected, now)]
-    return [*_release_actions(state, release), *_keep_actions(context, state, kept)]
+    return [*_release_actions(state, release), *keep_actions(context, state, kept)]
 
 
 def _continue(
@@ -184,7 +182,7 @@ def _continue(
     graph, now = context.graph, context.snapshot.observed_at
     release = _release(context, state, sides)
     kept = acceptable(release.due, release.limit, now)
-    actions = [*_release_actions(state, release), *_keep_actions(context, state, kept)]
+    actions = [*_release_actions(state, release), *keep_actions(context, state, kept)]
     since, needed = sides.since, {t.arn for t in sides.needed}
     starting = [t for t in release.working if t.arn not in since and is_protected(t, now)]
     staying = {arn: at for arn, at in since.items() if arn not in needed}
@@ -198,13 +196,14 @@ def _continue(
     return [*actions, record] if record is not None else actions
 
 
-def _keep_actions(
+def keep_actions(
     context: PlanContext, state: ComponentState, kept: Sequence[Task]
-) -> list[ProtectTasks | TagService]:
+) -> list[ProtectTasks]:
+    """Return the protection of old tasks until the new revision is ready; none without tasks."""
     if not kept:
         return []
     minutes = keep_minutes(context.graph, state.component)
-    reason = KEEP_REASON.format(len(kept))
+    reason = f"keep {len(kept)} tasks serving until the new revision is ready"
     return [protect(state, kept, minutes, ActionPurpose.KEEP_OLD_SIDE, reason)]
 
 
