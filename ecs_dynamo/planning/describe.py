@@ -31,7 +31,6 @@ from ecs_dynamo.model.service import Service
 from ecs_dynamo.model.service_settings import RULES, ServiceSettings
 from ecs_dynamo.model.snapshot import (
     ComponentSnapshot,
-    Revision,
     Snapshot,
 )
 from ecs_dynamo.planning.desired.canonical import (
@@ -39,6 +38,7 @@ from ecs_dynamo.planning.desired.canonical import (
     canonical,
 )
 from ecs_dynamo.planning.observed.lookup import (
+    known_revisions,
     known_service,
     short_id,
 )
@@ -167,10 +167,8 @@ def _revision_diff(observed: ComponentSnapshot, service: Service, action: AnyAct
     if isinstance(action, RegisterTaskDefinition):
         return content_diff(current.content, action.content)
     if isinstance(action, UpdateService) and action.revision and action.revision.arn:
-        known = [*observed.revisions.values()]
-        if isinstance(observed.revision, Revision):
-            known.append(observed.revision)
-        target = next((r for r in known if r.arn == action.revision.arn), current)
+        arn = action.revision.arn
+        target = next((r for r in known_revisions(observed) if r.arn == arn), current)
         return content_diff(current.content, target.content)
     return []
 

@@ -19,6 +19,7 @@ from ecs_dynamo.model.service import Deployment, Service, good_number
 from ecs_dynamo.model.snapshot import Revision, Task
 from ecs_dynamo.planning.desired.service_settings import network_differs, rollout_reasons
 from ecs_dynamo.planning.observed.facts import ObservedComponent
+from ecs_dynamo.planning.observed.lookup import known_revisions
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,10 +127,7 @@ class ComponentState:
     @property
     def matching_revision(self) -> Revision | None:
         """The newest known revision with the desired content."""
-        snapshot = self.observed.snapshot
-        known = [*snapshot.revisions.values()]
-        if isinstance(snapshot.revision, Revision):
-            known.append(snapshot.revision)
+        known = known_revisions(self.observed.snapshot)
         same = [r for r in known if self.fingerprint and r.fingerprint == self.fingerprint]
         return max(same, key=lambda r: r.number, default=None)
 

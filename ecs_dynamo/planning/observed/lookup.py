@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ecs_dynamo.common.arns import resource_name
 from ecs_dynamo.model.service import Deployment, Service
-from ecs_dynamo.model.snapshot import ComponentSnapshot, Task, Unknown
+from ecs_dynamo.model.snapshot import ComponentSnapshot, Revision, Task, Unknown
 
 
 def known_tasks(observed: ComponentSnapshot) -> tuple[Task, ...]:
@@ -23,6 +23,12 @@ def known_service(observed: ComponentSnapshot) -> Service | None:
     if service is None or isinstance(service, Unknown) or service.status == "INACTIVE":
         return None
     return service
+
+
+def known_revisions(observed: ComponentSnapshot) -> tuple[Revision, ...]:
+    """Return the revisions that are in use, and the latest of the family where it is known."""
+    latest = (observed.revision,) if isinstance(observed.revision, Revision) else ()
+    return (*observed.revisions.values(), *latest)
 
 
 def primary_deployment(service: Service) -> Deployment | None:
