@@ -12,7 +12,7 @@ from dataclasses import replace
 from ecs_dynamo.model.clock import Now
 from ecs_dynamo.model.graph import Component, JsonObject
 from ecs_dynamo.model.plan import Memory
-from ecs_dynamo.planning.desired.canonical import fingerprint, means_the_same
+from ecs_dynamo.planning.desired.canonical import fingerprint
 from ecs_dynamo.planning.desired.component import ComponentState
 from ecs_dynamo.planning.desired.context import PlanContext
 from ecs_dynamo.planning.desired.declaration import declared_fingerprint
@@ -20,7 +20,7 @@ from ecs_dynamo.planning.desired.etcd_member import as_member
 from ecs_dynamo.planning.desired.obstacles import find_doubts, find_obstacles
 from ecs_dynamo.planning.desired.port_turns import render_in_turn, take_turn
 from ecs_dynamo.planning.desired.ports import PortPlan, plan_ports
-from ecs_dynamo.planning.desired.rendering import without_routing_id
+from ecs_dynamo.planning.desired.rendering import same_without_routing_ids
 from ecs_dynamo.planning.observed.endpoints import endpoints_complete
 from ecs_dynamo.planning.observed.facts import ObservedComponent, ObservedGraph
 from ecs_dynamo.planning.rollout.deployments import limit_to_both_sides
@@ -108,7 +108,7 @@ def _fingerprint(content: JsonObject, facts: ObservedComponent) -> str:
     if (
         current is not None
         and current.fingerprint not in (None, digest)
-        and means_the_same(without_routing_id(current.content), without_routing_id(content))
+        and same_without_routing_ids(current.content, content)
     ):
         return current.fingerprint or digest
     return digest

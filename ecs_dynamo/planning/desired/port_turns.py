@@ -23,7 +23,7 @@ from ecs_dynamo.planning.desired.component import ComponentState
 from ecs_dynamo.planning.desired.ports import PortPlan
 from ecs_dynamo.planning.desired.rendering import (
     render,
-    without_routing_id,
+    same_without_routing_ids,
 )
 
 
@@ -39,17 +39,15 @@ def render_in_turn(
     port = ports.system_ports.get(component.name, graph.runtime.system_port)
     turns = ports.turns.get(component.name, (port,))
     current = state.current
-    for turn in turns if current is not None else ():
-        content = render(graph, component, endpoints, turn)
-        if current is not None and means_the_same(
-            without_routing_id(current.content), without_routing_id(content)
-        ):
-            if _may_collide(state, snapshot, state.old_tasks, str(turn)):
-                break
-            return content
     used = {_port_of(state, task) for task in _running(state)}
     if current is not None:
         used.add(_port(component, current))
+        for turn in turns:
+            content = render(graph, component, endpoints, turn)
+            if same_without_routing_ids(current.content, content):
+                if _may_collide(state, snapshot, state.old_tasks, str(turn)):
+                    break
+                return content
     free = [turn for turn in turns if str(turn) not in used]
     return render(graph, component, endpoints, (free or turns)[0])
 

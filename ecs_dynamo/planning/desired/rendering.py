@@ -38,7 +38,7 @@ from ecs_dynamo.model.graph import (
 )
 from ecs_dynamo.model.plan import Endpoints
 from ecs_dynamo.model.spec.security import SecuritySpec
-from ecs_dynamo.planning.desired.canonical import fingerprint
+from ecs_dynamo.planning.desired.canonical import fingerprint, means_the_same
 from ecs_dynamo.planning.desired.ports import reserved_port
 
 ROUTING_ID_PREFIX = "ecs-dynamo-"
@@ -223,29 +223,21 @@ def _without_own_routing_id(container: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return ``container`` without the routing id that `with_routing_id` set."""
     if not (variable_value(container, ROUTING_ID_VARIABLE) or "").startswith(ROUTING_ID_PREFIX):
         return container
-    entries = [e for e in container["environment"] if e["name"] != ROUTING_ID_VARIABLE]
+    entries = [e for e in container["environment"] if e.get("name") != ROUTING_ID_VARIABLE]
     return {**container, "environment": entries}
 
 
-def without_routing_id(content: JsonObject) -> JsonObject:
-    """Return ``content`` without the routing ids that `with_routing_id` set.
+def same_without_routing_ids(content: JsonObject, other: JsonObject) -> bool:
+    """Return whether two task definitions are equal for ECS, apart from our routing ids.
 
-    These change with any other content, so alone they are not a change.
+    The ids that `with_routing_id` set change with any other content, so alone they are not a
+    change.
     """
-
-    def is_kept(entry: Mapping[str, Any]) -> bool:
-        ours = str(entry.get("value", "")).startswith(ROUTING_ID_PREFIX)
-        return not (entry.get("name") == ROUTING_ID_VARIABLE and ours)
-
-    return {
-        **content,
-        "containerDefinitions": [
-            {**c, "environment": [e for e in c["environment"] if is_kept(e)]}
-            if "environment" in c
-            else c
-            for c in containers_in(content)
-        ],
-    }
+    bare, other_bare = (
+        {**c, "containerDefinitions": [_without_own_routing_id(d) for d in containers_in(c)]}
+        for c in (content, other)
+    )
+    return means_the_same(bare, other_bare)
 
 
 def with_secrets(container: dict[str, Any], security: SecuritySpec) -> dict[str, Any]:
