@@ -16,15 +16,15 @@ from ecs_dynamo.planning.observed.endpoints import endpoints_complete
 from ecs_dynamo.planning.observed.reachability import infrastructure_probes
 from ecs_dynamo.planning.rollout.canary import assess_canary
 from ecs_dynamo.planning.rollout.deployment_limits import limits_now, without_old_side
-from ecs_dynamo.planning.rollout.deployments import (
-    end_oldest_deployment,
-    has_lost_etcd,
-    why_deployment_waits,
-)
+from ecs_dynamo.planning.rollout.deployments import has_lost_etcd, why_deployment_waits
 from ecs_dynamo.planning.rollout.handover.moves import keep_old_side, relocates
 from ecs_dynamo.planning.rollout.handover.rolling import hand_over
 from ecs_dynamo.planning.rollout.order import next_in_order, rollout_rank
-from ecs_dynamo.planning.services.infrastructure import protect_departing_tasks, tag_hold
+from ecs_dynamo.planning.services.preparation import (
+    protect_departing_tasks,
+    tag_hold,
+    wait_for_deployments,
+)
 from ecs_dynamo.planning.services.service_actions import create_service, update_service
 
 SHOWN_PROBES = 3
@@ -47,9 +47,9 @@ class _Permissions:
 
 def plan_dependants(context: PlanContext, builder: PlanBuilder) -> PlanBuilder:
     """Create, roll out and scale the components that depend on the endpoints."""
-    if not endpoints_complete(context.graph, context.endpoints):
-        builder = _wait_for_endpoints(builder, context)
     permissions = _permissions(context)
+    if not permissions.complete:
+        builder = _wait_for_endpoints(builder, context)
     builder, may_roll = _defer_deployments(builder, context, permissions.may_roll)
     if context.stale and may_roll:
         rolling = [s for s in context.dependants if s.name in may_roll]
@@ -118,13 +118,13 @@ def _defer_deployments(
     builder: PlanBuilder, context: PlanContext, may_roll: frozenset[str]
 ) -> tuple[PlanBuilder, frozenset[str]]:
     """Return which components may roll out, without those that have too many deployments."""
+    deferred = set()
     for state in context.dependants:
         why_waits = why_deployment_waits(state) if state.name in may_roll else None
         if why_waits is not None:
-            may_roll -= {state.name}
-            builder = builder.with_wait(state.name, WaitPurpose.DEPLOYMENTS_END, why_waits)
-            builder = builder.with_actions(end_oldest_deployment(context, state))
-    return builder, may_roll
+            deferred.add(state.name)
+            builder = wait_for_deployments(builder, context, state, why_waits)
+    return builder, may_roll - deferred
 
 
 def _plan_existing(

@@ -2,52 +2,18 @@
 
 from __future__ import annotations
 
-from ecs_dynamo.model.graph import TAG_ROLLED_BACK, TAG_ROLLED_BACK_FOR
-from ecs_dynamo.model.plan import TagService
-from ecs_dynamo.model.purposes import ActionPurpose, WaitPurpose
 from ecs_dynamo.planning.desired.component import ComponentState
 from ecs_dynamo.planning.desired.context import PlanContext
 from ecs_dynamo.planning.desired.plan_builder import PlanBuilder
 from ecs_dynamo.planning.rollout.deployment_limits import limits_now
-from ecs_dynamo.planning.rollout.deployments import end_oldest_deployment, why_deployment_waits
-from ecs_dynamo.planning.rollout.draining_instances import protect_tasks_on_draining_instances
+from ecs_dynamo.planning.rollout.deployments import why_deployment_waits
 from ecs_dynamo.planning.rollout.handover.moves import keep_old_side
-from ecs_dynamo.planning.rollout.protection import protect_busy_tasks
+from ecs_dynamo.planning.services.preparation import (
+    protect_departing_tasks,
+    tag_hold,
+    wait_for_deployments,
+)
 from ecs_dynamo.planning.services.service_actions import create_service, update_service
-
-
-def tag_hold(builder: PlanBuilder, context: PlanContext, state: ComponentState) -> PlanBuilder:
-    """Put the declaration on hold before a rollback, so that no daemon rolls it out again."""
-    if state.rollback_target is None or state.service is None:
-        return builder
-    failures = context.failures
-    hold = TagService(
-        component=state.name,
-        reason=failures.messages.get(state.name, "it did not come up"),
-        purpose=ActionPurpose.HOLD,
-        cluster=state.component.cluster,
-        service=state.component.service,
-        set_tags={
-            TAG_ROLLED_BACK: state.declared,
-            TAG_ROLLED_BACK_FOR: failures.reasons.get(state.name, ""),
-        },
-    )
-    return builder.with_actions([hold])
-
-
-def protect_departing_tasks(
-    builder: PlanBuilder, context: PlanContext, state: ComponentState
-) -> PlanBuilder:
-    """Protect tasks that a draining instance or a scale-in is about to stop."""
-    draining = state.observed.draining_tasks
-    if not draining:
-        return builder.with_actions(protect_busy_tasks(context, state))
-    builder = builder.with_actions(protect_tasks_on_draining_instances(context, state))
-    return builder.with_wait(
-        state.name,
-        WaitPurpose.DRAINING_INSTANCES,
-        f"{len(draining)} tasks run on draining container instances and are being replaced",
-    )
 
 
 def plan_infrastructure(context: PlanContext, builder: PlanBuilder) -> PlanBuilder:
@@ -71,8 +37,7 @@ def _plan_component(
     why_waits = why_deployment_waits(state) if may_roll else None
     if why_waits is not None:
         may_roll = False
-        builder = builder.with_wait(name, WaitPurpose.DEPLOYMENTS_END, why_waits)
-        builder = builder.with_actions(end_oldest_deployment(context, state))
+        builder = wait_for_deployments(builder, context, state, why_waits)
     begins = state.needs_rollout and may_roll
     builder = tag_hold(builder, context, state)
     builder = protect_departing_tasks(builder, context, state)
