@@ -85,8 +85,7 @@ class PlanContext:
         """Return the settings that the component's service should have, with their defaults."""
         component = state.component
         settings = component.settings
-        distinct = component.name in self.ports.distinct_instances
-        constraints = placement_constraints(component, one_per_instance=distinct)
+        constraints = placement_constraints(component, one_per_instance=state.one_per_instance)
         settings = replace(settings, placement_constraints=constraints)
         if settings.placement_strategy is None:
             strategy = default_strategy(component, self.snapshot)
