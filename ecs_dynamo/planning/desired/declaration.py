@@ -11,6 +11,7 @@ from ecs_dynamo.common.json_values import (
     JsonPath,
     map_json,
 )
+from ecs_dynamo.model.dynamo.containers import dynamo_containers
 from ecs_dynamo.model.dynamo.variables import (
     ETCD_VARIABLE,
     NATS_VARIABLE,
@@ -66,6 +67,17 @@ def with_endpoints(
         return content
     changed: dict[str, Any] = map_json(content, swap)
     return with_routing_id(changed, containers)
+
+
+def same_besides_endpoints(
+    component: Component, content: JsonObject, other: JsonObject, endpoints: Endpoints
+) -> bool:
+    """Return whether two contents of the component's revisions differ in passing things only.
+
+    `comparable` lists these.
+    """
+    names = dynamo_containers(component).names
+    return comparable(content, endpoints, names) == comparable(other, endpoints, names)
 
 
 def comparable(

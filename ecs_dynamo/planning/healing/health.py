@@ -20,7 +20,6 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 from ecs_dynamo.model.conditions import ConditionReason
-from ecs_dynamo.model.dynamo.containers import dynamo_containers
 from ecs_dynamo.model.dynamo.discovery import NoAnswer
 from ecs_dynamo.model.dynamo.registration import discovery_components
 from ecs_dynamo.model.graph import Component, Graph, Role
@@ -30,7 +29,7 @@ from ecs_dynamo.model.service import good_arn
 from ecs_dynamo.model.snapshot import Probe, Snapshot, Task, Unknown
 from ecs_dynamo.planning.desired.component import ComponentState
 from ecs_dynamo.planning.desired.context import PlanContext
-from ecs_dynamo.planning.desired.declaration import comparable
+from ecs_dynamo.planning.desired.declaration import same_besides_endpoints
 from ecs_dynamo.planning.desired.plan_builder import Health, PlanBuilder
 from ecs_dynamo.planning.observed.attribution import Claim
 from ecs_dynamo.planning.observed.lookup import short_id
@@ -87,10 +86,7 @@ def is_good(state: ComponentState, endpoints: Endpoints) -> bool:
     good = state.observed.snapshot.revisions.get(good_arn(service) or "")
     if good is None or not good.content or not current.content:
         return False
-    names = dynamo_containers(state.component).names
-    return comparable(good.content, endpoints, names) == comparable(
-        current.content, endpoints, names
-    )
+    return same_besides_endpoints(state.component, good.content, current.content, endpoints)
 
 
 def is_settled(state: ComponentState, endpoints: Endpoints) -> bool:

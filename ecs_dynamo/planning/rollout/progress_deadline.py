@@ -13,13 +13,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ecs_dynamo.model.conditions import ConditionReason
-from ecs_dynamo.model.dynamo.containers import dynamo_containers
 from ecs_dynamo.model.ecs.task_definition import containers_in
 from ecs_dynamo.model.graph import Role
 from ecs_dynamo.model.service import good_arn
 from ecs_dynamo.model.snapshot import Revision, Task, Unknown
 from ecs_dynamo.planning.desired.component import ComponentState, RolloutFailure
-from ecs_dynamo.planning.desired.declaration import comparable
+from ecs_dynamo.planning.desired.declaration import same_besides_endpoints
 from ecs_dynamo.planning.observed.facts import ObservedGraph
 from ecs_dynamo.planning.observed.failure_reasons import EXPLANATIONS, lacks_capacity, reason_of
 from ecs_dynamo.planning.observed.stopped_tasks import last_failure
@@ -195,12 +194,10 @@ def _rollback_target(observed: ObservedGraph, state: ComponentState) -> Revision
     if target is None or state.component.member is not None:
         # The environment of an etcd member counts only at the first start of that very member.
         return None
-    names = dynamo_containers(state.component).names
-    endpoints = observed.endpoints
+    component, endpoints = state.component, observed.endpoints
     if current is not None and (
         target.arn == current.arn
-        or comparable(target.content, endpoints, names)
-        == comparable(current.content, endpoints, names)
+        or same_besides_endpoints(component, target.content, current.content, endpoints)
     ):
         return None  # The two differ only in their endpoints, so the revision is not the cause.
     return target
