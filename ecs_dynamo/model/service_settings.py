@@ -267,8 +267,11 @@ def _same_service_connect(observed: ServiceConnect, desired: ServiceConnect) -> 
     )
 
 
-_FIELDS: Final = {"host": "instanceId", "instanceid": "instanceId", "cpu": "cpu"} | {
-    "memory": "memory"
+_FIELDS: Final = {
+    "host": "instanceId",
+    "instanceid": "instanceId",
+    "cpu": "cpu",
+    "memory": "memory",
 }
 """ECS's spellings of a strategy's field, in lower case -> the one that is compared."""
 

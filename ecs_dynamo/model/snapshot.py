@@ -26,6 +26,7 @@ from ecs_dynamo.model.graph import (
     Role,
 )
 from ecs_dynamo.model.service import Service
+from ecs_dynamo.model.spec.capacity import FARGATE_PROVIDERS
 
 T = TypeVar("T")
 
@@ -95,7 +96,8 @@ class Task:
         return (
             self.last_status == "PROVISIONING"
             and self.container_instance_arn is None
-            and self.capacity_provider not in (None, "FARGATE", "FARGATE_SPOT")
+            and self.capacity_provider is not None
+            and self.capacity_provider not in FARGATE_PROVIDERS
         )
 
     @property

@@ -16,9 +16,9 @@ from ecs_dynamo.model.conditions import ConditionReason
 class Symptom(StrEnum):
     """Symptom of a lost replica, and reason word of Degraded."""
 
-    HANGS = "ReplicaHangs"
+    HANGS = ConditionReason.REPLICA_HANGS
     """The replica's own page does not answer."""
-    UNREGISTERED = "RegistrationLost"
+    UNREGISTERED = ConditionReason.REGISTRATION_LOST
     """The replica runs, but Dynamo's discovery has no registration of it."""
 
 
