@@ -182,11 +182,11 @@ class MembershipStep(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChangeMembership(Action):
-    """Change who is in the etcd cluster, asked of one of ``servers`` (client URLs).
+    """Change the members of the etcd cluster through one of ``servers`` (client URLs).
 
     ``member`` is 0 for ADD, which adds a learner at ``peer_url``; UPDATE sets ``peer_url``.
-    etcd may refuse for a while (members that have yet to connect, a learner that lags): then it is
-    asked again in the next pass.
+    etcd may refuse for a while (members that have yet to connect, a learner that lags): the next
+    pass then repeats the change.
     """
 
     step: MembershipStep
@@ -269,11 +269,11 @@ class Memory:
     """Component -> why the tasks of its declaration failed, for longer than ECS reports it."""
     conditions: tuple[Condition, ...] = ()
     ready_since: Mapping[str, float] = field(default_factory=dict)
-    """Task ARN -> when this daemon first saw it ready, in monotonic seconds."""
+    """Task ARN -> since when this daemon has observed it ready, in monotonic seconds."""
     capacity: CapacityMemory = field(default_factory=CapacityMemory)
     health: HealthMemory = field(default_factory=HealthMemory)
     rejected: Mapping[str, str] = field(default_factory=dict)
-    """Component -> what AWS rejected in the pass before, in its own words."""
+    """Component -> AWS's message about an action that it rejected in the previous pass."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,7 +47,7 @@ class Service:
     settings: ServiceSettings = field(default_factory=ServiceSettings)
     events: tuple[str, ...] = ()
     rolled_back_at: float | None = None
-    """When the circuit breaker last took a deployment back, as the service's events tell."""
+    """When the circuit breaker last rolled a deployment back, according to the service's events."""
 
     def owned_by(self, graph: str) -> bool:
         """Whether the service carries ``graph``'s ownership tag."""
@@ -61,6 +61,6 @@ def good_number(service: Service | None) -> int | None:
 
 
 def good_arn(service: Service) -> str | None:
-    """ARN of the revision that is marked good. A family's revisions differ by their number."""
+    """Return the ARN of the revision that is marked good; None if none is."""
     number = good_number(service)
     return None if number is None else sibling_revision(service.task_definition_arn, number)

@@ -52,7 +52,7 @@ def most_useful_first(
 
     A task whose etcd is gone comes last, because it exits soon. Tasks that are known to serve come
     before others that are in use: after two moves in a row, a task that is registered with the
-    former etcd still serves, while one of unknown readiness may never have answered.
+    previous etcd still serves, while one of unknown readiness may never have answered.
     """
     lost, now = without_etcd(context, state, tasks), context.now.wall
     used = in_use(context, state, tasks)
