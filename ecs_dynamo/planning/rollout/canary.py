@@ -19,6 +19,7 @@ from ecs_dynamo.model.purposes import ActionPurpose
 from ecs_dynamo.model.service_settings import DeploymentLimits
 from ecs_dynamo.model.snapshot import Snapshot, Unknown
 from ecs_dynamo.planning.desired.component import ComponentState
+from ecs_dynamo.planning.rollout.service_tags import tag_service
 
 MAX_BAKE_TIMES_WITHOUT_WORK = 2.0
 """Bake times after which a canary that received no request, while others did, is promoted anyway:
@@ -60,14 +61,7 @@ def begins_with_canary(state: ComponentState) -> bool:
 
 
 def _record(state: ComponentState, value: str, reason: str) -> TagService:
-    return TagService(
-        component=state.name,
-        reason=reason,
-        purpose=ActionPurpose.RECORD_CANARY,
-        cluster=state.component.cluster,
-        service=state.component.service,
-        set_tags={TAG_CANARY: value},
-    )
+    return tag_service(state, {TAG_CANARY: value}, ActionPurpose.RECORD_CANARY, reason)
 
 
 def recorded_phase(state: ComponentState) -> tuple[str, float]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 
 from ecs_dynamo.model.graph import TAG_GOOD
-from ecs_dynamo.model.plan import TagService
 from ecs_dynamo.model.purposes import ActionPurpose, WaitPurpose
 from ecs_dynamo.model.snapshot import RECENT_SECONDS, Unknown
 from ecs_dynamo.planning.desired.component import ComponentState
@@ -13,6 +12,7 @@ from ecs_dynamo.planning.desired.context import PlanContext
 from ecs_dynamo.planning.desired.plan_builder import PlanBuilder
 from ecs_dynamo.planning.observed.stopped_tasks import last_failure
 from ecs_dynamo.planning.rollout.progress_deadline import failed_tasks
+from ecs_dynamo.planning.rollout.service_tags import tag_service
 
 
 def report_progress(context: PlanContext, builder: PlanBuilder) -> PlanBuilder:
@@ -87,25 +87,13 @@ def _with_probation(
         for t in observed.proven_ready(state.new_tasks)
     )
     left = remaining[state.desired - 1] if len(remaining) >= state.desired else math.inf
-    mark = _mark_good(state) if left <= 0 else None
-    if mark is not None:
+    current = state.current
+    if left <= 0 and current is not None:
+        reason = f"all of {current.family}:{current.number} has stayed ready"
+        tags = {TAG_GOOD: str(current.number)}
+        mark = tag_service(state, tags, ActionPurpose.MARK_GOOD, reason)
         return builder.with_actions([mark])
     text = f"ready; it will be marked good in {left:.0f} s"
     if left == math.inf:
         text = "ready, but not all replicas answered in this pass"
     return builder.with_wait(state.name, WaitPurpose.PROBATION, text)
-
-
-def _mark_good(state: ComponentState) -> TagService | None:
-    """Return the action that marks the service's revision good."""
-    service, current = state.service, state.current
-    if service is None or current is None:
-        return None
-    return TagService(
-        component=state.name,
-        reason=f"all of {current.family}:{current.number} has stayed ready",
-        purpose=ActionPurpose.MARK_GOOD,
-        cluster=state.component.cluster,
-        service=service.name,
-        set_tags={TAG_GOOD: str(current.number)},
-    )

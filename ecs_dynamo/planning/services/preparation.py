@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from ecs_dynamo.model.graph import TAG_ROLLED_BACK, TAG_ROLLED_BACK_FOR
-from ecs_dynamo.model.plan import TagService
 from ecs_dynamo.model.purposes import ActionPurpose, WaitPurpose
 from ecs_dynamo.planning.desired.component import ComponentState
 from ecs_dynamo.planning.desired.context import PlanContext
@@ -11,6 +10,7 @@ from ecs_dynamo.planning.desired.plan_builder import PlanBuilder
 from ecs_dynamo.planning.rollout.deployments import end_oldest_deployment
 from ecs_dynamo.planning.rollout.draining_instances import protect_tasks_on_draining_instances
 from ecs_dynamo.planning.rollout.protection import protect_busy_tasks
+from ecs_dynamo.planning.rollout.service_tags import tag_service
 
 
 def tag_hold(builder: PlanBuilder, context: PlanContext, state: ComponentState) -> PlanBuilder:
@@ -18,18 +18,12 @@ def tag_hold(builder: PlanBuilder, context: PlanContext, state: ComponentState) 
     if state.rollback_target is None or state.service is None:
         return builder
     failures = context.failures
-    hold = TagService(
-        component=state.name,
-        reason=failures.messages.get(state.name, "it did not come up"),
-        purpose=ActionPurpose.HOLD,
-        cluster=state.component.cluster,
-        service=state.component.service,
-        set_tags={
-            TAG_ROLLED_BACK: state.declared,
-            TAG_ROLLED_BACK_FOR: failures.reasons.get(state.name, ""),
-        },
-    )
-    return builder.with_actions([hold])
+    tags = {
+        TAG_ROLLED_BACK: state.declared,
+        TAG_ROLLED_BACK_FOR: failures.reasons.get(state.name, ""),
+    }
+    message = failures.messages.get(state.name, "it did not come up")
+    return builder.with_actions([tag_service(state, tags, ActionPurpose.HOLD, message)])
 
 
 def protect_departing_tasks(

@@ -23,6 +23,7 @@ from ecs_dynamo.model.snapshot import Task
 from ecs_dynamo.planning.desired.component import ComponentState
 from ecs_dynamo.planning.rollout.canary import MAX_BAKE_TIMES_WITHOUT_WORK
 from ecs_dynamo.planning.rollout.protection import whole_minutes
+from ecs_dynamo.planning.rollout.service_tags import tag_service
 
 RENEW_MINUTES = 5.0
 """While a task is needed, its protection is renewed when less than this is left."""
@@ -121,14 +122,8 @@ def drain_record(
     if record == draining_since(state):
         return None, frozenset(record)
     added = len(record.keys() - since.keys())
-    action = TagService(
-        component=state.name,
-        reason=f"{added} tasks still work and may finish within the drain time"
-        if added
-        else "released tasks are needed again",
-        purpose=ActionPurpose.RECORD_DRAIN,
-        cluster=state.component.cluster,
-        service=state.component.service,
-        set_tags={TAG_DRAINING: _value(record)},
-    )
-    return action, frozenset(record)
+    reason = "released tasks are needed again"
+    if added:
+        reason = f"{added} tasks still work and may finish within the drain time"
+    tags = {TAG_DRAINING: _value(record)}
+    return tag_service(state, tags, ActionPurpose.RECORD_DRAIN, reason), frozenset(record)
