@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from ecs_dynamo.model.clock import Now
+from ecs_dynamo.model.conditions import ConditionType
 from ecs_dynamo.model.graph import Component, Graph
 from ecs_dynamo.model.plan import Memory, Plan
 from ecs_dynamo.model.purposes import WaitPurpose
@@ -64,3 +65,15 @@ def purposes_of(plan: Plan, component: str) -> list[WaitPurpose]:
 def with_component(snapshot: Snapshot, name: str, part: ComponentSnapshot) -> Snapshot:
     """Return the snapshot with another observation of one component."""
     return replace(snapshot, components={**snapshot.components, name: part})
+
+
+def degraded(result: Plan, component: str | None) -> str | None:
+    """Return the reason word of Degraded of a component, or of the graph (None), if it holds."""
+    return next(
+        (
+            c.reason
+            for c in result.conditions
+            if c.type is ConditionType.DEGRADED and c.component == component and c.status
+        ),
+        None,
+    )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ecs_dynamo.model.conditions import ConditionType
 from ecs_dynamo.model.graph import Graph
 from ecs_dynamo.model.plan import Memory, Plan
 from tests.helpers.convergence import (
@@ -40,20 +39,11 @@ def ready_graph(decode: int, gpus: int, **rollout: object) -> tuple[Graph, Simul
 
 
 def fresh_pass(ecs: SimulatedEcs, declared: Graph) -> Plan:
-    """A pass of a daemon that has just started; just since when replicas are ready it has seen:
-    that they stay so for a lease takes a daemon that stays."""
+    """Run a pass of a daemon that has just started.
+
+    It only remembers since when replicas have been ready: otherwise none could stay ready for a
+    discovery lease.
+    """
     result = run_pass(ecs, declared, Memory(started_at=ecs.now, ready_since=ecs.ready_since))
     ecs.ready_since = dict(result.memory.ready_since)
     return result
-
-
-def degraded(result: Plan, name: str) -> str | None:
-    """The reason word of the component's Degraded condition, where it holds."""
-    return next(
-        (
-            c.reason
-            for c in result.conditions
-            if c.type is ConditionType.DEGRADED and c.component == name and c.status
-        ),
-        None,
-    )

@@ -1,11 +1,10 @@
-"""A simulated graph whose replicas fall ill: they hang, lose their registration, or stay unseen."""
+"""A simulated graph whose replicas hang, lose their registration, or are not observed."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ecs_dynamo.model.conditions import ConditionType
 from ecs_dynamo.model.dynamo.discovery import (
     NoAnswer,
     Registration,
@@ -20,6 +19,7 @@ from ecs_dynamo.model.snapshot import (
 )
 from ecs_dynamo.model.spec.graph import RuntimeSpec
 from ecs_dynamo.planning import plan
+from tests.helpers.facts import degraded
 from tests.helpers.graphs import graph
 from tests.helpers.simulated_ecs import SimulatedEcs
 from tests.helpers.simulated_services import SimTask, lease_of
@@ -29,11 +29,11 @@ STEP = 5.0
 
 @dataclass
 class Ward:
-    """One graph under a daemon that stays, with ``decode`` workers and what ails them.
+    """A graph with ``decode`` workers under one daemon, and the faults of its replicas.
 
-    ``hung``: task ARN -> when it last answered. ``dropped``: discovery has nothing of them.
-    ``cut_off``: their hosts take no connection of the daemon's. ``busy``: pending requests, as
-    frontends report. ``etcd`` False: discovery cannot be read. ``unseen``: components with
+    ``hung``: task ARN -> when it last answered. ``dropped``: discovery has no registration of them.
+    ``cut_off``: their hosts accept no connection from the daemon. ``busy``: pending requests, as
+    frontends report. ``etcd`` False: discovery cannot be read. ``unobserved``: components with
     unknown tasks.
     """
 
@@ -45,7 +45,7 @@ class Ward:
     cut_off: set[str] = field(default_factory=set)
     busy: dict[str, float] = field(default_factory=dict)
     etcd: bool = True
-    unseen: set[str] = field(default_factory=set)
+    unobserved: set[str] = field(default_factory=set)
     plans: list[Plan] = field(default_factory=list)
     stopped: list[tuple[float, StopTask]] = field(default_factory=list)
 
@@ -71,13 +71,13 @@ class Ward:
         return self.tasks(component)[number].arn
 
     def hang(self, number: int = 0, component: str = "decode") -> str:
-        """Let one stop answering; return its ARN."""
+        """Let a replica stop answering; return its ARN."""
         arn = self.arn(number, component)
         self.hung.setdefault(arn, self.now)
         return arn
 
-    def look(self) -> Snapshot:
-        """Return the snapshot of everything."""
+    def observe(self) -> Snapshot:
+        """Return the snapshot with the faults."""
         observed = self.ecs.snapshot()
         by_ip = {t.ip: t.arn for s in self.ecs.services.values() for t in s.tasks}
         pages: dict[str, WorkerPage | NoAnswer] = {}
@@ -100,7 +100,7 @@ class Ward:
                     away = arn in self.cut_off
                     probe = replace(probe, healthy=False, unreachable=away, silent=not away)
                 probes[arn, role] = probe
-            tasks = Unknown("throttled") if name in self.unseen else item.tasks
+            tasks = Unknown("throttled") if name in self.unobserved else item.tasks
             components[name] = replace(item, probes=probes, tasks=tasks)
         return replace(
             observed,
@@ -111,8 +111,8 @@ class Ward:
         )
 
     def pass_(self, seconds: float = STEP) -> Plan:
-        """Observe, plan, act, and let time go by."""
-        result = plan(self.graph, self.look(), self.memory, self.ecs.clock)
+        """Observe, plan, act, and advance the time."""
+        result = plan(self.graph, self.observe(), self.memory, self.ecs.clock)
         self.memory = result.memory
         self.plans.append(result)
         self.stopped += [(self.now, a) for a in result.actions if isinstance(a, StopTask)]
@@ -121,14 +121,14 @@ class Ward:
         return result
 
     def passes(self, seconds: float) -> Plan:
-        """Passes for so long."""
+        """Run passes for this time; return the last plan."""
         end = self.now + seconds
         while self.now < end:
             result = self.pass_()
         return result
 
     def stops(self) -> list[str]:
-        """ARNs of what was stopped, in order."""
+        """Return the ARNs of the stopped tasks, in order."""
         return [a.task for _, a in self.stopped]
 
 
@@ -138,20 +138,8 @@ def running(snapshot: Snapshot, component: str) -> tuple[Task, ...]:
     return () if isinstance(tasks, Unknown) else tuple(t for t in tasks if t.is_running)
 
 
-def degraded(result: Plan, component: str | None) -> str | None:
-    """The reason word of Degraded, where it holds."""
-    return next(
-        (
-            c.reason
-            for c in result.conditions
-            if c.type is ConditionType.DEGRADED and c.component == component and c.status
-        ),
-        None,
-    )
-
-
 def first(ward: Ward, reason: str, component: str | None, within: float) -> float:
-    """After how many seconds the reason is told."""
+    """Return after how many seconds the condition reports the reason."""
     began = ward.now
     while True:
         at = ward.now

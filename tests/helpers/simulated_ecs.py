@@ -1,4 +1,4 @@
-"""A small pure model of ECS and Dynamo: applies actions, moves time on, yields snapshots.
+"""A small pure model of ECS and Dynamo: it applies actions and returns snapshots.
 
 It keeps just the behaviour that planning relies on: deployments within the limits, GPU slots, host
 ports, task protection, discovery that lives in one etcd's memory, and processes that exit once

@@ -198,5 +198,5 @@ class SimulatedCluster(SimulatedEcs):
             components[component.name] = replace(part, probes=probes)
         result = replace(observation, components=components, etcd_views=views)
         etcd = resolve_endpoints(self.graph, result).etcd
-        self._ever_ready = self._ever_ready | ({etcd} if etcd else set())
+        self.ever_ready |= {etcd} if etcd else set()
         return replace(result, registrations=self._registrations(etcd))

@@ -74,6 +74,8 @@ class SimulatedState:
         self.writes = 0
         self.refused: list[tuple[AnyAction, str]] = []
         """Actions that ECS did not carry out, and its reason."""
+        self.ever_ready: set[str] = set()
+        """Every etcd URL that has answered a probe."""
         self._next = 0
         self.injected_at_start: list[tuple[str, str | None, bool]] = []
 
@@ -81,15 +83,8 @@ class SimulatedState:
         self._next += 1
         return self._next
 
-    def _component(self, service: SimService):  # type: ignore[no-untyped-def]
+    def _component(self, service: SimService) -> Component | None:
         return next((c for c in self.graph.components if c.service == service.name), None)
-
-    @property
-    def ever_ready(self) -> set[str]:
-        """Every etcd URL that answered a probe so far."""
-        return self._ever_ready
-
-    _ever_ready: set[str] = set()  # noqa: RUF012 (reset by snapshot's owner below)
 
     def _gpus_used(self) -> set[int | None]:
         return {
@@ -124,8 +119,11 @@ class SimulatedState:
         return next((t.created_at for t in tasks if f"http://{t.ip}:2379" == etcd), 0.0)
 
     def _etcd_of(self, task: SimTask) -> str | None:
-        """A name leads to the newest etcd, and to that one for as long as the process lives: what
-        it has registered is in no other."""
+        """Return the etcd URL that the task uses.
+
+        A name resolves to the newest etcd at the start of the process, which then keeps that etcd,
+        because no other has its registration.
+        """
         url = environment_value(self.revisions[task.revision].content, "ETCD_ENDPOINTS")
         return url if url is None or self._is_address(url) else task.etcd
 
@@ -192,11 +190,11 @@ class SimulatedState:
 
     @property
     def clock(self) -> Now:
-        """This moment, which both clocks read alike."""
+        """The current time, which is the same on both clocks."""
         return Now.at(self.now)
 
     def snapshot(self) -> Snapshot:
-        """A complete look at the present state."""
+        """Return a complete snapshot of the current state."""
         components: dict[str, ComponentSnapshot] = {}
         for component in self.graph.components:
             sim = self.services.get(component.service)
@@ -219,10 +217,10 @@ class SimulatedState:
                 models = ("m",) if role is Role.FRONTEND and self._routed(arn) else ()
                 probes[arn, role] = Probe(url, True, models=models)
                 if role is Role.ETCD:
-                    self._ever_ready = self._ever_ready | {url}
+                    self.ever_ready.add(url)
             components[component.name] = replace(observation, probes=probes)
         declared = {c.service for c in self.graph.components}
-        seen_all = Snapshot(
+        complete = Snapshot(
             graph=self.graph.name,
             observed_at=self.now,
             components=components,
@@ -238,9 +236,9 @@ class SimulatedState:
             notices=self.notices,
             served=frozenset(lease_of(arn) for arn in self.served_by),
         )
-        etcd = reachable_endpoints(self.graph, seen_all).etcd
+        etcd = reachable_endpoints(self.graph, complete).etcd
         registered = self._registrations(etcd)
-        return replace(seen_all, registrations=registered, pages=self._pages())
+        return replace(complete, registrations=registered, pages=self._pages())
 
     def _pages(self) -> dict[str, WorkerPage | NoAnswer]:
         """Return the pages of running workers at their system ports; a mute one has none."""

@@ -15,10 +15,10 @@ EXIT_AFTER_LOST_ETCD = 3
 
 
 class SimulatedScheduler(SimulatedState):
-    """Moves time on: ECS starts and stops tasks, and processes exit without their etcd."""
+    """Advances the time: ECS starts and stops tasks, and processes exit without their etcd."""
 
     def step(self, seconds: float = 10.0) -> None:
-        """Let the service scheduler and Dynamo live for a while."""
+        """Advance the time, and let the service scheduler and Dynamo act once."""
         self.now += seconds
         etcds = self._live_etcds()
         newest = max(etcds, key=self._started, default=None)
@@ -47,9 +47,11 @@ class SimulatedScheduler(SimulatedState):
         service.deployments.insert(0, self._deployment(revision, network))
 
     def ended(self, service: SimService, task: SimTask, why: str) -> None:
-        """A task has ended: its process exited (``exit``), it was lost (``loss``), or ECS stopped
-        it for a deployment, a scale-in or an instance that leaves (``scheduler``). For those who
-        want to know."""
+        """Do nothing; a subclass may record that a task has ended.
+
+        ``why``: its process exited (``exit``), it was lost (``loss``), or ECS stopped it for a
+        deployment, a scale-in or a draining instance (``scheduler``).
+        """
 
     def _note_crash(self, service: SimService, task: SimTask) -> None:
         code, reason = self.crashes.get(self._image(task.revision), ("", ""))
@@ -106,9 +108,11 @@ class SimulatedScheduler(SimulatedState):
         service.unplaced = len(new) < service.desired and not self._fits(service)
 
     def _replace_old(self, service: SimService, healthy_new: int, ceiling: int) -> None:
-        """Lost tasks of "the currently running version", which is one that was complete, come back
-        "using the same service revision they belong to" (AWS, November 2025), before those of the
-        newest are looked at."""
+        """Replace lost tasks of earlier deployments that were complete, before newer tasks start.
+
+        Those of "the currently running version" are replaced "using the same service revision they
+        belong to" (AWS, November 2025).
+        """
         for former in service.deployments[1:]:
             if healthy_new >= service.desired or not former.completed:
                 former.keeps = 0
@@ -121,7 +125,7 @@ class SimulatedScheduler(SimulatedState):
         service.deployments[1:] = [d for d in service.deployments[1:] if d.keeps or service.of(d)]
 
     def leaves(self, task: SimTask) -> bool:
-        """Its instance is DRAINING."""
+        """Return whether the task's instance is DRAINING."""
         return task.instance in self.drained
 
     def _fits(self, service: SimService) -> bool:
@@ -132,9 +136,9 @@ class SimulatedScheduler(SimulatedState):
         return component is None or component.launch_type == "FARGATE"
 
     def _slot(self, service: SimService) -> int | None:
-        """An instance for one more task: one GPU slot and one host port on each."""
+        """Return an instance for one more task: each has one GPU slot and one host port."""
         component = self._component(service)
-        if self._on_fargate(service):
+        if component is None or self._on_fargate(service):
             return None
         taken = {t.instance for t in service.tasks} if not gpus_of(component) else self._gpus_used()
         free = set(range(self.gpu_instances)) - taken - self.drained - self.lost
@@ -164,11 +168,11 @@ class SimulatedScheduler(SimulatedState):
         return task
 
     def address(self, service: SimService, number: int, instance: int | None) -> str:
-        """Where a new task is reached: here each has an address of its own."""
+        """Return the address of a new task; here each task has its own."""
         return f"10.0.{number // 250}.{number % 250 + 1}"
 
     def kill(self, component: str, index: int = 0) -> None:
-        """A task dies; the scheduler will replace it at another address."""
+        """Let a task die; the scheduler replaces it at another address."""
         service = next((s for s in self.services.values() if s.component == component), None)
         if service and service.tasks:
             self.ended(service, service.tasks.pop(index % len(service.tasks)), "loss")

@@ -9,10 +9,11 @@ from ecs_dynamo.model.graph import TAG_CANARY, TAG_GOOD
 from ecs_dynamo.model.spec.rollout import (
     CanarySpec,
 )
+from tests.helpers.facts import degraded
 from tests.helpers.graphs import (
     with_image,
 )
-from tests.helpers.rollouts import degraded, fresh_pass, ready_graph
+from tests.helpers.rollouts import fresh_pass, ready_graph
 
 
 @given(decode=st.integers(1, 5), spare=st.integers(0, 5), bake=st.sampled_from([0, 60, 300]))

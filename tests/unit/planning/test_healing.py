@@ -24,11 +24,11 @@ from ecs_dynamo.planning.healing.replacement import (
     FIRST_PAUSE_SECONDS,
     LONGEST_PAUSE_SECONDS,
 )
+from tests.helpers.facts import degraded
 from tests.helpers.graphs import with_image
 from tests.helpers.sick_replicas import (
     STEP,
     Ward,
-    degraded,
     first,
 )
 
@@ -276,9 +276,9 @@ def test_a_graph_that_never_served_is_not_reported_and_one_that_did_is_for_any_r
     ward.memory = Memory(started_at=ward.now)
     assert first(ward, "ServesNobody", None, 15) >= 8
     # An unobserved component keeps its last state.
-    ward.unseen.add("decode")
+    ward.unobserved.add("decode")
     assert degraded(ward.passes(60), None) == "ServesNobody"
-    ward.unseen.clear()
+    ward.unobserved.clear()
     ward.ecs.gpu_instances = 4
     assert degraded(ward.passes(120), None) is None
 
@@ -315,7 +315,7 @@ def test_an_instance_that_drains_and_a_count_that_changes_come_first() -> None:
     other = ward.tasks()[1].instance
     assert other is not None
     ward.ecs.drained.add(other)
-    snapshot = ward.look()
+    snapshot = ward.observe()
     instances = snapshot.container_instances["gpu"]
     assert not isinstance(instances, Unknown)
     assert any(isinstance(i, ContainerInstance) and i.status == "DRAINING" for i in instances)

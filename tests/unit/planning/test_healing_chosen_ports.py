@@ -16,10 +16,10 @@ from ecs_dynamo.model.snapshot import (
     Unknown,
 )
 from ecs_dynamo.planning import plan
+from tests.helpers.facts import degraded
 from tests.helpers.sick_replicas import (
     STEP,
     Ward,
-    degraded,
     running,
 )
 from tests.helpers.simulated_services import lease_of
@@ -79,26 +79,26 @@ class Later:
 def test_who_is_lost_is_not_guessed_among_workers_that_chose_their_ports() -> None:
     """Two tasks of one revision on one host, started together, and one registration."""
     ward = Ward(decode=2)
-    look, later = ward.look(), Later(ward)
+    snapshot, later = ward.observe(), Later(ward)
     hosts = ["10.9.0.1", "10.9.0.1"]
-    later.pass_(choosing(look, hosts, 2))
+    later.pass_(choosing(snapshot, hosts, 2))
     for _ in range(60):
-        result = later.pass_(choosing(look, hosts, 1))
+        result = later.pass_(choosing(snapshot, hosts, 1))
     assert degraded(result, "decode") == "ReplicaLost"
     assert later.stopped == []
 
 
 def test_one_that_chose_its_port_and_hangs_is_known_when_its_page_is_not_any_more() -> None:
     ward = Ward(decode=2)
-    look, later = ward.look(), Later(ward)
+    snapshot, later = ward.observe(), Later(ward)
     hosts = ["10.9.0.1", "10.9.0.2"]
-    later.pass_(choosing(look, hosts, 2))
+    later.pass_(choosing(snapshot, hosts, 2))
     for number in range(1, 4):
-        result = later.pass_(choosing(look, hosts, 2, silent=STEP * number))
+        result = later.pass_(choosing(snapshot, hosts, 2, silent=STEP * number))
     assert degraded(result, "decode") == "ReplicaHangs"
     assert later.stopped == []
     while not later.stopped:  # Its model card is gone too: nobody knows its port.
-        result = later.pass_(choosing(look, hosts, 1))
+        result = later.pass_(choosing(snapshot, hosts, 1))
         assert degraded(result, "decode") == "ReplicaHangs"
         assert later.passes < 8
-    assert later.stopped == [running(look, "decode")[0].arn]
+    assert later.stopped == [running(snapshot, "decode")[0].arn]

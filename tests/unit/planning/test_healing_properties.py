@@ -66,7 +66,7 @@ def test_whatever_happens_nobody_that_may_serve_is_stopped(
             case "etcd":
                 ward.etcd = not ward.etcd
             case "unseen":
-                ward.unseen ^= {"decode"}
+                ward.unobserved ^= {"decode"}
             case "roll":
                 rolled += 1
                 ward.graph = ward.ecs.graph = with_image(ward.graph, "decode", f"image:{rolled}")
@@ -79,7 +79,7 @@ def test_whatever_happens_nobody_that_may_serve_is_stopped(
 
 def check_pass(ward: Ward, seconds: float) -> None:
     """One pass, in which what is stopped was judged by what is known of it now."""
-    snapshot, service = ward.look(), ward.ecs.services["g-decode"]
+    snapshot, service = ward.observe(), ward.ecs.services["g-decode"]
     deployments, good = len(service.deployments), service.tags.get(TAG_GOOD, "")
     revision = ward.ecs.revisions[service.revision].number
     there = {t.arn for t in service.tasks}
@@ -91,7 +91,7 @@ def check_pass(ward: Ward, seconds: float) -> None:
         arn = stop.task
         assert arn in there
         assert ward.etcd
-        assert not ward.unseen
+        assert not ward.unobserved
         assert deployments == 1
         assert good == str(revision)
         assert not [a for a in result.actions if a is not stop and a.component == "decode"]

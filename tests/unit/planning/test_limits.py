@@ -15,13 +15,14 @@ from ecs_dynamo.model.spec.service import LaunchType
 from ecs_dynamo.planning import plan
 from ecs_dynamo.planning.observed.lookup import known_tasks
 from tests.helpers.convergence import converge, converged
+from tests.helpers.facts import degraded
 from tests.helpers.graphs import (
     graph,
     redeclared,
     template,
     with_image,
 )
-from tests.helpers.rollouts import degraded, fresh_pass, ready_graph
+from tests.helpers.rollouts import fresh_pass, ready_graph
 from tests.helpers.simulated_ecs import SimulatedEcs
 
 

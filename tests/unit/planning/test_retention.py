@@ -14,10 +14,11 @@ from ecs_dynamo.model.spec.rollout import (
 from tests.helpers.convergence import (
     converge,
 )
+from tests.helpers.facts import degraded
 from tests.helpers.graphs import (
     with_image,
 )
-from tests.helpers.rollouts import degraded, fresh_pass, ready_graph
+from tests.helpers.rollouts import fresh_pass, ready_graph
 
 
 @given(keep=st.integers(1, 4), edits=st.integers(1, 8))

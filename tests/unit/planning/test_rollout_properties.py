@@ -25,12 +25,12 @@ from tests.helpers.convergence import (
     converge,
     run_pass,
 )
-from tests.helpers.facts import purposes_of
+from tests.helpers.facts import degraded, purposes_of
 from tests.helpers.graphs import (
     graph,
     with_image,
 )
-from tests.helpers.rollouts import DEADLINE, degraded, fresh_pass, ready_graph, rolls_by
+from tests.helpers.rollouts import DEADLINE, fresh_pass, ready_graph, rolls_by
 from tests.helpers.simulated_ecs import SimulatedEcs
 
 

@@ -54,7 +54,6 @@ class SimulatedAccount(SimulatedEcs):
         super().__init__(graph, gpu_instances)
         self.gpus_each = gpus_each
         self.now = EPOCH
-        self._ever_ready = set()
         self.stopped_tasks: dict[str, StoppedTask] = {}
         self.deleted: dict[str, Service] = {}
         self.rolled_back: dict[str, float] = {}
@@ -207,7 +206,7 @@ class SimulatedAccount(SimulatedEcs):
 
     def saw_etcd(self, url: str) -> None:
         """Record that an etcd has answered a probe."""
-        self._ever_ready = self._ever_ready | {url}
+        self.ever_ready.add(url)
 
     def _live_etcds(self) -> set[str]:
         """Return the etcds that answer; a new one may answer later than it is RUNNING."""
