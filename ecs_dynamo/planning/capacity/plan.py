@@ -76,8 +76,8 @@ class _Raise:
 
 
 @dataclass(frozen=True, slots=True)
-class _Return:
-    """The actions that give instances of a group back, and since when its instances are empty."""
+class _Release:
+    """The actions that release instances of a group, and since when its instances are empty."""
 
     actions: tuple[AnyAction, ...]
     waits: tuple[Wait, ...]
@@ -112,12 +112,12 @@ def plan_capacity(
         rolling = any(s.needs_rollout or s.rollout_in_progress for s in here)
         for group in sized.groups:
             may_shrink = not demand.packing.unplaced and not rolling and not group.joining
-            returned = _give_back(
+            released = _release_empty(
                 graph, group, raised.kept, before, monotonic, may_shrink=may_shrink
             )
-            actions += returned.actions
-            waits += returned.waits
-            empty_since |= returned.empty_since
+            actions += released.actions
+            waits += released.waits
+            empty_since |= released.empty_since
     return CapacityPlan(
         shortages=shortages,
         actions=tuple(actions),
@@ -154,7 +154,7 @@ def _gains(
 def _raise(graph: Graph, demand: ClusterDemand, groups: Sequence[Group]) -> _Raise:
     """Raise groups for unplaced replicas; the cheapest capacity is used first.
 
-    That is an instance that was about to go back, then one that is joining, then a new one.
+    That is an instance that was being released, then one that is joining, then a new one.
     """
     actions: list[AnyAction] = []
     unplaced = demand.packing.unplaced
@@ -256,7 +256,7 @@ def _shortages(
     return shortages
 
 
-def _give_back(
+def _release_empty(
     graph: Graph,
     group: Group,
     kept: frozenset[str],
@@ -264,8 +264,8 @@ def _give_back(
     monotonic: float,
     *,
     may_shrink: bool,
-) -> _Return:
-    """Give empty instances back: drain them after the window, and terminate drained ones.
+) -> _Release:
+    """Release empty instances: drain them after the window, and terminate drained ones.
 
     ``may_shrink``: nothing in the cluster waits for capacity, rolls out or is joining.
     """
@@ -312,7 +312,7 @@ def _give_back(
     if may_shrink and spare > 0 and ripe:
         drained = tuple(fullest_zone_first(group, ripe, gone=returning)[:spare])
         actions.append(_set_state(group, drained, "DRAINING", f"empty for {window:.0f} s"))
-    return _Return(tuple(actions), tuple(waits), empty_since)
+    return _Release(tuple(actions), tuple(waits), empty_since)
 
 
 def _set_state(

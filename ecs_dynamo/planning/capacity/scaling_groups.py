@@ -119,7 +119,7 @@ def fullest_zone_first(
 
 
 @dataclass(frozen=True, slots=True)
-class FoundGroups:
+class SizedGroups:
     """The groups of a cluster that this daemon sizes, with notes on others.
 
     ``unjoined_since``: EC2 id -> since when an instance of a group has not joined the cluster.
@@ -150,21 +150,21 @@ def find_groups(
     demand: ClusterDemand,
     before: CapacityMemory,
     monotonic: float,
-) -> FoundGroups:
+) -> SizedGroups:
     """Return the cluster's declared groups, without those that ECS sizes."""
     declared = [g for g in graph.capacity.auto_scaling_groups if g.cluster == demand.name]
     if not declared:
-        return FoundGroups()
+        return SizedGroups()
     if isinstance(snapshot.groups, Unknown):
         note = f"Auto Scaling groups could not be observed: {snapshot.groups.reason}"
-        return FoundGroups(notes=(note,))
+        return SizedGroups(notes=(note,))
     providers = snapshot.providers
     if isinstance(providers, Unknown):
         note = (
             "Auto Scaling groups are left alone, as ECS may size them: capacity providers could "
             f"not be observed: {providers.reason}"
         )
-        return FoundGroups(notes=(note,))
+        return SizedGroups(notes=(note,))
     groups: list[Group] = []
     notes: list[str] = []
     unjoined_since: dict[str, float] = {}
@@ -192,4 +192,4 @@ def find_groups(
                 f"{demand.name} within {JOIN_SECONDS:.0f} s: look at the ECS agent there"
             )
         groups.append(Group(spec, state, own.name if own else used, members, len(lost)))
-    return FoundGroups(tuple(groups), tuple(notes), unjoined_since)
+    return SizedGroups(tuple(groups), tuple(notes), unjoined_since)

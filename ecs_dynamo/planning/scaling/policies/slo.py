@@ -14,8 +14,8 @@ The count is the largest of
   still starting counted in.
 
 The count rises at once and falls to what the last window needed. How much margin is kept follows
-from what was attained so far (`service_time.py`). Everything that was learned up to the previous
-pass judges this one, so that, all else equal, more demand never asks for fewer replicas: a queue
+from what was attained so far (`service_time.py`). A pass uses only what was learned up
+to the previous one, so that, all else equal, more demand never asks for fewer replicas: a queue
 that shrinks also looks like a replica that got faster.
 """
 
