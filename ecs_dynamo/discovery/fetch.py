@@ -51,7 +51,7 @@ async def _read(
     *,
     timeout: float,
     max_bytes: int,
-    session: aiohttp.ClientSession | None,
+    session: aiohttp.ClientSession | None = None,
     params: Mapping[str, str] | None = None,
     redirects: bool = False,
 ) -> None:
@@ -107,7 +107,6 @@ async def fetch_json(
     *,
     timeout: float,
     max_bytes: int = DOCUMENT_BYTES,
-    session: aiohttp.ClientSession | None = None,
     params: Mapping[str, str] | None = None,
     redirects: bool = False,
 ) -> Any:
@@ -118,7 +117,6 @@ async def fetch_json(
         body.extend,
         timeout=timeout,
         max_bytes=max_bytes,
-        session=session,
         params=params,
         redirects=redirects,
     )
@@ -128,15 +126,9 @@ async def fetch_json(
         raise MalformedError(f"{url}: {error}") from None
 
 
-async def fetch_status(
-    url: str,
-    *,
-    timeout: float,
-    max_bytes: int = DOCUMENT_BYTES,
-    session: aiohttp.ClientSession | None = None,
-) -> None:
+async def fetch_status(url: str, *, timeout: float) -> None:
     """Check that ``url`` answers with status 200. Raises `FetchError` or TimeoutError."""
-    await _read(url, lambda _: None, timeout=timeout, max_bytes=max_bytes, session=session)
+    await _read(url, lambda _: None, timeout=timeout, max_bytes=DOCUMENT_BYTES)
 
 
 async def fetch_metrics(
@@ -145,7 +137,6 @@ async def fetch_metrics(
     prefix: str,
     *,
     timeout: float,
-    max_bytes: int = METRICS_BYTES,
     session: aiohttp.ClientSession | None = None,
 ) -> MetricsPage:
     """Fetch a page of Prometheus text and keep the samples called ``names``.
@@ -153,7 +144,7 @@ async def fetch_metrics(
     All names begin with ``prefix``. Raises `FetchError`, or TimeoutError after ``timeout`` seconds.
     """
     reader = MetricsReader(names, prefix)
-    await _read(url, reader.feed, timeout=timeout, max_bytes=max_bytes, session=session)
+    await _read(url, reader.feed, timeout=timeout, max_bytes=METRICS_BYTES, session=session)
     try:
         return reader.end()
     except ValueError as error:
@@ -171,11 +162,11 @@ def _number(text: str) -> float:
     return value
 
 
-def parse_json(data: bytes, max_depth: int = MAX_DEPTH) -> Any:
+def parse_json(data: bytes) -> Any:
     """Parse an untrusted JSON document.
 
     Raises ValueError, and no other exception, unless it is UTF-8 with finite numbers and nested at
-    most ``max_depth`` deep.
+    most `MAX_DEPTH` deep.
     """
     try:
         value = json.loads(data.decode(), parse_constant=_no_constant, parse_float=_number)
@@ -186,7 +177,7 @@ def parse_json(data: bytes, max_depth: int = MAX_DEPTH) -> Any:
     except RecursionError:
         raise ValueError("nested too deeply") from None
     level = [value]
-    for _ in range(max_depth):
+    for _ in range(MAX_DEPTH):
         level = [
             item
             for parent in level

@@ -175,7 +175,7 @@ def _count(resource: Json) -> int:
     return int(resource.get("integerValue", 0))
 
 
-def to_container_instance(raw: Json, private_ip: str | None, daemons: int = 0) -> ContainerInstance:
+def to_container_instance(raw: Json, private_ip: str | None) -> ContainerInstance:
     """Convert a DescribeContainerInstances entry.
 
     The resource GPU is a STRINGSET of device IDs, and PORTS one of port numbers.
@@ -200,7 +200,6 @@ def to_container_instance(raw: Json, private_ip: str | None, daemons: int = 0) -
         cpu=_count(_resource(registered, "CPU")),
         memory=_count(_resource(registered, "MEMORY")),
         tasks=raw.get("runningTasksCount", 0) + raw.get("pendingTasksCount", 0),
-        daemons=daemons,
         attributes={k: v or "" for k, v in attributes.items()},
         capacity_provider=raw.get("capacityProviderName"),
         tags=tags_of(raw.get("tags", ())),

@@ -21,6 +21,8 @@ from ecs_dynamo.planning.observed.stopped_tasks import (
 )
 
 RING_SIZE = 500
+MAX_SHOWN = 100
+"""Number of a graph's newest events that `/status` shows."""
 
 
 class EventKind(StrEnum):
@@ -137,6 +139,6 @@ class EventRing:
         """Add an event, which may push out the oldest one."""
         self._events.append(event)
 
-    def latest(self, graph: str, count: int = 100) -> list[Event]:
-        """Return the newest ``count`` events of ``graph``, oldest first."""
-        return [e for e in self._events if e.graph == graph][-count:]
+    def latest(self, graph: str) -> list[Event]:
+        """Return the newest `MAX_SHOWN` events of ``graph``, oldest first."""
+        return [e for e in self._events if e.graph == graph][-MAX_SHOWN:]
