@@ -111,7 +111,7 @@ async def probe_all(
     timeout: float,
     credentials: Credentials = NO_CREDENTIALS,
 ) -> dict[tuple[str, Role], Probe]:
-    """Check all targets (task ARN and role -> URL) concurrently."""
+    """Check all targets (task ARN or external URL, and role -> URL) concurrently."""
 
     async def check(target: tuple[str, Role]) -> Probe:
         _, role = target

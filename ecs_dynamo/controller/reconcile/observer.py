@@ -16,7 +16,7 @@ from ecs_dynamo.aws.observe.ecs import observe_ecs
 from ecs_dynamo.aws.observe.graph_cache import GraphCache
 from ecs_dynamo.aws.resources.metrics import newest_data_point
 from ecs_dynamo.controller.reconcile.credentials import CredentialReader
-from ecs_dynamo.discovery import probe, probe_all, read_registrations
+from ecs_dynamo.discovery import probe_all, read_registrations
 from ecs_dynamo.discovery.credentials import Credentials
 from ecs_dynamo.discovery.etcd import Discovery
 from ecs_dynamo.discovery.etcd_members import read_views
@@ -140,20 +140,16 @@ class Observer:
         return workers.silent > 0 or not all(probe.healthy for probe in frontends.values())
 
     async def _probe(self, graph: Graph, ecs: Snapshot, credentials: Credentials) -> Snapshot:
-        targets: dict[tuple[str, Role], str] = {}
-        for component in graph.components:
-            tasks = known_tasks(ecs.components[component.name])
-            targets |= probe_targets(graph, component, tasks)
-        answers = await self._answers(targets, credentials)
-        components = {
-            name: replace(
-                component,
-                probes={
-                    key: answers[key]
-                    for key in answers
-                    if any(task.arn == key[0] for task in known_tasks(component))
-                },
+        targets = {
+            component.name: probe_targets(
+                graph, component, known_tasks(ecs.components[component.name])
             )
+            for component in graph.components
+        }
+        urls = {key: url for own in targets.values() for key, url in own.items()}
+        answers = await self._answers(urls, credentials)
+        components = {
+            name: replace(component, probes={key: answers[key] for key in targets[name]})
             for name, component in ecs.components.items()
         }
         return replace(ecs, components=components)
@@ -176,12 +172,10 @@ class Observer:
         return await read_views(servers, PROBE_SECONDS, credentials.etcd)
 
     async def _probe_external(self, graph: Graph, credentials: Credentials) -> dict[str, Probe]:
-        targets = [(Role.ETCD, url) for url in graph.external_etcd]
-        targets += [(Role.NATS, url) for url in graph.external_nats]
-        answers = await asyncio.gather(
-            *(probe(role, url, PROBE_SECONDS, credentials) for role, url in targets)
-        )
-        return {url: answer for (_, url), answer in zip(targets, answers, strict=True)}
+        targets = {(url, Role.ETCD): url for url in graph.external_etcd}
+        targets |= {(url, Role.NATS): url for url in graph.external_nats}
+        answers = await probe_all(targets, PROBE_SECONDS, credentials)
+        return {url: answer for (url, _), answer in answers.items()}
 
     async def _registrations(
         self, graph: Graph, endpoints: Endpoints, credentials: Credentials
