@@ -17,7 +17,7 @@ def exit_code_of(last_pass: Pass) -> ExitCode:
     """
     if last_pass.converged:
         return ExitCode.OK
-    failed = last_pass.failed or last_pass.unknown or last_pass.plan.stuck
+    failed = last_pass.plan.stuck or not last_pass.complete
     return ExitCode.FAILED if failed else ExitCode.NOT_CONVERGED
 
 

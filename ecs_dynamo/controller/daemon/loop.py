@@ -206,10 +206,9 @@ class GraphLoop:
             self.failure = None
             self._reporter.report_recovery()
         self._reporter.report_condition(failing=self.failure is not None)
-        complete = not done.failed and not done.unknown
-        if complete:
+        if done.complete:
             self.last_complete_at = done.now.monotonic + done.seconds
-        return complete
+        return done.complete
 
     def _fail(self, reason: FailureReason, message: str) -> None:
         """Set the condition ReconcileFailed, and report the exception that is being handled."""

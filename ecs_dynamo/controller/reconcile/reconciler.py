@@ -10,7 +10,7 @@ import itertools
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import structlog
 
@@ -76,7 +76,7 @@ class Pass:
     snapshot: Snapshot
     plan: Plan
     results: tuple[ActionResult, ...] = ()
-    problems: Mapping[str, str] | None = None
+    problems: Mapping[str, str] = field(default_factory=dict)
     malformed: tuple[str, ...] = ()
     """Unusable answers of replicas and keys of etcd."""
     known: LastKnown = NOTHING_KNOWN
@@ -103,6 +103,11 @@ class Pass:
         return tuple(
             f"{', '.join(dict.fromkeys(names))}: {reason}" for reason, names in by_reason.items()
         )
+
+    @property
+    def complete(self) -> bool:
+        """Whether everything was observed, and AWS refused no action."""
+        return not self.failed and not self.unknown
 
     @property
     def converged(self) -> bool:
@@ -260,7 +265,7 @@ class Reconciler:
             if done.converged or done.plan.stuck or left <= 0:
                 return done
             pause = POLL_SECONDS if done.results else min(pause * POLL_GROWTH, POLL_MAX_SECONDS)
-            if done.failed or done.unknown:
+            if not done.complete:
                 pause = min(pause * 2, POLL_MAX_SECONDS)
             await asyncio.sleep(min(pause, left))
 

@@ -205,11 +205,10 @@ class Metrics:
     def record(self, done: Pass) -> None:
         """Update all metrics of a graph from a completed pass."""
         graph = done.plan.graph
-        complete = not done.unknown and not done.failed
-        self._passes.labels(graph, "ok" if complete else "incomplete").inc()
+        self._passes.labels(graph, "ok" if done.complete else "incomplete").inc()
         self._duration.labels(graph).observe(done.seconds)
         self._malformed.labels(graph).set(len(done.malformed))
-        if complete:
+        if done.complete:
             self._last.labels(graph).set(done.at + done.seconds)
         self._record_actions(done)
         self._record_replicas(done)

@@ -44,8 +44,8 @@ class PassReporter:
             # The texts of events are written for users, so the log shows them as they are.
             log = _log.warning if event.warning else _log.info
             log(event.message, kind=event.kind.value, component=event.component)
-        for component, problem in (done.problems or {}).items():
-            if not before or (before.problems or {}).get(component) != problem:
+        for component, problem in done.problems.items():
+            if not before or before.problems.get(component) != problem:
                 _log.warning("signal not available", component=component, error=problem)
         for problem in done.unknown:
             _log.warning("observation failed", problem=problem)

@@ -226,7 +226,7 @@ def pass_status(graph: Graph, done: Pass, at: Now | None = None) -> Json:
             }
             for signal in done.snapshot.signals
         ],
-        "signalProblems": dict(done.problems or {}),
+        "signalProblems": dict(done.problems),
         "malformed": list(done.malformed),
         "unattributed": list(done.plan.unattributed),
         "decisions": document(done.plan.decisions),
