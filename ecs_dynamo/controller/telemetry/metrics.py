@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
@@ -14,6 +14,7 @@ from ecs_dynamo.aws.client import Aws
 from ecs_dynamo.controller.reconcile.reconciler import Pass
 from ecs_dynamo.controller.triggers.ecs_events import EventQueueReader, MessageKind
 from ecs_dynamo.model.conditions import ConditionType
+from ecs_dynamo.model.plan import Endpoints
 
 
 class _AwsCalls(Collector):
@@ -34,9 +35,6 @@ class _AwsCalls(Collector):
             service, operation = name.split(":")
             family.add_metric((service, operation), count)
         yield family
-
-    def describe(self) -> Iterable[CounterMetricFamily]:
-        return ()
 
 
 class _Messages(Collector):
@@ -60,9 +58,6 @@ class _Messages(Collector):
             value=self.reader.problem is None,
         )
 
-    def describe(self) -> Iterable[Metric]:
-        return ()
-
 
 class _ObservationAges(Collector):
     """Computes the age of each component's last complete observation at the time of a scrape."""
@@ -82,9 +77,6 @@ class _ObservationAges(Collector):
             for name, at in components.items():
                 family.add_metric((graph, name), max(0.0, now - at))
         yield family
-
-    def describe(self) -> Iterable[GaugeMetricFamily]:
-        return ()
 
 
 class Metrics:
@@ -178,8 +170,8 @@ class Metrics:
             graph,
             registry=registry,
         )
-        self._before: dict[str, Pass] = {}
-        """The last pass with both endpoints, by graph."""
+        self._endpoints: dict[str, Endpoints] = {}
+        """The last endpoints of both roles, by graph."""
 
     def set_leads(self, graph: str, *, leads: bool) -> None:
         """Set whether this daemon is the leader for ``graph``."""
@@ -256,16 +248,15 @@ class Metrics:
             self._signal_age.labels(graph, name).set(age)
 
     def _record_endpoints(self, done: Pass) -> None:
-        graph = done.plan.graph
-        before = self._before.get(graph)
+        graph, endpoints = done.plan.graph, done.plan.endpoints
+        before = self._endpoints.setdefault(graph, endpoints)
         for role in ("etcd", "nats"):
-            previous = getattr(before.plan.endpoints, role) if before else None
-            current = getattr(done.plan.endpoints, role)
+            previous, current = getattr(before, role), getattr(endpoints, role)
             if previous is not None and current is not None and previous != current:
                 self._endpoint_changes.labels(graph, role).inc()
         # A role may have no endpoint for a while: compare with the last one that it had.
-        if before is None or None not in (done.plan.endpoints.etcd, done.plan.endpoints.nats):
-            self._before[graph] = done
+        if None not in (endpoints.etcd, endpoints.nats):
+            self._endpoints[graph] = endpoints
 
     def text(self) -> bytes:
         """Return the Prometheus text exposition."""
