@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import re
 from collections import Counter
+from dataclasses import asdict, replace
 from typing import Annotated
 
 import typer
 
-from ecs_dynamo.aws.client import AwsOptions, open_aws
+from ecs_dynamo.aws.client import open_aws
 from ecs_dynamo.cli.options import (
     DEFAULT_FILE,
     CommonFlags,
@@ -22,6 +22,7 @@ from ecs_dynamo.cli.options import (
 )
 from ecs_dynamo.config import LoadedGraph, Settings
 from ecs_dynamo.console import print_json, print_table, say
+from ecs_dynamo.controller import aws_options
 from ecs_dynamo.doctor.diagnose import SERVICES, diagnose
 from ecs_dynamo.model.doctor import Finding, Severity
 from ecs_dynamo.model.errors import ExitCode, InputError, Problem
@@ -30,13 +31,7 @@ _ROLE = re.compile(r"arn:aws[a-z-]*:iam::\d{12}:(role|user)/\S+")
 
 
 async def _diagnose(loaded: LoadedGraph, settings: Settings, role: str | None) -> list[Finding]:
-    options = AwsOptions(
-        endpoint_url=settings.endpoint_url,
-        profile=settings.profile,
-        region=settings.region or loaded.graph.region,
-        attempts=3,
-        command="doctor",
-    )
+    options = replace(aws_options(loaded.graph, settings, "doctor"), attempts=3)
     async with open_aws(options, SERVICES) as aws:
         return await diagnose(aws, loaded.graph, loaded.warnings, role)
 
@@ -68,7 +63,7 @@ def doctor(
     findings = asyncio.run(_diagnose(load_graph_file(file), settings, role))
     counts = Counter(f.severity for f in findings)
     if as_json:
-        print_json([dataclasses.asdict(f) for f in findings])
+        print_json([asdict(f) for f in findings])
     else:
         print_table(
             None,

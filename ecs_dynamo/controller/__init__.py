@@ -4,6 +4,7 @@ from ecs_dynamo.controller.daemon.run import run_daemon
 from ecs_dynamo.controller.reconcile.reconciler import (
     Pass,
     Reconciler,
+    aws_options,
     open_reconciler,
 )
 from ecs_dynamo.controller.reconcile.rollback import (
@@ -22,6 +23,7 @@ __all__ = [
     "Pass",
     "Reconciler",
     "RolledBack",
+    "aws_options",
     "clear_rollback",
     "configure_logging",
     "document",

@@ -12,13 +12,12 @@ from typing import Any
 
 import structlog
 
-from ecs_dynamo.aws.client import AwsOptions
 from ecs_dynamo.common.arns import resource_name
 from ecs_dynamo.config import Settings
 from ecs_dynamo.controller.daemon.graph_file import GraphFile
 from ecs_dynamo.controller.daemon.http import serve_http
 from ecs_dynamo.controller.daemon.loop import GraphLoop
-from ecs_dynamo.controller.reconcile.reconciler import open_reconciler
+from ecs_dynamo.controller.reconcile.reconciler import aws_options, open_reconciler
 from ecs_dynamo.controller.telemetry.events import EventRing
 from ecs_dynamo.controller.telemetry.metrics import Metrics
 from ecs_dynamo.controller.telemetry.status import timestamp
@@ -124,11 +123,7 @@ async def _follow_event_queue(
         for loop in loops:
             loop.note_event_queue(problem)
 
-    options = AwsOptions(
-        endpoint_url=settings.endpoint_url,
-        profile=settings.profile,
-        region=settings.region or loops[0].file.graph.region,
-    )
+    options = aws_options(loops[0].file.graph, settings)
     async with follow_events(options, settings.event_queue_url, wake, on_problem) as queue:
         yield queue
 

@@ -299,16 +299,21 @@ def services_needed(graph: Graph, settings: Settings) -> tuple[str, ...]:
     return ("ecs", "ec2", *optional)
 
 
-@asynccontextmanager
-async def open_reconciler(
-    graph: Graph, settings: Settings, command: str = ""
-) -> AsyncIterator[Reconciler]:
-    """Open a `Reconciler` with AWS clients of its own. ``command`` is that of `AwsOptions`."""
-    options = AwsOptions(
+def aws_options(graph: Graph, settings: Settings, command: str = "") -> AwsOptions:
+    """Return how the settings reach AWS. The graph's Region is used if they have none."""
+    return AwsOptions(
         endpoint_url=settings.endpoint_url,
         profile=settings.profile,
         region=settings.region or graph.region,
         command=command,
     )
+
+
+@asynccontextmanager
+async def open_reconciler(
+    graph: Graph, settings: Settings, command: str = ""
+) -> AsyncIterator[Reconciler]:
+    """Open a `Reconciler` with AWS clients of its own. ``command`` is that of `AwsOptions`."""
+    options = aws_options(graph, settings, command)
     async with open_aws(options, services_needed(graph, settings)) as aws:
         yield Reconciler(graph, aws, settings)
