@@ -28,8 +28,6 @@ class GraphFile:
         self._environ = environ
         self.error: str | None = None
         self.unplannable = False
-        self._files: tuple[Path, ...] = (path,)
-        self._stamp = self._stat()
         loaded = load_graph(path, environ)
         self.graph: Graph = loaded.graph
         self._files = loaded.files

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -146,11 +146,9 @@ async def _run_until_stopped(loops: Sequence[GraphLoop], timeout: float) -> None
         running.add_signal_handler(number, handler)
     tasks = [asyncio.create_task(loop.run(), name=loop.name) for loop in loops]
     stopped = asyncio.create_task(stop.wait())
-    waiting: list[Awaitable[object]] = [stopped, *tasks]
+    waiting: list[asyncio.Task[Any]] = [stopped, *tasks]
     try:
-        await asyncio.wait(
-            [asyncio.ensure_future(w) for w in waiting], return_when=asyncio.FIRST_COMPLETED
-        )
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
         for loop in loops:
             loop.stop()
         # Observation may be interrupted. An action must not be; its own timeouts bound it.

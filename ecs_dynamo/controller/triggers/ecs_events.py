@@ -207,9 +207,8 @@ class EventQueueReader:
         if done:
             await self._delete(done)
 
-    def _wake_for(self, messages: Iterable[QueueMessage], now: float) -> None:
+    def _wake_for(self, messages: Sequence[QueueMessage], now: float) -> None:
         """Wake the graphs that the messages concern."""
-        messages = list(messages)
         notices = current_notices(messages, now)
         # Notices return until they are over, but only the first occurrence is news.
         news = {k: n for k, n in notices.items() if self._known_notices.get(k) != n}
