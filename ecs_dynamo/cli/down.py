@@ -18,7 +18,7 @@ from ecs_dynamo.cli.options import (
     load_graph_file,
     with_common_flags,
 )
-from ecs_dynamo.cli.progress import Progress, exit_code_of
+from ecs_dynamo.cli.progress import Progress, exit_code_of, print_waits
 from ecs_dynamo.config import Settings
 from ecs_dynamo.console import print_json, say
 from ecs_dynamo.controller import Pass, open_reconciler
@@ -61,8 +61,7 @@ def down(
             say(f"not deleted: {note}", style="dim")
         say(f"graph {graph.name} is down after {progress.seconds:.1f} s", style="bold green")
     else:
-        for wait in last_pass.plan.waits:
-            say(f"still waiting: {wait.component}: {wait.reason}", style="yellow", stderr=True)
+        print_waits(last_pass)
     raise typer.Exit(code)
 
 

@@ -64,17 +64,11 @@ def init(
     try:
         with file.open("x", encoding="utf-8") as out:
             out.write(text)
-    except FileExistsError:
-        raise InputError(
-            Problem("the file already exists", file=str(file), remedy="choose another with --file")
-        ) from None
     except OSError as error:
+        exists = isinstance(error, FileExistsError)
+        problem = "the file already exists" if exists else f"cannot be written: {error.strerror}"
         raise InputError(
-            Problem(
-                f"cannot be written: {error.strerror}",
-                file=str(file),
-                remedy="choose another with --file",
-            )
+            Problem(problem, file=str(file), remedy="choose another with --file")
         ) from None
     say(
         f"wrote {file}: fill in the subnet and security group, then run "

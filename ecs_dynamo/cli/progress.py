@@ -21,6 +21,12 @@ def exit_code_of(last_pass: Pass) -> ExitCode:
     return ExitCode.FAILED if failed else ExitCode.NOT_CONVERGED
 
 
+def print_waits(last_pass: Pass) -> None:
+    """Print what the components of a graph that has not converged wait for."""
+    for wait in last_pass.plan.waits:
+        say(f"still waiting: {wait.component}: {wait.reason}", style="yellow", stderr=True)
+
+
 class Progress:
     """Prints what each pass adds. ``quiet`` prints nothing (for ``--json``)."""
 

@@ -18,7 +18,7 @@ from ecs_dynamo.cli.options import (
     with_common_flags,
 )
 from ecs_dynamo.cli.plan import show_plan
-from ecs_dynamo.cli.progress import Progress, exit_code_of
+from ecs_dynamo.cli.progress import Progress, exit_code_of, print_waits
 from ecs_dynamo.config import Settings
 from ecs_dynamo.console import print_json, print_warnings, say
 from ecs_dynamo.controller import Pass, open_reconciler, pass_status
@@ -39,8 +39,7 @@ def _explain(last_pass: Pass, seconds: float) -> None:
     """Print why the graph has not converged."""
     for result in last_pass.failed:
         say(f"failed: {result.action.component}: {result.error}", style="red", stderr=True)
-    for wait in last_pass.plan.waits:
-        say(f"still waiting: {wait.component}: {wait.reason}", style="yellow", stderr=True)
+    print_waits(last_pass)
     for problem in last_pass.unknown:
         say(f"observation failed: {problem}", style="red", stderr=True)
     say(f"not converged after {seconds:.0f} s", style="red", stderr=True)
