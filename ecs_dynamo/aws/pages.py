@@ -6,7 +6,7 @@ whose pages repeat, raises.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any, TypeVar
 
@@ -15,6 +15,8 @@ from ecs_dynamo.model.errors import AwsError
 
 PAGES = 100
 """More pages than any list that is read here has."""
+VALUES_PER_FILTER = 200
+"""Values in one filter (EC2 API reference)."""
 
 Json = dict[str, Any]
 T = TypeVar("T")
@@ -63,3 +65,13 @@ async def read_all(
         async for answer in pages:
             entries += answer.get(key) or ()
     return entries
+
+
+async def read_filtered(
+    aws: Aws, service: str, operation: str, key: str, name: str, values: Iterable[str]
+) -> AsyncIterator[Json]:
+    """Yield the entries that have one of ``values`` in the filter ``name``. Raises `AwsError`."""
+    for batch in batches(sorted(set(values)), VALUES_PER_FILTER):
+        filters = [{"Name": name, "Values": batch}]
+        for raw in await read_all(aws, service, operation, key, Filters=filters):
+            yield raw

@@ -5,11 +5,11 @@ Resources are selected by a filter and not by ID, so that a missing one does not
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ecs_dynamo.aws.client import Aws
-from ecs_dynamo.aws.pages import batches, read_all
+from ecs_dynamo.aws.pages import read_filtered
 from ecs_dynamo.model.doctor import (
     Host,
     Route,
@@ -21,24 +21,12 @@ from ecs_dynamo.model.doctor import (
 )
 from ecs_dynamo.model.ecs.partitions import endpoint_service
 
-VALUES_PER_FILTER = 200
-"""Values in one filter (EC2 API reference)."""
 Json = Mapping[str, Any]
-
-
-async def _filtered(
-    aws: Aws, operation: str, key: str, name: str, values: Iterable[str]
-) -> AsyncIterator[Json]:
-    """Yield the entries that have one of ``values`` in the filter ``name``."""
-    for batch in batches(sorted(set(values)), VALUES_PER_FILTER):
-        filters = [{"Name": name, "Values": batch}]
-        for raw in await read_all(aws, "ec2", operation, key, Filters=filters):
-            yield raw
 
 
 async def describe_subnets(aws: Aws, ids: Iterable[str]) -> Mapping[str, Subnet]:
     """Return subnets by ID. Raises `AwsError`."""
-    entries = _filtered(aws, "DescribeSubnets", "Subnets", "subnet-id", ids)
+    entries = read_filtered(aws, "ec2", "DescribeSubnets", "Subnets", "subnet-id", ids)
     return {
         raw["SubnetId"]: Subnet(
             raw["SubnetId"], raw["VpcId"], raw["CidrBlock"], raw["AvailableIpAddressCount"]
@@ -83,13 +71,13 @@ def to_table(raw: Json) -> RouteTable:
 
 async def describe_route_tables(aws: Aws, vpcs: Iterable[str]) -> tuple[RouteTable, ...]:
     """Return the route tables of ``vpcs``. Raises `AwsError`."""
-    entries = _filtered(aws, "DescribeRouteTables", "RouteTables", "vpc-id", vpcs)
+    entries = read_filtered(aws, "ec2", "DescribeRouteTables", "RouteTables", "vpc-id", vpcs)
     return tuple([to_table(raw) async for raw in entries])
 
 
 async def describe_vpc_endpoints(aws: Aws, vpcs: Iterable[str]) -> tuple[VpcEndpoint, ...]:
     """Return the VPC endpoints of ``vpcs`` that are available. Raises `AwsError`."""
-    entries = _filtered(aws, "DescribeVpcEndpoints", "VpcEndpoints", "vpc-id", vpcs)
+    entries = read_filtered(aws, "ec2", "DescribeVpcEndpoints", "VpcEndpoints", "vpc-id", vpcs)
     return tuple(
         [
             VpcEndpoint(
@@ -121,7 +109,7 @@ def to_rule(raw: Json) -> Rule:
 
 async def describe_security_groups(aws: Aws, ids: Iterable[str]) -> Mapping[str, SecurityGroup]:
     """Return security groups by ID. Raises `AwsError`."""
-    entries = _filtered(aws, "DescribeSecurityGroups", "SecurityGroups", "group-id", ids)
+    entries = read_filtered(aws, "ec2", "DescribeSecurityGroups", "SecurityGroups", "group-id", ids)
     return {
         raw["GroupId"]: SecurityGroup(
             raw["GroupId"],
@@ -135,7 +123,9 @@ async def describe_security_groups(aws: Aws, ids: Iterable[str]) -> Mapping[str,
 
 async def describe_hosts(aws: Aws, ids: Iterable[str]) -> Mapping[str, Host]:
     """Return EC2 instances by ID. Raises `AwsError`."""
-    reservations = _filtered(aws, "DescribeInstances", "Reservations", "instance-id", ids)
+    reservations = read_filtered(
+        aws, "ec2", "DescribeInstances", "Reservations", "instance-id", ids
+    )
     return {
         raw["InstanceId"]: Host(
             raw["InstanceId"],
@@ -154,5 +144,5 @@ async def describe_hosts(aws: Aws, ids: Iterable[str]) -> Mapping[str, Host]:
 
 async def fetch_image_names(aws: Aws, ids: Iterable[str]) -> Mapping[str, str]:
     """Return the names of AMIs by ID. Raises `AwsError`."""
-    entries = _filtered(aws, "DescribeImages", "Images", "image-id", ids)
+    entries = read_filtered(aws, "ec2", "DescribeImages", "Images", "image-id", ids)
     return {raw["ImageId"]: raw.get("Name", "") async for raw in entries}

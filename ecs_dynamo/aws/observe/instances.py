@@ -17,15 +17,13 @@ from typing import Any
 from ecs_dynamo.aws.client import Aws
 from ecs_dynamo.aws.observe.convert import to_container_instance
 from ecs_dynamo.aws.observe.sightings import Sightings
-from ecs_dynamo.aws.pages import batches, read_all
+from ecs_dynamo.aws.pages import batches, read_all, read_filtered
 from ecs_dynamo.common.arns import resource_name
 from ecs_dynamo.model.errors import AwsError
 from ecs_dynamo.model.snapshot import ContainerInstance, Observed, Unknown
 
 INSTANCES_PER_CALL = 100
 """Container instances in one DescribeContainerInstances (ECS API reference)."""
-VALUES_PER_FILTER = 200
-"""Values in one filter (EC2 API reference)."""
 _EC2_ID = re.compile(r"i-[0-9a-f]{8,17}")
 
 Json = dict[str, Any]
@@ -54,17 +52,16 @@ async def _describe(aws: Aws, cluster: str, arns: Sequence[str], *, tags: bool) 
     return instances
 
 
-async def _fetch_addresses(aws: Aws, ids: Sequence[str]) -> Mapping[str, str | None]:
+async def _fetch_addresses(aws: Aws, ids: Iterable[str]) -> Mapping[str, str | None]:
     """Return the primary private address of each instance that EC2 knows."""
-    addresses: dict[str, str | None] = {}
-    for batch in batches(ids, VALUES_PER_FILTER):
-        filters = [{"Name": "instance-id", "Values": batch}]
-        for reservation in await read_all(
-            aws, "ec2", "DescribeInstances", "Reservations", Filters=filters
-        ):
-            for instance in reservation["Instances"]:
-                addresses[instance["InstanceId"]] = instance.get("PrivateIpAddress")
-    return addresses
+    reservations = read_filtered(
+        aws, "ec2", "DescribeInstances", "Reservations", "instance-id", ids
+    )
+    return {
+        instance["InstanceId"]: instance.get("PrivateIpAddress")
+        async for reservation in reservations
+        for instance in reservation["Instances"]
+    }
 
 
 async def _addresses(
@@ -80,7 +77,7 @@ async def _addresses(
     by_id: Mapping[str, str | None] = {}
     problem: str | None = None
     try:
-        by_id = await _fetch_addresses(aws, sorted(queried)) if queried else {}
+        by_id = await _fetch_addresses(aws, queried)
     except AwsError as error:
         problem = str(error)
     addresses: dict[str, Observed[str | None]] = {}

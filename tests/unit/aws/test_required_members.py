@@ -31,10 +31,9 @@ def sources() -> Iterator[tuple[Path, str]]:
 
 
 def operations_called() -> set[str]:
-    """Every ``(service, operation)`` that is written next to each other in the source, and the
-    operations of `aws.inspect.network`, which are all EC2's."""
+    """Every ``(service, operation)`` that is written next to each other in the source."""
     matches: set[str] = set()
-    for path, text in sources():
+    for _, text in sources():
         for node in ast.walk(ast.parse(text)):
             if not isinstance(node, ast.Call):
                 continue
@@ -51,8 +50,6 @@ def operations_called() -> set[str]:
             for service, operation in pairwise(words):
                 if service in SERVICES and operation[:1].isupper():
                     matches.add(f"{service}:{operation}")
-            if path.name == "network.py" and getattr(node.func, "id", "") == "_filtered":
-                matches.add(f"ec2:{words[1]}")
     return matches
 
 
