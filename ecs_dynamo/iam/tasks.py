@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from ecs_dynamo.common.arns import resource_name
 from ecs_dynamo.iam.secrets import read_statements
 from ecs_dynamo.iam.statements import (
     Arns,
@@ -134,7 +135,7 @@ def execution_policies(scope: Scope) -> dict[str, Json]:
         users = [user for role_users in by_role.values() for user in role_users]
         return {"execution-role.json": execution_policy(users, scope.arns)}
     return {
-        f"execution-role-{role.rsplit('/', 1)[-1]}.json": execution_policy(users, scope.arns)
+        f"execution-role-{resource_name(role)}.json": execution_policy(users, scope.arns)
         for role, users in sorted(by_role.items())
     }
 

@@ -9,8 +9,8 @@ import structlog
 from ecs_dynamo.aws.client import Aws
 from ecs_dynamo.aws.observe.capacity import Json, list_daemon_groups
 from ecs_dynamo.aws.observe.convert import tags_of
-from ecs_dynamo.aws.observe.tasks import describe_tasks
-from ecs_dynamo.aws.pages import batches, read_all
+from ecs_dynamo.aws.observe.tasks import describe_tasks, list_tasks
+from ecs_dynamo.aws.pages import batches
 from ecs_dynamo.aws.resources.tags import set_tags
 from ecs_dynamo.model.errors import AwsError
 from ecs_dynamo.model.graph import TAG_GRAPH
@@ -108,12 +108,7 @@ async def terminate_instance(aws: Aws, action: TerminateInstance) -> bool:
     for raw in await _instances(aws, action.cluster, [action.instance]):
         if raw.get("status") != "DRAINING":
             return False
-    arns = await read_all(
-        *(aws, "ecs", "ListTasks", "taskArns"),
-        cluster=action.cluster,
-        containerInstance=action.instance,
-        desiredStatus="RUNNING",
-    )
+    arns = await list_tasks(aws, action.cluster, "RUNNING", containerInstance=action.instance)
     daemons = await list_daemon_groups(aws, action.cluster) if arns else frozenset()
     tasks = await describe_tasks(aws, action.cluster, arns)
     if any(task.get("group") not in daemons for task in tasks):

@@ -31,6 +31,7 @@ from ecs_dynamo.model.spec.capacity import (
 
 GROUPS_PER_CALL = 50
 PROVIDERS_PER_CALL = 100
+TYPES_PER_CALL = 100
 
 Json = dict[str, Any]
 
@@ -108,7 +109,7 @@ class InstanceSizes:
 
     async def of(self, aws: Aws, types: Sequence[str]) -> tuple[InstanceSize, ...]:
         """Return the least sizes that the ECS agent will register. Raises `AwsError`."""
-        unknown = sorted({t for t in types if t not in self._known})[:100]
+        unknown = sorted({t for t in types if t not in self._known})[:TYPES_PER_CALL]
         if unknown:
             answer = await aws.call("ec2", "DescribeInstanceTypes", InstanceTypes=unknown)
             for raw in answer.get("InstanceTypes", []):
@@ -206,7 +207,7 @@ async def list_daemon_groups(aws: Aws, cluster: str) -> frozenset[str]:
         schedulingStrategy="DAEMON",
         maxResults=100,
     )
-    return frozenset(f"service:{arn.rsplit('/', 1)[-1]}" for arn in arns)
+    return frozenset(f"service:{resource_name(arn)}" for arn in arns)
 
 
 def count_daemons(

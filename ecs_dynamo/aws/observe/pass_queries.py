@@ -181,7 +181,7 @@ class PassQueries:
     async def protection(self, cluster: str, arns: Sequence[str]) -> Mapping[str, float]:
         """Return the expiry of each protected task, in UTC seconds.
 
-        Called only while a service rolls, scales in, or leaves draining instances.
+        Called only during a rollout or a scale-in, or while tasks run on draining instances.
         """
         expiries: dict[str, float] = {}
         for batch in batches(arns, TASKS_PER_CALL):
