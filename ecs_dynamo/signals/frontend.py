@@ -13,7 +13,7 @@ requests. If the router has its own queue (``--router-queue-threshold``), waitin
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import aiohttp
@@ -122,24 +122,29 @@ def queue_depth(component: Component, scrapes: Sequence[Scrape]) -> float:
     return depth
 
 
+def _by_worker(scrape: Scrape, gauges: Collection[str]) -> Iterator[tuple[int, float]]:
+    """Yield worker id and value of each sample of ``gauges`` that names a worker."""
+    for name, labels, value in scrape.samples:
+        if name in gauges and labels.get("worker_id", "").isdecimal():
+            yield int(labels["worker_id"]), value
+
+
 def load_by_worker(scrapes: Sequence[Scrape]) -> dict[int, float]:
     """Return the load in progress by worker id (its lease id, Dynamo 1.6.1), over all frontends."""
     loads: dict[int, float] = {}
     for scrape in scrapes:
-        for name, labels, value in scrape.samples:
-            if name in LOAD_GAUGES and labels.get("worker_id", "").isdigit():
-                worker = int(labels["worker_id"])
-                loads[worker] = loads.get(worker, 0.0) + value
+        for worker, value in _by_worker(scrape, LOAD_GAUGES):
+            loads[worker] = loads.get(worker, 0.0) + value
     return loads
 
 
 def responding_workers(scrapes: Sequence[Scrape]) -> frozenset[int]:
     """Return the ids of workers that have responded to a request of some frontend."""
     return frozenset(
-        int(labels["worker_id"])
+        worker
         for scrape in scrapes
-        for name, labels, value in scrape.samples
-        if name in LAST_RESPONSE_GAUGES and value > 0 and labels.get("worker_id", "").isdigit()
+        for worker, value in _by_worker(scrape, LAST_RESPONSE_GAUGES)
+        if value > 0
     )
 
 
@@ -152,10 +157,7 @@ def routed_workers(scrapes: Sequence[Scrape]) -> dict[str, frozenset[int]]:
     """
     return {
         scrape.url: frozenset(
-            int(labels["worker_id"])
-            for name, labels, _ in scrape.samples
-            if name in (*LOAD_GAUGES, *LAST_RESPONSE_GAUGES)
-            and labels.get("worker_id", "").isdecimal()
+            worker for worker, _ in _by_worker(scrape, LOAD_GAUGES + LAST_RESPONSE_GAUGES)
         )
         for scrape in scrapes
     }
