@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
+from ecs_dynamo.model.capacity import AutoScalingGroup, CapacityProvider
 from ecs_dynamo.model.doctor import Finding, Severity
 from ecs_dynamo.model.graph import Graph
-from ecs_dynamo.model.snapshot import Snapshot, Unknown
+from ecs_dynamo.model.snapshot import Observed, Snapshot, Unknown
 from ecs_dynamo.model.spec.capacity import AutoScalingGroupSpec
 
 _CHECK = "capacity"
@@ -15,21 +16,27 @@ _CHECK = "capacity"
 def check_capacity(graph: Graph, snapshot: Snapshot) -> Iterator[Finding]:
     """Check that each declared provider and group exists, and which controller sizes it."""
     yield from _providers(graph, snapshot)
-    if graph.capacity.auto_scaling_groups and isinstance(snapshot.groups, Unknown):
-        yield Finding(_CHECK, Severity.UNKNOWN, snapshot.groups.reason)
+    declared, groups = graph.capacity.auto_scaling_groups, snapshot.groups
+    if isinstance(groups, Unknown):
+        if declared:
+            yield Finding(_CHECK, Severity.UNKNOWN, groups.reason)
         return
-    for group in graph.capacity.auto_scaling_groups:
-        yield _group(group, snapshot)
-        yield from _zones(group, snapshot)
+    for group in declared:
+        observed = groups.get(group.name)
+        yield _group(group, observed, snapshot.providers)
+        if observed is not None:
+            yield from _zones(observed)
 
 
 def _providers(graph: Graph, snapshot: Snapshot) -> Iterator[Finding]:
     declared = {p.name: c.cluster for c in graph.components for p in c.capacity_providers}
-    if declared and isinstance(snapshot.providers, Unknown):
-        yield Finding(_CHECK, Severity.UNKNOWN, snapshot.providers.reason)
+    providers = snapshot.providers
+    if isinstance(providers, Unknown):
+        if declared:
+            yield Finding(_CHECK, Severity.UNKNOWN, providers.reason)
         return
     for name, cluster in sorted(declared.items()):
-        provider = None if isinstance(snapshot.providers, Unknown) else snapshot.providers.get(name)
+        provider = providers.get(name)
         if provider is None:
             yield Finding(
                 _CHECK,
@@ -48,24 +55,25 @@ def _providers(graph: Graph, snapshot: Snapshot) -> Iterator[Finding]:
             yield Finding(_CHECK, Severity.OK, f"capacity provider {name} ({provider.type})")
 
 
-def _zones(group: AutoScalingGroupSpec, snapshot: Snapshot) -> Iterator[Finding]:
+def _zones(group: AutoScalingGroup) -> Iterator[Finding]:
     """Check whether EC2 Auto Scaling may terminate busy instances after an instance is released."""
-    observed = None if isinstance(snapshot.groups, Unknown) else snapshot.groups.get(group.name)
-    if observed is not None and observed.rebalances:
+    if group.rebalances:
         yield Finding(
             _CHECK,
             Severity.WARNING,
-            f"Auto Scaling group {group.name} has {len(observed.zones)} Availability Zones "
-            f"({', '.join(observed.zones)}) and evens them out: when an empty instance is "
+            f"Auto Scaling group {group.name} has {len(group.zones)} Availability Zones "
+            f"({', '.join(group.zones)}) and evens them out: when an empty instance is "
             "released, it may terminate a busy one in another zone, without draining it",
             "suspend its process AZRebalance (`aws autoscaling suspend-processes`), "
             "or use one group per zone",
         )
 
 
-def _group(group: AutoScalingGroupSpec, snapshot: Snapshot) -> Finding:
-    groups = {} if isinstance(snapshot.groups, Unknown) else snapshot.groups
-    observed = groups.get(group.name)
+def _group(
+    group: AutoScalingGroupSpec,
+    observed: AutoScalingGroup | None,
+    providers: Observed[Mapping[str, CapacityProvider]],
+) -> Finding:
     if observed is None:
         return Finding(
             _CHECK,
@@ -73,14 +81,13 @@ def _group(group: AutoScalingGroupSpec, snapshot: Snapshot) -> Finding:
             f"Auto Scaling group {group.name} does not exist",
             "correct capacity.autoScalingGroups",
         )
-    if isinstance(snapshot.providers, Unknown):
+    if isinstance(providers, Unknown):
         return Finding(
             _CHECK,
             Severity.UNKNOWN,
-            f"cannot determine what sizes Auto Scaling group {group.name}: "
-            f"{snapshot.providers.reason}",
+            f"cannot determine what sizes Auto Scaling group {group.name}: {providers.reason}",
         )
-    own = next((p for p in snapshot.providers.values() if p.group == group.name), None)
+    own = next((p for p in providers.values() if p.group == group.name), None)
     if own is not None and own.managed_scaling:
         return Finding(
             _CHECK,

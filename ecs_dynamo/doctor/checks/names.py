@@ -17,7 +17,10 @@ def check_names(
     services: Mapping[str, Observed[CloudMapService | None]],
     namespaces: Mapping[str, Observed[bool]],
 ) -> Iterator[Finding]:
-    """Check that each exists with the declared name. ``services``: None for a missing one."""
+    """Check that each exists, and that each service has the declared name.
+
+    ``services`` has None for a missing one.
+    """
     for arn, names in registries_of(graph).items():
         for name in sorted(names):
             yield _service(arn, name, services.get(arn, Unknown("not checked")))

@@ -79,14 +79,18 @@ def _within(cidr: str, ranges: Iterable[str]) -> bool:
     return any(o.version == inner.version and inner.subnet_of(o) for o in outer)  # type: ignore[arg-type]  # of one version
 
 
+def _covers(rule: Rule, ports: tuple[int, int]) -> bool:
+    """Whether the rule applies to all of the TCP ports from the first to the last."""
+    first, last = ports
+    return rule.protocol == "-1" or (
+        rule.protocol == "tcp" and rule.low <= first <= last <= rule.high
+    )
+
+
 def _admits(rules: Iterable[Rule], ports: tuple[int, int], other: Side) -> bool | None:
     """Whether the rules allow ``ports`` from (to) ``other``; None if that depends on a prefix list,
     whose entries are not read."""
-    covering = [
-        r
-        for r in rules
-        if r.protocol == "-1" or (r.protocol == "tcp" and r.low <= ports[0] <= ports[1] <= r.high)
-    ]
+    covering = [r for r in rules if _covers(r, ports)]
     if any(r.groups & other.groups for r in covering):
         return True
     ranges = [c for r in covering for c in r.cidrs]
@@ -212,26 +216,22 @@ def _frontends(
     for component in (c for c in graph.components if c.is_frontend):
         own = sides[component.name]
         port = graph.runtime.frontend_port
-        low, high = _host_port(component, port)
+        host_ports = _host_port(component, port)
         text = f"{component.name}: its port {port}"
         if isinstance(own, Unknown):
             yield Finding(CHECK, Severity.UNKNOWN, f"{text}: not known ({own.reason})")
             continue
         for side in own:
-            rules = [r for g in side.groups if g in groups for r in groups[g].ingress]
             if not side.groups <= groups.keys():
                 continue  # A missing group is reported before.
-            if any(
-                r.protocol == "-1" or (r.protocol == "tcp" and r.low <= low and high <= r.high)
-                for r in rules
-            ):
+            if any(_covers(r, host_ports) for g in side.groups for r in groups[g].ingress):
                 yield Finding(CHECK, Severity.OK, f"{text} is open to some")
             else:
                 yield Finding(
                     CHECK,
                     Severity.ERROR,
                     f"{text} is closed to all ({listed(side.groups)})",
-                    f"allow TCP {low} from the daemon's group, and your load balancer's",
+                    f"allow TCP {host_ports[0]} from the daemon's group, and your load balancer's",
                 )
 
 
