@@ -230,7 +230,7 @@ async def _references(aws: Aws, graph: Graph) -> list[Finding]:
     secrets, parameters = secret_references(graph)
     images = {i: e for i in images_of(graph) if (e := ecr_image(i)) is not None}
     checkable = {n: e for n, e in images.items() if e.region == graph.region}
-    groups = [g.name for g in log_groups_of(graph) if g.region in (None, graph.region)]
+    groups = [g.name for g in log_groups_of(graph.components) if g.region in (None, graph.region)]
     roles, secret_problems, parameter_problems, images_exist, groups_exist = await asyncio.gather(
         _try_each(graph_roles(graph), lambda arn: fetch_trusted_services(aws, arn)),
         _try_each(secrets, lambda name: find_secret_problem(aws, name)),

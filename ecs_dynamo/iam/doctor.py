@@ -14,7 +14,7 @@ from ecs_dynamo.iam.tasks import (
     task_references_of,
 )
 from ecs_dynamo.model.ecs.gpus import gpus_of
-from ecs_dynamo.model.ecs.task_definition import containers_of, ecr_image, uses_awslogs
+from ecs_dynamo.model.ecs.task_definition import ecr_images_of, uses_awslogs
 from ecs_dynamo.model.graph import (
     namespaces_of,
     registries_of,
@@ -55,12 +55,8 @@ def doctor_statements(scope: Scope) -> list[Json]:
     roles = role_arns(scope)
     if roles:
         statements.append(statement("ReadRoles", ["iam:GetRole"], roles))
-    repositories = {
-        f"arn:{arns.partition}:ecr:{arns.region}:{image.registry}:repository/{image.repository}"
-        for component in scope.components
-        for container in containers_of(component)
-        if (image := ecr_image(str(container.get("image", "")))) and image.region == arns.region
-    }
+    images = ecr_images_of(scope.components)
+    repositories = {arns.repository(i) for i in images if i.region == arns.region}
     if repositories:
         statements.append(statement("FindImages", ["ecr:DescribeImages"], repositories))
     if uses_awslogs(scope.components):

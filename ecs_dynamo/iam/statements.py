@@ -13,6 +13,7 @@ from ecs_dynamo.common.arns import (
     resource_name,
 )
 from ecs_dynamo.model.ecs.partitions import partition_of
+from ecs_dynamo.model.ecs.task_definition import EcrImage
 from ecs_dynamo.model.graph import TAG_GRAPH, Component, Graph
 from ecs_dynamo.model.spec.capacity import AutoScalingGroupSpec
 
@@ -63,6 +64,11 @@ class Arns:
     def within(self, kind: str, cluster: str, name: str = "*") -> str:
         """Return the ARN of a ``service``, ``task`` or ``container-instance`` in a cluster."""
         return f"{self.ecs}:{kind}/{resource_name(cluster)}/{name}"
+
+    def repository(self, image: EcrImage) -> str:
+        """Return the ARN of an image's repository, in the account and Region of its registry."""
+        registry = f"arn:{self.partition}:ecr:{image.region}:{image.registry}"
+        return f"{registry}:repository/{image.repository}"
 
     def role(self, name: str) -> str:
         """Return a role's ARN from its ARN or from its short name, which ECS accepts too."""

@@ -21,8 +21,9 @@ from ecs_dynamo.iam.statements import (
 from ecs_dynamo.model.dynamo.credentials import task_references
 from ecs_dynamo.model.ecs.task_definition import (
     containers_of,
-    ecr_image,
+    ecr_images_of,
     graph_roles,
+    log_groups_of,
 )
 from ecs_dynamo.model.graph import Component
 from ecs_dynamo.model.spec.security import SecuritySpec
@@ -34,12 +35,7 @@ def role_arns(scope: Scope) -> list[str]:
 
 
 def _pulling(components: Iterable[Component], arns: Arns) -> list[Json]:
-    repositories = {
-        f"arn:{arns.partition}:ecr:{image.region}:{image.registry}:repository/{image.repository}"
-        for component in components
-        for container in containers_of(component)
-        if (image := ecr_image(str(container.get("image", ""))))
-    }
+    repositories = {arns.repository(image) for image in ecr_images_of(components)}
     if not repositories:
         return []
     return [
@@ -55,17 +51,12 @@ def _pulling(components: Iterable[Component], arns: Arns) -> list[Json]:
 def _logging(components: Iterable[Component], arns: Arns) -> list[Json]:
     groups: set[str] = set()
     created: set[str] = set()
-    for component in components:
-        for container in containers_of(component):
-            log = container.get("logConfiguration", {})
-            options = log.get("options", {})
-            if log.get("logDriver") != "awslogs" or not options.get("awslogs-group"):
-                continue
-            region = options.get("awslogs-region", arns.region)
-            where = f"arn:{arns.partition}:logs:{region}:{arns.account}:log-group"
-            groups.add(f"{where}:{options['awslogs-group']}")
-            if str(options.get("awslogs-create-group")).lower() == "true":
-                created.add(f"{where}:{options['awslogs-group']}")
+    for group in log_groups_of(components):
+        region = arns.region if group.region is None else group.region
+        arn = f"arn:{arns.partition}:logs:{region}:{arns.account}:log-group:{group.name}"
+        groups.add(arn)
+        if group.created:
+            created.add(arn)
     statements = []
     if created:
         named = [f"{group}{part}" for group in created for part in ("", ":*")]

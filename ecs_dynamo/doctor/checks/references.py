@@ -90,7 +90,7 @@ def check_secrets(problems: Mapping[str, Observed[str | None]]) -> Iterator[Find
 
 def check_log_groups(graph: Graph, existing: Mapping[str, Observed[bool]]) -> Iterator[Finding]:
     """Check that each log group exists, or is created when the first task starts."""
-    for group in log_groups_of(graph):
+    for group in log_groups_of(graph.components):
         if group.region not in (None, graph.region):
             text = f"{group.name} is in {group.region}, the graph in {graph.region}"
             remedy = "set awslogs-region to the graph's, or check there"

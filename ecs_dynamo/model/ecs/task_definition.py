@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -138,6 +138,15 @@ def ecr_image(image: str) -> EcrImage | None:
     )
 
 
+def ecr_images_of(components: Iterable[Component]) -> Iterator[EcrImage]:
+    """Yield the images of the components' containers that are in ECR."""
+    for component in components:
+        for container in containers_of(component):
+            image = ecr_image(str(container.get("image", "")))
+            if image is not None:
+                yield image
+
+
 @dataclass(frozen=True, slots=True)
 class LogGroup:
     """A log group of tasks. ``created``: the log driver creates it if it is missing."""
@@ -147,10 +156,10 @@ class LogGroup:
     created: bool
 
 
-def log_groups_of(graph: Graph) -> list[LogGroup]:
+def log_groups_of(components: Iterable[Component]) -> list[LogGroup]:
     """Return the log groups of the awslogs driver, sorted."""
     created: dict[tuple[str, str | None], bool] = {}
-    for component in graph.components:
+    for component in components:
         for container in containers_of(component):
             log = container.get("logConfiguration", {})
             options: Mapping[str, Any] = log.get("options", {})
