@@ -112,7 +112,6 @@ def images_of(graph: Graph) -> dict[str, list[str]]:
 class EcrImage:
     """An image in ECR, with a tag or a digest for DescribeImages. ``registry`` is the account."""
 
-    image: str
     registry: str
     region: str
     repository: str
@@ -129,7 +128,6 @@ def ecr_image(image: str) -> EcrImage | None:
     # A digest takes precedence over a tag, as in Docker.
     tag = None if digest else (name.removeprefix(":") or "latest")
     return EcrImage(
-        image=image,
         registry=match["account"],
         region=match["region"],
         repository=match["repository"],
