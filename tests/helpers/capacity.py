@@ -120,16 +120,16 @@ def group(
 
 
 def decide(
-    base: Graph, observed: Snapshot, *ones: ComponentState, before: CapacityMemory | None = None
+    base: Graph, observed: Snapshot, *states: ComponentState, before: CapacityMemory | None = None
 ) -> CapacityPlan:
     apart = plan_ports(base).distinct_instances
-    placed = [replace(w, one_per_instance=w.component.name in apart) for w in ones]
+    placed = [replace(w, one_per_instance=w.component.name in apart) for w in states]
     return plan_capacity(base, observed, placed, before or CapacityMemory(), NOW)
 
 
 def only(result: CapacityPlan, kind: type[Any]) -> Any:
-    (matches,) = (a for a in result.actions if isinstance(a, kind))
-    return matches
+    (action,) = (a for a in result.actions if isinstance(a, kind))
+    return action
 
 
 RIPE = CapacityMemory({"arn:ci/1": NOW - 200, "arn:ci/2": NOW - 200})

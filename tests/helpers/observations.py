@@ -7,8 +7,8 @@ from typing import Any
 
 
 def environment(content: Any, name: str) -> dict[str, str]:
-    (matches,) = (c for c in content["containerDefinitions"] if c["name"] == name)
-    return {e["name"]: e["value"] for e in matches.get("environment", ())}
+    (container,) = (c for c in content["containerDefinitions"] if c["name"] == name)
+    return {e["name"]: e["value"] for e in container.get("environment", ())}
 
 
 def changed(observed: Any, name: str, **changes: Any) -> Any:

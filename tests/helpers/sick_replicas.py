@@ -93,15 +93,15 @@ class Ward:
             lost = {lease_of(arn) for arn in self.dropped}
             registrations = tuple(r for r in observed.registrations if r.lease_id not in lost)
         components = dict(observed.components)
-        for name, item in components.items():
+        for name, component in components.items():
             probes = {}
-            for (arn, role), probe in item.probes.items():
+            for (arn, role), probe in component.probes.items():
                 if arn in self.hung and role is Role.FRONTEND:
                     away = arn in self.cut_off
                     probe = replace(probe, healthy=False, unreachable=away, silent=not away)
                 probes[arn, role] = probe
-            tasks = Unknown("throttled") if name in self.unobserved else item.tasks
-            components[name] = replace(item, probes=probes, tasks=tasks)
+            tasks = Unknown("throttled") if name in self.unobserved else component.tasks
+            components[name] = replace(component, probes=probes, tasks=tasks)
         return replace(
             observed,
             pages=pages,

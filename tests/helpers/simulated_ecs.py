@@ -81,10 +81,10 @@ class SimulatedEcs(SimulatedScheduler):
             for task in service.tasks if service.cluster == action.cluster else ():
                 if task.arn not in action.tasks:
                     continue
-                on_hold = {t.arn for t in service.tasks if t.protected_until > self.now} | {
+                protected = {t.arn for t in service.tasks if t.protected_until > self.now} | {
                     task.arn
                 }
-                if action.minutes and len(on_hold) > service.desired:
+                if action.minutes and len(protected) > service.desired:
                     self.refused.append((action, "DEPLOYMENT_BLOCKED"))
                     continue
                 task.protected_until = self.now + action.minutes * 60 if action.minutes else 0.0

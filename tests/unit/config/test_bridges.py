@@ -44,19 +44,19 @@ def written(folder: Path, parts: Parts, runtime: dict[str, str] | None = None) -
     document = yaml.safe_load((EXAMPLE / "ecs-dynamo.yaml").read_text())
     document["runtime"] |= runtime or {}
     document["components"] = []
-    for name, item in parts.items():
+    for name, declared in parts.items():
         source = "decode" if name == "worker" else name if name in ALL else "frontend"
         definition = json.loads((EXAMPLE / "taskdefs" / f"{source}.json").read_text())
         definition.pop("networkMode")
-        if item["mode"] is not None:
-            definition["networkMode"] = item["mode"]
-        if item["mode"] == BRIDGE or item["mode"] is None:
+        if declared["mode"] is not None:
+            definition["networkMode"] = declared["mode"]
+        if declared["mode"] == BRIDGE or declared["mode"] is None:
             for container in definition["containerDefinitions"]:
                 container["portMappings"] = [{"containerPort": 8000}] * (source == "frontend")
-        definition |= copy.deepcopy(item.get("definition", {}))
+        definition |= copy.deepcopy(declared.get("definition", {}))
         (folder / "taskdefs" / f"{name}.json").write_text(json.dumps(definition))
         component = {"name": name, "type": name, "taskDefinition": f"taskdefs/{name}.json"}
-        document["components"].append({**component, **item["fields"]})
+        document["components"].append({**component, **declared["fields"]})
     path = folder / "ecs-dynamo.yaml"
     path.write_text(yaml.safe_dump(document))
     return path

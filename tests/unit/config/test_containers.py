@@ -20,21 +20,23 @@ def problems(folder: Path, containers: list[dict[str, Any]], **component: Any) -
 
 
 def test_image_and_env_never_reach_a_log_router(tmp_path: Path) -> None:
-    matches = by_name(load(tmp_path, [ROUTER, BARE], image="dynamo:1", env={"HF_HOME": "/models"}))
-    assert matches["log_router"]["image"] == ROUTER["image"]
-    assert "environment" not in matches["log_router"]
-    assert matches["app"]["image"] == "dynamo:1"
-    assert matches["app"]["environment"] == [{"name": "HF_HOME", "value": "/models"}]
+    containers = by_name(
+        load(tmp_path, [ROUTER, BARE], image="dynamo:1", env={"HF_HOME": "/models"})
+    )
+    assert containers["log_router"]["image"] == ROUTER["image"]
+    assert "environment" not in containers["log_router"]
+    assert containers["app"]["image"] == "dynamo:1"
+    assert containers["app"]["environment"] == [{"name": "HF_HOME", "value": "/models"}]
 
 
 def test_env_and_image_reach_every_dynamo_container(tmp_path: Path) -> None:
     second = {**VLLM, "name": "frontend", "command": ["python3", "-m", "dynamo.frontend"]}
     loaded = load(tmp_path, [VLLM, second, AGENT], image="dynamo:2", env={"A": "1"})
     assert loaded.graph.components[0].containers == ("vllm", "frontend")
-    matches = by_name(loaded)
-    assert [matches[n]["image"] for n in ("vllm", "frontend")] == ["dynamo:2", "dynamo:2"]
-    assert matches["frontend"]["environment"] == [{"name": "A", "value": "1"}]
-    assert matches["datadog-agent"]["image"] == AGENT["image"]
+    containers = by_name(loaded)
+    assert [containers[n]["image"] for n in ("vllm", "frontend")] == ["dynamo:2", "dynamo:2"]
+    assert containers["frontend"]["environment"] == [{"name": "A", "value": "1"}]
+    assert containers["datadog-agent"]["image"] == AGENT["image"]
 
 
 @pytest.mark.parametrize("container", ["app", ["app"]])
@@ -73,15 +75,17 @@ def test_image_and_command_that_could_mean_several_containers_are_refused(tmp_pa
 def test_a_secret_in_plain_text_of_a_sidecar_has_a_remedy_that_reaches_it(tmp_path: Path) -> None:
     side = {**AGENT, "environment": [{"name": "DD_API_KEY", "value": "abc"}]}
     warnings = load(tmp_path, [ENGINE, side]).warnings
-    (matches,) = [w for w in warnings if "DD_API_KEY" in w.message]
-    assert matches.remedy is not None
-    assert '"value": "${secret:NAME}"' in matches.remedy
+    (warning,) = [w for w in warnings if "DD_API_KEY" in w.message]
+    assert warning.remedy is not None
+    assert '"value": "${secret:NAME}"' in warning.remedy
 
 
 def test_an_address_that_does_not_stay_is_reported(tmp_path: Path) -> None:
     def reported(name: str, value: str, **infrastructure: Any) -> list[str]:
-        item = {**BARE, "environment": [{"name": name, "value": value}]}
-        return [w.message for w in load(tmp_path, [item], infrastructure=infrastructure).warnings]
+        container = {**BARE, "environment": [{"name": name, "value": value}]}
+        return [
+            w.message for w in load(tmp_path, [container], infrastructure=infrastructure).warnings
+        ]
 
     (removed,) = reported("NATS_SERVER", "nats://u:hidden-word@nats.corp.internal:4222")
     assert "is removed, because the graph declares no NATS" in removed
@@ -95,8 +99,8 @@ def test_an_address_that_does_not_stay_is_reported(tmp_path: Path) -> None:
 
 
 def test_ecss_own_time_to_stop_suffices_for_a_short_drain(tmp_path: Path) -> None:
-    item = {"stopTimeout": None, **BARE}
-    assert not [w for w in load(tmp_path, [item]).warnings if "stopTimeout" in w.message]
+    container = {"stopTimeout": None, **BARE}
+    assert not [w for w in load(tmp_path, [container]).warnings if "stopTimeout" in w.message]
 
 
 def test_the_server_is_looked_for_where_no_container_maps_its_port() -> None:

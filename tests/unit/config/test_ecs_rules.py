@@ -24,16 +24,16 @@ TABLE = (*STRUCTURE, *RULES)
 def broken(definition: dict[str, Any]) -> list[tuple[str, str]]:
     """Rule and field of everything that is wrong, as loading finds it: structure first."""
     content = Content(definition, "FARGATE" in definition.get("requiresCompatibilities", ()))
-    matches = list(violations(STRUCTURE, content)) or list(violations(RULES, content))
-    assert all(v.message and v.remedy for v in matches)
-    return [(v.rule.id, dotted(v.path)) for v in matches]
+    breaches = list(violations(STRUCTURE, content)) or list(violations(RULES, content))
+    assert all(v.message and v.remedy for v in breaches)
+    return [(v.rule.id, dotted(v.path)) for v in breaches]
 
 
 @pytest.mark.parametrize("bad", INVALID, ids=[f"{n}-{b.rule}" for n, b in enumerate(INVALID)])
 def test_what_ecs_rejects_is_rejected_where_it_is(bad: InvalidDefinition) -> None:
-    matches = broken(bad.definition)
-    assert (bad.rule, bad.field) in matches
-    assert {rule for rule, _ in matches} == {bad.rule}
+    breaches = broken(bad.definition)
+    assert (bad.rule, bad.field) in breaches
+    assert {rule for rule, _ in breaches} == {bad.rule}
 
 
 @pytest.mark.parametrize("name", VALID)
@@ -126,13 +126,13 @@ def problems(path: Path) -> list[Problem]:
 def test_validate_names_the_file_the_field_and_the_line(
     tmp_path: Path, definition: dict[str, Any], component: dict[str, Any], field: str, words: str
 ) -> None:
-    matches = problems(single_component_graph(tmp_path, definition, **component))
-    matching = [p for p in matches if (p.field or "").endswith(field)]
-    assert matching, matches
-    assert words in matching[0].message
-    assert all(p.file and p.line and p.remedy for p in matches)
+    reported = problems(single_component_graph(tmp_path, definition, **component))
+    at_field = [p for p in reported if (p.field or "").endswith(field)]
+    assert at_field, reported
+    assert words in at_field[0].message
+    assert all(p.file and p.line and p.remedy for p in reported)
     name = "ecs-dynamo.yaml" if field.startswith("components") else "app.json"
-    assert (matching[0].file or "").endswith(name)
+    assert (at_field[0].file or "").endswith(name)
 
 
 @pytest.mark.parametrize(
@@ -175,14 +175,14 @@ def test_what_create_service_rejects_is_rejected(
     definition = ec2(
         placementConstraints=[{"type": "memberOf", "expression": "attribute:b == c"}],
     )
-    matches = [
+    at_field = [
         p
         for p in problems(single_component_graph(tmp_path, definition, **component))
         if p.field == field
     ]
-    assert matches
-    assert words in matches[0].message
-    assert matches[0].remedy
+    assert at_field
+    assert words in at_field[0].message
+    assert at_field[0].remedy
 
 
 def test_an_unknown_region_is_a_warning_with_the_closest_name(tmp_path: Path) -> None:

@@ -18,8 +18,8 @@ ROLE = "arn:aws:iam::123456789012:role/dynamo-task"
 def test_ecs_exec_is_off_unless_it_is_declared(tmp_path: Path, declared: bool | None) -> None:
     component = {} if declared is None else {"enableExecuteCommand": declared}
     path = single_component_graph(tmp_path, {**ec2(), "taskRoleArn": ROLE}, **component)
-    matches = load_graph(path, {}).graph
-    assert matches.component("app").settings.enable_execute_command is bool(declared)
+    graph = load_graph(path, {}).graph
+    assert graph.component("app").settings.enable_execute_command is bool(declared)
 
 
 def test_ecs_exec_without_a_task_role_is_rejected(tmp_path: Path) -> None:

@@ -31,9 +31,11 @@ def test_limits_that_fit_no_count_are_a_warning(
 ) -> None:
     rollout = {"minimumHealthyPercent": least, "maximumPercent": 150}
     loaded = load_graph(single_component_graph(tmp_path, ec2(), rollout=rollout, **component), {})
-    matches = [w for w in loaded.warnings if (w.field or "").startswith("components[0].rollout")]
-    assert [w.field for w in matches] == (["components[0].rollout.maximumPercent"] if count else [])
-    for warning in matches:
+    warnings = [w for w in loaded.warnings if (w.field or "").startswith("components[0].rollout")]
+    assert [w.field for w in warnings] == (
+        ["components[0].rollout.maximumPercent"] if count else []
+    )
+    for warning in warnings:
         assert f"with a count of {count}, {least}-150 % mean" in warning.message
         assert remedy in (warning.remedy or "")
 
@@ -88,9 +90,9 @@ def test_what_does_not_fit_is_reported_at_a_field_that_is_there(
 ) -> None:
     with pytest.raises(InputError) as caught:
         load_graph(single_component_graph(tmp_path, definition, **component), {})
-    matches = [p for p in caught.value.problems if "requiresCompatibilities" in p.message]
-    assert [p.field for p in matches] == [field]
-    assert words in (matches[0].remedy or "")
+    problems = [p for p in caught.value.problems if "requiresCompatibilities" in p.message]
+    assert [p.field for p in problems] == [field]
+    assert words in (problems[0].remedy or "")
 
 
 def test_shared_gpus_are_rejected_with_the_reason(tmp_path: Path) -> None:
@@ -99,6 +101,6 @@ def test_shared_gpus_are_rejected_with_the_reason(tmp_path: Path) -> None:
     needs = [{"type": "GPU", "sharingStrategy": sharing}]
     with pytest.raises(InputError) as caught:
         load_graph(single_component_graph(tmp_path, ec2(container(resourceRequirements=needs))), {})
-    (matches,) = (p for p in caught.value.problems if "sharingStrategy" in (p.field or ""))
-    assert "1.44.8" in matches.message
-    assert "value" in (matches.remedy or "")
+    (problem,) = (p for p in caught.value.problems if "sharingStrategy" in (p.field or ""))
+    assert "1.44.8" in problem.message
+    assert "value" in (problem.remedy or "")

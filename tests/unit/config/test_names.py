@@ -47,20 +47,20 @@ def refused(folder: Path, edit: Edit) -> str:
 
 
 def test_cloud_map_is_for_etcd_and_nats_alone(folder: Path) -> None:
-    matches = load(folder, names(cloudMap={"etcd": ETCD, "nats": ETCD}), ENVIRON)
+    graph = load(folder, names(cloudMap={"etcd": ETCD, "nats": ETCD}), ENVIRON)
     name = "infra.dynamo.local"
-    assert matches.names == {Role.ETCD: name, Role.NATS: name}
-    assert matches.component("etcd-nats").settings.only(NAMES) == ServiceSettings(
+    assert graph.names == {Role.ETCD: name, Role.NATS: name}
+    assert graph.component("etcd-nats").settings.only(NAMES) == ServiceSettings(
         service_registry=f"{ARN}1"
     )
-    assert matches.component("decode").settings.only(NAMES) == ServiceSettings()
+    assert graph.component("decode").settings.only(NAMES) == ServiceSettings()
 
 
 def test_service_connect_names_ports_and_makes_all_others_clients(folder: Path) -> None:
     in_vpc(folder)
-    matches = load(folder, names(**CONNECT), ENVIRON)
-    assert matches.names == {Role.ETCD: "etcd", Role.NATS: "nats"}
-    servers = matches.component("etcd-nats")
+    graph = load(folder, names(**CONNECT), ENVIRON)
+    assert graph.names == {Role.ETCD: "etcd", Role.NATS: "nats"}
+    servers = graph.component("etcd-nats")
     assert servers.settings.service_connect == ServiceConnect(
         "dynamo",
         (
@@ -74,7 +74,7 @@ def test_service_connect_names_ports_and_makes_all_others_clients(folder: Path) 
         "nats",
         None,
     ]
-    assert matches.component("decode").settings.service_connect == ServiceConnect("dynamo")
+    assert graph.component("decode").settings.service_connect == ServiceConnect("dynamo")
 
 
 def test_a_port_that_has_a_name_keeps_it(folder: Path) -> None:

@@ -49,8 +49,8 @@ def test_the_policy_chooses_the_parameters(
 
 def test_parameters_of_another_policy_are_ignored_with_a_warning(folder: Path) -> None:
     loaded = load(folder, max=4, policy="queue", target=2, concurrency=8, miss=0.1)
-    matches = loaded.graph.component("prefill").scaling
-    assert matches == QueueScaling(max=4, target=2)
+    scaling = loaded.graph.component("prefill").scaling
+    assert scaling == QueueScaling(max=4, target=2)
     ignored = [w.field for w in loaded.warnings if "no parameter" in w.message]
     assert ignored == [f"components[2].scaling.{key}" for key in ("concurrency", "miss")]
 

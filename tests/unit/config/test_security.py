@@ -17,10 +17,10 @@ def security(**parts: Any) -> Edit:
 
 
 def test_references_become_what_ecs_takes(folder: Path) -> None:
-    matches = load(folder, security(etcd={"tls": TLS}), ENVIRON).security.etcd.tls
-    assert matches is not None
+    tls = load(folder, security(etcd={"tls": TLS}), ENVIRON).security.etcd.tls
+    assert tls is not None
     prefix = "arn:aws:secretsmanager:us-east-1:123456789012:secret"
-    assert (matches.ca, matches.client_cert, matches.client_key) == (
+    assert (tls.ca, tls.client_cert, tls.client_key) == (
         f"{prefix}:ca",
         f"{prefix}:cert:pem::",
         "/key",
@@ -46,15 +46,15 @@ def test_servers_that_do_not_fit_are_reported(folder: Path) -> None:
             "security": {"etcd": {"tls": TLS}},
         }
 
-    matches = warnings(folder, external)
-    assert "write https://" in matches
-    assert "declare infrastructure.security.nats.tls" in matches
+    text = warnings(folder, external)
+    assert "write https://" in text
+    assert "declare infrastructure.security.nats.tls" in text
 
 
 def test_own_servers_need_to_speak_it(folder: Path) -> None:
-    matches = warnings(folder, security(etcd={"tls": TLS}))
-    assert "add --cert-file" in matches
-    assert "must name the address" in matches
+    text = warnings(folder, security(etcd={"tls": TLS}))
+    assert "add --cert-file" in text
+    assert "must name the address" in text
     path = folder / "taskdefs" / "etcd-nats.json"
     content = json.loads(path.read_text())
     content["containerDefinitions"][0]["command"] += ["--cert-file=/tls/cert.pem"]
@@ -85,6 +85,6 @@ def test_a_variable_of_ones_own_beside_it_is_reported(folder: Path) -> None:
         security(nats={"token": "${secret:t}"})(document)
         document["components"][1]["env"] = {"NATS_AUTH_TOKEN": "hunter2"}
 
-    matches = warnings(folder, both)
-    assert "NATS_AUTH_TOKEN is declared here" in matches
-    assert "hunter2" not in matches
+    text = warnings(folder, both)
+    assert "NATS_AUTH_TOKEN is declared here" in text
+    assert "hunter2" not in text

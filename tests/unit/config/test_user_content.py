@@ -38,31 +38,31 @@ def command(
     ],
 )
 def test_a_containers_own_variables_stay(tmp_path: Path, text: str, expected: str) -> None:
-    matches, _ = command(tmp_path, ["sh", "-c", text])
-    assert matches == ["sh", "-c", expected]
-    matches, _ = command(tmp_path, [text], entryPoint=["/bin/bash", "-lc"])
-    assert matches == [expected]
+    words, _ = command(tmp_path, ["sh", "-c", text])
+    assert words == ["sh", "-c", expected]
+    words, _ = command(tmp_path, [text], entryPoint=["/bin/bash", "-lc"])
+    assert words == [expected]
 
 
 def test_without_a_shell_a_default_is_filled_in(tmp_path: Path) -> None:
-    matches, _ = command(tmp_path, ["serve", "${MODEL:-small}", "${A:-${AWS_ID}}", "${HOME}"])
-    assert matches == ["serve", "small", "123456789012", "${HOME}"]
+    words, _ = command(tmp_path, ["serve", "${MODEL:-small}", "${A:-${AWS_ID}}", "${HOME}"])
+    assert words == ["serve", "small", "123456789012", "${HOME}"]
 
 
 def test_a_variable_that_the_environment_has_too_is_reported(tmp_path: Path) -> None:
     words = ["sh", "-c", "serve ${MODEL:-small} ${HOME}"]
     _, warnings = command(tmp_path, words)
-    (matches,) = [w for w in warnings if "left to the container" in w]
-    assert "MODEL" in matches
+    (warning,) = [w for w in warnings if "left to the container" in w]
+    assert "MODEL" in warning
     own = [{"name": "MODEL", "value": "mine"}]
     assert command(tmp_path, words, environment=own)[1] == []
     assert command(tmp_path, words, {"HOME": "/root"})[1] == []
 
 
 def test_the_operators_shell_fills_nothing_else_in(tmp_path: Path) -> None:
-    item = {**BARE, "environment": [{"name": "T", "value": "${TOKEN}"}]}
+    container = {**BARE, "environment": [{"name": "T", "value": "${TOKEN}"}]}
     with pytest.raises(InputError) as caught:
-        load(tmp_path, [item], SHELL)
+        load(tmp_path, [container], SHELL)
     text = str(caught.value)
     assert "the variable TOKEN is not declared" in text
     assert "TOKEN: ${TOKEN} under variables" in text
@@ -76,8 +76,8 @@ def test_the_operators_shell_fills_nothing_else_in(tmp_path: Path) -> None:
 
 def test_a_declared_variable_passes_the_environments_on(tmp_path: Path) -> None:
     def filled(variables: str) -> Any:
-        item = {**BARE, "command": ["sh", "-c", "serve ${MODEL:-small} ${HOME}"]}
-        load(tmp_path, [item], SHELL)
+        container = {**BARE, "command": ["sh", "-c", "serve ${MODEL:-small} ${HOME}"]}
+        load(tmp_path, [container], SHELL)
         file = tmp_path / "ecs-dynamo.yaml"
         file.write_text(file.read_text().replace("variables:\n", f"variables:\n  {variables}\n"))
         return by_name(load_graph(file, SHELL))["app"]["command"][2]
@@ -119,14 +119,14 @@ def test_numbers_of_json_stay_as_written(tmp_path: Path) -> None:
 
 
 def test_nulls_instead_of_values_are_reported(tmp_path: Path) -> None:
-    item = {
+    container = {
         **BARE,
         "environment": [{"name": "A", "value": None}],
         "dockerLabels": {"owner": None},
         "user": None,
         "logConfiguration": {"logDriver": "json-file", "options": {"max-size": None}},
     }
-    warnings = [w.message for w in load(tmp_path, [item]).warnings]
+    warnings = [w.message for w in load(tmp_path, [container]).warnings]
     assert sorted(warnings) == [
         "A has no value: in the container it is empty",
         "max-size is null and is left out",
