@@ -11,7 +11,7 @@ import pytest
 from ecs_dynamo.model.conditions import ConditionType
 from ecs_dynamo.model.graph import TAG_GRAPH
 from tests.helpers.scaling_groups import Scaling
-from tests.integration.stack import Stack, until
+from tests.integration.stack import Stack, component_of, until
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
 
@@ -19,8 +19,7 @@ GPU_CLUSTER = "dynamo-GPU"
 
 
 def decode(document: dict[str, Any]) -> dict[str, Any]:
-    matches: dict[str, Any] = document["components"][1]
-    return matches
+    return component_of(document, "decode")
 
 
 def replicas(count: int) -> Any:
@@ -35,11 +34,10 @@ async def instances(stack: Stack) -> list[dict[str, Any]]:
         containerInstances=arns,
         include=["TAGS"],
     )
-    matches: list[dict[str, Any]] = answer["containerInstances"]
-    return matches
+    return list(answer["containerInstances"])
 
 
-async def test_what_does_not_fit_is_said_raised_and_given_back(stack: Stack) -> None:
+async def test_what_does_not_fit_is_said_raised_and_released(stack: Stack) -> None:
     """Four instances with one GPU run prefill and decode; five decode replicas need two more."""
     scaling = Scaling(stack.url)
     await scaling.group("gpu-workers", cluster=GPU_CLUSTER, max_size=5)
@@ -75,22 +73,22 @@ async def test_what_does_not_fit_is_said_raised_and_given_back(stack: Stack) -> 
     # Protection makes ECS choose the replica on an instance of the group.
     ids = {i["InstanceId"] for i in (await scaling.describe("gpu-workers"))["Instances"]}
     own = {i["containerInstanceArn"] for i in await instances(stack) if i["ec2InstanceId"] in ids}
-    leaves = next(t.arn for t in stack.tasks("decode") if t.container_instance_arn in own)
+    unprotected = next(t.arn for t in stack.tasks("decode") if t.container_instance_arn in own)
     await stack.aws(
         *("UpdateTaskProtection",),
         cluster=GPU_CLUSTER,
-        tasks=[t.arn for t in stack.tasks("decode") if t.arn != leaves],
+        tasks=[t.arn for t in stack.tasks("decode") if t.arn != unprotected],
         protectionEnabled=True,
     )
     stack.edit(replicas(4))
     async with stack.reconciler() as reconciler:
 
-        async def given_back() -> bool:
+        async def released() -> bool:
             await reconciler.run_pass()
             return bool((await scaling.describe("gpu-workers"))["DesiredCapacity"] == 1)
 
-        await until("an instance is released", given_back, 60)
-        await until_settled(stack, reconciler)
+        await until("an instance is released", released, 60)
+        await until_settled(reconciler)
     left = await instances(stack)
     assert len(left) == 5
     assert all(i["status"] == "ACTIVE" for i in left)
@@ -106,8 +104,8 @@ async def test_what_does_not_fit_is_said_raised_and_given_back(stack: Stack) -> 
         assert reasons == {"ServiceSchedulerInitiated"}, "an instance with a task was terminated"
 
 
-async def until_settled(stack: Stack, reconciler: Any) -> None:
-    """There are no further writes, even after another window."""
+async def until_settled(reconciler: Any) -> None:
+    """Wait until the graph has converged."""
 
     async def settled() -> bool:
         done = await reconciler.run_pass()
@@ -184,8 +182,8 @@ async def test_replicas_are_split_over_capacity_providers_by_weight(stack: Stack
     code, out, _ = await stack.cli("plan", "-f", str(stack.graph_file))
     assert (code, "capacity providers differ" in out) == (0, True)
     await stack.converge(120)
-    matches = Counter(t.capacity_provider for t in stack.tasks("decode"))
-    assert matches == {"on-demand": 2, "spot": 2}
+    tasks_by_provider = Counter(t.capacity_provider for t in stack.tasks("decode"))
+    assert tasks_by_provider == {"on-demand": 2, "spot": 2}
     where = {
         i["containerInstanceArn"]: i.get("capacityProviderName") for i in await instances(stack)
     }

@@ -90,9 +90,9 @@ async def test_a_group_at_zero_tells_what_its_instances_will_offer(
     await scaling.group("empty", instance_type="g5.12xlarge", cluster="gpu")
     await scaling.call("autoscaling", "put_warm_pool", AutoScalingGroupName="empty", MinSize=1)
     sizes = InstanceSizes()
-    matches = await describe_auto_scaling_groups(aws, declared("empty", "missing"), sizes)
-    assert set(matches) == {"empty"}
-    group = matches["empty"]
+    groups = await describe_auto_scaling_groups(aws, declared("empty", "missing"), sizes)
+    assert set(groups) == {"empty"}
+    group = groups["empty"]
     assert (group.desired, group.min_size, group.max_size, group.warm) == (0, 0, 4, 0)
     (size,) = group.sizes
     assert (size.instance_type, size.gpus, size.cpu) == ("g5.12xlarge", 4, 49_152)
@@ -142,12 +142,12 @@ async def test_instances_of_a_warm_pool_are_counted_and_are_no_members() -> None
             }
             return answers[operation]
 
-    matches = await describe_auto_scaling_groups(
+    groups = await describe_auto_scaling_groups(
         cast(Aws, Answers()), declared("g"), InstanceSizes()
     )
-    assert [i.ec2_instance_id for i in matches["g"].instances] == ["i-1"]
-    assert matches["g"].warm == 3
-    assert [s.gpus for s in matches["g"].sizes] == [1]
+    assert [i.ec2_instance_id for i in groups["g"].instances] == ["i-1"]
+    assert groups["g"].warm == 3
+    assert [s.gpus for s in groups["g"].sizes] == [1]
 
 
 async def test_providers_of_every_kind_are_recognised(local: LocalEcs, aws: Aws) -> None:
@@ -189,8 +189,8 @@ async def test_providers_of_every_kind_are_recognised(local: LocalEcs, aws: Aws)
             redeclared(c, cluster="gpu", capacity_providers=items) for c in base.components[1:]
         ),
     )
-    matches = await describe_providers(aws, named, ["gpu"], {})  # Fifteen names: two pages.
-    assert {n: (p.type, p.scales_itself, p.group) for n, p in matches.items()} == {
+    providers = await describe_providers(aws, named, ["gpu"], {})  # Fifteen names: two pages.
+    assert {n: (p.type, p.scales_itself, p.group) for n, p in providers.items()} == {
         "spot": ("EC2_AUTOSCALING", True, "spot-group"),
         "managed": ("MANAGED_INSTANCES", True, None),
         "FARGATE_SPOT": ("FARGATE_SPOT", False, None),
@@ -219,8 +219,8 @@ async def test_a_provider_that_no_component_names_keeps_hands_off_its_group(
     cache = GraphCache()
     observed = await observe_ecs(aws, base, 0.0, 10.0, cache)
     assert not isinstance(observed.providers, Unknown)
-    (matches,) = observed.providers.values()
-    assert (matches.name, matches.group, matches.managed_scaling) == ("theirs", "pool", True)
+    (pool,) = observed.providers.values()
+    assert (pool.name, pool.group, pool.managed_scaling) == ("theirs", "pool", True)
     planned = plan_capacity(base, observed, (), CapacityMemory(), 0.0)
     assert planned.actions == ()
     assert "is sized by ECS" in planned.notes[0]

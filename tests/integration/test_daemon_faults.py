@@ -19,7 +19,7 @@ import pytest
 from ecs_dynamo.controller.daemon.connections import raise_file_limit
 from ecs_dynamo.demo.daemon import DemoDaemon, component
 from tests.integration.servers import free_port
-from tests.integration.stack import Stack, until
+from tests.integration.stack import Stack, component_of, until
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(150)]
 
@@ -126,20 +126,19 @@ async def test_what_tasks_exit_with_is_reported_after_ecs_rolled_back_the_rollou
     try:
 
         def crash(document: dict[str, Any]) -> None:
-            decode = next(c for c in document["components"] if c["name"] == "decode")
-            decode["command"] = ["exit 7"]
+            component_of(document, "decode")["command"] = ["exit 7"]
 
         stack.edit(crash)
         watcher.send(signal.SIGHUP)
 
-        def taken_back(status: dict[str, Any]) -> bool:
+        def rolled_back(status: dict[str, Any]) -> bool:
             decode = component(status, "decode")
             return len(decode.get("deployments", ())) == 1 and any(
                 c["type"] == "Degraded" and c["component"] == "decode" and c["status"]
                 for c in status["conditions"]
             )
 
-        status = await watcher.until("ECS rolls it back", taken_back, 90)
+        status = await watcher.until("ECS rolls it back", rolled_back, 90)
         why = "exited with code 7"
         (message,) = (
             c["message"]

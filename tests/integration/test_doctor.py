@@ -10,7 +10,6 @@ from contextlib import asynccontextmanager
 from typing import Any, cast
 
 import pytest
-from aiobotocore.session import AioSession
 
 from ecs_dynamo.aws.client import Aws
 from ecs_dynamo.aws.inspect.references import (
@@ -24,16 +23,11 @@ from ecs_dynamo.local.wire.protocol import ACCOUNT
 from ecs_dynamo.model.doctor import Finding, Severity, Simulation
 from ecs_dynamo.model.errors import AwsError
 from tests.helpers.scaling_groups import Scaling
-from tests.integration.stack import REGION, Stack
+from tests.integration.stack import REGION, Stack, component_of
 from tests.integration.test_names import cloud_map
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(90)]
 
-CREDENTIALS: dict[str, Any] = {
-    "region_name": REGION,
-    "aws_access_key_id": "x",
-    "aws_secret_access_key": "x",
-}
 IMAGE = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/dynamo:1"
 SECRET = f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:hf-AbCdEf"
 MANIFEST = {
@@ -43,13 +37,6 @@ MANIFEST = {
     "layers": [],
 }
 WORDS = ("error", "warning", "unknown", "ok")
-
-
-@asynccontextmanager
-async def client(stack: Stack, service: str) -> AsyncIterator[Any]:
-    """Open a client that is not the product's."""
-    async with AioSession().create_client(service, endpoint_url=stack.url, **CREDENTIALS) as opened:
-        yield opened
 
 
 async def examine(stack: Stack, code: int) -> dict[str, dict[str, list[str]]]:
@@ -70,7 +57,7 @@ async def examine(stack: Stack, code: int) -> dict[str, dict[str, list[str]]]:
 async def own_vpc(stack: Stack) -> tuple[str, str]:
     """Create a subnet with a default route and a group that is open within the VPC; the instances'
     subnets get a default route too."""
-    async with client(stack, "ec2") as ec2:
+    async with stack.client("ec2") as ec2:
         vpc = (await ec2.create_vpc(CidrBlock="10.20.0.0/16"))["Vpc"]["VpcId"]
         created = await ec2.create_subnet(VpcId=vpc, CidrBlock="10.20.1.0/24")
         subnet = created["Subnet"]["SubnetId"]
@@ -104,7 +91,7 @@ async def own_vpc(stack: Stack) -> tuple[str, str]:
 @asynccontextmanager
 async def role(stack: Stack, name: str) -> AsyncIterator[None]:
     """Create a role that ECS tasks may assume. moto's IAM outlives a server."""
-    async with client(stack, "iam") as iam:
+    async with stack.client("iam") as iam:
         document = json.dumps(trust("ecs-tasks.amazonaws.com"))
         await iam.create_role(RoleName=name, AssumeRolePolicyDocument=document)
         try:
@@ -167,14 +154,14 @@ async def test_what_is_there_is_fine(stack: Stack) -> None:
         capacityProviders=["spot"],
         defaultCapacityProviderStrategy=[],
     )
-    async with client(stack, "ecr") as ecr:
+    async with stack.client("ecr") as ecr:
         await ecr.create_repository(repositoryName="dynamo")
         await ecr.put_image(
             repositoryName="dynamo", imageTag="1", imageManifest=json.dumps(MANIFEST)
         )
-    async with client(stack, "secretsmanager") as secrets:
+    async with stack.client("secretsmanager") as secrets:
         secret = (await secrets.create_secret(Name="hf", SecretString="x"))["ARN"]
-    async with client(stack, "ssm") as ssm:
+    async with stack.client("ssm") as ssm:
         await ssm.put_parameter(Name="/dynamo/more", Value="x", Type="SecureString")
 
     def right_secret(document: dict[str, Any]) -> None:
@@ -186,7 +173,7 @@ async def test_what_is_there_is_fine(stack: Stack) -> None:
     def change(document: dict[str, Any]) -> None:
         document["network"] = {"subnets": [subnet], "securityGroups": [group]}
         document["capacity"] = {"autoScalingGroups": [{"name": "asg", "max": 4}]}
-        decode = next(c for c in document["components"] if c["type"] == "decode")
+        decode = component_of(document, "decode")
         decode["capacityProviders"] = [{"name": "spot"}]
 
     stack.edit(change)
@@ -246,11 +233,15 @@ async def test_the_simulator_is_asked_for_each_resource() -> None:
             {"EvalResourceName": "arn:b", "EvalResourceDecision": "implicitDeny"},
         ],
     }
-    item = {"EvalActionName": "ecs:TagResource", "EvalResourceName": "*", "EvalDecision": "allowed"}
+    single = {
+        "EvalActionName": "ecs:TagResource",
+        "EvalResourceName": "*",
+        "EvalDecision": "allowed",
+    }
     aws = Answers(
         SimulatePrincipalPolicy=[
             {"EvaluationResults": [several], "IsTruncated": True, "Marker": "m"},
-            {"EvaluationResults": [item], "IsTruncated": False},
+            {"EvaluationResults": [single], "IsTruncated": False},
         ]
     )
     asked = Simulation(
@@ -310,7 +301,7 @@ async def test_names_are_looked_up(stack: Stack) -> None:
 
     for name in ("frontend", "decode", "prefill"):
         stack.edit_task_definition(name, lambda d: d.update(networkMode="awsvpc"))
-    async with client(stack, "servicediscovery") as maps:
+    async with stack.client("servicediscovery") as maps:
         (space,) = (await maps.list_namespaces())["Namespaces"]
     for namespace, severity in (
         ("dynamo.local", "ok"),

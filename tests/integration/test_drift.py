@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.integration.stack import Stack
+from tests.integration.stack import Stack, component_of
 
 GROUP = "arn:aws:elasticloadbalancing:us-east-1:123456789012:targetgroup/fe/0123456789abcdef"
 
@@ -20,19 +20,14 @@ async def described(stack: Stack, name: str = "frontend") -> dict[str, Any]:
         services=[component.service],
         include=["TAGS"],
     )
-    (matches,) = answer["services"]
-    service: dict[str, Any] = matches
+    service: dict[str, Any]
+    (service,) = answer["services"]
     return service
 
 
 def tags(service: dict[str, Any]) -> dict[str, str]:
-    matches = {t["key"]: t["value"] for t in service["tags"]}
-    return {k: v for k, v in matches.items() if not k.startswith("ecs-dynamo:")}
-
-
-def frontend(document: dict[str, Any]) -> dict[str, Any]:
-    matches: dict[str, Any] = document["components"][0]
-    return matches
+    every = {t["key"]: t["value"] for t in service["tags"]}
+    return {k: v for k, v in every.items() if not k.startswith("ecs-dynamo:")}
 
 
 async def test_declarations_of_later_and_changes_by_hand_are_applied(stack: Stack) -> None:
@@ -44,7 +39,7 @@ async def test_declarations_of_later_and_changes_by_hand_are_applied(stack: Stac
     assert tags(before) == {"team": "llm", "cost": "7"}
 
     def attach(document: dict[str, Any]) -> None:
-        frontend(document)["targetGroupArn"] = GROUP
+        component_of(document, "frontend")["targetGroupArn"] = GROUP
         document["tags"] = {"team": "ml"}
 
     stack.edit(attach)

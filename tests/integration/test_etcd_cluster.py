@@ -32,12 +32,12 @@ def clustered(stack: Stack, *, serving: bool) -> None:
 def members(observed: Pass) -> set[int]:
     """Return the ids of the voting members; all servers must report the same ones."""
     views = observed.snapshot.etcd_views.values()
-    matches = {frozenset(m.id for m in view.members if not m.learner) for view in views}
-    assert len(matches) == 1, matches
-    return set(next(iter(matches)))
+    memberships = {frozenset(m.id for m in view.members if not m.learner) for view in views}
+    assert len(memberships) == 1, memberships
+    return set(next(iter(memberships)))
 
 
-def endpoints_of(stack: Stack, observed: Pass, component: str) -> str | None:
+def endpoints_of(observed: Pass, component: str) -> str | None:
     service = observed.snapshot.components[component].service
     arn = getattr(service, "task_definition_arn", "")
     revision = observed.snapshot.components[component].revisions[arn]
@@ -53,7 +53,7 @@ async def test_three_members_grow_and_one_that_is_lost_is_replaced_without_an_ou
     urls = (first.plan.endpoints.etcd or "").split(",")
     assert len(set(urls)) == 3
     for name in ("frontend", "prefill", "decode"):
-        assert endpoints_of(stack, first, name) == first.plan.endpoints.etcd
+        assert endpoints_of(first, name) == first.plan.endpoints.etcd
     await stack.chat()
 
     def look(done: Pass) -> None:
@@ -75,7 +75,7 @@ async def test_three_members_grow_and_one_that_is_lost_is_replaced_without_an_ou
     assert (after[0], after[2]) == (urls[0], urls[2])
     assert after[1] not in urls
     for name in ("frontend", "prefill", "decode"):
-        assert endpoints_of(stack, second, name) == second.plan.endpoints.etcd
+        assert endpoints_of(second, name) == second.plan.endpoints.etcd
     await stack.chat()
     again = await stack.observe()
     assert again.plan.actions == ()
@@ -88,8 +88,8 @@ async def put(url: str, value: bytes) -> None:
 
 async def read(url: str) -> bytes | None:
     async with open_etcd(url, 5.0) as client:
-        matches = await client.get(b"kept")
-    return None if matches is None else bytes(matches.value)
+        stored = await client.get(b"kept")
+    return None if stored is None else bytes(stored.value)
 
 
 async def test_members_are_replaced_with_the_data_kept_and_two_lost_ones_begin_anew(

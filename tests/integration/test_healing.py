@@ -93,5 +93,5 @@ async def gauge(daemon: DemoDaemon, name: str, *words: str) -> float:
         session.get(f"{daemon.url}/metrics") as answer,
     ):
         text = await answer.text()
-    matches = re.findall(rf"^{name}\{{(.*)\}} (\S+)$", text, re.MULTILINE)
-    return sum(float(v) for labels, v in matches if all(f'"{word}"' in labels for word in words))
+    samples = re.findall(rf"^{name}\{{(.*)\}} (\S+)$", text, re.MULTILINE)
+    return sum(float(v) for labels, v in samples if all(f'"{word}"' in labels for word in words))

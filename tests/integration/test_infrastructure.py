@@ -51,9 +51,9 @@ async def test_a_replaced_nats_has_its_streams_and_messages(stack: Stack) -> Non
     assert second.plan.endpoints.nats not in (None, url)
     client = await nats.connect(second.plan.endpoints.nats or "")
     state = (await client.jetstream().stream_info("work")).state
-    matches = await client.jetstream().get_msg("work", 3)
+    message = await client.jetstream().get_msg("work", 3)
     await client.close()
-    assert (state.messages, matches.data) == (3, b"2")
+    assert (state.messages, message.data) == (3, b"2")
 
     # A change never starts a second server beside the first, which is stopped before.
     stack.edit_task_definition(

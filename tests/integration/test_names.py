@@ -36,8 +36,8 @@ async def cloud_map(stack: Stack, *names: str) -> dict[str, dict[str, str]]:
 async def registered(stack: Stack, arn: str) -> list[str]:
     """Return the addresses of a Cloud Map service."""
     async with stack.client("servicediscovery") as client:
-        matches = await client.list_instances(ServiceId=arn.rsplit("/", 1)[-1])
-        return [i["Attributes"]["AWS_INSTANCE_IPV4"] for i in matches["Instances"]]
+        answer = await client.list_instances(ServiceId=arn.rsplit("/", 1)[-1])
+        return [i["Attributes"]["AWS_INSTANCE_IPV4"] for i in answer["Instances"]]
 
 
 def named(stack: Stack, names: dict[str, Any]) -> None:
@@ -51,11 +51,11 @@ def named(stack: Stack, names: dict[str, Any]) -> None:
 
 def revisions(done: Pass) -> dict[str, str]:
     """Return the dependants' task definition revisions."""
-    matches = {}
+    arns = {}
     for name in DEPENDANTS:
         service = done.snapshot.components[name].service
-        matches[name] = service.task_definition_arn  # type: ignore[union-attr]
-    return matches
+        arns[name] = service.task_definition_arn  # type: ignore[union-attr]
+    return arns
 
 
 def task_arns(stack: Stack) -> set[str]:

@@ -89,10 +89,10 @@ async def test_hosts_that_ec2_does_not_know_hide_no_other(stack: Stack) -> None:
     for ec2_id in (None, "mi-0123456789abcdef0"):
         stack.local.lose_host(await stack.local.add_instance(cluster), ec2_id)
     done = await stack.observe()
-    matches = done.snapshot.container_instances[cluster]
-    assert not isinstance(matches, Unknown)
-    lost = [i for i in matches if i.private_ip is None]
-    assert len(lost) == 2 < len(matches)
+    instances = done.snapshot.container_instances[cluster]
+    assert not isinstance(instances, Unknown)
+    lost = [i for i in instances if i.private_ip is None]
+    assert len(lost) == 2 < len(instances)
     # EC2 refuses a whole request if it does not know one of the ids.
     async with stack.client("ec2") as ec2:
         for ids, code in (("mi-0123456789abcdef0", "Malformed"), ("i-0123456789abcdef0", "NotF")):
@@ -116,10 +116,10 @@ async def test_an_empty_list_loses_no_request_and_a_deleted_revision_no_rollout(
     assert [r.error for r in traffic.done if r.error] == []
 
     async def active() -> list[str]:
-        matches = await stack.aws(
+        answer = await stack.aws(
             "ListTaskDefinitions", familyPrefix="local-decode", status="ACTIVE"
         )
-        return [str(arn) for arn in matches["taskDefinitionArns"]]
+        return [str(arn) for arn in answer["taskDefinitionArns"]]
 
     first, second = await active()
     for arn in (first, second):

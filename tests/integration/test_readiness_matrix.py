@@ -99,10 +99,10 @@ def configure(stack: Stack, mode: str, plane: str, workers: int, fault: str) -> 
             # Then workers can be reached from their own instance only, which must be declared.
             component_of(document, name)["placement"] = placed_on(instance.ec2_id)
         for name in ("decode", "prefill"):
-            item = component_of(document, name)
-            item.pop("scaling", None)
-            item["replicas"] = workers // 2
-            item["rollout"] = {
+            component = component_of(document, name)
+            component.pop("scaling", None)
+            component["replicas"] = workers // 2
+            component["rollout"] = {
                 "progressDeadlineSeconds": DEADLINE[fault],
                 "circuitBreaker": False,
             }

@@ -10,7 +10,13 @@ import pytest
 from ecs_dynamo.controller import Pass
 from ecs_dynamo.model.conditions import ConditionType
 from ecs_dynamo.model.graph import TAG_CANARY
-from tests.integration.stack import Stack, running_tasks, until, worker_apart_from_the_frontend
+from tests.integration.stack import (
+    Stack,
+    component_of,
+    running_tasks,
+    until,
+    worker_apart_from_the_frontend,
+)
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
 
@@ -23,8 +29,7 @@ def quick_health(document: dict[str, Any]) -> None:
 
 
 def decode_of(document: dict[str, Any]) -> dict[str, Any]:
-    matches: dict[str, Any] = next(c for c in document["components"] if c["name"] == "decode")
-    return matches
+    return component_of(document, "decode")
 
 
 def degraded(done: Pass) -> str | None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +11,6 @@ from typing import Any
 import aiohttp
 import nkeys
 import pytest
-from aiobotocore.session import AioSession
 
 from ecs_dynamo.controller import Pass, Reconciler
 from ecs_dynamo.demo.daemon import DemoDaemon
@@ -30,7 +27,7 @@ from ecs_dynamo.local.wire.protocol import ACCOUNT
 from ecs_dynamo.model.conditions import ConditionType
 from ecs_dynamo.model.graph import Role
 from tests.integration.secure_servers import Authority, secure_etcd, secure_nats
-from tests.integration.stack import REGION, Stack, until
+from tests.integration.stack import Stack, until
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
 
@@ -136,25 +133,12 @@ async def test_nats_with_tls_and_credentials(
             assert "SUBROKEN" not in await rejection(Role.NATS, url, broken)
 
 
-@asynccontextmanager
-async def client(stack: Stack, service: str) -> AsyncIterator[Any]:
-    """Open a client that is not the product's."""
-    async with AioSession().create_client(
-        service,
-        endpoint_url=stack.url,
-        region_name=REGION,
-        aws_access_key_id="x",
-        aws_secret_access_key="x",
-    ) as opened:
-        yield opened
-
-
 async def store(
     stack: Stack, secrets: dict[str, str], parameters: dict[str, str]
 ) -> dict[str, str]:
     """Put values into Secrets Manager and SSM; return the reference for each name."""
     references: dict[str, str] = {}
-    async with client(stack, "secretsmanager") as manager, client(stack, "ssm") as ssm:
+    async with stack.client("secretsmanager") as manager, stack.client("ssm") as ssm:
         for name, value in secrets.items():
             references[name] = (await manager.create_secret(Name=name, SecretString=value))["ARN"]
         for name, value in parameters.items():
@@ -269,7 +253,7 @@ async def assert_rotation(stack: Stack, secret: str) -> None:
     """A wrong password is a condition with a reason; a corrected one is used automatically."""
 
     async def put(password: str) -> None:
-        async with client(stack, "secretsmanager") as manager:
+        async with stack.client("secretsmanager") as manager:
             text = json.dumps({"user": "dynamo", "password": password})
             await manager.put_secret_value(SecretId=secret, SecretString=text)
 

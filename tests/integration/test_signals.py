@@ -14,7 +14,6 @@ from typing import Any
 
 import nats
 import pytest
-from aiobotocore.session import AioSession
 from aiohttp import web
 
 from ecs_dynamo.aws.resources.metrics import DataPoint, MetricQuery, newest_data_point
@@ -312,8 +311,7 @@ async def test_cloudwatch() -> None:
 
 
 async def test_cloudwatch_over_the_wire(stack: Stack) -> None:
-    keys: Any = {"region_name": "us-east-1", "aws_access_key_id": "x", "aws_secret_access_key": "x"}
-    async with AioSession().create_client("cloudwatch", endpoint_url=stack.url, **keys) as client:
+    async with stack.client("cloudwatch") as client:
         earlier = datetime.now(UTC) - timedelta(seconds=30)
         point: Any = {"MetricName": "Waiting", "Value": 7.0, "Timestamp": earlier}
         await client.put_metric_data(Namespace="Batch", MetricData=[point])

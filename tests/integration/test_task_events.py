@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aiobotocore.session import AioSession
 
 from ecs_dynamo.aws.client import AwsOptions
 from ecs_dynamo.aws.rate_limits import is_write
@@ -22,16 +21,11 @@ from ecs_dynamo.controller.triggers import ecs_events
 from ecs_dynamo.controller.triggers.ecs_events import follow_events
 from ecs_dynamo.demo.daemon import DemoDaemon, component
 from ecs_dynamo.iam.render import render_iam
+from ecs_dynamo.local.wire.protocol import ACCOUNT
 from tests.integration.stack import EXAMPLE, REGION, Stack, until, worker_apart_from_the_frontend
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
 
-ACCOUNT = "123456789012"
-KEYS: dict[str, Any] = {
-    "region_name": REGION,
-    "aws_access_key_id": "x",
-    "aws_secret_access_key": "x",
-}
 OPERATIONS = EXAMPLE.parents[1] / "docs" / "operations.md"
 
 
@@ -104,13 +98,7 @@ class Queue:
         await until("the queue is empty", empty, 15)
 
 
-@asynccontextmanager
-async def sqs_of(stack: Stack) -> AsyncIterator[Any]:
-    async with AioSession().create_client("sqs", endpoint_url=stack.url, **KEYS) as sqs:
-        yield sqs
-
-
-async def settled(stack: Stack, daemon: DemoDaemon, queue: Queue) -> dict[str, Any]:
+async def settled(daemon: DemoDaemon, queue: Queue) -> dict[str, Any]:
     """Return the status once all events are read and no pass is in progress."""
     for _ in range(20):
         await queue.emptied()
@@ -123,9 +111,9 @@ async def settled(stack: Stack, daemon: DemoDaemon, queue: Queue) -> dict[str, A
 
 async def test_an_event_is_answered_at_once_and_noise_does_no_harm(stack: Stack) -> None:
     url = await wire(stack)
-    async with sqs_of(stack) as sqs, listening(stack, url) as daemon:
+    async with stack.client("sqs") as sqs, listening(stack, url) as daemon:
         queue = Queue(sqs, url)
-        before = await settled(stack, daemon, queue)
+        before = await settled(daemon, queue)
 
         # An instance without tasks: only ECS's event reports it.
         idle = next(
@@ -139,7 +127,7 @@ async def test_an_event_is_answered_at_once_and_noise_does_no_harm(stack: Stack)
             containerInstances=[idle.arn],
             status="DRAINING",
         )
-        await daemon.until("looked", lambda s: s["passId"] != before["passId"], 10)
+        await daemon.until("a pass has run", lambda s: s["passId"] != before["passId"], 10)
 
         # A task that ends is replaced, and the daemon follows until it serves.
         old = next(t for t in stack.local.state.tasks.values() if t.service == "local-decode")
@@ -150,7 +138,7 @@ async def test_an_event_is_answered_at_once_and_noise_does_no_harm(stack: Stack)
             return bool(status["converged"]) and ready != [] and old.arn not in ready
 
         await daemon.until("replaced", replaced, 45)
-        await settled(stack, daemon, queue)
+        await settled(daemon, queue)
         status = daemon.queue
         assert status["problem"] is None
         assert status["messages"]["event"] >= 5
@@ -175,7 +163,7 @@ async def test_an_event_is_answered_at_once_and_noise_does_no_harm(stack: Stack)
         ]
         writes = [c for c in stack.local.calls if "ecs-dynamo" in c.agent and of_ecs(c)]
         await queue.send("junk", "{}", *reversed(history), *reversed(history))
-        await settled(stack, daemon, queue)
+        await settled(daemon, queue)
         after = [c for c in stack.local.calls if "ecs-dynamo" in c.agent and of_ecs(c)]
         assert after == writes
         status = daemon.queue
@@ -195,8 +183,8 @@ async def wire_notices(stack: Stack) -> str:
     pattern = json.dumps(documents["notices-rule-pattern.json"])
     target = {"Id": "queue", "Arn": f"arn:aws:sqs:{REGION}:{ACCOUNT}:notices"}
     async with (
-        sqs_of(stack) as sqs,
-        AioSession().create_client("events", endpoint_url=stack.url, **KEYS) as events,
+        stack.client("sqs") as sqs,
+        stack.client("events") as events,
     ):
         created = await sqs.create_queue(QueueName="notices", Attributes={"Policy": policy})
         await events.put_rule(Name="notices", EventPattern=pattern)
@@ -231,7 +219,7 @@ async def test_a_queue_that_comes_later_is_read_then(
     stack.event_queue = "later"
     options = AwsOptions(endpoint_url=stack.url, region=REGION)
     async with (
-        sqs_of(stack) as sqs,
+        stack.client("sqs") as sqs,
         follow_events(options, url, lambda *_: woken.set(), problems.append) as events,
     ):
 
