@@ -70,6 +70,8 @@ class Role(StrEnum):
     PLANNER = "planner"
 
 
+CLIENT_PORTS: Mapping[Role, int] = {Role.ETCD: ETCD_CLIENT_PORT, Role.NATS: NATS_CLIENT_PORT}
+"""Ports at which the infrastructure serves the dependants."""
 INFRASTRUCTURE_ROLES = frozenset({Role.ETCD, Role.NATS})
 WORKER_ROLES = frozenset({Role.PREFILL, Role.DECODE, Role.WORKER})
 """Roles that register themselves in Dynamo's discovery. Frontends do not."""

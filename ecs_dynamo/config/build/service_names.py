@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 from ecs_dynamo.model.ecs.task_definition import CONTAINERS
-from ecs_dynamo.model.graph import ETCD_CLIENT_PORT, NATS_CLIENT_PORT, Role
+from ecs_dynamo.model.graph import CLIENT_PORTS, Role
 from ecs_dynamo.model.service_settings import PublishedPort, ServiceConnect, ServiceSettings
 from ecs_dynamo.model.spec.graph import GraphSpec
-
-_PORTS: Final = {Role.ETCD: ETCD_CLIENT_PORT, Role.NATS: NATS_CLIENT_PORT}
 
 
 def server_names(
@@ -31,7 +29,7 @@ def server_names(
         PublishedPort(
             mapping.setdefault("name", role.value), f"{spec.name}-{role}", names[role], port
         )
-        for role, port in _PORTS.items()
+        for role, port in CLIENT_PORTS.items()
         if role in roles
         for container in template[CONTAINERS]
         for mapping in container.get("portMappings", ())

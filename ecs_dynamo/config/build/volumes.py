@@ -30,12 +30,11 @@ from ecs_dynamo.model.ecs.task_definition import (
     container_ports,
     variable_value,
 )
-from ecs_dynamo.model.graph import ETCD_CLIENT_PORT, NATS_CLIENT_PORT, Role
+from ecs_dynamo.model.graph import CLIENT_PORTS, Role
 from ecs_dynamo.model.spec.infrastructure import VolumeSpec
 from ecs_dynamo.model.spec.rollout import RolloutSpec
 
 VOLUME_NAME: Final = "ecs-dynamo-data"
-_PORTS: Final = {Role.ETCD: ETCD_CLIENT_PORT, Role.NATS: NATS_CLIENT_PORT}
 _OPTIONS: Final = {
     Role.ETCD: re.compile(r"(?:^|\s)--?data-dir(?:=|\s+)(\S+)"),
     Role.NATS: re.compile(r"(?:^|\s)--?(?:sd|store_dir)(?:=|\s+)(\S+)"),
@@ -63,7 +62,7 @@ def serving_container(content: Mapping[str, Any], role: Role) -> int:
     """
     containers = content[CONTAINERS]
     for index, container in enumerate(containers):
-        if _PORTS[role] in container_ports(container):
+        if CLIENT_PORTS[role] in container_ports(container):
             return index
     for index, container in enumerate(containers):
         text = f"{container.get('image', '')} {command_line(container)}"

@@ -91,8 +91,7 @@ def _check_roles(spec: GraphSpec, document: Document, report: Report) -> None:
 
 
 def _check_nats(spec: GraphSpec, document: Document, report: Report) -> None:
-    infrastructure = spec.infrastructure
-    if infrastructure.task_definition is not None or infrastructure.nats is not None:
+    if spec.infrastructure.has_nats:
         return
     remedy = "add infrastructure.nats (a taskDefinition or endpoints)"
     for key, plane in (

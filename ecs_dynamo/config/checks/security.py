@@ -28,10 +28,8 @@ def check_security(
     spec: GraphSpec, components: list[BuiltComponent], document: Document, report: Report
 ) -> None:
     """Report security that does not fit the servers, or that tasks cannot receive."""
-    infrastructure = spec.infrastructure
-    security = infrastructure.security
-    has_nats = infrastructure.task_definition is not None or infrastructure.nats is not None
-    if not has_nats and security.nats != type(security.nats)():
+    security = spec.infrastructure.security
+    if not spec.infrastructure.has_nats and security.nats != type(security.nats)():
         report.error(
             document,
             ("infrastructure", "security", "nats"),
@@ -132,9 +130,10 @@ def _check_dependant(spec: GraphSpec, built: BuiltComponent, report: Report) -> 
             f"{built.component.name} receives secrets, which ECS reads with the execution role",
             "add executionRoleArn (see `ecs-dynamo iam render`)",
         )
+    injected = names.keys() | path_variables(security).keys()
     for index in built.dynamo:
         for number, entry in enumerate(built.containers[index].get("environment", ())):
-            if entry.get("name") in names.keys() | path_variables(security).keys():
+            if entry.get("name") in injected:
                 report.warn(
                     built.definition.document,
                     built.definition.at(CONTAINERS, index, "environment", number),

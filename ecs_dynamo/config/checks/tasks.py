@@ -22,8 +22,9 @@ from ecs_dynamo.model.ecs.task_definition import (
     command_words,
     container_ports,
 )
-from ecs_dynamo.model.graph import ETCD_CLIENT_PORT, NATS_CLIENT_PORT, NetworkMode, Role
+from ecs_dynamo.model.graph import CLIENT_PORTS, NATS_CLIENT_PORT, NetworkMode, Role
 from ecs_dynamo.model.redaction import is_secret_name
+from ecs_dynamo.model.spec.component import ComponentSpec
 from ecs_dynamo.model.spec.graph import GraphSpec
 from ecs_dynamo.model.spec.service import LaunchType
 
@@ -71,6 +72,12 @@ class _Checker:
             self._worker_mode()
         if Role.NATS in self.component.roles:
             self._nats_options()
+
+    @property
+    def _declared(self) -> ComponentSpec | None:
+        """The component in the graph file; None for the infrastructure."""
+        kind, *index = self.built.path
+        return self.spec.components[int(index[0])] if kind == "components" else None
 
     def _error(self, message: str, remedy: str, *path: str | int) -> None:
         """Report an error in the task definition's file."""
@@ -123,10 +130,8 @@ class _Checker:
 
     def _place(self) -> FieldPath:
         """Return the path of the mapping that declares the component's network."""
-        own = self.built.path[0] == "components" and (
-            self.spec.components[int(self.built.path[1])].network is not None
-        )
-        return self.built.path if own else ()
+        declared = self._declared
+        return self.built.path if declared is not None and declared.network is not None else ()
 
     def _launch_type(self) -> None:
         """Check that the task definition is compatible with the component's capacity.
@@ -149,7 +154,7 @@ class _Checker:
             remedy = "name other capacityProviders, or change requiresCompatibilities"
         else:
             part = ("infrastructure",) if self.component.is_infrastructure else self.built.path
-            written = self._names_launch_type(part)
+            written = "launch_type" in (self._declared or self.spec.infrastructure).model_fields_set
             place = (*part, "launchType") if written else part
             declared = f"launchType {launch.value}{'' if written else ' (the default)'}"
             remedy = "change one of them"
@@ -172,12 +177,6 @@ class _Checker:
                 "taskRoleArn",
             )
 
-    def _names_launch_type(self, part: FieldPath) -> bool:
-        """Return whether the graph file has a launchType at ``part``."""
-        if part[0] == "components":
-            return "launch_type" in self.spec.components[int(part[1])].model_fields_set
-        return "launch_type" in self.spec.infrastructure.model_fields_set
-
     def _image(self, index: int, container: Mapping[str, Any]) -> None:
         image = str(container.get("image", ""))
         match = _TAG_OR_DIGEST.search(image)
@@ -185,10 +184,8 @@ class _Checker:
             return
         message = f"the image {image} is not pinned: replicas may run different versions"
         remedy = "name a version or a digest"
-        spec_image = self.built.path[0] == "components" and (
-            self.spec.components[int(self.built.path[1])].image is not None
-        )
-        if spec_image and index in self.built.dynamo:
+        declared = self._declared
+        if declared is not None and declared.image is not None and index in self.built.dynamo:
             self.report.warn(self.document, (*self.built.path, "image"), message, remedy)
         else:
             self._warn(message, remedy, CONTAINERS, index, "image")
@@ -197,7 +194,7 @@ class _Checker:
         return {port for container in self.built.containers for port in container_ports(container)}
 
     def _infrastructure_ports(self) -> None:
-        for role, port in ((Role.ETCD, ETCD_CLIENT_PORT), (Role.NATS, NATS_CLIENT_PORT)):
+        for role, port in CLIENT_PORTS.items():
             if role in self.component.roles and port not in self._ports():
                 message = f"no container maps port {port}, at which {role} serves"
                 self._error(message, f"add containerPort {port} to its portMappings", CONTAINERS)

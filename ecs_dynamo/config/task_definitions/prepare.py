@@ -29,9 +29,7 @@ from ecs_dynamo.config.reading.variables import (
     VariableError,
     Variables,
 )
-from ecs_dynamo.config.task_definitions.ecs_shape import (
-    conform,
-)
+from ecs_dynamo.config.task_definitions.ecs_shape import Complain, conform
 from ecs_dynamo.model.ecs.task_definition import CONTAINERS
 from ecs_dynamo.model.graph import NetworkMode, network_mode_of
 
@@ -103,9 +101,9 @@ def prepare(document: Document, variables: Variables, report: Report) -> TaskDef
     filled = _Filler(definition, variables, report).fill(kept)
 
     def complain(path: FieldPath, message: str, remedy: str) -> None:
-        full = definition.at(*path)
-        if not report.has_error_at(document, full):
-            report.error(document, full, message, remedy)
+        where = definition.at(*path)
+        if not report.has_error_at(document, where):
+            report.error(document, where, message, remedy)
 
     content = conform(
         filled,
@@ -114,9 +112,10 @@ def prepare(document: Document, variables: Variables, report: Report) -> TaskDef
         complain,
         lambda path: document.text_of(definition.at(*path)),
     )
-    _check_network_mode(definition, content, report)
+    _check_network_mode(content, complain)
     if isinstance(content, dict):
-        _check_structure(definition, content, report)
+        for violation in violations(STRUCTURE, Content(content)):
+            complain(violation.path, violation.message, violation.remedy)
     if len(report.errors) > before:
         return None
     _split_console_commands(definition, content, report)
@@ -281,23 +280,14 @@ def set_environment(container: dict[str, Any], name: str, value: str | SecretRef
         container.setdefault("environment", []).append({"name": name, "value": value})
 
 
-def _check_network_mode(definition: TaskDefinition, content: Any, report: Report) -> None:
+def _check_network_mode(content: Any, complain: Complain) -> None:
     mode = network_mode_of(content)
-    where = definition.at("networkMode")
-    if mode not in tuple(NetworkMode) and not report.has_error_at(definition.document, where):
-        report.error(
-            definition.document,
-            where,
+    if mode not in tuple(NetworkMode):
+        complain(
+            ("networkMode",),
             f"with networkMode {mode!r} a task has no address that others can reach",
             f"write one of {', '.join(NetworkMode)}",
         )
-
-
-def _check_structure(definition: TaskDefinition, content: Any, report: Report) -> None:
-    for violation in violations(STRUCTURE, Content(content)):
-        where = definition.at(*violation.path)
-        if not report.has_error_at(definition.document, where):
-            report.error(definition.document, where, violation.message, violation.remedy)
 
 
 def _split_console_commands(

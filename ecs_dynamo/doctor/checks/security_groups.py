@@ -19,13 +19,11 @@ from ecs_dynamo.doctor.checks.network import own_interfaces
 from ecs_dynamo.model.doctor import Finding, Host, Rule, SecurityGroup, Severity, Subnet
 from ecs_dynamo.model.ecs.task_definition import containers_of
 from ecs_dynamo.model.graph import (
-    ETCD_CLIENT_PORT,
+    CLIENT_PORTS,
     ETCD_PEER_PORT,
-    NATS_CLIENT_PORT,
     Component,
     Graph,
     NetworkMode,
-    Role,
 )
 from ecs_dynamo.model.snapshot import Observed, Unknown
 
@@ -137,7 +135,7 @@ def _host_port(component: Component, port: int) -> tuple[int, int]:
 def _flows(graph: Graph) -> Iterator[_Flow]:
     dependants = tuple(c for c in graph.components if not c.is_infrastructure)
     talking = tuple(c for c in dependants if c.is_worker or c.is_frontend)
-    for role, port in ((Role.ETCD, ETCD_CLIENT_PORT), (Role.NATS, NATS_CLIENT_PORT)):
+    for role, port in CLIENT_PORTS.items():
         for target in (c for c in graph.components if role in c.roles and dependants):
             yield _Flow(target, dependants, _host_port(target, port), f"{role.value}'s port {port}")
     for member in graph.etcd_members:

@@ -128,6 +128,11 @@ class InfrastructureSpec(ServiceSpec):
         "dependant needs a new revision. Default: dependants get private IPs.",
     )
 
+    @property
+    def has_nats(self) -> bool:
+        """Whether the graph runs NATS or uses one that exists."""
+        return self.task_definition is not None or self.nats is not None
+
     @model_validator(mode="after")
     def _is_together_or_apart(self) -> Self:
         if self.task_definition is not None and (self.etcd or self.nats):
