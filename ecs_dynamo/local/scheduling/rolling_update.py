@@ -20,6 +20,9 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+UNHEALTHY_REASON = "failed container health checks"
+"""The reason to stop an unhealthy task, as ECS words it."""
+
 
 @dataclass(frozen=True, slots=True)
 class TaskView:
@@ -90,7 +93,7 @@ def decide(service: ServiceView) -> TaskChanges:
     """Return the changes to make now."""
     lower = math.ceil(service.desired * service.minimum_percent / 100)
     upper = math.floor(service.desired * service.maximum_percent / 100)
-    stops = {t.arn: "failed container health checks" for t in service.tasks if t.unhealthy}
+    stops = {t.arn: UNHEALTHY_REASON for t in service.tasks if t.unhealthy}
     tasks = [t for t in service.tasks if t.arn not in stops]
     new = [t for t in tasks if t.deployment == service.primary and not t.on_draining_instance]
     old = [t for t in tasks if t.deployment != service.primary or t.on_draining_instance]

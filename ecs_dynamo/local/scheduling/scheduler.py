@@ -20,7 +20,12 @@ from ecs_dynamo.local.scheduling.deployments import (
     complete_deployment,
     remove_ended_deployments,
 )
-from ecs_dynamo.local.scheduling.rolling_update import ServiceView, TaskView, decide
+from ecs_dynamo.local.scheduling.rolling_update import (
+    UNHEALTHY_REASON,
+    ServiceView,
+    TaskView,
+    decide,
+)
 from ecs_dynamo.local.state.entities import Deployment, Service, Task
 from ecs_dynamo.local.state.store import State
 from ecs_dynamo.local.tasks.lifecycle import TaskManager
@@ -159,8 +164,8 @@ class Scheduler:
         by_arn = {t.arn: t for t in tasks}
         for arn, reason in changes.stop:
             task = by_arn[arn]
-            if reason == "failed container health checks":
-                service.add_event(f"(task {task.id}) failed container health checks.", now)
+            if reason == UNHEALTHY_REASON:
+                service.add_event(f"(task {task.id}) {UNHEALTHY_REASON}.", now)
             self._tasks.stop(
                 task, "ServiceSchedulerInitiated", f"{reason} (deployment {primary.id})"
             )
@@ -266,7 +271,7 @@ class Scheduler:
                 deployment.failed_tasks = 0
             failed = task.last_status == "STOPPED" and (
                 task.stop_code in ("TaskFailedToStart", "EssentialContainerExited")
-                or "failed container health checks" in (task.stopped_reason or "")
+                or UNHEALTHY_REASON in (task.stopped_reason or "")
             )
             if not failed or task.arn in self._counted_failures:
                 continue

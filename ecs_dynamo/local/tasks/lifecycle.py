@@ -142,7 +142,7 @@ class TaskManager:
         state.tasks[task_id] = task
         return task
 
-    def place_waiting(self, task: Task, rules: PlacementRules, network: Json | None) -> bool:
+    def place_waiting(self, task: Task, rules: PlacementRules, network: Json | None) -> None:
         """Start a task that waits for capacity, if an instance fits by now."""
         cluster = self._state.clusters[task.cluster]
         try:
@@ -155,10 +155,9 @@ class TaskManager:
                 capacity_provider=task.capacity_provider,
             )
         except PlacementError:
-            return False
+            return
         self._start(task, network)
         task.awaiting_capacity = False
-        return True
 
     def _start(self, task: Task, network: Json | None) -> None:
         """Assign the task's address and ports, and begin to run it."""
