@@ -12,7 +12,7 @@ from random import Random
 
 from benchmarks.chaos.account import Account, StableSince, account, served_since
 from benchmarks.chaos.faults import Fault
-from benchmarks.chaos.graph import COMPONENTS, EXTRA, MAX_PREFILL, REPLICAS, service_of
+from benchmarks.chaos.graph import COMPONENTS, EXTRA, MAX_PREFILL, REPLICAS, WORKERS, service_of
 from benchmarks.chaos.invariants import Rules
 from benchmarks.chaos.load import Load
 from benchmarks.chaos.set_up import keep_logs, open_stage
@@ -64,14 +64,11 @@ class CampaignResult:
 
 def rules_of(stage: Stage, fault: Fault) -> Rules:
     """Return the rules for the stage from the start of ``fault`` until it has recovered."""
-    floors = {service_of(n): fault.floors.get(n, REPLICAS[n]) for n in ("frontend", *_WORKERS)}
+    floors = {service_of(n): fault.floors.get(n, REPLICAS[n]) for n in ("frontend", *WORKERS)}
     counts = {service_of(n): (REPLICAS[n], REPLICAS[n]) for n in COMPONENTS}
     counts[service_of("prefill")] = (REPLICAS["prefill"], MAX_PREFILL)
     counts[service_of(EXTRA)] = (0, 1)
     return Rules(floors, counts, stage.victims, fault.revisions)
-
-
-_WORKERS = ("decode", "prefill")
 
 
 async def run_fault(

@@ -25,6 +25,7 @@ from benchmarks.chaos.graph import (
     MARK,
     REPLICAS,
     ROLLED,
+    WORKERS,
     GraphFiles,
     component_of,
     service_of,
@@ -261,7 +262,7 @@ class Stage:
         return None
 
     def _component_unsettled_reason(self, component: str) -> str | None:
-        key = (FARGATE if component not in ("decode", "prefill") else GPU, service_of(component))
+        key = (GPU if component in WORKERS else FARGATE, service_of(component))
         service = self.local.state.services.get(key)
         if service is None:
             return f"{component} has no service"
