@@ -1,4 +1,4 @@
-"""Converged services with settings that somebody changed by hand."""
+"""Converged services whose settings were changed manually."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from ecs_dynamo.model.service_settings import (
 )
 from ecs_dynamo.model.snapshot import Snapshot
 from ecs_dynamo.planning import plan
+from tests.helpers.facts import with_component
 from tests.helpers.graphs import (
     component,
     graph,
@@ -46,7 +47,7 @@ def declared(**changes: Any) -> Graph:
 def planned(
     declared_graph: Graph, ecs: SimulatedEcs, memory: Memory, change: Callable[[Service], Service]
 ) -> Plan:
-    """The plan where the frontend's service is otherwise than the simulated one."""
+    """Return the plan for a frontend whose service differs by ``change`` from the simulated one."""
     return plan(declared_graph, changed(ecs.snapshot(), change), memory, ecs.clock)
 
 
@@ -55,10 +56,9 @@ def with_settings(service: Service, **members: Any) -> Service:
 
 
 def changed(observed: Snapshot, change: Callable[[Service], Service]) -> Snapshot:
-    part = observed.components["frontend"]
-    assert isinstance(part.service, Service)
-    other = replace(part, service=change(part.service))
-    return replace(observed, components={**observed.components, "frontend": other})
+    frontend = observed.components["frontend"]
+    assert isinstance(frontend.service, Service)
+    return with_component(observed, "frontend", replace(frontend, service=change(frontend.service)))
 
 
 def updates(result: Plan) -> list[UpdateService]:

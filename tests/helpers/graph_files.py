@@ -18,6 +18,7 @@ EXAMPLE = ROOT / "examples" / "local"
 ENVIRON = {"AWS_ID": "123456789012", "AWS_REGION": "us-east-1"}
 TLS = {"ca": "${secret:ca}", "clientCert": "${secret:cert:pem::}", "clientKey": "${ssm:/key}"}
 FS = "fs-0123456789abcdef0"
+EXTERNAL_ETCD = {"etcd": {"endpoints": ["http://127.0.0.1:2379"]}}
 Edit = Callable[[Any], object]
 """Change of a parsed graph file, in place."""
 
@@ -109,15 +110,21 @@ def production(tmp_path: Path, **etcd: Any) -> Path:
     return path
 
 
-def single_component_graph(folder: Path, definition: dict[str, Any], **component: Any) -> Path:
-    """Write a graph file with one component of ``definition``."""
+def single_component_graph(
+    folder: Path,
+    definition: dict[str, Any],
+    sections: dict[str, Any] | None = None,
+    **component: Any,
+) -> Path:
+    """Write a graph file with one component of ``definition`` and further ``sections``."""
     (folder / "app.json").write_text(json.dumps(definition, indent=1))
     document = {
         "name": "g",
         "region": "us-east-1",
         "variables": {"AWS_ID": "123456789012"},
         "network": {"subnets": ["subnet-1"], "securityGroups": ["sg-1"]},
-        "infrastructure": {"etcd": {"endpoints": ["http://127.0.0.1:2379"]}},
+        "infrastructure": EXTERNAL_ETCD,
+        **(sections or {}),
         "components": [
             {
                 "name": "app",
@@ -147,28 +154,11 @@ def load_containers(
         "executionRoleArn": "arn:aws:iam::123456789012:role/exec",
         "containerDefinitions": [{"memory": 64, "stopTimeout": 5, **c} for c in containers],
     }
-    document = {
-        "name": "g",
-        "region": "us-east-1",
-        "variables": {"AWS_ID": "123456789012"},
-        "infrastructure": {
-            "etcd": {"endpoints": ["http://127.0.0.1:2379"]},
-            **(infrastructure or {}),
-        },
+    sections = {
+        "infrastructure": {**EXTERNAL_ETCD, **(infrastructure or {})},
         "runtime": {"drainSeconds": 5},
-        "components": [
-            {
-                "name": "app",
-                "type": "frontend",
-                "alsoRuns": ["worker"],
-                "taskDefinition": "app.json",
-                **component,
-            }
-        ],
     }
-    (folder / "app.json").write_text(json.dumps(content))
-    (folder / "ecs-dynamo.yaml").write_text(yaml.safe_dump(document))
-    return load_graph(folder / "ecs-dynamo.yaml", environ or {})
+    return load_graph(single_component_graph(folder, content, sections, **component), environ or {})
 
 
 def containers_by_name(loaded: LoadedGraph) -> dict[str, Any]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from tests.helpers.facts import with_component
+
 
 def environment(content: Any, name: str) -> dict[str, str]:
     (container,) = (c for c in content["containerDefinitions"] if c["name"] == name)
@@ -12,8 +14,7 @@ def environment(content: Any, name: str) -> dict[str, str]:
 
 
 def changed(observed: Any, name: str, **changes: Any) -> Any:
-    part = replace(observed.components[name], **changes)
-    return replace(observed, components={**observed.components, name: part})
+    return with_component(observed, name, replace(observed.components[name], **changes))
 
 
 def draining(observed: Any) -> Any:

@@ -56,7 +56,7 @@ async def test_three_members_grow_and_one_that_is_lost_is_replaced_without_an_ou
         assert endpoints_of(first, name) == first.plan.endpoints.etcd
     await stack.chat()
 
-    def look(done: Pass) -> None:
+    def record(done: Pass) -> None:
         stack.last = done  # The frontend is replaced too: its clients follow it.
 
     async with (
@@ -65,7 +65,7 @@ async def test_three_members_grow_and_one_that_is_lost_is_replaced_without_an_ou
         traffic.background("load", 2, words=20, tokens=4, pause=0.3),
     ):
         await stack.stop_tasks("etcd-1")
-        second = await reconciler.until_converged(150, look)
+        second = await reconciler.until_converged(150, record)
     assert second.converged, second.plan.waits
     assert [r.error for r in traffic.done if r.error] == []
     assert len(traffic.done) > 20
@@ -111,12 +111,12 @@ async def test_members_are_replaced_with_the_data_kept_and_two_lost_ones_begin_a
     )
     answered: list[int] = []
 
-    def look(done: Pass) -> None:
+    def record(done: Pass) -> None:
         parts = [done.snapshot.components[name].probes.values() for name in PLACES]
         answered.append(sum(probe.healthy for probes in parts for probe in probes))
 
     async with stack.reconciler() as reconciler:
-        third = await reconciler.until_converged(150, look)
+        third = await reconciler.until_converged(150, record)
     assert third.converged, third.plan.waits
     # A pass may coincide with the election of a leader.
     assert sum(count < 2 for count in answered) <= 3, answered

@@ -137,7 +137,7 @@ async def run(stack: Stack, mode: str, plane: str, workers: int, fault: str) -> 
     served: list[int] = []
     moments: dict[str, float] = {}
 
-    def look(done: Pass) -> None:
+    def record(done: Pass) -> None:
         now = time.monotonic()
         good = next((t["value"] for t in service.tags if t["key"] == TAG_GOOD), "")
         served.append(done.plan.replicas["prefill"].ready)
@@ -157,7 +157,7 @@ async def run(stack: Stack, mode: str, plane: str, workers: int, fault: str) -> 
     began = time.monotonic()
     async with stack.traffic() as traffic, stack.reconciler() as reconciler:
         async with traffic.background("load", 2, words=20, tokens=4, pause=0.1):
-            done = await reconciler.until_converged(120, look)
+            done = await reconciler.until_converged(120, record)
             await asyncio.sleep(1.0)  # Clients may notice the last release.
         errors = [r.error for r in traffic.done if r.error]
         sent = len(traffic.done)

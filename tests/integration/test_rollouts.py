@@ -55,13 +55,13 @@ async def test_a_worker_that_never_registers_is_rolled_back_and_none_notices(sta
     stack.edit(mute)
     healthy_beside: list[bool] = []
 
-    def look(_: Pass) -> None:
+    def record(_: Pass) -> None:
         new = [t for t in running_tasks(stack, "local-decode") if t.definition.revision == 2]
         healthy_beside.append(old.alive and any(t.health == "HEALTHY" for t in new))
 
     async with stack.traffic() as traffic, stack.reconciler() as reconciler:
         async with traffic.background("load", 2, words=20, tokens=4, pause=0.1):
-            done = await reconciler.until_converged(90, look)
+            done = await reconciler.until_converged(90, record)
         failed = [r.error for r in traffic.done if r.error]
     assert not failed
     assert len(traffic.done) > 20
@@ -89,7 +89,7 @@ async def test_a_good_canary_is_promoted_and_a_bad_one_is_rolled_back(stack: Sta
     await stack.converge()
     counts: list[tuple[int, int, bool]] = []
 
-    def look(_: Pass) -> None:
+    def record(_: Pass) -> None:
         assert stack.local is not None
         tags = stack.local.state.services["dynamo-GPU", "local-decode"].tags
         canary = next((t["value"] for t in tags if t["key"] == TAG_CANARY), "")
@@ -112,7 +112,7 @@ async def test_a_good_canary_is_promoted_and_a_bad_one_is_rolled_back(stack: Sta
         stack.reconciler() as reconciler,
         traffic.background("load", 2, words=20, tokens=4, pause=0.1),
     ):
-        done = await reconciler.until_converged(90, look)
+        done = await reconciler.until_converged(90, record)
     assert done.converged, done.plan.waits
     assert not [r.error for r in traffic.done if r.error]
     rolling = [c for c in counts if c[1]]
@@ -130,7 +130,7 @@ async def test_a_good_canary_is_promoted_and_a_bad_one_is_rolled_back(stack: Sta
         stack.reconciler() as reconciler,
         traffic.background("load", 2, words=20, tokens=4, pause=0.1),
     ):
-        done = await reconciler.until_converged(90, look)
+        done = await reconciler.until_converged(90, record)
     assert not [r.error for r in traffic.done if r.error]
     assert all(new <= 1 for new, old, _ in counts if old == 2)
     assert degraded(done) == "NeverRegistered"
@@ -200,14 +200,14 @@ async def test_a_roll_lets_a_busy_worker_finish(stack: Stack) -> None:
         stack.edit(edit)
         kept_while_busy: list[bool] = []
 
-        def look(done: Pass) -> None:
+        def record(done: Pass) -> None:
             new = [t for t in running_tasks(stack, "local-decode") if t.definition.revision == 2]
             ready = done.plan.replicas["decode"].ready == 2
             if new and ready and not long.done():
                 kept_while_busy.append(old.alive)
 
         async with stack.reconciler() as reconciler:
-            done = await reconciler.until_converged(120, look)
+            done = await reconciler.until_converged(120, record)
         request, _ = await long
     assert done.converged, done.plan.waits
     assert request.error is None
@@ -224,7 +224,7 @@ async def test_an_instance_that_drains_under_load_fails_no_request(stack: Stack)
     instance = old.instance
     beside: list[bool] = []
 
-    def look(done: Pass) -> None:
+    def record(done: Pass) -> None:
         if not old.alive:
             # It was released for a replica that serves, not for one that merely runs.
             assert done.plan.replicas[name].ready >= 1
@@ -246,7 +246,7 @@ async def test_an_instance_that_drains_under_load_fails_no_request(stack: Stack)
                 containerInstances=[instance.arn],
                 status="DRAINING",
             )
-            done = await reconciler.until_converged(90, look)
+            done = await reconciler.until_converged(90, record)
         failed = [r.error for r in traffic.done if r.error]
     assert done.converged, done.plan.waits
     assert not failed

@@ -139,7 +139,7 @@ def test_every_combination_on_tcp(
             {},
             True,
         ),
-        # Fargate is nobody's instance.
+        # A Fargate task runs on no instance that a constraint can name.
         (
             {"frontend": fargate(), "worker": part(BRIDGE, ONE)},
             {},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,7 +17,7 @@ ROLE = "arn:aws:iam::123456789012:role/dynamo-task"
 
 @pytest.mark.parametrize("declared", [True, False, None])
 def test_ecs_exec_is_off_unless_it_is_declared(tmp_path: Path, declared: bool | None) -> None:
-    component = {} if declared is None else {"enableExecuteCommand": declared}
+    component: dict[str, Any] = {} if declared is None else {"enableExecuteCommand": declared}
     path = single_component_graph(tmp_path, {**ec2(), "taskRoleArn": ROLE}, **component)
     graph = load_graph(path, {}).graph
     assert graph.component("app").settings.enable_execute_command is bool(declared)
