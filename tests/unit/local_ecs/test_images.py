@@ -133,17 +133,23 @@ def test_localhost_becomes_the_tasks_address_and_similar_addresses_do_not() -> N
     assert command.health == ("CMD-SHELL", f"curl -f http://{IP}:8000/live")
 
 
-def test_a_production_worker_becomes_a_mock_engine() -> None:
-    images = ImageTable.load(EXAMPLE)
-    launch = ContainerLaunch(
+def vllm_worker(options: str, **environment: str) -> ContainerLaunch:
+    """A production worker as its task definition declares it."""
+    return ContainerLaunch(
         "c",
         "nvcr.io/nvidia/ai-dynamo/vllm-runtime:1.3.1",
         entry_point=("sh", "-c"),
         command=(
-            "cd examples/backends/vllm && python3 -m dynamo.vllm --model Qwen/Qwen3-0.6B"
-            " --enforce-eager --disaggregation-mode prefill",
+            "cd examples/backends/vllm && python3 -m dynamo.vllm --model Qwen/Qwen3-0.6B "
+            f"{options}",
         ),
+        environment=environment,
     )
+
+
+def test_a_production_worker_becomes_a_mock_engine() -> None:
+    images = ImageTable.load(EXAMPLE)
+    launch = vllm_worker("--enforce-eager --disaggregation-mode prefill")
     shell, option, line = words(images, launch)
     assert (shell, option) == ("sh", "-c")
     assert line.startswith(f"{sys.executable} -m dynamo.mocker ")
@@ -151,6 +157,36 @@ def test_a_production_worker_becomes_a_mock_engine() -> None:
         f"--model-path {EXAMPLE.parent.resolve()}/model --model-name tiny"
         " --disaggregation-mode prefill"
     )
+
+
+@pytest.mark.parametrize(
+    ("options", "mock_options"),
+    [
+        ("--block-size 32 --max-model-len 4096", "--block-size 32 --max-model-len 4096"),
+        ("--block-size=32 --max-model-len=4k", "--block-size=32 --max-model-len=$((4 * 1000))"),
+        (
+            "--block-size $BLOCK_SIZE --max-model-len 4K",
+            "--block-size $BLOCK_SIZE --max-model-len $((4 * 1024))",
+        ),
+        ("--dtype bfloat16 --tensor-parallel-size=2 --block-size 32", "--block-size 32"),
+        ("""--kv-transfer-config '{"kv_role": "kv_both"}' --block-size 32""", "--block-size 32"),
+        ("""--kv-events-config '{"enable_kv_cache_events": true}' --trust-remote-code""", ""),
+        ("--dyn-tool-call-parser hermes --dyn-reasoning-parser qwen3", ""),
+    ],
+)
+def test_the_mock_engine_takes_what_the_model_card_is_made_of(
+    options: str, mock_options: str
+) -> None:
+    images = ImageTable.load(EXAMPLE)
+    *_, line = words(images, vllm_worker(f"--disaggregation-mode decode {options}"))
+    _, _, after = line.partition("--disaggregation-mode decode")
+    assert after.strip() == mock_options
+
+
+def test_the_variables_of_a_workers_generation_are_passed_on() -> None:
+    names = {"DYN_NAMESPACE": "qwen", "DYN_NAMESPACE_WORKER_SUFFIX": "g1a2b3c4d"}
+    command = ImageTable.load(EXAMPLE).resolve(vllm_worker("", **names), IP, Path("/scratch"))
+    assert names.items() <= command.environment.items()
 
 
 @pytest.mark.parametrize(
