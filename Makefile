@@ -26,7 +26,7 @@ demo: $(STAMP)  ## Run the main job for real on this machine
 
 # In the order of the folders: the long integration tests first, so that both workers end together.
 test: $(STAMP)  ## Run every test (unit, property, integration, end to end)
-	$(BIN)/pytest $(PARALLEL) --no-loadscope-reorder
+	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 test-fast: $(STAMP)  ## Run the unit and property tests
 	$(BIN)/pytest tests/unit $(PARALLEL)

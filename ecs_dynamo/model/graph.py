@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from ecs_dynamo.model.generations import Generations, namespace_of
 from ecs_dynamo.model.service_settings import DeploymentLimits, ServiceSettings
 from ecs_dynamo.model.spec.capacity import (
     CapacityProviderItem,
@@ -31,6 +32,8 @@ JsonObject = Mapping[str, Any]
 TAG_GRAPH = "ecs-dynamo:graph"
 """The ownership tag. Only resources with this tag and the graph's name are changed or deleted."""
 TAG_COMPONENT = "ecs-dynamo:component"
+TAG_GENERATION = "ecs-dynamo:generation"
+"""On a service of workers: their generation (`model.generations`)."""
 TAG_FINGERPRINT = "ecs-dynamo:fingerprint"
 TAG_ROLLED_BACK = "ecs-dynamo:rolled-back"
 """On a service: fingerprint of the declaration that was rolled back, manually or by a deadline."""
@@ -45,6 +48,7 @@ TAG_DRAINING = "ecs-dynamo:draining"
 SERVICE_TAGS = (
     TAG_GRAPH,
     TAG_COMPONENT,
+    TAG_GENERATION,
     TAG_ROLLED_BACK,
     TAG_ROLLED_BACK_FOR,
     TAG_GOOD,
@@ -122,6 +126,15 @@ class Component:
     """Names of the containers that run Dynamo. Empty: they are inferred (`dynamo.containers`)."""
     containers_why: str = ""
     """How they were determined, as the end of a sentence."""
+    generation: str | None = None
+    """The generation of its workers; None where they have none."""
+    declared_name: str = ""
+    """Name of the declared component of which this is another generation; empty for itself."""
+
+    @property
+    def origin(self) -> str:
+        """Name of the declared component, whatever the generation."""
+        return self.declared_name or self.name
 
     @property
     def limits(self) -> DeploymentLimits:
@@ -178,6 +191,8 @@ class Graph:
     """TLS and credentials of etcd and NATS, as references to secrets."""
     names: Mapping[Role, str] = field(default_factory=dict)
     """DNS names of etcd and NATS that dependants use instead of a private IP."""
+    generations: Generations = field(default_factory=Generations)
+    """Derived from the observed services in each pass; a graph as loaded has none."""
 
     def component(self, name: str) -> Component:
         """Return the component called ``name``. Raises KeyError where there is none."""
@@ -189,6 +204,10 @@ class Graph:
     def with_role(self, role: Role) -> Component | None:
         """Return the first component that has ``role``; None where there is none."""
         return next((c for c in self.components if role in c.roles), None)
+
+    def namespace_of(self, component: Component) -> str:
+        """Return the Dynamo namespace of the component's processes."""
+        return namespace_of(self.namespace, component.generation)
 
     @property
     def etcd_members(self) -> tuple[Component, ...]:

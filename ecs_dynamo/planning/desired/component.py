@@ -9,6 +9,7 @@ from ecs_dynamo.model.conditions import ConditionReason
 from ecs_dynamo.model.graph import (
     TAG_COMPONENT,
     TAG_FINGERPRINT,
+    TAG_GENERATION,
     TAG_GRAPH,
     Component,
     Graph,
@@ -173,7 +174,9 @@ def ownership_tags(
     graph: Graph, component: Component, fingerprint: str | None = None
 ) -> Mapping[str, str]:
     """Return the user's tags and those of ecs-dynamo, which have precedence."""
-    tags = {**graph.tags, TAG_GRAPH: graph.name, TAG_COMPONENT: component.name}
+    tags = {**graph.tags, TAG_GRAPH: graph.name, TAG_COMPONENT: component.origin}
+    if component.generation is not None:
+        tags[TAG_GENERATION] = component.generation
     if fingerprint is not None:
         tags[TAG_FINGERPRINT] = fingerprint
     return tags

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from ecs_dynamo.model.conditions import ConditionReason
+from ecs_dynamo.model.generations import GenerationMode
 from ecs_dynamo.model.graph import TAG_GRAPH, Component, Graph
 from ecs_dynamo.model.snapshot import Snapshot, Unknown
 from ecs_dynamo.planning.desired.service_settings import rejected_launch_type
@@ -39,6 +40,12 @@ def find_obstacle(graph: Graph, component: Component, snapshot: Snapshot) -> Obs
     observed = snapshot.components.get(component.name)
     if observed is None:
         return Obstacle(ObstacleReason.NOT_OBSERVED, "it was not observed")
+    generations = graph.generations
+    if generations.mode is GenerationMode.UNKNOWN and (
+        component.is_worker or component.is_frontend
+    ):
+        # How frontends find the workers depends on which generations there are.
+        return Obstacle(ObstacleReason.NOT_OBSERVED, generations.why)
     parts = (
         ("its service", observed.service),
         ("its tasks", observed.tasks),

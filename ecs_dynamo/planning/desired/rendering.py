@@ -22,12 +22,16 @@ from ecs_dynamo.model.dynamo.credentials import (
 )
 from ecs_dynamo.model.dynamo.variables import (
     ETCD_VARIABLE,
+    NAMESPACE_VARIABLE,
     NATS_VARIABLE,
     PLACEHOLDER,
+    PREFIX_VARIABLE,
     ROUTING_ID_VARIABLE,
+    SUFFIX_VARIABLE,
     SYSTEM_PORT_VARIABLE,
 )
 from ecs_dynamo.model.ecs.task_definition import containers_in, variable_value
+from ecs_dynamo.model.generations import frontend_prefix
 from ecs_dynamo.model.graph import (
     ETCD_CLIENT_PORT,
     NATS_CLIENT_PORT,
@@ -76,12 +80,17 @@ def runtime_environment(graph: Graph, component: Component, system_port: int) ->
     """
     runtime = graph.runtime
     values = {
-        "DYN_NAMESPACE": graph.namespace,
+        NAMESPACE_VARIABLE: graph.namespace,
         "DYN_REQUEST_PLANE": runtime.request_plane,
         "DYN_EVENT_PLANE": runtime.event_plane,
         "DYN_RUNTIME_GRACEFUL_SHUTDOWN_TIMEOUT_SECS": f"{runtime.drain_seconds:g}",
         "ETCD_LEASE_TTL": str(runtime.lease_seconds),
     }
+    if component.generation is not None:
+        values[SUFFIX_VARIABLE] = component.generation
+    prefix = frontend_prefix(graph.namespace, graph.generations.mode)
+    if component.is_frontend and prefix is not None:
+        values[PREFIX_VARIABLE] = prefix
     if component.is_worker:
         values[SYSTEM_PORT_VARIABLE] = str(system_port)
         values["DYN_SYSTEM_USE_ENDPOINT_HEALTH_STATUS"] = '["generate"]'

@@ -1,0 +1,83 @@
+"""Generations: the workers of a graph that were rendered from one declaration.
+
+In one Dynamo namespace all workers must share one model card (measured on 1.6.1: frontends log
+"Rejected incompatible workers" and route to the first card only). Therefore each generation of
+workers registers in a namespace of its own, ``{namespace}-{generation}``, and frontends serve every
+namespace that starts with their prefix, each with a router of its own. Dynamo's Kubernetes operator
+does the same (``DYN_NAMESPACE_WORKER_SUFFIX`` and ``DYN_NAMESPACE_PREFIX``).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+SUFFIX_START = "g"
+"""First character of each generation, and so the end of the frontends' prefix."""
+PLAIN = "plain"
+"""How the workers without a generation are called in names and messages."""
+
+
+class GenerationMode(StrEnum):
+    """Whether the workers of a graph have generations."""
+
+    OFF = "off"
+    """They cannot have any, for example because the user sets Dynamo's variables."""
+    PLAIN = "plain"
+    """They were started before there were generations, and nothing changes that yet."""
+    ADOPTING = "adopting"
+    """Plain workers and generations run beside each other."""
+    IN_FORCE = "in force"
+    UNKNOWN = "unknown"
+    """The services of the workers could not be observed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dormant:
+    """A service of a generation that has no replicas: the rollback target, or yet to be deleted."""
+
+    generation: str
+    cluster: str
+    service: str
+
+
+@dataclass(frozen=True, slots=True)
+class Generations:
+    """The generations of a graph in one pass; None stands for plain workers.
+
+    ``target`` is the generation that is to have the replicas: the ``declared`` one, or the previous
+    good one where the declared one was withdrawn. ``previous`` is the good generation to which a
+    rollback leads. ``dormant`` are services without replicas of other generations than the target.
+    ``why`` says why there are no generations, or why they are unknown.
+    """
+
+    mode: GenerationMode = GenerationMode.OFF
+    declared: str | None = None
+    target: str | None = None
+    previous: str | None = None
+    withdrawn: str | None = None
+    """The reason word for which the declared generation was withdrawn; None if it was not."""
+    dormant: tuple[Dormant, ...] = ()
+    why: str = ""
+
+
+def namespace_of(namespace: str, generation: str | None) -> str:
+    """Return the Dynamo namespace in which the workers of a generation register.
+
+    Dynamo joins the two with a hyphen (1.6.1, ``dynamo/common/utils/namespace.py``).
+    """
+    return namespace if generation is None else f"{namespace}-{generation}"
+
+
+def frontend_prefix(namespace: str, mode: GenerationMode) -> str | None:
+    """Return the prefix of the namespaces that frontends serve; None for exactly ``namespace``.
+
+    While plain workers run, the prefix must match their namespace, too. Otherwise it ends with the
+    first character of a generation, so that a graph called ``qwen`` does not serve the workers of
+    one called ``qwen-large``.
+    """
+    if mode is GenerationMode.ADOPTING:
+        return namespace
+    if mode is GenerationMode.IN_FORCE:
+        return f"{namespace}-{SUFFIX_START}"
+    return None

@@ -1,0 +1,1 @@
+"""The exchange of one generation of workers for another."""

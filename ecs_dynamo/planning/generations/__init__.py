@@ -1,0 +1,1 @@
+"""Generations of workers: their identity, and the effective graph that contains them all."""
