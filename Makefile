@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 UV := $(shell command -v uv 2>/dev/null || echo $(VENV)-uv/bin/uv)
 STAMP := $(VENV)/.synced
 
-.PHONY: demo matrix chaos test test-fast coverage lint check bench format clean help
+.PHONY: demo matrix chaos rollouts test test-fast coverage lint check bench format clean help
 
 help:  ## Show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -39,6 +39,11 @@ matrix: $(STAMP)  ## Run rollouts on a shared instance in all modes, on both pla
 SEED ?= 1
 chaos: $(STAMP)  ## Make every fault under steady load, one after another; writes a page
 	$(BIN)/python -m benchmarks.chaos --seed $(SEED) --page docs/benchmarks/chaos.md
+
+# At most 25 minutes; CASES="etcd* daemon*" runs some of the cases only.
+CASES ?= *
+rollouts: $(STAMP)  ## Measure rollouts of the workers under steady load; writes a page
+	$(BIN)/python -m benchmarks rollouts --cases $(foreach case,$(CASES),'$(case)')
 
 coverage: $(STAMP)  ## Branch coverage of the pure core by the unit tests: at least 97 %
 	$(BIN)/pytest tests/unit $(PARALLEL) --cov=ecs_dynamo.model --cov=ecs_dynamo.planning \

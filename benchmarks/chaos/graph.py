@@ -72,7 +72,7 @@ class GraphFiles:
                 container["healthCheck"]["interval"] = HEALTH_SECONDS
             if name == "frontend":
                 document["requiresCompatibilities"] = ["FARGATE"]
-                document["containerDefinitions"][0]["command"] = [_stopping_late(document)]
+                document["containerDefinitions"][0]["command"] = [delayed_stop(document)]
             self._write(name, document)
 
     def _read(self, name: str) -> Json:
@@ -100,7 +100,7 @@ class GraphFiles:
         fresh.replace(self.file)
 
 
-def _stopping_late(task_definition: Json) -> str:
+def delayed_stop(task_definition: Json) -> str:
     """Return a frontend's command that delays SIGTERM until clients have left the frontend.
 
     If a service has a target group, ECS sends SIGTERM when the deregistration delay is over. The

@@ -1,0 +1,1 @@
+"""Rollouts under load: what each costs in requests, routed capacity and seconds."""

@@ -1,0 +1,137 @@
+"""Run rollouts under load: `python -m benchmarks rollouts`, or only some of them: `--cases etcd*`.
+
+The results are stored in docs/benchmarks/rollouts.json, and docs/benchmarks/rollouts.md is written
+from them. The exit code is 1 if a case did not end, or lost a request that Dynamo can survive.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import fnmatch
+import json
+import os
+import platform
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from benchmarks.chaos.stage import StageError
+from benchmarks.rollouts.case import Case
+from benchmarks.rollouts.cases import CASES
+from benchmarks.rollouts.page import page
+from benchmarks.rollouts.picture import draw
+from benchmarks.rollouts.run import CaseResult, run_case
+from ecs_dynamo.demo.example import build_model, example_directory
+
+OUT = Path(__file__).parents[2] / "docs" / "benchmarks"
+PICTURED = "block size, with room"
+
+
+def options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """Parse the command line; a pattern that matches no case ends the program."""
+    parser = argparse.ArgumentParser("python -m benchmarks rollouts", description=__doc__)
+    parser.add_argument(
+        "--cases", nargs="+", default=["*"], metavar="NAME", help="names, or patterns such as etcd*"
+    )
+    parser.add_argument(
+        "--results", type=Path, default=OUT / "rollouts.json", help="file to store the results in"
+    )
+    parser.add_argument(
+        "--before",
+        action="store_true",
+        help="store the results as those of a version without generations, for comparison",
+    )
+    parser.add_argument("--no-page", action="store_true", help="write no page and no picture")
+    parser.add_argument("--logs", type=Path, help="folder to keep the logs of each case in")
+    parser.add_argument("--list", action="store_true", help="list the cases and exit")
+    namespace = parser.parse_args(arguments)
+    namespace.selected = [
+        case
+        for name, case in CASES.items()
+        if any(fnmatch.fnmatchcase(name, pattern) for pattern in namespace.cases)
+    ]
+    if not namespace.selected:
+        parser.error("no case has such a name; see --list")
+    return namespace
+
+
+def terminal_line(case: Case, result: CaseResult) -> str:
+    """Return the result as a line, with errors and problems on further lines."""
+    seconds = "did not end" if result.seconds is None else f"{result.seconds:.0f} s"
+    lowest = ", ".join(f"{count} {role}" for role, count in result.lowest.items())
+    details = [f"{count} x {error}" for error, count in result.errors]
+    details += [result.problem] if result.problem else []
+    line = (
+        f"{case.name:32}{seconds:>12}{result.failed:>5} of {result.sent} failed, "
+        f"lowest capacity {lowest}, {result.kept} kept"
+    )
+    return "\n".join([line, *(f"    {text}" for text in details)])
+
+
+async def run_cases(cases: Sequence[Case], logs: Path | None) -> dict[str, Any]:
+    """Run the cases one after another and return their documents by name."""
+    this_task = asyncio.current_task()
+    if this_task is not None:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, this_task.cancel)
+    example = example_directory()
+    await asyncio.to_thread(build_model, example)
+    documents: dict[str, Any] = {}
+    for case in cases:
+        try:
+            result = await run_case(case, example, logs)
+        except StageError as error:
+            print(f"{case.name:32}{'not run':>12}    {error}", flush=True)
+            documents[case.name] = {"notRun": str(error)}
+            continue
+        print(terminal_line(case, result), flush=True)
+        documents[case.name] = result.document()
+    return documents
+
+
+def is_passed(case: Case, document: dict[str, Any]) -> bool:
+    """Return whether the case ended and lost no request that Dynamo can survive."""
+    ended = document.get("seconds") is not None
+    return ended and (document["failed"] == 0 or bool(case.reason))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the selected cases, store their results, write the page and return the exit code."""
+    selected = options(arguments)
+    if selected.list:
+        for case in selected.selected:
+            print(f"{case.name:32}{case.description}")
+        return 0
+    started = time.monotonic()
+    try:
+        documents = asyncio.run(run_cases(selected.selected, selected.logs))
+    except asyncio.CancelledError:
+        print("interrupted; everything that was started is stopped")
+        return 130
+    store: Path = selected.results
+    stored: dict[str, Any] = json.loads(store.read_text()) if store.exists() else {}
+    stored.setdefault("before" if selected.before else "cases", {}).update(documents)
+    if not selected.before:
+        stored["run"] = {
+            "at": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+            "machine": f"{os.cpu_count()} cores ({platform.machine()})",
+            "version": version("ecs-dynamo"),
+            "dynamo": version("ai-dynamo"),
+        }
+    store.write_text(json.dumps(stored, separators=(",", ":")) + "\n")
+    if not selected.no_page:
+        (OUT / "rollouts.md").write_text(page(stored))
+        if PICTURED in stored.get("cases", {}):
+            draw(stored["cases"][PICTURED], OUT / "rollouts.png", PICTURED)
+    print(f"{len(documents)} cases in {(time.monotonic() - started) / 60:.1f} minutes")
+    return 0 if all(is_passed(CASES[name], d) for name, d in documents.items()) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

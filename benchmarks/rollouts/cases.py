@@ -1,0 +1,136 @@
+"""The table of cases."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from benchmarks.rollouts.case import Case, Declare, KillDaemon, LoseHost, Moment, MoveEtcd, Step
+from benchmarks.rollouts.graph import Revision
+
+OLD = Revision()
+SMALL_BLOCKS = Revision(block_size=32)
+SHORT_CONTEXT = Revision(context_length=4096)
+SAME_CARD = Revision(mark="2")
+THIRD = Revision(block_size=16)
+CRASHES = Revision(block_size=32, script="exit 3")
+NEVER_REGISTERS = Revision(block_size=32, script="exec sleep 600")
+FREEZE_SECONDS = 5
+HANGS = Revision(
+    block_size=32,
+    script=f"{{worker}} & child=$!; sleep {FREEZE_SECONDS}; kill -STOP $child; wait $child",
+)
+"""It registers within about two seconds, and its process is stopped (SIGSTOP) after five."""
+
+
+def _declare(revision: Revision, *halfway: Step) -> tuple[tuple[Moment, Step], ...]:
+    """Return the steps that declare ``revision`` at the start and do ``halfway`` later."""
+    return (
+        (Moment.START, Declare(revision)),
+        *((Moment.HALFWAY, step) for step in halfway),
+    )
+
+
+_CASES = (
+    Case(
+        "same card, with room",
+        "2p+2d on six hosts; a variable that no process reads",
+        _declare(SAME_CARD),
+        SAME_CARD,
+    ),
+    Case(
+        "block size, with room",
+        "2p+2d on six hosts; another KV block size",
+        _declare(SMALL_BLOCKS),
+        SMALL_BLOCKS,
+    ),
+    Case(
+        "context length, with room",
+        "2p+2d on six hosts; another context length",
+        _declare(SHORT_CONTEXT),
+        SHORT_CONTEXT,
+    ),
+    Case(
+        "block size, 1p+1d with room",
+        "1p+1d on four hosts",
+        _declare(SMALL_BLOCKS),
+        SMALL_BLOCKS,
+        hosts=(1,) * 4,
+        replicas=1,
+    ),
+    Case(
+        "block size, without room",
+        "2p+2d on four hosts: no GPU for an additional worker",
+        _declare(SMALL_BLOCKS),
+        SMALL_BLOCKS,
+        hosts=(1,) * 4,
+        sizes_waits=True,
+        deadline=300.0,
+    ),
+    Case(
+        "4 workers on one host",
+        "2p+2d in host mode on one host with six GPUs",
+        _declare(SMALL_BLOCKS),
+        SMALL_BLOCKS,
+        hosts=(6,),
+    ),
+    Case(
+        "reverted halfway",
+        "another block size; the old one is declared again halfway",
+        _declare(SMALL_BLOCKS, Declare(OLD)),
+        OLD,
+    ),
+    Case(
+        "third revision halfway",
+        "another block size, and yet another one halfway",
+        _declare(SMALL_BLOCKS, Declare(THIRD)),
+        THIRD,
+    ),
+    Case(
+        "new workers crash",
+        "the new revision's command exits with code 3",
+        _declare(CRASHES),
+        OLD,
+    ),
+    Case(
+        "new workers never register",
+        "the new revision runs and never registers",
+        _declare(NEVER_REGISTERS),
+        OLD,
+        deadline=240.0,
+    ),
+    Case(
+        "new workers hang",
+        f"the new revision registers, and stops (SIGSTOP) {FREEZE_SECONDS} s after its start",
+        _declare(HANGS),
+        OLD,
+        reason=(
+            "A hung worker keeps its registration until its lease expires, and frontends send it "
+            "requests for that long. Dynamo moves such a request to another worker only when the "
+            "connection breaks, which happens when ECS kills the process."
+        ),
+        deadline=240.0,
+    ),
+    Case(
+        "etcd moved halfway",
+        "etcd and NATS are stopped halfway and come back at another address, without data",
+        _declare(SMALL_BLOCKS, MoveEtcd()),
+        SMALL_BLOCKS,
+        deadline=240.0,
+    ),
+    Case(
+        "host lost halfway",
+        "EC2 terminates the host of an old worker halfway; another host joins",
+        _declare(SMALL_BLOCKS, LoseHost()),
+        SMALL_BLOCKS,
+        deadline=240.0,
+    ),
+    Case(
+        "daemon killed halfway",
+        "SIGKILL to the daemon halfway; a new one starts 3 s later",
+        _declare(SMALL_BLOCKS, KillDaemon()),
+        SMALL_BLOCKS,
+    ),
+)
+
+CASES: Mapping[str, Case] = {case.name: case for case in _CASES}
+"""Every case by its name."""

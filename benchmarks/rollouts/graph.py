@@ -1,0 +1,120 @@
+"""The benchmark's graph: the local example with two frontends, and workers of a declared card.
+
+Frontends run on Fargate, so that the loss of a GPU host affects workers only. The workers' command
+is written in the graph file, where a case changes it.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from benchmarks.chaos.graph import component_of, delayed_stop
+
+Json = dict[str, Any]
+
+NAME = "local"
+FARGATE, GPU = "dynamo-fargate", "dynamo-GPU"
+WORKERS = ("prefill", "decode")
+FRONTENDS = 2
+HTTP_PORT = 8000
+MARK = "BENCHMARK_MARK"
+"""An environment variable that no process reads, so that it does not alter the model card."""
+HEALTH_SECONDS = 5
+"""Interval of container health checks; ECS's minimum."""
+LEASE_SECONDS = 10
+"""How long etcd keeps a worker that sends no keep-alive, and how long a new one must stay ready."""
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """The declaration of both worker components.
+
+    ``block_size`` (tokens) and ``context_length`` (tokens) are parts of the model card, ``mark`` is
+    not. ``script`` is the shell script of the container, in which ``{worker}`` stands for the
+    worker's command.
+    """
+
+    block_size: int = 64
+    context_length: int = 8192
+    mark: str = ""
+    script: str = "exec {worker}"
+
+    def command(self, role: str) -> str:
+        """Return the command of a worker's container."""
+        worker = (
+            "python3 -m dynamo.vllm --model Qwen/Qwen3-0.6B --enforce-eager "
+            f"--disaggregation-mode {role} --block-size {self.block_size} "
+            f"--max-model-len {self.context_length}"
+        )
+        return self.script.replace("{worker}", worker)
+
+    def fields(self, role: str) -> Json:
+        """Return the fields of a worker component in the graph file."""
+        return {"command": [self.command(role)], "env": {MARK: self.mark}}
+
+    def is_of(self, container: Json, role: str) -> bool:
+        """Return whether a container definition is of this revision of the worker ``role``."""
+        environment = {e["name"]: e["value"] for e in container.get("environment", ())}
+        return (
+            container.get("command") == [self.command(role)]
+            and environment.get(MARK, "") == self.mark
+        )
+
+
+class GraphFiles:
+    """An editable copy of the example in ``folder``, with ``replicas`` of each worker."""
+
+    def __init__(self, example: Path, folder: Path, replicas: int, revision: Revision) -> None:
+        self.file = folder / "ecs-dynamo.yaml"
+        self._task_definitions = folder / "taskdefs"
+        shutil.copytree(example, folder, ignore=shutil.ignore_patterns("model", ".*"))
+        for name in ("frontend", *WORKERS):
+            self._adapt(name)
+
+        def set_up(document: Json) -> None:
+            document["runtime"]["leaseSeconds"] = LEASE_SECONDS
+            frontend = component_of(document, "frontend")
+            frontend.update(replicas=FRONTENDS, cluster=FARGATE, launchType="FARGATE")
+            for role in WORKERS:
+                component = component_of(document, role)
+                component.pop("scaling", None)
+                component["replicas"] = replicas
+
+        self._edit(set_up)
+        self.declare(revision)
+
+    def _adapt(self, name: str) -> None:
+        path = self._task_definitions / f"{name}.json"
+        document: Json = json.loads(path.read_text())
+        (container,) = document["containerDefinitions"]
+        container["healthCheck"]["interval"] = HEALTH_SECONDS
+        if name == "frontend":
+            document.update(networkMode="awsvpc", requiresCompatibilities=["FARGATE"])
+            for mapping in container["portMappings"]:
+                mapping.pop("hostPort", None)
+            container["command"] = [delayed_stop(document)]
+        path.write_text(json.dumps(document))
+
+    def declare(self, revision: Revision) -> None:
+        """Declare a revision of the worker components."""
+
+        def change(document: Json) -> None:
+            for role in WORKERS:
+                component_of(document, role).update(revision.fields(role))
+
+        self._edit(change)
+
+    def _edit(self, change: Callable[[Json], None]) -> None:
+        """Change the graph file atomically, as a daemon may read it at any moment."""
+        document = yaml.safe_load(self.file.read_text())
+        change(document)
+        fresh = self.file.with_suffix(".new")
+        fresh.write_text(yaml.safe_dump(document))
+        fresh.replace(self.file)

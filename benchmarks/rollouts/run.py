@@ -1,0 +1,257 @@
+"""One case: the steps under steady load, and what they cost."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+from benchmarks.chaos.account import Outcome, StableSince
+from benchmarks.chaos.load import Load
+from benchmarks.chaos.stage import StageError
+from benchmarks.rollouts.case import Case, Moment
+from benchmarks.rollouts.graph import FRONTENDS, GPU, LEASE_SECONDS, WORKERS
+from benchmarks.rollouts.observer import Sample
+from benchmarks.rollouts.stage import RolloutStage, describe, open_stage, wait_until
+from ecs_dynamo.local.state.entities import Task
+
+CLIENTS, PERIOD_SECONDS = 4, 1.0
+"""Clients with one request per period each; every second one streams."""
+SET_UP_SECONDS = 120.0
+HALFWAY_SECONDS = 90.0
+STABLE_SECONDS = 2.0
+"""How long the last revision alone must serve for the case to be over."""
+WARM_SECONDS = 2.0
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class CaseResult:
+    """The costs of a case. Times are seconds since its first step.
+
+    ``seconds`` is None if the case did not end; ``problem`` then says why. ``lowest`` is the lowest
+    routed capacity by role. ``kept`` counts the workers from before the first step that still run
+    at the end. ``starts`` and ``drains`` are the durations (seconds) from the launch of each new
+    worker until it was registered, and of each old one from ECS's decision to stop it until its
+    end.
+    """
+
+    name: str
+    sent: int
+    failed: int
+    retried: int
+    errors: tuple[tuple[str, int], ...]
+    failures: tuple[tuple[float, bool, str], ...]
+    """Each failed request: when it was sent, whether it streams, its error."""
+    lowest: Mapping[str, int]
+    seconds: float | None
+    problem: str | None
+    kept: int
+    starts: tuple[float, ...]
+    drains: tuple[float, ...]
+    events: tuple[tuple[float, str], ...]
+    samples: tuple[tuple[float, Mapping[str, Mapping[str, int]]], ...]
+    """Time, and the routed workers by revision and role; equal successive ones are left out."""
+    revisions: tuple[str, ...]
+
+    @property
+    def waits(self) -> float | None:
+        """Return the sum of the unavoidable waits of a rollout that replaces one worker at a time.
+
+        Each replacement takes a drain, a start, and one discovery lease of probation.
+        """
+        if not self.starts or not self.drains:
+            return None
+        return len(self.drains) * (mean(self.drains) + mean(self.starts) + LEASE_SECONDS)
+
+    def document(self) -> Json:
+        """Return the result as JSON."""
+        return {
+            "sent": self.sent,
+            "failed": self.failed,
+            "retried": self.retried,
+            "errors": [list(e) for e in self.errors],
+            "failures": [list(f) for f in self.failures],
+            "lowest": dict(self.lowest),
+            "seconds": self.seconds,
+            "problem": self.problem,
+            "kept": self.kept,
+            "starts": list(self.starts),
+            "drains": list(self.drains),
+            "waits": self.waits,
+            "events": [list(e) for e in self.events],
+            "samples": [list(s) for s in self.samples],
+            "revisions": list(self.revisions),
+        }
+
+
+async def run_case(case: Case, example: Path, logs: Path | None = None) -> CaseResult:
+    """Run a case on a stage of its own.
+
+    The logs are kept in a folder of ``logs`` that has the case's name, if ``logs`` is set. Raises
+    StageError if the first revision does not serve at all.
+    """
+    with tempfile.TemporaryDirectory(prefix="rollouts-") as scratch:
+        try:
+            async with open_stage(case, example, Path(scratch)) as stage:
+                return await _measure(stage)
+        finally:
+            if logs is not None:
+                _keep_logs(Path(scratch), logs / case.name.replace(" ", "-").replace(",", ""))
+
+
+def _keep_logs(folder: Path, target: Path) -> None:
+    shutil.rmtree(target, ignore_errors=True)
+    for log in folder.rglob("*.log"):
+        copy = target / log.relative_to(folder)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(log, copy)
+
+
+async def _measure(stage: RolloutStage) -> CaseResult:
+    case, observer = stage.case, stage.observer
+
+    def rotation_reason() -> str | None:
+        return None if len(observer.rotation()) == FRONTENDS else "not all frontends serve"
+
+    await wait_until("the graph serves", rotation_reason, SET_UP_SECONDS)
+    load = Load(observer.rotation)
+    async with load.running(CLIENTS, PERIOD_SECONDS):
+        await _wait_until_converged(stage)
+        await asyncio.sleep(WARM_SECONDS)
+        first_tasks = [task for _, task in observer.worker_tasks()]
+        workers_before = frozenset(observer.workers)
+        began = time.monotonic()
+        problem: str | None = None
+        ended: float | None = None
+        try:
+            async with asyncio.timeout(case.deadline):
+                await _perform_steps(stage, workers_before)
+                ended = await _wait_for_end(stage, frozenset(t.id for t in first_tasks))
+        except StageError as error:
+            problem = str(error)
+        except TimeoutError:
+            problem = stage.unsettled_reason(case.last) or await _unconverged_reason(stage)
+        stage.note("the end" if problem is None else "the deadline")
+        last_sent = time.monotonic()
+    outcomes = [o for o in load.done if began - WARM_SECONDS <= o.sent <= last_sent]
+    return _result(stage, outcomes, began, ended, problem, first_tasks)
+
+
+async def _wait_until_converged(stage: RolloutStage) -> None:
+    deadline = time.monotonic() + SET_UP_SECONDS
+    while (problem := stage.unsettled_reason(stage.case.first)) is not None or not (
+        await stage.status()
+    ).get("converged"):
+        if time.monotonic() > deadline:
+            raise StageError(f"the first revision does not serve: {problem or 'not converged'}")
+        await asyncio.sleep(0.25)
+
+
+async def _perform_steps(stage: RolloutStage, before: frozenset[int]) -> None:
+    observer = stage.observer
+
+    def halfway_reason() -> str | None:
+        new = sum(lease not in before for lease in observer.workers)
+        half = stage.case.replicas * len(WORKERS) // 2
+        return None if new >= half else f"{new} new workers have registered instead of {half}"
+
+    for moment, step in stage.case.steps:
+        if moment is Moment.HALFWAY:
+            await wait_until("halfway", halfway_reason, HALFWAY_SECONDS)
+        await stage.perform(step)
+
+
+async def _wait_for_end(stage: RolloutStage, first: frozenset[str]) -> float:
+    """Wait until the last revision alone serves, and return since when it does.
+
+    A case that ends with its first revision is not over before a worker of another one has been
+    started. The daemon must have converged where the last revision is the declared one.
+    """
+    case, stable = stage.case, StableSince(STABLE_SECONDS)
+    number = case.revisions.index(case.last)
+    declared = [step.revision for _, step in case.steps if hasattr(step, "revision")]
+    must_converge = declared[-1] == case.last
+    other_started = number != 0
+    while True:
+        other_started = other_started or any(
+            task.id not in first and stage.observer.revision_of(task, role) != number
+            for role, task in stage.observer.worker_tasks()
+        )
+        settled = other_started and stage.unsettled_reason(case.last) is None
+        if settled and must_converge:
+            settled = await _unconverged_reason(stage) is None
+        moment = stable.update(time.monotonic(), holds=settled)
+        if moment is not None:
+            return moment
+        await asyncio.sleep(0.1)
+
+
+async def _unconverged_reason(stage: RolloutStage) -> str | None:
+    status = await stage.status()
+    if status.get("converged"):
+        return None
+    waits = "; ".join(f"{w['component']}: {w['reason']}" for w in status.get("waits", ()))
+    return f"the daemon has not converged: {waits or 'it reports no wait'}"
+
+
+def _result(
+    stage: RolloutStage,
+    outcomes: Sequence[Outcome],
+    began: float,
+    ended: float | None,
+    problem: str | None,
+    first_tasks: Sequence[Task],
+) -> CaseResult:
+    failures = [o for o in outcomes if o.error is not None]
+    until = ended if ended is not None else time.monotonic()
+    during = [s for s in stage.observer.samples if began <= s.at <= until]
+    first = {t.id for t in first_tasks}
+    new = [
+        t
+        for t in stage.local.state.tasks.values()
+        if t.cluster == GPU and t.id not in first and t.started_at is not None
+    ]
+    # Task times are wall-clock times; a new worker counts as started when it becomes RUNNING.
+    return CaseResult(
+        name=stage.case.name,
+        sent=len(outcomes),
+        failed=len(failures),
+        retried=sum(o.attempts > 1 for o in outcomes),
+        errors=tuple(Counter(o.error for o in failures if o.error).most_common()),
+        failures=tuple((round(o.sent - began, 1), o.streamed, o.error or "") for o in failures),
+        lowest={role: min((s.lowest[role] for s in during), default=0) for role in WORKERS},
+        seconds=None if ended is None else round(ended - began, 1),
+        problem=problem,
+        kept=sum(t.alive for t in first_tasks),
+        starts=tuple(round((t.started_at or 0.0) - t.created_at, 1) for t in new),
+        drains=tuple(
+            round(t.stopped_at - t.stopping_at, 1)
+            for t in first_tasks
+            if t.stopping_at is not None and t.stopped_at is not None
+        ),
+        events=tuple((round(at - began, 1), text) for at, text in stage.events if at >= began),
+        samples=_changes(during, began),
+        revisions=tuple(describe(r) for r in stage.case.revisions),
+    )
+
+
+def _changes(
+    samples: Sequence[Sample], began: float
+) -> tuple[tuple[float, Mapping[str, Mapping[str, int]]], ...]:
+    """Return the routed workers over time, without samples that equal the previous one."""
+    changes: list[tuple[float, Mapping[str, Mapping[str, int]]]] = []
+    for sample in samples:
+        document: dict[str, dict[str, int]] = {}
+        for (revision, role), number in sorted(sample.routed.items()):
+            document.setdefault(str(revision), {})[role] = number
+        if not changes or changes[-1][1] != document:
+            changes.append((round(sample.at - began, 1), document))
+    return tuple(changes)

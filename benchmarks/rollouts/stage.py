@@ -1,0 +1,212 @@
+"""The stage of a case: a local ECS with the graph, the daemon as a process, and its controls."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from signal import SIGHUP
+from typing import Any
+
+from benchmarks.chaos.stage import REGION, StageError
+from benchmarks.rollouts.case import Case, Declare, KillDaemon, LoseHost, MoveEtcd, Step
+from benchmarks.rollouts.graph import FARGATE, GPU, NAME, WORKERS, GraphFiles, Revision
+from benchmarks.rollouts.observer import Observer
+from ecs_dynamo.aws.rate_limits import is_write
+from ecs_dynamo.demo.daemon import DemoDaemon
+from ecs_dynamo.local import LocalEcs
+from ecs_dynamo.local.runtime import ImageTable
+from ecs_dynamo.local.state.entities import Service, Task
+from ecs_dynamo.local.wire.faults import Call
+
+RESTART_SECONDS = 3.0
+"""Time until the daemon's own ECS service runs a new daemon."""
+CPU_PER_GPU, MEMORY_PER_GPU = 4096, 15_000
+_AGENT = re.compile(r"ecs-dynamo(?:\s|$)")
+
+
+class RolloutStage:
+    """The system under test.
+
+    ``events`` holds what was done to it and each write of the daemon, with its time in monotonic
+    seconds.
+    """
+
+    def __init__(self, local: LocalEcs, case: Case, folder: Path, example: Path) -> None:
+        self.local, self.case, self._folder = local, case, folder
+        self.files = GraphFiles(example, folder / "graph", case.replicas, case.first)
+        self.observer = Observer(local, case.revisions)
+        self.daemon: DemoDaemon | None = None
+        self.events: list[tuple[float, str]] = []
+        self._starts = 0
+        self._previous_on_call = local.on_call
+        local.on_call = self._on_call
+
+    def note(self, text: str) -> None:
+        """Record that something happens now."""
+        self.events.append((time.monotonic(), text))
+
+    def _on_call(self, call: Call, parameters: Mapping[str, Any]) -> None:
+        if self._previous_on_call is not None:
+            self._previous_on_call(call, dict(parameters))
+        if call.service != "ecs" or not is_write(call.operation) or not _AGENT.search(call.agent):
+            return
+        keys = ("service", "serviceName", "family", "resourceArn", "task", "taskDefinition")
+        names = [str(parameters[k]).rsplit("/", 1)[-1] for k in keys if parameters.get(k)]
+        counts = [f"desired {parameters[k]}" for k in ("desiredCount",) if k in parameters]
+        self.note(" ".join(["daemon:", call.operation, *names, *counts]))
+
+    # The daemon.
+
+    async def start_daemon(self) -> None:
+        """Start a daemon, as its own ECS service does."""
+        self._starts += 1
+        environ = {
+            **os.environ,
+            "ECS_DYNAMO_ENDPOINT_URL": self.local.endpoint_url,
+            "ECS_DYNAMO_REGION": REGION,
+            "ECS_DYNAMO_SIGNAL_SECONDS": "1",
+        }
+        log = self._folder / f"daemon-{self._starts}.log"
+        daemon = DemoDaemon(self.files.file, environ, log)
+        await daemon.start()
+        self.daemon = daemon
+
+    async def stop_daemon(self) -> None:
+        """Send SIGTERM and wait for the end."""
+        daemon, self.daemon = self.daemon, None
+        if daemon is not None:
+            await daemon.stop()
+
+    async def status(self) -> dict[str, Any]:
+        """Return the graph's part of `/status`, or an empty dictionary without an answer."""
+        if self.daemon is None:
+            return {}
+        try:
+            return await self.daemon.fetch_status()
+        except (OSError, KeyError, ValueError):
+            return {}
+
+    # The steps.
+
+    async def perform(self, step: Step) -> None:
+        """Perform a step of the case."""
+        match step:
+            case Declare(revision):
+                self.note(f"declared: {describe(revision)}")
+                self.files.declare(revision)
+                if self.daemon is not None:
+                    self.daemon.send(SIGHUP)
+            case MoveEtcd():
+                self.note("etcd and NATS stopped")
+                for task in self._tasks_of("etcd"):
+                    if task.process is not None:
+                        await task.process.kill(9)
+            case LoseHost():
+                hosts = [
+                    task.instance
+                    for role, task in self.observer.worker_tasks()
+                    if self.observer.revision_of(task, role) == 0 and task.instance is not None
+                ]
+                self.note("host of an old worker terminated")
+                await self.local.remove_instance(hosts[-1].arn)
+                await self._add_host(1)
+            case KillDaemon():
+                self.note("daemon killed")
+                if self.daemon is not None:
+                    self.daemon.kill()
+                await self.stop_daemon()
+                await asyncio.sleep(RESTART_SECONDS)
+                await self.start_daemon()
+                self.note("new daemon started")
+
+    def _tasks_of(self, component: str) -> list[Task]:
+        prefix = f"{NAME}-{component}"
+        tasks = self.local.state.tasks.values()
+        return [t for t in tasks if t.alive and (t.service or "").startswith(prefix)]
+
+    async def _add_host(self, gpus: int) -> None:
+        await self.local.add_instance(
+            GPU, gpus=gpus, cpu=CPU_PER_GPU * gpus, memory=MEMORY_PER_GPU * gpus
+        )
+
+    async def add_hosts(self) -> None:
+        """Create the clusters and the case's hosts."""
+        for cluster in (FARGATE, GPU):
+            self.local.create_cluster(cluster)
+        for gpus in self.case.hosts:
+            await self._add_host(gpus)
+
+    # Observed state.
+
+    def _worker_services(self) -> list[tuple[str, Service]]:
+        return [
+            (role, service)
+            for service in self.local.state.services.values()
+            for role in WORKERS
+            if service.status == "ACTIVE" and service.name.startswith(f"{NAME}-{role}")
+        ]
+
+    def unsettled_reason(self, revision: Revision) -> str | None:
+        """Return why not exactly ``revision`` serves, or None if it does."""
+        number, replicas = self.case.revisions.index(revision), self.case.replicas
+        for role, service in self._worker_services():
+            container = service.primary.definition.containers[0]
+            if service.desired and not revision.is_of(container, role):
+                return f"{service.name} is to run another revision"
+        tasks = self.observer.worker_tasks()
+        if any(self.observer.revision_of(task, role) != number for role, task in tasks):
+            return "a worker of another revision runs"
+        for role in WORKERS:
+            running = sum(task_role == role for task_role, _ in tasks)
+            if running != replicas:
+                return f"{role}: {running} workers run instead of {replicas}"
+        latest = self.observer.samples[-1] if self.observer.samples else None
+        for role in WORKERS:
+            routed = latest.lowest[role] if latest is not None else 0
+            if routed != replicas:
+                return f"{role}: {routed} workers are routed to instead of {replicas}"
+        return None
+
+
+def describe(revision: Revision) -> str:
+    """Return what distinguishes a revision from the first one."""
+    first = Revision()
+    parts = []
+    if revision.block_size != first.block_size:
+        parts.append(f"block size {revision.block_size}")
+    if revision.context_length != first.context_length:
+        parts.append(f"context length {revision.context_length}")
+    if revision.mark:
+        parts.append(f"mark {revision.mark}")
+    if revision.script != first.script:
+        parts.append("a command that fails")
+    return ", ".join(parts) or "the first revision"
+
+
+async def wait_until(description: str, reason: Callable[[], str | None], timeout: float) -> None:
+    """Wait until ``reason`` returns None. Raises StageError after ``timeout`` seconds."""
+    deadline = time.monotonic() + timeout
+    while (problem := reason()) is not None:
+        if time.monotonic() > deadline:
+            raise StageError(f"{description}: not within {timeout:.0f} s: {problem}")
+        await asyncio.sleep(0.1)
+
+
+@asynccontextmanager
+async def open_stage(case: Case, example: Path, folder: Path) -> AsyncIterator[RolloutStage]:
+    """Open a stage whose graph has converged. ``folder`` must be empty."""
+    async with AsyncExitStack() as stack:
+        table = ImageTable.load(example / "images.yaml")
+        local = await stack.enter_async_context(LocalEcs(images=table, directory=folder / "ecs"))
+        stage = RolloutStage(local, case, folder, example)
+        await stage.add_hosts()
+        stack.push_async_callback(stage.stop_daemon)
+        await stage.start_daemon()
+        observing = asyncio.create_task(stage.observer.run())
+        stack.callback(observing.cancel)
+        yield stage
