@@ -20,6 +20,7 @@ from ecs_dynamo.model.dynamo.credentials import (
     path_variables,
     secret_variables,
 )
+from ecs_dynamo.model.dynamo.listening_ports import SIDE_CHANNEL_VARIABLE
 from ecs_dynamo.model.dynamo.variables import (
     ETCD_VARIABLE,
     NAMESPACE_VARIABLE,
@@ -43,7 +44,11 @@ from ecs_dynamo.model.graph import (
 from ecs_dynamo.model.plan import Endpoints
 from ecs_dynamo.model.spec.security import SecuritySpec
 from ecs_dynamo.planning.desired.canonical import fingerprint, means_the_same
-from ecs_dynamo.planning.desired.ports import reserved_port
+from ecs_dynamo.planning.desired.ports import (
+    own_side_channel,
+    reserved_ports,
+    without_unusable_checks,
+)
 
 ROUTING_ID_PREFIX = "ecs-dynamo-"
 """Prefix of the routing ids that `with_routing_id` sets."""
@@ -113,6 +118,9 @@ def render(
         **runtime_environment(graph, component, system_port),
         **path_variables(graph.security),
     }
+    side_channel = own_side_channel(component)
+    if side_channel is not None:
+        defaults[SIDE_CHANNEL_VARIABLE] = str(side_channel)
     containers = []
     for container in content.get("containerDefinitions", ()):
         if container["name"] in dynamo:
@@ -125,12 +133,12 @@ def render(
                 words = [fill_placeholders(word, endpoints) for word in container[key]]
                 container = {**container, key: words}
         if container["name"] in dynamo[:1]:
-            container = _with_system_port(graph, component, container)
+            container = _with_mapped_ports(graph, component, container)
         containers.append(container)
     if containers:
         content["containerDefinitions"] = containers
     if component.network_mode is NetworkMode.HOST:
-        return with_routing_id(content, dynamo)
+        return with_routing_id(without_unusable_checks(graph, component, content), dynamo)
     return content
 
 
@@ -174,26 +182,27 @@ def _with_addresses(container: Mapping[str, Any], endpoints: Endpoints) -> dict[
     return {**container, "environment": entries}
 
 
-def _with_system_port(
+def _with_mapped_ports(
     graph: Graph, component: Component, container: dict[str, Any]
 ) -> dict[str, Any]:
-    """Return a worker's container with its system port declared to ECS, where ECS needs it.
+    """Return a worker's container with its ports declared to ECS, where ECS needs them.
 
-    In bridge mode ECS maps it to a free port of the instance (hostPort 0), because the container's
-    own address cannot be reached from outside the instance. In host mode ECS reserves a port that
-    the task definition fixes.
+    In bridge mode ECS maps the system port to a free port of the instance (hostPort 0), because the
+    container's own address cannot be reached from outside the instance. In host mode ECS reserves
+    the ports that every replica uses.
     """
-    port = host_port = reserved_port(graph, component)
+    ports = {port: port for port in reserved_ports(graph, component)}
     if component.is_worker and component.network_mode is NetworkMode.BRIDGE:
         text = variable_value(container, SYSTEM_PORT_VARIABLE) or ""
-        port, host_port = int(text) if text.isdecimal() else None, 0
-    if not port or host_port is None:
-        return container
+        ports = {int(text): 0} if text.isdecimal() and int(text) else {}
     mappings = list(container.get("portMappings", ()))
-    if any(m.get("containerPort") == port for m in mappings):
-        return container
-    mapping = {"containerPort": port, "hostPort": host_port, "protocol": "tcp"}
-    return {**container, "portMappings": [*mappings, mapping]}
+    mapped = {m.get("containerPort") for m in mappings}
+    added = [
+        {"containerPort": port, "hostPort": host_port, "protocol": "tcp"}
+        for port, host_port in ports.items()
+        if port not in mapped
+    ]
+    return {**container, "portMappings": [*mappings, *added]} if added else container
 
 
 def with_routing_id(content: JsonObject, dynamo: Collection[str]) -> JsonObject:
