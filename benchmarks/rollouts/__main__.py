@@ -49,6 +49,12 @@ def options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--no-page", action="store_true", help="write no page and no picture")
     parser.add_argument("--logs", type=Path, help="folder to keep the logs of each case in")
+    parser.add_argument(
+        "--older-version",
+        type=Path,
+        metavar="FOLDER",
+        help="sources of a version without generations, for the case of an adoption",
+    )
     parser.add_argument("--list", action="store_true", help="list the cases and exit")
     namespace = parser.parse_args(arguments)
     namespace.selected = [
@@ -74,7 +80,9 @@ def terminal_line(case: Case, result: CaseResult) -> str:
     return "\n".join([line, *(f"    {text}" for text in details)])
 
 
-async def run_cases(cases: Sequence[Case], logs: Path | None) -> dict[str, Any]:
+async def run_cases(
+    cases: Sequence[Case], logs: Path | None, older_version: Path | None
+) -> dict[str, Any]:
     """Run the cases one after another and return their documents by name."""
     this_task = asyncio.current_task()
     if this_task is not None:
@@ -85,7 +93,7 @@ async def run_cases(cases: Sequence[Case], logs: Path | None) -> dict[str, Any]:
     documents: dict[str, Any] = {}
     for case in cases:
         try:
-            result = await run_case(case, example, logs)
+            result = await run_case(case, example, logs, older_version=older_version)
         except StageError as error:
             print(f"{case.name:32}{'not run':>12}    {error}", flush=True)
             documents[case.name] = {"notRun": str(error)}
@@ -110,7 +118,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     started = time.monotonic()
     try:
-        documents = asyncio.run(run_cases(selected.selected, selected.logs))
+        documents = asyncio.run(run_cases(selected.selected, selected.logs, selected.older_version))
     except asyncio.CancelledError:
         print("interrupted; everything that was started is stopped")
         return 130

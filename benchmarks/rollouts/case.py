@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from benchmarks.rollouts.graph import Revision
+from benchmarks.rollouts.graph import LEASE_SECONDS, Revision
 
 
 class Moment(StrEnum):
@@ -37,7 +37,15 @@ class KillDaemon:
     """SIGKILL to the daemon; a new one starts 3 s later."""
 
 
-Step = Declare | MoveEtcd | LoseHost | KillDaemon
+@dataclass(frozen=True, slots=True)
+class Upgrade:
+    """The daemon of an older version is stopped, and one of this version starts.
+
+    It must not write anything while the graph is as declared.
+    """
+
+
+Step = Declare | MoveEtcd | LoseHost | KillDaemon | Upgrade
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +56,8 @@ class Case:
     the revision that runs before the load begins, ``last`` the one that must run at the end. A case
     with ``sizes_waits`` has no room for additional workers, so its report lists the unavoidable
     waits. ``reason`` explains why requests fail in spite of everything; it is empty if Dynamo can
-    survive the case. ``deadline``: seconds from the first step until the end.
+    survive the case. ``deadline``: seconds from the first step until the end. ``lease_seconds`` is
+    the discovery lease.
     """
 
     name: str
@@ -61,9 +70,19 @@ class Case:
     sizes_waits: bool = False
     reason: str = ""
     deadline: float = 150.0
+    lease_seconds: int = LEASE_SECONDS
 
     @property
     def revisions(self) -> tuple[Revision, ...]:
         """Return all revisions in the order of their first declaration."""
-        declared = [step.revision for _, step in self.steps if isinstance(step, Declare)]
-        return tuple(dict.fromkeys((self.first, *declared)))
+        return tuple(dict.fromkeys((self.first, *self.declared)))
+
+    @property
+    def declared(self) -> tuple[Revision, ...]:
+        """Return the revisions that the steps declare, in order."""
+        return tuple(step.revision for _, step in self.steps if isinstance(step, Declare))
+
+    @property
+    def begins_with_older_version(self) -> bool:
+        """Return whether a daemon of an older version sets up the graph."""
+        return any(isinstance(step, Upgrade) for _, step in self.steps)

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from benchmarks.rollouts.case import Case, Declare, KillDaemon, LoseHost, Moment, MoveEtcd, Step
+from benchmarks.rollouts.case import (
+    Case,
+    Declare,
+    KillDaemon,
+    LoseHost,
+    Moment,
+    MoveEtcd,
+    Step,
+    Upgrade,
+)
 from benchmarks.rollouts.graph import Revision
 
 OLD = Revision()
@@ -129,6 +138,14 @@ _CASES = (
         "SIGKILL to the daemon halfway; a new one starts 3 s later",
         _declare(SMALL_BLOCKS, KillDaemon()),
         SMALL_BLOCKS,
+    ),
+    Case(
+        "adoption",
+        "a graph that a daemon without generations has set up is taken over, then another block "
+        "size is declared",
+        ((Moment.START, Upgrade()), *_declare(SMALL_BLOCKS)),
+        SMALL_BLOCKS,
+        deadline=240.0,
     ),
 )
 

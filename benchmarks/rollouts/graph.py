@@ -71,7 +71,14 @@ class Revision:
 class GraphFiles:
     """An editable copy of the example in ``folder``, with ``replicas`` of each worker."""
 
-    def __init__(self, example: Path, folder: Path, replicas: int, revision: Revision) -> None:
+    def __init__(
+        self,
+        example: Path,
+        folder: Path,
+        replicas: int,
+        revision: Revision,
+        lease_seconds: int = LEASE_SECONDS,
+    ) -> None:
         self.file = folder / "ecs-dynamo.yaml"
         self._task_definitions = folder / "taskdefs"
         shutil.copytree(example, folder, ignore=shutil.ignore_patterns("model", ".*"))
@@ -79,7 +86,7 @@ class GraphFiles:
             self._adapt(name)
 
         def set_up(document: Json) -> None:
-            document["runtime"]["leaseSeconds"] = LEASE_SECONDS
+            document["runtime"]["leaseSeconds"] = lease_seconds
             frontend = component_of(document, "frontend")
             frontend.update(replicas=FRONTENDS, cluster=FARGATE, launchType="FARGATE")
             for role in WORKERS:

@@ -36,11 +36,18 @@ Counts = Mapping[str, int]
 
 @dataclass(frozen=True, slots=True)
 class Worker:
-    """A registered worker. ``revision`` is the index of its declared revision, -1 if unknown."""
+    """A registered worker.
+
+    ``revision`` is the index of its declared revision, -1 if unknown, ``task`` the id of its ECS
+    task, empty if unknown, and ``registered_at`` when it was first observed, in seconds since the
+    epoch.
+    """
 
     role: str
     namespace: str
     revision: int
+    task: str = ""
+    registered_at: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,5 +235,7 @@ class Observer:
         ]
         # If several workers share an address, the newest one has just registered.
         matching.sort(key=lambda task: task.created_at)
-        revision = self.revision_of(matching[-1], role) if matching else -1
-        return Worker(role, registration.namespace, revision)
+        if not matching:
+            return Worker(role, registration.namespace, -1, "", time.time())
+        revision = self.revision_of(matching[-1], role)
+        return Worker(role, registration.namespace, revision, matching[-1].id, time.time())

@@ -17,9 +17,9 @@ from benchmarks.chaos.account import Outcome, StableSince
 from benchmarks.chaos.load import Load
 from benchmarks.chaos.stage import StageError
 from benchmarks.rollouts.case import Case, Moment
-from benchmarks.rollouts.graph import FRONTENDS, GPU, LEASE_SECONDS, WORKERS
+from benchmarks.rollouts.graph import FRONTENDS, LEASE_SECONDS, WORKERS
 from benchmarks.rollouts.observer import Sample
-from benchmarks.rollouts.stage import RolloutStage, describe, open_stage, wait_until
+from benchmarks.rollouts.stage import OnLocal, RolloutStage, describe, open_stage, wait_until
 from ecs_dynamo.local.state.entities import Task
 
 CLIENTS, PERIOD_SECONDS = 4, 1.0
@@ -36,7 +36,8 @@ Json = dict[str, Any]
 class CaseResult:
     """The costs of a case. Times are seconds since its first step.
 
-    ``seconds`` is None if the case did not end; ``problem`` then says why. ``lowest`` is the lowest
+    ``seconds`` is the time from the first declaration until the end. It is None if the case did not
+    end; ``problem`` then says why. ``lowest`` is the lowest
     routed capacity by role. ``kept`` counts the workers from before the first step that still run
     at the end. ``starts`` and ``drains`` are the durations (seconds) from the launch of each new
     worker until it was registered, and of each old one from ECS's decision to stop it until its
@@ -92,15 +93,25 @@ class CaseResult:
         }
 
 
-async def run_case(case: Case, example: Path, logs: Path | None = None) -> CaseResult:
+async def run_case(
+    case: Case,
+    example: Path,
+    logs: Path | None = None,
+    on_local: OnLocal = lambda _local, _files: None,
+    older_version: Path | None = None,
+) -> CaseResult:
     """Run a case on a stage of its own.
 
-    The logs are kept in a folder of ``logs`` that has the case's name, if ``logs`` is set. Raises
-    StageError if the first revision does not serve at all.
+    The logs are kept in a folder of ``logs`` that has the case's name, if ``logs`` is set.
+    ``on_local`` is called with the local ECS before its first use. ``older_version`` is the folder
+    with the sources of the version that a case begins with. Raises StageError if the first revision
+    does not serve at all, or if the case needs an older version and there is none.
     """
+    if case.begins_with_older_version and older_version is None:
+        raise StageError("it needs the sources of a version without generations")
     with tempfile.TemporaryDirectory(prefix="rollouts-") as scratch:
         try:
-            async with open_stage(case, example, Path(scratch)) as stage:
+            async with open_stage(case, example, Path(scratch), on_local, older_version) as stage:
                 return await _measure(stage)
         finally:
             if logs is not None:
@@ -177,8 +188,7 @@ async def _wait_for_end(stage: RolloutStage, first: frozenset[str]) -> float:
     """
     case, stable = stage.case, StableSince(STABLE_SECONDS)
     number = case.revisions.index(case.last)
-    declared = [step.revision for _, step in case.steps if hasattr(step, "revision")]
-    must_converge = declared[-1] == case.last
+    must_converge = case.declared[-1] == case.last
     other_started = number != 0
     while True:
         other_started = other_started or any(
@@ -214,12 +224,8 @@ def _result(
     until = ended if ended is not None else time.monotonic()
     during = [s for s in stage.observer.samples if began <= s.at <= until]
     first = {t.id for t in first_tasks}
-    new = [
-        t
-        for t in stage.local.state.tasks.values()
-        if t.cluster == GPU and t.id not in first and t.started_at is not None
-    ]
-    # Task times are wall-clock times; a new worker counts as started when it becomes RUNNING.
+    tasks = stage.local.state.tasks
+    new = [w for w in stage.observer.workers.values() if w.task in tasks and w.task not in first]
     return CaseResult(
         name=stage.case.name,
         sent=len(outcomes),
@@ -228,10 +234,10 @@ def _result(
         errors=tuple(Counter(o.error for o in failures if o.error).most_common()),
         failures=tuple((round(o.sent - began, 1), o.streamed, o.error or "") for o in failures),
         lowest={role: min((s.lowest[role] for s in during), default=0) for role in WORKERS},
-        seconds=None if ended is None else round(ended - began, 1),
+        seconds=None if ended is None else round(ended - stage.declared_at(began), 1),
         problem=problem,
         kept=sum(t.alive for t in first_tasks),
-        starts=tuple(round((t.started_at or 0.0) - t.created_at, 1) for t in new),
+        starts=tuple(round(w.registered_at - tasks[w.task].created_at, 1) for w in new),
         drains=tuple(
             round(t.stopped_at - t.stopping_at, 1)
             for t in first_tasks

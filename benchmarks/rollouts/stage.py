@@ -13,7 +13,15 @@ from signal import SIGHUP
 from typing import Any
 
 from benchmarks.chaos.stage import REGION, StageError
-from benchmarks.rollouts.case import Case, Declare, KillDaemon, LoseHost, MoveEtcd, Step
+from benchmarks.rollouts.case import (
+    Case,
+    Declare,
+    KillDaemon,
+    LoseHost,
+    MoveEtcd,
+    Step,
+    Upgrade,
+)
 from benchmarks.rollouts.graph import FARGATE, GPU, NAME, WORKERS, GraphFiles, Revision
 from benchmarks.rollouts.observer import Observer
 from ecs_dynamo.aws.rate_limits import is_write
@@ -25,7 +33,12 @@ from ecs_dynamo.local.wire.faults import Call
 
 RESTART_SECONDS = 3.0
 """Time until the daemon's own ECS service runs a new daemon."""
+CONVERGE_SECONDS, QUIET_SECONDS = 60.0, 8.0
+"""How long an upgraded daemon may take to converge, and how long it must not write after that."""
 CPU_PER_GPU, MEMORY_PER_GPU = 4096, 15_000
+DECLARED = "declared:"
+"""Start of the event of a declaration."""
+OnLocal = Callable[[LocalEcs, GraphFiles], None]
 _AGENT = re.compile(r"ecs-dynamo(?:\s|$)")
 
 
@@ -38,7 +51,9 @@ class RolloutStage:
 
     def __init__(self, local: LocalEcs, case: Case, folder: Path, example: Path) -> None:
         self.local, self.case, self._folder = local, case, folder
-        self.files = GraphFiles(example, folder / "graph", case.replicas, case.first)
+        self.files = GraphFiles(
+            example, folder / "graph", case.replicas, case.first, case.lease_seconds
+        )
         self.observer = Observer(local, case.revisions)
         self.daemon: DemoDaemon | None = None
         self.events: list[tuple[float, str]] = []
@@ -60,10 +75,18 @@ class RolloutStage:
         counts = [f"desired {parameters[k]}" for k in ("desiredCount",) if k in parameters]
         self.note(" ".join(["daemon:", call.operation, *names, *counts]))
 
+    def declared_at(self, began: float) -> float:
+        """Return when a revision was first declared after ``began``, or ``began``."""
+        times = (at for at, text in self.events if at >= began and text.startswith(DECLARED))
+        return next(times, began)
+
     # The daemon.
 
-    async def start_daemon(self) -> None:
-        """Start a daemon, as its own ECS service does."""
+    async def start_daemon(self, sources: Path | None = None) -> None:
+        """Start a daemon, as its own ECS service does.
+
+        ``sources`` is a folder with the sources of another version of ecs-dynamo.
+        """
         self._starts += 1
         environ = {
             **os.environ,
@@ -71,6 +94,9 @@ class RolloutStage:
             "ECS_DYNAMO_REGION": REGION,
             "ECS_DYNAMO_SIGNAL_SECONDS": "1",
         }
+        if sources is not None:
+            # The current folder is not searched, so that the other version is used.
+            environ |= {"PYTHONPATH": str(sources), "PYTHONSAFEPATH": "1"}
         log = self._folder / f"daemon-{self._starts}.log"
         daemon = DemoDaemon(self.files.file, environ, log)
         await daemon.start()
@@ -97,7 +123,7 @@ class RolloutStage:
         """Perform a step of the case."""
         match step:
             case Declare(revision):
-                self.note(f"declared: {describe(revision)}")
+                self.note(f"{DECLARED} {describe(revision)}")
                 self.files.declare(revision)
                 if self.daemon is not None:
                     self.daemon.send(SIGHUP)
@@ -123,6 +149,24 @@ class RolloutStage:
                 await asyncio.sleep(RESTART_SECONDS)
                 await self.start_daemon()
                 self.note("new daemon started")
+            case Upgrade():
+                await self.stop_daemon()
+                await self._start_without_writes()
+
+    async def _start_without_writes(self) -> None:
+        """Start a daemon and wait until it has converged. Raises StageError if it writes."""
+        before = len(self.events)
+        self.note("daemon of this version started")
+        await self.start_daemon()
+        deadline = time.monotonic() + CONVERGE_SECONDS
+        while not (await self.status()).get("converged"):
+            if time.monotonic() > deadline:
+                raise StageError("the new daemon has not converged")
+            await asyncio.sleep(0.25)
+        await asyncio.sleep(QUIET_SECONDS)
+        writes = [text for _, text in self.events[before:] if text.startswith("daemon: ")]
+        if writes:
+            raise StageError(f"the new daemon wrote without a change: {'; '.join(writes)}")
 
     def _tasks_of(self, component: str) -> list[Task]:
         prefix = f"{NAME}-{component}"
@@ -198,15 +242,26 @@ async def wait_until(description: str, reason: Callable[[], str | None], timeout
 
 
 @asynccontextmanager
-async def open_stage(case: Case, example: Path, folder: Path) -> AsyncIterator[RolloutStage]:
-    """Open a stage whose graph has converged. ``folder`` must be empty."""
+async def open_stage(
+    case: Case,
+    example: Path,
+    folder: Path,
+    on_local: OnLocal = lambda _local, _files: None,
+    older_version: Path | None = None,
+) -> AsyncIterator[RolloutStage]:
+    """Open a stage on which the daemon has started.
+
+    ``folder`` must be empty. ``on_local`` is called with the local ECS before its first use.
+    ``older_version`` has the sources of the version that a case begins with.
+    """
     async with AsyncExitStack() as stack:
         table = ImageTable.load(example / "images.yaml")
         local = await stack.enter_async_context(LocalEcs(images=table, directory=folder / "ecs"))
         stage = RolloutStage(local, case, folder, example)
+        on_local(local, stage.files)
         await stage.add_hosts()
         stack.push_async_callback(stage.stop_daemon)
-        await stage.start_daemon()
+        await stage.start_daemon(older_version if case.begins_with_older_version else None)
         observing = asyncio.create_task(stage.observer.run())
         stack.callback(observing.cancel)
         yield stage
