@@ -39,6 +39,8 @@ class Dormant:
     generation: str
     cluster: str
     service: str
+    is_active: bool
+    """Whether it is not being deleted already."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,10 @@ TAG_GRAPH = "ecs-dynamo:graph"
 TAG_COMPONENT = "ecs-dynamo:component"
 TAG_GENERATION = "ecs-dynamo:generation"
 """On a service of workers: their generation (`model.generations`)."""
+TAG_WITHDRAWN = "ecs-dynamo:withdrawn"
+"""On the services of a serving generation: another that was withdrawn, and the reason word."""
+TAG_REPLICAS = "ecs-dynamo:replicas"
+"""On a service of a generation that comes up: the replicas of all generations together."""
 TAG_FINGERPRINT = "ecs-dynamo:fingerprint"
 TAG_ROLLED_BACK = "ecs-dynamo:rolled-back"
 """On a service: fingerprint of the declaration that was rolled back, manually or by a deadline."""
@@ -49,6 +53,8 @@ SERVICE_TAGS = (
     TAG_GRAPH,
     TAG_COMPONENT,
     TAG_GENERATION,
+    TAG_WITHDRAWN,
+    TAG_REPLICAS,
     TAG_ROLLED_BACK,
     TAG_ROLLED_BACK_FOR,
     TAG_GOOD,

@@ -25,7 +25,7 @@ from ecs_dynamo.aws.observe.instances import (
     address_of,
 )
 from ecs_dynamo.aws.observe.old_revisions import old_revisions
-from ecs_dynamo.aws.observe.pass_queries import PassQueries
+from ecs_dynamo.aws.observe.pass_queries import Expansion, PassQueries
 from ecs_dynamo.aws.observe.tasks import (
     RunningTasks,
     match_with_service,
@@ -62,14 +62,22 @@ async def observe_ecs(
 
     A failing part becomes `Unknown`. ``now`` is in UTC seconds.
     """
-    queries = PassQueries(aws, graph, now, cache, timeout)
+    _, snapshot = await observe_effective(aws, graph, now, timeout, cache, Expansion())
+    return snapshot
+
+
+async def observe_effective(
+    aws: Aws, graph: Graph, now: float, timeout: float, cache: GraphCache, expansion: Expansion
+) -> tuple[Graph, Snapshot]:
+    """Return the effective graph, as ``expansion`` derives it, and a snapshot of its components."""
+    queries = PassQueries(aws, graph, now, cache, timeout, expansion)
     try:
         return await _observe(queries)
     finally:
         await queries.close()
 
 
-async def _observe(queries: PassQueries) -> Snapshot:
+async def _observe(queries: PassQueries) -> tuple[Graph, Snapshot]:
     graph = queries.graph
     clusters = await queries.guard("DescribeClusters", queries.clusters())
     present = dict.fromkeys(graph.clusters, clusters) if isinstance(clusters, Unknown) else clusters
@@ -83,6 +91,7 @@ async def _observe(queries: PassQueries) -> Snapshot:
         _declared_providers(queries, live),
         _declared_groups(queries),
     )
+    graph = queries.expansion.expand(graph, services, await queries.plain_revisions(services))
     hosts = await _complete(queries, hosts, running)
     instances: dict[str, Observed[tuple[ContainerInstance, ...]]] = {
         name: known if isinstance(known, Unknown) else known.instances
@@ -98,7 +107,7 @@ async def _observe(queries: PassQueries) -> Snapshot:
             for component in graph.components
         )
     )
-    return Snapshot(
+    snapshot = Snapshot(
         graph=graph.name,
         observed_at=queries.now,
         components=dict(zip((c.name for c in graph.components), parts, strict=True)),
@@ -108,6 +117,7 @@ async def _observe(queries: PassQueries) -> Snapshot:
         providers=providers,
         groups=groups,
     )
+    return graph, snapshot
 
 
 async def _complete(
@@ -187,6 +197,7 @@ def _orphans(
     services: Mapping[str, Observed[Mapping[str, Observed[Service]]]],
 ) -> Observed[tuple[Service, ...]]:
     declared = {(c.cluster, c.service) for c in graph.components}
+    declared |= {(d.cluster, d.service) for d in graph.generations.dormant}
     orphans: list[Service] = []
     for cluster in graph.clusters:
         exists = present[cluster]
@@ -264,6 +275,7 @@ async def _component(
             graph=queries.graph.name,
             component=component,
             service=service,
+            services=services.values(),
             revisions=revisions,
             running=[r if isinstance(r, Unknown) else r.tasks for r in running.values()],
         ),
@@ -357,6 +369,9 @@ async def _revisions(
             revisions[own] = Revision(own, component.family, number, content={}, active=False)
     current = revisions.get(service.task_definition_arn) if isinstance(service, Service) else None
     known = queries.cache.latest(component.family)
+    if component.generation is not None and current is not None and known is not None:
+        # Generations share a family, so the newest revision may well be another generation's.
+        return known, revisions
     is_undisturbed = isinstance(service, Service) and service.rolled_back_at is None
     if (
         is_undisturbed

@@ -116,20 +116,31 @@ async def old_revisions(
     graph: str,
     component: Component,
     service: Observed[Service | None],
+    services: Iterable[Observed[Mapping[str, Observed[Service]]]],
     revisions: Mapping[str, Revision],
     running: Iterable[Observed[list[dict[str, Any]]]],
 ) -> tuple[str, ...]:
     """Return the component's revisions that may be deleted; ``revisions`` are those in use.
 
-    None are while a rollout is in progress, or while ``running`` tasks of a cluster are unknown.
-    Raises `AwsError`.
+    None are while a rollout is in progress, or while the ``services`` or the ``running`` tasks of a
+    cluster are unknown. The generations of a component share a family, so the revisions of all
+    services are needed. Raises `AwsError`.
     """
     if not isinstance(service, Service) or len(service.deployments) != 1:
         return ()
+    if component.declared_name:
+        return ()  # They are deleted with the component's own.
     current = revisions.get(service.task_definition_arn)
     if current is None or service.deployments[0].rollout_state != "COMPLETED":
         return ()
     needed = {service.task_definition_arn, good_arn(service) or "", *revisions}
+    for in_cluster in services:
+        if isinstance(in_cluster, Unknown):
+            return ()
+        for other in in_cluster.values():
+            if isinstance(other, Unknown):
+                return ()
+            needed |= {other.task_definition_arn, good_arn(other) or ""}
     for tasks in running:
         if isinstance(tasks, Unknown):
             return ()

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from ecs_dynamo.aws.client import Aws
@@ -28,9 +28,9 @@ from ecs_dynamo.aws.observe.tasks import (
     list_tasks,
 )
 from ecs_dynamo.aws.pages import batches, read_all
-from ecs_dynamo.common.arns import resource_name
+from ecs_dynamo.common.arns import resource_name, revision_number
 from ecs_dynamo.model.errors import AwsError
-from ecs_dynamo.model.graph import Graph
+from ecs_dynamo.model.graph import TAG_GENERATION, Graph
 from ecs_dynamo.model.service import Service
 from ecs_dynamo.model.snapshot import (
     Observed,
@@ -45,16 +45,47 @@ T = TypeVar("T")
 Json = dict[str, Any]
 
 
+def _declared_services(graph: Graph) -> dict[str, set[str]]:
+    names: dict[str, set[str]] = {}
+    for component in graph.components:
+        names.setdefault(component.cluster, set()).add(component.service)
+    return names
+
+
+@dataclass(frozen=True, slots=True)
+class Expansion:
+    """How the effective graph follows from the services, which is decided by planning.
+
+    ``expected`` returns the services, by cluster, that are asked for by name. ``plain`` returns
+    cluster and name of the services whose revisions ``expand`` needs. ``expand`` takes the graph,
+    the services by cluster, and these revisions by ARN. By default the graph stays as it is.
+    """
+
+    expected: Callable[[Graph], Mapping[str, Collection[str]]] = _declared_services
+    plain: Callable[[Graph], Iterable[tuple[str, str]]] = lambda _: ()
+    expand: Callable[
+        [Graph, Mapping[str, Observed[Mapping[str, Observed[Service]]]], Mapping[str, Revision]],
+        Graph,
+    ] = lambda graph, _services, _revisions: graph
+
+
 class PassQueries:
     """The queries of one pass, and the answers that several components share.
 
     ``timeout`` bounds each part of the observation, in seconds; ``now`` is in UTC seconds. Queries
-    raise `AwsError`; `guard` turns it into `Unknown`.
+    raise `AwsError`; `guard` turns it into `Unknown`. ``graph`` is the declared one.
     """
 
     def __init__(
-        self, aws: Aws, graph: Graph, now: float, cache: GraphCache, timeout: float
+        self,
+        aws: Aws,
+        graph: Graph,
+        now: float,
+        cache: GraphCache,
+        timeout: float,
+        expansion: Expansion,
     ) -> None:
+        self.expansion = expansion
         self.aws = aws
         self.now = now
         self.graph = graph
@@ -90,8 +121,10 @@ class PassQueries:
         return is_active
 
     async def services(self, cluster: str) -> Mapping[str, Observed[Service]]:
-        """Return the cluster's services by name: the declared ones and possible orphans."""
-        declared = {c.service for c in self.graph.components if c.cluster == cluster}
+        """Return the cluster's services by name: the expected ones and possible orphans."""
+        sightings = self.cache.sightings
+        known = sightings.remembered("services", cluster)
+        declared = known | set(self.expansion.expected(self.graph).get(cluster, ()))
         arns = await read_all(
             self.aws, "ecs", "ListServices", "serviceArns", cluster=cluster, maxResults=100
         )
@@ -124,7 +157,37 @@ class PassQueries:
             doubt = self._doubt_of(cluster, name, services.get(name), listed=name in names)
             if doubt is not None:
                 services[name] = Unknown(doubt)
+        # A generation's service is asked for by name from now on, as a list may omit it.
+        own = (
+            name
+            for name, service in services.items()
+            if isinstance(service, Unknown)
+            or (service.status != "INACTIVE" and TAG_GENERATION in service.tags)
+        )
+        sightings.remember(own, "services", cluster)
         return services
+
+    async def plain_revisions(
+        self, services: Mapping[str, Observed[Mapping[str, Observed[Service]]]]
+    ) -> Mapping[str, Revision]:
+        """Return the revisions of workers without a generation, by ARN; unread ones are left out.
+
+        One that was deleted before it was read has no content.
+        """
+        revisions: dict[str, Revision] = {}
+        for cluster, name in self.expansion.plain(self.graph):
+            in_cluster = services.get(cluster, {})
+            service = None if isinstance(in_cluster, Unknown) else in_cluster.get(name)
+            if not isinstance(service, Service) or service.status != "ACTIVE":
+                continue
+            arn = service.task_definition_arn
+            answer = await self.guard("task definition", self.revision(arn))
+            if answer is None:
+                family, number = arn.rpartition("/")[2].rpartition(":")[0], revision_number(arn)
+                answer = Revision(arn, family, number, content={}, active=False)
+            if isinstance(answer, Revision):
+                revisions[arn] = answer
+        return revisions
 
     def _doubt_of(
         self, cluster: str, name: str, service: Observed[Service] | None, *, listed: bool

@@ -12,8 +12,9 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from ecs_dynamo.aws.client import Aws
-from ecs_dynamo.aws.observe.ecs import observe_ecs
+from ecs_dynamo.aws.observe.ecs import observe_effective
 from ecs_dynamo.aws.observe.graph_cache import GraphCache
+from ecs_dynamo.aws.observe.pass_queries import Expansion
 from ecs_dynamo.aws.resources.metrics import newest_data_point
 from ecs_dynamo.controller.reconcile.credentials import CredentialReader
 from ecs_dynamo.discovery import probe_all, read_registrations
@@ -30,6 +31,7 @@ from ecs_dynamo.model.snapshot import (
     Unknown,
 )
 from ecs_dynamo.planning import probe_targets
+from ecs_dynamo.planning.generations.expansion import expand, expected_services, plain_services
 from ecs_dynamo.planning.observed.attribution import page_urls
 from ecs_dynamo.planning.observed.endpoints import (
     reachable_endpoints,
@@ -45,12 +47,14 @@ PROBE_SECONDS = 3.0
 """Timeout of a probe. Dependants are not started with an endpoint that takes longer to answer."""
 MAX_MALFORMED = 50
 """Maximum number of malformed answers that a pass reports."""
+_EXPANSION = Expansion(expected_services, plain_services, expand)
 
 
 @dataclass(frozen=True, slots=True)
 class Observation:
     """A snapshot, with the problems of the observation that the snapshot does not contain.
 
+    ``graph`` is the effective one, to which the snapshot belongs; None if it is as declared.
     ``problems`` are the reasons why signals could not be measured, by component. ``malformed`` are
     unusable answers of replicas and keys of etcd; each names its source.
     """
@@ -58,6 +62,7 @@ class Observation:
     snapshot: Snapshot
     problems: Mapping[str, str] = field(default_factory=dict)
     malformed: tuple[str, ...] = ()
+    graph: Graph | None = None
 
 
 class Observer:
@@ -81,8 +86,8 @@ class Observer:
 
     async def observe(self, graph: Graph, now: Now) -> Observation:
         """Observe everything. Never raises: a failed part is `Unknown` in the snapshot."""
-        ecs, credentials = await asyncio.gather(
-            observe_ecs(self._aws, graph, now.wall, self._timeout, self._cache),
+        (graph, ecs), credentials = await asyncio.gather(
+            observe_effective(self._aws, graph, now.wall, self._timeout, self._cache, _EXPANSION),
             self._credentials.read(graph.security, graph.names),
         )
         probed, external, views = await asyncio.gather(
@@ -125,7 +130,7 @@ class Observer:
             pages=workers.pages,
         )
         malformed = (*discovery.malformed, *workers.malformed.values())
-        return Observation(snapshot, measured.problems, malformed[:MAX_MALFORMED])
+        return Observation(snapshot, measured.problems, malformed[:MAX_MALFORMED], graph)
 
     async def any_silent(self) -> bool:
         """Return whether a worker or frontend that answered in the last pass does not answer now.

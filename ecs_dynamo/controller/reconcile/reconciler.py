@@ -182,13 +182,14 @@ class Reconciler:
         pass_id = f"{self.graph.name}-{int(now.wall)}-{next(self._ids)}"
         with structlog.contextvars.bound_contextvars(graph=self.graph.name, pass_id=pass_id):
             observation = await self._observer.observe(self.graph, now)
+            graph = observation.graph or self.graph
             # AWS's first responses carry its time: use it for this pass instead of the machine's
             # clock, which may be wrong.
             now = Now(now.monotonic, self._clock().wall_of(now.monotonic))
             notices = self._current_notices(now.wall)
             snapshot = replace(observation.snapshot, observed_at=now.wall, notices=notices)
-            planned = self._plan(snapshot, now, taking_down=taking_down)
-            self._known = self._known.after(self.graph, snapshot, planned, now)
+            planned = self._plan(graph, snapshot, now, taking_down=taking_down)
+            self._known = self._known.after(graph, snapshot, planned, now)
             results: tuple[ActionResult, ...] = ()
             if act:
                 if not taking_down:
@@ -197,7 +198,7 @@ class Reconciler:
                 results = await self._executor.execute(planned, should_stop, seconds_left)
                 if not taking_down:
                     self._memory = replace(planned.memory, rejected=rejections(results))
-                await self._acknowledge_planner(planned, snapshot)
+                await self._acknowledge_planner(graph, planned, snapshot)
             seconds = time.monotonic() - started
             _log.debug(
                 "pass done",
@@ -218,22 +219,22 @@ class Reconciler:
             known=self._known,
         )
 
-    def _plan(self, snapshot: Snapshot, now: Now, *, taking_down: bool) -> Plan:
+    def _plan(self, graph: Graph, snapshot: Snapshot, now: Now, *, taking_down: bool) -> Plan:
         try:
             if taking_down:
-                return down(self.graph, snapshot)
-            return plan(self.graph, snapshot, self._memory, now)
+                return down(graph, snapshot)
+            return plan(graph, snapshot, self._memory, now)
         except Exception as error:
             raise PlanningError(error) from error
 
     def _current_notices(self, now: float) -> Mapping[str, Notice]:
         return {id_: n for id_, n in self._notices.items() if now - n.at < NOTICE_SECONDS}
 
-    async def _acknowledge_planner(self, planned: Plan, snapshot: Snapshot) -> None:
+    async def _acknowledge_planner(self, graph: Graph, planned: Plan, snapshot: Snapshot) -> None:
         """Acknowledge a decision of Dynamo's planner once it is carried out."""
-        if not planner_reached(self.graph, snapshot, planned.replicas):
+        if not planner_reached(graph, snapshot, planned.replicas):
             return
-        etcd = reachable_endpoints(self.graph, snapshot).etcd
+        etcd = reachable_endpoints(graph, snapshot).etcd
         if etcd is None:
             return
         try:

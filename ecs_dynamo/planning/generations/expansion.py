@@ -20,8 +20,7 @@ from ecs_dynamo.model.generations import PLAIN, Dormant, GenerationMode, Generat
 from ecs_dynamo.model.graph import (
     TAG_COMPONENT,
     TAG_GENERATION,
-    TAG_ROLLED_BACK,
-    TAG_ROLLED_BACK_FOR,
+    TAG_WITHDRAWN,
     Component,
     Graph,
     JsonObject,
@@ -124,7 +123,7 @@ def expand(
     running = _running(graph, workers, services)
     is_plain = _runs_plain(graph, workers, running.get(None), revisions)
     declared = None if is_plain else generation_of(graph)
-    withdrawn = _withdrawn(running.get(declared), declared)
+    withdrawn = _withdrawn(running.values(), declared)
     previous = max(
         (r for r in running.values() if r.is_good and r.generation != declared),
         key=lambda r: r.age,
@@ -162,7 +161,7 @@ def expand(
         previous=previous.generation if previous is not None else None,
         withdrawn=withdrawn,
         dormant=tuple(
-            Dormant(g, service.cluster, service.name)
+            Dormant(g, service.cluster, service.name, service.status == "ACTIVE")
             for g, r in sorted(running.items(), key=str)
             if g is not None and g != target and not r.has_replicas
             for service in r.services.values()
@@ -259,11 +258,13 @@ def _same_card(graph: Graph, component: Component, content: JsonObject) -> bool:
     return card_content(content, names) == declared_card_content(graph, component)
 
 
-def _withdrawn(running: _Running | None, generation: str | None) -> str | None:
-    """Return the reason word for which a generation was withdrawn; None if it was not."""
-    if running is None or generation is None:
-        return None
-    for service in running.services.values():
-        if service.tags.get(TAG_ROLLED_BACK) == generation:
-            return service.tags.get(TAG_ROLLED_BACK_FOR, ConditionReason.ROLLED_BACK)
+def _withdrawn(running: Iterable[_Running], declared: str | None) -> str | None:
+    """Return the reason word for which the declared generation was withdrawn; None if it was not.
+
+    It is recorded on the services of the generation that serves instead.
+    """
+    for service in (s for r in running for s in r.services.values()):
+        words = service.tags.get(TAG_WITHDRAWN, "").split()
+        if declared is not None and words[:1] == [declared]:
+            return words[1] if len(words) > 1 else ConditionReason.ROLLED_BACK
     return None
