@@ -34,9 +34,13 @@ class GenerationMode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Dormant:
-    """A service of a generation that has no replicas: the rollback target, or yet to be deleted."""
+    """A service of a generation that has no replicas: the rollback target, or yet to be deleted.
+
+    ``generation`` is `PLAIN` for plain workers.
+    """
 
     generation: str
+    component: str
     cluster: str
     service: str
     is_active: bool
@@ -45,12 +49,13 @@ class Dormant:
 
 @dataclass(frozen=True, slots=True)
 class Generations:
-    """The generations of a graph in one pass; None stands for plain workers.
+    """The generations of a graph in one pass.
 
     ``target`` is the generation that is to have the replicas: the ``declared`` one, or the previous
-    good one where the declared one was withdrawn. ``previous`` is the good generation to which a
-    rollback leads. ``dormant`` are services without replicas of other generations than the target.
-    ``why`` says why there are no generations, or why they are unknown.
+    good one where the declared one was withdrawn. For both, None stands for plain workers.
+    ``previous`` is the good generation to which a rollback leads (`PLAIN` for plain workers); None
+    if there is none. ``dormant`` are services without replicas of other generations than the
+    target. ``why`` says why there are no generations, or why they are unknown.
     """
 
     mode: GenerationMode = GenerationMode.OFF

@@ -240,6 +240,8 @@ class ComponentSnapshot:
     """ARNs of the graph's own old revisions that exceed the number to keep, oldest first."""
     protection_unknown: str | None = None
     """Why it is unknown which of the tasks are protected."""
+    finishing: int = 0
+    """Tasks that are to stop and have not ended yet. They are not among ``tasks``."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -94,19 +94,25 @@ def component_statements(
     """
     waiting = _waiting(builder)
     for state in context.components:
-        name, counts = state.name, replicas[state.name]
-        if name in context.doubts.all:
-            message = context.doubts.all[name]
+        if state.component.declared_name:
+            continue  # Another generation counts for its declared component.
+        name = state.name
+        generations = [s.name for s in context.components if s.component.origin == name]
+        doubt = next((n for n in generations if n in context.doubts.all), None)
+        if doubt is not None:
+            message = context.doubts.all[doubt]
             reason = ConditionReason.NOT_OBSERVED
             yield Statement(ConditionType.READY, reason, message, name, status=None)
         else:
-            ready = counts.ready >= state.desired and name not in context.obstacles
+            count = sum(replicas[n].ready for n in generations)
+            desired = context.exchange.totals.get(name, state.desired)
+            ready = count >= desired and context.obstacles.keys().isdisjoint(generations)
             reason = ConditionReason.ALL_READY if ready else ConditionReason.NOT_READY
-            message = f"{counts.ready} of {state.desired} ready"
+            message = f"{count} of {desired} ready"
             yield Statement(ConditionType.READY, reason, message, name, status=ready)
-        reason = ConditionReason.WAITING if name in waiting else ConditionReason.SETTLED
-        message = waiting.get(name, "")
-        yield Statement(ConditionType.PROGRESSING, reason, message, name, status=name in waiting)
+        message = next((waiting[n] for n in generations if n in waiting), "")
+        reason = ConditionReason.WAITING if message else ConditionReason.SETTLED
+        yield Statement(ConditionType.PROGRESSING, reason, message, name, status=bool(message))
         problem = _degradation(context, builder, state)
         yield Statement(
             ConditionType.DEGRADED,

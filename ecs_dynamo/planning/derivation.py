@@ -6,10 +6,12 @@ failed declarations, and last the deferral of counts that cannot be reached safe
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import replace
 
 from ecs_dynamo.model.clock import Now
+from ecs_dynamo.model.exchange import Exchange
+from ecs_dynamo.model.generations import GenerationMode
 from ecs_dynamo.model.graph import Component, JsonObject
 from ecs_dynamo.model.plan import Memory
 from ecs_dynamo.planning.desired.canonical import fingerprint
@@ -24,6 +26,8 @@ from ecs_dynamo.planning.desired.rendering import same_without_routing_ids
 from ecs_dynamo.planning.observed.endpoints import endpoints_complete
 from ecs_dynamo.planning.observed.facts import ObservedComponent, ObservedGraph
 from ecs_dynamo.planning.rollout.deployments import limit_to_both_sides
+from ecs_dynamo.planning.rollout.exchange.decide import decide_exchange
+from ecs_dynamo.planning.rollout.exchange.withdrawal import with_withdrawal
 from ecs_dynamo.planning.rollout.hold import find_failures, put_on_hold
 from ecs_dynamo.planning.rollout.order import stale_dependants
 from ecs_dynamo.planning.rollout.progress_deadline import with_rollout_failure
@@ -39,13 +43,20 @@ def derive_context(observed: ObservedGraph, memory: Memory, now: Now) -> PlanCon
     counts, decisions, scaling = decide_counts(observed, memory, now, obstacles.keys())
     states = tuple(
         with_rollout_failure(
-            observed, _desired_state(observed, facts, ports, counts[facts.component.name]), now.wall
+            observed, _desired_state(observed, facts, ports, _count(facts, counts)), now.wall
         )
         for facts in observed.components.values()
     )
-    failures = find_failures(states, memory)
+    doubts = find_doubts(observed, obstacles)
+    ready_since = _ready_since(observed, obstacles, memory, now.monotonic)
+    exchange = decide_exchange(observed, states, counts, ready_since, obstacles, doubts, now)
+    states = tuple(replace(s, desired=exchange.counts.get(s.name, s.desired)) for s in states)
+    failures = with_withdrawal(observed, find_failures(_judged(states, exchange), memory))
     states = tuple(
-        _on_hold(observed, s, ports) if s.name in failures.messages else s for s in states
+        _on_hold(observed, s, ports)
+        if s.name in failures.messages and not _keeps_revision(observed, s.component)
+        else s
+        for s in states
     )
     limited = [limit_to_both_sides(s, snapshot) for s in states]
     deferred = [defer_unknown_work(observed, s) for s, _ in limited]
@@ -57,15 +68,16 @@ def derive_context(observed: ObservedGraph, memory: Memory, now: Now) -> PlanCon
         ports=ports,
         components=tuple(s for s, _ in deferred),
         obstacles=obstacles,
-        doubts=find_doubts(observed, obstacles),
+        doubts=doubts,
         failures=failures,
-        deferrals=tuple(wait for wait in waits if wait is not None),
+        deferrals=(*(wait for wait in waits if wait is not None), *exchange.waits),
         decisions=tuple(decisions),
         scaling=scaling,
+        exchange=exchange,
+        ready_since=ready_since,
     )
     return replace(
         context,
-        ready_since=_ready_since(context.actionable, memory, now.monotonic),
         stale=stale_dependants(observed.injected, observed.endpoints, context.dependants),
     )
 
@@ -89,7 +101,36 @@ def _desired_state(
     if not component.is_infrastructure and not endpoints_complete(graph, observed.endpoints):
         return state
     content = render_in_turn(graph, state, observed.endpoints, ports, observed.snapshot)
-    return replace(state, content=content, fingerprint=_fingerprint(content, facts))
+    state = replace(state, content=content, fingerprint=_fingerprint(content, facts))
+    return _on_hold(observed, state, ports) if _keeps_revision(observed, component) else state
+
+
+def _count(facts: ObservedComponent, counts: Mapping[str, int]) -> int:
+    """Return the desired count of a component; other generations keep theirs until the exchange."""
+    current = facts.service.desired if facts.service is not None else 0
+    return counts.get(facts.component.name, current)
+
+
+def _keeps_revision(observed: ObservedGraph, component: Component) -> bool:
+    """Return whether a component belongs to another generation than the declared one."""
+    generations = observed.graph.generations
+    return (
+        generations.mode is not GenerationMode.OFF
+        and component.is_worker
+        and component.generation != generations.declared
+    )
+
+
+def _judged(states: Iterable[ComponentState], exchange: Exchange) -> tuple[ComponentState, ...]:
+    """Return the components whose declaration can fail for itself.
+
+    In an exchange, a generation fails as a whole, and the others are not declared any longer.
+    """
+    return tuple(
+        s
+        for s in states
+        if not s.component.declared_name and not (exchange.in_progress and s.component.is_worker)
+    )
 
 
 def _declared_fingerprint(observed: ObservedGraph, component: Component, ports: PortPlan) -> str:
@@ -124,7 +165,7 @@ def _on_hold(observed: ObservedGraph, state: ComponentState, ports: PortPlan) ->
 
 
 def _ready_since(
-    states: Iterable[ComponentState], memory: Memory, monotonic: float
+    observed: ObservedGraph, obstacles: Container[str], memory: Memory, monotonic: float
 ) -> Mapping[str, float]:
     """Return since when each ready task has been ready, by ARN, in monotonic seconds.
 
@@ -133,7 +174,8 @@ def _ready_since(
     """
     return {
         arn: memory.ready_since.get(arn, monotonic)
-        for s in states
-        for arn in sorted(s.observed.readiness.ready)
-        if arn in s.observed.readiness.proven or arn in memory.ready_since
+        for name, facts in observed.components.items()
+        if name not in obstacles
+        for arn in sorted(facts.readiness.ready)
+        if arn in facts.readiness.proven or arn in memory.ready_since
     }

@@ -45,6 +45,17 @@ def down(graph: Graph, snapshot: Snapshot) -> Plan:
                 waits.append(Wait(orphan.name, "is being deleted", WaitPurpose.SERVICE_DELETED))
                 if orphan.status == "ACTIVE":
                     actions.append(_delete(orphan, orphan.name))
+    for dormant in graph.generations.dormant:
+        waits.append(Wait(dormant.service, "is being deleted", WaitPurpose.SERVICE_DELETED))
+        if dormant.is_active:
+            deletion = DeleteService(
+                component=dormant.component,
+                reason="the graph is taken down",
+                purpose=ActionPurpose.RETIRE,
+                cluster=dormant.cluster,
+                service=dormant.service,
+            )
+            actions.append(deletion)
     dependants_left = bool(actions)
     for component in sorted(graph.components, key=lambda c: c.is_infrastructure):
         name, obstacle = component.name, obstacles.get(component.name)

@@ -32,6 +32,11 @@ from ecs_dynamo.planning.rollout.progress import report_progress
 from ecs_dynamo.planning.services.blocked import explain_blocked_components, note_adjustments
 from ecs_dynamo.planning.services.dependants import plan_dependants
 from ecs_dynamo.planning.services.etcd_members import plan_members
+from ecs_dynamo.planning.services.generations import (
+    announce_adoption,
+    record_exchange,
+    retire_generations,
+)
 from ecs_dynamo.planning.services.infrastructure import plan_infrastructure
 from ecs_dynamo.planning.services.retirement import retire_orphans, retire_revisions
 from ecs_dynamo.planning.services.service_actions import register_again
@@ -44,12 +49,15 @@ Rule: TypeAlias = Callable[[PlanContext, PlanBuilder], PlanBuilder]
 RULES: Final[tuple[Rule, ...]] = (
     # Explanations come first: a component's condition shows its first wait.
     note_adjustments,
+    announce_adoption,
     explain_blocked_components,
     # An instance with a notice ends in two minutes, so nothing may delay its draining.
     drain_noticed_instances,
     # The infrastructure provides the endpoints that the dependants need.
     plan_infrastructure,
     plan_members,
+    # A failed generation is recorded before workers change, so that no daemon tries it again.
+    record_exchange,
     plan_dependants,
     # The old side of a move is released only for components without an action so far.
     tend_old_side,
@@ -64,6 +72,7 @@ RULES: Final[tuple[Rule, ...]] = (
     withhold_releases,
     report_unreachable,
     # Retirement waits until nothing else is to be done: it deletes what could still be needed.
+    retire_generations,
     retire_orphans,
     retire_revisions,
 )

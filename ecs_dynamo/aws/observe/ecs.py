@@ -285,7 +285,13 @@ async def _component(
         *(service, tasks, stopped, latest, revisions),
         surplus=surplus,
         protection_unknown=protected.reason if isinstance(protected, Unknown) else None,
+        finishing=_finishing(running[cluster], component),
     )
+
+
+def _finishing(running: Observed[RunningTasks], component: Component) -> int:
+    known = {} if isinstance(running, Unknown) else running.finishing
+    return known.get(f"service:{component.service}", 0)
 
 
 async def _tasks_of(

@@ -36,10 +36,14 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class RunningTasks:
-    """Tasks that are to run, and by task group the number of those that end or have just ended."""
+    """Tasks that are to run, and by task group the number of those that end or have just ended.
+
+    ``finishing`` counts only those that have not ended yet.
+    """
 
     tasks: list[Json] = field(default_factory=list)
     ending: Mapping[str, int] = field(default_factory=dict)
+    finishing: Mapping[str, int] = field(default_factory=dict)
 
 
 async def describe_tasks(aws: Aws, cluster: str, arns: Sequence[str]) -> list[Json]:
@@ -82,7 +86,12 @@ async def fetch_tasks(aws: Aws, cluster: str, sightings: Sightings, now: float) 
     arns = sorted({*listed, *sightings.remembered("tasks", cluster)})
     running, ending = _partition(await describe_tasks(aws, cluster, arns), now)
     sightings.remember((t["taskArn"] for t in (*running, *ending)), "tasks", cluster)
-    return RunningTasks(running, Counter(t.get("group", "") for t in ending))
+    finishing = (t for t in ending if t["lastStatus"] != "STOPPED")
+    return RunningTasks(
+        running,
+        Counter(t.get("group", "") for t in ending),
+        Counter(t.get("group", "") for t in finishing),
+    )
 
 
 def _counts_more(service: Service, tasks: Sequence[Json], ending: int) -> bool:

@@ -31,7 +31,11 @@ from ecs_dynamo.model.snapshot import (
     Unknown,
 )
 from ecs_dynamo.planning import probe_targets
-from ecs_dynamo.planning.generations.expansion import expand, expected_services, plain_services
+from ecs_dynamo.planning.desired.generations.expansion import (
+    expand,
+    expected_services,
+    plain_services,
+)
 from ecs_dynamo.planning.observed.attribution import page_urls
 from ecs_dynamo.planning.observed.endpoints import (
     reachable_endpoints,

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from ecs_dynamo.model.clock import Now
+from ecs_dynamo.model.exchange import Exchange
 from ecs_dynamo.model.graph import Graph
 from ecs_dynamo.model.memory.scaling import ScalingState
 from ecs_dynamo.model.plan import Cause, Decision, Endpoints, Memory, Wait
@@ -49,6 +50,7 @@ class PlanContext:
     """Changes of counts that wait for something."""
     decisions: tuple[Decision, ...] = ()
     scaling: Mapping[str, ScalingState] = field(default_factory=dict)
+    exchange: Exchange = field(default_factory=Exchange)
     ready_since: Mapping[str, float] = field(default_factory=dict)
     """Task ARN -> since when it has been ready, in monotonic seconds."""
     stale: tuple[str, ...] = ()

@@ -64,6 +64,8 @@ def _is_on_probation(context: PlanContext, state: ComponentState) -> bool:
     return not (
         state.service is None
         or state.current is None
+        or state.component.declared_name
+        or (context.exchange.in_progress and state.component.is_worker)
         or state.needs_rollout
         or state.rollout_in_progress
         or state.old_tasks

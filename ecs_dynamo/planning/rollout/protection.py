@@ -140,10 +140,19 @@ def protect_busy_tasks(context: PlanContext, state: ComponentState) -> list[Prot
     idle = [t for t in running if t.arn not in busy and is_protected(t, now)]
     # A rollout may have left longer protections, also of tasks to which it was rolled back.
     due = [t for t in running if t.arn in busy and not 0 < minutes_left(t, now) <= minutes]
+    if state.component.declared_name:
+        # Another generation ends: its workers finish their requests after SIGTERM. Protection only
+        # chooses which of them end first.
+        kept = sorted(
+            (t for t in running if t.arn in busy), key=lambda t: (-minutes_left(t, now), t.arn)
+        )
+        kept = kept[: state.desired]
+        idle = [t for t in running if t not in kept and is_protected(t, now)]
+        due = [t for t in due if t in kept]
     due = acceptable(due, protectable(state, now, {t.arn for t in idle}), now)
     actions: list[ProtectTasks] = []
     if idle:
-        reason = f"{len(idle)} tasks have become idle"
+        reason = f"{len(idle)} tasks have become idle or are not needed any longer"
         actions.append(protect(state, idle, None, ActionPurpose.RELEASE_IDLE, reason))
     if begins and due and _work_is_distinct(context.observed.attribution, running):
         reason = f"{len(due)} tasks still work: idle ones are stopped first"

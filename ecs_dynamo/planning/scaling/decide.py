@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from ecs_dynamo.model.clock import Now
+from ecs_dynamo.model.graph import TAG_REPLICAS, Component
 from ecs_dynamo.model.memory.scaling import ScalingState
 from ecs_dynamo.model.plan import Decision, Memory
-from ecs_dynamo.model.service import Service
 from ecs_dynamo.model.snapshot import Signal
 from ecs_dynamo.model.spec.scaling import ScalingSpec
 from ecs_dynamo.planning.observed.facts import ObservedComponent, ObservedGraph
@@ -21,49 +21,74 @@ from ecs_dynamo.planning.scaling.schedule import scheduled
 def decide_counts(
     observed: ObservedGraph, memory: Memory, now: Now, blocked: Collection[str]
 ) -> tuple[dict[str, int], list[Decision], dict[str, ScalingState]]:
-    """Return the desired count of every component, and the decisions and states of scaling.
+    """Return the desired count of every declared component, and scaling's decisions and states.
 
-    Components without a service, and those in ``blocked``, keep their scaling state.
+    The replicas of all generations of a component count together. Components without a service, and
+    those in ``blocked``, keep their scaling state.
     """
     counts: dict[str, int] = {}
     decisions: list[Decision] = []
     states: dict[str, ScalingState] = {}
     for component in observed.graph.components:
+        if component.declared_name:
+            continue
         counts[component.name] = component.replicas
         if component.scaling is None or component.is_infrastructure:
             continue
         state = memory.scaling.get(component.name, ScalingState())
-        facts = observed.components.get(component.name)
-        if facts is None or facts.service is None or component.name in blocked:
+        generations = [
+            c for c in observed.components.values() if c.component.origin == component.name
+        ]
+        current = current_replicas(component, generations)
+        if current is None or any(c.component.name in blocked for c in generations):
             states[component.name] = state
             continue
         signals = observed.snapshot.signals
-        output = _decide(facts, facts.service, component.scaling, signals, state, memory, now)
+        output = _decide(
+            component, generations, current, component.scaling, signals, state, memory, now
+        )
         counts[component.name] = output.decision.desired
         decisions.append(output.decision)
         states[component.name] = output.state
     return counts, decisions, states
 
 
+def current_replicas(component: Component, generations: Sequence[ObservedComponent]) -> int | None:
+    """Return the replicas of a component in all generations together; None without a service.
+
+    While one generation is exchanged for another, both may have more replicas than that, so the
+    number is recorded on the service of the one that comes up.
+    """
+    services = {c.component.name: c.service for c in generations if c.service is not None}
+    own = services.get(component.name)
+    others = [s.desired for name, s in services.items() if name != component.name]
+    if own is None:
+        return max(others, default=None)
+    if not any(others):
+        return own.desired
+    recorded = own.tags.get(TAG_REPLICAS, "")
+    return int(recorded) if recorded.isdecimal() else max(own.desired, *others)
+
+
 def _decide(
-    observed: ObservedComponent,
-    service: Service,
+    component: Component,
+    generations: Sequence[ObservedComponent],
+    current: int,
     scaling: ScalingSpec,
     signals: tuple[Signal, ...],
     state: ScalingState,
     memory: Memory,
     now: Now,
 ) -> ScalingOutput:
-    component = observed.component
-    tasks = [t for t in observed.tasks if t.desired_status == "RUNNING"]
-    ready = observed.ready(observed.tasks)
-    arns = observed.readiness.ready
+    tasks = [t for c in generations for t in c.tasks if t.desired_status == "RUNNING"]
+    ready = tuple(t for c in generations for t in c.ready(c.tasks))
+    arns = {t.arn for t in ready}
     cold = observe_cold_starts(state.cold_starts, tasks, ready, now.wall)
     return decide(
         ScalingInput(
             component=component.name,
             spec=scheduled(scaling, now.wall),
-            current=service.desired,
+            current=current,
             signals=tuple(s for s in signals if s.component == component.name),
             state=replace(state, cold_starts=cold),
             observing_since=memory.started_at,

@@ -57,6 +57,8 @@ def plan_dependants(context: PlanContext, builder: PlanBuilder) -> PlanBuilder:
     for state in sorted(context.dependants, key=lambda s: (rollout_rank(s), s.name)):
         if state.service is not None:
             builder = _plan_existing(builder, context, state, permissions, may_roll)
+        elif state.name in context.exchange.later:
+            continue  # Its generation waits for capacity, for prefill workers, or for frontends.
         elif permissions.complete and not permissions.unsettled:
             builder = create_service(builder, context, state)
         elif permissions.complete:
@@ -82,6 +84,9 @@ def _permissions(context: PlanContext) -> _Permissions:
         elif not context.doubts.all:  # With doubts the order is unknown.
             failures = context.failures.messages
             candidates = [s for s in dependants if s.name not in failures]
+            if context.exchange.in_progress and not context.exchange.frontends_first:
+                # The frontends follow once all workers are of one generation.
+                candidates = [s for s in candidates if not s.component.is_frontend]
             if not failures:
                 may_roll, next_name = next_in_order(candidates)
             may_roll |= _blocking_a_move(candidates)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
-from ecs_dynamo.model.graph import Component
+from ecs_dynamo.model.graph import TAG_REPLICAS, Component
 from ecs_dynamo.model.plan import (
     CreateService,
     RegisterTaskDefinition,
@@ -83,11 +84,20 @@ def create_service(
         revision=revision,
         desired=state.desired,
         settings=replace(settings, availability_zone_rebalancing=rebalancing),
-        tags=ownership_tags(context.graph, component),
+        tags=_service_tags(context, component),
     )
     text = f"service {component.service} is being created"
     builder = builder.with_actions([creation])
     return builder.with_wait(component.name, WaitPurpose.SERVICE_CREATED, text)
+
+
+def _service_tags(context: PlanContext, component: Component) -> Mapping[str, str]:
+    """Return the tags of a new service, with the replicas of all generations in an exchange."""
+    tags = dict(ownership_tags(context.graph, component))
+    total = context.exchange.totals.get(component.name)
+    if total is not None and component.scaling is not None:
+        tags[TAG_REPLICAS] = str(total)
+    return tags
 
 
 def _desired_now(

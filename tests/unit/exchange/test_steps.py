@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 import hypothesis.strategies as st
 from hypothesis import given, settings
 
-from ecs_dynamo.planning.exchange.steps import (
+from ecs_dynamo.planning.rollout.exchange.steps import (
     Pool,
     PoolStep,
     is_complete,

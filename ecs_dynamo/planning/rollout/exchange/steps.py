@@ -56,7 +56,7 @@ class Pool:
 
 @dataclass(frozen=True, slots=True)
 class PoolStep:
-    """The desired counts of both sides after a step; ``wait`` says what keeps it from going on."""
+    """The desired counts of both sides after a step; ``wait`` says what it waits for."""
 
     new: int
     old: int
@@ -80,7 +80,7 @@ def room_in_proportion(
 ) -> dict[str, int]:
     """Return how many new replicas of each pool may start now; they fit all together.
 
-    ``fits`` returns whether so many more replicas of each pool fit. Capacity that a pool has
+    ``fits`` returns whether that many more replicas of each pool fit. Capacity that a pool has
     released itself is its own. What is left beyond that goes to all pools in proportion, prefill
     first, up to ``levels_now`` of `levels_of`.
     """

@@ -27,7 +27,7 @@ from ecs_dynamo.model.graph import (
 )
 from ecs_dynamo.model.service import Service, good_number
 from ecs_dynamo.model.snapshot import Observed, Revision, Unknown
-from ecs_dynamo.planning.generations.identity import (
+from ecs_dynamo.planning.desired.generations.identity import (
     card_content,
     declared_card_content,
     generation_of,
@@ -158,13 +158,13 @@ def expand(
         mode=mode,
         declared=declared,
         target=target,
-        previous=previous.generation if previous is not None else None,
+        previous=(previous.generation or PLAIN) if previous is not None else None,
         withdrawn=withdrawn,
         dormant=tuple(
-            Dormant(g, service.cluster, service.name, service.status == "ACTIVE")
+            Dormant(g or PLAIN, name, s.cluster, s.name, s.status == "ACTIVE")
             for g, r in sorted(running.items(), key=str)
-            if g is not None and g != target and not r.has_replicas
-            for service in r.services.values()
+            if g != target and not r.has_replicas
+            for name, s in r.services.items()
         ),
         why=unknown or "",
     )

@@ -1,0 +1,228 @@
+"""An exchange of generations as it is observed: both sides of each pool of workers, and its step.
+
+The target generation is the one that is to have all replicas: the declared one, or the one to which
+a withdrawn generation fell back. The others run beside it until it serves.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from ecs_dynamo.model.exchange import Exchange
+from ecs_dynamo.model.generations import PLAIN
+from ecs_dynamo.model.graph import Role
+from ecs_dynamo.model.plan import Wait
+from ecs_dynamo.model.purposes import WaitPurpose
+from ecs_dynamo.model.service import good_number
+from ecs_dynamo.planning.capacity.surge import FreeCapacity, free_capacity, surge_left
+from ecs_dynamo.planning.desired.component import ComponentState
+from ecs_dynamo.planning.observed.facts import ObservedGraph
+from ecs_dynamo.planning.rollout.exchange.steps import (
+    Pool,
+    PoolStep,
+    is_complete,
+    levels_of,
+    next_step,
+    room_in_proportion,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class PoolSides:
+    """A component of workers in the target generation, and in the others, the best first.
+
+    ``desired``: replicas in all generations together.
+    """
+
+    target: ComponentState
+    beside: tuple[ComponentState, ...]
+    desired: int
+
+    @property
+    def states(self) -> tuple[ComponentState, ...]:
+        return (self.target, *self.beside)
+
+
+def find_sides(
+    observed: ObservedGraph, states: Iterable[ComponentState], desired: Mapping[str, int]
+) -> tuple[PoolSides, ...]:
+    """Return both sides of each pool; nothing if no other generation runs.
+
+    ``desired``: replicas of all generations together, by declared component.
+    """
+    targets: dict[str, ComponentState] = {}
+    beside: dict[str, list[ComponentState]] = {}
+    for state in states:
+        component = state.component
+        if component.declared_name:
+            beside.setdefault(component.origin, []).append(state)
+        elif component.is_worker:
+            targets[state.name] = state
+    if not beside:
+        return ()
+    previous = observed.graph.generations.previous
+
+    def rank(state: ComponentState) -> tuple[bool, bool, str]:
+        generation = state.component.generation
+        return ((generation or PLAIN) != previous, good_number(state.service) is None, state.name)
+
+    return tuple(
+        PoolSides(target, tuple(sorted(beside.get(name, ()), key=rank)), desired[name])
+        for name, target in targets.items()
+    )
+
+
+def pause(sides: Sequence[PoolSides], reason: str) -> Exchange:
+    """Return the exchange with all counts as they are."""
+    states = [s for pool in sides for s in pool.states]
+    waits = tuple(
+        Wait(pool.target.name, reason, WaitPurpose.GENERATION) for pool in sides if pool.beside
+    )
+    return Exchange(
+        counts={s.name: s.service.desired if s.service else 0 for s in states},
+        totals={pool.target.name: pool.desired for pool in sides},
+        later=frozenset(s.name for s in states if s.service is None),
+        waits=waits,
+    )
+
+
+def advance(
+    observed: ObservedGraph,
+    sides: Sequence[PoolSides],
+    ready_since: Mapping[str, float],
+    monotonic: float,
+    level: int | None = None,
+) -> Exchange:
+    """Return the next step of the exchange. ``level`` limits the new side, for a canary."""
+    serving = _serving_generations(sides)
+    pools = [_pool(observed, pool, serving, ready_since, monotonic) for pool in sides]
+    free = free_capacity(observed.snapshot)
+    by_name = {pool.target.name: pool for pool in sides}
+
+    def fits(more: Mapping[str, int]) -> bool:
+        left: FreeCapacity | None = free
+        for pool in pools:
+            own = by_name[pool.name]
+            number = more[pool.name] + _unplaced(own.target)
+            total = pool.started + more[pool.name] + pool.old + pool.ending
+            if more[pool.name] and total > _maximum(own):
+                return False
+            left = surge_left(own.target, number, left) if left is not None else None
+        return left is not None
+
+    levels = levels_of(pools)
+    room = room_in_proportion(pools, fits, levels if level is None else min(level, levels))
+    steps = next_step(pools, room)
+    counts: dict[str, int] = {}
+    for pool in sides:
+        step = steps[pool.target.name]
+        counts[pool.target.name] = step.new
+        counts |= _split(pool, step.old, serving)
+    return Exchange(
+        counts=counts,
+        totals={pool.target.name: pool.desired for pool in sides},
+        later=frozenset(
+            pool.target.name
+            for pool in sides
+            if pool.target.service is None and counts[pool.target.name] == 0 and pool.desired > 0
+        ),
+        waits=tuple(_waits(sides, steps)),
+        is_stuck=any(step.is_stuck for step in steps.values()),
+        is_complete=is_complete(pools),
+    )
+
+
+def _serving_generations(sides: Sequence[PoolSides]) -> frozenset[str | None]:
+    """Return the other generations that serve, or did: the rest is released at once.
+
+    One that never was complete holds no requests.
+    """
+    by_generation: dict[str | None, list[ComponentState]] = {}
+    for state in (s for pool in sides for s in pool.beside):
+        by_generation.setdefault(state.component.generation, []).append(state)
+    pools = sum(pool.desired > 0 for pool in sides)
+    return frozenset(
+        generation
+        for generation, states in by_generation.items()
+        if all(good_number(s.service) is not None for s in states)
+        or (len(states) >= pools and all(s.observed.readiness.may_serve for s in states))
+    )
+
+
+def _pool(
+    observed: ObservedGraph,
+    pool: PoolSides,
+    serving: frozenset[str | None],
+    ready_since: Mapping[str, float],
+    monotonic: float,
+) -> Pool:
+    target, component = pool.target, pool.target.component
+    ready = target.observed.ready(target.observed.tasks)
+    settled = [
+        t
+        for t in ready
+        if monotonic - ready_since.get(t.arn, monotonic)
+        >= target.observed.lease_seconds(observed.graph, t)
+    ]
+    old = [s for s in pool.beside if s.component.generation in serving]
+    percent = component.limits.minimum_healthy_percent
+    return Pool(
+        name=target.name,
+        is_prefill=component.roles & {Role.PREFILL, Role.DECODE, Role.WORKER} == {Role.PREFILL},
+        desired=pool.desired,
+        minimum=math.ceil(pool.desired * percent / 100),
+        started=target.service.desired if target.service is not None else 0,
+        ready=len(ready),
+        settled=len(settled),
+        old=sum(s.service.desired for s in old if s.service is not None),
+        ending=sum(_ending(s) for s in pool.states),
+    )
+
+
+def _ending(state: ComponentState) -> int:
+    """Return the tasks of a service that still run beyond its desired count."""
+    service = state.service
+    if service is None:
+        return state.observed.snapshot.finishing
+    running = sum(t.desired_status == "RUNNING" for t in state.observed.tasks)
+    return max(0, running - service.desired) + state.observed.snapshot.finishing
+
+
+def _unplaced(state: ComponentState) -> int:
+    """Return the replicas that are started and use no capacity yet."""
+    if state.service is None:
+        return 0
+    placed = sum(
+        t.desired_status == "RUNNING" and not t.awaits_capacity for t in state.observed.tasks
+    )
+    return max(0, state.service.desired - placed)
+
+
+def _maximum(pool: PoolSides) -> int:
+    """Return how many replicas of both sides may run at once, according to the declaration."""
+    return max(pool.desired * pool.target.component.limits.maximum_percent // 100, pool.desired)
+
+
+def _split(pool: PoolSides, old: int, serving: frozenset[str | None]) -> dict[str, int]:
+    """Return the counts of the other generations, the best one first; it alone may grow."""
+    counts: dict[str, int] = {}
+    left = old
+    for state in pool.beside:
+        has = state.service.desired if state.service is not None else 0
+        keeps = min(has, left) if state.component.generation in serving else 0
+        counts[state.name] = keeps
+        left -= keeps
+    best = next((s for s in pool.beside if s.component.generation in serving), None)
+    if best is not None and left > 0:
+        counts[best.name] += left
+    return counts
+
+
+def _waits(sides: Sequence[PoolSides], steps: Mapping[str, PoolStep]) -> Iterable[Wait]:
+    for pool in sides:
+        step, name = steps[pool.target.name], pool.target.name
+        generation = pool.target.component.generation or "without a generation"
+        reason = step.wait or "waits until the workers of the other generation have ended"
+        yield Wait(name, f"generation {generation}: {reason}", WaitPurpose.GENERATION)
