@@ -6,7 +6,8 @@ host port that ECS mapped it to). Workers that choose their ports (``DYN_SYSTEM_
 page found through the model card, at the host's address, where it may belong to any of several
 tasks. These are distinguished by:
 
-- the routing id in the model card, which `rendering` makes specific to a revision;
+- the routing id in the model card, which `rendering` makes specific to a revision. A command can
+  set it to the id of its task (from ECS's task metadata), so that nothing is ambiguous;
 - time: a process that started before a task cannot belong to it (with a margin, because ECS reports
   ``startedAt`` when its agent does);
 - exclusion: each task makes one registration under each of Dynamo's names, so a task that has its
@@ -177,7 +178,8 @@ def _possible(
 ) -> tuple[Sequence[_Worker], str]:
     """Return which of ``workers`` may have made the registration, or why none of them can have.
 
-    The page may belong to any of ``workers``.
+    The page may belong to any of ``workers``. A registration with the id of a task that is not one
+    of them belongs to none, as far as all of them have a routing id.
     """
     able = [w for w in workers if registration.component in w.names]
     if not able:
@@ -185,6 +187,9 @@ def _possible(
     if len(able) == 1 and able[0].page is not None:
         return able, ""
     routing_id = registration.card.routing_id if registration.card is not None else None
+    own = [w for w in able if _names_task(routing_id, w.task)]
+    if own:
+        return own, ""
     same = [w for w in able if routing_id is not None and w.routing_id == routing_id]
     if routing_id is not None and not same:
         able = [w for w in able if w.routing_id is None]  # These may set it in another way.
@@ -202,6 +207,11 @@ def _possible(
     if in_time or same:
         return in_time or able, ""
     return (), "its process is older than every task that could have made it"
+
+
+def _names_task(routing_id: str | None, task: Task) -> bool:
+    """Return whether a routing id is the task's id or its ARN, which no other process can have."""
+    return routing_id is not None and routing_id in (task.arn, task.arn.rsplit("/", 1)[-1])
 
 
 def _exclude(possible: dict[int, frozenset[str]]) -> dict[int, frozenset[str]]:

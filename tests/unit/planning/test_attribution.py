@@ -178,6 +178,33 @@ def test_within_a_revision_replicas_are_counted() -> None:
     assert claims[19] == ("t9",)
 
 
+@pytest.mark.parametrize("form", ["{}", "arn:aws:ecs:us-east-1:1:task/gpu/{}"])
+def test_a_worker_that_reports_its_task_is_never_taken_for_another(form: str) -> None:
+    item = revision(1, 0, "ecs-dynamo-a")
+    arns = [f"arn:aws:ecs:us-east-1:1:task/gpu/{n:032x}" for n in range(8)]
+    # All start at the same moment, so neither time nor the revision's id distinguishes them.
+    tasks = {replace(task(n, item, 100.0), arn=arn): item for n, arn in enumerate(arns)}
+    processes = [
+        Process(10 + n, f"http://{HOST}:4000{n}", 101.0, form.format(f"{n:032x}")) for n in range(8)
+    ]
+    assert ready(look(tasks, processes)) == {*arns}
+    for lost in range(8):
+        others = [p for n, p in enumerate(processes) if n != lost]
+        assert ready(look(tasks, others)) == {a for n, a in enumerate(arns) if n != lost}
+        silent = [replace(p, answers=n != lost) for n, p in enumerate(processes)]
+        assert ready(look(tasks, silent)) == {a for n, a in enumerate(arns) if n != lost}
+    # One whose command could not read its task's id has the revision's: exclusion decides.
+    anonymous = replace(processes[3], routing_id="ecs-dynamo-a")
+    declared, _, snapshot = look(tasks, [*processes[:3], anonymous, *processes[4:]])
+    claims = {c.registration.lease_id: c.tasks for c in attribute(declared, snapshot).claims}
+    assert claims == {10 + n: (arn,) for n, arn in enumerate(arns)}
+    # A process of a task that ended is nobody's.
+    stale = Process(99, f"http://{HOST}:40099", 101.0, f"{99:032x}")
+    declared, _, snapshot = look(tasks, [stale])
+    ((former, why),) = attribute(declared, snapshot).unattributed
+    assert (former.lease_id, "that of no revision" in why) == (99, True)
+
+
 def test_a_page_of_its_own_tells_in_every_mode_and_on_both_planes() -> None:
     item = revision(1, 8081)
     for address in (HOST, None):  # None: the nats request plane.

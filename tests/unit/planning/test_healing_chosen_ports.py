@@ -25,9 +25,17 @@ from tests.helpers.sick_replicas import (
 from tests.helpers.simulated_services import lease_of
 
 
-def choosing(snapshot: Snapshot, hosts: list[str], registered: int, silent: float = -1) -> Snapshot:
+def choosing(
+    snapshot: Snapshot,
+    hosts: list[str],
+    registered: int,
+    silent: float = -1,
+    *,
+    identified: bool = False,
+) -> Snapshot:
     """The decode workers have chosen their ports, and run on ``hosts``. The last ``registered`` of
-    them are registered. The first has been silent for ``silent`` seconds, if not below 0.
+    them are registered. The first has been silent for ``silent`` seconds, if not below 0. They
+    report the ids of their tasks if they are ``identified``.
     """
     observed = snapshot.components["decode"]
     contents = {}
@@ -53,7 +61,8 @@ def choosing(snapshot: Snapshot, hosts: list[str], registered: int, silent: floa
         page = WorkerPage(frozenset({lease}), task.started_at)
         if number >= len(tasks) - registered:
             own = next(r for r in snapshot.registrations if r.lease_id == lease)
-            registrations.append(replace(own, address=task.private_ip, card=ModelCard(url)))
+            card = ModelCard(url, task.arn.rsplit("/", 1)[-1] if identified else None)
+            registrations.append(replace(own, address=task.private_ip, card=card))
             mute = NoAnswer("no answer", silent, page, reached=True)
             pages[url] = mute if number == 0 and silent >= 0 else page
     parts = {**snapshot.components, "decode": replace(observed, tasks=tasks, revisions=contents)}
@@ -86,6 +95,31 @@ def test_who_is_lost_is_not_guessed_among_workers_that_chose_their_ports() -> No
         result = later.pass_(choosing(snapshot, hosts, 1))
     assert degraded(result, "decode") == "ReplicaLost"
     assert later.stopped == []
+
+
+def test_who_is_lost_is_known_among_workers_that_report_their_tasks() -> None:
+    ward = Ward(decode=4)
+    snapshot, later = ward.observe(), Later(ward)
+    hosts = ["10.9.0.1"] * 4
+    later.pass_(choosing(snapshot, hosts, 4, identified=True))
+    while not later.stopped:
+        result = later.pass_(choosing(snapshot, hosts, 3, identified=True))
+        assert later.passes < 20
+    assert degraded(result, "decode") == "RegistrationLost"
+    assert later.stopped == [running(snapshot, "decode")[0].arn]
+
+
+def test_a_hung_one_is_known_among_workers_that_report_their_tasks() -> None:
+    ward = Ward(decode=4)
+    snapshot, later = ward.observe(), Later(ward)
+    hosts = ["10.9.0.1"] * 4
+    later.pass_(choosing(snapshot, hosts, 4, identified=True))
+    while not later.stopped:
+        silent = STEP * later.passes
+        result = later.pass_(choosing(snapshot, hosts, 4, silent, identified=True))
+        assert later.passes < 40
+    assert degraded(result, "decode") == "ReplicaHangs"
+    assert later.stopped == [running(snapshot, "decode")[0].arn]
 
 
 def test_one_that_chose_its_port_and_hangs_is_known_when_its_page_is_not_any_more() -> None:
