@@ -24,8 +24,8 @@ not depend on paths, ports and runtime settings)."""
 _MAX_FACT_LENGTH = 64
 
 
-def parse_card(key: str, value: bytes) -> tuple[tuple[str, str, int], ModelCard] | None:
-    """Return ((component, endpoint, lease id), card), or None for a key of another shape.
+def parse_card(key: str, value: bytes) -> tuple[tuple[str, str, str, int], ModelCard] | None:
+    """Return ((namespace, component, endpoint, lease id), card); None for another kind of key.
 
     Raises ValueError for an unusable card.
     """
@@ -44,7 +44,7 @@ def parse_card(key: str, value: bytes) -> tuple[tuple[str, str, int], ModelCard]
         raise ValueError("the model card has no card_json")
     config = card.get("runtime_config")
     routing_id = config.get("stable_routing_id") if isinstance(config, dict) else None
-    return (parts[3], parts[4], lease_id), ModelCard(
+    return (parts[2], parts[3], parts[4], lease_id), ModelCard(
         page=_page(card),
         routing_id=routing_id if isinstance(routing_id, str) else None,
         facts=tuple(sorted(_facts(card))),

@@ -8,7 +8,7 @@ Each worker also writes a model card (see `cards`). The keys vanish with the wor
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
@@ -21,9 +21,11 @@ from ecs_dynamo.discovery.cards import CARDS, parse_card
 from ecs_dynamo.discovery.credentials import NO_CREDENTIALS, AuthenticationError, EtcdCredentials
 from ecs_dynamo.discovery.etcd_client import make_client
 from ecs_dynamo.discovery.fetch import parse_json, quoted
+from ecs_dynamo.discovery.namespaces import list_namespaces
 from ecs_dynamo.model.dynamo.discovery import (
     Registration,
 )
+from ecs_dynamo.model.generations import SUFFIX_START, is_own_namespace, shorter_namespaces
 from ecs_dynamo.model.snapshot import (
     Observed,
     Unknown,
@@ -134,10 +136,14 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """The usable keys under a prefix. ``malformed`` explains each of the others."""
+    """The usable keys under a prefix. ``malformed`` explains each of the others.
+
+    ``size`` is the size of all keys and values, in bytes.
+    """
 
     pairs: tuple[Pair, ...]
     malformed: tuple[str, ...] = ()
+    size: int = 0
 
 
 async def read_prefix(client: Any, prefix: str, max_bytes: int = MAX_PREFIX_BYTES) -> Keys:
@@ -173,16 +179,21 @@ async def read_prefix(client: Any, prefix: str, max_bytes: int = MAX_PREFIX_BYTE
         if size > max_bytes:
             raise ConnectionError(f"more than {max_bytes} bytes under the etcd prefix {prefix}")
         if not page.more or not page.kvs:
-            return Keys(tuple(pairs), tuple(malformed))
+            return Keys(tuple(pairs), tuple(malformed), size)
         key = page.kvs[-1].key + b"\0"
 
 
 @dataclass(frozen=True, slots=True)
 class Discovery:
-    """The workers in Dynamo's discovery. ``malformed`` explains each unusable key."""
+    """The workers of a graph in Dynamo's discovery, in the namespaces of all its generations.
+
+    ``malformed`` explains each unusable key. ``namespaces`` are all namespaces in that etcd that
+    start with the graph's own, and those of graphs whose generations' prefix matches it.
+    """
 
     registrations: Observed[tuple[Registration, ...]]
     malformed: tuple[str, ...] = ()
+    namespaces: Observed[frozenset[str]] = frozenset()
 
 
 def parse_registration(key: str, value: bytes) -> Registration | None:
@@ -218,26 +229,62 @@ async def read_registrations(
     namespace: str,
     timeout: float,
     credentials: EtcdCredentials = NO_CREDENTIALS.etcd,
+    workers: Iterable[str] = (),
 ) -> Discovery:
-    """Read the instances registered in ``namespace``, each with its model card.
+    """Read the instances of the graph with ``namespace``, each with its model card.
 
-    ``etcd_url`` is a comma-separated list; the registrations are `Unknown` if no server answers.
+    They are in ``namespace``, in those of all generations of the graph that etcd has, and in
+    ``workers``, the namespaces of the known workers. ``etcd_url`` is a comma-separated list; the
+    registrations are `Unknown` if no server answers.
     """
+    known = {namespace, *workers}
     reasons: list[str] = []
     for url in etcd_url.split(","):
         try:
             async with open_etcd(url, timeout, credentials) as client, asyncio.timeout(timeout):
-                # The cards come first: a worker writes its card before it registers, and loses both
-                # at once.
-                cards = await read_prefix(client, f"{CARDS}/{namespace}/")
-                instances = await read_prefix(client, f"{INSTANCES}/{namespace}/")
+                return await _read_all(client, namespace, known)
         except ConnectionError as error:
             reasons.append(str(error))
         except Exception as error:
             reasons.append(f"{url}: the answer cannot be read ({type(error).__name__})")
-        else:
-            return _with_cards(instances, cards)
-    return Discovery(Unknown("; ".join(reasons)))
+    reason = Unknown("; ".join(reasons))
+    return Discovery(reason, namespaces=reason)
+
+
+async def _read_all(client: Any, namespace: str, known: set[str]) -> Discovery:
+    """Read the registrations in the namespaces ``known`` and in those of other generations.
+
+    Raises ConnectionError. A failure to list namespaces is not one: etcd may permit reading only
+    the graph's own.
+    """
+    namespaces: Observed[frozenset[str]]
+    try:
+        # Generations of graphs with a shorter name: their frontends may serve this graph's workers.
+        starts = (namespace, *(f"{n}-{SUFFIX_START}" for n in shorter_namespaces(namespace)))
+        roots = CARDS, INSTANCES
+        listed = [await list_namespaces(client, r, start) for start in starts for r in roots]
+        namespaces = frozenset[str]().union(*listed)
+    except ConnectionError as error:
+        namespaces = Unknown(str(error))
+    else:
+        known = known | {n for n in namespaces if is_own_namespace(namespace, n)}
+    # The cards come first: a worker writes its card before it registers, and loses both at once.
+    cards = await _read_namespaces(client, CARDS, known)
+    instances = await _read_namespaces(client, INSTANCES, known)
+    return replace(_with_cards(instances, cards), namespaces=namespaces)
+
+
+async def _read_namespaces(client: Any, root: str, namespaces: Iterable[str]) -> Keys:
+    """Read the keys of several namespaces, of at most `MAX_PREFIX_BYTES` together."""
+    every = Keys(())
+    for name in sorted(namespaces):
+        keys = await read_prefix(client, f"{root}/{name}/", MAX_PREFIX_BYTES - every.size)
+        every = Keys(
+            (*every.pairs, *keys.pairs),
+            (*every.malformed, *keys.malformed),
+            every.size + keys.size,
+        )
+    return every
 
 
 def _with_cards(instances: Keys, cards: Keys) -> Discovery:
@@ -245,7 +292,7 @@ def _with_cards(instances: Keys, cards: Keys) -> Discovery:
     registrations, malformed_instances = _parse_all(instances, parse_registration)
     card_by_worker = dict(parsed_cards)
     with_cards = (
-        replace(r, card=card_by_worker.get((r.component, r.endpoint, r.lease_id)))
+        replace(r, card=card_by_worker.get((r.namespace, r.component, r.endpoint, r.lease_id)))
         for r in registrations
     )
     return Discovery(
@@ -276,23 +323,30 @@ async def watch_instances(
 ) -> None:
     """Call ``on_change`` whenever an instance registers or disappears, until cancelled.
 
+    The instances are those in ``namespace`` and of all generations of its graph.
     Raises ConnectionError if the server is lost; the caller starts the watch again.
     """
     url = await pick_server(etcd_url, ALIVE_SECONDS, credentials)
     async with open_etcd(url, ALIVE_SECONDS, credentials) as client:
-        watch = await client.watch_prefix(f"{INSTANCES}/{namespace}/".encode())
+        prefixes = (f"{namespace}/", f"{namespace}-{SUFFIX_START}")
+        watches = [await client.watch_prefix(f"{INSTANCES}/{p}".encode()) for p in prefixes]
 
-        async def follow() -> None:
+        async def follow(watch: Any) -> None:
             async for _ in watch:
                 on_change()
 
-        following = asyncio.create_task(follow())
+        following = [asyncio.create_task(follow(watch)) for watch in watches]
         try:
-            while not following.done():
-                await asyncio.wait({following}, timeout=ALIVE_SECONDS)
+            ended: set[asyncio.Task[None]] = set()
+            while not ended:
+                ended, _ = await asyncio.wait(
+                    following, timeout=ALIVE_SECONDS, return_when=asyncio.FIRST_COMPLETED
+                )
                 async with asyncio.timeout(ALIVE_SECONDS):
                     await client.status()
-            following.result()
+            for task in ended:
+                task.result()
         finally:
-            following.cancel()
-            await asyncio.gather(following, return_exceptions=True)
+            for task in following:
+                task.cancel()
+            await asyncio.gather(*following, return_exceptions=True)

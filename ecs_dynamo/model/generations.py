@@ -9,9 +9,11 @@ does the same (``DYN_NAMESPACE_WORKER_SUFFIX`` and ``DYN_NAMESPACE_PREFIX``).
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 
+_GENERATION = re.compile(r"g[0-9a-f]{8}")
 SUFFIX_START = "g"
 """First character of each generation, and so the end of the frontends' prefix."""
 PLAIN = "plain"
@@ -74,6 +76,36 @@ def namespace_of(namespace: str, generation: str | None) -> str:
     Dynamo joins the two with a hyphen (1.6.1, ``dynamo/common/utils/namespace.py``).
     """
     return namespace if generation is None else f"{namespace}-{generation}"
+
+
+def generation_in(namespace: str, registered: str) -> str | None:
+    """Return the generation whose workers register in the namespace ``registered``.
+
+    None where that is not a namespace of a generation of the graph with ``namespace``: plain
+    workers, or another graph.
+    """
+    own, _, generation = registered.rpartition("-")
+    return generation if own == namespace and _GENERATION.fullmatch(generation) else None
+
+
+def is_own_namespace(namespace: str, registered: str) -> bool:
+    """Return whether the graph with ``namespace`` has workers that register in ``registered``."""
+    return registered == namespace or generation_in(namespace, registered) is not None
+
+
+def shorter_namespaces(namespace: str) -> tuple[str, ...]:
+    """Return the possible namespaces of graphs whose generations' prefix matches ``namespace``.
+
+    For ``qwen-gpu`` that is ``qwen``: the prefix of its frontends is ``qwen-g``.
+    """
+    separator = f"-{SUFFIX_START}"
+    parts = namespace.split(separator)
+    return tuple(separator.join(parts[:end]) for end in range(1, len(parts)) if parts[0])
+
+
+def prefixes_overlap(namespace: str, other: str) -> bool:
+    """Return whether one graph's frontends would serve the other's workers, by generations."""
+    return namespace in shorter_namespaces(other) or other in shorter_namespaces(namespace)
 
 
 def frontend_prefix(namespace: str, mode: GenerationMode) -> str | None:

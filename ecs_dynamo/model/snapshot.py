@@ -263,6 +263,9 @@ class Snapshot:
     )
     orphans: Observed[tuple[Service, ...]] = ()
     registrations: Observed[tuple[Registration, ...]] = ()
+    namespaces: Observed[frozenset[str]] = frozenset()
+    """Dynamo namespaces in that etcd that start with the graph's own, and those that start like
+    generations of a graph with a shorter name; other graphs' workers count, too."""
     pages: Mapping[str, WorkerPage | NoAnswer] = field(default_factory=dict)
     """Address of a worker's system port (``http://ADDRESS:PORT``) -> its page."""
     routed: Mapping[str, frozenset[int]] = field(default_factory=dict)

@@ -36,7 +36,7 @@ from ecs_dynamo.planning.desired.generations.expansion import (
     expected_services,
     plain_services,
 )
-from ecs_dynamo.planning.observed.attribution import page_urls
+from ecs_dynamo.planning.observed.attribution import namespaces_of_workers, page_urls
 from ecs_dynamo.planning.observed.endpoints import (
     reachable_endpoints,
     ready_urls,
@@ -103,8 +103,10 @@ class Observer:
         endpoints = reachable_endpoints(graph, snapshot)
         if any(probe.refused for probe in infrastructure_probes(snapshot)):
             self._credentials.reject()
-        discovery = await self._registrations(graph, endpoints, credentials)
-        snapshot = replace(snapshot, registrations=discovery.registrations)
+        discovery = await self._registrations(graph, snapshot, endpoints, credentials)
+        snapshot = replace(
+            snapshot, registrations=discovery.registrations, namespaces=discovery.namespaces
+        )
         urls = self._worker_urls = page_urls(graph, snapshot)
         self._frontends = {
             key: probe.url
@@ -187,10 +189,15 @@ class Observer:
         return {url: answer for (url, _), answer in answers.items()}
 
     async def _registrations(
-        self, graph: Graph, endpoints: Endpoints, credentials: Credentials
+        self, graph: Graph, snapshot: Snapshot, endpoints: Endpoints, credentials: Credentials
     ) -> Discovery:
         if endpoints.etcd is None:
-            return Discovery(Unknown("no etcd replica answers"))
+            reason = Unknown("no etcd replica answers")
+            return Discovery(reason, namespaces=reason)
         return await read_registrations(
-            endpoints.etcd, graph.namespace, PROBE_SECONDS, credentials.etcd
+            endpoints.etcd,
+            graph.namespace,
+            PROBE_SECONDS,
+            credentials.etcd,
+            namespaces_of_workers(graph, snapshot),
         )

@@ -22,7 +22,7 @@ from dataclasses import replace
 from ecs_dynamo.model.conditions import ConditionReason
 from ecs_dynamo.model.dynamo.discovery import NoAnswer
 from ecs_dynamo.model.dynamo.registration import discovery_components
-from ecs_dynamo.model.graph import Component, Graph, Role
+from ecs_dynamo.model.graph import Graph, Role
 from ecs_dynamo.model.memory.health import HealthMemory, HealthProblem, Suspect, Symptom
 from ecs_dynamo.model.plan import Endpoints
 from ecs_dynamo.model.service import good_arn
@@ -184,7 +184,7 @@ class _HealthAssessor:
                 detail=silent.reason,
             )
         is_ready = arn in state.observed.readiness.ready
-        if is_ready or claims or self._may_be_unattributed(state.component):
+        if is_ready or claims or self._may_be_unattributed(state):
             return None
         answers = silent is not None or own_page is not None
         return Suspect(
@@ -197,10 +197,13 @@ class _HealthAssessor:
             detail=ANSWERS if answers else UNHEARD,
         )
 
-    def _may_be_unattributed(self, component: Component) -> bool:
+    def _may_be_unattributed(self, state: ComponentState) -> bool:
         """Return whether an unattributed registration may be the missing one."""
-        names = discovery_components(component)
-        return any(r.component in names for r, _ in self._attribution.unattributed)
+        names, namespaces = discovery_components(state.component), state.observed.namespaces
+        return any(
+            r.component in names and r.namespace in namespaces
+            for r, _ in self._attribution.unattributed
+        )
 
     def _assess_frontend(self, probe: Probe) -> Suspect | None:
         now = self._now.monotonic

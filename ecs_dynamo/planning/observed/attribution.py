@@ -6,6 +6,7 @@ host port that ECS mapped it to). Workers that choose their ports (``DYN_SYSTEM_
 page found through the model card, at the host's address, where it may belong to any of several
 tasks. These are distinguished by:
 
+- the namespace, which differs between generations of workers;
 - the routing id in the model card, which `rendering` makes specific to a revision. A command can
   set it to the id of its task (from ECS's task metadata), so that nothing is ambiguous;
 - time: a process that started before a task cannot belong to it (with a margin, because ECS reports
@@ -16,7 +17,7 @@ tasks. These are distinguished by:
 The remaining registrations may belong to any of several tasks. Within one revision on one host they
 count: the number of ready tasks is certain, although not which ones are ready. Between revisions
 they count for no task, and this is reported. A registration whose process does not answer counts
-for no task.
+for no task, and neither does one in a namespace of another generation.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from ecs_dynamo.model.dynamo.discovery import (
     Registration,
     WorkerPage,
 )
+from ecs_dynamo.model.dynamo.namespaces import namespace_in
 from ecs_dynamo.model.dynamo.registration import (
     SERVED_ENDPOINT,
     discovery_components,
@@ -41,8 +43,10 @@ from ecs_dynamo.model.dynamo.variables import (
     SYSTEM_PORT_VARIABLE,
 )
 from ecs_dynamo.model.ecs.task_definition import environment_value
-from ecs_dynamo.model.graph import Graph, NetworkMode
+from ecs_dynamo.model.generations import generation_in, is_own_namespace
+from ecs_dynamo.model.graph import Component, Graph, NetworkMode
 from ecs_dynamo.model.snapshot import (
+    ComponentSnapshot,
     Snapshot,
     Task,
     Unknown,
@@ -95,6 +99,7 @@ class Attribution:
 class _Worker:
     task: Task
     revision: str
+    namespace: str
     names: frozenset[str]
     address: str
     page: str | None
@@ -127,6 +132,7 @@ def _running_workers(graph: Graph, snapshot: Snapshot) -> list[_Worker]:
                 _Worker(
                     task=task,
                     revision=task.task_definition_arn,
+                    namespace=namespace_in(graph, component, content),
                     names=discovery_components(component),
                     address=task.private_ip,
                     page=page,
@@ -136,13 +142,39 @@ def _running_workers(graph: Graph, snapshot: Snapshot) -> list[_Worker]:
     return workers
 
 
+def namespaces_of_workers(graph: Graph, snapshot: Snapshot) -> frozenset[str]:
+    """Return the namespaces in which the workers register, those of known tasks and declared ones.
+
+    Where the user sets Dynamo's variables, they may be other than those of generations.
+    """
+    workers = (c for c in graph.components if c.is_worker)
+    every = (namespaces_of(graph, c, snapshot.components.get(c.name)) for c in workers)
+    return frozenset[str]().union(*every)
+
+
+def namespaces_of(
+    graph: Graph, component: Component, observed: ComponentSnapshot | None
+) -> frozenset[str]:
+    """Return the namespaces in which a component's workers register: its tasks, and new ones."""
+    revisions = observed.revisions.values() if observed is not None else ()
+    contents = (component.template, *(r.content for r in revisions))
+    return frozenset(namespace_in(graph, component, content) for content in contents)
+
+
 def _registrations(graph: Graph, snapshot: Snapshot) -> list[Registration]:
-    """Return the graph's own registrations of served endpoints; none if discovery was not read."""
+    """Return the graph's own registrations of served endpoints; none if discovery was not read.
+
+    They are in the namespaces of its workers and of all its generations, running or not.
+    """
     registrations = snapshot.registrations
     if isinstance(registrations, Unknown):
         return []
+    known = namespaces_of_workers(graph, snapshot)
     return [
-        r for r in registrations if r.namespace == graph.namespace and r.endpoint == SERVED_ENDPOINT
+        r
+        for r in registrations
+        if r.endpoint == SERVED_ENDPOINT
+        and (r.namespace in known or is_own_namespace(graph.namespace, r.namespace))
     ]
 
 
@@ -184,6 +216,9 @@ def _possible(
     able = [w for w in workers if registration.component in w.names]
     if not able:
         return (), f"no task at its address registers as {registration.component}"
+    able = [w for w in able if registration.namespace == w.namespace]
+    if not able:
+        return (), f"no task at its address registers in the namespace {registration.namespace}"
     if len(able) == 1 and able[0].page is not None:
         return able, ""
     routing_id = registration.card.routing_id if registration.card is not None else None
@@ -280,8 +315,14 @@ def attribute(graph: Graph, snapshot: Snapshot) -> Attribution:
     known: dict[int, tuple[Registration, WorkerPage, bool]] = {}
     possible: dict[str, dict[int, frozenset[str]]] = defaultdict(dict)
     unattributed: list[tuple[Registration, str]] = []
+    running = {w.namespace for w in workers}
     for registration in _registrations(graph, snapshot):
         lease = registration.lease_id
+        generation = generation_in(graph.namespace, registration.namespace)
+        if generation is not None and registration.namespace not in running:
+            why = f"no task of generation {generation} is known; keys stay for a discovery lease"
+            unattributed.append((registration, why))
+            continue
         url = naming.get(lease)
         content = _last_content(snapshot.pages[url]) if url is not None else None
         if url is None or content is None:

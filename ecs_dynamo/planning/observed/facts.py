@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 from ecs_dynamo.model.graph import Component, Graph
 from ecs_dynamo.model.plan import Endpoints, ReplicaCounts
 from ecs_dynamo.model.service import Deployment, Service
 from ecs_dynamo.model.snapshot import ComponentSnapshot, Revision, Snapshot, Task, Unknown
-from ecs_dynamo.planning.observed.attribution import Attribution, attribute
+from ecs_dynamo.planning.observed.attribution import Attribution, attribute, namespaces_of
 from ecs_dynamo.planning.observed.certainty import uncertainty, unread_registrations
 from ecs_dynamo.planning.observed.endpoints import (
     injected_endpoints,
@@ -48,6 +49,8 @@ class ObservedComponent:
     """ARNs of running tasks on container instances in the state DRAINING."""
     uncertainty: str | None = None
     """The part that ECS or EC2 did not report; None if all is known."""
+    namespaces: frozenset[str] = frozenset()
+    """Dynamo namespaces in which its workers register."""
     unread_registrations: str | None = None
     """Why the registrations of its running workers are unknown; None if they are known."""
     service: Service | None = field(init=False)
@@ -154,7 +157,7 @@ class ObservedGraph:
 
     def routing(self, component: Component, settled: frozenset[str]) -> Routing | None:
         """Return whether frontends route to the component's replicas; see `assess_routing`."""
-        return assess_routing(self.graph, component, self.snapshot, self.attribution, settled)
+        return assess_routing(component, self.snapshot, self.attribution, settled)
 
 
 def observe_graph(graph: Graph, snapshot: Snapshot) -> ObservedGraph:
@@ -202,32 +205,38 @@ def _observe_component(
     observed = snapshot.components[component.name]
     running = [t for t in known_tasks(observed) if t.is_running]
     busy, served = snapshot.busy, snapshot.served
+    namespaces = namespaces_of(graph, component, observed)
+    holders = partial(_with_leases, snapshot, attribution, running, namespaces)
     return ObservedComponent(
         component=component,
         snapshot=observed,
         readiness=assess_readiness(graph, component, snapshot, attribution),
-        busy=None
-        if isinstance(busy, Unknown)
-        else _with_leases(snapshot, attribution, running, {k for k, v in busy.items() if v > 0}),
-        served=None
-        if isinstance(served, Unknown)
-        else _with_leases(snapshot, attribution, running, served),
+        busy=None if isinstance(busy, Unknown) else holders({k for k, v in busy.items() if v > 0}),
+        served=None if isinstance(served, Unknown) else holders(served),
         draining=frozenset(t.arn for t in running if t.container_instance_arn in draining),
         uncertainty=uncertainty(component, snapshot),
+        namespaces=namespaces,
         unread_registrations=unread_registrations(component, snapshot),
     )
 
 
 def _with_leases(
-    snapshot: Snapshot, attribution: Attribution, tasks: Iterable[Task], leases: Container[int]
+    snapshot: Snapshot,
+    attribution: Attribution,
+    tasks: Iterable[Task],
+    namespaces: Container[str],
+    leases: Container[int],
 ) -> frozenset[str] | None:
-    """Return the ARNs of ``tasks`` that may hold one of ``leases``; None if this is unknown."""
+    """Return the ARNs of ``tasks`` that may hold one of ``leases``; None if this is unknown.
+
+    ``namespaces`` are those in which the tasks register.
+    """
     if isinstance(snapshot.registrations, Unknown):
         return None
     holders = {
         arn for c in attribution.claims if c.registration.lease_id in leases for arn in c.tasks
     }
-    if any(r.lease_id in leases for r, _ in attribution.unattributed):
+    if any(r.lease_id in leases and r.namespace in namespaces for r, _ in attribution.unattributed):
         # It may belong to a worker that has never reported its leases.
         holders |= {arn for arn, page in attribution.silent.items() if page.last is None}
     return frozenset(t.arn for t in tasks if t.arn in holders)

@@ -16,7 +16,7 @@ from ecs_dynamo.model.dynamo.variables import LEASE_VARIABLE
 from ecs_dynamo.model.ecs.task_definition import environment_value
 from ecs_dynamo.model.graph import Component, Graph, Role
 from ecs_dynamo.model.snapshot import ComponentSnapshot, Snapshot, Task, Unknown
-from ecs_dynamo.planning.observed.attribution import Attribution
+from ecs_dynamo.planning.observed.attribution import Attribution, namespaces_of
 from ecs_dynamo.planning.observed.endpoints import PROBED_ROLES
 from ecs_dynamo.planning.observed.lookup import known_tasks
 
@@ -64,6 +64,7 @@ def assess_readiness(
     if isinstance(registrations, Unknown):
         return Readiness(running, _NO_TASKS, running, running)
     names = discovery_components(component)
+    namespaces = namespaces_of(graph, component, observed)
     ready = frozenset(
         arn for arn in running if names <= attribution.names.get(arn, frozenset[str]())
     )
@@ -83,7 +84,14 @@ def assess_readiness(
     why_not = (
         attribution.silent[first_silent].reason
         if first_silent is not None
-        else next((why for r, why in attribution.unattributed if r.component in names), None)
+        else next(
+            (
+                why
+                for r, why in attribution.unattributed
+                if r.component in names and r.namespace in namespaces
+            ),
+            None,
+        )
     )
     return Readiness(
         ready=ready,

@@ -1,9 +1,9 @@
 """Whether frontends route to registered workers.
 
-Frontends compare the model cards of workers of one kind, and route to those whose card equals that
-of the first worker that they accepted, until the last of these is gone (Dynamo 1.6.1, "Rejected
-incompatible workers", measured with a different KV block size). A worker with another card is
-healthy and registered, and receives no requests.
+Frontends compare the model cards of workers of one kind in one namespace, and route to those whose
+card equals that of the first worker that they accepted, until the last of these is gone (Dynamo
+1.6.1, "Rejected incompatible workers", measured with a different KV block size). A worker with
+another card is healthy and registered, and receives no requests.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from ecs_dynamo.model.dynamo.discovery import ModelCard, Registration
-from ecs_dynamo.model.graph import Component, Graph
+from ecs_dynamo.model.graph import Component
 from ecs_dynamo.model.plan import ReplicaCounts
 from ecs_dynamo.model.snapshot import Snapshot, Unknown
 from ecs_dynamo.planning.observed.attribution import Attribution
@@ -63,7 +63,6 @@ def _differences(card: ModelCard, other: ModelCard) -> list[str]:
 
 
 def _problem(
-    graph: Graph,
     snapshot: Snapshot,
     routed: frozenset[int],
     own: Mapping[str, Registration],
@@ -77,7 +76,7 @@ def _problem(
     for arn, registration in own.items():
         if registration.lease_id in routed or arn not in settled or registration.card is None:
             continue
-        key = graph.namespace, registration.component, registration.endpoint
+        key = registration.namespace, registration.component, registration.endpoint
         peers = (
             r.card
             for r in registrations
@@ -101,7 +100,6 @@ def _problem(
 
 
 def assess_routing(
-    graph: Graph,
     component: Component,
     snapshot: Snapshot,
     attribution: Attribution,
@@ -123,7 +121,7 @@ def assess_routing(
     if not named:
         return Routing(len(own), None)
     routed = _registrations_by_task(attribution, arns, named)
-    return Routing(len(own), len(routed), _problem(graph, snapshot, named, own, settled))
+    return Routing(len(own), len(routed), _problem(snapshot, named, own, settled))
 
 
 def with_routing(counts: ReplicaCounts, routing: Routing | None) -> ReplicaCounts:

@@ -28,7 +28,7 @@ KEY = "v1/mdc/ns/backend/generate/694da21a14d04405"
 def card(size: int, routing_id: bytes = b"a") -> ModelCard:
     parsed = parse_card(KEY, CARD % (size, routing_id))
     assert parsed is not None
-    assert parsed[0] == ("backend", "generate", 0x694DA21A14D04405)
+    assert parsed[0] == ("ns", "backend", "generate", 0x694DA21A14D04405)
     return parsed[1]
 
 

@@ -1,0 +1,121 @@
+"""No other namespace in an etcd may match the frontends' prefix, before workers are mixed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from ecs_dynamo.model.generations import (
+    GenerationMode,
+    Generations,
+    generation_in,
+    is_own_namespace,
+    prefixes_overlap,
+    shorter_namespaces,
+)
+from ecs_dynamo.model.graph import Graph
+from ecs_dynamo.model.snapshot import Unknown
+from ecs_dynamo.planning.desired.generations.clashes import (
+    clashing_namespaces,
+    find_clash,
+    serving_namespaces,
+    why_adoption_waits,
+    why_prefix_waits,
+    why_workers_wait,
+)
+from tests.helpers.graphs import graph
+
+OWN = ("qwen", "qwen-g1a2b3c4d", "qwen-gdeadbeef")
+FOREIGN = ("qwen-gpu", "qwen-large-g1a2b3c4d", "qwen2")
+ALL = frozenset((*OWN, *FOREIGN))
+
+
+def of_mode(mode: GenerationMode, namespace: str = "qwen") -> Graph:
+    return replace(graph(), namespace=namespace, generations=Generations(mode))
+
+
+def test_a_namespace_of_a_generation_is_recognized_by_its_form() -> None:
+    assert generation_in("qwen", "qwen-g1a2b3c4d") == "g1a2b3c4d"
+    others = ("qwen", "qwen-gpu", "qwen-g1a2b3c4", "qwen-g1A2b3c4d", "qwen-large-g1a2b3c4d")
+    assert [generation_in("qwen", name) for name in others] == [None] * len(others)
+    assert [n for n in sorted(ALL) if is_own_namespace("qwen", n)] == sorted(OWN)
+
+
+@pytest.mark.parametrize(
+    ("mode", "clashing"),
+    [
+        (GenerationMode.OFF, ()),
+        (GenerationMode.PLAIN, ("qwen-gpu",)),
+        (GenerationMode.ADOPTING, FOREIGN),
+        (GenerationMode.IN_FORCE, ("qwen-gpu",)),
+        (GenerationMode.UNKNOWN, ("qwen-gpu",)),
+    ],
+)
+def test_what_clashes_depends_on_the_prefix_in_force_and_the_next(
+    mode: GenerationMode, clashing: tuple[str, ...]
+) -> None:
+    assert clashing_namespaces(of_mode(mode), ALL) == clashing
+    # A generation that was deleted a moment ago still has its keys, which are not a clash.
+    assert clashing_namespaces(of_mode(mode), OWN) == ()
+
+
+def test_another_graph_whose_namespace_looks_like_a_generation_of_one_clashes() -> None:
+    mixed = clashing_namespaces(of_mode(GenerationMode.IN_FORCE), ("qwen-g1a2b3c4d-gdeadbeef",))
+    assert mixed == ("qwen-g1a2b3c4d-gdeadbeef",)
+
+
+def test_adoption_waits_while_its_bare_prefix_matches_another_namespace() -> None:
+    plain = of_mode(GenerationMode.PLAIN)
+    assert why_adoption_waits(plain, frozenset(OWN)) is None
+    why = why_adoption_waits(plain, frozenset((*OWN, "qwen2")))
+    assert why is not None
+    assert "starts with qwen, and etcd also has qwen2" in why
+    assert "use another etcd" in why
+    # Other graphs with a longer name do not matter once adoption is over.
+    assert why_prefix_waits(plain, frozenset((*OWN, "qwen2")), "qwen-g") is None
+    assert why_prefix_waits(plain, ALL, None) is None
+    unknown = why_adoption_waits(plain, Unknown("permission denied"))
+    assert unknown is not None
+    assert unknown.endswith("could not be listed: permission denied")
+
+
+def test_a_graph_with_a_longer_name_does_not_start_workers_that_another_one_would_serve() -> None:
+    longer = of_mode(GenerationMode.IN_FORCE, "qwen-gpu-good")
+    assert shorter_namespaces("qwen-gpu-good") == ("qwen", "qwen-gpu")
+    assert shorter_namespaces("-gpu") == shorter_namespaces("qwen") == ()
+    # Without generations, the other graph's frontends serve exactly its own namespace.
+    assert serving_namespaces(longer, ("qwen", "qwen-gpu")) == ()
+    assert serving_namespaces(longer, ALL) == ("qwen",)
+    why = why_workers_wait(longer, ALL)
+    assert why is not None
+    assert "starts with qwen-g, and so the workers in qwen-gpu-good" in why
+    assert find_clash(longer, ALL) == why
+    assert why_workers_wait(longer, Unknown("no etcd replica answers")) is None
+
+
+def test_each_pass_reports_a_clash_with_a_remedy() -> None:
+    many = frozenset(f"qwen-gpu{number}" for number in range(9))
+    problem = find_clash(of_mode(GenerationMode.IN_FORCE), many)
+    assert problem is not None
+    assert "qwen-gpu0, qwen-gpu1, qwen-gpu2, qwen-gpu3, qwen-gpu4 and 4 more" in problem
+    assert "set another namespace" in problem
+    assert find_clash(of_mode(GenerationMode.IN_FORCE), frozenset(OWN)) is None
+    assert find_clash(of_mode(GenerationMode.IN_FORCE), Unknown("no etcd replica answers")) is None
+
+
+@pytest.mark.parametrize(
+    ("one_name", "other_name", "overlap"),
+    [
+        ("qwen", "qwen-gpu", True),
+        ("qwen-gpu", "qwen", True),
+        ("qwen", "qwen-large", False),
+        ("qwen", "qwen2", False),
+        ("qwen", "qwen-g1a2b3c4d", True),
+        ("qwen", "qwen", False),
+    ],
+)
+def test_graph_files_are_compared_without_etcd(
+    one_name: str, other_name: str, overlap: bool
+) -> None:
+    assert prefixes_overlap(one_name, other_name) is overlap
