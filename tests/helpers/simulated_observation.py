@@ -10,6 +10,7 @@ from ecs_dynamo.model.dynamo.discovery import (
     Registration,
     WorkerPage,
 )
+from ecs_dynamo.model.dynamo.namespaces import namespace_in
 from ecs_dynamo.model.ecs.events import Notice
 from ecs_dynamo.model.ecs.gpus import gpus_of
 from ecs_dynamo.model.ecs.task_definition import environment_value, surplus
@@ -261,7 +262,7 @@ class SimulatedState:
         """Return the registrations in the etcd that answers; one that moved starts empty."""
         return tuple(
             Registration(
-                self.graph.namespace,
+                namespace_in(self.graph, component, self.revisions[task.revision].content),
                 "prefill" if Role.PREFILL in component.roles else "backend",
                 "generate",
                 lease_of(task.arn),

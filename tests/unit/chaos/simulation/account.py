@@ -10,6 +10,7 @@ from ecs_dynamo.model.dynamo.discovery import (
     ModelCard,
     Registration,
 )
+from ecs_dynamo.model.dynamo.namespaces import namespace_in
 from ecs_dynamo.model.dynamo.variables import ROUTING_ID_VARIABLE
 from ecs_dynamo.model.ecs.gpus import gpus_of
 from ecs_dynamo.model.ecs.task_definition import environment_value
@@ -139,8 +140,13 @@ class SimulatedAccount(SimulatedEcs):
         if component is None or not component.is_worker:
             return None
         name = "prefill" if Role.PREFILL in component.roles else "backend"
+        content = self.revisions[task.revision].content
         return Registration(
-            self.graph.namespace, name, "generate", int(task.arn[-5:]), task.ip or None
+            namespace_in(self.graph, component, content),
+            name,
+            "generate",
+            int(task.arn[-5:]),
+            task.ip or None,
         )
 
     def registered_at(self, etcd: str) -> tuple[Registration, ...]:

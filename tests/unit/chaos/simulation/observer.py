@@ -19,7 +19,7 @@ from ecs_dynamo.discovery.etcd import Discovery
 from ecs_dynamo.model.clock import Now
 from ecs_dynamo.model.graph import Graph, Role
 from ecs_dynamo.model.plan import Endpoints
-from ecs_dynamo.model.snapshot import Probe, Signal, SignalKind, Unknown
+from ecs_dynamo.model.snapshot import Probe, Signal, SignalKind, Snapshot, Unknown
 from ecs_dynamo.signals import SignalReader
 from ecs_dynamo.signals.registry import Measurement
 from ecs_dynamo.signals.worker import WorkerAnswer, WorkerLoad, Workers, _UnreachableError
@@ -132,7 +132,7 @@ class SimulatedObserver(Observer):
         return Probe(url, healthy=True, models=models)
 
     async def _registrations(
-        self, graph: Graph, endpoints: Endpoints, credentials: Credentials
+        self, graph: Graph, snapshot: Snapshot, endpoints: Endpoints, credentials: Credentials
     ) -> Discovery:
         if endpoints.etcd is None:
             return Discovery(Unknown("no etcd replica answers"))
