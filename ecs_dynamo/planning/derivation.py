@@ -59,7 +59,10 @@ def derive_context(observed: ObservedGraph, memory: Memory, now: Now) -> PlanCon
         for s in states
     )
     limited = [limit_to_both_sides(s, snapshot) for s in states]
-    deferred = [defer_unknown_work(observed, s) for s, _ in limited]
+    deferred = [
+        (s, None) if _is_withdrawn(observed, s.component) else defer_unknown_work(observed, s)
+        for s, _ in limited
+    ]
     waits = (wait for _, wait in (*limited, *deferred))
     context = PlanContext(
         observed=observed,
@@ -119,6 +122,12 @@ def _keeps_revision(observed: ObservedGraph, component: Component) -> bool:
         and component.is_worker
         and component.generation != generations.declared
     )
+
+
+def _is_withdrawn(observed: ObservedGraph, component: Component) -> bool:
+    """Return whether a component belongs to a generation that failed: its workers may hang."""
+    generations = observed.graph.generations
+    return bool(component.declared_name) and component.generation == generations.declared
 
 
 def _judged(states: Iterable[ComponentState], exchange: Exchange) -> tuple[ComponentState, ...]:

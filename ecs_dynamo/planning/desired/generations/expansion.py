@@ -124,11 +124,7 @@ def expand(
     is_plain = _runs_plain(graph, workers, running.get(None), revisions)
     declared = None if is_plain else generation_of(graph)
     withdrawn = _withdrawn(running.values(), declared)
-    previous = max(
-        (r for r in running.values() if r.is_good and r.generation != declared),
-        key=lambda r: r.age,
-        default=None,
-    )
+    previous = _previous(running.values(), declared)
     target = declared if withdrawn is None or previous is None else previous.generation
     if unknown is not None:
         mode = GenerationMode.UNKNOWN
@@ -256,6 +252,25 @@ def _runs_plain(
 def _same_card(graph: Graph, component: Component, content: JsonObject) -> bool:
     names = dynamo_containers(component).names
     return card_content(content, names) == declared_card_content(graph, component)
+
+
+def _previous(running: Iterable[_Running], declared: str | None) -> _Running | None:
+    """Return the good generation to return to: one that runs before one that has ended."""
+    candidates = list(running)
+    failed = {
+        service.tags.get(TAG_WITHDRAWN, "").partition(" ")[0]
+        for r in candidates
+        for service in r.services.values()
+    }
+    return max(
+        (
+            r
+            for r in candidates
+            if r.is_good and r.generation != declared and r.generation not in failed
+        ),
+        key=lambda r: (r.has_replicas, r.age),
+        default=None,
+    )
 
 
 def _withdrawn(running: Iterable[_Running], declared: str | None) -> str | None:
