@@ -90,7 +90,7 @@ def generations_apply(component: Component) -> bool:
 
     Other workers keep what they are rendered with, so that a running graph is not rolled.
     """
-    return component.is_worker and getattr(component, "generation", None) is not None
+    return component.is_worker and component.generation is not None
 
 
 def _reads(container: Container, base: int) -> str | None:
@@ -154,7 +154,7 @@ def own_side_channel(component: Component) -> int | None:
         p.setting == SIDE_CHANNEL_VARIABLE and not p.declared for p in fixed_ports(component)
     ):
         return None
-    key = f"{component.family}:{getattr(component, 'generation', '')}"
+    key = f"{component.family}:{component.generation}"
     number = int.from_bytes(hashlib.sha256(key.encode()).digest()[:8]) % SIDE_CHANNELS
     return FIRST_SIDE_CHANNEL + SIDE_CHANNEL_STRIDE * number
 
@@ -259,7 +259,8 @@ def plan_ports(graph: Graph) -> PortPlan:
         ports[name] = base if declared is None else declared
         if component.network_mode is NetworkMode.BRIDGE and component.is_worker:
             notes.extend(_mapping_note(component, ports[name]))
-        if generations_apply(component):
+        is_declared = not component.declared_name
+        if generations_apply(component) and is_declared:
             notes.extend(_health_check_note(graph, component))
         if component.network_mode is not NetworkMode.HOST:
             continue
@@ -277,7 +278,8 @@ def plan_ports(graph: Graph) -> PortPlan:
                 ports[name] = 0
             if several and reserved_ports(graph, component):
                 distinct.add(name)
-            notes.extend(_port_notes(graph, component, ports[name]))
+            if is_declared:
+                notes.extend(_port_notes(graph, component, ports[name]))
             continue
         # Every worker has an index, even one that needs no port now. Otherwise the ports of others
         # would shift, to ports that running tasks still use, when its replicas become several.

@@ -84,7 +84,11 @@ def retire_generations(context: PlanContext, builder: PlanBuilder) -> PlanBuilde
     once, because ECS starts no tasks for a deployment that failed.
     """
     generations = context.graph.generations
-    is_settled = not builder.actions and not builder.waits
+    is_settled = not (
+        context.exchange.in_progress
+        or context.doubts.all
+        or any(s.last_good is None for s in context.components if s.component.is_worker)
+    )
     for dormant in generations.dormant:
         is_plain = dormant.generation == PLAIN
         if dormant.generation == generations.previous and not is_plain:
