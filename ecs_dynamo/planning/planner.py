@@ -143,6 +143,6 @@ def _is_stuck(context: PlanContext, builder: PlanBuilder) -> bool:
     """Return whether nothing more will happen by itself: all that is left waits for a failure."""
     if builder.actions:
         return False
-    rolling = any(s.rollout_in_progress for s in context.actionable)
+    rolling = context.exchange.in_progress or any(s.rollout_in_progress for s in context.actionable)
     failed = bool(context.failures.messages) and not rolling
     return context.observed.unreachable is not None or failed

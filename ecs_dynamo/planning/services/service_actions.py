@@ -41,7 +41,9 @@ def _register(builder: PlanBuilder, context: PlanContext, state: ComponentState)
     if current is not None and current.fingerprint == revision.fingerprint and not current.active:
         why = f"{current.family}:{current.number} was deregistered or deleted"
     else:
-        why = "first revision" if current is None else "content differs from the running one"
+        generation = state.component.generation
+        first = "first revision" if generation is None else f"first revision of {generation}"
+        why = first if current is None else "content differs from the running one"
     registration = RegisterTaskDefinition(
         component=state.name,
         reason=f"{why} (fingerprint {revision.fingerprint})",
