@@ -132,6 +132,8 @@ class Component:
     """Names of the containers that run Dynamo. Empty: they are inferred (`dynamo.containers`)."""
     containers_why: str = ""
     """How they were determined, as the end of a sentence."""
+    drain_seconds: float | None = None
+    """Its own drain time. None: the graph's (`Graph.drain_seconds`)."""
     generation: str | None = None
     """The generation of its workers; None where they have none."""
     declared_name: str = ""
@@ -206,6 +208,11 @@ class Graph:
             if component.name == name:
                 return component
         raise KeyError(name)
+
+    def drain_seconds(self, component: Component) -> float:
+        """Return how many seconds a busy replica of ``component`` has to finish its requests."""
+        declared = component.drain_seconds
+        return self.runtime.drain_seconds if declared is None else declared
 
     def with_role(self, role: Role) -> Component | None:
         """Return the first component that has ``role``; None where there is none."""

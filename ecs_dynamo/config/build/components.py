@@ -193,6 +193,7 @@ def _build_component(
         scaling=declared.scaling,
         containers=dynamo.names,
         containers_why=dynamo.why,
+        drain_seconds=declared.drain_seconds,
     )
     indexes = (i for i, c in enumerate(template[CONTAINERS]) if c["name"] in dynamo.names)
     return BuiltComponent(component, path, definition, tuple(indexes))

@@ -11,6 +11,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
 Seconds = Annotated[float, Field(ge=0)]
+DrainSeconds = Annotated[float, Field(ge=0, le=7200)]
 
 
 class SpecModel(BaseModel):

@@ -7,7 +7,7 @@ from typing import Annotated, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from ecs_dynamo.model.spec.base import Name
+from ecs_dynamo.model.spec.base import DrainSeconds, Name
 from ecs_dynamo.model.spec.capacity import (
     FARGATE_PROVIDERS,
     CapacityProviders,
@@ -92,6 +92,13 @@ class ComponentSpec(ServiceSpec):
         default_factory=dict,
         description="Environment variables of the containers that run Dynamo. ${secret:name} and "
         "${ssm:/path} become secrets of ECS.",
+    )
+    drain_seconds: DrainSeconds | None = Field(
+        default=None,
+        description="Seconds that a busy replica has to finish its requests before it stops. "
+        "Dynamo gets them as DYN_GRACEFUL_SHUTDOWN_GRACE_PERIOD_SECS (workers) and "
+        "DYN_HTTP_GRACEFUL_SHUTDOWN_TIMEOUT_SECS (frontends), and stopTimeout is raised "
+        "accordingly. Default: runtime.drainSeconds.",
     )
     scaling: Scaling | None = Field(
         default=None, description="Scaling by demand. Default: the count is replicas."

@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from ecs_dynamo.model.spec.base import (
+    DrainSeconds,
     Name,
     SpecModel,
 )
@@ -56,13 +57,18 @@ class RuntimeSpec(SpecModel):
     frontend_port: int = Field(
         default=8000, ge=1, le=65535, description="Port at which frontends serve HTTP."
     )
-    drain_seconds: float = Field(
+    drain_seconds: DrainSeconds = Field(
         default=60.0,
-        ge=0,
-        le=7200,
         description="Seconds that a busy replica has to finish its requests before it stops "
-        "(DYN_RUNTIME_GRACEFUL_SHUTDOWN_TIMEOUT_SECS of Dynamo 1.6.1). stopTimeout of the task "
-        "definition must be as long.",
+        "(DYN_RUNTIME_GRACEFUL_SHUTDOWN_TIMEOUT_SECS of Dynamo 1.6.1), unless its component "
+        "declares its own. stopTimeout of the task definition must be longer.",
+    )
+    longest_request_seconds: float | None = Field(
+        default=None,
+        gt=0,
+        le=86400,
+        description="Seconds that the longest request takes. validate warns about components "
+        "whose drain time is shorter. Default: not known.",
     )
     lease_seconds: int = Field(
         default=30,

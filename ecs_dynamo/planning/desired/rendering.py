@@ -20,6 +20,7 @@ from ecs_dynamo.model.dynamo.credentials import (
     path_variables,
     secret_variables,
 )
+from ecs_dynamo.model.dynamo.drain import drain_environment, with_stop_timeout
 from ecs_dynamo.model.dynamo.listening_ports import SIDE_CHANNEL_VARIABLE
 from ecs_dynamo.model.dynamo.variables import (
     ETCD_VARIABLE,
@@ -28,6 +29,7 @@ from ecs_dynamo.model.dynamo.variables import (
     PLACEHOLDER,
     PREFIX_VARIABLE,
     ROUTING_ID_VARIABLE,
+    RUNTIME_DRAIN_VARIABLE,
     SUFFIX_VARIABLE,
     SYSTEM_PORT_VARIABLE,
 )
@@ -88,8 +90,9 @@ def runtime_environment(graph: Graph, component: Component, system_port: int) ->
         NAMESPACE_VARIABLE: graph.namespace,
         "DYN_REQUEST_PLANE": runtime.request_plane,
         "DYN_EVENT_PLANE": runtime.event_plane,
-        "DYN_RUNTIME_GRACEFUL_SHUTDOWN_TIMEOUT_SECS": f"{runtime.drain_seconds:g}",
+        RUNTIME_DRAIN_VARIABLE: f"{graph.drain_seconds(component):g}",
         "ETCD_LEASE_TTL": str(runtime.lease_seconds),
+        **drain_environment(graph, component),
     }
     if component.generation is not None:
         values[SUFFIX_VARIABLE] = component.generation
@@ -126,6 +129,7 @@ def render(
         if container["name"] in dynamo:
             environment = _environment(container, endpoints, defaults)
             container = with_secrets({**container, "environment": environment}, graph.security)
+            container = with_stop_timeout(graph, component, container)
         else:
             container = _with_addresses(container, endpoints)
         for key in ("command", "entryPoint"):

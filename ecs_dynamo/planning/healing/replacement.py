@@ -26,7 +26,6 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from ecs_dynamo.common.backoff import Backoff
-from ecs_dynamo.model.graph import Graph
 from ecs_dynamo.model.memory.health import Stop, Suspect, Symptom
 from ecs_dynamo.model.plan import StopTask
 from ecs_dynamo.model.purposes import WaitPurpose
@@ -112,12 +111,12 @@ def _component_blocker(context: PlanContext, state: ComponentState, health: Heal
 
 
 def _reason_to_wait(
-    graph: Graph, suspect: Suspect, monotonic: float, notice: float, certain: float, *, common: bool
+    suspect: Suspect, monotonic: float, notice: float, certain: float, drain: float, *, common: bool
 ) -> str | None:
     """Return why the suspect is not stopped yet; None if it may be.
 
     ``certain``: how long a possibly registered replica must be silent. ``common``: all replicas
-    that may share its cause are suspects.
+    that may share its cause are suspects. ``drain``: the drain time in seconds.
     """
     if not is_confirmed(suspect, monotonic, notice):
         return "it has to be observed again"
@@ -135,7 +134,7 @@ def _reason_to_wait(
         return None if monotonic > unregistered_since else "it has to be observed again"
     if monotonic - unregistered_since < 2 * notice:
         return "it may register again or exit"
-    if suspect.work != 0 and monotonic - unregistered_since < graph.runtime.drain_seconds:
+    if suspect.work != 0 and monotonic - unregistered_since < drain:
         return "it may have pending requests, and its drain time has not passed"
     return None
 
@@ -215,11 +214,12 @@ def _choose(context: PlanContext, state: ComponentState, health: Health) -> tupl
     common = _all_lost([state], health)
     common = common or (state.component.is_worker and _all_lost(workers, health))
     certain = CERTAIN_SECONDS if state.component.is_worker else FRONTEND_SECONDS
+    drain = graph.drain_seconds(state.component)
     by_arn = {t.arn: t for t in state.new_tasks}
     waiting = ""
     for arn, suspect in sorted(suspects.items(), key=lambda i: (*_rank(i[1]), i[0])):
         notice = longest_detection_seconds(graph, state, {arn})
-        wait = _reason_to_wait(graph, suspect, now, notice, certain, common=common)
+        wait = _reason_to_wait(suspect, now, notice, certain, drain, common=common)
         if wait is None:
             return by_arn[arn], _stop_reason(suspect, now)
         waiting = waiting or wait

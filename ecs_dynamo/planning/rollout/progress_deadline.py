@@ -108,7 +108,7 @@ def _allowed_seconds(observed: ObservedGraph, state: ComponentState) -> float:
         allowed += MAX_BAKE_TIMES_WITHOUT_WORK * spec.canary.bake_seconds
     busy, now = state.observed.busy or frozenset(), observed.snapshot.observed_at
     if ready or any(t.arn in busy and is_protected(t, now) for t in state.old_tasks):
-        allowed += graph.runtime.drain_seconds
+        allowed += graph.drain_seconds(state.component)
     if ready:
         allowed += max(state.observed.lease_seconds(graph, t) for t in ready)
     return allowed

@@ -13,7 +13,7 @@ import math
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 
-from ecs_dynamo.model.graph import Graph
+from ecs_dynamo.model.graph import Component, Graph
 from ecs_dynamo.model.plan import ProtectTasks, Wait
 from ecs_dynamo.model.purposes import ActionPurpose, WaitPurpose
 from ecs_dynamo.model.snapshot import Task
@@ -42,9 +42,9 @@ def whole_minutes(seconds: float) -> int:
     return min(max(math.ceil(seconds / 60.0), MIN_MINUTES), MAX_MINUTES)
 
 
-def drain_minutes(graph: Graph) -> int:
+def drain_minutes(graph: Graph, component: Component) -> int:
     """Return the drain time as a protection: whole minutes, with a margin of one."""
-    minutes = math.ceil(graph.runtime.drain_seconds / 60.0) + 1
+    minutes = math.ceil(graph.drain_seconds(component) / 60.0) + 1
     return min(max(minutes, MIN_MINUTES), MAX_MINUTES)
 
 
@@ -104,7 +104,7 @@ def defer_unknown_work(
     A registered worker that does not answer may still be working, and ECS would stop it as idle.
     After the drain time, any pending request has had its time to finish.
     """
-    service, drain = state.service, observed.graph.runtime.drain_seconds
+    service, drain = state.service, observed.graph.drain_seconds(state.component)
     if service is None or state.desired >= service.desired or not state.component.is_worker:
         return state, None
     attribution = observed.attribution
@@ -135,7 +135,7 @@ def protect_busy_tasks(context: PlanContext, state: ComponentState) -> list[Prot
     busy = state.observed.busy
     if busy is None or not (begins or in_progress):
         return []
-    now, minutes = context.snapshot.observed_at, drain_minutes(context.graph)
+    now, minutes = context.snapshot.observed_at, drain_minutes(context.graph, state.component)
     running = [t for t in state.new_tasks if t.is_running]
     idle = [t for t in running if t.arn not in busy and is_protected(t, now)]
     # A rollout may have left longer protections, also of tasks to which it was rolled back.

@@ -44,8 +44,8 @@ def rollout_seconds(graph: Graph, component: Component) -> float:
         if rollout.canary is not None
         else 0.0
     )
-    runtime = graph.runtime
-    steps = (rollout.progress_deadline_seconds, runtime.lease_seconds, runtime.drain_seconds)
+    drain = graph.drain_seconds(component)
+    steps = (rollout.progress_deadline_seconds, graph.runtime.lease_seconds, drain)
     return bake + sum(steps)
 
 
@@ -65,7 +65,7 @@ def renew_below(graph: Graph, component: Component) -> float:
 
     It must outlast the drain time.
     """
-    drain = graph.runtime.drain_seconds / 60.0
+    drain = graph.drain_seconds(component) / 60.0
     return min(max(RENEW_MINUTES, drain + 1.0), first_below(graph, component))
 
 

@@ -98,7 +98,7 @@ def _divide(
             t.arn,
         ),
     )
-    now, drain = context.snapshot.observed_at, context.graph.runtime.drain_seconds
+    now, drain = context.snapshot.observed_at, context.graph.drain_seconds(state.component)
     replaced = ranked[count:]
     working = [t for t in replaced if t.arn in busy and drain > 0]
     overdue = [t for t in working if t.arn in since and now - since[t.arn] >= drain]
@@ -188,10 +188,10 @@ def _continue(
     staying = {arn: at for arn, at in since.items() if arn not in needed}
     record, recorded = drain_record(state, staying, starting, math.ceil(now))
     ending = [t for t in starting if t.arn in recorded]
-    ending = _ending(ending, graph.runtime.drain_seconds / 60.0, now)
+    ending = _ending(ending, graph.drain_seconds(state.component) / 60.0, now)
     if extended := acceptable(ending, release.limit, now):
         reason = f"{len(extended)} tasks still work and may finish within the drain time"
-        minutes = drain_minutes(graph)
+        minutes = drain_minutes(graph, state.component)
         actions.append(protect(state, extended, minutes, ActionPurpose.FINISH_REQUESTS, reason))
     return [*actions, record] if record is not None else actions
 
