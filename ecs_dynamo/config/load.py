@@ -25,6 +25,7 @@ from ecs_dynamo.config.checks.ecs_rules import check_rules
 from ecs_dynamo.config.checks.endpoints import check_endpoint_variables
 from ecs_dynamo.config.checks.graph import check_graph
 from ecs_dynamo.config.checks.limits import check_limits
+from ecs_dynamo.config.checks.namespaces import check_namespace_variables
 from ecs_dynamo.config.checks.regions import check_region
 from ecs_dynamo.config.checks.security import check_security
 from ecs_dynamo.config.checks.service_discovery import check_service_discovery
@@ -102,6 +103,7 @@ def load_graph(path: Path, environ: Mapping[str, str]) -> LoadedGraph:
     check_bridges(spec, components, document, report)
     check_limits(components, document, report)
     check_endpoint_variables(spec, components, report)
+    check_namespace_variables(spec, components, document, report)
     check_security(spec, components, document, report)
     check_service_discovery(spec, components, document, report)
     report.raise_errors()

@@ -61,6 +61,8 @@ class ConditionReason(StrEnum):
     # Degraded, for the graph: the daemon has no access
     UNREACHABLE = "Unreachable"
     ACCESS_REFUSED = "AccessRefused"
+    # Degraded, for the graph: other workers register where its frontends look for its own
+    NAMESPACE_CLASH = "NamespaceClash"
     # CapacityShort
     PLACED = "Placed"
     NO_PLACE = "NoPlace"

@@ -67,7 +67,6 @@ class _Checker:
         else:
             for index in self.built.dynamo:
                 self._stop_timeout(index)
-                self._namespace(index)
             self._frontend_port()
             self._worker_mode()
         if Role.NATS in self.component.roles:
@@ -227,17 +226,6 @@ class _Checker:
             remedy,
             *(CONTAINERS, index, "stopTimeout"),
         )
-
-    def _namespace(self, index: int) -> None:
-        namespace = self.spec.namespace or self.spec.name
-        for entry in self.built.containers[index].get("environment", ()):
-            if entry.get("name") == "DYN_NAMESPACE" and entry.get("value") != namespace:
-                self._warn(
-                    f"{self.component.name}: DYN_NAMESPACE {entry.get('value')!r} differs from the "
-                    f"graph's namespace {namespace!r}: its instances will not be found",
-                    "remove it, or set namespace in the graph file",
-                    *(CONTAINERS, index, "environment"),
-                )
 
     def _worker_mode(self) -> None:
         """Check that the command of a prefill or decode worker sets its mode (Dynamo 1.6.1)."""

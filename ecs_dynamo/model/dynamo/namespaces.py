@@ -6,9 +6,17 @@ Workers register in ``{DYN_NAMESPACE}-{DYN_NAMESPACE_WORKER_SUFFIX}``. Frontends
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+
 from ecs_dynamo.model.dynamo.containers import dynamo_containers
 from ecs_dynamo.model.dynamo.variables import NAMESPACE_VARIABLE, PREFIX_VARIABLES, SUFFIX_VARIABLE
-from ecs_dynamo.model.ecs.task_definition import Container, containers_of, environment_value
+from ecs_dynamo.model.ecs.task_definition import (
+    Container,
+    containers_of,
+    environment_value,
+    variable_value,
+)
 from ecs_dynamo.model.generations import namespace_of
 from ecs_dynamo.model.graph import Component, Graph, JsonObject
 
@@ -33,19 +41,33 @@ def sets_variable(container: Container, name: str) -> bool:
     return any(entry.get("name") == name for entry in entries)
 
 
-def own_setting(component: Component, namespace: str) -> str | None:
-    """Return the setting of a component's own by which workers have no generations; None for none.
+@dataclass(frozen=True, slots=True)
+class OwnSetting:
+    """A setting of the user's by which the graph's workers have no generations.
 
-    ``namespace`` is that of the graph. The text is a sentence without its full stop.
+    ``container`` is the name of the container that has it. ``text`` is a sentence without its full
+    stop.
+    """
+
+    container: str
+    variable: str
+    text: str
+
+
+def own_settings(component: Component, namespace: str) -> Iterator[OwnSetting]:
+    """Yield the settings of a worker or frontend by which there are no generations.
+
+    ``namespace`` is that of the graph. The values are respected, so that ecs-dynamo sets none.
     """
     names = dynamo_containers(component).names
     for container in containers_of(component):
-        if container.get("name") not in names:
+        name = str(container.get("name", ""))
+        if name not in names:
             continue
         for variable in CHOSEN_VARIABLES:
             if sets_variable(container, variable):
-                return f"{component.name} sets {variable} itself"
-    own = environment_value(component.template, NAMESPACE_VARIABLE, names)
-    if own not in (None, namespace):
-        return f"{component.name} sets {NAMESPACE_VARIABLE} to {own}, not {namespace}"
-    return None
+                yield OwnSetting(name, variable, f"{component.name} sets {variable} itself")
+        own = variable_value(container, NAMESPACE_VARIABLE)
+        if own not in (None, namespace):
+            text = f"{component.name} sets {NAMESPACE_VARIABLE} to {own}, not {namespace}"
+            yield OwnSetting(name, NAMESPACE_VARIABLE, text)

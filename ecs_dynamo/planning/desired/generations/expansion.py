@@ -14,8 +14,7 @@ from dataclasses import dataclass, replace
 from ecs_dynamo.common.arns import revision_number
 from ecs_dynamo.model.conditions import ConditionReason
 from ecs_dynamo.model.dynamo.containers import dynamo_containers
-from ecs_dynamo.model.dynamo.variables import NAMESPACE_VARIABLE, PREFIX_VARIABLES, SUFFIX_VARIABLE
-from ecs_dynamo.model.ecs.task_definition import containers_of, environment_value
+from ecs_dynamo.model.dynamo.namespaces import own_settings
 from ecs_dynamo.model.generations import PLAIN, Dormant, GenerationMode, Generations
 from ecs_dynamo.model.graph import (
     TAG_COMPONENT,
@@ -74,13 +73,9 @@ def why_off(graph: Graph) -> str | None:
     if any(c.is_worker for c in frontends):
         return "a frontend runs in the same task as a worker"
     for component in (*workers, *frontends):
-        for variable in (SUFFIX_VARIABLE, *PREFIX_VARIABLES):
-            if _sets(component, variable):
-                return f"{component.name} sets {variable} itself"
-        names = dynamo_containers(component).names
-        own = environment_value(component.template, NAMESPACE_VARIABLE, names)
-        if own not in (None, graph.namespace):
-            return f"{component.name} sets {NAMESPACE_VARIABLE} to {own}, not {graph.namespace}"
+        own = next(own_settings(component, graph.namespace), None)
+        if own is not None:
+            return own.text
     return None
 
 
@@ -169,17 +164,6 @@ def expand(
 
 def _workers(graph: Graph) -> tuple[Component, ...]:
     return tuple(c for c in graph.components if c.is_worker)
-
-
-def _sets(component: Component, variable: str) -> bool:
-    names = dynamo_containers(component).names
-    if environment_value(component.template, variable, names) is not None:
-        return True
-    return any(
-        entry.get("name") == variable
-        for container in containers_of(component)
-        for entry in container.get("secrets") or ()
-    )
 
 
 def _of_generation(component: Component, generation: str | None) -> Component:
