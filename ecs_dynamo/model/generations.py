@@ -78,6 +78,22 @@ def namespace_of(namespace: str, generation: str | None) -> str:
     return namespace if generation is None else f"{namespace}-{generation}"
 
 
+def planner_namespaces(namespace: str, generations: Generations) -> tuple[str, ...]:
+    """Return the namespaces in which Dynamo's planner may write its keys, the preferred one first.
+
+    The planner uses exactly its own ``DYN_NAMESPACE``, and counts the workers in it (1.6.1,
+    ``dynamo/planner/connectors/virtual.py``). The graph's planner is therefore in the namespace of
+    the target generation (`planner_namespace`). A planner that the user runs may be in the graph's.
+    """
+    return tuple(dict.fromkeys((planner_namespace(namespace, generations), namespace)))
+
+
+def planner_namespace(namespace: str, generations: Generations) -> str:
+    """Return the namespace of the graph's own planner: that of the workers that it counts."""
+    in_force = generations.mode is GenerationMode.IN_FORCE
+    return namespace_of(namespace, generations.target if in_force else None)
+
+
 def generation_in(namespace: str, registered: str) -> str | None:
     """Return the generation whose workers register in the namespace ``registered``.
 

@@ -42,12 +42,14 @@ class SignalError(Exception):
 class SignalContext:
     """Everything an adapter may need. ``timeout`` bounds its whole read, in seconds.
 
+    ``planner_namespaces`` are those in which Dynamo's planner may write, the preferred one first.
+
     A signal's ``observed_at`` is on the monotonic clock: ``now.monotonic_of`` converts the
     timestamps of a source.
     """
 
     component: Component
-    namespace: str
+    planner_namespaces: tuple[str, ...]
     frontend_urls: tuple[str, ...]
     endpoints: Endpoints
     cloudwatch: MetricReader | None

@@ -6,6 +6,9 @@ the id of the decision it has reached to ``scaled_decision_id``; until then the 
 decision. The keys are attached to the planner's lease. An acknowledgement that outlived its planner
 would satisfy the next planner's first decision, so it is attached to the same lease, and written
 only if a decision exists.
+
+A planner uses exactly its own ``DYN_NAMESPACE``, so that each generation of workers has keys of its
+own.
 """
 
 from __future__ import annotations
@@ -40,6 +43,7 @@ def _prefix(namespace: str) -> str:
 class _Keys:
     """The planner's keys without their prefix. ``lease`` is the decision's lease, or 0 for none."""
 
+    namespace: str
     values: Mapping[str, int]
     lease: int
 
@@ -69,7 +73,18 @@ async def _read(url: str, namespace: str, timeout: float, credentials: EtcdCrede
             raise SignalError(f"{pair.key}: {quoted(pair.value)} is not an integer") from None
         if abs(values[name]) > MAX_VALUE:
             raise SignalError(f"{pair.key}: {quoted(pair.value)} is too large")
-    return _Keys(values, lease)
+    return _Keys(namespace, values, lease)
+
+
+async def _read_first(
+    url: str, namespaces: tuple[str, ...], timeout: float, credentials: EtcdCredentials
+) -> _Keys:
+    """Return the keys in the first of ``namespaces`` that has a decision, or else in the last."""
+    for namespace in namespaces:
+        keys = await _read(url, namespace, timeout, credentials)
+        if keys.decision >= 0:
+            break
+    return keys
 
 
 async def _server(urls: str, timeout: float, credentials: EtcdCredentials) -> str:
@@ -89,7 +104,8 @@ class PlannerAdapter:
         if urls is None:
             raise SignalError("no etcd replica answers")
         url = await _server(urls, context.timeout, context.credentials.etcd)
-        keys = await _read(url, context.namespace, context.timeout, context.credentials.etcd)
+        namespaces = context.planner_namespaces
+        keys = await _read_first(url, namespaces, context.timeout, context.credentials.etcd)
         if keys.decision < 0:
             raise SignalError("Dynamo's planner has published no decision")
         key = next((COUNT_KEYS[r] for r in COUNT_KEYS if r in context.component.roles), None)
@@ -108,21 +124,25 @@ class PlannerAdapter:
 
 
 async def acknowledge(
-    urls: str, namespace: str, timeout: float, credentials: EtcdCredentials = NO_CREDENTIALS.etcd
+    urls: str,
+    namespaces: tuple[str, ...],
+    timeout: float,
+    credentials: EtcdCredentials = NO_CREDENTIALS.etcd,
 ) -> int | None:
     """Report to the planner that its newest decision is reached.
 
-    Return the decision's id, or None if there is no decision. Raises `SignalError`.
+    ``namespaces`` are those of `model.generations.planner_namespaces`. Return the decision's id, or
+    None if there is no decision. Raises `SignalError`.
     """
     url = await _server(urls, timeout, credentials)
-    keys = await _read(url, namespace, timeout, credentials)
+    keys = await _read_first(url, namespaces, timeout, credentials)
     if keys.decision < 0:
         return None
     if keys.values.get(ACKNOWLEDGED_KEY) == keys.decision:
         return keys.decision
     try:
         async with open_etcd(url, timeout, credentials) as client, asyncio.timeout(timeout):
-            key = f"{_prefix(namespace)}{ACKNOWLEDGED_KEY}"
+            key = f"{_prefix(keys.namespace)}{ACKNOWLEDGED_KEY}"
             value = str(keys.decision).encode()
             await client.put(key.encode(), value, lease=keys.lease or None)
     except ConnectionError as error:

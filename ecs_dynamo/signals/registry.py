@@ -11,6 +11,7 @@ import structlog
 
 from ecs_dynamo.discovery.credentials import NO_CREDENTIALS, Credentials
 from ecs_dynamo.model.clock import Now
+from ecs_dynamo.model.generations import planner_namespaces
 from ecs_dynamo.model.graph import Component, Graph
 from ecs_dynamo.model.plan import Endpoints
 from ecs_dynamo.model.snapshot import Observed, Signal, Unknown
@@ -77,7 +78,9 @@ class _DeclaredSignal:
 def _declared_signals(graph: Graph) -> list[_DeclaredSignal]:
     return [
         _DeclaredSignal(component, number, source)
+        # A demand is that of all generations of a component together.
         for component in graph.components
+        if not component.declared_name
         for number, source in enumerate(component.scaling.signals if component.scaling else ())
     ]
 
@@ -116,7 +119,7 @@ class SignalReader:
         def context(component: Component) -> SignalContext:
             return SignalContext(
                 component,
-                graph.namespace,
+                planner_namespaces(graph.namespace, graph.generations),
                 frontend_urls,
                 endpoints,
                 cloudwatch,

@@ -47,6 +47,8 @@ from tests.unit.aws.fake_aws import fake_aws
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(60)]
 
+PLANNER_NAMESPACES = ("ns-g1a2b3c4d", "ns")
+
 
 @pytest.fixture
 async def nats_server(tmp_path: Path) -> AsyncIterator[tuple[str, str]]:
@@ -76,7 +78,7 @@ def context(
 ) -> SignalContext:
     return SignalContext(
         component("prefill", Role.PREFILL),
-        "ns",
+        PLANNER_NAMESPACES,
         (),
         Endpoints(etcd, nats_url),
         cloudwatch,
@@ -200,9 +202,9 @@ async def test_dynamos_own_planner_is_read_and_acknowledged(etcd_server: str) ->
         assert await ask(3, 2) is False
         signals = await adapter.read(PlannerSource(source="planner"), with_etcd)
         assert by_kind(signals) == {"desired_replicas": 3}
-        decision = await acknowledge(etcd_server, "ns", 3.0)
+        decision = await acknowledge(etcd_server, PLANNER_NAMESPACES, 3.0)
         assert decision is not None
-        assert await acknowledge(etcd_server, "ns", 3.0) == decision
+        assert await acknowledge(etcd_server, PLANNER_NAMESPACES, 3.0) == decision
         assert await ask() is True
         async with open_etcd(etcd_server, 3.0) as client:
             leases = [
@@ -217,7 +219,15 @@ async def test_dynamos_own_planner_is_read_and_acknowledged(etcd_server: str) ->
     finally:
         planner.kill()
         await planner.wait()
-    assert await acknowledge(etcd_server, "other", 3.0) is None
+    assert await acknowledge(etcd_server, ("other",), 3.0) is None
+    # A planner of the generation that serves has precedence.
+    for namespace, count in zip(PLANNER_NAMESPACES, (7, 8), strict=True):
+        async with open_etcd(etcd_server, 3.0) as client:
+            for key, value in (("num_prefill_workers", count), ("decision_id", count)):
+                await client.put(f"v1/{namespace}/planner/{key}".encode(), str(value).encode())
+    signals = await adapter.read(PlannerSource(source="planner"), with_etcd)
+    assert by_kind(signals) == {"desired_replicas": 7}
+    assert await acknowledge(etcd_server, PLANNER_NAMESPACES, 3.0) == 7
     with pytest.raises(SignalError, match="no etcd"):
         await adapter.read(PlannerSource(source="planner"), context())
 

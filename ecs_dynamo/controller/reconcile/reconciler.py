@@ -33,6 +33,7 @@ from ecs_dynamo.model.clock import Now
 from ecs_dynamo.model.ecs.events import NOTICE_SECONDS, Notice
 from ecs_dynamo.model.ecs.secrets import is_secret
 from ecs_dynamo.model.errors import EcsDynamoError
+from ecs_dynamo.model.generations import planner_namespaces
 from ecs_dynamo.model.graph import Graph
 from ecs_dynamo.model.plan import ChangeMembership, Memory, Plan
 from ecs_dynamo.model.snapshot import (
@@ -238,8 +239,9 @@ class Reconciler:
         if etcd is None:
             return
         try:
+            namespaces = planner_namespaces(graph.namespace, graph.generations)
             decision = await acknowledge(
-                etcd, self.graph.namespace, ACKNOWLEDGE_SECONDS, self.credentials.current.etcd
+                etcd, namespaces, ACKNOWLEDGE_SECONDS, self.credentials.current.etcd
             )
         except SignalError as error:
             _log.warning("failed to acknowledge the planner's decision", error=str(error))

@@ -34,7 +34,7 @@ from ecs_dynamo.model.dynamo.variables import (
     SYSTEM_PORT_VARIABLE,
 )
 from ecs_dynamo.model.ecs.task_definition import containers_in, variable_value
-from ecs_dynamo.model.generations import frontend_prefix
+from ecs_dynamo.model.generations import frontend_prefix, planner_namespace
 from ecs_dynamo.model.graph import (
     ETCD_CLIENT_PORT,
     NATS_CLIENT_PORT,
@@ -42,6 +42,7 @@ from ecs_dynamo.model.graph import (
     Graph,
     JsonObject,
     NetworkMode,
+    Role,
 )
 from ecs_dynamo.model.plan import Endpoints
 from ecs_dynamo.model.spec.security import SecuritySpec
@@ -87,7 +88,7 @@ def runtime_environment(graph: Graph, component: Component, system_port: int) ->
     """
     runtime = graph.runtime
     values = {
-        NAMESPACE_VARIABLE: graph.namespace,
+        NAMESPACE_VARIABLE: _namespace(graph, component),
         "DYN_REQUEST_PLANE": runtime.request_plane,
         "DYN_EVENT_PLANE": runtime.event_plane,
         RUNTIME_DRAIN_VARIABLE: f"{graph.drain_seconds(component):g}",
@@ -103,6 +104,17 @@ def runtime_environment(graph: Graph, component: Component, system_port: int) ->
         values[SYSTEM_PORT_VARIABLE] = str(system_port)
         values["DYN_SYSTEM_USE_ENDPOINT_HEALTH_STATUS"] = '["generate"]'
     return values
+
+
+def _namespace(graph: Graph, component: Component) -> str:
+    """Return the namespace that a component's processes get; a planner needs that of its workers.
+
+    Outside of Kubernetes it counts the workers of exactly this namespace.
+    """
+    serves = component.is_frontend or component.is_worker
+    if Role.PLANNER in component.roles and not serves:
+        return planner_namespace(graph.namespace, graph.generations)
+    return graph.namespace
 
 
 def render(

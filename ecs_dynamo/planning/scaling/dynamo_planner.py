@@ -15,13 +15,18 @@ def planner_reached(
 ) -> bool:
     """Return whether every component that follows the planner has its count of replicas ready.
 
-    A count outside [min, max] is reached at the bound, as no more replicas will ever come.
-    Acknowledging before the workers are registered would make the planner hold (Dynamo 1.6.1).
+    The replicas of all generations of a component count together. A count outside [min, max] is
+    reached at the bound, as no more replicas will ever come. Acknowledging before the workers are
+    registered would make the planner hold (Dynamo 1.6.1).
     """
     followed = False
     for component in graph.components:
         scaling = component.scaling
-        if scaling is None or all(s.source != "planner" for s in scaling.signals):
+        if (
+            component.declared_name
+            or scaling is None
+            or all(s.source != "planner" for s in scaling.signals)
+        ):
             continue
         requested = [
             s.value
@@ -35,7 +40,7 @@ def planner_reached(
             return False
         followed = True
         count = min(max(max(requested), scaling.min), scaling.max)
-        current = replicas[component.name]
-        if current.desired < count or current.ready < count:
+        current = [replicas[c.name] for c in graph.components if c.origin == component.name]
+        if sum(c.desired for c in current) < count or sum(c.ready for c in current) < count:
             return False
     return followed

@@ -258,7 +258,7 @@ async def test_a_server_other_than_nats_or_etcd_is_an_unhealthy_replica(
 
 def context(urls: tuple[str, ...], now: float = 1000.0) -> SignalContext:
     return SignalContext(
-        component("f", Role.FRONTEND), "ns", urls, Endpoints(), None, Now.at(now), 0.5
+        component("f", Role.FRONTEND), ("ns",), urls, Endpoints(), None, Now.at(now), 0.5
     )
 
 
