@@ -75,6 +75,26 @@ def _print_problems(document: dict[str, Any]) -> None:
         say(f"signal not available: {name}: {problem}", style="yellow")
 
 
+def _generations(generations: dict[str, Any]) -> str | None:
+    """Return the generations of workers as a line; None for a graph that has none."""
+    target, declared = generations["target"], generations["declared"]
+    match generations["mode"]:
+        case "off":
+            return None
+        case "unknown":
+            return f"generations of workers: unknown ({generations['why']})"
+        case "plain":
+            return "generations of workers: not adopted yet"
+    parts = [f"generation {target or 'plain'} of workers"]
+    if generations["withdrawn"] is not None:
+        parts.append(f"the declared one, {declared}, is withdrawn: {generations['withdrawn']}")
+    if generations["previous"] not in (None, target):
+        parts.append(f"previous {generations['previous']}")
+    if generations["mode"] == "adopting":
+        parts.append("adopting: frontends also serve the namespace of plain workers")
+    return "; ".join(parts)
+
+
 def show_status(document: dict[str, Any]) -> None:
     """Print a `pass_status` document for people."""
     state = "converged" if document["converged"] else "not converged"
@@ -84,6 +104,8 @@ def show_status(document: dict[str, Any]) -> None:
     none = "none ready" if unknown is None else "unknown"
     age = f" ({_age(unknown)})" if unknown is not None else ""
     say(f"etcd {endpoints['etcd'] or none}, nats {endpoints['nats'] or none}{age}")
+    if (generations := _generations(document["generations"])) is not None:
+        say(generations)
     _print_components(document["components"])
     for condition in document["conditions"]:
         if condition["status"] and condition["type"] != "Ready":

@@ -70,6 +70,11 @@ class Generations:
     why: str = ""
 
 
+def origin_of(name: str) -> str:
+    """Return the declared component of a component's name, such as ``decode@g1a2b3c4d``."""
+    return name.partition("@")[0]
+
+
 def namespace_of(namespace: str, generation: str | None) -> str:
     """Return the Dynamo namespace in which the workers of a generation register.
 

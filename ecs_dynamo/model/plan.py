@@ -14,7 +14,8 @@ from typing import Final
 
 from ecs_dynamo.model.capacity import Shortage
 from ecs_dynamo.model.conditions import Condition
-from ecs_dynamo.model.graph import JsonObject
+from ecs_dynamo.model.generations import Generations
+from ecs_dynamo.model.graph import Graph, JsonObject
 from ecs_dynamo.model.memory.capacity import CapacityMemory
 from ecs_dynamo.model.memory.health import HealthMemory
 from ecs_dynamo.model.memory.scaling import ScalingState
@@ -321,6 +322,13 @@ class Plan:
     """The graph could serve requests before, and no longer can."""
     ready: Mapping[str, frozenset[str]] = field(default_factory=dict)
     """Component -> ARNs of its ready tasks."""
+    effective: Graph | None = field(default=None, metadata=INTERNAL)
+    """The planned graph, with the components of all generations; None if it is as declared."""
+
+    @property
+    def generations(self) -> Generations:
+        """The generations of the graph's workers."""
+        return self.effective.generations if self.effective is not None else Generations()
 
     @property
     def converged(self) -> bool:

@@ -93,4 +93,5 @@ def down(graph: Graph, snapshot: Snapshot) -> Plan:
         notes=tuple(notes),
         memory=Memory(started_at=snapshot.observed_at),
         ready={name: c.readiness.ready for name, c in observed.components.items()},
+        effective=graph,
     )

@@ -121,6 +121,7 @@ def _assemble(context: PlanContext, builder: PlanBuilder, capacity: CapacityPlan
         lost={name: problem.lost for name, problem in builder.health.problems.items()},
         serves_nobody=builder.serves_nobody is not None,
         ready={name: c.readiness.ready for name, c in context.observed.components.items()},
+        effective=context.graph,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
@@ -14,7 +14,8 @@ from ecs_dynamo.aws.client import Aws
 from ecs_dynamo.controller.reconcile.reconciler import Pass
 from ecs_dynamo.controller.triggers.ecs_events import EventQueueReader, MessageKind
 from ecs_dynamo.model.conditions import ConditionType
-from ecs_dynamo.model.plan import Endpoints
+from ecs_dynamo.model.generations import Generations, origin_of
+from ecs_dynamo.model.plan import Endpoints, Plan, ReplicaCounts
 
 
 class _AwsCalls(Collector):
@@ -79,14 +80,46 @@ class _ObservationAges(Collector):
         yield family
 
 
+class _GenerationNames(Collector):
+    """Shows which generations of workers each graph has now: at most three samples per graph."""
+
+    def __init__(self) -> None:
+        self.known: dict[str, Generations] = {}
+        """Graph -> its generations in the last pass."""
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        family = GaugeMetricFamily(
+            "ecs_dynamo_generation_info",
+            "1 for each generation of workers with a function (declared, target, previous).",
+            labels=("graph", "function", "generation"),
+        )
+        for graph, generations in self.known.items():
+            for function in ("declared", "target", "previous"):
+                generation = getattr(generations, function)
+                if generation is not None:
+                    family.add_metric((graph, function, generation), 1)
+        yield family
+
+
+STATES = ("desired", "running", "ready", "registered", "routed")
+
+
+def _total(counts: Iterable[ReplicaCounts], state: str) -> int | None:
+    """Return the sum of a count, without the unknown ones; None if all of them are unknown."""
+    values = [value for c in counts if (value := getattr(c, state)) is not None]
+    return sum(values) if values else None
+
+
 class Metrics:
     """The registry of one daemon: `record` takes a pass, `text` returns the exposition."""
 
     def __init__(self) -> None:
         registry = self._registry = CollectorRegistry()
         self._calls, self._messages, self._ages = _AwsCalls(), _Messages(), _ObservationAges()
+        self._generations = _GenerationNames()
         registry.register(self._calls)
         registry.register(self._ages)
+        registry.register(self._generations)
         registry.register(self._messages)
         graph = ("graph",)
         component = ("graph", "component")
@@ -115,8 +148,15 @@ class Metrics:
         self._replicas = Gauge(
             "ecs_dynamo_replicas",
             "Replicas by state (desired, running, ready; registered and routed: workers only; "
-            "unplaced: no instance has capacity for them).",
+            "unplaced: no instance has capacity for them), in all generations together.",
             (*component, "state"),
+            registry=registry,
+        )
+        self._generation_replicas = Gauge(
+            "ecs_dynamo_generation_replicas",
+            "Replicas of workers by generation (target: the one that is to serve; other: all other "
+            "ones together) and state.",
+            (*component, "generation", "state"),
             registry=registry,
         )
         self._unattributed = Gauge(
@@ -206,10 +246,8 @@ class Metrics:
         self._record_replicas(done)
         self._serves_nobody.labels(graph).set(done.plan.serves_nobody)
         self._unattributed.labels(graph).set(len(done.plan.unattributed))
-        for condition in done.plan.conditions:
-            self._conditions.labels(graph, condition.component or "", condition.type.value).set(
-                condition.status
-            )
+        self._generations.known[graph] = done.plan.generations
+        self._record_conditions(done)
         self._record_signals(done)
         self._record_endpoints(done)
 
@@ -217,23 +255,56 @@ class Metrics:
         for result in done.results:
             outcome = "skipped" if result.skipped else "ok" if result.ok else "failed"
             action = type(result.action).__name__
-            self._actions.labels(done.plan.graph, result.action.component, action, outcome).inc()
+            origin = origin_of(result.action.component)
+            self._actions.labels(done.plan.graph, origin, action, outcome).inc()
 
     def _record_replicas(self, done: Pass) -> None:
-        graph = done.plan.graph
-        self._ages.observed_at[graph] = {
-            name: known.at.monotonic for name, known in done.known.components.items()
-        }
-        for name, counts in done.plan.replicas.items():
-            if name in done.plan.unknown:
+        """Record the replicas of each declared component, in all generations together."""
+        graph, plan = done.plan.graph, done.plan
+        oldest: dict[str, float] = {}
+        for name, known in done.known.components.items():
+            origin, at = origin_of(name), known.at.monotonic
+            oldest[origin] = min(at, oldest.get(origin, at))
+        self._ages.observed_at[graph] = oldest
+        by_origin: dict[str, list[str]] = {}
+        for name in plan.replicas:
+            by_origin.setdefault(origin_of(name), []).append(name)
+        for origin, names in by_origin.items():
+            if any(name in plan.unknown for name in names):
                 continue  # The gauges keep the last known values; their age is a metric of its own.
-            for state in ("desired", "running", "ready", "registered", "routed"):
-                value = getattr(counts, state)
+            for state in STATES:
+                value = _total((plan.replicas[name] for name in names), state)
                 if value is not None:
-                    self._replicas.labels(graph, name, state).set(value)
-            self._lost.labels(graph, name).set(done.plan.lost.get(name, 0))
-            unplaced = (s.replicas for s in done.plan.shortages if s.component == name)
-            self._replicas.labels(graph, name, "unplaced").set(sum(unplaced))
+                    self._replicas.labels(graph, origin, state).set(value)
+            self._lost.labels(graph, origin).set(sum(plan.lost.get(name, 0) for name in names))
+            unplaced = sum(s.replicas for s in plan.shortages if s.component in names)
+            self._replicas.labels(graph, origin, "unplaced").set(unplaced)
+            if plan.generations.target is not None or len(names) > 1:
+                self._record_generations(plan, origin, names)
+
+    def _record_generations(self, plan: Plan, origin: str, names: Sequence[str]) -> None:
+        """Record the replicas of a worker component in the target generation, and in others."""
+        if plan.effective is None or not plan.effective.component(origin).is_worker:
+            return
+        for word, own in (("target", [origin]), ("other", [n for n in names if n != origin])):
+            for state in STATES:
+                value = _total((plan.replicas[name] for name in own), state)
+                gauge = self._generation_replicas.labels(plan.graph, origin, word, state)
+                gauge.set(0 if value is None else value)
+
+    def _record_conditions(self, done: Pass) -> None:
+        """Record the conditions of each declared component.
+
+        Those of its generations count together: it is Ready if all are, and another condition is
+        true if that of one of them is.
+        """
+        statuses: dict[tuple[str, ConditionType], list[bool]] = {}
+        for condition in done.plan.conditions:
+            key = origin_of(condition.component or ""), condition.type
+            statuses.setdefault(key, []).append(condition.status)
+        for (name, kind), values in statuses.items():
+            status = all(values) if kind is ConditionType.READY else any(values)
+            self._conditions.labels(done.plan.graph, name, kind.value).set(status)
 
     def _record_signals(self, done: Pass) -> None:
         graph = done.plan.graph

@@ -149,6 +149,8 @@ def _component(component: Component, done: Pass, now: Now) -> Json:
     service = known_service(snapshot)
     return {
         "name": component.name,
+        "component": component.origin,
+        "generation": component.generation,
         "roles": sorted(role.value for role in component.roles),
         "cluster": component.cluster,
         "service": component.service,
@@ -202,19 +204,23 @@ def _endpoints(graph: Graph, done: Pass, now: Now) -> Json:
 def pass_status(graph: Graph, done: Pass, at: Now | None = None) -> Json:
     """Return the state of a graph as JSON: components, endpoints, conditions, signals, decisions.
 
-    Ages are those at the time ``at``, by default that of the pass. A component that the pass could
-    not observe is shown as it was last known; its key ``unknown`` has the reason and the age.
+    ``components`` has those of every generation that runs; ``component`` is the declared name of
+    each, and ``generation`` that of its workers. Ages are those at the time ``at``, by default that
+    of the pass. A component that the pass could not observe is shown as it was last known; its key
+    ``unknown`` has the reason and the age.
     """
     now = done.now
+    effective = done.plan.effective or graph
     return {
         "graph": graph.name,
         "namespace": graph.namespace,
+        "generations": document(effective.generations),
         "converged": done.converged,
         "observedAt": timestamp(now.wall),
         "passSeconds": round(done.seconds, 3),
         "passId": done.id,
         **_endpoints(graph, done, at or now),
-        "components": [_component(c, done, at or now) for c in graph.components],
+        "components": [_component(c, done, at or now) for c in effective.components],
         "conditions": [{**document(c), "since": timestamp(c.since)} for c in done.plan.conditions],
         "waits": document(done.plan.waits),
         "notes": list(done.plan.notes),

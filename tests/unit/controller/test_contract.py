@@ -28,6 +28,7 @@ from ecs_dynamo.controller.telemetry.status import plan_document
 from ecs_dynamo.controller.triggers.ecs_events import EventQueueReader, MessageKind
 from ecs_dynamo.model.capacity import Shortage
 from ecs_dynamo.model.conditions import Condition, ConditionType
+from ecs_dynamo.model.generations import Dormant, GenerationMode, Generations
 from ecs_dynamo.model.plan import (
     AnyAction,
     ChangeMembership,
@@ -159,6 +160,14 @@ def full_pass(simulated: SimulatedPasses) -> Pass:
             Shortage("prefill", 1, 1, "a shortage"),
         ),
         unattributed=("a registration",),
+        effective=replace(
+            simulated.graph,
+            generations=GENERATIONS,
+            components=tuple(
+                replace(c, generation="g22222222" if c.is_worker else None)
+                for c in simulated.graph.components
+            ),
+        ),
     )
     results = (
         ActionResult(ACTIONS[0], True, True, 0.1),
@@ -172,6 +181,16 @@ def full_pass(simulated: SimulatedPasses) -> Pass:
         problems={"prefill": "a problem"},
         malformed=("an answer",),
     )
+
+
+GENERATIONS = Generations(
+    GenerationMode.IN_FORCE,
+    declared="g11111111",
+    target="g22222222",
+    previous="g22222222",
+    withdrawn="CrashLoop",
+    dormant=(Dormant("g33333333", "decode", "gpu", "g-decode-g33333333", is_active=True),),
+)
 
 
 @pytest.fixture
