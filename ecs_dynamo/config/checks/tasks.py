@@ -28,9 +28,6 @@ from ecs_dynamo.model.spec.component import ComponentSpec
 from ecs_dynamo.model.spec.graph import GraphSpec
 from ecs_dynamo.model.spec.service import LaunchType
 
-MAX_STOP_SECONDS: Final = 120
-"""Longest stopTimeout on Fargate, in seconds."""
-DEFAULT_STOP_SECONDS: Final = 30
 _ENGINE: Final = re.compile(r"\bdynamo\.(vllm|sglang|trtllm|mocker)\b")
 _MODE: Final = re.compile(r"--(disaggregation-mode|is-prefill-worker|is-decode-worker)\b")
 _TAG_OR_DIGEST: Final = re.compile(r"(?::(?P<tag>[^/:@]+))?(?P<digest>@.+)?$")
@@ -65,8 +62,6 @@ class _Checker:
         if self.component.is_infrastructure:
             self._infrastructure_ports()
         else:
-            for index in self.built.dynamo:
-                self._stop_timeout(index)
             self._frontend_port()
             self._worker_mode()
         if Role.NATS in self.component.roles:
@@ -208,24 +203,6 @@ class _Checker:
             message = f"no container maps the frontend's port {port}, which {reason} needs"
             remedy = f"add containerPort {port} to its portMappings, or set runtime.frontendPort"
             self._error(message, remedy, CONTAINERS, self.built.dynamo[0], "portMappings")
-
-    def _stop_timeout(self, index: int) -> None:
-        drain = self.spec.runtime.drain_seconds
-        timeout = self.built.containers[index].get("stopTimeout")
-        if (timeout if timeout is not None else DEFAULT_STOP_SECONDS) >= drain:
-            return
-        declared = f"stopTimeout {timeout}" if timeout is not None else "no stopTimeout (30 s)"
-        fargate = self.component.launch_type is LaunchType.FARGATE
-        if fargate and drain > MAX_STOP_SECONDS:
-            remedy = f"lower runtime.drainSeconds to {MAX_STOP_SECONDS}, Fargate's longest"
-        else:
-            remedy = f"set stopTimeout to {max(int(-(-drain // 1)), 2)} or more"
-        self._warn(
-            f"{self.component.name}: {declared}, but runtime.drainSeconds is {drain:g}: requests "
-            "in flight may be cut off",
-            remedy,
-            *(CONTAINERS, index, "stopTimeout"),
-        )
 
     def _worker_mode(self) -> None:
         """Check that the command of a prefill or decode worker sets its mode (Dynamo 1.6.1)."""
