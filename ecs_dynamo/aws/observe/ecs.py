@@ -28,6 +28,7 @@ from ecs_dynamo.aws.observe.old_revisions import old_revisions
 from ecs_dynamo.aws.observe.pass_queries import Expansion, PassQueries
 from ecs_dynamo.aws.observe.tasks import (
     RunningTasks,
+    count_finishing,
     match_with_service,
 )
 from ecs_dynamo.common.arns import revision_number
@@ -92,6 +93,7 @@ async def _observe(queries: PassQueries) -> tuple[Graph, Snapshot]:
         _declared_groups(queries),
     )
     graph = queries.expansion.expand(graph, services, await queries.plain_revisions(services))
+    queries.graph = graph
     hosts = await _complete(queries, hosts, running)
     instances: dict[str, Observed[tuple[ContainerInstance, ...]]] = {
         name: known if isinstance(known, Unknown) else known.instances
@@ -285,13 +287,8 @@ async def _component(
         *(service, tasks, stopped, latest, revisions),
         surplus=surplus,
         protection_unknown=protected.reason if isinstance(protected, Unknown) else None,
-        finishing=_finishing(running[cluster], component),
+        finishing=count_finishing(queries.graph, running[cluster], component),
     )
-
-
-def _finishing(running: Observed[RunningTasks], component: Component) -> int:
-    known = {} if isinstance(running, Unknown) else running.finishing
-    return known.get(f"service:{component.service}", 0)
 
 
 async def _tasks_of(

@@ -73,7 +73,8 @@ class PassQueries:
     """The queries of one pass, and the answers that several components share.
 
     ``timeout`` bounds each part of the observation, in seconds; ``now`` is in UTC seconds. Queries
-    raise `AwsError`; `guard` turns it into `Unknown`. ``graph`` is the declared one.
+    raise `AwsError`; `guard` turns it into `Unknown`. ``graph`` is the declared one, and the
+    effective one as soon as the services are known.
     """
 
     def __init__(

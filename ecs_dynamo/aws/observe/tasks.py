@@ -20,6 +20,8 @@ from ecs_dynamo.aws.observe.convert import (
 )
 from ecs_dynamo.aws.observe.sightings import Sightings
 from ecs_dynamo.aws.pages import batches, read_all
+from ecs_dynamo.model.generations import SUFFIX_START
+from ecs_dynamo.model.graph import Component, Graph
 from ecs_dynamo.model.service import Service
 from ecs_dynamo.model.snapshot import (
     Observed,
@@ -130,3 +132,21 @@ async def match_with_service(
             f"and ECS lists {len(running)}"
         )
     return again, running
+
+
+def count_finishing(graph: Graph, running: Observed[RunningTasks], component: Component) -> int:
+    """Return the tasks of a component that have not ended; also of generations that just ended."""
+    if isinstance(running, Unknown):
+        return 0
+    own = f"service:{component.service}"
+    known = running.finishing.get(own, 0)
+    if component.generation is None or component.declared_name:
+        return known
+    others = {f"service:{c.service}" for c in graph.components} - {own}
+    prefix = f"service:{component.family}-{SUFFIX_START}"
+    ended = (
+        n
+        for group, n in running.finishing.items()
+        if group.startswith(prefix) and group != own and group not in others
+    )
+    return known + sum(ended)
