@@ -271,6 +271,8 @@ class Memory:
     conditions: tuple[Condition, ...] = ()
     ready_since: Mapping[str, float] = field(default_factory=dict)
     """Task ARN -> since when this daemon has observed it ready, in monotonic seconds."""
+    unready_since: Mapping[str, float] = field(default_factory=dict)
+    """ARN of a running worker that was ready -> since when it is not, in monotonic seconds."""
     capacity: CapacityMemory = field(default_factory=CapacityMemory)
     health: HealthMemory = field(default_factory=HealthMemory)
     rejected: Mapping[str, str] = field(default_factory=dict)

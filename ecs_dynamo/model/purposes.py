@@ -67,6 +67,8 @@ class WaitPurpose(StrEnum):
     """The infrastructure is about to change or is not ready."""
     ROLLOUT_TURN = "rollout-turn"
     """Another component rolls out first."""
+    NAMESPACE_CLASH = "namespace-clash"
+    """The frontends' prefix matches the namespace of another graph."""
     GENERATION = "generation"
     """One generation of workers is exchanged for another."""
     ROLLOUT = "rollout"

@@ -14,6 +14,7 @@ from ecs_dynamo.model.snapshot import Signal
 from ecs_dynamo.model.spec.scaling import StaticScaling
 from ecs_dynamo.planning.desired.component import ComponentState
 from ecs_dynamo.planning.desired.context import PlanContext
+from ecs_dynamo.planning.desired.generations.clashes import find_clash
 from ecs_dynamo.planning.desired.plan_builder import PlanBuilder
 from ecs_dynamo.planning.observed.failure_reasons import placement_failure
 from ecs_dynamo.planning.observed.reachability import infrastructure_probes
@@ -185,7 +186,8 @@ def graph_degradation(context: PlanContext, builder: PlanBuilder) -> Statement:
     """Return Degraded of the graph.
 
     Unreachable: no task can be reached over the network. AccessRefused: etcd or NATS refused the
-    daemon's credentials. ServesNobody: no request can be served.
+    daemon's credentials. NamespaceClash: frontends serve the workers of another graph, too.
+    ServesNobody: no request can be served.
     """
     kind, unreachable = ConditionType.DEGRADED, context.observed.unreachable
     if unreachable is not None:
@@ -194,6 +196,9 @@ def graph_degradation(context: PlanContext, builder: PlanBuilder) -> Statement:
     if refused:
         message = f"{'; '.join(refused)}; see infrastructure.security"
         return Statement(kind, ConditionReason.ACCESS_REFUSED, message, status=True)
+    clash = find_clash(context.graph, context.snapshot.namespaces)
+    if clash is not None:
+        return Statement(kind, ConditionReason.NAMESPACE_CLASH, clash, status=True)
     if builder.serves_nobody is not None:
         message = f"no request is served: {builder.serves_nobody}"
         return Statement(kind, ConditionReason.SERVES_NOBODY, message, status=True)

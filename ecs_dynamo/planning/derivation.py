@@ -27,6 +27,7 @@ from ecs_dynamo.planning.observed.endpoints import endpoints_complete
 from ecs_dynamo.planning.observed.facts import ObservedComponent, ObservedGraph
 from ecs_dynamo.planning.rollout.deployments import limit_to_both_sides
 from ecs_dynamo.planning.rollout.exchange.decide import decide_exchange
+from ecs_dynamo.planning.rollout.exchange.failure import unready_workers
 from ecs_dynamo.planning.rollout.exchange.withdrawal import with_withdrawal
 from ecs_dynamo.planning.rollout.hold import find_failures, put_on_hold
 from ecs_dynamo.planning.rollout.order import stale_dependants
@@ -49,7 +50,10 @@ def derive_context(observed: ObservedGraph, memory: Memory, now: Now) -> PlanCon
     )
     doubts = find_doubts(observed, obstacles)
     ready_since = _ready_since(observed, obstacles, memory, now.monotonic)
-    exchange = decide_exchange(observed, states, counts, ready_since, obstacles, doubts, now)
+    unready_since = unready_workers(observed, memory, now.monotonic)
+    exchange = decide_exchange(
+        observed, states, counts, ready_since, unready_since, obstacles, doubts, now
+    )
     states = tuple(replace(s, desired=exchange.counts.get(s.name, s.desired)) for s in states)
     failures = with_withdrawal(observed, find_failures(_judged(states, exchange), memory))
     states = tuple(
@@ -78,6 +82,7 @@ def derive_context(observed: ObservedGraph, memory: Memory, now: Now) -> PlanCon
         scaling=scaling,
         exchange=exchange,
         ready_since=ready_since,
+        unready_since=unready_since,
     )
     return replace(
         context,

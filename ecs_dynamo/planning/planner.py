@@ -110,6 +110,7 @@ def _assemble(context: PlanContext, builder: PlanBuilder, capacity: CapacityPlan
             causes=failures.causes,
             conditions=conditions,
             ready_since=context.ready_since,
+            unready_since=context.unready_since,
             capacity=capacity.memory,
             health=builder.health.memory,
         ),

@@ -53,6 +53,8 @@ class PlanContext:
     exchange: Exchange = field(default_factory=Exchange)
     ready_since: Mapping[str, float] = field(default_factory=dict)
     """Task ARN -> since when it has been ready, in monotonic seconds."""
+    unready_since: Mapping[str, float] = field(default_factory=dict)
+    """ARN of a running worker that was ready -> since when it is not, in monotonic seconds."""
     stale: tuple[str, ...] = ()
     """Dependants whose running revision has endpoints that no longer serve it."""
     actionable: tuple[ComponentState, ...] = field(init=False)

@@ -8,15 +8,18 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from ecs_dynamo.model.generations import frontend_prefix
 from ecs_dynamo.model.purposes import WaitPurpose
 from ecs_dynamo.planning.desired.component import ComponentState
 from ecs_dynamo.planning.desired.context import PlanContext
+from ecs_dynamo.planning.desired.generations.clashes import why_prefix_waits, why_workers_wait
 from ecs_dynamo.planning.desired.plan_builder import PlanBuilder
 from ecs_dynamo.planning.observed.endpoints import endpoints_complete
 from ecs_dynamo.planning.observed.reachability import infrastructure_probes
 from ecs_dynamo.planning.rollout.canary import assess_canary
 from ecs_dynamo.planning.rollout.deployment_limits import limits_now, without_old_side
 from ecs_dynamo.planning.rollout.deployments import has_lost_etcd, why_deployment_waits
+from ecs_dynamo.planning.rollout.exchange.decide import prefix_of
 from ecs_dynamo.planning.rollout.handover.moves import keep_old_side, relocates
 from ecs_dynamo.planning.rollout.handover.rolling import hand_over
 from ecs_dynamo.planning.rollout.order import next_in_order, rollout_rank
@@ -51,13 +54,15 @@ def plan_dependants(context: PlanContext, builder: PlanBuilder) -> PlanBuilder:
     if not permissions.complete:
         builder = _wait_for_endpoints(builder, context)
     builder, may_roll = _defer_deployments(builder, context, permissions.may_roll)
+    builder, clashing = _defer_clashes(builder, context)
+    may_roll -= clashing
     if context.stale and may_roll:
         rolling = [s for s in context.dependants if s.name in may_roll]
         builder = keep_old_side(builder, context, rolling)
     for state in sorted(context.dependants, key=lambda s: (rollout_rank(s), s.name)):
         if state.service is not None:
             builder = _plan_existing(builder, context, state, permissions, may_roll)
-        elif state.name in context.exchange.later:
+        elif state.name in context.exchange.later or state.name in clashing:
             continue  # Its generation waits for capacity, for prefill workers, or for frontends.
         elif permissions.complete and not permissions.unsettled:
             builder = create_service(builder, context, state)
@@ -130,6 +135,30 @@ def _defer_deployments(
             deferred.add(state.name)
             builder = wait_for_deployments(builder, context, state, why_waits)
     return builder, may_roll - deferred
+
+
+def _defer_clashes(
+    builder: PlanBuilder, context: PlanContext
+) -> tuple[PlanBuilder, frozenset[str]]:
+    """Return the components that must not start or roll out: they would serve another graph too.
+
+    Frontends that have their prefix already, and workers that run, are left alone.
+    """
+    graph, namespaces = context.graph, context.snapshot.namespaces
+    prefix = frontend_prefix(graph.namespace, graph.generations.mode)
+    deferred = set()
+    for state in context.dependants:
+        why = None
+        if state.component.is_frontend:
+            current = state.current
+            if current is None or prefix_of(state.component, current) != prefix:
+                why = why_prefix_waits(graph, namespaces, prefix)
+        elif state.component.generation is not None and state.service is None:
+            why = why_workers_wait(graph, namespaces)
+        if why is not None and (state.service is None or state.needs_rollout):
+            deferred.add(state.name)
+            builder = builder.with_wait(state.name, WaitPurpose.NAMESPACE_CLASH, why)
+    return builder, frozenset(deferred)
 
 
 def _plan_existing(

@@ -11,9 +11,12 @@ from ecs_dynamo.model.dynamo.variables import PREFIX_VARIABLE
 from ecs_dynamo.model.ecs.task_definition import environment_value
 from ecs_dynamo.model.exchange import Exchange
 from ecs_dynamo.model.generations import GenerationMode, frontend_prefix
+from ecs_dynamo.model.graph import Component
 from ecs_dynamo.model.plan import Wait
 from ecs_dynamo.model.purposes import WaitPurpose
+from ecs_dynamo.model.snapshot import Revision
 from ecs_dynamo.planning.desired.component import ComponentState
+from ecs_dynamo.planning.desired.generations.clashes import why_adoption_waits
 from ecs_dynamo.planning.desired.obstacles import Doubts, Obstacle
 from ecs_dynamo.planning.observed.facts import ObservedGraph
 from ecs_dynamo.planning.rollout.exchange.canary import canary_seconds_left
@@ -27,6 +30,7 @@ def decide_exchange(
     states: tuple[ComponentState, ...],
     desired: Mapping[str, int],
     ready_since: Mapping[str, float],
+    unready_since: Mapping[str, float],
     obstacles: Mapping[str, Obstacle],
     doubts: Doubts,
     now: Now,
@@ -44,10 +48,13 @@ def decide_exchange(
         return pause(sides, reason)
     unprefixed = frontends_without_prefix(observed, states)
     if unprefixed:
+        clash = why_adoption_waits(observed.graph, observed.snapshot.namespaces)
+        if clash is not None:
+            return pause(sides, clash)
         names = ", ".join(unprefixed)
         paused = pause(sides, f"the frontends must serve every generation first: {names}")
         return replace(paused, frontends_first=True)
-    failure = find_failure(observed, states)
+    failure = find_failure(observed, states, unready_since, now.monotonic)
     if failure is not None:
         return replace(pause(sides, failure.message), failure=failure)
     left = canary_seconds_left(observed, sides, now.wall)
@@ -104,6 +111,12 @@ def frontends_without_prefix(
         for s in states
         if s.component.is_frontend and s.service is not None and not _serves(s, prefix)
     )
+
+
+def prefix_of(component: Component, revision: Revision) -> str | None:
+    """Return the prefix of the namespaces that a frontend's revision serves; None without one."""
+    names = dynamo_containers(component).names
+    return environment_value(revision.content, PREFIX_VARIABLE, names)
 
 
 def _serves(state: ComponentState, prefix: str | None) -> bool:
