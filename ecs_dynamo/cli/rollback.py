@@ -54,7 +54,8 @@ def rollback(
     """Return a component to a previous revision.
 
     It receives the current etcd and NATS endpoints. The declared revision is put on hold for every
-    daemon until its declaration changes.
+    daemon until its declaration changes. If a worker's previous revision belongs to another
+    generation, all workers return to that generation.
     """
     settings = load_command_settings(flags)
     graph = load_graph_file(file).graph
@@ -77,6 +78,14 @@ def rollback(
         plan_line(f"  {line}")
     if outcome.error is not None:
         raise EcsDynamoError(f"{component}: {outcome.error}")
+    if outcome.is_generation:
+        say(
+            f"generation {outcome.before} of the workers is withdrawn, and {outcome.after} serves "
+            "again; it is on hold until a worker's declaration changes, or until "
+            f"`ecs-dynamo rollback {component} --clear`",
+            style="green",
+        )
+        return
     say(
         f"{component}: {outcome.before} -> content of {outcome.after}; on hold until the "
         "declaration changes, or until `ecs-dynamo rollback --clear`",

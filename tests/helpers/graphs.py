@@ -131,12 +131,30 @@ def graph(
 
 def with_image(base: Graph, name: str, image: str) -> Graph:
     """The graph with another image in one component, as an edit of the file would give."""
+    return with_container(base, name, image=image)
+
+
+def with_label(base: Graph, name: str, value: str) -> Graph:
+    """The graph with another label of one component's container.
+
+    That leaves the generation of a worker alone, so that it rolls in place.
+    """
+    return with_container(base, name, dockerLabels={"round": value})
+
+
+def image_of(component: Component) -> str:
+    """The declared image of a component."""
+    return str(component.template["containerDefinitions"][0]["image"])
+
+
+def with_container(base: Graph, name: str, **members: Any) -> Graph:
+    """The graph with other members of the first container of one component."""
     changed = []
     for component in base.components:
         if component.name == name:
             content = {**component.template}
             first, *rest = content["containerDefinitions"]
-            content["containerDefinitions"] = [{**first, "image": image}, *rest]
+            content["containerDefinitions"] = [{**first, **members}, *rest]
             component = replace(component, template=content)
         changed.append(component)
     return replace(base, components=tuple(changed))

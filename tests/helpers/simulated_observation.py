@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 from ecs_dynamo.model.clock import Now
@@ -10,11 +11,14 @@ from ecs_dynamo.model.dynamo.discovery import (
     Registration,
     WorkerPage,
 )
-from ecs_dynamo.model.dynamo.namespaces import namespace_in
+from ecs_dynamo.model.dynamo.variables import PREFIX_VARIABLE, SUFFIX_VARIABLE
 from ecs_dynamo.model.ecs.events import Notice
 from ecs_dynamo.model.ecs.gpus import gpus_of
 from ecs_dynamo.model.ecs.task_definition import environment_value, surplus
+from ecs_dynamo.model.generations import namespace_of
 from ecs_dynamo.model.graph import (
+    TAG_COMPONENT,
+    TAG_GENERATION,
     TAG_GRAPH,
     Component,
     Graph,
@@ -85,7 +89,36 @@ class SimulatedState:
         return self._next
 
     def _component(self, service: SimService) -> Component | None:
-        return next((c for c in self.graph.components if c.service == service.name), None)
+        """Return the graph's component that a service belongs to, in whichever generation."""
+        for component in self.graph.components:
+            if component.service == service.name:
+                return component
+        name = service.tags.get(TAG_COMPONENT)
+        is_other = name is None or service.tags.get(TAG_GRAPH) != self.graph.name
+        if is_other or TAG_GENERATION not in service.tags:
+            return None
+        return next((c for c in self.graph.components if c.name == name), None)
+
+    def _workers(self) -> Iterator[tuple[Component, SimService, SimTask]]:
+        """Yield the tasks of workers of all generations, with their component and service."""
+        for service in self.services.values():
+            component = self._component(service)
+            if component is not None and component.is_worker:
+                for task in service.tasks:
+                    yield component, service, task
+
+    def _namespace_of(self, task: SimTask) -> str:
+        """Return the Dynamo namespace in which a worker registers."""
+        content = self.revisions[task.revision].content
+        return namespace_of(self.graph.namespace, environment_value(content, SUFFIX_VARIABLE))
+
+    def _serves(self, frontend: SimTask, namespace: str) -> bool:
+        """Return whether a frontend serves the workers of a namespace."""
+        content = self.revisions[frontend.revision].content
+        prefix = environment_value(content, PREFIX_VARIABLE)
+        if prefix is None:
+            return namespace == self.graph.namespace
+        return namespace.startswith(prefix)
 
     def _gpus_used(self) -> set[int | None]:
         return {
@@ -221,6 +254,7 @@ class SimulatedState:
                     self.ever_ready.add(url)
             components[component.name] = replace(observation, probes=probes)
         declared = {c.service for c in self.graph.components}
+        declared |= {d.service for d in self.graph.generations.dormant}
         complete = Snapshot(
             graph=self.graph.name,
             observed_at=self.now,
@@ -249,9 +283,7 @@ class SimulatedState:
             )
             if self._works(task)
             else NoAnswer("connection refused")
-            for component in self.graph.components
-            if component.is_worker and (sim := self.services.get(component.service)) is not None
-            for task in sim.tasks
+            for _, _, task in self._workers()
             if task.age >= 1
         }
 
@@ -262,15 +294,13 @@ class SimulatedState:
         """Return the registrations in the etcd that answers; one that moved starts empty."""
         return tuple(
             Registration(
-                namespace_in(self.graph, component, self.revisions[task.revision].content),
+                self._namespace_of(task),
                 "prefill" if Role.PREFILL in component.roles else "backend",
                 "generate",
                 lease_of(task.arn),
                 task.ip,
             )
-            for component in self.graph.components
-            if component.is_worker and (sim := self.services.get(component.service)) is not None
-            for task in sim.tasks
+            for component, _, task in self._workers()
             if self._works(task) and self._store(self._etcd_of(task)) == self._store(etcd)
             if task.age > task.slow
         )
@@ -283,9 +313,9 @@ class SimulatedState:
         return surplus(family, component.rollout.keep_revisions, needed)
 
     def serving(self, component: str) -> list[SimTask]:
-        """Tasks that work: running, healthy and registered."""
-        service = next(s for s in self.services.values() if s.component == component)
-        return [t for t in service.tasks if self._works(t) and t.age > t.slow]
+        """Tasks of all generations that work: running, healthy and registered."""
+        services = [s for s in self.services.values() if s.component == component]
+        return [t for s in services for t in s.tasks if self._works(t) and t.age > t.slow]
 
     @staticmethod
     def _works(task: SimTask) -> bool:
@@ -293,13 +323,24 @@ class SimulatedState:
 
     def _routed(self, frontend_arn: str) -> bool:
         frontend = next(t for s in self.services.values() for t in s.tasks if t.arn == frontend_arn)
-        etcd = self._store(self._etcd_of(frontend))
         return not frontend.mute and any(
-            self._works(t) and self._store(self._etcd_of(t)) == etcd
-            for s in self.services.values()
-            if s.component in {"prefill", "decode"}
-            for t in s.tasks
+            self._serves(frontend, namespace)
+            for namespace in self.complete_namespaces(self._store(self._etcd_of(frontend)))
         )
+
+    def complete_namespaces(self, etcd: str | None) -> set[str]:
+        """Return the namespaces whose workers serve, of those that use an etcd.
+
+        A generation serves with a worker of each declared component. Workers without one share a
+        model card here, and it is enough that one of them is there.
+        """
+        working: dict[str, set[str]] = {}
+        for component, _, task in self._workers():
+            if self._works(task) and self._store(self._etcd_of(task)) == etcd:
+                working.setdefault(self._namespace_of(task), set()).add(component.origin)
+        needed = {c.origin for c in self.graph.components if c.is_worker and c.replicas > 0}
+        plain = self.graph.namespace
+        return {n for n, present in working.items() if n == plain or present >= needed}
 
     def served(self) -> bool:
         """Whether some frontend could answer a request right now."""

@@ -173,6 +173,9 @@ class SimulatedScheduler(SimulatedState):
 
     def kill(self, component: str, index: int = 0) -> None:
         """Let a task die; the scheduler replaces it at another address."""
-        service = next((s for s in self.services.values() if s.component == component), None)
-        if service and service.tasks:
-            self.ended(service, service.tasks.pop(index % len(service.tasks)), "loss")
+        services = [s for s in self.services.values() if s.component == component]
+        tasks = [(s, t) for s in services for t in s.tasks]
+        if tasks:
+            service, task = tasks[index % len(tasks)]
+            service.tasks.remove(task)
+            self.ended(service, task, "loss")

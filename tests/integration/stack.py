@@ -8,6 +8,7 @@ import os
 import shutil
 import sys
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -27,7 +28,7 @@ from ecs_dynamo.iam.render import render_iam
 from ecs_dynamo.local import LocalEcs
 from ecs_dynamo.local.wire.protocol import ACCOUNT
 from ecs_dynamo.model.errors import EcsDynamoError
-from ecs_dynamo.model.graph import Graph, Role
+from ecs_dynamo.model.graph import TAG_COMPONENT, Graph, Role
 from ecs_dynamo.planning.observed.endpoints import ready_urls
 from ecs_dynamo.planning.observed.lookup import known_tasks
 from tests.rights.record import Documents, Session
@@ -158,9 +159,9 @@ class Stack:
 
     def frontends(self) -> tuple[str, ...]:
         """Return the ready frontends of the last pass."""
-        if self.last is None:
+        if self.last is None or self.last.graph is None:
             return ()
-        return ready_urls(self.graph, self.last.snapshot, Role.FRONTEND)
+        return ready_urls(self.last.graph, self.last.snapshot, Role.FRONTEND)
 
     @asynccontextmanager
     async def traffic(self) -> AsyncIterator[Traffic]:
@@ -179,11 +180,41 @@ class Stack:
         assert self.last is not None
         return known_tasks(self.last.snapshot.components[component])
 
+    def services(self, component: str) -> list[Any]:
+        """Return a component's services of all generations in the local ECS, the oldest first."""
+        tag = {"key": TAG_COMPONENT, "value": component}
+        return [s for s in self.local.state.services.values() if tag in s.tags]
+
+    def service(self, component: str) -> Any:
+        """Return the component's only service that has replicas."""
+        (service,) = (s for s in self.services(component) if s.status == "ACTIVE" and s.desired > 0)
+        return service
+
+    def component_of(self, service: Any) -> str:
+        """Return the component to which a service in the local ECS belongs."""
+        return next(str(t["value"]) for t in service.tags if t["key"] == TAG_COMPONENT)
+
+    def running(self) -> Counter[str]:
+        """Return the number of running tasks by component, of all generations."""
+        return Counter(
+            self.component_of(self.local.state.services[t.cluster, t.service])
+            for t in self.local.state.tasks.values()
+            if t.alive and t.service is not None
+        )
+
     async def stop_tasks(self, component: str) -> None:
         """Stop every task of a component, like the loss of its host."""
         cluster = self.graph.component(component).cluster
         for task in self.tasks(component):
             await self.aws("StopTask", cluster=cluster, task=task.arn, reason="test")
+
+    def change_in_place(self, name: str, value: str) -> None:
+        """Change a part of a worker that leaves its generation alone, so that it rolls in place."""
+
+        def change(document: dict[str, Any]) -> None:
+            document["containerDefinitions"][0]["dockerLabels"] = {"round": value}
+
+        self.edit_task_definition(name, change)
 
     async def fault(
         self, operation: str, kind: str, count: int = 1, seconds: float = 1.0, **fields: Any
@@ -247,16 +278,17 @@ class RenderedRights:
         self._session.grant(documents)
 
 
-def running_tasks(stack: Stack, service: str) -> list[Any]:
-    """Return the service's running tasks in the local ECS."""
-    return [t for t in stack.local.state.tasks.values() if t.alive and t.service == service]
+def running_tasks(stack: Stack, component: str) -> list[Any]:
+    """Return a component's running tasks of all generations in the local ECS."""
+    names = {s.name for s in stack.services(component)}
+    return [t for t in stack.local.state.tasks.values() if t.alive and t.service in names]
 
 
 def worker_apart_from_the_frontend(stack: Stack) -> tuple[str, Any]:
     """Return a worker on an instance without a frontend; the test's client uses one frontend."""
-    (frontend,) = running_tasks(stack, "local-frontend")
+    (frontend,) = running_tasks(stack, "frontend")
     for name in ("decode", "prefill"):
-        (task,) = running_tasks(stack, f"local-{name}")
+        (task,) = running_tasks(stack, name)
         if task.instance is not frontend.instance:
             return name, task
     raise AssertionError("every worker shares the frontend's instance")

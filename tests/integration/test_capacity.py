@@ -190,9 +190,9 @@ async def test_replicas_are_split_over_capacity_providers_by_weight(stack: Stack
     assert all(
         where[t.container_instance_arn] == t.capacity_provider for t in stack.tasks("decode")
     )
-    (service,) = (
-        await stack.aws("DescribeServices", cluster=GPU_CLUSTER, services=["local-decode"])
-    )["services"]
+    names = [stack.service("decode").name]
+    answer = await stack.aws("DescribeServices", cluster=GPU_CLUSTER, services=names)
+    (service,) = answer["services"]
     assert [s["type"] for s in service["placementStrategy"]] == ["spread", "binpack"]
     await stack.chat()
     code, out, _ = await stack.cli("status", "-f", str(stack.graph_file), "--json")

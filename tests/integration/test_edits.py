@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from ecs_dynamo.controller import Pass, pass_status
-from tests.integration.stack import Stack
+from tests.integration.stack import Stack, running_tasks
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
 
@@ -27,9 +27,9 @@ async def test_graph_edits_are_rolled_out(stack: Stack) -> None:
     stack.edit(edit)
     done = await stack.converge(90)
     assert done.plan.replicas["decode"].ready == 2
-    running = {t.service: t for t in stack.local.state.tasks.values() if t.alive}
-    assert running["local-frontend"].containers[0].image.endswith(":1.3.2")
-    command = running["local-prefill"].definition.containers[0]["command"]
+    (frontend,), (prefill,) = (running_tasks(stack, name) for name in ("frontend", "prefill"))
+    assert frontend.containers[0].image.endswith(":1.3.2")
+    command = prefill.definition.containers[0]["command"]
     assert "--enforce-eager" not in command[0]
     await stack.chat()
 

@@ -64,22 +64,22 @@ def revisions(stack: Stack) -> dict[str, int]:
 async def test_dying_after_any_write_loses_and_doubles_nothing(stack: Stack) -> None:
     stack.edit(lambda d: d["components"][2].pop("scaling"))
     deaths = await dying(stack)
-    services = {s.name: s for s in stack.local.state.services.values()}
-    names = {f"local-{n}" for n in ("etcd-nats", "frontend", "prefill", "decode")}
-    assert set(services) == names
+    components = ("etcd-nats", "frontend", "prefill", "decode")
+    names = {f"local-{n}" for n in components}
+    assert {stack.component_of(s) for s in stack.local.state.services.values()} == set(components)
     assert (deaths["RegisterTaskDefinition"], deaths["CreateService"]) == (4, 4)
     assert revisions(stack) == dict.fromkeys(names, 1)
     await stack.chat()
 
-    # Another content, one more replica, and a component that is no longer declared.
+    # Another content of decode, which is another generation of both, and one more replica.
     def edit(document: dict[str, Any]) -> None:
         document["components"][1] |= {"env": {"DYN_LOG": "warn"}, "replicas": 2}
 
     stack.edit(edit)
     await dying(stack)
-    assert revisions(stack) == {name: 1 + (name == "local-decode") for name in names}
-    alive = Counter(t.service for t in stack.local.state.tasks.values() if t.alive)
-    assert alive == {name: 1 + (name == "local-decode") for name in names}
+    workers = {"local-decode", "local-prefill"}
+    assert revisions(stack) == {name: 1 + (name in workers) for name in names}
+    assert stack.running() == {name: 1 + (name == "decode") for name in components}
     await stack.chat()
 
     # The infrastructure moves: everything follows once.
@@ -88,11 +88,12 @@ async def test_dying_after_any_write_loses_and_doubles_nothing(stack: Stack) -> 
     assert revisions(stack) == {
         "local-etcd-nats": 1,
         "local-frontend": 2,
-        "local-prefill": 2,
+        "local-prefill": 3,
         "local-decode": 3,
     }
     await stack.chat()
 
     deaths = await dying(stack, down=True)
-    assert deaths == {"DeleteService": 4}
+    # The previous generation's services have no replicas, and are deleted as well.
+    assert deaths == {"DeleteService": 6}
     assert not any(t.alive for t in stack.local.state.tasks.values())

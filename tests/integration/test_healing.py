@@ -53,7 +53,7 @@ async def test_a_worker_that_hangs_is_reported_within_30_s_and_replaced(stack: S
     try:
         await daemon.until("converged", lambda s: bool(s.get("converged")), 60)
         await stack.observe()
-        service = stack.local.state.services["dynamo-GPU", "local-decode"]
+        service = stack.service("decode")
         good = [t for t in service.tags if t["key"] == TAG_GOOD]
         hung = stack.local.state.tasks[min(t.arn for t in stack.tasks("decode")).rsplit("/", 1)[-1]]
         assert hung.process is not None

@@ -26,8 +26,8 @@ def calls(stack: Stack, operation: str) -> int:
 
 
 def warn(stack: Stack) -> None:
-    """Change decode."""
-    stack.edit(lambda d: d["components"][1].update({"env": {"DYN_LOG": "warn"}}))
+    """Change decode within its generation."""
+    stack.change_in_place("decode", "2")
 
 
 async def hide_services(stack: Stack, reconciler: Reconciler, operation: str, kind: str) -> None:

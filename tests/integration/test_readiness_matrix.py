@@ -28,7 +28,14 @@ from ecs_dynamo.local.runtime import ImageTable
 from ecs_dynamo.model.graph import TAG_GOOD
 from tests.helpers.facts import ready_tasks
 from tests.integration.conftest import localstack_url
-from tests.integration.stack import EXAMPLE, RenderedRights, Stack, component_of, placed_on
+from tests.integration.stack import (
+    EXAMPLE,
+    RenderedRights,
+    Stack,
+    component_of,
+    placed_on,
+    running_tasks,
+)
 from tests.rights.record import SESSION
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
@@ -126,24 +133,28 @@ async def run(stack: Stack, mode: str, plane: str, workers: int, fault: str) -> 
     """Converge, then roll prefill to a revision with the fault, under load."""
     command = configure(stack, mode, plane, workers, fault)
     await stack.converge()
-    service = stack.local.state.services["dynamo-GPU", "local-prefill"]
     before = {t.arn for t in prefill(stack)}
 
     def edit(document: dict[str, Any]) -> None:
         component_of(document, "prefill")["command"] = [FAULTS[fault](command)]
 
     stack.edit(edit)
-    graph = stack.graph
     served: list[int] = []
     moments: dict[str, float] = {}
 
     def record(done: Pass) -> None:
         now = time.monotonic()
-        good = next((t["value"] for t in service.tags if t["key"] == TAG_GOOD), "")
-        served.append(done.plan.replicas["prefill"].ready)
-        ready = ready_tasks(graph, graph.component("prefill"), done.snapshot)
+        assert done.graph is not None
+        ready = [
+            task
+            for component in done.graph.components
+            if component.origin == "prefill"
+            for task in ready_tasks(done.graph, component, done.snapshot)
+        ]
+        served.append(len(ready))
         there = {t.arn for t in prefill(stack)}
-        if service.primary.definition.revision == 2 and not before <= there:
+        new = [s for s in stack.services("prefill") if s.primary.definition.revision == 2]
+        if new and not before <= there:
             moments.setdefault("released", now)
         fresh = sum(t.task_definition_arn.endswith(":2") for t in ready)
         # A pass takes a second or more on a busy machine: a lease counts from what it observed.
@@ -151,7 +162,7 @@ async def run(stack: Stack, mode: str, plane: str, workers: int, fault: str) -> 
             moments.setdefault("first ready", done.now.monotonic)
         if fresh == workers // 2:
             moments.setdefault("all ready", done.now.monotonic)
-        if good == "2":
+        if any({"key": TAG_GOOD, "value": "2"} in s.tags for s in new):
             moments.setdefault("good", now)
 
     began = time.monotonic()
@@ -181,8 +192,7 @@ async def run(stack: Stack, mode: str, plane: str, workers: int, fault: str) -> 
 
 def prefill(stack: Stack) -> list[Any]:
     """Return prefill's running tasks as the local ECS knows them."""
-    tasks = stack.local.state.tasks.values()
-    return [t for t in tasks if t.alive and t.service == "local-prefill" and t.started_at]
+    return [t for t in running_tasks(stack, "prefill") if t.started_at]
 
 
 @pytest.mark.skipif(localstack_url() is not None, reason="needs the local ECS's own switches")

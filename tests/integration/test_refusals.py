@@ -34,8 +34,8 @@ async def test_throttling_and_lost_answers_are_survived(stack: Stack) -> None:
     await stack.fault("RegisterTaskDefinition", "timeout-after-effect", count=1, seconds=0.2)
     await stack.fault("DescribeServices", "error", count=2)
     await stack.converge(90)
-    names = [s.name for s in stack.local.state.services.values()]
-    assert sorted(names) == ["local-decode", "local-etcd-nats", "local-frontend", "local-prefill"]
+    names = [stack.component_of(s) for s in stack.local.state.services.values()]
+    assert sorted(names) == ["decode", "etcd-nats", "frontend", "prefill"]
     await stack.chat()
 
 
@@ -55,15 +55,13 @@ async def test_a_foreign_service_of_the_same_name_is_left_alone(stack: Stack) ->
         taskDefinition="theirs",
         desiredCount=0,
     )
-    before = json.loads(
-        json.dumps(stack.local.state.services["dynamo-GPU", "local-decode"].request)
-    )
+    theirs = stack.local.state.services["dynamo-GPU", "local-decode"]
+    before = json.loads(json.dumps(theirs.request))
     async with stack.reconciler() as reconciler:
         done = await reconciler.until_converged(8)
         await reconciler.until_converged(20, taking_down=True)
     assert not done.converged
     assert any("local-decode" in w.reason or w.component == "decode" for w in done.plan.waits)
-    theirs = stack.local.state.services["dynamo-GPU", "local-decode"]
     assert (theirs.status, theirs.request) == ("ACTIVE", before)
 
 

@@ -46,7 +46,7 @@ def degraded(done: Pass) -> str | None:
 async def test_a_worker_that_never_registers_is_rolled_back_and_none_notices(stack: Stack) -> None:
     stack.edit_task_definition("decode", quick_health)
     await stack.converge()
-    (old,) = running_tasks(stack, "local-decode")
+    (old,) = running_tasks(stack, "decode")
 
     def mute(document: dict[str, Any]) -> None:
         decode_of(document)["command"] = [f"{MUTE}$DYN_SYSTEM_PORT"]
@@ -56,7 +56,7 @@ async def test_a_worker_that_never_registers_is_rolled_back_and_none_notices(sta
     healthy_beside: list[bool] = []
 
     def record(_: Pass) -> None:
-        new = [t for t in running_tasks(stack, "local-decode") if t.definition.revision == 2]
+        new = [t for t in running_tasks(stack, "decode") if t.service != old.service]
         healthy_beside.append(old.alive and any(t.health == "HEALTHY" for t in new))
 
     async with stack.traffic() as traffic, stack.reconciler() as reconciler:
@@ -70,7 +70,7 @@ async def test_a_worker_that_never_registers_is_rolled_back_and_none_notices(sta
     assert degraded(done) == "NeverRegistered"
     code, _, err = await stack.cli("reconcile", "-f", str(stack.graph_file), "--timeout", "30")
     assert (code, "never registered with Dynamo" in err) == (1, True)
-    assert {t.definition.revision for t in running_tasks(stack, "local-decode")} == {1}
+    assert {t.definition.revision for t in running_tasks(stack, "decode")} == {1}
     await stack.observe()
     await stack.chat()
 
@@ -91,9 +91,9 @@ async def test_a_good_canary_is_promoted_and_a_bad_one_is_rolled_back(stack: Sta
 
     def record(_: Pass) -> None:
         assert stack.local is not None
-        tags = stack.local.state.services["dynamo-GPU", "local-decode"].tags
+        tags = stack.services("decode")[0].tags
         canary = next((t["value"] for t in tags if t["key"] == TAG_CANARY), "")
-        tasks = running_tasks(stack, "local-decode")
+        tasks = running_tasks(stack, "decode")
         new = max(t.definition.revision for t in tasks)
         counts.append(
             (
@@ -103,10 +103,7 @@ async def test_a_good_canary_is_promoted_and_a_bad_one_is_rolled_back(stack: Sta
             )
         )
 
-    def better(document: dict[str, Any]) -> None:
-        decode_of(document)["env"] = {"DYN_LOG": "warn"}
-
-    stack.edit(better)
+    stack.change_in_place("decode", "2")
     async with (
         stack.traffic() as traffic,
         stack.reconciler() as reconciler,
@@ -118,7 +115,7 @@ async def test_a_good_canary_is_promoted_and_a_bad_one_is_rolled_back(stack: Sta
     rolling = [c for c in counts if c[1]]
     assert (1, 2, False) in rolling
     assert all(new <= 1 and old == 2 for new, old, promoted in rolling if not promoted)
-    assert {t.definition.revision for t in running_tasks(stack, "local-decode")} == {2}
+    assert {t.definition.revision for t in running_tasks(stack, "decode")} == {2}
 
     def worse(document: dict[str, Any]) -> None:
         decode_of(document)["command"] = [f"{MUTE}$DYN_SYSTEM_PORT"]
@@ -134,7 +131,7 @@ async def test_a_good_canary_is_promoted_and_a_bad_one_is_rolled_back(stack: Sta
     assert not [r.error for r in traffic.done if r.error]
     assert all(new <= 1 for new, old, _ in counts if old == 2)
     assert degraded(done) == "NeverRegistered"
-    assert {t.definition.revision for t in running_tasks(stack, "local-decode")} == {2}
+    assert {t.definition.revision for t in running_tasks(stack, "decode")} == {2}
 
 
 async def test_old_revisions_are_kept_to_the_declared_number(stack: Stack) -> None:
@@ -145,17 +142,11 @@ async def test_old_revisions_are_kept_to_the_declared_number(stack: Stack) -> No
         containerDefinitions=[{"name": "theirs", "image": "busybox", "memory": 64}],
     )
 
-    def edit(number: int) -> None:
-        def change(document: dict[str, Any]) -> None:
-            decode_of(document)["rollout"] = {"keepRevisions": 2}
-            decode_of(document)["env"] = {"ROUND": str(number)}
-
-        stack.edit(change)
-
+    stack.edit(lambda d: decode_of(d).update(rollout={"keepRevisions": 2}))
     for operation in ("DeregisterTaskDefinition", "DeleteTaskDefinitions"):
         await stack.fault(operation, "timeout-after-effect", count=1, seconds=0.2)
     for number in range(3):
-        edit(number)
+        stack.change_in_place("decode", str(number))
         await stack.converge()
     listed = await stack.aws("ListTaskDefinitions", familyPrefix="local-decode")
     numbers = [int(arn.rpartition(":")[2]) for arn in listed["taskDefinitionArns"]]
@@ -181,10 +172,7 @@ async def test_a_roll_lets_a_busy_worker_finish(stack: Stack) -> None:
     stack.edit(patient)
     stack.edit_task_definition("decode", quick_health)
     await stack.converge()
-    (old,) = running_tasks(stack, "local-decode")
-
-    def edit(document: dict[str, Any]) -> None:
-        decode_of(document)["env"] = {"DYN_LOG": "warn"}
+    (old,) = running_tasks(stack, "decode")
 
     async with stack.traffic() as traffic:
         # One long response, which the old worker is still sending when its successor is ready.
@@ -197,11 +185,11 @@ async def test_a_roll_lets_a_busy_worker_finish(stack: Stack) -> None:
             return isinstance(busy, dict) and any(busy.values())
 
         await until("the worker has work", at_work, 20)
-        stack.edit(edit)
+        stack.change_in_place("decode", "2")
         kept_while_busy: list[bool] = []
 
         def record(done: Pass) -> None:
-            new = [t for t in running_tasks(stack, "local-decode") if t.definition.revision == 2]
+            new = [t for t in running_tasks(stack, "decode") if t.definition.revision == 2]
             ready = done.plan.replicas["decode"].ready == 2
             if new and ready and not long.done():
                 kept_while_busy.append(old.alive)
@@ -213,7 +201,7 @@ async def test_a_roll_lets_a_busy_worker_finish(stack: Stack) -> None:
     assert request.error is None
     assert kept_while_busy
     assert all(kept_while_busy)
-    assert {t.definition.revision for t in running_tasks(stack, "local-decode")} == {2}
+    assert {t.definition.revision for t in running_tasks(stack, "decode")} == {2}
 
 
 async def test_an_instance_that_drains_under_load_fails_no_request(stack: Stack) -> None:
@@ -232,9 +220,7 @@ async def test_an_instance_that_drains_under_load_fails_no_request(stack: Stack)
     async def watch() -> None:
         """Observe without the reconciler, which may be too late on a busy machine."""
         while old.alive:
-            beside.append(
-                any(t.instance is not instance for t in running_tasks(stack, f"local-{name}"))
-            )
+            beside.append(any(t.instance is not instance for t in running_tasks(stack, name)))
             await asyncio.sleep(0.02)
 
     watching = asyncio.create_task(watch())
@@ -252,9 +238,9 @@ async def test_an_instance_that_drains_under_load_fails_no_request(stack: Stack)
     assert not failed
     await asyncio.wait_for(watching, 10)
     assert any(beside)
-    assert [t.instance is instance for t in running_tasks(stack, f"local-{name}")] == [False]
+    assert [t.instance is instance for t in running_tasks(stack, name)] == [False]
     assert stack.local is not None
-    limits = stack.local.state.services["dynamo-GPU", f"local-{name}"].request
+    limits = stack.service(name).request
     assert limits["deploymentConfiguration"]["minimumHealthyPercent"] == 100
     assert limits["deploymentConfiguration"]["maximumPercent"] == 200
     await stack.observe()

@@ -238,7 +238,7 @@ async def describe_everything(stack: Stack) -> list[Any]:
         services = await stack.aws(
             "DescribeServices",
             cluster=component.cluster,
-            services=[component.service],
+            services=[stack.service(component.name).name],
             include=["TAGS"],
         )
         arn = services["services"][0]["taskDefinition"]

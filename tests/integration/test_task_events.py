@@ -22,7 +22,14 @@ from ecs_dynamo.controller.triggers.ecs_events import follow_events
 from ecs_dynamo.demo.daemon import DemoDaemon, component
 from ecs_dynamo.iam.render import render_iam
 from ecs_dynamo.local.wire.protocol import ACCOUNT
-from tests.integration.stack import EXAMPLE, REGION, Stack, until, worker_apart_from_the_frontend
+from tests.integration.stack import (
+    EXAMPLE,
+    REGION,
+    Stack,
+    running_tasks,
+    until,
+    worker_apart_from_the_frontend,
+)
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
 
@@ -130,7 +137,7 @@ async def test_an_event_is_answered_at_once_and_noise_does_no_harm(stack: Stack)
         await daemon.until("a pass has run", lambda s: s["passId"] != before["passId"], 10)
 
         # A task that ends is replaced, and the daemon follows until it serves.
-        old = next(t for t in stack.local.state.tasks.values() if t.service == "local-decode")
+        old = next(iter(running_tasks(stack, "decode")))
         await stack.aws("StopTask", cluster="dynamo-GPU", task=old.arn, reason="test")
 
         def replaced(status: dict[str, Any]) -> bool:

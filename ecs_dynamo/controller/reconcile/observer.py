@@ -77,9 +77,15 @@ class Observer:
     """
 
     def __init__(
-        self, aws: Aws, cache: GraphCache, timeout: float, credentials: CredentialReader
+        self,
+        aws: Aws,
+        cache: GraphCache,
+        timeout: float,
+        credentials: CredentialReader,
+        expansion: Expansion = _EXPANSION,
     ) -> None:
         self._aws = aws
+        self._expansion = expansion
         self._cache = cache
         self._timeout = timeout
         self._credentials = credentials
@@ -91,7 +97,9 @@ class Observer:
     async def observe(self, graph: Graph, now: Now) -> Observation:
         """Observe everything. Never raises: a failed part is `Unknown` in the snapshot."""
         (graph, ecs), credentials = await asyncio.gather(
-            observe_effective(self._aws, graph, now.wall, self._timeout, self._cache, _EXPANSION),
+            observe_effective(
+                self._aws, graph, now.wall, self._timeout, self._cache, self._expansion
+            ),
             self._credentials.read(graph.security, graph.names),
         )
         probed, external, views = await asyncio.gather(

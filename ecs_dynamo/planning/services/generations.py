@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from ecs_dynamo.model.generations import PLAIN, GenerationMode
-from ecs_dynamo.model.graph import TAG_REPLICAS, TAG_WITHDRAWN
+from ecs_dynamo.model.graph import TAG_REPLICAS, TAG_WITHDRAWN, Graph
 from ecs_dynamo.model.plan import DeleteService, TagService
 from ecs_dynamo.model.purposes import ActionPurpose, WaitPurpose
+from ecs_dynamo.model.snapshot import Snapshot
 from ecs_dynamo.planning.desired.context import PlanContext
 from ecs_dynamo.planning.desired.plan_builder import PlanBuilder
+from ecs_dynamo.planning.observed.lookup import known_service
 
 
 def announce_adoption(context: PlanContext, builder: PlanBuilder) -> PlanBuilder:
@@ -28,7 +30,8 @@ def record_exchange(context: PlanContext, builder: PlanBuilder) -> PlanBuilder:
     """Record a withdrawn generation, and how many replicas a scaled component has."""
     failure = context.exchange.failure
     if failure is not None:
-        builder = _withdraw(context, builder)
+        reason = f"generation {failure.generation} is withdrawn: {failure.message}"
+        builder = builder.with_actions(withdrawals(context.graph, failure.reason, reason))
     for state in context.actionable:
         service, total = state.service, context.exchange.totals.get(state.name)
         if service is None or total is None or state.component.scaling is None:
@@ -46,31 +49,55 @@ def record_exchange(context: PlanContext, builder: PlanBuilder) -> PlanBuilder:
     return builder
 
 
-def _withdraw(context: PlanContext, builder: PlanBuilder) -> PlanBuilder:
-    """Record the failure on the services of the previous generation, which serves from now on."""
-    failure, generations = context.exchange.failure, context.graph.generations
-    if failure is None:
-        return builder
-    services = {
-        (s.component.origin, s.service.cluster, s.service.name)
-        for s in context.components
-        if s.component.declared_name
-        and s.service is not None
-        and s.name.endswith(f"@{generations.previous}")
-    }
-    services |= {
+def withdrawals(graph: Graph, word: str, reason: str) -> tuple[TagService, ...]:
+    """Return the actions that withdraw the declared generation of the effective ``graph``.
+
+    The reason ``word`` is recorded on the services of the previous generation, which serves from
+    then on.
+    """
+    generations = graph.generations
+    services = [
+        (c.origin, c.cluster, c.service)
+        for c in graph.components
+        if c.declared_name and (c.generation or PLAIN) == generations.previous
+    ]
+    services += [
         (d.component, d.cluster, d.service)
         for d in generations.dormant
         if d.generation == generations.previous and d.is_active
-    }
-    return builder.with_actions(
+    ]
+    return tuple(
         TagService(
             component=component,
-            reason=f"generation {failure.generation} is withdrawn: {failure.message}",
+            reason=reason,
             purpose=ActionPurpose.WITHDRAW,
             cluster=cluster,
             service=name,
-            set_tags={TAG_WITHDRAWN: f"{failure.generation} {failure.reason}"},
+            set_tags={TAG_WITHDRAWN: f"{generations.declared} {word}"},
+        )
+        for component, cluster, name in sorted(services)
+    )
+
+
+def reinstatements(graph: Graph, snapshot: Snapshot, reason: str) -> tuple[TagService, ...]:
+    """Return the actions that end the withdrawal of a generation of the effective ``graph``."""
+    services = {
+        (c.origin, c.cluster, c.service)
+        for c in graph.components
+        if c.is_worker and known_service(snapshot.components[c.name]) is not None
+    }
+    services |= {
+        (d.component, d.cluster, d.service) for d in graph.generations.dormant if d.is_active
+    }
+    return tuple(
+        TagService(
+            component=component,
+            reason=reason,
+            purpose=ActionPurpose.WITHDRAW,
+            cluster=cluster,
+            service=name,
+            set_tags={},
+            remove_tags=(TAG_WITHDRAWN,),
         )
         for component, cluster, name in sorted(services)
     )

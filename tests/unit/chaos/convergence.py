@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ecs_dynamo.model.graph import TAG_GENERATION
 from ecs_dynamo.model.service import good_arn
+from ecs_dynamo.planning.desired.generations.identity import generation_of
+from tests.unit.chaos.generations import replicas_of, services_of, tasks_of
 from tests.unit.chaos.setup import SCALING, WORKERS
 
 if TYPE_CHECKING:
@@ -87,29 +90,36 @@ def _end_incurable(world: World) -> None:
     cannot know which one is sick.
     """
     for component in WORKERS:
-        service = world.ecs.services.get(f"g-{component}")
-        described = world.ecs.described(f"g-{component}")
-        if described is None or service is None:
-            continue
-        first, sick = good_arn(described) is None, _sick(world)
-        for index in reversed(range(len(service.tasks))):
-            task = service.tasks[index]
+        tasks, sick = tasks_of(world.ecs, component), _sick(world)
+        for index, (service, task) in reversed(list(enumerate(tasks))):
+            described = world.ecs.described(service.name)
+            first = described is not None and good_arn(described) is None
             if task.arn in sick and (first or world.ecs.alike(service, task)):
                 world.kill(component, index)
 
 
 def _scales(world: World) -> bool:
     """Return whether prefill has yet to scale in to its minimum, as there is no demand."""
-    return world.setup.scaled and world.ecs.services["g-prefill"].desired > SCALING.min
+    return world.setup.scaled and replicas_of(world.ecs, "prefill") > SCALING.min
 
 
 def _check_declared(world: World) -> None:
-    """Check that the account's services are as declared."""
+    """Check that the account's services are as declared.
+
+    Of each worker, one more generation may exist without replicas: the rollback target.
+    """
     ecs = world.ecs
-    declared = {c.service for c in ecs.graph.components}
-    assert {n for n, s in ecs.services.items() if ecs.ours(s)} == declared
+    generation = generation_of(ecs.graph)
+    assert sum(len(services_of(ecs, c.name)) for c in ecs.graph.components) == sum(
+        ecs.ours(s) for s in ecs.services.values()
+    )
     for component in ecs.graph.components:
-        service = ecs.services[component.service]
+        dormant = [s for s in services_of(ecs, component.name) if s.desired == 0]
+        (service,) = (s for s in services_of(ecs, component.name) if s.desired > 0)
+        assert service.tags.get(TAG_GENERATION) in (None, generation)
+        assert (service.tags.get(TAG_GENERATION) is None) == (not component.is_worker)
+        assert not [s.name for s in dormant if s.tasks or not component.is_worker]
+        assert len(dormant) <= 1, [s.name for s in dormant]
         if component.scaling is None:
             assert service.desired == component.replicas, f"{service.name}: {service.desired}"
         assert len(service.tasks) == service.desired

@@ -14,7 +14,7 @@ from typing import Any
 
 from ecs_dynamo.aws.observe.sightings import CONFIRM_SECONDS
 from ecs_dynamo.controller.reconcile.reconciler import Pass
-from ecs_dynamo.model.graph import TAG_GRAPH, Component, Graph
+from ecs_dynamo.model.graph import TAG_GENERATION, TAG_GRAPH, Component, Graph
 from ecs_dynamo.model.plan import (
     CreateService,
     DeleteService,
@@ -26,6 +26,13 @@ from ecs_dynamo.model.plan import (
 from ecs_dynamo.model.snapshot import Unknown
 from ecs_dynamo.planning.healing.replacement import FIRST_PAUSE_SECONDS
 from tests.helpers.simulated_services import SimService, SimTask
+from tests.unit.chaos.generations import (
+    check_names,
+    complete_generations,
+    replicas_of,
+    services_of,
+    tasks_of,
+)
 from tests.unit.chaos.simulation.account import FOREIGN, SimulatedAccount
 
 Json = dict[str, Any]
@@ -63,6 +70,8 @@ class Watch:
         """When a service last had no capacity for another task."""
         self.changed_at: dict[str, float] = {}
         """When the daemon last changed a service's revision, network or count."""
+        self.lost_at = -math.inf
+        """When a task last ended that ECS did not stop for its service."""
         self.foreign = {name: repr(ecs.services[name].tags) for name in FOREIGN}
         ecs.on_end = self.task_ended
 
@@ -92,9 +101,8 @@ class Watch:
             self._check_stop(request["task"])
         if operation == "CreateService":
             self._check_creation(request["serviceName"])
-        declared = {c.service for c in self.declared().components}
-        if operation == "DeleteService" and request["service"] in declared:
-            self.fail(f"{request['service']} is deleted although it is declared")
+        if operation == "DeleteService":
+            self._check_deletion(request["service"])
         if operation == "UpdateService":
             self._check_update(request)
 
@@ -156,11 +164,18 @@ class Watch:
         if self.ecs.now - shown_at < CONFIRM_SECONDS:
             self.fail(f"{name} is created although it existed a moment ago (invariant 0)")
 
+    def _check_deletion(self, name: str) -> None:
+        """Check that only services of ended generations are deleted: they have no replicas."""
+        service = self.ecs.services.get(name)
+        component = self._component(service) if service is not None else None
+        if service is None or component is None:
+            return
+        if not component.is_worker or service.desired > 0 or service.tasks:
+            self.fail(f"{name} is deleted although it is declared")
+
     def _check_update(self, request: Json) -> None:
-        component = next(
-            (c for c in self.declared().components if c.service == request["service"]), None
-        )
         service = self.ecs.services.get(request["service"])
+        component = self._component(service) if service is not None else None
         if component is None or service is None:
             return
         if {"taskDefinition", "networkConfiguration", "desiredCount"} & request.keys():
@@ -168,14 +183,20 @@ class Watch:
         desired, scaling = request.get("desiredCount"), component.scaling
         if desired is None or scaling is None:
             return
-        if not scaling.min <= desired <= scaling.max:
-            self.fail(f"{service.name}: {desired} is not in [min, max] (invariant 5)")
+        others = [s for s in services_of(self.ecs, component.name) if s is not service]
+        total = desired + sum(s.desired for s in others)
+        # While generations are exchanged, both have replicas.
+        most = scaling.max * (2 if total > desired else 1)
+        if not scaling.min <= total <= most or desired > scaling.max:
+            self.fail(f"{service.name}: {desired} of {total} is not in [min, max] (invariant 5)")
 
     # At each task that ends ---------------------------------------------------------------------
 
     def task_ended(self, service: SimService, task: SimTask, why: str) -> None:
         known = self.serving.pop(task.arn, None)
         component = self._component(service)
+        if why != "scheduler":
+            self.lost_at = self.ecs.now
         if why != "scheduler" or component is None or known is None:
             return
         if self.ecs.leaves(task) or self.ecs.now - self.last_pass_at > ABSENT_SECONDS:
@@ -184,31 +205,52 @@ class Watch:
             self._check_etcd(service, task)
         if self.ecs.now - known.since >= self.ecs.lease:
             self._check_floor(service, component, task)
+        if component.is_worker:
+            self._check_generations(service, task)
         self._check_busy(service, task, known)
 
     def _component(self, service: SimService) -> Component | None:
-        matches = (c for c in self.declared().components if c.service == service.name)
-        return next(matches, None)
+        return self.ecs._component(service) if self.ecs.ours(service) else None
+
+    def _check_generations(self, service: SimService, task: SimTask) -> None:
+        """Check that a generation is still complete, if one was."""
+        if not task.orphaned and self.lost_at < self.last_pass_at - 20.0:
+            before = self._completed_by(service, task)
+            if before and not complete_generations(self.ecs):
+                self.fail(f"{task.arn} of {service.name} was stopped: no generation is complete")
+
+    def _completed_by(self, service: SimService, task: SimTask) -> set[str]:
+        """Return the generation that a task completed, which has just ended."""
+        if not self.ecs.is_serving(service, task):
+            return set()
+        service.tasks.append(task)
+        complete = complete_generations(self.ecs)
+        service.tasks.remove(task)
+        return complete
 
     def _check_floor(self, service: SimService, component: Component, task: SimTask) -> None:
         """Check that enough of the remaining replicas have served for one lease."""
         if component.is_infrastructure or not self.ecs.is_serving(service, task):
             return
+        complete = complete_generations(self.ecs)
         remaining = [
             t
-            for t in service.tasks
+            for s, t in tasks_of(self.ecs, component.name)
             if t.arn in self.serving
-            and self.ecs.is_serving(service, t)
+            and self.ecs.is_serving(s, t)
             and (
-                t.deployment != service.primary.id
+                (s is service and t.deployment != service.primary.id)
                 or self.ecs.now - self.serving[t.arn].since >= self.ecs.lease
             )
+            and (s is service or s.tags.get(TAG_GENERATION, "") in complete)
         ]
         if any(t.orphaned for t in service.tasks):
             return  # The old side was kept and then lost its etcd, independently of the daemon.
         rollout = component.rollout
-        desired = min(service.desired, component.replicas) if not component.scaling else 0
-        desired = service.desired if component.scaling else desired
+        desired = replicas_of(self.ecs, component.name)
+        if not component.scaling:
+            total = sum(s.desired for s in services_of(self.ecs, component.name))
+            desired = min(total, component.replicas)
         floor = math.ceil(desired * component.limits.minimum_healthy_percent / 100)
         began = min(service.primary.created_at, self.changed_at.get(service.name, math.inf))
         if self.ecs.now - began >= rollout.progress_deadline_seconds:
@@ -284,6 +326,7 @@ class Watch:
 
     def check(self) -> None:
         """Raise AssertionError if an invariant has been violated."""
+        check_names(self.ecs)
         for name, tags in self.foreign.items():
             service = self.ecs.services.get(name)
             if service is None or repr(service.tags) != tags or len(service.deployments) != 1:

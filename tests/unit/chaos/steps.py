@@ -45,11 +45,13 @@ PARAMETERS: dict[str, dict[str, tuple[Any, ...]]] = {
     "slow": {"steps": (0, 1, 4)},
     "stranger": {"component": COMPONENTS},
     "edit_image": {"component": COMPONENTS, "how": ("good", "good", "good", "mute", "bad")},
+    "edit_in_place": {"component": COMPONENTS},
+    "revert": {"steps": (1, 1, 2)},
     "edit_count": {"component": ("frontend", *WORKERS), "replicas": (1, 2, 3)},
     "settle": {},
 }
 """Events, with the values of their arguments."""
-CHANGES = ("edit_image", "edit_count", "demand", "kill")
+CHANGES = ("edit_image", "edit_in_place", "revert", "edit_count", "demand", "kill")
 """Events after which the daemon has something to do."""
 SETUP: dict[str, tuple[Any, ...]] = {
     "prefill": (1, 2),

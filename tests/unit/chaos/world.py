@@ -19,9 +19,10 @@ from ecs_dynamo.controller.reconcile.reconciler import (
 )
 from ecs_dynamo.model.ecs.events import Notice
 from ecs_dynamo.model.graph import Graph
-from tests.helpers.graphs import with_image
+from tests.helpers.graphs import image_of, with_image, with_label
 from tests.helpers.simulated_services import SimTask
 from tests.unit.chaos import convergence
+from tests.unit.chaos.generations import replicas_of, tasks_of
 from tests.unit.chaos.invariants import Watch, check_pass
 from tests.unit.chaos.setup import SCALING, Setup, with_component
 from tests.unit.chaos.simulation import wire
@@ -60,6 +61,8 @@ class World:
         self.only_edits = False
         self.bad: set[str] = set()
         self.edits = 0
+        self.declarations: list[Graph] = []
+        """Earlier declarations, the newest last."""
         self.raised_at = -math.inf
         self.restart()
         self.standby = self.new_process()
@@ -103,6 +106,7 @@ class World:
             raise ViolationError(f"{error}\nto keep it: {run}") from error
 
     def _edit(self, declared: Graph) -> None:
+        self.declarations.append(self.ecs.graph)
         self.ecs.graph = self.daemon.graph = self.standby.graph = declared
 
     def tick(self, seconds: float = STEP_SECONDS) -> None:
@@ -127,7 +131,7 @@ class World:
                 should_stop=lambda: not self.watch.writes_allowed,
             )
         )
-        before = {s.name: s.desired for s in self.ecs.services.values()}
+        before = replicas_of(self.ecs, "prefill")
         try:
             outcome = self.loop.run_until_complete(work)
         except ProcessDeathError:
@@ -153,12 +157,11 @@ class World:
         if tasks:
             self.loop.run_until_complete(asyncio.wait(tasks))
 
-    def _check_scaling(self, before: dict[str, int], began: float) -> None:
+    def _check_scaling(self, was: int, began: float) -> None:
         """Check that scaling needs a fresh signal and respects its steps and its window."""
-        service = self.ecs.services.get("g-prefill")
-        if not self.setup.scaled or service is None or service.name not in before:
+        now = replicas_of(self.ecs, "prefill")
+        if not self.setup.scaled or was == 0:
             return
-        was, now = before[service.name], service.desired
         text = f"scaled {was} -> {now} (invariant 5)"
         assert -SCALING.max_step_down <= now - was <= SCALING.max_step_up, text
         at, spec = self.loop.time(), SCALING
@@ -269,8 +272,7 @@ class World:
             self.ecs.forgotten.setdefault(task.arn, self.ecs.now)
 
     def _task(self, component: str, index: int) -> SimTask | None:
-        service = self.ecs.services.get(f"g-{component}")
-        tasks = service.tasks if service is not None else []
+        tasks = [t for _, t in tasks_of(self.ecs, component)]
         return tasks[index % len(tasks)] if tasks else None
 
     def kill(self, component: str, index: int) -> None:
@@ -346,6 +348,19 @@ class World:
         if component == "etcd-nats" and how != "good":
             self.only_edits = False
         self._edit(with_image(self.ecs.graph, component, image))
+
+    def edit_in_place(self, component: str) -> None:
+        """Declare another label of the container, which leaves a worker's generation alone."""
+        self.edits += 1
+        self._edit(with_label(self.ecs.graph, component, str(self.edits)))
+
+    def revert(self, steps: int) -> None:
+        """Declare again what was declared some edits ago."""
+        if len(self.declarations) >= steps:
+            self._edit(self.declarations[-steps])
+            images = [f"{c.name} {image_of(c)}" for c in self.ecs.graph.components]
+            self.bad = {i.split()[0] for i in images if i.endswith(("-mute", "-bad"))}
+            self.only_edits = self.only_edits and "etcd-nats" not in self.bad
 
     def edit_count(self, component: str, replicas: int) -> None:
         if not (self.setup.scaled and component == "prefill"):

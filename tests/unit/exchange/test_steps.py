@@ -129,3 +129,16 @@ def test_prefill_comes_first_and_the_last_prefill_ends_before_the_last_decode() 
     assert changes[0] == ((2, 2), (0, 2))
     assert changes[1] == ((2, 2), (2, 2))
     assert changes[-2:] == [((2, 0), (2, 1)), ((2, 0), (2, 0))]
+
+
+def test_the_old_side_stays_as_it_is_while_the_first_set_bakes() -> None:
+    """The canary limits how many new replicas start, which is no lack of capacity."""
+    pools = [
+        Pool("prefill", True, 1, 1, started=1, ready=1, settled=1, old=1),
+        Pool("decode", False, 3, 3, started=1, ready=1, settled=1, old=3),
+    ]
+    steps = next_step(pools, {"prefill": 0, "decode": 0}, baking=True)
+    assert {n: (s.new, s.old) for n, s in steps.items()} == {"prefill": (1, 1), "decode": (1, 3)}
+    swapped = [pools[0], replace(pools[1], old=2)]  # The first set replaced a decode worker.
+    steps = next_step(swapped, {"prefill": 0, "decode": 0}, baking=True)
+    assert {n: (s.new, s.old) for n, s in steps.items()} == {"prefill": (1, 1), "decode": (1, 2)}

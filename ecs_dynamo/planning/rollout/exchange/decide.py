@@ -21,7 +21,13 @@ from ecs_dynamo.planning.desired.obstacles import Doubts, Obstacle
 from ecs_dynamo.planning.observed.facts import ObservedGraph
 from ecs_dynamo.planning.rollout.exchange.canary import canary_seconds_left
 from ecs_dynamo.planning.rollout.exchange.failure import find_failure
-from ecs_dynamo.planning.rollout.exchange.sides import PoolSides, advance, find_sides, pause
+from ecs_dynamo.planning.rollout.exchange.sides import (
+    PoolSides,
+    advance,
+    find_sides,
+    pause,
+    serving_generations,
+)
 from ecs_dynamo.planning.rollout.order import stale_dependants
 
 
@@ -43,9 +49,13 @@ def decide_exchange(
     sides = find_sides(observed, states, desired)
     if not sides:
         return Exchange()
-    reason = _why_paused(observed, states, sides, obstacles, doubts)
+    reason = _why_in_doubt(sides, obstacles, doubts)
     if reason is not None:
         return pause(sides, reason)
+    reason = _why_moving(observed, states, sides)
+    if reason is not None:
+        # A generation that never served need not move, and could hinder the others forever.
+        return pause(sides, reason, serving=serving_generations(sides))
     unprefixed = frontends_without_prefix(observed, states)
     if unprefixed:
         clash = why_adoption_waits(observed.graph, observed.snapshot.namespaces)
@@ -72,20 +82,23 @@ def decide_exchange(
     return exchange
 
 
-def _why_paused(
-    observed: ObservedGraph,
-    states: Iterable[ComponentState],
-    sides: Iterable[PoolSides],
-    obstacles: Mapping[str, Obstacle],
-    doubts: Doubts,
+def _why_in_doubt(
+    sides: Iterable[PoolSides], obstacles: Mapping[str, Obstacle], doubts: Doubts
 ) -> str | None:
-    """Return why the counts of both sides stay as they are; None if they may change."""
-    workers = [s for pool in sides for s in pool.states]
-    for state in workers:
+    """Return what is unknown, so that all counts stay as they are; None if nothing is."""
+    for state in (s for pool in sides for s in pool.states):
         if state.name in obstacles:
             return f"{state.name}: {obstacles[state.name].message}"
         if state.name in doubts.all:
             return f"{state.name}: {doubts.all[state.name]}"
+    return None
+
+
+def _why_moving(
+    observed: ObservedGraph, states: Iterable[ComponentState], sides: Iterable[PoolSides]
+) -> str | None:
+    """Return which replicas are replaced within their generations first; None if none are."""
+    workers = [s for pool in sides for s in pool.states]
     dependants = [s for s in states if not s.component.is_infrastructure]
     stale = stale_dependants(observed.injected, observed.endpoints, dependants)
     if stale:

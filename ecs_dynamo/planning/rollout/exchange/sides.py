@@ -7,7 +7,7 @@ a withdrawn generation fell back. The others run beside it until it serves.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ecs_dynamo.model.exchange import Exchange
@@ -74,14 +74,30 @@ def find_sides(
     )
 
 
-def pause(sides: Sequence[PoolSides], reason: str) -> Exchange:
-    """Return the exchange with all counts as they are."""
+def pause(
+    sides: Sequence[PoolSides],
+    reason: str,
+    *,
+    serving: Collection[str | None] | None = None,
+) -> Exchange:
+    """Return the exchange with all counts as they are.
+
+    With ``serving``, other generations than these and the target are released.
+    """
     states = [s for pool in sides for s in pool.states]
+    released = {
+        s.name
+        for pool in sides
+        for s in pool.beside
+        if serving is not None and s.component.generation not in serving
+    }
     waits = tuple(
         Wait(pool.target.name, reason, WaitPurpose.GENERATION) for pool in sides if pool.beside
     )
     return Exchange(
-        counts={s.name: s.service.desired if s.service else 0 for s in states},
+        counts={
+            s.name: s.service.desired if s.service and s.name not in released else 0 for s in states
+        },
         totals={pool.target.name: pool.desired for pool in sides},
         later=frozenset(s.name for s in states if s.service is None),
         waits=waits,
@@ -96,7 +112,7 @@ def advance(
     level: int | None = None,
 ) -> Exchange:
     """Return the next step of the exchange. ``level`` limits the new side, for a canary."""
-    serving = _serving_generations(sides)
+    serving = serving_generations(sides)
     pools = [_pool(observed, pool, serving, ready_since, monotonic) for pool in sides]
     free = free_capacity(observed.snapshot)
     by_name = {pool.target.name: pool for pool in sides}
@@ -114,7 +130,7 @@ def advance(
 
     levels = levels_of(pools)
     room = room_in_proportion(pools, fits, levels if level is None else min(level, levels))
-    steps = next_step(pools, room)
+    steps = next_step(pools, room, baking=level is not None)
     counts: dict[str, int] = {}
     for pool in sides:
         step = steps[pool.target.name]
@@ -134,7 +150,7 @@ def advance(
     )
 
 
-def _serving_generations(sides: Sequence[PoolSides]) -> frozenset[str | None]:
+def serving_generations(sides: Sequence[PoolSides]) -> frozenset[str | None]:
     """Return the other generations that serve, or did: the rest is released at once.
 
     One that never was complete holds no requests.

@@ -104,12 +104,15 @@ def room_in_proportion(
     return room
 
 
-def next_step(pools: Sequence[Pool], room: Mapping[str, int]) -> dict[str, PoolStep]:
+def next_step(
+    pools: Sequence[Pool], room: Mapping[str, int], *, baking: bool = False
+) -> dict[str, PoolStep]:
     """Return the desired counts of both sides of each pool.
 
     ``room``: by pool, how many further new replicas may start now, in proportion to each other.
+    While the first set of the new generation is ``baking``, the old one stays as it is.
     """
-    complete = is_complete(pools)
+    complete = is_complete(pools) and not baking
     prefills = {p.name: min(p.started + room.get(p.name, 0), p.desired) for p in pools}
     levels = levels_of(pools)
     full = {

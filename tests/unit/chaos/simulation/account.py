@@ -10,7 +10,6 @@ from ecs_dynamo.model.dynamo.discovery import (
     ModelCard,
     Registration,
 )
-from ecs_dynamo.model.dynamo.namespaces import namespace_in
 from ecs_dynamo.model.dynamo.variables import ROUTING_ID_VARIABLE
 from ecs_dynamo.model.ecs.gpus import gpus_of
 from ecs_dynamo.model.ecs.task_definition import environment_value
@@ -140,13 +139,8 @@ class SimulatedAccount(SimulatedEcs):
         if component is None or not component.is_worker:
             return None
         name = "prefill" if Role.PREFILL in component.roles else "backend"
-        content = self.revisions[task.revision].content
         return Registration(
-            namespace_in(self.graph, component, content),
-            name,
-            "generate",
-            int(task.arn[-5:]),
-            task.ip or None,
+            self._namespace_of(task), name, "generate", int(task.arn[-5:]), task.ip or None
         )
 
     def registered_at(self, etcd: str) -> tuple[Registration, ...]:
@@ -175,9 +169,7 @@ class SimulatedAccount(SimulatedEcs):
         return next(
             (
                 t
-                for s in self.services.values()
-                if (c := self._component(s)) is not None and c.is_worker
-                for t in s.tasks
+                for _, _, t in self._workers()
                 if self._works(t) and url == f"http://{t.ip}:{self.port_of(t)}"
             ),
             None,
@@ -204,10 +196,9 @@ class SimulatedAccount(SimulatedEcs):
         etcd = self._etcd_of(frontend)
         return frozenset(
             lease_of(t.arn)
-            for s in self.services.values()
-            if (c := self._component(s)) is not None and c.is_worker
-            for t in s.tasks
+            for _, s, t in self._workers()
             if self.is_serving(s, t) and self._etcd_of(t) == etcd
+            if self._serves(frontend, self._namespace_of(t))
         )
 
     def saw_etcd(self, url: str) -> None:

@@ -46,7 +46,8 @@ class ReadOperations:
 
     def component(self, service: str) -> Component | None:
         """Return the component of a service, if it belongs to the graph."""
-        return next((c for c in self.ecs.graph.components if c.service == service), None)
+        known = self.ecs.services.get(service)
+        return self.ecs._component(known) if known is not None else None
 
     def describe_services(self, request: Json) -> Json:
         known = {s.name for s in self.services_in(request["cluster"])} | {

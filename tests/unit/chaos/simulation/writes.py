@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ecs_dynamo.aws.service_settings import CODECS, to_settings
+from ecs_dynamo.model.graph import TAG_COMPONENT
 from ecs_dynamo.model.plan import CreateService, ProtectTasks, RevisionRef, UpdateService
 from ecs_dynamo.model.service_settings import ServiceSettings
 from tests.helpers.simulated_services import SimService
@@ -53,17 +54,17 @@ class WriteOperations:
             text = "Creation of service was not idempotent."
             raise refusal("CreateService", "InvalidParameterException", text)
         revision = self._usable("CreateService", request["taskDefinition"])
-        component = self._reads.component(name)
+        tags = {t["key"]: t["value"] for t in request["tags"]}
         self.ecs.apply(
             CreateService(
-                component=component.name if component is not None else "",
+                component=tags.get(TAG_COMPONENT, ""),
                 reason="",
                 cluster=request["cluster"],
                 service=name,
                 revision=revision,
                 desired=request["desiredCount"],
                 settings=self._settings(request),
-                tags={t["key"]: t["value"] for t in request["tags"]},
+                tags=tags,
             )
         )
         self.ecs.deleted.pop(name, None)
