@@ -132,7 +132,7 @@ def test_prefill_comes_first_and_the_last_prefill_ends_before_the_last_decode() 
 
 
 def test_the_old_side_stays_as_it_is_while_the_first_set_bakes() -> None:
-    """The canary limits how many new replicas start, which is no lack of capacity."""
+    """The canary limits how many new replicas start, while there is capacity for more."""
     pools = [
         Pool("prefill", True, 1, 1, started=1, ready=1, settled=1, old=1),
         Pool("decode", False, 3, 3, started=1, ready=1, settled=1, old=3),

@@ -1,4 +1,4 @@
-"""What changes a generation, and what leaves it alone."""
+"""The parts of a task definition that make another generation, and those that do not."""
 
 from __future__ import annotations
 
@@ -64,15 +64,15 @@ def card(member: str, value: object, *, of_container: bool) -> object:
 @pytest.mark.parametrize("member", sorted(set(request_shape().members) - SHAPED_BY_OTHERS))
 def test_each_member_of_a_task_definition_counts_unless_it_is_excepted(member: str) -> None:
     shape = request_shape().members[member]
-    one, two = (card(member, sample(shape, n), of_container=False) for n in (1, 2))
-    assert (one == two) == (member in EXCEPTED_MEMBERS)
+    first, second = (card(member, sample(shape, n), of_container=False) for n in (1, 2))
+    assert (first == second) == (member in EXCEPTED_MEMBERS)
 
 
 @pytest.mark.parametrize("member", sorted(set(container_shape().members) - SHAPED_BY_OTHERS))
 def test_each_member_of_a_container_counts_unless_it_is_excepted(member: str) -> None:
     shape = container_shape().members[member]
-    one, two = (card(member, sample(shape, n), of_container=True) for n in (1, 2))
-    assert (one == two) == (member in EXCEPTED_CONTAINER_MEMBERS)
+    first, second = (card(member, sample(shape, n), of_container=True) for n in (1, 2))
+    assert (first == second) == (member in EXCEPTED_CONTAINER_MEMBERS)
 
 
 def test_the_exceptions_are_members_that_exist_and_say_why_they_are_safe() -> None:
@@ -98,8 +98,8 @@ def test_an_excepted_variable_leaves_the_generation_alone(variable: str) -> None
 
 @pytest.mark.parametrize("variable", ["DYN_LOG", "VLLM_USE_V1", "DYN_NAMESPACE", "HF_HOME"])
 def test_any_other_variable_makes_another_generation(variable: str) -> None:
-    one, two = (with_variable(graph(), "decode", variable, value) for value in ("1", "2"))
-    assert len({generation_of(g) for g in (graph(), one, two)}) == 3
+    first, second = (with_variable(graph(), "decode", variable, value) for value in ("1", "2"))
+    assert len({generation_of(g) for g in (graph(), first, second)}) == 3
 
 
 def test_one_generation_covers_all_workers_and_nothing_else() -> None:

@@ -41,6 +41,12 @@ class PoolSides:
     desired: int
 
     @property
+    def is_prefill(self) -> bool:
+        """Whether its workers do nothing but prefill."""
+        roles = self.target.component.roles & {Role.PREFILL, Role.DECODE, Role.WORKER}
+        return roles == {Role.PREFILL}
+
+    @property
     def states(self) -> tuple[ComponentState, ...]:
         return (self.target, *self.beside)
 
@@ -63,15 +69,39 @@ def find_sides(
     if not beside:
         return ()
     previous = observed.graph.generations.previous
+    whole = _whole_generations(targets, beside, desired)
 
-    def rank(state: ComponentState) -> tuple[bool, bool, str]:
+    def rank(state: ComponentState) -> tuple[bool, bool, bool, str]:
         generation = state.component.generation
-        return ((generation or PLAIN) != previous, good_number(state.service) is None, state.name)
+        return (
+            generation not in whole,
+            (generation or PLAIN) != previous,
+            good_number(state.service) is None,
+            state.name,
+        )
 
     return tuple(
         PoolSides(target, tuple(sorted(beside.get(name, ()), key=rank)), desired[name])
         for name, target in targets.items()
     )
+
+
+def _whole_generations(
+    targets: Iterable[str],
+    beside: Mapping[str, Sequence[ComponentState]],
+    desired: Mapping[str, int],
+) -> frozenset[str | None]:
+    """Return the other generations with a replica of every pool, which may serve on their own."""
+    pools = [name for name in targets if desired[name] > 0]
+    present = [
+        {
+            s.component.generation
+            for s in beside.get(name, ())
+            if s.service is not None and s.service.desired > 0 and s.observed.readiness.may_serve
+        }
+        for name in pools
+    ]
+    return frozenset(set.intersection(*present)) if present else frozenset()
 
 
 def pause(
@@ -136,6 +166,7 @@ def advance(
         step = steps[pool.target.name]
         counts[pool.target.name] = step.new
         counts |= _split(pool, step.old, serving)
+    counts |= _as_sets(sides, steps, counts, serving)
     return Exchange(
         counts=counts,
         totals={pool.target.name: pool.desired for pool in sides},
@@ -186,7 +217,7 @@ def _pool(
     percent = component.limits.minimum_healthy_percent
     return Pool(
         name=target.name,
-        is_prefill=component.roles & {Role.PREFILL, Role.DECODE, Role.WORKER} == {Role.PREFILL},
+        is_prefill=pool.is_prefill,
         desired=pool.desired,
         minimum=math.ceil(pool.desired * percent / 100),
         started=target.service.desired if target.service is not None else 0,
@@ -234,6 +265,37 @@ def _split(pool: PoolSides, old: int, serving: frozenset[str | None]) -> dict[st
     if best is not None and left > 0:
         counts[best.name] += left
     return counts
+
+
+def _as_sets(
+    sides: Sequence[PoolSides],
+    steps: Mapping[str, PoolStep],
+    counts: Mapping[str, int],
+    serving: frozenset[str | None],
+) -> dict[str, int]:
+    """Return what changes in ``counts`` so that each other generation serves, or ends as one.
+
+    Where several of them run, one that keeps replicas of a pool needs one of every other pool. One
+    that ends does so as the last one does: prefill before decode.
+    """
+    best = {
+        next((s.name for s in pool.beside if s.component.generation in serving), None)
+        for pool in sides
+    }
+    by_generation: dict[str | None, list[tuple[PoolSides, ComponentState]]] = {}
+    for pool in sides:
+        for state in pool.beside:
+            if state.component.generation in serving and state.name not in best:
+                by_generation.setdefault(state.component.generation, []).append((pool, state))
+    changes: dict[str, int] = {}
+    for members in by_generation.values():
+        has = {s.name: s.service.desired if s.service is not None else 0 for _, s in members}
+        keeps = any(counts[name] > 0 for name in has)
+        if keeps and all(steps[pool.target.name].old > 0 for pool, _ in members):
+            changes |= {name: max(counts[name], min(number, 1)) for name, number in has.items()}
+        elif not keeps and any(p.is_prefill and (has[s.name] or _ending(s)) for p, s in members):
+            changes |= {s.name: min(has[s.name], 1) for p, s in members if not p.is_prefill}
+    return changes
 
 
 def _waits(sides: Sequence[PoolSides], steps: Mapping[str, PoolStep]) -> Iterable[Wait]:
