@@ -22,7 +22,9 @@ from ecs_dynamo.cli.options import (
 )
 from ecs_dynamo.config import LoadedGraph, Settings
 from ecs_dynamo.console import print_json, print_table, say
-from ecs_dynamo.controller import aws_options
+from ecs_dynamo.controller import aws_options, observe_namespaces
+from ecs_dynamo.doctor.checks.base import worst_first
+from ecs_dynamo.doctor.checks.namespaces import check_namespaces
 from ecs_dynamo.doctor.diagnose import SERVICES, diagnose
 from ecs_dynamo.model.doctor import Finding, Severity
 from ecs_dynamo.model.errors import ExitCode, InputError, Problem
@@ -33,7 +35,11 @@ _ROLE = re.compile(r"arn:aws[a-z-]*:iam::\d{12}:(role|user)/\S+")
 async def _diagnose(loaded: LoadedGraph, settings: Settings, role: str | None) -> list[Finding]:
     options = replace(aws_options(loaded.graph, settings, "doctor"), attempts=3)
     async with open_aws(options, SERVICES) as aws:
-        return await diagnose(aws, loaded.graph, loaded.warnings, role)
+        findings, (effective, namespaces) = await asyncio.gather(
+            diagnose(aws, loaded.graph, loaded.warnings, role),
+            observe_namespaces(aws, loaded.graph),
+        )
+    return worst_first([*findings, *check_namespaces(effective, namespaces)])
 
 
 @with_common_flags

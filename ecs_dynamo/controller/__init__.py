@@ -1,6 +1,7 @@
 """The controller: observe, plan and act, once for `reconcile` and continuously for `run`."""
 
 from ecs_dynamo.controller.daemon.run import run_daemon
+from ecs_dynamo.controller.reconcile.namespaces import observe_namespaces
 from ecs_dynamo.controller.reconcile.reconciler import (
     Pass,
     Reconciler,
@@ -27,6 +28,7 @@ __all__ = [
     "clear_rollback",
     "configure_logging",
     "document",
+    "observe_namespaces",
     "open_reconciler",
     "pass_status",
     "plan_document",

@@ -124,11 +124,6 @@ def shorter_namespaces(namespace: str) -> tuple[str, ...]:
     return tuple(separator.join(parts[:end]) for end in range(1, len(parts)) if parts[0])
 
 
-def prefixes_overlap(namespace: str, other: str) -> bool:
-    """Return whether one graph's frontends would serve the other's workers, by generations."""
-    return namespace in shorter_namespaces(other) or other in shorter_namespaces(namespace)
-
-
 def frontend_prefix(namespace: str, mode: GenerationMode) -> str | None:
     """Return the prefix of the namespaces that frontends serve; None for exactly ``namespace``.
 

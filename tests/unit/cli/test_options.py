@@ -24,6 +24,7 @@ SHARED = {
 OWN_FILE_OPTION = {
     # Several graph files, or one that is optional.
     "run": "Path of a graph file (may be repeated).",
+    "validate": "Path of a graph file (may be repeated).",
     "simulate": "Graph file whose scaling is simulated too.",
 }
 

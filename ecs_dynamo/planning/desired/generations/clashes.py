@@ -7,7 +7,9 @@ stay for a discovery lease, and are not a clash.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import permutations
 
 from ecs_dynamo.model.generations import (
     SUFFIX_START,
@@ -19,6 +21,7 @@ from ecs_dynamo.model.generations import (
 )
 from ecs_dynamo.model.graph import Graph
 from ecs_dynamo.model.snapshot import Observed, Unknown
+from ecs_dynamo.planning.desired.generations.expansion import why_off
 
 SHOWN_NAMESPACES = 5
 REMEDY = (
@@ -130,6 +133,42 @@ def find_clash(graph: Graph, namespaces: Observed[frozenset[str]]) -> str | None
             f"{REMEDY}"
         )
     return why_workers_wait(graph, namespaces)
+
+
+@dataclass(frozen=True, slots=True)
+class GraphClash:
+    """Two declared graphs: frontends of ``serving`` would serve workers of ``served``, too.
+
+    ``is_certain``: they declare the same etcd. Otherwise they may use the same, because one of them
+    declares an etcd that the other one may run.
+    """
+
+    serving: Graph
+    served: Graph
+    is_certain: bool
+
+
+def clashing_graphs(graphs: Iterable[Graph]) -> Iterator[GraphClash]:
+    """Yield the clashes between graphs as they are declared, without reading etcd."""
+    for graph, other in permutations(graphs, 2):
+        if graph.namespace not in shorter_namespaces(other.namespace) or why_off(graph) is not None:
+            continue
+        if not graph.external_etcd and not other.external_etcd:
+            continue  # Each runs an etcd of its own.
+        if not graph.external_etcd or not other.external_etcd:
+            yield GraphClash(graph, other, is_certain=False)
+        elif set(graph.external_etcd) & set(other.external_etcd):
+            yield GraphClash(graph, other, is_certain=True)
+
+
+def describe_graph_clash(clash: GraphClash) -> str:
+    """Return a clash of two graphs as a sentence without its full stop."""
+    serving, served = clash.serving, clash.served
+    condition = "" if clash.is_certain else "if both graphs use one etcd, "
+    return (
+        f"{condition}the frontends of {serving.name} serve every namespace that starts with "
+        f"{serving.namespace}-{SUFFIX_START}, and so {served.namespace} of {served.name}, too"
+    )
 
 
 def _listed(names: tuple[str, ...]) -> str:

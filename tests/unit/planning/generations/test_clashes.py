@@ -11,20 +11,21 @@ from ecs_dynamo.model.generations import (
     Generations,
     generation_in,
     is_own_namespace,
-    prefixes_overlap,
     shorter_namespaces,
 )
-from ecs_dynamo.model.graph import Graph
+from ecs_dynamo.model.graph import Graph, Role
 from ecs_dynamo.model.snapshot import Unknown
 from ecs_dynamo.planning.desired.generations.clashes import (
+    clashing_graphs,
     clashing_namespaces,
+    describe_graph_clash,
     find_clash,
     serving_namespaces,
     why_adoption_waits,
     why_prefix_waits,
     why_workers_wait,
 )
-from tests.helpers.graphs import graph
+from tests.helpers.graphs import component, graph
 
 OWN = ("qwen", "qwen-g1a2b3c4d", "qwen-gdeadbeef")
 FOREIGN = ("qwen-gpu", "qwen-large-g1a2b3c4d", "qwen2")
@@ -104,18 +105,39 @@ def test_each_pass_reports_a_clash_with_a_remedy() -> None:
     assert find_clash(of_mode(GenerationMode.IN_FORCE), Unknown("no etcd replica answers")) is None
 
 
+ETCD, OTHER_ETCD = ("http://10.0.0.9:2379",), ("http://10.0.0.8:2379",)
+
+
 @pytest.mark.parametrize(
-    ("one_name", "other_name", "overlap"),
+    ("first", "second", "certain"),
     [
-        ("qwen", "qwen-gpu", True),
-        ("qwen-gpu", "qwen", True),
-        ("qwen", "qwen-large", False),
-        ("qwen", "qwen2", False),
-        ("qwen", "qwen-g1a2b3c4d", True),
-        ("qwen", "qwen", False),
+        (("qwen", ETCD), ("qwen-gpu", ETCD), True),
+        (("qwen-gpu", ETCD), ("qwen", ETCD), True),
+        (("qwen", ETCD), ("qwen-g1a2b3c4d", ETCD), True),
+        (("qwen", ETCD), ("qwen-large", ETCD), None),
+        (("qwen", ETCD), ("qwen", ETCD), None),
+        (("qwen", ETCD), ("qwen-gpu", OTHER_ETCD), None),
+        # One graph may use the etcd that the other one runs.
+        (("qwen", ()), ("qwen-gpu", ETCD), False),
+        (("qwen", ()), ("qwen-gpu", ()), None),
     ],
 )
 def test_graph_files_are_compared_without_etcd(
-    one_name: str, other_name: str, overlap: bool
+    first: tuple[str, tuple[str, ...]], second: tuple[str, tuple[str, ...]], certain: bool | None
 ) -> None:
-    assert prefixes_overlap(one_name, other_name) is overlap
+    graphs = [
+        replace(graph(), name=name, namespace=name, external_etcd=etcd)
+        for name, etcd in (first, second)
+    ]
+    clashes = list(clashing_graphs(graphs))
+    assert [clash.is_certain for clash in clashes] == ([] if certain is None else [certain])
+    for clash in clashes:
+        text = describe_graph_clash(clash)
+        assert "frontends of qwen serve every namespace that starts with qwen-g, and so" in text
+        assert text.startswith("if both graphs use one etcd") is not certain
+
+
+def test_a_graph_without_generations_serves_its_own_namespace_only() -> None:
+    worker = component("worker", Role.WORKER)
+    plain = replace(graph(), namespace="qwen", external_etcd=ETCD, components=(worker,))
+    assert list(clashing_graphs([plain, replace(plain, namespace="qwen-gpu")])) == []
