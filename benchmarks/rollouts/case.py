@@ -57,7 +57,7 @@ class Case:
     with ``sizes_waits`` has no room for additional workers, so its report lists the unavoidable
     waits. ``reason`` explains why requests fail in spite of everything; it is empty if Dynamo can
     survive the case. ``deadline``: seconds from the first step until the end. ``lease_seconds`` is
-    the discovery lease.
+    the discovery lease, ``progress_seconds`` the declared progress deadline of the workers.
     """
 
     name: str
@@ -71,6 +71,7 @@ class Case:
     reason: str = ""
     deadline: float = 150.0
     lease_seconds: int = LEASE_SECONDS
+    progress_seconds: int | None = None
 
     @property
     def revisions(self) -> tuple[Revision, ...]:

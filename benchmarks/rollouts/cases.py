@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from benchmarks.chaos.faults import DYNAMO_LEASE
 from benchmarks.rollouts.case import (
     Case,
     Declare,
@@ -24,6 +25,7 @@ THIRD = Revision(block_size=16)
 CRASHES = Revision(block_size=32, script="exit 3")
 NEVER_REGISTERS = Revision(block_size=32, script="exec sleep 600")
 FREEZE_SECONDS = 5
+PROGRESS_SECONDS = 30
 HANGS = Revision(
     block_size=32,
     script=f"{{worker}} & child=$!; sleep {FREEZE_SECONDS}; kill -STOP $child; wait $child",
@@ -102,14 +104,16 @@ _CASES = (
     ),
     Case(
         "new workers never register",
-        "the new revision runs and never registers",
+        f"the new revision runs and never registers; the progress deadline is {PROGRESS_SECONDS} s",
         _declare(NEVER_REGISTERS),
         OLD,
         deadline=240.0,
+        progress_seconds=PROGRESS_SECONDS,
     ),
     Case(
         "new workers hang",
-        f"the new revision registers, and stops (SIGSTOP) {FREEZE_SECONDS} s after its start",
+        f"the new revision registers, and stops (SIGSTOP) {FREEZE_SECONDS} s after its start; the "
+        f"progress deadline is {PROGRESS_SECONDS} s",
         _declare(HANGS),
         OLD,
         reason=(
@@ -118,13 +122,16 @@ _CASES = (
             "connection breaks, which happens when ECS kills the process."
         ),
         deadline=240.0,
+        progress_seconds=PROGRESS_SECONDS,
     ),
     Case(
         "etcd moved halfway",
-        "etcd and NATS are stopped halfway and come back at another address, without data",
+        "etcd and NATS are killed halfway and come back at another address, without data; the "
+        f"lease is {DYNAMO_LEASE} s",
         _declare(SMALL_BLOCKS, MoveEtcd()),
         SMALL_BLOCKS,
-        deadline=240.0,
+        deadline=300.0,
+        lease_seconds=DYNAMO_LEASE,
     ),
     Case(
         "host lost halfway",

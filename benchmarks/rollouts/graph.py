@@ -78,6 +78,7 @@ class GraphFiles:
         replicas: int,
         revision: Revision,
         lease_seconds: int = LEASE_SECONDS,
+        progress_seconds: int | None = None,
     ) -> None:
         self.file = folder / "ecs-dynamo.yaml"
         self._task_definitions = folder / "taskdefs"
@@ -93,6 +94,8 @@ class GraphFiles:
                 component = component_of(document, role)
                 component.pop("scaling", None)
                 component["replicas"] = replicas
+                if progress_seconds is not None:
+                    component["rollout"] = {"progressDeadlineSeconds": progress_seconds}
 
         self._edit(set_up)
         self.declare(revision)

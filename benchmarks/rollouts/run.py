@@ -28,6 +28,8 @@ SET_UP_SECONDS = 120.0
 HALFWAY_SECONDS = 90.0
 STABLE_SECONDS = 2.0
 """How long the last revision alone must serve for the case to be over."""
+WITHDRAWN_SECONDS = 10.0
+"""The same, if the declared revision was withdrawn: it must not be tried again."""
 WARM_SECONDS = 2.0
 Json = dict[str, Any]
 
@@ -177,6 +179,7 @@ async def _perform_steps(stage: RolloutStage, before: frozenset[int]) -> None:
     for moment, step in stage.case.steps:
         if moment is Moment.HALFWAY:
             await wait_until("halfway", halfway_reason, HALFWAY_SECONDS)
+            stage.note("half of the new workers are registered")
         await stage.perform(step)
 
 
@@ -186,9 +189,10 @@ async def _wait_for_end(stage: RolloutStage, first: frozenset[str]) -> float:
     A case that ends with its first revision is not over before a worker of another one has been
     started. The daemon must have converged where the last revision is the declared one.
     """
-    case, stable = stage.case, StableSince(STABLE_SECONDS)
+    case = stage.case
     number = case.revisions.index(case.last)
     must_converge = case.declared[-1] == case.last
+    stable = StableSince(STABLE_SECONDS if must_converge else WITHDRAWN_SECONDS)
     other_started = number != 0
     while True:
         other_started = other_started or any(

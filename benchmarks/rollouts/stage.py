@@ -52,7 +52,12 @@ class RolloutStage:
     def __init__(self, local: LocalEcs, case: Case, folder: Path, example: Path) -> None:
         self.local, self.case, self._folder = local, case, folder
         self.files = GraphFiles(
-            example, folder / "graph", case.replicas, case.first, case.lease_seconds
+            example,
+            folder / "graph",
+            case.replicas,
+            case.first,
+            case.lease_seconds,
+            case.progress_seconds,
         )
         self.observer = Observer(local, case.revisions)
         self.daemon: DemoDaemon | None = None
