@@ -43,19 +43,6 @@ def served_too(graph: Graph, namespaces: Iterable[str], prefix: str | None) -> t
     )
 
 
-def clashing_namespaces(graph: Graph, namespaces: Iterable[str]) -> tuple[str, ...]:
-    """Return the namespaces of others that the graph's frontends serve, or would serve next.
-
-    These match the prefix in force, or that of generations. Before and during the adoption of a
-    running graph, the next prefix is its bare namespace: see `why_adoption_waits`.
-    """
-    mode = graph.generations.mode
-    if mode is GenerationMode.OFF:
-        return ()
-    prefix = frontend_prefix(graph.namespace, mode) or f"{graph.namespace}-{SUFFIX_START}"
-    return served_too(graph, namespaces, prefix)
-
-
 def serving_namespaces(graph: Graph, namespaces: Iterable[str]) -> tuple[str, ...]:
     """Return the namespaces of graphs whose frontends serve this graph's workers, too, sorted.
 
@@ -121,13 +108,16 @@ def why_workers_wait(graph: Graph, namespaces: Observed[frozenset[str]]) -> str 
 
 
 def find_clash(graph: Graph, namespaces: Observed[frozenset[str]]) -> str | None:
-    """Return the problem to report in each pass; None without a clash, or if it is unknown."""
+    """Return the problem to report in each pass; None without a clash, or if it is unknown.
+
+    Frontends without a prefix mix nothing, so that a graph which runs without generations is not
+    degraded by a clash that its adoption will wait for.
+    """
     if isinstance(namespaces, Unknown):
         return None
-    others = clashing_namespaces(graph, namespaces)
+    prefix = frontend_prefix(graph.namespace, graph.generations.mode)
+    others = served_too(graph, namespaces, prefix)
     if others:
-        mode = graph.generations.mode
-        prefix = frontend_prefix(graph.namespace, mode) or f"{graph.namespace}-{SUFFIX_START}"
         return (
             f"etcd has {_listed(others)}, which the frontends' prefix {prefix} matches, too: "
             f"{REMEDY}"

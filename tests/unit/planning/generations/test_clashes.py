@@ -9,6 +9,7 @@ import pytest
 from ecs_dynamo.model.generations import (
     GenerationMode,
     Generations,
+    frontend_prefix,
     generation_in,
     is_own_namespace,
     shorter_namespaces,
@@ -17,9 +18,9 @@ from ecs_dynamo.model.graph import Graph, Role
 from ecs_dynamo.model.snapshot import Unknown
 from ecs_dynamo.planning.desired.generations.clashes import (
     clashing_graphs,
-    clashing_namespaces,
     describe_graph_clash,
     find_clash,
+    served_too,
     serving_namespaces,
     why_adoption_waits,
     why_prefix_waits,
@@ -47,22 +48,23 @@ def test_a_namespace_of_a_generation_is_recognized_by_its_form() -> None:
     ("mode", "clashing"),
     [
         (GenerationMode.OFF, ()),
-        (GenerationMode.PLAIN, ("qwen-gpu",)),
+        (GenerationMode.PLAIN, ()),
         (GenerationMode.ADOPTING, FOREIGN),
         (GenerationMode.IN_FORCE, ("qwen-gpu",)),
-        (GenerationMode.UNKNOWN, ("qwen-gpu",)),
     ],
 )
-def test_what_clashes_depends_on_the_prefix_in_force_and_the_next(
+def test_what_clashes_depends_on_the_prefix(
     mode: GenerationMode, clashing: tuple[str, ...]
 ) -> None:
-    assert clashing_namespaces(of_mode(mode), ALL) == clashing
+    prefix = frontend_prefix("qwen", mode)
+    assert served_too(of_mode(mode), ALL, prefix) == clashing
     # A generation that was deleted a moment ago still has its keys, which are not a clash.
-    assert clashing_namespaces(of_mode(mode), OWN) == ()
+    assert served_too(of_mode(mode), OWN, prefix) == ()
 
 
 def test_another_graph_whose_namespace_looks_like_a_generation_of_one_clashes() -> None:
-    mixed = clashing_namespaces(of_mode(GenerationMode.IN_FORCE), ("qwen-g1a2b3c4d-gdeadbeef",))
+    in_force = of_mode(GenerationMode.IN_FORCE)
+    mixed = served_too(in_force, ("qwen-g1a2b3c4d-gdeadbeef",), "qwen-g")
     assert mixed == ("qwen-g1a2b3c4d-gdeadbeef",)
 
 
@@ -102,6 +104,8 @@ def test_each_pass_reports_a_clash_with_a_remedy() -> None:
     assert "qwen-gpu0, qwen-gpu1, qwen-gpu2, qwen-gpu3, qwen-gpu4 and 4 more" in problem
     assert "set another namespace" in problem
     assert find_clash(of_mode(GenerationMode.IN_FORCE), frozenset(OWN)) is None
+    # Frontends without a prefix mix nothing: a graph that runs today is not degraded.
+    assert find_clash(of_mode(GenerationMode.PLAIN), ALL) is None
     assert find_clash(of_mode(GenerationMode.IN_FORCE), Unknown("no etcd replica answers")) is None
 
 
