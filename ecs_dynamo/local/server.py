@@ -26,6 +26,7 @@ from ecs_dynamo.local.moto.server import MotoServer
 from ecs_dynamo.local.operations import OPERATIONS, Context
 from ecs_dynamo.local.runtime import ImageTable
 from ecs_dynamo.local.scheduling.scheduler import Scheduler
+from ecs_dynamo.local.state.descriptions import container_metadata, task_metadata
 from ecs_dynamo.local.state.entities import Cluster, Instance
 from ecs_dynamo.local.state.store import State
 from ecs_dynamo.local.tasks.lifecycle import TaskManager
@@ -111,6 +112,7 @@ class LocalEcs:
                 web.get("/_local/calls", self._list_calls),
                 web.post("/_local/faults", self._add_fault),
                 web.post("/_local/kill", self._kill),
+                web.get("/v4/{container}{task:(/task)?}", self._metadata),
                 web.route("*", "/{path:.*}", self._api_call),
             ]
         )
@@ -128,6 +130,7 @@ class LocalEcs:
             raise
         address = self._runner.addresses[0]
         self.endpoint_url = f"http://{address[0]}:{address[1]}"
+        self.state.metadata_url = f"{self.endpoint_url}/v4"
         self._running = asyncio.create_task(self._scheduler.run())
         return self
 
@@ -216,6 +219,17 @@ class LocalEcs:
 
     async def _health(self, _: web.Request) -> web.Response:
         return web.json_response({"status": "ok"})
+
+    async def _metadata(self, request: web.Request) -> web.Response:
+        """Answer a container that asks for its own metadata, or for those of its task."""
+        for task in self.state.tasks.values():
+            for container in task.containers:
+                if container.id == request.match_info["container"]:
+                    whole = bool(request.match_info["task"])
+                    return web.json_response(
+                        task_metadata(task) if whole else container_metadata(container)
+                    )
+        return web.Response(status=404, text="there is no such container")
 
     async def _list_calls(self, _: web.Request) -> web.Response:
         return web.json_response(

@@ -62,7 +62,13 @@ def worker(command: str, environment: dict[str, str]) -> Component:
         (f"""{VLLM} --kv-events-config '{{"enable_kv_cache_events":false}}'""", {}, {}),
         (VLLM, {"DYN_TCP_RPC_PORT": "7000"}, {"request plane": 7000}),
         (VLLM, {"DYN_TCP_RPC_PORT": "0"}, {}),
-        (VLLM, {"DYN_TCP_RESPONSE_STREAM_PORT": "7001"}, {"response streams": 7001}),
+        # Only processes that send requests listen there.
+        (VLLM, {"DYN_TCP_RESPONSE_STREAM_PORT": "7001"}, {}),
+        (
+            f"""{VLLM} --kv-transfer-config '{{"kv_connector":"MooncakeConnector"}}'""",
+            {},
+            {"Mooncake bootstrap server": 8998},
+        ),
         (
             "python3 -m dynamo.sglang --disaggregation-bootstrap-port 12345",
             {},

@@ -7,6 +7,7 @@ run on a laptop or in CI, with nothing to install but wheels.
 
 from ecs_dynamo.local.runtime.images import CannotPullContainerError, ImageTable, ImageTableError
 from ecs_dynamo.local.runtime.launch import (
+    METADATA_VARIABLE,
     ContainerLaunch,
     ContainerStatus,
     HealthCheck,
@@ -15,6 +16,7 @@ from ecs_dynamo.local.runtime.launch import (
 from ecs_dynamo.local.runtime.task import TaskProcess
 
 __all__ = [
+    "METADATA_VARIABLE",
     "CannotPullContainerError",
     "ContainerLaunch",
     "ContainerStatus",

@@ -40,7 +40,7 @@ from typing import Annotated
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from ecs_dynamo.local.runtime.launch import ContainerLaunch
+from ecs_dynamo.local.runtime.launch import METADATA_VARIABLE, ContainerLaunch
 from ecs_dynamo.local.runtime.mounts import Mounts
 
 # ``${NAME}`` is not a placeholder: the shell expands it.
@@ -212,7 +212,8 @@ class ImageTable:
         words = (*entry_point, *command)
         health = container.health_check.command if container.health_check else ()
         environment = {
-            name: rewrite(value)
+            # The address of the metadata is the agent's, and not one of the container.
+            name: value if name == METADATA_VARIABLE else rewrite(value)
             for name, value in (container.environment or {}).items()
             if not any(fnmatch.fnmatchcase(name, pattern) for pattern in entry.unset)
         }

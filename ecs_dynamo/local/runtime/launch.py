@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+METADATA_VARIABLE = "ECS_CONTAINER_METADATA_URI_V4"
+"""Names the URL at which a container reads ECS's task metadata (developer guide, version 4)."""
+
 
 @dataclass(frozen=True, slots=True)
 class HealthCheck:

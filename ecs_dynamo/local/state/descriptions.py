@@ -6,6 +6,7 @@ from ecs_dynamo.local.placement.resources import RemainingResources
 from ecs_dynamo.local.registration import compatibilities
 from ecs_dynamo.local.state.entities import (
     Cluster,
+    ContainerState,
     Deployment,
     Instance,
     Service,
@@ -198,6 +199,31 @@ def task_description(state: State, task: Task, include: list[str]) -> Json:
             for c in task.containers
         ],
         "tags": task.tags if "TAGS" in include else [],
+    }
+
+
+def task_metadata(task: Task) -> Json:
+    """Return the metadata of a task, as its containers read it (developer guide, version 4)."""
+    return {
+        "Cluster": task.cluster,
+        "TaskARN": task.arn,
+        "Family": task.definition.family,
+        "Revision": str(task.definition.revision),
+        "DesiredStatus": task.desired_status,
+        "KnownStatus": task.last_status,
+        "LaunchType": task.launch_type,
+        "AvailabilityZone": task.instance.zone if task.instance else None,
+        "Containers": [container_metadata(container) for container in task.containers],
+    }
+
+
+def container_metadata(container: ContainerState) -> Json:
+    """Return the metadata of a container, as it reads them itself."""
+    return {
+        "Name": container.name,
+        "Image": container.image,
+        "ContainerARN": container.arn,
+        "KnownStatus": container.last_status,
     }
 
 

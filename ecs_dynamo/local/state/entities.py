@@ -94,6 +94,11 @@ class ContainerState:
     reason: str | None = None
     bindings: list[Json] = field(default_factory=list)
 
+    @property
+    def id(self) -> str:
+        """The last part of the ARN."""
+        return self.arn.rsplit("/", 1)[-1]
+
 
 @dataclass(slots=True)
 class Task:

@@ -35,6 +35,8 @@ class State:
         self.providers: dict[str, Provider] = {}
         self.addresses = Addresses()
         self.run_tokens: dict[str, list[str]] = {}
+        self.metadata_url = ""
+        """The base of the URLs of ECS's task metadata; each container's own id follows."""
         self._numbers = itertools.count(1)
 
     @staticmethod

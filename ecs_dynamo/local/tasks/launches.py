@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
-from ecs_dynamo.local.runtime import ContainerLaunch, HealthCheck
+from ecs_dynamo.local.runtime import METADATA_VARIABLE, ContainerLaunch, HealthCheck
 from ecs_dynamo.local.state.entities import Task
 from ecs_dynamo.local.tasks.name_resolution import NameResolver
 from ecs_dynamo.local.tasks.volumes import mounts_of
@@ -22,11 +22,13 @@ async def container_launch(
     *,
     read_secret: SecretReader,
     names: NameResolver,
+    metadata_url: str,
 ) -> ContainerLaunch:
     """Return the launch of the container that ``declared``, a container definition, describes.
 
-    ``folders`` has the folder of each volume of the task. Raises LookupError if a secret does not
-    exist, and OSError if a name in the environment or command cannot be forwarded.
+    ``folders`` has the folder of each volume of the task, and ``metadata_url`` is where the
+    container reads ECS's task metadata. Raises LookupError if a secret does not exist, and OSError
+    if a name in the environment or command cannot be forwarded.
     """
     overrides: Mapping[str, Json] = {
         o["name"]: o for o in task.overrides.get("containerOverrides", ())
@@ -42,6 +44,7 @@ async def container_launch(
     for name, value in environment.items():
         environment[name] = await names.rewrite(value, resolvable)
     environment["ECS_LOCAL_TASK_ARN"] = task.arn
+    environment[METADATA_VARIABLE] = metadata_url
     command = override.get("command") or declared.get("command", ())
     return ContainerLaunch(
         name=declared["name"],

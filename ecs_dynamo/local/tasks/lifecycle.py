@@ -196,9 +196,16 @@ class TaskManager:
                 await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
             launches = [
                 await container_launch(
-                    task, declared, folders, read_secret=self._read_secret, names=self._names
+                    task,
+                    declared,
+                    folders,
+                    read_secret=self._read_secret,
+                    names=self._names,
+                    metadata_url=f"{state.metadata_url}/{container.id}",
                 )
-                for declared in task.definition.containers
+                for container, declared in zip(
+                    task.containers, task.definition.containers, strict=True
+                )
             ]
             launch = TaskLaunch(
                 task.id,

@@ -92,6 +92,12 @@ def _side_channel(container: Container, engine: str) -> Iterator[FixedPort]:
         )
 
 
+def _mooncake(container: Container, engine: str) -> Iterator[FixedPort]:
+    if engine == "vllm" and "MooncakeConnector" in command_line(container):
+        name = "VLLM_MOONCAKE_BOOTSTRAP_PORT"
+        yield from _by_variable(container, "Mooncake bootstrap server", name, 8998)
+
+
 def _exporter(container: Container) -> Iterator[FixedPort]:
     exporter = _setting(container, "NIXL_TELEMETRY_EXPORTER")
     if _is_true(container, "NIXL_TELEMETRY_ENABLE") and exporter == "prometheus":
@@ -142,11 +148,11 @@ def fixed_ports(component: Component) -> tuple[FixedPort, ...]:
         engine = match[1] if match is not None else ""
         ports += [
             *_side_channel(container, engine),
+            *_mooncake(container, engine),
             *_exporter(container),
             *_forward_pass_metrics(container, engine),
             *_kv_events(container),
             *_bootstrap(container, engine),
             *_by_variable(container, "request plane", "DYN_TCP_RPC_PORT", None),
-            *_by_variable(container, "response streams", "DYN_TCP_RESPONSE_STREAM_PORT", None),
         ]
     return tuple(ports)

@@ -1,4 +1,6 @@
-"""Rendered task definitions of the shipped graphs, byte for byte.
+"""Rendered task definitions of graphs that run today, byte for byte.
+
+Shipped files that have changed since are kept in ``tests/fixtures/rendered/inputs``.
 
 A change of what is rendered, or of its fingerprint, rolls every GPU worker of every graph at the
 next upgrade. So it must be a decision, which the change of the files in ``tests/fixtures/rendered``
@@ -23,6 +25,7 @@ from tests.helpers.simulated_ecs import SimulatedEcs
 
 ROOT = Path(__file__).parents[3]
 RENDERED = ROOT / "tests/fixtures/rendered"
+INPUTS = RENDERED / "inputs"
 ENVIRON = {
     "AWS_ID": "123456789012",
     "AWS_REGION": "us-east-1",
@@ -37,8 +40,8 @@ CLUSTER = {
 
 
 def _production(folder: Path, infrastructure: Any) -> Graph:
-    """A graph of the definitions in ``taskdefs/``."""
-    shutil.copytree(ROOT / "taskdefs", folder / "taskdefs")
+    """A graph of the definitions in ``inputs/taskdefs``."""
+    shutil.copytree(INPUTS / "taskdefs", folder / "taskdefs")
     content = {
         "name": "llama",
         "region": "us-east-1",
@@ -62,7 +65,7 @@ def _production(folder: Path, infrastructure: Any) -> Graph:
 GRAPHS = {
     "seed": "tests/fixtures/seed/graph.yaml",
     "local": "examples/local/ecs-dynamo.yaml",
-    "qwen-disagg": "examples/qwen-disagg/ecs-dynamo.yaml",
+    "qwen-disagg": "tests/fixtures/rendered/inputs/qwen-disagg/ecs-dynamo.yaml",
     "taskdefs": SINGLE,
     "taskdefs-cluster": CLUSTER,
 }
