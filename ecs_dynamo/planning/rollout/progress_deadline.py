@@ -13,6 +13,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ecs_dynamo.model.conditions import ConditionReason
+from ecs_dynamo.model.dynamo.drain import seconds_after_sigterm, sets_drain
 from ecs_dynamo.model.ecs.task_definition import containers_in
 from ecs_dynamo.model.graph import Role
 from ecs_dynamo.model.service import good_arn
@@ -98,7 +99,9 @@ def _allowed_seconds(observed: ObservedGraph, state: ComponentState) -> float:
     Each term is a time in which a healthy rollout makes no visible progress:
 
     - after a canary is ready, it bakes, for up to two bake times where it gets no request;
-    - a new replica may need the slot of an old one that still finishes its requests;
+    - a new replica may need the slot of an old one that still finishes its requests, before ECS
+      stops it and, where Dynamo has the drain time, after SIGTERM: ECS counts the capacity of a
+      stopping task as free, and a task that is placed there stays PENDING;
     - old tasks are released only after new ones have stayed ready for a discovery lease.
     """
     graph, ready = observed.graph, state.ready_new_tasks
@@ -111,7 +114,14 @@ def _allowed_seconds(observed: ObservedGraph, state: ComponentState) -> float:
         allowed += graph.drain_seconds(state.component)
     if ready:
         allowed += max(state.observed.lease_seconds(graph, t) for t in ready)
+    if sets_drain(graph, state.component) and any(_is_placed(t) for t in state.new_tasks):
+        allowed += seconds_after_sigterm(graph, state.component)
     return allowed
+
+
+def _is_placed(task: Task) -> bool:
+    """Return whether the task has its place on an instance and has not started there."""
+    return task.last_status == "PENDING" and task.desired_status == "RUNNING"
 
 
 def _is_starved(state: ComponentState, deployed: float) -> bool:

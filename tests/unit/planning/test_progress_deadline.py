@@ -74,6 +74,41 @@ def test_a_rollout_that_misses_its_deadline_is_rolled_back_and_put_on_hold() -> 
 
 
 @pytest.mark.parametrize(
+    ("age", "drain", "status", "fails"),
+    [
+        (1900, None, "PENDING", True),
+        (1900, 300.0, "PENDING", False),
+        (2101, 300.0, "PENDING", True),
+        (1900, 300.0, "RUNNING", True),
+    ],
+)
+def test_a_replica_waits_for_the_slot_of_one_that_finishes_its_requests(
+    age: float, drain: float | None, status: str, fails: bool
+) -> None:
+    declared = graph()
+    components = (
+        replace(c, drain_seconds=drain) if c.name == "decode" else c for c in declared.components
+    )
+    declared = replace(declared, components=tuple(components))
+    ecs, _ = converged(declared)
+    edited, look = stalled(declared, ecs, age)
+    service, tasks = look.components["decode"].service, look.components["decode"].tasks
+    (old, *_) = tasks
+    new = replace(
+        old,
+        arn=f"{old.arn[:-4]}beef",
+        task_definition_arn=service.task_definition_arn,
+        deployment=service.deployments[0].id,
+        last_status=status,
+        created_at=ecs.now - age,
+        started_at=ecs.now - age if status == "RUNNING" else None,
+    )
+    look = changed(look, "decode", tasks=(old, new))
+    result = plan(edited, look, Memory(ecs.now), ecs.clock)
+    assert ("decode" in result.failures) == fails
+
+
+@pytest.mark.parametrize(
     ("age", "event"),
     [(1700, ""), (9999, "(service x) was unable to place a task because no container instance")],
 )
