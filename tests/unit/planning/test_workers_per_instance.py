@@ -15,6 +15,7 @@ from ecs_dynamo.model.ecs.task_definition import containers_in, environment_valu
 from ecs_dynamo.model.graph import Component, Graph, JsonObject, Role
 from ecs_dynamo.model.plan import Endpoints
 from ecs_dynamo.model.spec.scaling import ScalingSpec
+from ecs_dynamo.planning.desired.generations.identity import generation_of
 from ecs_dynamo.planning.desired.ports import plan_ports
 from ecs_dynamo.planning.desired.rendering import render
 from tests.helpers.generations import of_generation
@@ -161,6 +162,13 @@ def test_the_side_channel_differs_between_components_and_generations() -> None:
     again = worker("prefill", generation="g00000001", command=[NIXL], replicas=3, image="other")
     assert environment_value(content_of(of(again), again), SIDE_CHANNEL) == ports[0]
     assert plan_ports(of(again)).distinct_instances == {"prefill"}
+
+
+def test_a_side_channel_of_its_own_is_no_part_of_the_generation() -> None:
+    plain = of(worker(generation=None, command=[NIXL]), worker("prefill", generation=None))
+    generation = generation_of(plain)
+    expanded = of(*(of_generation(c, generation) for c in plain.components))
+    assert generation_of(expanded) == generation
 
 
 def test_a_command_that_chooses_its_ports_and_identifies_itself_packs_without_a_reservation() -> (

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from ecs_dynamo.model.dynamo.containers import dynamo_containers
+from ecs_dynamo.model.dynamo.listening_ports import SIDE_CHANNEL_VARIABLE
 from ecs_dynamo.model.dynamo.variables import (
     DRAIN_VARIABLES,
     ETCD_VARIABLE,
@@ -69,6 +70,7 @@ EXCEPTED_VARIABLES: Final[Mapping[str, str]] = {
     SUFFIX_VARIABLE: "the generation itself",
     SYSTEM_PORT_VARIABLE: "each worker registers the port of its own page",
     ROUTING_ID_VARIABLE: "it identifies a revision; the card's checksum leaves it out",
+    SIDE_CHANNEL_VARIABLE: "each worker announces the port of its own side channel with a request",
     **dict.fromkeys(DRAIN_VARIABLES, "time to finish, after the worker has left discovery"),
     **dict.fromkeys(PREFIX_VARIABLES, "read by frontends only"),
 }
