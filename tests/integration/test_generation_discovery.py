@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,12 +20,14 @@ from ecs_dynamo.discovery.etcd import (
 )
 from ecs_dynamo.discovery.namespaces import MAX_NAMESPACES, list_namespaces
 from ecs_dynamo.model.dynamo.discovery import Registration
+from ecs_dynamo.model.graph import Role
+from ecs_dynamo.model.plan import CreateService
 from ecs_dynamo.model.snapshot import Unknown
-from tests.integration.secure_servers import secure_etcd
-from tests.integration.servers import etcd_process
-from tests.integration.stack import until
+from tests.integration.secure_servers import HOST, secure_etcd
+from tests.integration.servers import answers, etcd_command, etcd_process, free_port, running
+from tests.integration.stack import Stack, until
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
 
 OLD, NEW = "ns-g11111111", "ns-g22222222"
 INSTANCE = b'{"transport": {"tcp": "10.0.0.1:4000/a/b"}}'
@@ -126,3 +130,34 @@ async def test_a_watch_follows_every_generation(tmp_path: Path, namespace: str) 
         finally:
             watching.cancel()
             await asyncio.gather(watching, return_exceptions=True)
+
+
+async def test_frontends_do_not_start_where_they_would_serve_workers_of_others(
+    stack: Stack, tmp_path: Path
+) -> None:
+    url = f"http://{HOST}:{free_port()}"
+    with running(*etcd_command(tmp_path, url)):
+        await until("etcd answers", answers(Role.ETCD, url), 15)
+        await register(url, "local-gpu", 1)
+
+        def external(graph: dict[str, Any]) -> None:
+            graph["infrastructure"] = {"etcd": {"endpoints": [url]}}
+            for component in graph["components"]:
+                component.pop("scaling", None)
+
+        stack.edit(external)
+
+        done = await stack.observe()
+        assert any("etcd also has local-gpu" in wait.reason for wait in done.plan.waits)
+        # Workers in namespaces of their own mix nothing; only a frontend could.
+        created = {a.component for a in done.plan.actions if isinstance(a, CreateService)}
+        assert "frontend" not in created
+        degraded = {c.reason for c in done.plan.conditions if c.status}
+        assert "NamespaceClash" in degraded
+        code, out, err = await stack.cli("doctor", "-f", str(stack.graph_file), "--json")
+        findings = [f for f in json.loads(out) if f["check"] == "namespaces"]
+        assert [(code, f["severity"]) for f in findings] == [(1, "error")], out + err
+        async with open_etcd(url, 3.0) as client:
+            await client.delete_prefix(f"{INSTANCES}/local-gpu/".encode())
+        await stack.converge()
+        await stack.chat()
