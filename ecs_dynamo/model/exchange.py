@@ -31,7 +31,8 @@ class Exchange:
     totals: Mapping[str, int] = field(default_factory=dict)
     later: frozenset[str] = frozenset()
     waits: tuple[Wait, ...] = ()
-    is_stuck: bool = False
+    stuck: Mapping[str, str] = field(default_factory=dict)
+    """Component -> why it can only continue with more capacity, or another declaration."""
     is_complete: bool = False
     """Whether the target generation serves."""
     frontends_first: bool = False

@@ -121,7 +121,7 @@ def component_statements(
             component=name,
             status=problem is not None,
         )
-        yield _capacity_statement(state, shortages.get(name))
+        yield _capacity_statement(state, shortages.get(name), context.exchange.stuck.get(name))
 
 
 def _degradation(
@@ -153,9 +153,17 @@ def placement_shortage(state: ComponentState) -> str | None:
     return placement_failure(service)
 
 
-def _capacity_statement(state: ComponentState, shortage: Shortage | None) -> Statement:
-    """Return CapacityShort: a failure that ECS reported has precedence over a predicted one."""
+def _capacity_statement(
+    state: ComponentState, shortage: Shortage | None, stuck: str | None
+) -> Statement:
+    """Return CapacityShort: a failure that ECS reported has precedence over a predicted one.
+
+    ``stuck``: why a generation cannot be exchanged for another.
+    """
     reported = placement_shortage(state)
+    if stuck is not None and shortage is None and reported is None:
+        kind, reason = ConditionType.CAPACITY_SHORT, ConditionReason.DOES_NOT_FIT
+        return Statement(kind, reason, stuck, state.name, status=True)
     if shortage is None:
         reason = ConditionReason.NO_PLACE if reported else ConditionReason.PLACED
         message = reported or ""

@@ -176,7 +176,7 @@ def advance(
             if pool.target.service is None and counts[pool.target.name] == 0 and pool.desired > 0
         ),
         waits=tuple(_waits(sides, steps)),
-        is_stuck=any(step.is_stuck for step in steps.values()),
+        stuck={name: step.wait for name, step in steps.items() if step.is_stuck},
         is_complete=is_complete(pools),
     )
 
