@@ -8,6 +8,7 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given, settings
 
+from ecs_dynamo.model.conditions import ConditionType
 from ecs_dynamo.model.generations import GenerationMode
 from ecs_dynamo.model.graph import TAG_GENERATION, TAG_GRAPH, Graph
 from ecs_dynamo.model.plan import DeleteService, Memory
@@ -127,6 +128,24 @@ def test_a_generation_that_fails_is_withdrawn_and_the_old_one_is_not_touched(
     other = with_image(declared, name, f"{name}:3")
     assert converge(ecs, other, Memory(started_at=ecs.now)).converged
     assert running_generations(ecs) == {generation_of(other)}
+
+
+def test_one_complete_set_without_room_waits_and_reports_the_shortage() -> None:
+    declared = graph(prefill=1, decode=1)
+    ecs, memory = started(declared, 2)
+    before = {t.arn for name in ("prefill", "decode") for t in ecs.serving(name)}
+    edited = with_image(declared, "decode", "decode:2")
+    for _ in range(20):
+        result = run_pass(ecs, edited, memory)
+        memory = result.memory
+    assert {t.arn for name in ("prefill", "decode") for t in ecs.serving(name)} == before
+    short = {
+        c.component: c.message
+        for c in result.conditions
+        if c.type is ConditionType.CAPACITY_SHORT and c.status
+    }
+    assert set(short) == {"prefill", "decode"}
+    assert "minimumHealthyPercent 0" in short["prefill"]
 
 
 def test_plain_workers_that_run_are_left_alone_by_a_new_daemon() -> None:

@@ -224,7 +224,8 @@ def _pool(
         ready=len(ready),
         settled=len(settled),
         old=sum(s.service.desired for s in old if s.service is not None),
-        ending=sum(_ending(s) for s in pool.states),
+        ending=sum(_ending(s) for s in (target, *old))
+        + sum(_using_capacity(s) for s in pool.beside if s not in old),
     )
 
 
@@ -235,6 +236,11 @@ def _ending(state: ComponentState) -> int:
         return state.observed.snapshot.finishing
     running = sum(t.desired_status == "RUNNING" for t in state.observed.tasks)
     return max(0, running - service.desired) + state.observed.snapshot.finishing
+
+
+def _using_capacity(state: ComponentState) -> int:
+    """Return the tasks of a service that is released at once: all of them are ending."""
+    return _ending(state) + (state.service.desired if state.service is not None else 0)
 
 
 def _unplaced(state: ComponentState) -> int:
