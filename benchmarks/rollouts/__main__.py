@@ -16,6 +16,7 @@ import signal
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -55,6 +56,9 @@ def options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         metavar="FOLDER",
         help="sources of a version without generations, for the case of an adoption",
     )
+    parser.add_argument(
+        "--page-only", action="store_true", help="run nothing; write the page from the results"
+    )
     parser.add_argument("--list", action="store_true", help="list the cases and exit")
     namespace = parser.parse_args(arguments)
     namespace.selected = [
@@ -80,27 +84,57 @@ def terminal_line(case: Case, result: CaseResult) -> str:
     return "\n".join([line, *(f"    {text}" for text in details)])
 
 
+@dataclass(frozen=True, slots=True)
+class Store:
+    """The file of results. Each case is stored when it has ended."""
+
+    file: Path
+    before: bool = False
+
+    def read(self) -> dict[str, Any]:
+        """Return everything that is stored."""
+        if not self.file.exists():
+            return {}
+        document: dict[str, Any] = json.loads(self.file.read_text())
+        return document
+
+    def add(self, name: str, document: dict[str, Any]) -> None:
+        """Store the result of a case."""
+        stored = self.read()
+        stored.setdefault("before" if self.before else "cases", {})[name] = document
+        if not self.before:
+            stored["run"] = {
+                "at": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+                "machine": f"{os.cpu_count()} cores ({platform.machine()})",
+                "version": version("ecs-dynamo"),
+                "dynamo": version("ai-dynamo"),
+            }
+        self.file.write_text(json.dumps(stored, separators=(",", ":")) + "\n")
+
+
 async def run_cases(
-    cases: Sequence[Case], logs: Path | None, older_version: Path | None
-) -> dict[str, Any]:
-    """Run the cases one after another and return their documents by name."""
+    cases: Sequence[Case], store: Store, logs: Path | None, older_version: Path | None
+) -> bool:
+    """Run the cases one after another. Return whether all of them passed."""
     this_task = asyncio.current_task()
     if this_task is not None:
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, this_task.cancel)
     example = example_directory()
     await asyncio.to_thread(build_model, example)
-    documents: dict[str, Any] = {}
+    passed = True
     for case in cases:
         try:
             result = await run_case(case, example, logs, older_version=older_version)
         except StageError as error:
             print(f"{case.name:32}{'not run':>12}    {error}", flush=True)
-            documents[case.name] = {"notRun": str(error)}
-            continue
-        print(terminal_line(case, result), flush=True)
-        documents[case.name] = result.document()
-    return documents
+            document: dict[str, Any] = {"notRun": str(error)}
+        else:
+            print(terminal_line(case, result), flush=True)
+            document = result.document()
+        await asyncio.to_thread(store.add, case.name, document)
+        passed = passed and is_passed(case, document)
+    return passed
 
 
 def is_passed(case: Case, document: dict[str, Any]) -> bool:
@@ -117,28 +151,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"{case.name:32}{case.description}")
         return 0
     started = time.monotonic()
+    store = Store(selected.results, selected.before)
+    if selected.page_only:
+        write_page(store.read())
+        return 0
     try:
-        documents = asyncio.run(run_cases(selected.selected, selected.logs, selected.older_version))
+        passed = asyncio.run(
+            run_cases(selected.selected, store, selected.logs, selected.older_version)
+        )
     except asyncio.CancelledError:
         print("interrupted; everything that was started is stopped")
         return 130
-    store: Path = selected.results
-    stored: dict[str, Any] = json.loads(store.read_text()) if store.exists() else {}
-    stored.setdefault("before" if selected.before else "cases", {}).update(documents)
-    if not selected.before:
-        stored["run"] = {
-            "at": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-            "machine": f"{os.cpu_count()} cores ({platform.machine()})",
-            "version": version("ecs-dynamo"),
-            "dynamo": version("ai-dynamo"),
-        }
-    store.write_text(json.dumps(stored, separators=(",", ":")) + "\n")
     if not selected.no_page:
-        (OUT / "rollouts.md").write_text(page(stored))
-        if PICTURED in stored.get("cases", {}):
-            draw(stored["cases"][PICTURED], OUT / "rollouts.png", PICTURED)
-    print(f"{len(documents)} cases in {(time.monotonic() - started) / 60:.1f} minutes")
-    return 0 if all(is_passed(CASES[name], d) for name, d in documents.items()) else 1
+        write_page(store.read())
+    print(f"{len(selected.selected)} cases in {(time.monotonic() - started) / 60:.1f} minutes")
+    return 0 if passed else 1
+
+
+def write_page(stored: dict[str, Any]) -> None:
+    """Write the page and its picture from the stored results."""
+    (OUT / "rollouts.md").write_text(page(stored))
+    if PICTURED in stored.get("cases", {}):
+        draw(stored["cases"][PICTURED], OUT / "rollouts.png", PICTURED)
 
 
 if __name__ == "__main__":
