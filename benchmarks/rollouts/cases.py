@@ -118,8 +118,9 @@ _CASES = (
         OLD,
         reason=(
             "A hung worker keeps its registration until its lease expires, and frontends send it "
-            "requests for that long. Dynamo moves such a request to another worker only when the "
-            "connection breaks, which happens when ECS kills the process."
+            "their requests for that long. Dynamo gives up such a request after 5 s without an "
+            "acknowledgement, and moves it to another worker of the same generation only. The new "
+            "generation has no other worker yet."
         ),
         deadline=240.0,
         progress_seconds=PROGRESS_SECONDS,
