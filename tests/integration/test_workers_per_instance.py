@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from ecs_dynamo.demo.daemon import DemoDaemon, ready
+from ecs_dynamo.demo.daemon import DemoDaemon
 from ecs_dynamo.local import LocalEcs
 from ecs_dynamo.local.runtime import ImageTable
 from ecs_dynamo.planning.observed.attribution import attribute
@@ -33,6 +33,7 @@ def preparation() -> str:
 
 
 def two_of_each(document: dict[str, Any]) -> None:
+    document["runtime"]["drainSeconds"] = 2
     for name in ("prefill", "decode"):
         component = component_of(document, name)
         component.pop("scaling", None)
@@ -89,13 +90,7 @@ async def test_workers_that_share_an_instance_are_attributed_and_replaced_indivi
             hung, other = (local.state.tasks[name] for name in decode)
             assert hung.process is not None
             await hung.process.kill(signal.SIGSTOP)
-            await daemon.until(
-                "replacement",
-                lambda s: (
-                    hung.stopped_at is not None and bool(s["converged"]) and ready(s, "decode") == 2
-                ),
-                90,
-            )
+            await daemon.until("stop", lambda _: hung.desired_status == "STOPPED", 90)
         finally:
             await daemon.stop()
         assert (hung.stopped_reason or "").startswith("ecs-dynamo: it has ")
