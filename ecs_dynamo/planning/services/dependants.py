@@ -89,9 +89,14 @@ def _permissions(context: PlanContext) -> _Permissions:
         elif not context.doubts.all:  # With doubts the order is unknown.
             failures = context.failures.messages
             candidates = [s for s in dependants if s.name not in failures]
-            if context.exchange.in_progress and not context.exchange.frontends_first:
-                # The frontends follow once all workers are of one generation.
-                candidates = [s for s in candidates if not s.component.is_frontend]
+            if context.exchange.in_progress:
+                # Frontends and planners follow once all workers are of one generation.
+                first = context.exchange.frontends_first
+                candidates = [
+                    s
+                    for s in candidates
+                    if s.component.is_worker or (first and s.component.is_frontend)
+                ]
             if not failures:
                 may_roll, next_name = next_in_order(candidates)
             may_roll |= _blocking_a_move(candidates)

@@ -15,6 +15,14 @@ from ecs_dynamo.planning.observed.lookup import known_service
 def announce_adoption(context: PlanContext, builder: PlanBuilder) -> PlanBuilder:
     """Note that the running workers have no generation yet, or why they cannot have one."""
     generations = context.graph.generations
+    components = context.graph.components
+    has_both = any(c.is_worker for c in components) and any(c.is_frontend for c in components)
+    if generations.mode is GenerationMode.OFF and generations.why and has_both:
+        note = (
+            f"the workers have no generations, because {generations.why}: a change of their model "
+            "card interrupts the service"
+        )
+        return builder.with_notes([note])
     if generations.mode is not GenerationMode.PLAIN:
         return builder
     return builder.with_notes(
