@@ -322,7 +322,12 @@ class SimulatedState:
         return task.age >= 1 and not task.bad and not task.mute
 
     def _routed(self, frontend_arn: str) -> bool:
-        frontend = next(t for s in self.services.values() for t in s.tasks if t.arn == frontend_arn)
+        return self._routes(
+            next(t for s in self.services.values() for t in s.tasks if t.arn == frontend_arn)
+        )
+
+    def _routes(self, frontend: SimTask) -> bool:
+        """Return whether a frontend routes to a generation that serves."""
         return not frontend.mute and any(
             self._serves(frontend, namespace)
             for namespace in self.complete_namespaces(self._store(self._etcd_of(frontend)))

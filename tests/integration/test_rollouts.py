@@ -53,11 +53,11 @@ async def test_a_worker_that_never_registers_is_rolled_back_and_none_notices(sta
         decode_of(document)["rollout"] = {"progressDeadlineSeconds": 10}
 
     stack.edit(mute)
-    healthy_beside: list[bool] = []
+    ran_beside: list[bool] = []
 
     def record(_: Pass) -> None:
         new = [t for t in running_tasks(stack, "decode") if t.service != old.service]
-        healthy_beside.append(old.alive and any(t.health == "HEALTHY" for t in new))
+        ran_beside.append(old.alive and any(t.started_at for t in new))
 
     async with stack.traffic() as traffic, stack.reconciler() as reconciler:
         async with traffic.background("load", 2, words=20, tokens=4, pause=0.1):
@@ -65,7 +65,7 @@ async def test_a_worker_that_never_registers_is_rolled_back_and_none_notices(sta
         failed = [r.error for r in traffic.done if r.error]
     assert not failed
     assert len(traffic.done) > 20
-    assert any(healthy_beside), "ECS never took the new task for healthy"
+    assert any(ran_beside), "the new task never ran beside the old one"
     assert "never registered with Dynamo" in done.plan.failures["decode"]
     assert degraded(done) == "NeverRegistered"
     code, _, err = await stack.cli("reconcile", "-f", str(stack.graph_file), "--timeout", "30")

@@ -372,16 +372,11 @@ async def _revisions(
             revisions[own] = Revision(own, component.family, number, content={}, active=False)
     current = revisions.get(service.task_definition_arn) if isinstance(service, Service) else None
     known = queries.cache.latest(component.family)
-    if component.generation is not None and current is not None and known is not None:
-        # Generations share a family, so the newest revision may well be another generation's.
-        return known, revisions
     is_undisturbed = isinstance(service, Service) and service.rolled_back_at is None
-    if (
-        is_undisturbed
-        and current is not None
-        and current.active
-        and known is not None
-        and known.number <= current.number
-    ):
-        return current, revisions
+    if is_undisturbed and current is not None and current.active and known is not None:
+        if component.generation is not None:
+            # Generations share a family, so the newest revision may well be another generation's.
+            return known, revisions
+        if known.number <= current.number:
+            return current, revisions
     return await queries.guard("task definition", queries.revision(component.family)), revisions

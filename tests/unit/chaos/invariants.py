@@ -214,6 +214,10 @@ class Watch:
 
     def _check_generations(self, service: SimService, task: SimTask) -> None:
         """Check that a generation is still complete, if one was."""
+        began = min(service.primary.created_at, self.changed_at.get(service.name, math.inf))
+        cramped = self.cramped_at.get(service.name, -math.inf) >= began - 30.0
+        if cramped and self.ecs.relocated(service, task):
+            return  # The new side has no capacity beside the old one, which must go in any case.
         if not task.orphaned and self.lost_at < self.last_pass_at - 20.0:
             before = self._completed_by(service, task)
             if before and not complete_generations(self.ecs):
@@ -244,6 +248,10 @@ class Watch:
             )
             and (s is service or s.tags.get(TAG_GENERATION, "") in complete)
         ]
+        if component.is_worker and service.tags.get(TAG_GENERATION, "") not in (
+            complete | self._completed_by(service, task)
+        ):
+            return  # A generation that is not complete is not routed to.
         if any(t.orphaned for t in service.tasks):
             return  # The old side was kept and then lost its etcd, independently of the daemon.
         rollout = component.rollout

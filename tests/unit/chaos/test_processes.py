@@ -26,3 +26,22 @@ def test_the_first_pass_uses_the_time_of_aws(wrong: float) -> None:
         assert not [a for a in outcome.plan.actions if is_hold(a)]
     finally:
         world.close()
+
+
+def test_a_revision_that_was_registered_again_is_known_to_later_processes() -> None:
+    """Generations share a family, and yet its newest revision must be read where it matters."""
+    world = World()
+    try:
+        world.do("settle")
+        service = next(s for s in world.ecs.services.values() if s.component == "decode")
+        world.ecs.deregister(service.revision)
+        for _ in range(2):
+            world.restart()
+            world.do("run", passes=1)
+        assert not world.api.writes
+        assert [r.active for r in world.ecs.revisions.values() if r.family == "g-decode"] == [
+            False,
+            True,
+        ]
+    finally:
+        world.close()

@@ -127,11 +127,16 @@ class SimulatedAccount(SimulatedEcs):
                 self.lingering.append((registration, etcd, self.now + self.lease))
 
     def is_serving(self, service: SimService, task: SimTask) -> bool:
-        """Return whether a task runs, is registered if it is a worker, and has a live etcd."""
+        """Return whether a task serves.
+
+        It runs and has a live etcd, a worker is registered, and a frontend routes to workers.
+        """
         component = self._component(service)
         slow = task.slow if component is not None and component.is_worker else 0
         hung = self.now - self.hung.get(task.arn, self.now) >= HUNG_SECONDS
         lost = hung or task.arn in self.forgotten or task.orphaned
+        if component is not None and component.is_frontend and not self._routes(task):
+            return False
         return self._works(task) and task.age > slow and not lost
 
     def _registration(self, service: SimService, task: SimTask) -> Registration | None:
