@@ -7,6 +7,7 @@ that the loss of a GPU instance affects workers only. etcd and NATS are separate
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -23,7 +24,7 @@ ROLLED = ("frontend", *WORKERS)
 COMPONENTS = ("etcd", "nats", *ROLLED)
 REPLICAS = {"etcd": 1, "nats": 1, "frontend": 2, "decode": 2, "prefill": 2}
 MAX_PREFILL = 3
-EXTRA = "decode-extra"
+EXTRA = "frontend-extra"
 """A component that a fault adds and later removes."""
 LEASE_SECONDS = 5
 MARK = "CHAOS_MARK"
@@ -33,11 +34,17 @@ BAD_DEADLINE_SECONDS = 15
 DEREGISTRATION_SECONDS = 2
 HEALTH_SECONDS = 5
 """Interval of container health checks; ECS's minimum."""
+_GENERATION = re.compile(r"-g[0-9a-f]{8}$")
 
 
 def service_of(component: str) -> str:
-    """Return the name of a component's ECS service."""
+    """Return the name of a component's ECS service, without a generation."""
     return f"{NAME}-{component}"
+
+
+def without_generation(service: str) -> str:
+    """Return the name of a service without the generation that workers have at its end."""
+    return _GENERATION.sub("", service)
 
 
 class GraphFiles:

@@ -16,7 +16,6 @@ from benchmarks.chaos.graph import (
     ROLLED,
     WORKERS,
     component_of,
-    service_of,
 )
 from benchmarks.chaos.stage import Stage, until
 from ecs_dynamo.demo.traffic import Traffic
@@ -31,7 +30,7 @@ WRONG_SECONDS = 8.0
 RESTART_SECONDS = 3.0
 """Time until the daemon's own ECS service runs a new daemon."""
 MAX_ROLLOUT_DELAY = 6.0
-"""A fault during a rollout begins at most this many seconds after the rollout's UpdateService."""
+"""A fault during a rollout begins at most this many seconds after its first write."""
 EXTRA_LOAD_SECONDS = 8
 BURST_CLIENTS = 16
 
@@ -41,7 +40,7 @@ async def during_rollout(stage: Stage, rng: Random, among: tuple[str, ...] = ROL
     component = rng.choice(among)
     since = time.monotonic()
     stage.start_rollout(component)
-    await stage.wait_for_write("UpdateService", since)
+    await stage.wait_for_rollout(since)
     await asyncio.sleep(rng.uniform(0.0, MAX_ROLLOUT_DELAY))
     stage.fault_began = time.monotonic()
     return component
@@ -120,7 +119,7 @@ def lose_answers(operation: str) -> Injector:
             return
         stage.edit(
             lambda d: d["components"].append(
-                {**component_of(d, "decode"), "name": EXTRA, "replicas": 1}
+                {**component_of(d, "frontend"), "name": EXTRA, "replicas": 1}
             )
         )
         await stage.wait_for_write(operation, since)
@@ -166,21 +165,28 @@ async def kill_servers(stage: Stage, rng: Random) -> None:
 
 
 def bad_revision(command: str) -> Injector:
-    """Declare a revision that cannot serve; once it is rolled back, declare the good one again."""
+    """Declare a revision that cannot serve; once it is withdrawn, declare the good one again."""
 
     async def inject(stage: Stage, rng: Random) -> None:
         component = rng.choice(WORKERS)
-        service = stage.local.state.services[GPU, service_of(component)]
-        good, mark = service.primary.definition, stage.mark_of(component)
+        good = {s.name for s in stage.services(component)}
+        mark = stage.mark_of(component)
+
+        def bad_tasks() -> list[Task]:
+            return [t for t in stage.watch.tasks(component, alive=True) if t.service not in good]
+
         rollout = {"progressDeadlineSeconds": BAD_DEADLINE_SECONDS}
         since = time.monotonic()
         stage.start_rollout(component, command=[command], rollout=rollout)
         stage.fault_began = since
-        await stage.wait_for_write("UpdateService", since)
-        await until("the bad revision runs", lambda: service.primary.definition is not good, 30)
-        await until(
-            "the bad revision is rolled back", lambda: service.primary.definition is good, 90
-        )
+        await stage.wait_for_rollout(since)
+        await until("the bad generation runs", lambda: bad_tasks() != [], 60)
+
+        def is_withdrawn() -> bool:
+            others = [s for s in stage.services(component) if s.name not in good]
+            return bad_tasks() == [] and all(s.desired == 0 for s in others)
+
+        await until("the bad generation is withdrawn", is_withdrawn, 90)
         stage.revert(component, mark, "command", "rollout")
 
     return inject

@@ -14,11 +14,17 @@ class ObservedService:
     name: str
     cluster: str
     desired: int
+    component: str = ""
+    """Its name without the generation; empty if that is the same."""
+
+    @property
+    def base(self) -> str:
+        return self.component or self.name
 
 
 @dataclass(frozen=True, slots=True)
 class ObservedTask:
-    """A task of the graph.
+    """A task of the graph. ``service`` is the name of its service without a generation.
 
     ``alive``: ECS has not begun to stop it; otherwise ``stop_code`` says why. ``ready``: by its own
     last answer.
@@ -51,7 +57,7 @@ class View:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """The invariants during one fault; mappings are by service name.
+    """The invariants during one fault; mappings are by service name, without a generation.
 
     ``floors``: how many ready replicas must remain if one is stopped. ``counts``: smallest and
     largest desired count. ``victims``: ids of tasks that the campaign itself ends. ``revisions``:
@@ -86,10 +92,14 @@ def _duplicate_services(now: View) -> Iterator[str]:
 
 
 def _counts_out_of_bounds(now: View, rules: Rules) -> Iterator[str]:
-    for service in now.services:
-        least, most = rules.counts.get(service.name, (service.desired, service.desired))
-        if not least <= service.desired <= most:
-            yield f"{service.name} was set to {service.desired}, outside {least} to {most}"
+    """Yield counts out of bounds; while generations are exchanged, both together have more."""
+    for base in {s.base for s in now.services}:
+        counts = [s.desired for s in now.services if s.base == base]
+        total = sum(counts)
+        least, most = rules.counts.get(base, (total, total))
+        both = sum(count > 0 for count in counts) > 1
+        if not least <= total <= most * (2 if both else 1) or max(counts) > most:
+            yield f"{base} was set to {total}, outside {least} to {most}"
 
 
 def _stopped_too_early(before: View, now: View, rules: Rules) -> Iterator[str]:

@@ -25,16 +25,16 @@ from benchmarks.chaos.graph import (
     MARK,
     REPLICAS,
     ROLLED,
-    WORKERS,
     GraphFiles,
     component_of,
     service_of,
+    without_generation,
 )
 from benchmarks.chaos.watch import Watch
 from ecs_dynamo.demo.daemon import DemoDaemon
 from ecs_dynamo.demo.traffic import Request
 from ecs_dynamo.local import LocalEcs
-from ecs_dynamo.local.state.entities import Instance, Task
+from ecs_dynamo.local.state.entities import Instance, Service, Task
 from ecs_dynamo.local.wire.faults import FaultKind
 
 REGION = "us-east-1"
@@ -194,6 +194,14 @@ class Stage:
             answer: dict[str, Any] = await getattr(client, xform_name(operation))(**parameters)
             return answer
 
+    def services(self, component: str) -> list[Service]:
+        """Return a component's services of all generations that are not deleted."""
+        return [
+            s
+            for s in self.local.state.services.values()
+            if s.status == "ACTIVE" and without_generation(s.name) == service_of(component)
+        ]
+
     def instances(self) -> list[Instance]:
         """Return the GPU instances."""
         return [i for i in self.local.state.instances.values() if i.cluster == GPU]
@@ -231,6 +239,15 @@ class Stage:
 
     # Observed state.
 
+    async def wait_for_rollout(self, since: float) -> None:
+        """Wait until a rollout has begun: in a service, or with one of a new generation."""
+        begins = ("UpdateService", "CreateService")
+        await until(
+            "a rollout by the daemon",
+            lambda: any(at >= since and o in begins for at, o in self.watch.writes),
+            30.0,
+        )
+
     async def wait_for_write(self, operation: str, since: float, timeout: float = 30.0) -> None:
         """Wait until the daemon has called ``operation`` at or after ``since``."""
         await until(
@@ -262,10 +279,10 @@ class Stage:
         return None
 
     def _component_unsettled_reason(self, component: str) -> str | None:
-        key = (GPU if component in WORKERS else FARGATE, service_of(component))
-        service = self.local.state.services.get(key)
-        if service is None:
-            return f"{component} has no service"
+        services = [s for s in self.services(component) if s.desired > 0]
+        if len(services) != 1:
+            return f"{component} has {len(services)} services with replicas"
+        (service,) = services
         tasks = self.watch.tasks(component, alive=True)
         if len(service.deployments) > 1 or service.primary.rollout_state != "COMPLETED":
             return f"{component} has a rollout in progress"

@@ -10,7 +10,14 @@ from typing import Any
 
 import aiohttp
 
-from benchmarks.chaos.graph import COMPONENTS, EXTRA, HTTP_PORT, SYSTEM_PORT, service_of
+from benchmarks.chaos.graph import (
+    COMPONENTS,
+    EXTRA,
+    HTTP_PORT,
+    SYSTEM_PORT,
+    service_of,
+    without_generation,
+)
 from benchmarks.chaos.invariants import (
     ObservedService,
     ObservedTask,
@@ -34,7 +41,7 @@ observation, so that a new replica is known to be ready as soon as the daemon kn
 PROBE_TIMEOUT = 2.0
 GRAPH_SERVICES = frozenset(service_of(name) for name in (*COMPONENTS, EXTRA))
 """Services of the graph; their task definition families have the same names."""
-FRONTEND = service_of("frontend")
+FRONTENDS = frozenset({service_of("frontend"), service_of(EXTRA)})
 INFRASTRUCTURE = frozenset({service_of("etcd"), service_of("nats")})
 _AGENT = re.compile(r"ecs-dynamo(?:\s|$)")
 
@@ -70,14 +77,14 @@ class Watch:
         state = self._local.state
         return View(
             services=tuple(
-                ObservedService(s.name, s.cluster, s.desired)
+                ObservedService(s.name, s.cluster, s.desired, without_generation(s.name))
                 for s in state.services.values()
-                if s.status == "ACTIVE" and s.name in GRAPH_SERVICES
+                if s.status == "ACTIVE" and without_generation(s.name) in GRAPH_SERVICES
             ),
             tasks=tuple(
                 ObservedTask(
                     id=t.id,
-                    service=t.service or "",
+                    service=without_generation(t.service or ""),
                     alive=t.alive,
                     ready=self._ready.get(t.id, False),
                     stop_code=t.stop_code,
@@ -94,7 +101,7 @@ class Watch:
         return [
             t
             for t in self._local.state.tasks.values()
-            if t.service in services and (t.alive or not alive)
+            if without_generation(t.service or "") in services and (t.alive or not alive)
         ]
 
     def ready(self, task: Task) -> bool:
@@ -191,7 +198,7 @@ class Watch:
             task = self._local.state.tasks.get(str(arn).rsplit("/", 1)[-1])
             if task is not None:
                 names.append(task.service or task.definition.family)
-        return tuple(names)
+        return tuple(without_generation(name) for name in names)
 
 
 def _name(arn: str) -> str:
@@ -202,7 +209,7 @@ def _name(arn: str) -> str:
 async def _answers(session: aiohttp.ClientSession, task: Task) -> bool:
     if task.service in INFRASTRUCTURE:
         return True
-    if task.service == FRONTEND:
+    if task.service in FRONTENDS:
         async with session.get(f"http://{task.address}:{HTTP_PORT}/v1/models") as answer:
             if answer.status != 200:
                 return False

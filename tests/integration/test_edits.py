@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from ecs_dynamo.controller import Pass, pass_status
-from tests.integration.stack import Stack, running_tasks
+from tests.integration.stack import Stack, component_of, running_tasks
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
 
@@ -34,87 +34,140 @@ async def test_graph_edits_are_rolled_out(stack: Stack) -> None:
     await stack.chat()
 
 
+async def run_of(stack: Stack, timeout: float, stops: set[str]) -> Pass:
+    """Reconcile until the graph is converged or stuck; collect the causes of stopped tasks."""
+
+    def collect(done: Pass) -> None:
+        for component in pass_status(stack.graph, done)["components"]:
+            if component["name"].startswith("decode"):
+                stops.update(t["why"] for t in component["stopped"])
+
+    async with stack.reconciler() as reconciler:
+        stack.last = await reconciler.until_converged(timeout, collect)
+    return stack.last
+
+
+async def assert_on_hold(stack: Stack, text: str) -> None:
+    """A new daemon knows from AWS that decode's declaration failed, and writes nothing."""
+    code, _, err = await stack.cli("reconcile", "-f", str(stack.graph_file), "--timeout", "30")
+    assert (code, text in err) == (1, True), err
+    async with stack.reconciler() as reconciler:
+        stack.last = await reconciler.run_pass()
+        assert reconciler.aws.writes == 0
+        assert "decode" in stack.last.plan.failures
+
+
+async def test_a_generation_whose_image_does_not_exist_is_withdrawn(stack: Stack) -> None:
+    await stack.converge()
+    before = {t.arn for name in ("decode", "prefill") for t in stack.tasks(name)}
+
+    def break_it(document: dict[str, Any]) -> None:
+        component_of(document, "decode")["image"] = "example.com/no-such-image:1"
+
+    stack.edit(break_it)
+    stops: set[str] = set()
+    done = await run_of(stack, 90, stops)
+    assert not done.converged
+    assert "is withdrawn" in done.plan.failures["decode"]
+    assert "is withdrawn" in done.plan.failures["prefill"]
+    assert any("no-such-image" in why for why in stops), stops
+    await assert_on_hold(stack, "is withdrawn")
+    assert {t.arn for name in ("decode", "prefill") for t in stack.tasks(name)} == before
+    await stack.chat()
+
+
+def unhealthy(document: dict[str, Any], start_period: int) -> None:
+    """Declare a health check that fails, which changes a worker within its generation."""
+    document["containerDefinitions"][0]["healthCheck"] = {
+        "command": ["CMD-SHELL", "exit 1"],
+        "interval": 5,
+        "retries": 1,
+        "startPeriod": start_period,
+    }
+
+
 async def test_a_bad_revision_fails_clearly_and_the_old_one_serves(stack: Stack) -> None:
     await stack.converge()
     (old,) = stack.tasks("decode")
-
-    def break_it(document: dict[str, Any]) -> None:
-        document["components"][1]["image"] = "example.com/no-such-image:1"
-
-    stack.edit(break_it)
-    waits: set[str] = set()
+    stack.edit_task_definition("decode", lambda d: unhealthy(d, 0))
     stops: set[str] = set()
-
-    def collect(done: Pass) -> None:
-        waits.update(w.reason for w in done.plan.waits if w.component == "decode")
-        components = {c["name"]: c for c in pass_status(stack.graph, done)["components"]}
-        stops.update(t["why"] for t in components["decode"]["stopped"])
-
-    async with stack.reconciler() as reconciler:
-        done = await reconciler.until_converged(60, collect)
-        assert not done.converged
-        assert "gave up" in done.plan.failures["decode"]
-        assert any("task that failed: CannotPullContainerError" in w for w in waits), waits
-        assert stops, "no stopped task was shown"
-        assert all("no-such-image" in why for why in stops)
-        writes = reconciler.aws.writes
-    stack.last = done
-    # A new daemon knows it too, from AWS.
-    code, _, err = await stack.cli("reconcile", "-f", str(stack.graph_file), "--timeout", "30")
-    assert code == 1
-    assert "gave up on revision" in err
-    async with stack.reconciler() as reconciler:
-        await reconciler.run_pass()
-        assert reconciler.aws.writes == 0 < writes
+    done = await run_of(stack, 90, stops)
+    assert not done.converged
+    assert "gave up" in done.plan.failures["decode"]
+    assert "prefill" not in done.plan.failures
+    assert stops, "no stopped task was shown"
+    await assert_on_hold(stack, "gave up on revision")
     assert old.arn in {t.arn for t in stack.tasks("decode") if t.is_running}
     await stack.chat()
 
 
-async def test_a_rollback_is_on_hold_until_it_is_cleared(stack: Stack) -> None:
-    await stack.converge()
+def variables_of(stack: Stack, name: str) -> set[str]:
+    """Return the environment variables of a component's only running task."""
+    (task,) = running_tasks(stack, name)
+    return {e["name"] for e in task.definition.containers[0]["environment"]}
 
-    def edit(document: dict[str, Any]) -> None:
-        document["components"][1]["env"] = {"DYN_LOG": "debug"}
 
-    stack.edit(edit)
+async def test_a_rollback_returns_to_the_previous_generation_until_it_is_cleared(
+    stack: Stack,
+) -> None:
     await stack.converge()
+    stack.edit(lambda d: component_of(d, "decode").update(env={"DYN_LOG": "debug"}))
+    await stack.converge()
+    assert "DYN_LOG" in variables_of(stack, "decode")
     file = ("-f", str(stack.graph_file))
     code, out, err = await stack.cli("rollback", "decode", *file)
     assert code == 0, err
-    assert "local-decode:2 -> content of local-decode:1" in out
-    code, _, err = await stack.cli("reconcile", *file, "--timeout", "30")
-    assert (code, "on hold until" in err) == (1, True)
+    assert "is withdrawn" in out
+    assert "DYN_LOG" in out
+    code, _, err = await stack.cli("reconcile", *file, "--timeout", "60")
+    assert (code, "on hold until" in err) == (1, True), err
     await stack.observe()
-    running = next(
-        t for t in stack.local.state.tasks.values() if t.alive and t.service == "local-decode"
-    )
-    values = {e["name"]: e["value"] for e in running.definition.containers[0]["environment"]}
-    assert "DYN_LOG" not in values
+    assert "DYN_LOG" not in variables_of(stack, "decode")
     await stack.chat()
+    code, _, err = await stack.cli("rollback", "prefill", *file)
+    assert (code, "is withdrawn already" in err) == (1, True), err
     code, _, err = await stack.cli("rollback", "decode", "--clear", *file)
     assert code == 0, err
     await stack.converge()
+    assert "DYN_LOG" in variables_of(stack, "decode")
     code, _, err = await stack.cli("rollback", "nobody", *file)
     assert (code, "name one of" in err) == (2, True)
 
 
+async def test_a_rollback_within_a_generation_is_on_hold_until_it_is_cleared(stack: Stack) -> None:
+    await stack.converge()
+    file = ("-f", str(stack.graph_file))
+    code, _, err = await stack.cli("rollback", "decode", *file)
+    assert (code, "there is no previous generation" in err) == (1, True), err
+    stack.change_in_place("decode", "2")
+    await stack.converge()
+    code, out, err = await stack.cli("rollback", "decode", *file)
+    assert code == 0, err
+    assert "local-decode:2 -> content of local-decode:1" in out
+    code, _, err = await stack.cli("reconcile", *file, "--timeout", "60")
+    assert (code, "on hold until" in err) == (1, True), err
+    await stack.observe()
+    (task,) = running_tasks(stack, "decode")
+    assert "dockerLabels" not in task.definition.containers[0]
+    await stack.chat()
+    code, _, err = await stack.cli("rollback", "decode", "--clear", *file)
+    assert code == 0, err
+    await stack.converge()
+
+
 async def test_a_rollout_that_never_serves_is_rolled_back_at_its_deadline(stack: Stack) -> None:
+    stack.edit(lambda d: component_of(d, "decode").update(rollout={"progressDeadlineSeconds": 8}))
     await stack.converge()
     (old,) = stack.tasks("decode")
-
-    def hang(document: dict[str, Any]) -> None:
-        # Alive, within its start period, and never healthy: ECS itself would wait indefinitely.
-        document["components"][1]["command"] = ["exec sleep 600"]
-        document["components"][1]["rollout"] = {"progressDeadlineSeconds": 4}
-
-    stack.edit(hang)
+    # Alive, within its start period, and never healthy: ECS itself would wait indefinitely.
+    stack.edit_task_definition("decode", lambda d: unhealthy(d, 300))
     async with stack.reconciler() as reconciler:
         done = await reconciler.until_converged(60)
     assert "back to local-decode:1" in done.plan.failures["decode"] or (
         "progress deadline" in done.plan.failures["decode"]
     )
     code, _, err = await stack.cli("reconcile", "-f", str(stack.graph_file), "--timeout", "30")
-    assert (code, "progress deadline" in err) == (1, True)
+    assert (code, "progress deadline" in err) == (1, True), err
     await stack.observe()
     # ECS has a new deployment for the previous revision, and replaces the old task in turn.
     assert {t.task_definition_arn for t in stack.tasks("decode") if t.is_running} == {

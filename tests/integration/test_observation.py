@@ -129,8 +129,8 @@ async def test_an_empty_list_loses_no_request_and_a_deleted_revision_no_rollout(
     (again,) = await active()
     assert again not in (first, second)
     async with stack.reconciler() as reconciler:
-        one = await reconciler.run_pass()
-        assert one.converged, one.plan.actions
+        known = await reconciler.run_pass()
+        assert known.converged, known.plan.actions
         done = await roll_back(reconciler, "decode")
         assert (done.error, done.after) == (None, "local-decode:1")
         stack.last = await reconciler.until_converged(60)

@@ -7,6 +7,7 @@ import json
 
 import pytest
 
+from ecs_dynamo.planning.desired.generations.identity import generation_of
 from tests.integration.stack import Stack
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
@@ -48,20 +49,21 @@ async def test_a_foreign_service_of_the_same_name_is_left_alone(stack: Stack) ->
             {"name": "x", "image": "busybox", "memory": 64, "command": ["sleep", "1000"]}
         ],
     )
+    name = f"local-decode-{generation_of(stack.graph)}"
     await stack.aws(
         "CreateService",
         cluster="dynamo-GPU",
-        serviceName="local-decode",
+        serviceName=name,
         taskDefinition="theirs",
         desiredCount=0,
     )
-    theirs = stack.local.state.services["dynamo-GPU", "local-decode"]
+    theirs = stack.local.state.services["dynamo-GPU", name]
     before = json.loads(json.dumps(theirs.request))
     async with stack.reconciler() as reconciler:
         done = await reconciler.until_converged(8)
         await reconciler.until_converged(20, taking_down=True)
     assert not done.converged
-    assert any("local-decode" in w.reason or w.component == "decode" for w in done.plan.waits)
+    assert any(name in w.reason or w.component == "decode" for w in done.plan.waits)
     assert (theirs.status, theirs.request) == ("ACTIVE", before)
 
 

@@ -171,7 +171,9 @@ class _HealthAssessor:
         leases = {c.registration.lease_id for c in claims}
         for content in (silent.last if silent is not None else None, own_page):
             leases |= content.lease_ids if content is not None else frozenset()
-        work = None if self._busy is None else sum(self._busy.get(lease, 0.0) for lease in leases)
+        # Whether a worker has work is unknown if it neither registers nor was heard.
+        is_known = self._busy is not None and leases
+        work = sum((self._busy or {}).get(lease, 0.0) for lease in leases) if is_known else None
         unregistered_since = None if claims else now
         if silent is not None and not silent.spoke:
             return Suspect(
