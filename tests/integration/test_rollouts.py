@@ -205,8 +205,13 @@ async def test_a_roll_lets_a_busy_worker_finish(stack: Stack) -> None:
 
 
 async def test_an_instance_that_drains_under_load_fails_no_request(stack: Stack) -> None:
+    def on_its_own_port(document: dict[str, Any]) -> None:
+        """Keep the health check, which in host mode would not know the worker's port."""
+        quick_health(document)
+        document["networkMode"] = "awsvpc"
+
     for name in ("decode", "prefill"):
-        stack.edit_task_definition(name, quick_health)
+        stack.edit_task_definition(name, on_its_own_port)
     await stack.converge()
     name, old = worker_apart_from_the_frontend(stack)
     instance = old.instance

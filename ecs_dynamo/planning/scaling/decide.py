@@ -57,17 +57,18 @@ def current_replicas(component: Component, generations: Sequence[ObservedCompone
     """Return the replicas of a component in all generations together; None without a service.
 
     While one generation is exchanged for another, both may have more replicas than that, so the
-    number is recorded on the service of the one that comes up.
+    number is recorded on the service of the one that comes up. Before that has a service, it may be
+    recorded on that of the generation which it replaces halfway.
     """
     services = {c.component.name: c.service for c in generations if c.service is not None}
     own = services.get(component.name)
-    others = [s.desired for name, s in services.items() if name != component.name]
-    if own is None:
-        return max(others, default=None)
-    if not any(others):
+    others = [s for name, s in services.items() if name != component.name]
+    if own is not None and not any(s.desired for s in others):
         return own.desired
-    recorded = own.tags.get(TAG_REPLICAS, "")
-    return int(recorded) if recorded.isdecimal() else max(own.desired, *others)
+    newest_first = (*((own,) if own is not None else ()), *others)
+    recorded = [s.tags.get(TAG_REPLICAS, "") for s in newest_first]
+    number = next((int(text) for text in recorded if text.isdecimal()), None)
+    return number if number is not None else max((s.desired for s in newest_first), default=None)
 
 
 def _decide(

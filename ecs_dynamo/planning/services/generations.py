@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from ecs_dynamo.model.generations import PLAIN, GenerationMode
 from ecs_dynamo.model.graph import TAG_REPLICAS, TAG_WITHDRAWN, Graph
 from ecs_dynamo.model.plan import DeleteService, TagService
 from ecs_dynamo.model.purposes import ActionPurpose, WaitPurpose
 from ecs_dynamo.model.snapshot import Snapshot
+from ecs_dynamo.planning.desired.component import ComponentState
 from ecs_dynamo.planning.desired.context import PlanContext
 from ecs_dynamo.planning.desired.plan_builder import PlanBuilder
 from ecs_dynamo.planning.observed.lookup import known_service
+from ecs_dynamo.planning.rollout.service_tags import tag_service
 
 
 def announce_adoption(context: PlanContext, builder: PlanBuilder) -> PlanBuilder:
@@ -35,26 +39,53 @@ def announce_adoption(context: PlanContext, builder: PlanBuilder) -> PlanBuilder
 
 
 def record_exchange(context: PlanContext, builder: PlanBuilder) -> PlanBuilder:
-    """Record a withdrawn generation, and how many replicas a scaled component has."""
+    """Record a withdrawn generation, and how many replicas a scaled component has.
+
+    The number is recorded on the service of the target generation only, and only in an exchange:
+    what an earlier exchange recorded must not be taken for the current number.
+    """
     failure = context.exchange.failure
     if failure is not None:
         reason = f"generation {failure.generation} is withdrawn: {failure.message}"
         builder = builder.with_actions(withdrawals(context.graph, failure.reason, reason))
-    for state in context.actionable:
+    states = {s.name: s for s in context.actionable if s.component.is_worker}
+    for state in states.values():
         service, total = state.service, context.exchange.totals.get(state.name)
-        if service is None or total is None or state.component.scaling is None:
+        if service is None:
             continue
-        if service.tags.get(TAG_REPLICAS) != str(total):
-            recording = TagService(
+        recorded = service.tags.get(TAG_REPLICAS)
+        if total is not None and state.component.scaling is not None:
+            if recorded != str(total):
+                reason = f"{total} replicas in all generations together"
+                tags = {TAG_REPLICAS: str(total)}
+                record = tag_service(state, tags, ActionPurpose.RECORD_REPLICAS, reason)
+                builder = builder.with_actions([record])
+        elif recorded is not None and _is_outdated(context, state, states):
+            removal = TagService(
                 component=state.name,
-                reason=f"{total} replicas in all generations together",
+                reason="it does not have the replicas of all generations any more",
                 purpose=ActionPurpose.RECORD_REPLICAS,
                 cluster=service.cluster,
                 service=service.name,
-                set_tags={TAG_REPLICAS: str(total)},
+                set_tags={},
+                remove_tags=(TAG_REPLICAS,),
             )
-            builder = builder.with_actions([recording])
+            builder = builder.with_actions([removal])
     return builder
+
+
+def _is_outdated(
+    context: PlanContext, state: ComponentState, states: Mapping[str, ComponentState]
+) -> bool:
+    """Return whether the number on a service is not needed: the target's service has it, too."""
+    if not context.exchange.in_progress:
+        return True
+    target = states.get(state.component.origin)
+    return (
+        target is not None
+        and target.service is not None
+        and target.service.tags.get(TAG_REPLICAS) == str(context.exchange.totals.get(target.name))
+    )
 
 
 def withdrawals(graph: Graph, word: str, reason: str) -> tuple[TagService, ...]:

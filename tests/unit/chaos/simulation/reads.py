@@ -131,11 +131,11 @@ class ReadOperations:
         return {"Reservations": [{"Instances": [instance]} for instance in instances]}
 
     def revision(self, operation: str, name: str) -> Revision:
-        """Return the revision of an ARN, or the latest active one of a family.
+        """Return a revision by ARN or by family and number, or the latest active one of a family.
 
         Raises the error of ``operation`` if there is none.
         """
-        revision = self.ecs.revisions.get(name)
+        revision = self.ecs.revisions.get(name) or self.ecs.revisions.get(f"arn:td/{name}")
         if revision is None:
             active = [r for r in self.ecs.revisions.values() if r.family == name and r.active]
             revision = max(active, key=lambda r: r.number, default=None)
