@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import mean
@@ -10,6 +11,10 @@ from typing import Any
 from benchmarks.rollouts.cases import CASES
 from benchmarks.rollouts.graph import LEASE_SECONDS
 
+JOINING = (
+    "at the moment at which the new generation became complete: Dynamo 1.6.1 routes to it 5 to "
+    "100 ms before its prefill router is ready."
+)
 HEAD = Path(__file__).parent / "HEAD.md"
 Json = Mapping[str, Any]
 _HEADINGS = ("case", "sent", "failed", "lowest prefill", "lowest decode", "kept", "seconds")
@@ -64,12 +69,20 @@ def reasons(documents: Json) -> list[str]:
     lines: list[str] = []
     for name, case in CASES.items():
         document = documents.get(name, {})
-        texts = [f"{count} x {error}" for error, count in document.get("errors", ())]
+        texts = [f"{count} x {shortened(error)}" for error, count in document.get("errors", ())]
         texts += [t for t in (document.get("problem"), document.get("notRun")) if t]
         if texts:
             reason = f" {case.reason}" if case.reason and document.get("failed") else ""
+            if joining := document.get("joining"):
+                reason += f" {joining} of them {JOINING}"
             lines.append(f"- **{name}**: {'; '.join(texts)}.{reason}")
     return ["", "## What went wrong", "", *lines] if lines else []
+
+
+def shortened(error: str) -> str:
+    """Return an error without the JSON around the message of a response."""
+    match = re.match(r'(HTTP \d+): \{"message":"([^".]*)', error)
+    return f"{match[1]} ({match[2]})" if match else error
 
 
 def _runs(stored: Json) -> Sequence[str]:

@@ -38,7 +38,8 @@ def draw(document: dict[str, Any], path: Path, title: str) -> None:
         axis.set_ylabel(f"{role} workers\nrouted to")
         axis.set_ylim(bottom=0)
         axis.yaxis.get_major_locator().set_params(integer=True)
-    role_axes[0].legend(loc="upper right", fontsize=8)
+    handles, labels = role_axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="upper right", fontsize=8)
     for at, streamed, _ in document["failures"]:
         role_axes[0].axvline(at, color="tab:red", linewidth=1, linestyle="-" if streamed else ":")
     shown = [(at, text) for at, text in document["events"] if is_shown(text) and at <= end]

@@ -31,6 +31,10 @@ STABLE_SECONDS = 2.0
 WITHDRAWN_SECONDS = 10.0
 """The same, if the declared revision was withdrawn: it must not be tried again."""
 WARM_SECONDS = 2.0
+JOIN_SECONDS = 0.7
+"""How far a request may be from the observed moment at which a generation became complete to have
+been sent at that moment: the interval of observations, and their duration."""
+JOIN_ERROR = "HTTP 503"
 Json = dict[str, Any]
 
 
@@ -53,6 +57,8 @@ class CaseResult:
     errors: tuple[tuple[str, int], ...]
     failures: tuple[tuple[float, bool, str], ...]
     """Each failed request: when it was sent, whether it streams, its error."""
+    joining: int
+    """Number of failed requests that were sent when a generation became complete."""
     lowest: Mapping[str, int]
     seconds: float | None
     problem: str | None
@@ -82,6 +88,7 @@ class CaseResult:
             "retried": self.retried,
             "errors": [list(e) for e in self.errors],
             "failures": [list(f) for f in self.failures],
+            "joining": self.joining,
             "lowest": dict(self.lowest),
             "seconds": self.seconds,
             "problem": self.problem,
@@ -237,6 +244,7 @@ def _result(
         retried=sum(o.attempts > 1 for o in outcomes),
         errors=tuple(Counter(o.error for o in failures if o.error).most_common()),
         failures=tuple((round(o.sent - began, 1), o.streamed, o.error or "") for o in failures),
+        joining=_count_joining(stage, failures, began),
         lowest={role: min((s.lowest[role] for s in during), default=0) for role in WORKERS},
         seconds=None if ended is None else round(ended - stage.declared_at(began), 1),
         problem=problem,
@@ -250,6 +258,26 @@ def _result(
         events=tuple((round(at - began, 1), text) for at, text in stage.events if at >= began),
         samples=_changes(during, began),
         revisions=tuple(describe(r) for r in stage.case.revisions),
+    )
+
+
+def _count_joining(stage: RolloutStage, failures: Sequence[Outcome], began: float) -> int:
+    """Return how many requests failed because a generation was becoming complete.
+
+    Dynamo 1.6.1 routes requests to a namespace from the moment at which both roles are registered
+    in it, 5 to 100 ms before its prefill router is ready. Until then it answers with 503 ("prefill
+    routing ... is still activating" in the frontend's log; measured in both orders of the roles).
+    """
+    first: dict[str, dict[str, float]] = {}
+    for worker in stage.observer.workers.values():
+        times = first.setdefault(worker.namespace, {})
+        times[worker.role] = min(times.get(worker.role, worker.registered_at), worker.registered_at)
+    offset = time.time() - time.monotonic()
+    complete = [max(t.values()) - offset for t in first.values() if len(t) == len(WORKERS)]
+    return sum(
+        any(abs(o.sent - at) < JOIN_SECONDS for at in complete if at > began)
+        for o in failures
+        if (o.error or "").startswith(JOIN_ERROR)
     )
 
 

@@ -29,6 +29,7 @@ def result(**changes: Any) -> CaseResult:
         "retried": 1,
         "errors": (),
         "failures": (),
+        "joining": 0,
         "lowest": {"prefill": 1, "decode": 1},
         "seconds": 40.0,
         "problem": None,
@@ -93,7 +94,8 @@ def test_the_unavoidable_waits_are_a_drain_a_start_and_a_lease_for_each_replaced
 
 
 def test_the_page_has_the_numbers_the_failures_and_the_comparison() -> None:
-    lost = result(failed=2, errors=(("HTTP 503", 2),), seconds=None, problem="not routed")
+    error = 'HTTP 503: {"message":"Not ready. Wait","code":503}'
+    lost = result(failed=2, errors=((error, 2),), seconds=None, problem="not routed")
     text = page(
         {
             "cases": {"block size, without room": result().document()},
@@ -105,7 +107,10 @@ def test_the_page_has_the_numbers_the_failures_and_the_comparison() -> None:
     )
     assert "| block size, without room | 100 | 0 | 1 | 1 | 0 | 40 |" in text
     assert "| block size, without room | 100 | 2 | 1 | 1 | 0 | did not end |" in text
-    assert "- **block size, without room**: 2 x HTTP 503; not routed." in text
+    document = result(failed=1, joining=1, errors=((error, 1),)).document()
+    joined = page({"cases": {"block size, with room": document}})
+    assert "1 x HTTP 503 (Not ready). 1 of them at the moment at which" in joined
+    assert "- **block size, without room**: 2 x HTTP 503 (Not ready); not routed." in text
     assert cells({"notRun": "no host port"})[-1] == "cannot run"
     assert text.index("## Results") < text.index("## Before")
 
@@ -115,6 +120,7 @@ def test_a_case_passes_if_it_ends_and_loses_only_requests_that_dynamo_cannot_sur
     failed = result(failed=1).document()
     assert is_passed(ordinary, result().document())
     assert not is_passed(ordinary, failed)
+    assert is_passed(ordinary, result(failed=1, joining=1).document())
     assert is_passed(hanging, failed)
     assert not is_passed(hanging, result(seconds=None).document())
     assert not is_passed(ordinary, {"notRun": "no capacity"})
