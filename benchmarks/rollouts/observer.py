@@ -26,6 +26,8 @@ from ecs_dynamo.signals.frontend import LAST_RESPONSE_GAUGES, LOAD_GAUGES
 
 OBSERVE_SECONDS = 0.2
 TIMEOUT_SECONDS = 2.0
+FRESH_SECONDS = 5.0
+"""How long a frontend takes to name all of its workers: it names each one at its first request."""
 FRONTEND = f"{NAME}-frontend"
 ROLE_OF = {"prefill": "prefill", "backend": "decode"}
 """Dynamo's component name of a registration -> the worker's role."""
@@ -101,6 +103,8 @@ class Observer:
         self._failures: dict[str, int] = {}
         """Successive failed probes of each frontend that has listed the model, by task id."""
         self._named: dict[str, frozenset[int]] = {}
+        self._named_since: dict[str, float] = {}
+        """When each frontend first named a worker, in monotonic seconds."""
         self._registered: dict[str, frozenset[int]] = {}
         """Lease ids by etcd URL, as last read. Workers of a lost etcd continue to serve."""
         self.workers: dict[int, Worker] = {}
@@ -165,13 +169,14 @@ class Observer:
 
     def _sample(self) -> Sample:
         registered = frozenset[int]().union(*self._registered.values())
-        views = []
         frontends = self.frontends()
-        for task in frontends:
-            named = self._named.get(task.id)
-            if named:
-                leases = named & registered
-                views.append([self.workers[n] for n in leases if n in self.workers])
+        naming = [t for t in frontends if self._named.get(t.id)]
+        fresh = time.monotonic() - FRESH_SECONDS
+        settled = [t for t in naming if self._named_since[t.id] < fresh]
+        views = [
+            [self.workers[n] for n in self._named[t.id] & registered if n in self.workers]
+            for t in settled or naming
+        ]
         capacities = [capacity(view) for view in views]
         lowest = {role: min((c[role] for c in capacities), default=0) for role in WORKERS}
         weakest = min(views, key=lambda view: sum(capacity(view).values()), default=[])
@@ -201,6 +206,8 @@ class Observer:
         self._failures[task.id] = 0
         labels = (labels.get("worker_id", "") for _, labels, _ in page.samples)
         self._named[task.id] = frozenset(int(text) for text in labels if text.isdigit())
+        if self._named[task.id]:
+            self._named_since.setdefault(task.id, time.monotonic())
 
     async def _read_discovery(self) -> None:
         servers = [
