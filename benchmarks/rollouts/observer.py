@@ -170,7 +170,7 @@ class Observer:
     def _sample(self) -> Sample:
         registered = frozenset[int]().union(*self._registered.values())
         frontends = self.frontends()
-        naming = [t for t in frontends if self._named.get(t.id)]
+        naming = [t for t in frontends if t.id in self._named_since]
         fresh = time.monotonic() - FRESH_SECONDS
         settled = [t for t in naming if self._named_since[t.id] < fresh]
         views = [
