@@ -27,9 +27,8 @@ CLIENTS, PERIOD_SECONDS = 4, 1.0
 SET_UP_SECONDS = 120.0
 HALFWAY_SECONDS = 90.0
 STABLE_SECONDS = 2.0
-"""How long the last revision alone must serve for the case to be over."""
-WITHDRAWN_SECONDS = 10.0
-"""The same, if the declared revision was withdrawn: it must not be tried again."""
+"""How long the last revision alone must serve for the case to be over. If the declared revision was
+withdrawn, it is one lease: the daemon must not try it again."""
 WARM_SECONDS = 2.0
 JOIN_SECONDS = 0.7
 """How far a request may be from the observed moment at which a generation became complete to have
@@ -199,7 +198,7 @@ async def _wait_for_end(stage: RolloutStage, first: frozenset[str]) -> float:
     case = stage.case
     number = case.revisions.index(case.last)
     must_converge = case.declared[-1] == case.last
-    stable = StableSince(STABLE_SECONDS if must_converge else WITHDRAWN_SECONDS)
+    stable = StableSince(STABLE_SECONDS if must_converge else case.lease_seconds)
     other_started = number != 0
     while True:
         other_started = other_started or any(
