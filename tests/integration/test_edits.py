@@ -76,20 +76,19 @@ async def test_a_generation_whose_image_does_not_exist_is_withdrawn(stack: Stack
     await stack.chat()
 
 
-def unhealthy(document: dict[str, Any], start_period: int) -> None:
+def unhealthy(document: dict[str, Any]) -> None:
     """Declare a health check that fails, which changes a worker within its generation."""
     document["containerDefinitions"][0]["healthCheck"] = {
         "command": ["CMD-SHELL", "exit 1"],
         "interval": 5,
         "retries": 1,
-        "startPeriod": start_period,
     }
 
 
 async def test_a_bad_revision_fails_clearly_and_the_old_one_serves(stack: Stack) -> None:
     await stack.converge()
     (old,) = stack.tasks("decode")
-    stack.edit_task_definition("decode", lambda d: unhealthy(d, 0))
+    stack.edit_task_definition("decode", unhealthy)
     stops: set[str] = set()
     done = await run_of(stack, 90, stops)
     assert not done.converged
@@ -156,21 +155,26 @@ async def test_a_rollback_within_a_generation_is_on_hold_until_it_is_cleared(sta
 
 
 async def test_a_rollout_that_never_serves_is_rolled_back_at_its_deadline(stack: Stack) -> None:
-    stack.edit(lambda d: component_of(d, "decode").update(rollout={"progressDeadlineSeconds": 8}))
     await stack.converge()
-    (old,) = stack.tasks("decode")
-    # Alive, within its start period, and never healthy: ECS itself would wait indefinitely.
-    stack.edit_task_definition("decode", lambda d: unhealthy(d, 300))
+    (old,) = stack.tasks("frontend")
+
+    def hang(document: dict[str, Any]) -> None:
+        # Alive, within its start period, and never healthy: ECS itself would wait indefinitely.
+        frontend = component_of(document, "frontend")
+        frontend["command"] = ["exec sleep 600"]
+        frontend["rollout"] = {"progressDeadlineSeconds": 4}
+
+    stack.edit(hang)
     async with stack.reconciler() as reconciler:
         done = await reconciler.until_converged(60)
-    assert "back to local-decode:1" in done.plan.failures["decode"] or (
-        "progress deadline" in done.plan.failures["decode"]
+    assert "back to local-frontend:1" in done.plan.failures["frontend"] or (
+        "progress deadline" in done.plan.failures["frontend"]
     )
     code, _, err = await stack.cli("reconcile", "-f", str(stack.graph_file), "--timeout", "30")
     assert (code, "progress deadline" in err) == (1, True), err
     await stack.observe()
     # ECS has a new deployment for the previous revision, and replaces the old task in turn.
-    assert {t.task_definition_arn for t in stack.tasks("decode") if t.is_running} == {
+    assert {t.task_definition_arn for t in stack.tasks("frontend") if t.is_running} == {
         old.task_definition_arn
     }
     await stack.chat()

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ecs_dynamo.model.generations import GenerationMode
 from ecs_dynamo.model.graph import TAG_GENERATION
 from ecs_dynamo.model.service import good_arn
-from ecs_dynamo.planning.desired.generations.identity import generation_of
+from tests.helpers.generations import effective_graph
 from tests.unit.chaos.generations import replicas_of, services_of, tasks_of
 from tests.unit.chaos.setup import SCALING, WORKERS
 
@@ -109,15 +110,16 @@ def _check_declared(world: World) -> None:
     Of each worker, one more generation may exist without replicas: the rollback target.
     """
     ecs = world.ecs
-    generation = generation_of(ecs.graph)
+    generations = effective_graph(ecs, ecs.graph).generations
+    assert generations.mode in (GenerationMode.PLAIN, GenerationMode.IN_FORCE)
     assert sum(len(services_of(ecs, c.name)) for c in ecs.graph.components) == sum(
         ecs.ours(s) for s in ecs.services.values()
     )
     for component in ecs.graph.components:
         dormant = [s for s in services_of(ecs, component.name) if s.desired == 0]
         (service,) = (s for s in services_of(ecs, component.name) if s.desired > 0)
-        assert service.tags.get(TAG_GENERATION) in (None, generation)
-        assert (service.tags.get(TAG_GENERATION) is None) == (not component.is_worker)
+        expected = generations.target if component.is_worker else None
+        assert service.tags.get(TAG_GENERATION) == expected
         assert not [s.name for s in dormant if s.tasks or not component.is_worker]
         assert len(dormant) <= 1, [s.name for s in dormant]
         if component.scaling is None:

@@ -29,7 +29,8 @@ class Setup:
 
     ``prefill``, ``decode``, ``frontends``: replicas. ``gpus``: GPUs of the cluster. ``scaled``:
     prefill follows its signal. ``minimum_healthy_percent``: that of decode. ``shared``: workers use
-    host mode and choose their ports, and several of them share an instance.
+    host mode and choose their ports, and several of them share an instance. ``plain``: workers
+    were started before there were generations.
     """
 
     prefill: int = 1
@@ -40,6 +41,7 @@ class Setup:
     canary: bool = False
     minimum_healthy_percent: int = 100
     shared: bool = False
+    plain: bool = False
 
     @property
     def gpus_per_instance(self) -> int:

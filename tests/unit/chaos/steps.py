@@ -62,6 +62,7 @@ SETUP: dict[str, tuple[Any, ...]] = {
     "canary": (False, True),
     "minimum_healthy_percent": (100, 50),
     "shared": (False, True),
+    "plain": (False, False, True),
 }
 """The values of the fields of `Setup`; ``spare``: GPUs beyond those that workers need."""
 

@@ -12,6 +12,7 @@ import math
 from dataclasses import asdict
 from typing import Any
 
+from ecs_dynamo.aws.observe.pass_queries import Expansion
 from ecs_dynamo.config import Settings
 from ecs_dynamo.controller.reconcile.reconciler import (
     Pass,
@@ -34,6 +35,7 @@ from tests.unit.chaos.simulation.virtual_time import VirtualLoop
 
 STEP_SECONDS = 10.0
 NOTICE_SECONDS = 120.0
+PLAIN_PASSES = 40
 SERVICE_READS = frozenset({"DescribeServices", "ListServices"})
 """Operations that show which services exist."""
 
@@ -64,13 +66,25 @@ class World:
         self.declarations: list[Graph] = []
         """Earlier declarations, the newest last."""
         self.raised_at = -math.inf
+        if self.setup.plain:
+            self._start_plain()
         self.restart()
         self.standby = self.new_process()
 
     def server_time(self) -> float:
         return EPOCH + self.loop.time()
 
-    def new_process(self) -> Reconciler:
+    def _start_plain(self) -> None:
+        """Let a daemon that knows no generations start the graph, as far as there is capacity."""
+        self.daemon = self.new_process(Expansion())
+        for _ in range(PLAIN_PASSES):
+            self.api.begin()
+            outcome = self.run_pass()
+            self.tick()
+            if outcome is not None and outcome.converged:
+                return
+
+    def new_process(self, expansion: Expansion | None = None) -> Reconciler:
         """Return a process that has just started, with empty caches."""
         aws = self.api.open(self.loop.time, lambda: self.server_time() + self.skew)
         process = Reconciler(self.ecs.graph, aws, Settings())
@@ -81,6 +95,7 @@ class World:
             ecs=self.ecs,
             network=self.network,
             scaled="prefill" if self.setup.scaled else None,
+            expansion=expansion,
         )
         return process
 

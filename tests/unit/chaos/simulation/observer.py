@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from ecs_dynamo.aws.client import Aws
 from ecs_dynamo.aws.observe.graph_cache import GraphCache
+from ecs_dynamo.aws.observe.pass_queries import Expansion
 from ecs_dynamo.controller.reconcile.credentials import CredentialReader
 from ecs_dynamo.controller.reconcile.observer import Observer
 from ecs_dynamo.discovery.credentials import Credentials
@@ -109,8 +110,12 @@ class SimulatedObserver(Observer):
         ecs: SimulatedAccount,
         network: Network,
         scaled: str | None,
+        expansion: Expansion | None = None,
     ) -> None:
-        super().__init__(aws, cache, 20.0, credentials)
+        if expansion is None:
+            super().__init__(aws, cache, 20.0, credentials)
+        else:
+            super().__init__(aws, cache, 20.0, credentials, expansion)
         self._ecs, self._network = ecs, network
         self._signal_reader = _SignalReader(ecs, network, scaled)
         self._workers = _Workers(ecs, network, aws.clock.monotonic)
