@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from benchmarks.chaos.graph import without_generation
 from benchmarks.chaos.invariants import (
     ObservedService,
     ObservedTask,
@@ -113,3 +114,45 @@ def test_writes_may_only_change_resources_of_the_graph() -> None:
     assert list(write_violations(Write("StopTask", (NAME, "local-other")), owned)) == [
         "StopTask on local-other, which is not the graph's"
     ]
+
+
+def generation(number: int, desired: int) -> ObservedService:
+    return ObservedService(f"{NAME}-g0000000{number}", "dynamo-GPU", desired, NAME)
+
+
+@pytest.mark.parametrize(
+    ("counts", "problem"),
+    [
+        ((2, 0), None),
+        ((3, 3), None),
+        ((2, 1), None),
+        ((1, 0), "was set to 1"),
+        ((4, 0), "was set to 4"),
+        ((4, 1), "was set to 5"),
+        ((0, 0), "was set to 0"),
+    ],
+)
+def test_generations_count_together(counts: tuple[int, int], problem: str | None) -> None:
+    services = tuple(generation(number, desired) for number, desired in enumerate(counts))
+    texts = violations(View(), View(services=services))
+    assert [problem in text for text in texts if problem] == ([True] if problem else [])
+    assert bool(texts) == (problem is not None)
+
+
+def test_each_generation_of_a_component_has_one_service() -> None:
+    twice = (generation(1, 1), generation(1, 1))
+    (text,) = violations(View(), View(services=twice))
+    assert text == f"2 services are called {NAME}-g00000001"
+
+
+@pytest.mark.parametrize(
+    ("service", "name"),
+    [
+        ("local-decode-g1a2b3c4d", "local-decode"),
+        ("local-decode", "local-decode"),
+        ("local-decode-gpu", "local-decode-gpu"),
+        ("local-decode-g1a2b3c4", "local-decode-g1a2b3c4"),
+    ],
+)
+def test_a_service_is_known_without_its_generation(service: str, name: str) -> None:
+    assert without_generation(service) == name
