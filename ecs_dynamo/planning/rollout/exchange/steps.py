@@ -3,8 +3,9 @@
 Measured on Dynamo 1.6.1, the source of the rules below:
 
 - A generation is routed to from its first complete set on: a prefill and a decode worker, or an
-  aggregated one. Its share of the requests follows its number of decode workers alone, so prefill
-  workers come first, in proportion.
+  aggregated one. A worker that hangs then fails requests until its discovery lease ends. Its share
+  of the requests follows its number of decode workers alone, so prefill workers come first, in
+  proportion.
 - A request stays in the generation in which it began. A request in prefill fails where no decode
   worker of its generation is left, and a generation without prefill is not routed to. So the last
   prefill workers end before the last decode workers.
@@ -118,7 +119,7 @@ def next_step(
     full = {
         p.name for p in pools if _is_full(p, room, p.desired if complete else p.goal(1, levels))
     }
-    permitted = _permitted(pools, full)
+    permitted = _permitted(pools, full, complete=complete)
     new = {
         p.name: prefills[p.name]
         if p.is_prefill
@@ -126,19 +127,17 @@ def next_step(
         for p in pools
     }
     blocked = {
-        p.name
-        for p in pools
-        if p.name in full and (p.is_prefill or permitted[p.name] > p.started or p.started == 0)
+        p.name for p in pools if p.name in full and (p.is_prefill or permitted[p.name] > p.started)
     }
+    # Nothing is released for prefill if decode could not follow.
     stuck = (
         frozenset[str]()
         if complete
-        else frozenset(p.name for p in pools if p.name in blocked and p.old - 1 < p.least)
+        else frozenset(p.name for p in pools if p.name in full and p.old - 1 < p.least)
     )
+    releasing = blocked if not stuck else frozenset[str]()
     old = {
-        p.name: _old(p, new[p.name], room, complete=complete, releases=p.name in blocked - stuck)
-        if not stuck
-        else _old(p, new[p.name], room, complete=complete, releases=False)
+        p.name: _old(p, new[p.name], room, complete=complete, releases=p.name in releasing)
         for p in pools
     }
     old = _together(pools, old, blocked, complete=complete)
@@ -165,10 +164,12 @@ def _is_full(pool: Pool, room: Mapping[str, int], goal: int) -> bool:
     )
 
 
-def _permitted(pools: Sequence[Pool], full: Collection[str]) -> dict[str, int]:
-    """Return how many decode workers the ready prefill workers of the generation can serve.
+def _permitted(pools: Sequence[Pool], full: Collection[str], *, complete: bool) -> dict[str, int]:
+    """Return how many decode workers the prefill workers of the new generation can serve.
 
-    Where prefill cannot grow until decode has, decode goes one step ahead.
+    A generation gets requests from its first complete set on, and a prefill worker that hangs then
+    fails them. So the first decode worker starts once a prefill worker has stayed ready, the others
+    with ready ones. Where prefill cannot grow until decode has, decode goes one step ahead.
     """
     prefills = [p for p in pools if p.is_prefill and p.desired > 0]
     permitted: dict[str, int] = {}
@@ -178,9 +179,10 @@ def _permitted(pools: Sequence[Pool], full: Collection[str]) -> dict[str, int]:
         if not prefills:
             permitted[pool.name] = pool.desired
             continue
-        share = min(min(p.ready / p.desired, 1.0) for p in prefills)
+        able = {p.name: p.ready if complete else p.settled for p in prefills}
+        share = min(min(able[p.name] / p.desired, 1.0) for p in prefills)
         number = math.floor(pool.desired * share + 1e-9)
-        if all(p.ready > 0 for p in prefills):
+        if all(able.values()):
             ahead = pool.settled + 1 if any(p.name in full for p in prefills) else 1
             number = max(number, ahead)
         permitted[pool.name] = min(number, pool.desired)
