@@ -186,9 +186,10 @@ def _in_the_way(context: PlanContext, state: ComponentState, kept: Sequence[Task
     if service is None or fresh < new or (new and (new >= state.desired or baking)):
         return []
     limits = service.settings.limits or DeploymentLimits()
-    surplus = len(state.old_tasks) + new + 1 - max(limits.may_run(service.desired), 1)
+    # ECS stops old tasks that are not protected by itself.
+    surplus = len(kept) + new + 1 - max(limits.may_run(service.desired), 1)
     if new:
-        surplus = min(surplus, len(state.old_tasks) + fresh - _floor(state))
+        surplus = min(surplus, len(kept) + fresh - _floor(state))
     ranked = most_useful_first(context, state, kept)
     return ranked[max(0, len(ranked) - max(0, surplus)) :]
 
