@@ -127,7 +127,8 @@ def describe_action(action: AnyAction) -> str:
             verbs = {ActionPurpose.HOLD: "hold", ActionPurpose.DECLARED_TAGS: "tag"}
             what = f"{verbs.get(action.purpose, 'mark')} service {action.service}"
             if action.purpose not in verbs:
-                marks = (f"{key.rpartition(':')[2]} {v}" for key, v in action.set_tags.items())
+                marks = [f"{key.rpartition(':')[2]} {v}" for key, v in action.set_tags.items()]
+                marks += [f"without {key.rpartition(':')[2]}" for key in action.remove_tags]
                 what += f": {', '.join(marks)}"
         case RetireRevisions():
             what = f"delete {len(action.arns)} old revisions of {action.family}"

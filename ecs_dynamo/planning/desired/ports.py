@@ -249,25 +249,25 @@ def plan_ports(graph: Graph) -> PortPlan:
     ports: dict[str, int] = {}
     turns: dict[str, tuple[int, ...]] = {}
     distinct: set[str] = set()
-    notes: list[str] = []
+    notes: dict[str, list[str]] = {}
     taken: dict[str, int] = {}
     for component in graph.components:
         if component.is_infrastructure:
             continue
         name, several = component.name, _largest(component) > 1 and not component.is_frontend
+        own_notes = notes.setdefault(name, [])
         declared = declared_port(component) if component.is_worker else None
         ports[name] = base if declared is None else declared
         if component.network_mode is NetworkMode.BRIDGE and component.is_worker:
-            notes.extend(_mapping_note(component, ports[name]))
-        is_declared = not component.declared_name
-        if generations_apply(component) and is_declared:
-            notes.extend(_health_check_note(graph, component))
+            own_notes.extend(_mapping_note(component, ports[name]))
+        if generations_apply(component):
+            own_notes.extend(_health_check_note(graph, component))
         if component.network_mode is not NetworkMode.HOST:
             continue
         if component.is_frontend:
             distinct.add(name)
             if _largest(component) > 1:
-                notes.append(
+                own_notes.append(
                     f"{name}: host mode with fixed port {graph.runtime.frontend_port}: "
                     "placed one per instance"
                 )
@@ -278,8 +278,7 @@ def plan_ports(graph: Graph) -> PortPlan:
                 ports[name] = 0
             if several and reserved_ports(graph, component):
                 distinct.add(name)
-            if is_declared:
-                notes.extend(_port_notes(graph, component, ports[name]))
+            own_notes.extend(_port_notes(graph, component, ports[name]))
             continue
         # Every worker has an index, even one that needs no port now. Otherwise the ports of others
         # would shift, to ports that running tasks still use, when its replicas become several.
@@ -294,19 +293,19 @@ def plan_ports(graph: Graph) -> PortPlan:
             what = "a health check at the system port"
             if declared is not None:
                 what = f"{SYSTEM_PORT_VARIABLE} fixed to {declared}"
-            notes.append(
+            own_notes.append(
                 f"{name}: host mode and {what}: placed one "
                 "per instance (use awsvpc, or no health check, to pack several)"
             )
         elif several:
             ports[name] = 0
-            notes.append(
+            own_notes.append(
                 f"{name}: host mode with up to {_largest(component)} replicas: "
                 "system port made dynamic (DYN_SYSTEM_PORT=0)"
             )
             continue
         if reserved is not None:
-            notes.append(
+            own_notes.append(
                 f"{name}: host mode with fixed system port {reserved}: reserved as a host port, "
                 "so that no two tasks with it share an instance"
             )
@@ -318,5 +317,8 @@ def plan_ports(graph: Graph) -> PortPlan:
             if (port := base + index + turn * TURN_STRIDE) <= MAX_SYSTEM_PORT or not turn
         )
         if index:
-            notes.append(f"{name}: host mode on a shared cluster: system port {base + index}")
-    return PortPlan(ports, frozenset(distinct), tuple(notes), turns)
+            own_notes.append(f"{name}: host mode on a shared cluster: system port {base + index}")
+    shown = (
+        note for c in graph.components if not c.declared_name for note in notes.get(c.name, ())
+    )
+    return PortPlan(ports, frozenset(distinct), tuple(shown), turns)

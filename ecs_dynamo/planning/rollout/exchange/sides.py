@@ -305,8 +305,10 @@ def _as_sets(
 
 
 def _waits(sides: Sequence[PoolSides], steps: Mapping[str, PoolStep]) -> Iterable[Wait]:
+    others = any(step.wait for step in steps.values())
+    other = "its other workers follow" if others else "the workers of the other generation end"
     for pool in sides:
         step, name = steps[pool.target.name], pool.target.name
         generation = pool.target.component.generation or "without a generation"
-        reason = step.wait or "waits until the workers of the other generation have ended"
+        reason = step.wait or other
         yield Wait(name, f"generation {generation}: {reason}", WaitPurpose.GENERATION)
