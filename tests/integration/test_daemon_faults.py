@@ -126,15 +126,15 @@ async def test_what_tasks_exit_with_is_reported_after_ecs_rolled_back_the_rollou
     try:
 
         def crash(document: dict[str, Any]) -> None:
-            component_of(document, "decode")["command"] = ["exit 7"]
+            component_of(document, "frontend")["command"] = ["exit 7"]
 
         stack.edit(crash)
         watcher.send(signal.SIGHUP)
 
         def rolled_back(status: dict[str, Any]) -> bool:
-            decode = component(status, "decode")
-            return len(decode.get("deployments", ())) == 1 and any(
-                c["type"] == "Degraded" and c["component"] == "decode" and c["status"]
+            frontend = component(status, "frontend")
+            return len(frontend.get("deployments", ())) == 1 and any(
+                c["type"] == "Degraded" and c["component"] == "frontend" and c["status"]
                 for c in status["conditions"]
             )
 
@@ -143,10 +143,10 @@ async def test_what_tasks_exit_with_is_reported_after_ecs_rolled_back_the_rollou
         (message,) = (
             c["message"]
             for c in status["conditions"]
-            if c["type"] == "Degraded" and c["component"] == "decode"
+            if c["type"] == "Degraded" and c["component"] == "frontend"
         )
         assert why in message, message
-        assert any(why in task["why"] for task in component(status, "decode")["stopped"])
+        assert any(why in task["why"] for task in component(status, "frontend")["stopped"])
         assert any(e["kind"] == "exit" and why in e["message"] for e in status["events"])
         _, out, _ = await stack.cli("status", "-f", str(stack.graph_file))
         assert why in out
