@@ -5,17 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from ecs_dynamo.model.conditions import ConditionReason
+from ecs_dynamo.model.generations import GenerationFailure
 from ecs_dynamo.model.plan import Wait
-
-
-@dataclass(frozen=True, slots=True)
-class GenerationFailure:
-    """Why a generation cannot take over."""
-
-    generation: str
-    reason: ConditionReason
-    message: str
 
 
 @dataclass(frozen=True, slots=True)

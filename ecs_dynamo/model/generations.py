@@ -13,6 +13,8 @@ import re
 from dataclasses import dataclass
 from enum import StrEnum
 
+from ecs_dynamo.model.conditions import ConditionReason
+
 _GENERATION = re.compile(r"g[0-9a-f]{8}")
 SUFFIX_START = "g"
 """First character of each generation, and so the end of the frontends' prefix."""
@@ -73,6 +75,15 @@ class Generations:
 def origin_of(name: str) -> str:
     """Return the declared component of a component's name, such as ``decode@g1a2b3c4d``."""
     return name.partition("@")[0]
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationFailure:
+    """Why a generation cannot take over."""
+
+    generation: str
+    reason: ConditionReason
+    message: str
 
 
 def namespace_of(namespace: str, generation: str | None) -> str:

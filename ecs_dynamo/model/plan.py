@@ -14,7 +14,7 @@ from typing import Final
 
 from ecs_dynamo.model.capacity import Shortage
 from ecs_dynamo.model.conditions import Condition
-from ecs_dynamo.model.generations import Generations
+from ecs_dynamo.model.generations import GenerationFailure, Generations
 from ecs_dynamo.model.graph import Graph, JsonObject
 from ecs_dynamo.model.memory.capacity import CapacityMemory
 from ecs_dynamo.model.memory.health import HealthMemory
@@ -268,6 +268,8 @@ class Memory:
     """Component -> declaration whose rollout ECS failed; not tried again by this daemon."""
     causes: Mapping[str, Cause] = field(default_factory=dict)
     """Component -> why the tasks of its declaration failed, for longer than ECS reports it."""
+    withdrawal: GenerationFailure | None = None
+    """Why the generation that was withdrawn last failed, for longer than ECS reports it."""
     conditions: tuple[Condition, ...] = ()
     ready_since: Mapping[str, float] = field(default_factory=dict)
     """Task ARN -> since when this daemon has observed it ready, in monotonic seconds."""

@@ -55,7 +55,7 @@ def derive_context(observed: ObservedGraph, memory: Memory, now: Now) -> PlanCon
         observed, states, counts, ready_since, unready_since, obstacles, doubts, now
     )
     states = tuple(replace(s, desired=exchange.counts.get(s.name, s.desired)) for s in states)
-    failures = with_withdrawal(observed, find_failures(_judged(states, exchange), memory))
+    failures = with_withdrawal(observed, find_failures(_judged(states, exchange), memory), memory)
     states = tuple(
         _on_hold(observed, s, ports)
         if s.name in failures.messages and not _keeps_revision(observed, s.component)

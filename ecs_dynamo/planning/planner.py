@@ -111,6 +111,7 @@ def _assemble(context: PlanContext, builder: PlanBuilder, capacity: CapacityPlan
             conditions=conditions,
             ready_since=context.ready_since,
             unready_since=context.unready_since,
+            withdrawal=context.exchange.failure or context.memory.withdrawal,
             capacity=capacity.memory,
             health=builder.health.memory,
         ),

@@ -142,3 +142,14 @@ def test_the_old_side_stays_as_it_is_while_the_first_set_bakes() -> None:
     swapped = [pools[0], replace(pools[1], old=2)]  # The first set replaced a decode worker.
     steps = next_step(swapped, {"prefill": 0, "decode": 0}, baking=True)
     assert {n: (s.new, s.old) for n, s in steps.items()} == {"prefill": (1, 1), "decode": (1, 2)}
+
+
+def test_old_replicas_do_not_take_the_room_of_the_first_complete_set() -> None:
+    prefill = Pool(
+        "prefill", is_prefill=True, desired=2, minimum=2, started=2, ready=2, settled=2, old=1
+    )
+    decode = Pool(
+        "decode", is_prefill=False, desired=1, minimum=1, started=0, ready=0, settled=0, old=1
+    )
+    steps = next_step([prefill, decode], {"prefill": 0, "decode": 1})
+    assert (steps["prefill"].old, steps["decode"].new, steps["decode"].old) == (1, 1, 1)

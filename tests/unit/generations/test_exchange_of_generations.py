@@ -121,6 +121,7 @@ def test_a_generation_that_fails_is_withdrawn_and_the_old_one_is_not_touched(
     result = converge(ecs, failing, memory)
     assert set(result.failures) == {"prefill", "decode"}
     assert "withdrawn" in result.failures[name]
+    assert ("exited" if how == CRASHING else "registered") in result.failures[name]
     assert running_generations(ecs) == {generation_of(declared)}
     assert {t.arn for own in ("prefill", "decode") for t in ecs.serving(own)} == before
     # A new daemon knows it as well, and another declaration ends it.

@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterable, Mapping
 
 from ecs_dynamo.model.conditions import ConditionReason
-from ecs_dynamo.model.exchange import GenerationFailure
+from ecs_dynamo.model.generations import GenerationFailure
 from ecs_dynamo.model.plan import Memory
 from ecs_dynamo.model.snapshot import Task, Unknown
 from ecs_dynamo.planning.desired.component import ComponentState

@@ -136,9 +136,12 @@ def next_step(
         else frozenset(p.name for p in pools if p.name in full and p.old - 1 < p.least)
     )
     releasing = blocked if not stuck else frozenset[str]()
+    # While the first set comes up, capacity is for its other half, and not for more old replicas.
+    is_half = not complete and len({p.started > 0 for p in pools if p.desired > 0}) > 1
     old = {
-        p.name: _old(p, new[p.name], room, complete=complete, releases=p.name in releasing)
+        p.name: min(p.old, kept) if is_half else kept
         for p in pools
+        for kept in [_old(p, new[p.name], room, complete=complete, releases=p.name in releasing)]
     }
     old = _together(pools, old, blocked, complete=complete)
     return {
