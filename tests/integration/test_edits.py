@@ -39,22 +39,21 @@ async def run_of(stack: Stack, timeout: float, stops: set[str]) -> Pass:
 
     def collect(done: Pass) -> None:
         for component in pass_status(stack.graph, done)["components"]:
-            if component["name"].startswith("decode"):
-                stops.update(t["why"] for t in component["stopped"])
+            stops.update(t["why"] for t in component["stopped"])
 
     async with stack.reconciler() as reconciler:
         stack.last = await reconciler.until_converged(timeout, collect)
     return stack.last
 
 
-async def assert_on_hold(stack: Stack, text: str) -> None:
-    """A new daemon knows from AWS that decode's declaration failed, and writes nothing."""
+async def assert_on_hold(stack: Stack, text: str, name: str) -> None:
+    """A new daemon knows from AWS that the component's declaration failed, and writes nothing."""
     code, _, err = await stack.cli("reconcile", "-f", str(stack.graph_file), "--timeout", "30")
     assert (code, text in err) == (1, True), err
     async with stack.reconciler() as reconciler:
         stack.last = await reconciler.run_pass()
         assert reconciler.aws.writes == 0
-        assert "decode" in stack.last.plan.failures
+        assert name in stack.last.plan.failures
 
 
 async def test_a_generation_whose_image_does_not_exist_is_withdrawn(stack: Stack) -> None:
@@ -71,32 +70,27 @@ async def test_a_generation_whose_image_does_not_exist_is_withdrawn(stack: Stack
     assert "is withdrawn" in done.plan.failures["decode"]
     assert "is withdrawn" in done.plan.failures["prefill"]
     assert any("no-such-image" in why for why in stops), stops
-    await assert_on_hold(stack, "is withdrawn")
+    await assert_on_hold(stack, "is withdrawn", "decode")
     assert {t.arn for name in ("decode", "prefill") for t in stack.tasks(name)} == before
     await stack.chat()
 
 
-def unhealthy(document: dict[str, Any]) -> None:
-    """Declare a health check that fails, which changes a worker within its generation."""
-    document["containerDefinitions"][0]["healthCheck"] = {
-        "command": ["CMD-SHELL", "exit 1"],
-        "interval": 5,
-        "retries": 1,
-    }
-
-
 async def test_a_bad_revision_fails_clearly_and_the_old_one_serves(stack: Stack) -> None:
     await stack.converge()
-    (old,) = stack.tasks("decode")
-    stack.edit_task_definition("decode", unhealthy)
+    (old,) = stack.tasks("frontend")
+
+    def break_it(document: dict[str, Any]) -> None:
+        component_of(document, "frontend")["image"] = "example.com/no-such-image:1"
+
+    stack.edit(break_it)
     stops: set[str] = set()
     done = await run_of(stack, 90, stops)
     assert not done.converged
-    assert "gave up" in done.plan.failures["decode"]
-    assert "prefill" not in done.plan.failures
-    assert stops, "no stopped task was shown"
-    await assert_on_hold(stack, "gave up on revision")
-    assert old.arn in {t.arn for t in stack.tasks("decode") if t.is_running}
+    assert "gave up" in done.plan.failures["frontend"]
+    assert "decode" not in done.plan.failures
+    assert any("no-such-image" in why for why in stops), stops
+    await assert_on_hold(stack, "gave up on revision", "frontend")
+    assert old.arn in {t.arn for t in stack.tasks("frontend") if t.is_running}
     await stack.chat()
 
 
