@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from benchmarks.chaos.faults import DYNAMO_LEASE
 from benchmarks.rollouts.case import (
@@ -31,6 +32,7 @@ HANGS = Revision(
     script=f"{{worker}} & child=$!; sleep {FREEZE_SECONDS}; kill -STOP $child; wait $child",
 )
 """It registers within about two seconds, and its process is stopped (SIGSTOP) after five."""
+DECODE_HANGS = replace(HANGS, script_roles=("decode",))
 
 
 def _declare(revision: Revision, *halfway: Step) -> tuple[tuple[Moment, Step], ...]:
@@ -116,11 +118,19 @@ _CASES = (
         f"progress deadline is {PROGRESS_SECONDS} s",
         _declare(HANGS),
         OLD,
+        deadline=240.0,
+        progress_seconds=PROGRESS_SECONDS,
+    ),
+    Case(
+        "new decode workers hang",
+        f"the new decode workers register, and stop (SIGSTOP) {FREEZE_SECONDS} s later; the "
+        f"progress deadline is {PROGRESS_SECONDS} s",
+        _declare(DECODE_HANGS),
+        OLD,
         reason=(
             "A hung worker keeps its registration until its lease expires, and frontends send it "
-            "their requests for that long. Dynamo gives up such a request after 5 s without an "
-            "acknowledgement, and moves it to another worker of the same generation only. The new "
-            "generation has no other worker yet."
+            "requests for that long. Dynamo moves such a request to another worker of the same "
+            "generation only, and the new generation has no other decode worker yet."
         ),
         deadline=240.0,
         progress_seconds=PROGRESS_SECONDS,

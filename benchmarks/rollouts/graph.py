@@ -28,6 +28,7 @@ MARK = "BENCHMARK_MARK"
 """An environment variable that no process reads, so that it does not alter the model card."""
 HEALTH_SECONDS = 5
 """Interval of container health checks; ECS's minimum."""
+PLAIN_SCRIPT = "exec {worker}"
 LEASE_SECONDS = 10
 """How long etcd keeps a worker that sends no keep-alive, and how long a new one must stay ready."""
 
@@ -37,14 +38,15 @@ class Revision:
     """The declaration of both worker components.
 
     ``block_size`` (tokens) and ``context_length`` (tokens) are parts of the model card, ``mark`` is
-    not. ``script`` is the shell script of the container, in which ``{worker}`` stands for the
-    worker's command.
+    not. ``script`` is the shell script of the containers of ``script_roles``, in which ``{worker}``
+    stands for the worker's command.
     """
 
     block_size: int = 64
     context_length: int = 8192
     mark: str = ""
-    script: str = "exec {worker}"
+    script: str = PLAIN_SCRIPT
+    script_roles: tuple[str, ...] = WORKERS
 
     def command(self, role: str) -> str:
         """Return the command of a worker's container."""
@@ -53,7 +55,8 @@ class Revision:
             f"--disaggregation-mode {role} --block-size {self.block_size} "
             f"--max-model-len {self.context_length}"
         )
-        return self.script.replace("{worker}", worker)
+        script = self.script if role in self.script_roles else PLAIN_SCRIPT
+        return script.replace("{worker}", worker)
 
     def fields(self, role: str) -> Json:
         """Return the fields of a worker component in the graph file."""

@@ -12,8 +12,9 @@ from benchmarks.rollouts.cases import CASES
 from benchmarks.rollouts.graph import LEASE_SECONDS
 
 JOINING = (
-    "at the moment at which the new generation became complete: Dynamo 1.6.1 routes to it 5 to "
-    "100 ms before its prefill router is ready."
+    "at the moment at which the new generation became complete: Dynamo 1.6.1 routes to it about "
+    "20 ms before its prefill router is active "
+    "([measured](../dynamo-protocol.md#namespaces-and-generations))."
 )
 HEAD = Path(__file__).parent / "HEAD.md"
 Json = Mapping[str, Any]

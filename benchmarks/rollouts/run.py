@@ -264,8 +264,8 @@ def _count_joining(stage: RolloutStage, failures: Sequence[Outcome], began: floa
     """Return how many requests failed because a generation was becoming complete.
 
     Dynamo 1.6.1 routes requests to a namespace from the moment at which both roles are registered
-    in it, 5 to 100 ms before its prefill router is ready. Until then it answers with 503 ("prefill
-    routing ... is still activating" in the frontend's log; measured in both orders of the roles).
+    in it, about 20 ms before its prefill router is active. Until then it answers with 503 ("prefill
+    routing ... is still activating" in the frontend's log; docs/dynamo-protocol.md).
     """
     first: dict[str, dict[str, float]] = {}
     for worker in stage.observer.workers.values():

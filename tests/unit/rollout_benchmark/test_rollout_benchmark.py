@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks.rollouts.__main__ import is_passed, options
 from benchmarks.rollouts.case import Declare, Moment
-from benchmarks.rollouts.cases import CASES, HANGS
+from benchmarks.rollouts.cases import CASES, DECODE_HANGS, HANGS
 from benchmarks.rollouts.graph import GraphFiles, Revision
 from benchmarks.rollouts.observer import Worker, capacity, count
 from benchmarks.rollouts.page import cells, page, waits
@@ -81,6 +81,8 @@ def test_a_container_is_of_the_revision_whose_command_and_mark_it_has() -> None:
     }
     assert HANGS.is_of(fields, "decode")
     assert not HANGS.is_of(fields, "prefill")
+    assert DECODE_HANGS.command("decode") == HANGS.command("decode")
+    assert DECODE_HANGS.command("prefill").startswith("exec python3 -m dynamo.vllm")
     marked = Revision(block_size=32, mark="2", script=HANGS.script)
     assert not marked.is_of(fields, "decode")
 
@@ -116,7 +118,7 @@ def test_the_page_has_the_numbers_the_failures_and_the_comparison() -> None:
 
 
 def test_a_case_passes_if_it_ends_and_loses_only_requests_that_dynamo_cannot_survive() -> None:
-    ordinary, hanging = CASES["block size, with room"], CASES["new workers hang"]
+    ordinary, hanging = CASES["block size, with room"], CASES["new decode workers hang"]
     failed = result(failed=1).document()
     assert is_passed(ordinary, result().document())
     assert not is_passed(ordinary, failed)
