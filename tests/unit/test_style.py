@@ -13,7 +13,11 @@ from tests.unit.style_phrases import PHRASES, Phrase
 PATH = re.compile(r"`((?:[\w.-]+/)*(?:[\w-]+\.py|[\w.-]+/))`")
 """A Python file, or a folder, as documents write it: from the root, or the end of the path."""
 LINK = re.compile(r"\[[^\]]*\]\((?!https?:)([^)#]*)#?([^)]*)\)")
-TEMPLATES = {"benchmarks/chaos/HEAD.md", "benchmarks/scaling/HEAD.md"}
+TEMPLATES = {
+    "benchmarks/chaos/HEAD.md",
+    "benchmarks/rollouts/HEAD.md",
+    "benchmarks/scaling/HEAD.md",
+}
 """Their links are relative to the folder of the pages that are generated from them."""
 
 
