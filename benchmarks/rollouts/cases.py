@@ -136,9 +136,19 @@ _CASES = (
         progress_seconds=PROGRESS_SECONDS,
     ),
     Case(
-        "etcd moved halfway",
-        "etcd and NATS are killed halfway and come back at another address, without data; the "
-        f"lease is {DYNAMO_LEASE} s",
+        "etcd moved halfway, with room",
+        "etcd and NATS are killed halfway and come back at another address, without data; on "
+        "twelve hosts the old workers stay until the new ones serve; the lease is "
+        f"{DYNAMO_LEASE} s",
+        _declare(SMALL_BLOCKS, MoveEtcd()),
+        SMALL_BLOCKS,
+        hosts=(1,) * 12,
+        deadline=300.0,
+        lease_seconds=DYNAMO_LEASE,
+    ),
+    Case(
+        "etcd moved halfway, without room",
+        "the same on six hosts, of which none is free: both generations are replaced at once",
         _declare(SMALL_BLOCKS, MoveEtcd()),
         SMALL_BLOCKS,
         deadline=300.0,

@@ -138,7 +138,11 @@ def test_the_picture_shows_services_and_faults(tmp_path: Path) -> None:
 
 def test_cases_are_selected_by_patterns(capsys: pytest.CaptureFixture[str]) -> None:
     names = [case.name for case in options(["--cases", "etcd*", "daemon*"]).selected]
-    assert names == ["etcd moved halfway", "daemon killed halfway"]
+    assert names == [
+        "etcd moved halfway, with room",
+        "etcd moved halfway, without room",
+        "daemon killed halfway",
+    ]
     with pytest.raises(SystemExit):
         options(["--cases", "nothing"])
     assert "no case has such a name" in capsys.readouterr().err
