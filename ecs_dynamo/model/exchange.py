@@ -24,8 +24,6 @@ class Exchange:
     waits: tuple[Wait, ...] = ()
     stuck: Mapping[str, str] = field(default_factory=dict)
     """Component -> why it can only continue with more capacity, or another declaration."""
-    is_complete: bool = False
-    """Whether the target generation serves."""
     frontends_first: bool = False
     """Frontends must roll out before new workers start: a running graph is adopted."""
     failure: GenerationFailure | None = None

@@ -8,10 +8,8 @@ from ecs_dynamo.planning.observed.facts import ObservedGraph
 from ecs_dynamo.planning.rollout.exchange.sides import PoolSides
 
 
-def canary_seconds_left(
-    observed: ObservedGraph, sides: Sequence[PoolSides], wall: float
-) -> float | None:
-    """Return how long the first set still bakes, in seconds; None without a canary.
+def canary_seconds_left(observed: ObservedGraph, sides: Sequence[PoolSides], wall: float) -> float:
+    """Return how long the first set still bakes, in seconds; 0 without a canary.
 
     It bakes from the start of the last of its replicas that is ready, according to ECS: a new
     daemon reaches the same answer. Where a set is not ready yet, the whole bake time is left. A
@@ -19,14 +17,14 @@ def canary_seconds_left(
     """
     generations = observed.graph.generations
     if generations.target != generations.declared:
-        return None
+        return 0.0
     bakes = [
         pool.target.component.rollout.canary.bake_seconds
         for pool in sides
         if pool.target.component.rollout.canary is not None
     ]
     if not bakes:
-        return None
+        return 0.0
     starts = []
     for pool in sides:
         ready = pool.target.observed.ready(pool.target.observed.tasks)

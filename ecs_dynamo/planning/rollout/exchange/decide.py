@@ -54,7 +54,7 @@ def decide_exchange(
         return pause(sides, reason)
     reason = _why_moving(observed, states, sides)
     if reason is not None:
-        # A generation that never served need not move, and could hinder the others forever.
+        # A generation that never served need not move, and could block the others indefinitely.
         return pause(sides, reason, serving=serving_generations(sides))
     unprefixed = frontends_without_prefix(observed, states)
     if unprefixed:
@@ -68,14 +68,9 @@ def decide_exchange(
     if failure is not None:
         return replace(pause(sides, failure.message), failure=failure)
     left = canary_seconds_left(observed, sides, now.wall)
-    exchange = advance(
-        observed,
-        sides,
-        ready_since,
-        now.monotonic,
-        level=1 if left is not None and left > 0 else None,
-    )
-    if left is not None and left > 0:
+    level = 1 if left > 0 else None
+    exchange = advance(observed, sides, ready_since, now.monotonic, level)
+    if left > 0:
         text = f"the first set of the new generation bakes for {left:.0f} s more"
         waits = [Wait(pool.target.name, text, WaitPurpose.CANARY) for pool in sides]
         exchange = replace(exchange, waits=(*waits, *exchange.waits))
@@ -134,14 +129,10 @@ def prefix_of(component: Component, revision: Revision) -> str | None:
 
 def _serves(state: ComponentState, prefix: str | None) -> bool:
     """Return whether all replicas of a frontend run with the prefix, and are ready."""
-    names = dynamo_containers(state.component).names
     revisions = state.observed.snapshot.revisions
     for task in state.observed.running:
         revision = revisions.get(task.task_definition_arn)
-        if (
-            revision is None
-            or environment_value(revision.content, PREFIX_VARIABLE, names) != prefix
-        ):
+        if revision is None or prefix_of(state.component, revision) != prefix:
             return False
     ready = state.observed.readiness.proven
     return bool(state.observed.running) and ready >= {t.arn for t in state.observed.running}

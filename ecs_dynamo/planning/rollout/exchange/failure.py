@@ -36,9 +36,8 @@ def find_failure(
 ) -> GenerationFailure | None:
     """Return why the declared generation has failed; None if it has not, or nothing else serves.
 
-    ``unready_since``: see `unready_workers`, in ``monotonic`` seconds.
-    A generation that has been good before is not judged again: if it loses workers later, they are
-    replaced.
+    ``unready_since``: see `unready_workers`, in ``monotonic`` seconds. A generation
+    that has been good before is not judged again: if it loses workers later, they are replaced.
     """
     generations = observed.graph.generations
     generation = generations.declared

@@ -22,7 +22,6 @@ from ecs_dynamo.planning.observed.facts import ObservedGraph
 from ecs_dynamo.planning.rollout.exchange.steps import (
     Pool,
     PoolStep,
-    is_complete,
     levels_of,
     next_step,
     room_in_proportion,
@@ -49,6 +48,11 @@ class PoolSides:
     @property
     def states(self) -> tuple[ComponentState, ...]:
         return (self.target, *self.beside)
+
+
+def _desired(state: ComponentState) -> int:
+    """Return the desired count that the service of a generation has now."""
+    return state.service.desired if state.service is not None else 0
 
 
 def find_sides(
@@ -97,7 +101,7 @@ def _whole_generations(
         {
             s.component.generation
             for s in beside.get(name, ())
-            if s.service is not None and s.service.desired > 0 and s.observed.readiness.may_serve
+            if _desired(s) > 0 and s.observed.readiness.may_serve
         }
         for name in pools
     ]
@@ -125,9 +129,7 @@ def pause(
         Wait(pool.target.name, reason, WaitPurpose.GENERATION) for pool in sides if pool.beside
     )
     return Exchange(
-        counts={
-            s.name: s.service.desired if s.service and s.name not in released else 0 for s in states
-        },
+        counts={s.name: 0 if s.name in released else _desired(s) for s in states},
         totals={pool.target.name: pool.desired for pool in sides},
         later=frozenset(s.name for s in states if s.service is None),
         waits=waits,
@@ -177,7 +179,6 @@ def advance(
         ),
         waits=tuple(_waits(sides, steps)),
         stuck={name: step.wait for name, step in steps.items() if step.is_stuck},
-        is_complete=is_complete(pools),
     )
 
 
@@ -220,10 +221,10 @@ def _pool(
         is_prefill=pool.is_prefill,
         desired=pool.desired,
         minimum=math.ceil(pool.desired * percent / 100),
-        started=target.service.desired if target.service is not None else 0,
+        started=_desired(target),
         ready=len(ready),
         settled=len(settled),
-        old=sum(s.service.desired for s in old if s.service is not None),
+        old=sum(map(_desired, old)),
         ending=sum(_ending(s) for s in (target, *old))
         + sum(_using_capacity(s) for s in pool.beside if s not in old),
     )
@@ -231,26 +232,24 @@ def _pool(
 
 def _ending(state: ComponentState) -> int:
     """Return the tasks of a service that still run beyond its desired count."""
-    service = state.service
-    if service is None:
-        return state.observed.snapshot.finishing
+    finishing = state.observed.snapshot.finishing
+    if state.service is None:
+        return finishing
     running = sum(t.desired_status == "RUNNING" for t in state.observed.tasks)
-    return max(0, running - service.desired) + state.observed.snapshot.finishing
+    return max(0, running - _desired(state)) + finishing
 
 
 def _using_capacity(state: ComponentState) -> int:
     """Return the tasks of a service that is released at once: all of them are ending."""
-    return _ending(state) + (state.service.desired if state.service is not None else 0)
+    return _ending(state) + _desired(state)
 
 
 def _unplaced(state: ComponentState) -> int:
     """Return the replicas that are started and use no capacity yet."""
-    if state.service is None:
-        return 0
     placed = sum(
         t.desired_status == "RUNNING" and not t.awaits_capacity for t in state.observed.tasks
     )
-    return max(0, state.service.desired - placed)
+    return max(0, _desired(state) - placed)
 
 
 def _maximum(pool: PoolSides) -> int:
@@ -263,8 +262,7 @@ def _split(pool: PoolSides, old: int, serving: frozenset[str | None]) -> dict[st
     counts: dict[str, int] = {}
     left = old
     for state in pool.beside:
-        has = state.service.desired if state.service is not None else 0
-        keeps = min(has, left) if state.component.generation in serving else 0
+        keeps = min(_desired(state), left) if state.component.generation in serving else 0
         counts[state.name] = keeps
         left -= keeps
     best = next((s for s in pool.beside if s.component.generation in serving), None)
@@ -295,7 +293,7 @@ def _as_sets(
                 by_generation.setdefault(state.component.generation, []).append((pool, state))
     changes: dict[str, int] = {}
     for members in by_generation.values():
-        has = {s.name: s.service.desired if s.service is not None else 0 for _, s in members}
+        has = {s.name: _desired(s) for _, s in members}
         keeps = any(counts[name] > 0 for name in has)
         if keeps and all(steps[pool.target.name].old > 0 for pool, _ in members):
             changes |= {name: max(counts[name], min(number, 1)) for name, number in has.items()}

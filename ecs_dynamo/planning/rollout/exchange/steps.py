@@ -114,16 +114,16 @@ def next_step(
     While the first set of the new generation is ``baking``, the old one stays as it is.
     """
     complete = is_complete(pools) and not baking
-    prefills = {p.name: min(p.started + room.get(p.name, 0), p.desired) for p in pools}
+    fitting = {p.name: min(p.started + room.get(p.name, 0), p.desired) for p in pools}
     levels = levels_of(pools)
     full = {
         p.name for p in pools if _is_full(p, room, p.desired if complete else p.goal(1, levels))
     }
     permitted = _permitted(pools, full, complete=complete)
     new = {
-        p.name: prefills[p.name]
+        p.name: fitting[p.name]
         if p.is_prefill
-        else min(prefills[p.name], max(permitted[p.name], p.started))
+        else min(fitting[p.name], max(permitted[p.name], p.started))
         for p in pools
     }
     blocked = {
@@ -136,13 +136,14 @@ def next_step(
         else frozenset(p.name for p in pools if p.name in full and p.old - 1 < p.least)
     )
     releasing = blocked if not stuck else frozenset[str]()
-    # While the first set comes up, capacity is for its other half, and not for more old replicas.
-    is_half = not complete and len({p.started > 0 for p in pools if p.desired > 0}) > 1
     old = {
-        p.name: min(p.old, kept) if is_half else kept
+        p.name: _old(p, new[p.name], room, complete=complete, releases=p.name in releasing)
         for p in pools
-        for kept in [_old(p, new[p.name], room, complete=complete, releases=p.name in releasing)]
     }
+    if not complete and len({p.started > 0 for p in pools if p.desired > 0}) > 1:
+        # Half of the first set has started: capacity is for its other half, and not for more old
+        # replicas.
+        old = {p.name: min(p.old, old[p.name]) for p in pools}
     old = _together(pools, old, blocked, complete=complete)
     return {
         p.name: PoolStep(
