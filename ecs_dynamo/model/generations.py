@@ -110,14 +110,14 @@ def planner_namespace(namespace: str, generations: Generations) -> str:
     return namespace_of(namespace, generations.target if in_force else None)
 
 
-def generation_in(namespace: str, registered: str) -> str | None:
-    """Return the generation whose workers register in the namespace ``registered``.
+def generation_in(base: str, name: str) -> str | None:
+    """Return the generation in ``name``: a Dynamo namespace, or the name of a service.
 
-    None where that is not a namespace of a generation of the graph with ``namespace``: plain
-    workers, or another graph.
+    None where the name is not ``base`` with the suffix of a generation: plain workers, or another
+    graph or component.
     """
-    own, _, generation = registered.rpartition("-")
-    return generation if own == namespace and _GENERATION.fullmatch(generation) else None
+    own, _, generation = name.rpartition("-")
+    return generation if own == base and _GENERATION.fullmatch(generation) else None
 
 
 def is_own_namespace(namespace: str, registered: str) -> bool:

@@ -40,6 +40,9 @@ class Unknown:
 
 Observed = Union[T, Unknown]  # noqa: UP007 (a generic alias of a union needs Union in 3.11)
 
+ClusterServices = Observed[Mapping[str, Observed[Service]]]
+"""The services of one cluster by name; a service that does not exist is left out."""
+
 
 @dataclass(frozen=True, slots=True)
 class PortBinding:

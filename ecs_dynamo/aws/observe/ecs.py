@@ -26,12 +26,12 @@ from ecs_dynamo.aws.observe.instances import (
 )
 from ecs_dynamo.aws.observe.old_revisions import old_revisions
 from ecs_dynamo.aws.observe.pass_queries import Expansion, PassQueries
+from ecs_dynamo.aws.observe.revisions import deleted_revision
 from ecs_dynamo.aws.observe.tasks import (
     RunningTasks,
     count_finishing,
     match_with_service,
 )
-from ecs_dynamo.common.arns import revision_number
 from ecs_dynamo.model.capacity import AutoScalingGroup, CapacityProvider
 from ecs_dynamo.model.graph import TAG_ROLLED_BACK, Component, Graph
 from ecs_dynamo.model.service import (
@@ -40,6 +40,7 @@ from ecs_dynamo.model.service import (
 )
 from ecs_dynamo.model.snapshot import (
     RECENT_SECONDS,
+    ClusterServices,
     ComponentSnapshot,
     ContainerInstance,
     Observed,
@@ -196,7 +197,7 @@ async def _by_cluster(names: Sequence[str], query: Callable[[str], Awaitable[T]]
 def _orphans(
     graph: Graph,
     present: Mapping[str, Observed[bool]],
-    services: Mapping[str, Observed[Mapping[str, Observed[Service]]]],
+    services: Mapping[str, ClusterServices],
 ) -> Observed[tuple[Service, ...]]:
     declared = {(c.cluster, c.service) for c in graph.components}
     declared |= {(d.cluster, d.service) for d in graph.generations.dormant}
@@ -223,7 +224,7 @@ async def _component(
     queries: PassQueries,
     component: Component,
     present: Mapping[str, Observed[bool]],
-    services: Mapping[str, Observed[Mapping[str, Observed[Service]]]],
+    services: Mapping[str, ClusterServices],
     hosts: Mapping[str, Observed[Hosts]],
     running: Mapping[str, Observed[RunningTasks]],
 ) -> ComponentSnapshot:
@@ -367,9 +368,7 @@ async def _revisions(
     if isinstance(service, Service):
         own = service.task_definition_arn
         if dict(zip(names, answers, strict=True)).get(own, own) is None:
-            # It was deleted before it was read; it is only known that it must be replaced.
-            number = revision_number(own)
-            revisions[own] = Revision(own, component.family, number, content={}, active=False)
+            revisions[own] = deleted_revision(own)  # It is only known that it must be replaced.
     current = revisions.get(service.task_definition_arn) if isinstance(service, Service) else None
     known = queries.cache.latest(component.family)
     is_undisturbed = isinstance(service, Service) and service.rolled_back_at is None

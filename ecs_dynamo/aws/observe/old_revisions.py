@@ -25,6 +25,7 @@ from ecs_dynamo.model.service import (
     good_arn,
 )
 from ecs_dynamo.model.snapshot import (
+    ClusterServices,
     Observed,
     Revision,
     Unknown,
@@ -116,7 +117,7 @@ async def old_revisions(
     graph: str,
     component: Component,
     service: Observed[Service | None],
-    services: Iterable[Observed[Mapping[str, Observed[Service]]]],
+    services: Iterable[ClusterServices],
     revisions: Mapping[str, Revision],
     running: Iterable[Observed[list[dict[str, Any]]]],
 ) -> tuple[str, ...]:

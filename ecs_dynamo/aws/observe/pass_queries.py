@@ -19,7 +19,7 @@ from ecs_dynamo.aws.observe.instances import (
     describe_instances,
     with_instances_of,
 )
-from ecs_dynamo.aws.observe.revisions import describe_revision
+from ecs_dynamo.aws.observe.revisions import deleted_revision, describe_revision
 from ecs_dynamo.aws.observe.tasks import (
     TASKS_PER_CALL,
     RunningTasks,
@@ -28,11 +28,12 @@ from ecs_dynamo.aws.observe.tasks import (
     list_tasks,
 )
 from ecs_dynamo.aws.pages import batches, read_all
-from ecs_dynamo.common.arns import resource_name, revision_number
+from ecs_dynamo.common.arns import resource_name
 from ecs_dynamo.model.errors import AwsError
 from ecs_dynamo.model.graph import TAG_GENERATION, Graph
 from ecs_dynamo.model.service import Service
 from ecs_dynamo.model.snapshot import (
+    ClusterServices,
     Observed,
     Revision,
     Unknown,
@@ -64,7 +65,7 @@ class Expansion:
     expected: Callable[[Graph], Mapping[str, Collection[str]]] = _declared_services
     plain: Callable[[Graph], Iterable[tuple[str, str]]] = lambda _: ()
     expand: Callable[
-        [Graph, Mapping[str, Observed[Mapping[str, Observed[Service]]]], Mapping[str, Revision]],
+        [Graph, Mapping[str, ClusterServices], Mapping[str, Revision]],
         Graph,
     ] = lambda graph, _services, _revisions: graph
 
@@ -169,7 +170,7 @@ class PassQueries:
         return services
 
     async def plain_revisions(
-        self, services: Mapping[str, Observed[Mapping[str, Observed[Service]]]]
+        self, services: Mapping[str, ClusterServices]
     ) -> Mapping[str, Revision]:
         """Return the revisions of workers without a generation, by ARN; unread ones are left out.
 
@@ -184,8 +185,7 @@ class PassQueries:
             arn = service.task_definition_arn
             answer = await self.guard("task definition", self.revision(arn))
             if answer is None:
-                family, number = arn.rpartition("/")[2].rpartition(":")[0], revision_number(arn)
-                answer = Revision(arn, family, number, content={}, active=False)
+                answer = deleted_revision(arn)
             if isinstance(answer, Revision):
                 revisions[arn] = answer
         return revisions

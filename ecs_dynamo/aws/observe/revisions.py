@@ -6,11 +6,18 @@ from typing import Any
 
 from ecs_dynamo.aws.client import Aws
 from ecs_dynamo.aws.observe.convert import to_revision
+from ecs_dynamo.common.arns import resource_name, revision_number
 from ecs_dynamo.model.errors import AwsError
 from ecs_dynamo.model.snapshot import Revision
 
 UNKNOWN_REVISION = "ClientException"
 """ECS's error code for "no such task definition"."""
+
+
+def deleted_revision(arn: str) -> Revision:
+    """Return a revision that was deleted before it was read: only its name and number are known."""
+    family = resource_name(arn).partition(":")[0]
+    return Revision(arn, family, revision_number(arn), content={}, active=False)
 
 
 async def describe_revision(aws: Aws, name: str, *, tags: bool = True) -> Revision | None:

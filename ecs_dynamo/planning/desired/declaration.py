@@ -24,12 +24,13 @@ from ecs_dynamo.model.plan import Endpoints
 from ecs_dynamo.planning.desired.canonical import fingerprint
 from ecs_dynamo.planning.desired.rendering import render, with_routing_id
 
-_NOWHERE = Endpoints("http://etcd.invalid:2379", "nats://nats.invalid:4222")
+NOWHERE = Endpoints("http://etcd.invalid:2379", "nats://nats.invalid:4222")
+"""Stand-ins for the endpoints where these do not matter."""
 
 
 def declared_fingerprint(graph: Graph, component: Component, system_port: int) -> str:
     """Return the fingerprint of a declaration, independent of the current endpoints."""
-    content = render(graph, component, _NOWHERE, system_port)
+    content = render(graph, component, NOWHERE, system_port)
     network = component.settings.network
     if network is not None:
         content = {**content, "networkConfiguration": network.model_dump(mode="json")}

@@ -257,6 +257,17 @@ def test_what_is_not_known_of_plain_services_makes_the_mode_unknown(services: An
     assert "prefill" in generations.why or "decode" in generations.why
 
 
+def test_another_generation_that_is_not_observed_is_not_taken_for_absent() -> None:
+    services: dict[str, Any] = {s.name: s for s in workers_of(GRAPH, DECLARED)}
+    in_doubt = {**services, f"g-decode-{OLD}": Unknown("missing for 3 s")}
+    generations = expand(GRAPH, {"gpu": in_doubt}, {}).generations
+    assert generations.mode is GenerationMode.UNKNOWN
+    assert generations.why == f"generation {OLD} of decode is unknown: missing for 3 s"
+    # The declared generation is a component itself, and has the obstacle of its own service.
+    own = {**services, f"g-decode-{DECLARED}": Unknown("missing for 3 s")}
+    assert expand(GRAPH, {"gpu": own}, {}).generations.mode is GenerationMode.IN_FORCE
+
+
 # Graphs without generations ----------------------------------------------------------------------
 
 

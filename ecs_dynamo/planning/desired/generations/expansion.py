@@ -15,7 +15,7 @@ from ecs_dynamo.common.arns import revision_number
 from ecs_dynamo.model.conditions import ConditionReason
 from ecs_dynamo.model.dynamo.containers import dynamo_containers
 from ecs_dynamo.model.dynamo.namespaces import own_settings
-from ecs_dynamo.model.generations import PLAIN, Dormant, GenerationMode, Generations
+from ecs_dynamo.model.generations import PLAIN, Dormant, GenerationMode, Generations, generation_in
 from ecs_dynamo.model.graph import (
     TAG_COMPONENT,
     TAG_GENERATION,
@@ -25,15 +25,12 @@ from ecs_dynamo.model.graph import (
     JsonObject,
 )
 from ecs_dynamo.model.service import Service, good_number
-from ecs_dynamo.model.snapshot import Observed, Revision, Unknown
+from ecs_dynamo.model.snapshot import ClusterServices, Revision, Unknown
 from ecs_dynamo.planning.desired.generations.identity import (
     card_content,
     declared_card_content,
     generation_of,
 )
-
-ClusterServices = Observed[Mapping[str, Observed[Service]]]
-"""The services of one cluster by name; a service that does not exist is left out."""
 
 
 def service_name(component: Component, generation: str | None) -> str:
@@ -113,11 +110,11 @@ def expand(
     off = why_off(graph)
     if off is not None:
         return replace(graph, generations=Generations(GenerationMode.OFF, why=off))
-    workers = _workers(graph)
-    unknown = _why_unknown(workers, services, revisions)
+    workers, generation = _workers(graph), generation_of(graph)
+    unknown = _why_unknown(workers, services, revisions, generation)
     running = _running(graph, workers, services)
     is_plain = _runs_plain(graph, workers, running.get(None), revisions)
-    declared = None if is_plain else generation_of(graph)
+    declared = None if is_plain else generation
     withdrawn = _withdrawn(running.values(), declared)
     previous = _previous(running.values(), declared)
     target = declared if withdrawn is None or previous is None else previous.generation
@@ -199,7 +196,12 @@ def _why_unknown(
     workers: Iterable[Component],
     services: Mapping[str, ClusterServices],
     revisions: Mapping[str, Revision],
+    own: str,
 ) -> str | None:
+    """Return why it is unknown which generations there are; None if it is known.
+
+    ``own`` is the generation of the declaration, whose services are components in any case.
+    """
     for component in workers:
         in_cluster = services.get(component.cluster, {})
         if isinstance(in_cluster, Unknown):
@@ -213,6 +215,10 @@ def _why_unknown(
             and service.task_definition_arn not in revisions
         ):
             return f"{service.task_definition_arn} of {component.name} could not be read"
+        for name, other in in_cluster.items():
+            generation = generation_in(component.service, name)
+            if isinstance(other, Unknown) and generation not in (None, own):
+                return f"generation {generation} of {component.name} is unknown: {other.reason}"
     return None
 
 

@@ -28,16 +28,13 @@ from ecs_dynamo.model.dynamo.variables import (
 from ecs_dynamo.model.ecs.task_definition import containers_in
 from ecs_dynamo.model.generations import SUFFIX_START
 from ecs_dynamo.model.graph import Component, Graph, JsonObject
-from ecs_dynamo.model.plan import Endpoints
 from ecs_dynamo.planning.desired.canonical import canonical
-from ecs_dynamo.planning.desired.declaration import with_endpoints
+from ecs_dynamo.planning.desired.declaration import NOWHERE, with_endpoints
 from ecs_dynamo.planning.desired.rendering import render
 
 HASH_DIGITS = 8
 """Hexadecimal digits of a generation: short enough to read, and enough for the few
 generations of one graph."""
-
-_NOWHERE = Endpoints("http://etcd.invalid:2379", "nats://nats.invalid:4222")
 
 EXCEPTED_MEMBERS: Final[Mapping[str, str]] = {
     "family": "the name of the task definition stays outside of the container",
@@ -84,7 +81,7 @@ def card_content(content: JsonObject, containers: Iterable[str]) -> JsonObject:
     read. The result is canonical, so that it is equal for equal task definitions, as declared and
     as ECS describes them.
     """
-    neutral = with_endpoints(content, _NOWHERE, tuple(containers))
+    neutral = with_endpoints(content, NOWHERE, tuple(containers))
     bare: dict[str, Any] = {k: v for k, v in neutral.items() if k not in EXCEPTED_MEMBERS}
     bare["containerDefinitions"] = [_bare_container(c) for c in containers_in(neutral)]
     return canonical(bare)
@@ -101,7 +98,7 @@ def _bare_container(container: Mapping[str, Any]) -> dict[str, Any]:
 
 def declared_card_content(graph: Graph, component: Component) -> JsonObject:
     """Return `card_content` of a component as it is declared."""
-    content = render(graph, component, _NOWHERE, graph.runtime.system_port)
+    content = render(graph, component, NOWHERE, graph.runtime.system_port)
     return card_content(content, dynamo_containers(component).names)
 
 
