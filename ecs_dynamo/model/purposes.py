@@ -39,7 +39,7 @@ class ActionPurpose(StrEnum):
     RECORD_DRAIN = "record-drain"
     """Record which replicas finish their requests, and since when."""
     WITHDRAW = "withdraw"
-    """Record that a generation failed, so that the previous one serves instead."""
+    """Record that a generation is withdrawn, so that the previous one serves, or that it is not."""
     RECORD_REPLICAS = "record-replicas"
     """Record the number of replicas of all generations while one is exchanged for another."""
     MARK_GOOD = "mark-good"

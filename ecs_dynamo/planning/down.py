@@ -5,19 +5,18 @@ from __future__ import annotations
 from ecs_dynamo.model.graph import Graph
 from ecs_dynamo.model.plan import AnyAction, DeleteService, Endpoints, Memory, Plan, Wait
 from ecs_dynamo.model.purposes import ActionPurpose, WaitPurpose
-from ecs_dynamo.model.service import Service
 from ecs_dynamo.model.snapshot import Snapshot, Unknown
 from ecs_dynamo.planning.desired.obstacles import ObstacleReason, find_obstacles
 from ecs_dynamo.planning.observed.facts import observe_graph
 
 
-def _delete(service: Service, component: str) -> DeleteService:
+def _delete(component: str, cluster: str, service: str) -> DeleteService:
     return DeleteService(
         component=component,
         reason="the graph is taken down",
         purpose=ActionPurpose.RETIRE,
-        cluster=service.cluster,
-        service=service.name,
+        cluster=cluster,
+        service=service,
     )
 
 
@@ -44,18 +43,11 @@ def down(graph: Graph, snapshot: Snapshot) -> Plan:
             if orphan.owned_by(graph.name) and orphan.status != "INACTIVE":
                 waits.append(Wait(orphan.name, "is being deleted", WaitPurpose.SERVICE_DELETED))
                 if orphan.status == "ACTIVE":
-                    actions.append(_delete(orphan, orphan.name))
+                    actions.append(_delete(orphan.name, orphan.cluster, orphan.name))
     for dormant in graph.generations.dormant:
         waits.append(Wait(dormant.service, "is being deleted", WaitPurpose.SERVICE_DELETED))
         if dormant.is_active:
-            deletion = DeleteService(
-                component=dormant.component,
-                reason="the graph is taken down",
-                purpose=ActionPurpose.RETIRE,
-                cluster=dormant.cluster,
-                service=dormant.service,
-            )
-            actions.append(deletion)
+            actions.append(_delete(dormant.component, dormant.cluster, dormant.service))
     dependants_left = bool(actions)
     for component in sorted(graph.components, key=lambda c: c.is_infrastructure):
         name, obstacle = component.name, obstacles.get(component.name)
@@ -81,7 +73,7 @@ def down(graph: Graph, snapshot: Snapshot) -> Plan:
         text = f"{len(tasks)} tasks still stopping" if tasks else "its service is still draining"
         waits.append(Wait(name, text, WaitPurpose.SERVICE_DELETED))
         if service is not None and service.status == "ACTIVE":
-            actions.append(_delete(service, name))
+            actions.append(_delete(name, service.cluster, service.name))
     return Plan(
         graph=graph.name,
         actions=tuple(actions),

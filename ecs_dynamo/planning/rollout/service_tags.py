@@ -10,9 +10,13 @@ from ecs_dynamo.planning.desired.component import ComponentState
 
 
 def tag_service(
-    state: ComponentState, tags: Mapping[str, str], purpose: ActionPurpose, reason: str
+    state: ComponentState,
+    tags: Mapping[str, str],
+    purpose: ActionPurpose,
+    reason: str,
+    remove: tuple[str, ...] = (),
 ) -> TagService:
-    """Return the action that sets ``tags`` on the component's service."""
+    """Return the action that sets ``tags`` on the component's service, and removes others."""
     return TagService(
         component=state.name,
         reason=reason,
@@ -20,4 +24,5 @@ def tag_service(
         cluster=state.component.cluster,
         service=state.component.service,
         set_tags=tags,
+        remove_tags=remove,
     )

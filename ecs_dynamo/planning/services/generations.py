@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from ecs_dynamo.model.generations import PLAIN, GenerationMode
 from ecs_dynamo.model.graph import TAG_REPLICAS, TAG_WITHDRAWN, Graph
@@ -61,16 +61,9 @@ def record_exchange(context: PlanContext, builder: PlanBuilder) -> PlanBuilder:
                 record = tag_service(state, tags, ActionPurpose.RECORD_REPLICAS, reason)
                 builder = builder.with_actions([record])
         elif recorded is not None and _is_outdated(context, state, states):
-            removal = TagService(
-                component=state.name,
-                reason="it does not have the replicas of all generations any more",
-                purpose=ActionPurpose.RECORD_REPLICAS,
-                cluster=service.cluster,
-                service=service.name,
-                set_tags={},
-                remove_tags=(TAG_REPLICAS,),
-            )
-            builder = builder.with_actions([removal])
+            reason = "it does not have the replicas of all generations any more"
+            purpose, remove = ActionPurpose.RECORD_REPLICAS, (TAG_REPLICAS,)
+            builder = builder.with_actions([tag_service(state, {}, purpose, reason, remove)])
     return builder
 
 
@@ -105,17 +98,7 @@ def withdrawals(graph: Graph, word: str, reason: str) -> tuple[TagService, ...]:
         for d in generations.dormant
         if d.generation == generations.previous and d.is_active
     ]
-    return tuple(
-        TagService(
-            component=component,
-            reason=reason,
-            purpose=ActionPurpose.WITHDRAW,
-            cluster=cluster,
-            service=name,
-            set_tags={TAG_WITHDRAWN: f"{generations.declared} {word}"},
-        )
-        for component, cluster, name in sorted(services)
-    )
+    return _tag(services, reason, {TAG_WITHDRAWN: f"{generations.declared} {word}"})
 
 
 def reinstatements(graph: Graph, snapshot: Snapshot, reason: str) -> tuple[TagService, ...]:
@@ -128,6 +111,16 @@ def reinstatements(graph: Graph, snapshot: Snapshot, reason: str) -> tuple[TagSe
     services |= {
         (d.component, d.cluster, d.service) for d in graph.generations.dormant if d.is_active
     }
+    return _tag(services, reason, {}, (TAG_WITHDRAWN,))
+
+
+def _tag(
+    services: Iterable[tuple[str, str, str]],
+    reason: str,
+    set_tags: Mapping[str, str],
+    remove_tags: tuple[str, ...] = (),
+) -> tuple[TagService, ...]:
+    """Return the actions that tag services, each a component, a cluster and a name."""
     return tuple(
         TagService(
             component=component,
@@ -135,8 +128,8 @@ def reinstatements(graph: Graph, snapshot: Snapshot, reason: str) -> tuple[TagSe
             purpose=ActionPurpose.WITHDRAW,
             cluster=cluster,
             service=name,
-            set_tags={},
-            remove_tags=(TAG_WITHDRAWN,),
+            set_tags=set_tags,
+            remove_tags=remove_tags,
         )
         for component, cluster, name in sorted(services)
     )
