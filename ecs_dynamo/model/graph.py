@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from ecs_dynamo.model.generations import Generations, namespace_of
+from ecs_dynamo.model.generations import Generations
 from ecs_dynamo.model.service_settings import DeploymentLimits, ServiceSettings
 from ecs_dynamo.model.spec.capacity import (
     CapacityProviderItem,
@@ -217,10 +217,6 @@ class Graph:
     def with_role(self, role: Role) -> Component | None:
         """Return the first component that has ``role``; None where there is none."""
         return next((c for c in self.components if role in c.roles), None)
-
-    def namespace_of(self, component: Component) -> str:
-        """Return the Dynamo namespace of the component's processes."""
-        return namespace_of(self.namespace, component.generation)
 
     @property
     def etcd_members(self) -> tuple[Component, ...]:

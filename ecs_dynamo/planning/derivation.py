@@ -136,7 +136,7 @@ def _is_withdrawn(observed: ObservedGraph, component: Component) -> bool:
 
 
 def _judged(states: Iterable[ComponentState], exchange: Exchange) -> tuple[ComponentState, ...]:
-    """Return the components whose declaration can fail for itself.
+    """Return the components whose declaration can fail on its own.
 
     In an exchange, a generation fails as a whole, and the others are not declared any longer.
     """

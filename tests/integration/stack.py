@@ -159,9 +159,9 @@ class Stack:
 
     def frontends(self) -> tuple[str, ...]:
         """Return the ready frontends of the last pass."""
-        if self.last is None or self.last.graph is None:
+        if self.last is None or self.last.plan.effective is None:
             return ()
-        return ready_urls(self.last.graph, self.last.snapshot, Role.FRONTEND)
+        return ready_urls(self.last.plan.effective, self.last.snapshot, Role.FRONTEND)
 
     @asynccontextmanager
     async def traffic(self) -> AsyncIterator[Traffic]:

@@ -144,12 +144,12 @@ async def run(stack: Stack, mode: str, plane: str, workers: int, fault: str) -> 
 
     def record(done: Pass) -> None:
         now = time.monotonic()
-        assert done.graph is not None
+        assert done.plan.effective is not None
         ready = [
             task
-            for component in done.graph.components
+            for component in done.plan.effective.components
             if component.origin == "prefill"
-            for task in ready_tasks(done.graph, component, done.snapshot)
+            for task in ready_tasks(done.plan.effective, component, done.snapshot)
         ]
         served.append(len(ready))
         there = {t.arn for t in prefill(stack)}

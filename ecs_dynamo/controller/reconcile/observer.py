@@ -36,7 +36,7 @@ from ecs_dynamo.planning.desired.generations.expansion import (
     expected_services,
     plain_services,
 )
-from ecs_dynamo.planning.observed.attribution import namespaces_of_workers, page_urls
+from ecs_dynamo.planning.observed.attribution import all_worker_namespaces, page_urls
 from ecs_dynamo.planning.observed.endpoints import (
     reachable_endpoints,
     ready_urls,
@@ -207,5 +207,5 @@ class Observer:
             graph.namespace,
             PROBE_SECONDS,
             credentials.etcd,
-            namespaces_of_workers(graph, snapshot),
+            all_worker_namespaces(graph, snapshot),
         )

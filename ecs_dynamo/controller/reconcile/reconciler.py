@@ -82,8 +82,6 @@ class Pass:
     """Unusable answers of replicas and keys of etcd."""
     known: LastKnown = NOTHING_KNOWN
     """The last complete observation of every component, from this pass or an earlier one."""
-    graph: Graph | None = None
-    """The effective graph, to which the snapshot and the plan belong."""
 
     @property
     def at(self) -> float:
@@ -220,7 +218,6 @@ class Reconciler:
             problems=observation.problems,
             malformed=observation.malformed,
             known=self._known,
-            graph=graph,
         )
 
     def _plan(self, graph: Graph, snapshot: Snapshot, now: Now, *, taking_down: bool) -> Plan:

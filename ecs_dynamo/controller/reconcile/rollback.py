@@ -92,7 +92,7 @@ class _Observed:
 
 async def _observe(reconciler: Reconciler, name: str) -> _Observed:
     dry = await reconciler.run_pass(act=False)
-    graph = dry.graph or reconciler.graph
+    graph = dry.plan.effective or reconciler.graph
     component, snapshot = graph.component(name), dry.snapshot.components[name]
     obstacle = find_obstacle(graph, component, dry.snapshot)
     if obstacle is not None:

@@ -142,17 +142,17 @@ def _running_workers(graph: Graph, snapshot: Snapshot) -> list[_Worker]:
     return workers
 
 
-def namespaces_of_workers(graph: Graph, snapshot: Snapshot) -> frozenset[str]:
+def all_worker_namespaces(graph: Graph, snapshot: Snapshot) -> frozenset[str]:
     """Return the namespaces in which the workers register, those of known tasks and declared ones.
 
     Where the user sets Dynamo's variables, they may be other than those of generations.
     """
     workers = (c for c in graph.components if c.is_worker)
-    every = (namespaces_of(graph, c, snapshot.components.get(c.name)) for c in workers)
+    every = (worker_namespaces(graph, c, snapshot.components.get(c.name)) for c in workers)
     return frozenset[str]().union(*every)
 
 
-def namespaces_of(
+def worker_namespaces(
     graph: Graph, component: Component, observed: ComponentSnapshot | None
 ) -> frozenset[str]:
     """Return the namespaces in which a component's workers register: its tasks, and new ones."""
@@ -169,7 +169,7 @@ def _registrations(graph: Graph, snapshot: Snapshot) -> list[Registration]:
     registrations = snapshot.registrations
     if isinstance(registrations, Unknown):
         return []
-    known = namespaces_of_workers(graph, snapshot)
+    known = all_worker_namespaces(graph, snapshot)
     return [
         r
         for r in registrations

@@ -14,7 +14,7 @@ from ecs_dynamo.model.graph import Component, Graph
 from ecs_dynamo.model.plan import Endpoints, ReplicaCounts
 from ecs_dynamo.model.service import Deployment, Service
 from ecs_dynamo.model.snapshot import ComponentSnapshot, Revision, Snapshot, Task, Unknown
-from ecs_dynamo.planning.observed.attribution import Attribution, attribute, namespaces_of
+from ecs_dynamo.planning.observed.attribution import Attribution, attribute, worker_namespaces
 from ecs_dynamo.planning.observed.certainty import uncertainty, unread_registrations
 from ecs_dynamo.planning.observed.endpoints import (
     injected_endpoints,
@@ -205,12 +205,12 @@ def _observe_component(
     observed = snapshot.components[component.name]
     running = [t for t in known_tasks(observed) if t.is_running]
     busy, served = snapshot.busy, snapshot.served
-    namespaces = namespaces_of(graph, component, observed)
+    namespaces = worker_namespaces(graph, component, observed)
     holders = partial(_with_leases, snapshot, attribution, running, namespaces)
     return ObservedComponent(
         component=component,
         snapshot=observed,
-        readiness=assess_readiness(graph, component, snapshot, attribution),
+        readiness=assess_readiness(graph, component, snapshot, attribution, namespaces),
         busy=None if isinstance(busy, Unknown) else holders({k for k, v in busy.items() if v > 0}),
         served=None if isinstance(served, Unknown) else holders(served),
         draining=frozenset(t.arn for t in running if t.container_instance_arn in draining),

@@ -8,6 +8,7 @@ answers at its system port, and Dynamo's discovery contains the registration tha
 
 from __future__ import annotations
 
+from collections.abc import Container
 from dataclasses import dataclass
 
 from ecs_dynamo.model.dynamo.containers import dynamo_containers
@@ -16,7 +17,7 @@ from ecs_dynamo.model.dynamo.variables import LEASE_VARIABLE
 from ecs_dynamo.model.ecs.task_definition import environment_value
 from ecs_dynamo.model.graph import Component, Graph, Role
 from ecs_dynamo.model.snapshot import ComponentSnapshot, Snapshot, Task, Unknown
-from ecs_dynamo.planning.observed.attribution import Attribution, namespaces_of
+from ecs_dynamo.planning.observed.attribution import Attribution
 from ecs_dynamo.planning.observed.endpoints import PROBED_ROLES
 from ecs_dynamo.planning.observed.lookup import known_tasks
 
@@ -45,9 +46,16 @@ class Readiness:
 
 
 def assess_readiness(
-    graph: Graph, component: Component, snapshot: Snapshot, attribution: Attribution
+    graph: Graph,
+    component: Component,
+    snapshot: Snapshot,
+    attribution: Attribution,
+    namespaces: Container[str],
 ) -> Readiness:
-    """Return the readiness of all tasks of a component; called once per component and pass."""
+    """Return the readiness of all tasks of a component; called once per component and pass.
+
+    ``namespaces`` are the Dynamo namespaces in which its workers register.
+    """
     observed = snapshot.components.get(component.name)
     if observed is None:
         return Readiness()
@@ -64,7 +72,6 @@ def assess_readiness(
     if isinstance(registrations, Unknown):
         return Readiness(running, _NO_TASKS, running, running)
     names = discovery_components(component)
-    namespaces = namespaces_of(graph, component, observed)
     ready = frozenset(
         arn for arn in running if names <= attribution.names.get(arn, frozenset[str]())
     )

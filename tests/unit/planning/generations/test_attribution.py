@@ -9,7 +9,7 @@ from typing import Any
 from ecs_dynamo.model.dynamo.discovery import ModelCard, NoAnswer, Registration, WorkerPage
 from ecs_dynamo.model.graph import Component, Graph, Role
 from ecs_dynamo.model.snapshot import ComponentSnapshot, Revision, Snapshot, Task
-from ecs_dynamo.planning.observed.attribution import attribute, namespaces_of_workers
+from ecs_dynamo.planning.observed.attribution import all_worker_namespaces, attribute
 from ecs_dynamo.planning.observed.facts import observe_graph
 from ecs_dynamo.planning.observed.routing import assess_routing
 from tests.helpers.graphs import component, graph
@@ -130,7 +130,7 @@ def test_a_users_own_suffix_and_namespace_are_respected() -> None:
         ((of_generation(None), blue, 1), (of_generation(None, "other"), renamed, 2)),
         [registered("ns-blue", 1), registered("before", 2)],
     )
-    assert namespaces_of_workers(effective, snapshot) == {"ns", "ns-blue", "before"}
+    assert all_worker_namespaces(effective, snapshot) == {"ns", "ns-blue", "before"}
     assert attribute(effective, snapshot).names.keys() == {"t1", "t2"}
 
 
