@@ -1,0 +1,1 @@
+"""Tests of generations of workers."""
