@@ -10,6 +10,7 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -63,6 +64,18 @@ def judged() -> Iterator[Callable[[LocalEcs, Callable[[], Iterable[Documents]]],
     assert not denied, "denied by the rendered policies:\n" + "\n".join(denied)
 
 
+@asynccontextmanager
+async def local_stack(tmp_path: Path, judged: Callable[..., None]) -> AsyncIterator[Stack]:
+    """A stack on a local ECS of its own, with the example's clusters and no instances."""
+    table = ImageTable.load(EXAMPLE / "images.yaml")
+    async with LocalEcs(images=table, directory=tmp_path / "ecs") as local:
+        result = Stack.on(local.endpoint_url, tmp_path, local)
+        judged(local, RenderedRights(result, SESSION))
+        for cluster in ("dynamo-fargate", "dynamo-GPU"):
+            local.create_cluster(cluster)
+        yield result
+
+
 @pytest.fixture
 async def stack(
     tiny_model: Path, tmp_path: Path, judged: Callable[..., None]
@@ -71,12 +84,7 @@ async def stack(
     if (url := localstack_url()) is not None:
         yield Stack.on(url, tmp_path)
         return
-    table = ImageTable.load(EXAMPLE / "images.yaml")
-    async with LocalEcs(images=table, directory=tmp_path / "ecs") as local:
-        result = Stack.on(local.endpoint_url, tmp_path, local)
-        judged(local, RenderedRights(result, SESSION))
-        for cluster in ("dynamo-fargate", "dynamo-GPU"):
-            local.create_cluster(cluster)
+    async with local_stack(tmp_path, judged) as result:
         for _ in range(4):
-            await local.add_instance("dynamo-GPU")
+            await result.local.add_instance("dynamo-GPU")
         yield result

@@ -14,8 +14,7 @@ import asyncio
 import itertools
 import os
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,20 +22,10 @@ from typing import Any
 import pytest
 
 from ecs_dynamo.controller import Pass
-from ecs_dynamo.local import LocalEcs
-from ecs_dynamo.local.runtime import ImageTable
 from ecs_dynamo.model.graph import TAG_GOOD
 from tests.helpers.facts import ready_tasks
-from tests.integration.conftest import localstack_url
-from tests.integration.stack import (
-    EXAMPLE,
-    RenderedRights,
-    Stack,
-    component_of,
-    placed_on,
-    running_tasks,
-)
-from tests.rights.record import SESSION
+from tests.integration.conftest import local_stack, localstack_url
+from tests.integration.stack import Stack, component_of, placed_on, running_tasks
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
 
@@ -75,19 +64,6 @@ class Row:
     sent: int
     failed: int
     seconds: float
-
-
-@asynccontextmanager
-async def one_instance(tmp_path: Path, judged: Callable[..., None]) -> AsyncIterator[Stack]:
-    """A stack whose GPU cluster consists of a single large instance."""
-    table = ImageTable.load(EXAMPLE / "images.yaml")
-    async with LocalEcs(images=table, directory=tmp_path / "ecs") as local:
-        result = Stack.on(local.endpoint_url, tmp_path, local)
-        judged(local, RenderedRights(result, SESSION))
-        for cluster in ("dynamo-fargate", "dynamo-GPU"):
-            local.create_cluster(cluster)
-        await local.add_instance("dynamo-GPU", gpus=16, cpu=65_536, memory=262_144)
-        yield result
 
 
 def configure(stack: Stack, mode: str, plane: str, workers: int, fault: str) -> str:
@@ -208,7 +184,8 @@ async def test_a_serving_replica_stays_until_its_successor_has_proven_itself(
     workers: int,
     fault: str,
 ) -> None:
-    async with one_instance(tmp_path, judged) as stack:
+    async with local_stack(tmp_path, judged) as stack:
+        await stack.local.add_instance("dynamo-GPU", gpus=16, cpu=65_536, memory=262_144)
         row = await run(stack, mode, plane, workers, fault)
     if report := os.environ.get(REPORT):
         note(Path(report), row)

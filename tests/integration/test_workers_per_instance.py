@@ -12,13 +12,10 @@ from urllib.parse import urlsplit
 import pytest
 
 from ecs_dynamo.demo.daemon import DemoDaemon
-from ecs_dynamo.local import LocalEcs
-from ecs_dynamo.local.runtime import ImageTable
 from ecs_dynamo.planning.observed.attribution import attribute
 from tests.helpers.facts import ready_tasks
-from tests.integration.conftest import localstack_url
-from tests.integration.stack import EXAMPLE, RenderedRights, Stack, component_of
-from tests.rights.record import SESSION
+from tests.integration.conftest import local_stack, localstack_url
+from tests.integration.stack import component_of
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
 
@@ -52,13 +49,8 @@ def as_shipped(document: dict[str, Any]) -> None:
 async def test_workers_that_share_an_instance_are_attributed_and_replaced_individually(
     tiny_model: Path, tmp_path: Path, judged: Callable[..., None]
 ) -> None:
-    table = ImageTable.load(EXAMPLE / "images.yaml")
-    async with LocalEcs(images=table, directory=tmp_path / "ecs") as local:
-        stack = Stack.on(local.endpoint_url, tmp_path, local)
-        judged(local, RenderedRights(stack, SESSION))
-        for cluster in ("dynamo-fargate", "dynamo-GPU"):
-            local.create_cluster(cluster)
-        await local.add_instance("dynamo-GPU", gpus=4, cpu=32_768, memory=131_072)
+    async with local_stack(tmp_path, judged) as stack:
+        await stack.local.add_instance("dynamo-GPU", gpus=4, cpu=32_768, memory=131_072)
         stack.edit(two_of_each)
         for name in ("prefill", "decode"):
             stack.edit_task_definition(name, as_shipped)
@@ -87,7 +79,7 @@ async def test_workers_that_share_an_instance_are_attributed_and_replaced_indivi
             await daemon.until("converged", lambda s: bool(s.get("converged")), 30)
             await stack.observe()
             decode = sorted(t.arn.rsplit("/", 1)[-1] for t in stack.tasks("decode"))
-            hung, other = (local.state.tasks[name] for name in decode)
+            hung, other = (stack.local.state.tasks[name] for name in decode)
             assert hung.process is not None
             await hung.process.kill(signal.SIGSTOP)
             await daemon.until("stop", lambda _: hung.desired_status == "STOPPED", 90)
