@@ -8,8 +8,8 @@ from ecs_dynamo.model.generations import GenerationMode
 from ecs_dynamo.model.graph import TAG_GENERATION, Component, Graph
 from ecs_dynamo.model.plan import Memory, Plan
 from ecs_dynamo.model.service import Service
-from ecs_dynamo.planning import plan
 from ecs_dynamo.planning.desired.generations.expansion import expand
+from tests.helpers import convergence
 from tests.helpers.simulated_ecs import SimulatedEcs
 
 
@@ -26,13 +26,10 @@ def effective_graph(ecs: SimulatedEcs, declared: Graph) -> Graph:
     return expand(declared, services, ecs.revisions)
 
 
-def run_pass(ecs: SimulatedEcs, declared: Graph, memory: Memory, *, seconds: float = 10.0) -> Plan:
-    """Run one pass as the daemon does, over the effective graph; time passes in ECS."""
+def run_pass(ecs: SimulatedEcs, declared: Graph, memory: Memory) -> Plan:
+    """Run one pass as the daemon does, over the effective graph."""
     ecs.graph = effective_graph(ecs, declared)
-    result = plan(ecs.graph, ecs.snapshot(), memory, ecs.clock)
-    ecs.execute(result.actions, twice=True)  # A retried call must be harmless.
-    ecs.step(seconds)
-    return result
+    return convergence.run_pass(ecs, ecs.graph, memory)
 
 
 def converge(ecs: SimulatedEcs, declared: Graph, memory: Memory, passes: int = 150) -> Plan:

@@ -10,8 +10,9 @@ import structlog
 
 from ecs_dynamo.controller.reconcile.rollback import RolledBack, clear_rollback, roll_back
 from ecs_dynamo.model.errors import EcsDynamoError
-from ecs_dynamo.model.graph import TAG_GENERATION, TAG_ROLLED_BACK, TAG_WITHDRAWN
+from ecs_dynamo.model.graph import TAG_ROLLED_BACK, TAG_WITHDRAWN
 from ecs_dynamo.planning.desired.generations.identity import generation_of
+from tests.helpers.generations import running_generations
 from tests.unit.chaos.explore import disable_logs
 from tests.unit.chaos.generations import services_of
 from tests.unit.chaos.setup import WORKERS
@@ -45,12 +46,6 @@ def until(world: World, condition: Callable[[], bool], passes: int = 60) -> None
     raise AssertionError("the condition is not reached")
 
 
-def running(world: World) -> set[str | None]:
-    """Return the generations of workers that have replicas."""
-    services = [s for name in WORKERS for s in services_of(world.ecs, name)]
-    return {s.tags.get(TAG_GENERATION) for s in services if s.desired > 0}
-
-
 def tags_of(world: World, tag: str) -> set[str]:
     services = [s for name in WORKERS for s in services_of(world.ecs, name)]
     return {s.tags[tag] for s in services if tag in s.tags}
@@ -60,41 +55,41 @@ def test_a_worker_returns_to_the_previous_generation_with_all_others(world: Worl
     first = generation_of(world.ecs.graph)
     world.do("edit_image", component="decode", how="good")
     second = generation_of(world.ecs.graph)
-    until(world, lambda: running(world) == {second})
+    until(world, lambda: running_generations(world.ecs) == {second})
     outcome = rolled_back(world, "prefill")
     assert outcome.error is None
     assert outcome.is_generation
     assert (outcome.before, outcome.after) == (second, first)
     assert any(line.startswith("decode: ") and "image" in line for line in outcome.changes)
     assert tags_of(world, TAG_WITHDRAWN) == {f"{second} RolledBack"}
-    until(world, lambda: running(world) == {first})
+    until(world, lambda: running_generations(world.ecs) == {first})
     world.do("run", passes=3)
-    assert running(world) == {first}
+    assert running_generations(world.ecs) == {first}
 
     with pytest.raises(EcsDynamoError, match="is withdrawn already"):
         rolled_back(world, "decode")
     cleared(world, "decode")
     assert tags_of(world, TAG_WITHDRAWN) == set()
-    until(world, lambda: running(world) == {second})
+    until(world, lambda: running_generations(world.ecs) == {second})
 
 
 def test_another_declaration_ends_the_rollback(world: World) -> None:
     first = generation_of(world.ecs.graph)
     world.do("edit_image", component="decode", how="good")
-    until(world, lambda: running(world) == {generation_of(world.ecs.graph)})
+    until(world, lambda: running_generations(world.ecs) == {generation_of(world.ecs.graph)})
     rolled_back(world, "decode")
-    until(world, lambda: running(world) == {first})
+    until(world, lambda: running_generations(world.ecs) == {first})
     world.do("edit_image", component="decode", how="good")
-    until(world, lambda: running(world) == {generation_of(world.ecs.graph)})
+    until(world, lambda: running_generations(world.ecs) == {generation_of(world.ecs.graph)})
 
 
 def test_an_exchange_that_is_in_progress_turns_back(world: World) -> None:
     first = generation_of(world.ecs.graph)
     serving = {t.arn for name in WORKERS for s in services_of(world.ecs, name) for t in s.tasks}
     world.do("edit_image", component="decode", how="good")
-    until(world, lambda: len(running(world)) == 2)
+    until(world, lambda: len(running_generations(world.ecs)) == 2)
     assert rolled_back(world, "decode").after == first
-    until(world, lambda: running(world) == {first})
+    until(world, lambda: running_generations(world.ecs) == {first})
     assert serving == {
         t.arn for name in WORKERS for s in services_of(world.ecs, name) for t in s.tasks
     }
@@ -112,14 +107,14 @@ def test_a_change_within_the_generation_is_rolled_back_there(world: World) -> No
     assert TAG_ROLLED_BACK in service.tags
     content = world.ecs.content_of(service.name)
     assert "dockerLabels" not in content["containerDefinitions"][0]
-    assert running(world) == {generation}
+    assert running_generations(world.ecs) == {generation}
     cleared(world, "decode")
     assert TAG_ROLLED_BACK not in service.tags
 
 
 def test_a_numbered_revision_must_belong_to_the_generation(world: World) -> None:
     world.do("edit_image", component="decode", how="good")
-    until(world, lambda: running(world) == {generation_of(world.ecs.graph)})
+    until(world, lambda: running_generations(world.ecs) == {generation_of(world.ecs.graph)})
     with pytest.raises(EcsDynamoError, match="belongs to another generation"):
         rolled_back(world, "decode", 1)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from urllib.parse import urlsplit
 
+import pytest
+
 from ecs_dynamo.model.dynamo.discovery import (
     ModelCard,
     NoAnswer,
@@ -97,28 +99,21 @@ def test_who_is_lost_is_not_guessed_among_workers_that_chose_their_ports() -> No
     assert later.stopped == []
 
 
-def test_who_is_lost_is_known_among_workers_that_report_their_tasks() -> None:
+@pytest.mark.parametrize(
+    ("hangs", "reason", "passes"), [(False, "RegistrationLost", 20), (True, "ReplicaHangs", 40)]
+)
+def test_who_is_lost_is_known_among_workers_that_report_their_tasks(
+    hangs: bool, reason: str, passes: int
+) -> None:
     ward = Ward(decode=4)
     snapshot, later = ward.observe(), Later(ward)
     hosts = ["10.9.0.1"] * 4
     later.pass_(choosing(snapshot, hosts, 4, identified=True))
     while not later.stopped:
-        result = later.pass_(choosing(snapshot, hosts, 3, identified=True))
-        assert later.passes < 20
-    assert degraded(result, "decode") == "RegistrationLost"
-    assert later.stopped == [running(snapshot, "decode")[0].arn]
-
-
-def test_a_hung_one_is_known_among_workers_that_report_their_tasks() -> None:
-    ward = Ward(decode=4)
-    snapshot, later = ward.observe(), Later(ward)
-    hosts = ["10.9.0.1"] * 4
-    later.pass_(choosing(snapshot, hosts, 4, identified=True))
-    while not later.stopped:
-        silent = STEP * later.passes
-        result = later.pass_(choosing(snapshot, hosts, 4, silent, identified=True))
-        assert later.passes < 40
-    assert degraded(result, "decode") == "ReplicaHangs"
+        registered, silent = (4, STEP * later.passes) if hangs else (3, -1.0)
+        result = later.pass_(choosing(snapshot, hosts, registered, silent, identified=True))
+        assert later.passes < passes
+    assert degraded(result, "decode") == reason
     assert later.stopped == [running(snapshot, "decode")[0].arn]
 
 

@@ -112,10 +112,9 @@ class SimulatedObserver(Observer):
         scaled: str | None,
         expansion: Expansion | None = None,
     ) -> None:
-        if expansion is None:
-            super().__init__(aws, cache, 20.0, credentials)
-        else:
-            super().__init__(aws, cache, 20.0, credentials, expansion)
+        super().__init__(aws, cache, 20.0, credentials)
+        if expansion is not None:
+            self._expansion = expansion
         self._ecs, self._network = ecs, network
         self._signal_reader = _SignalReader(ecs, network, scaled)
         self._workers = _Workers(ecs, network, aws.clock.monotonic)
