@@ -34,15 +34,20 @@ async def test_graph_edits_are_rolled_out(stack: Stack) -> None:
     await stack.chat()
 
 
-async def run_of(stack: Stack, timeout: float, stops: set[str]) -> Pass:
-    """Reconcile until the graph is converged or stuck; collect the causes of stopped tasks."""
+async def fail_to_pull(stack: Stack, name: str) -> Pass:
+    """Declare an image that does not exist, and reconcile until the graph is stuck."""
+    image = "example.com/no-such-image:1"
+    stack.edit(lambda d: component_of(d, name).update(image=image))
+    stops: set[str] = set()
 
     def collect(done: Pass) -> None:
         for component in pass_status(stack.graph, done)["components"]:
             stops.update(t["why"] for t in component["stopped"])
 
     async with stack.reconciler() as reconciler:
-        stack.last = await reconciler.until_converged(timeout, collect)
+        stack.last = await reconciler.until_converged(90, collect)
+    assert not stack.last.converged
+    assert any("no-such-image" in why for why in stops), stops
     return stack.last
 
 
@@ -59,17 +64,9 @@ async def assert_on_hold(stack: Stack, text: str, name: str) -> None:
 async def test_a_generation_whose_image_does_not_exist_is_withdrawn(stack: Stack) -> None:
     await stack.converge()
     before = {t.arn for name in ("decode", "prefill") for t in stack.tasks(name)}
-
-    def break_it(document: dict[str, Any]) -> None:
-        component_of(document, "decode")["image"] = "example.com/no-such-image:1"
-
-    stack.edit(break_it)
-    stops: set[str] = set()
-    done = await run_of(stack, 90, stops)
-    assert not done.converged
+    done = await fail_to_pull(stack, "decode")
     assert "is withdrawn" in done.plan.failures["decode"]
     assert "is withdrawn" in done.plan.failures["prefill"]
-    assert any("no-such-image" in why for why in stops), stops
     await assert_on_hold(stack, "is withdrawn", "decode")
     assert {t.arn for name in ("decode", "prefill") for t in stack.tasks(name)} == before
     await stack.chat()
@@ -78,17 +75,9 @@ async def test_a_generation_whose_image_does_not_exist_is_withdrawn(stack: Stack
 async def test_a_bad_revision_fails_clearly_and_the_old_one_serves(stack: Stack) -> None:
     await stack.converge()
     (old,) = stack.tasks("frontend")
-
-    def break_it(document: dict[str, Any]) -> None:
-        component_of(document, "frontend")["image"] = "example.com/no-such-image:1"
-
-    stack.edit(break_it)
-    stops: set[str] = set()
-    done = await run_of(stack, 90, stops)
-    assert not done.converged
+    done = await fail_to_pull(stack, "frontend")
     assert "gave up" in done.plan.failures["frontend"]
     assert "decode" not in done.plan.failures
-    assert any("no-such-image" in why for why in stops), stops
     await assert_on_hold(stack, "gave up on revision", "frontend")
     assert old.arn in {t.arn for t in stack.tasks("frontend") if t.is_running}
     await stack.chat()
