@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from random import Random
 from signal import SIGKILL, SIGSTOP
 
+from benchmarks.chaos.daemon import RESTART_SECONDS
 from benchmarks.chaos.graph import (
     BAD_DEADLINE_SECONDS,
     EXTRA,
@@ -27,8 +28,6 @@ Injector = Callable[[Stage, Random], Awaitable[None]]
 
 OUTAGE_SECONDS = 20.0
 WRONG_SECONDS = 8.0
-RESTART_SECONDS = 3.0
-"""Time until the daemon's own ECS service runs a new daemon."""
 MAX_ROLLOUT_DELAY = 6.0
 """A fault during a rollout begins at most this many seconds after its first write."""
 EXTRA_LOAD_SECONDS = 8
@@ -55,9 +54,9 @@ async def plain_rollout(stage: Stage, rng: Random) -> None:
 async def kill(stage: Stage, rng: Random) -> None:
     """Kill the daemon and start a new one."""
     await during_rollout(stage, rng)
-    await stage.kill_daemon()
+    await stage.daemon.kill()
     await asyncio.sleep(RESTART_SECONDS)
-    await stage.start_daemon()
+    await stage.daemon.start()
 
 
 async def stop(stage: Stage, rng: Random) -> None:
@@ -65,7 +64,7 @@ async def stop(stage: Stage, rng: Random) -> None:
     await during_rollout(stage, rng)
     await stage.stop_daemon()
     await asyncio.sleep(RESTART_SECONDS)
-    await stage.start_daemon()
+    await stage.daemon.start()
 
 
 async def clock_jump(stage: Stage, rng: Random) -> None:

@@ -30,8 +30,7 @@ async def set_up(stage: Stage) -> None:
     await _add_foreign_service(stage)
     for name in ROLLED:
         stage.start_rollout(name)
-    stage.environ = {
-        **os.environ,
+    stage.daemon.environ = {
         "ECS_DYNAMO_ENDPOINT_URL": stage.local.endpoint_url,
         "ECS_DYNAMO_REGION": REGION,
         "ECS_DYNAMO_SIGNAL_SECONDS": "1",
@@ -40,7 +39,7 @@ async def set_up(stage: Stage) -> None:
         "CHAOS_CLOCK": str(stage.clock),
         "ECS_DYNAMO_EVENT_QUEUE_URL": await _create_event_queue(stage),
     }
-    await stage.start_daemon()
+    await stage.daemon.start()
 
 
 async def _add_foreign_service(stage: Stage) -> None:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterable
 from datetime import datetime
 from pathlib import Path
-from signal import SIGHUP, SIGKILL
+from signal import SIGKILL
 from typing import Any
 
 import aiohttp
@@ -17,6 +17,7 @@ from aiobotocore.session import AioSession
 from botocore import xform_name
 
 from benchmarks.chaos.account import Outcome
+from benchmarks.chaos.daemon import StageDaemon, unconverged_reason
 from benchmarks.chaos.graph import (
     COMPONENTS,
     EXTRA,
@@ -31,7 +32,6 @@ from benchmarks.chaos.graph import (
     without_generation,
 )
 from benchmarks.chaos.watch import Watch
-from ecs_dynamo.demo.daemon import DemoDaemon
 from ecs_dynamo.demo.traffic import Request
 from ecs_dynamo.local import LocalEcs
 from ecs_dynamo.local.state.entities import Instance, Service, Task
@@ -66,61 +66,31 @@ class Stage:
     """
 
     def __init__(self, local: LocalEcs, files: GraphFiles, folder: Path) -> None:
-        self.local, self.files, self._folder = local, files, folder
+        self.local, self.files = local, files
         self.watch = Watch(local)
         self.clock = folder / "clock"
-        self.daemon: DemoDaemon | None = None
+        self.daemon = StageDaemon(files.file, folder)
         self.victims: set[str] = set()
         self.outcomes: list[Outcome] = []
         """Requests of clients that an injector itself starts."""
         self.fault_began = time.monotonic()
-        self.environ: dict[str, str] = {}
-        self._starts = self._marks = 0
+        self._marks = 0
         self._marked: dict[str, str] = {}
         self._foreign: str = ""
         self._settled_at = math.inf
 
-    # The daemon.
-
-    async def start_daemon(self) -> None:
-        """Start a daemon, as ECS does if the previous one has ended."""
-        self._starts += 1
-        log = self._folder / f"daemon-{self._starts}.log"
-        daemon = DemoDaemon(self.files.file, self.environ, log)
-        await daemon.start()
-        self.daemon = daemon
-
     async def stop_daemon(self) -> None:
         """Send SIGTERM. An exit code other than 0, or a late exit, is a violation."""
-        daemon, self.daemon = self.daemon, None
-        if daemon is not None:
-            code, seconds = await daemon.stop()
-            if code != 0:
-                self.watch.violate(f"the daemon exited with {code}, {seconds:.0f} s after SIGTERM")
-
-    async def kill_daemon(self) -> None:
-        """Send SIGKILL."""
-        daemon, self.daemon = self.daemon, None
-        if daemon is not None:
-            daemon.kill()
-            await daemon.stop()
-
-    async def status(self) -> dict[str, Any]:
-        """Return the graph's part of `/status`, or an empty dictionary without an answer."""
-        if self.daemon is None:
-            return {}
-        try:
-            return await self.daemon.fetch_status()
-        except (OSError, KeyError, ValueError):
-            return {}
+        code, seconds = await self.daemon.stop()
+        if code != 0:
+            self.watch.violate(f"the daemon exited with {code}, {seconds:.0f} s after SIGTERM")
 
     # The graph.
 
     def edit(self, change: Callable[[dict[str, Any]], None]) -> None:
         """Change the graph file and make the daemon reload it."""
         self.files.edit(change)
-        if self.daemon is not None:
-            self.daemon.send(SIGHUP)
+        self.daemon.reload()
 
     def start_rollout(self, component: str, **fields: Any) -> None:
         """Declare a new revision of ``component`` with the changed ``fields`` of the graph file."""
@@ -231,8 +201,8 @@ class Stage:
                 )
         for _ in range(INSTANCES - len(self.instances())):
             await self.local.add_instance(GPU)
-        if self.daemon is None:
-            await self.start_daemon()
+        if not self.daemon.is_started:
+            await self.daemon.start()
         for name in self.files.altered():
             self._marks += 1
             self.revert(name, str(self._marks), "command", "rollout")
@@ -268,15 +238,12 @@ class Stage:
             self._settled_at = math.inf
             return reason
         self._settled_at = min(self._settled_at, time.time())
-        status = await self.status()
+        status = await self.daemon.status()
         if not status:
             return "the daemon does not answer"
         if datetime.fromisoformat(status["observedAt"]).timestamp() < self._settled_at:
             return "the daemon has not observed the graph since"
-        if not status.get("converged"):
-            waits = "; ".join(f"{w['component']}: {w['reason']}" for w in status.get("waits", ()))
-            return f"the daemon has not converged: {waits or 'it reports no wait'}"
-        return None
+        return unconverged_reason(status)
 
     def _component_unsettled_reason(self, component: str) -> str | None:
         services = [s for s in self.services(component) if s.desired > 0]

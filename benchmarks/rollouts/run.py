@@ -14,10 +14,11 @@ from statistics import mean
 from typing import Any
 
 from benchmarks.chaos.account import Outcome, StableSince
+from benchmarks.chaos.daemon import unconverged_reason
 from benchmarks.chaos.load import Load
 from benchmarks.chaos.stage import StageError
 from benchmarks.rollouts.case import Case, Moment
-from benchmarks.rollouts.graph import FRONTENDS, LEASE_SECONDS, WORKERS
+from benchmarks.rollouts.graph import FRONTENDS, LEASE_SECONDS, WORKERS, Revision
 from benchmarks.rollouts.observer import Sample
 from benchmarks.rollouts.stage import OnLocal, RolloutStage, describe, open_stage, wait_until
 from ecs_dynamo.local.state.entities import Task
@@ -157,20 +158,23 @@ async def _measure(stage: RolloutStage) -> CaseResult:
         except StageError as error:
             problem = str(error)
         except TimeoutError:
-            problem = stage.unsettled_reason(case.last) or await _unconverged_reason(stage)
+            problem = await _unsettled_reason(stage, case.last)
         stage.note("the end" if problem is None else "the deadline")
         last_sent = time.monotonic()
     outcomes = [o for o in load.done if began - WARM_SECONDS <= o.sent <= last_sent]
     return _result(stage, outcomes, began, ended, problem, first_tasks)
 
 
+async def _unsettled_reason(stage: RolloutStage, revision: Revision) -> str | None:
+    """Return why not exactly ``revision`` serves, or why the daemon has not converged."""
+    return stage.unsettled_reason(revision) or unconverged_reason(await stage.daemon.status())
+
+
 async def _wait_until_converged(stage: RolloutStage) -> None:
     deadline = time.monotonic() + SET_UP_SECONDS
-    while (problem := stage.unsettled_reason(stage.case.first)) is not None or not (
-        await stage.status()
-    ).get("converged"):
+    while (problem := await _unsettled_reason(stage, stage.case.first)) is not None:
         if time.monotonic() > deadline:
-            raise StageError(f"the first revision does not serve: {problem or 'not converged'}")
+            raise StageError(f"the first revision does not serve: {problem}")
         await asyncio.sleep(0.25)
 
 
@@ -207,19 +211,11 @@ async def _wait_for_end(stage: RolloutStage, first: frozenset[str]) -> float:
         )
         settled = other_started and stage.unsettled_reason(case.last) is None
         if settled and must_converge:
-            settled = await _unconverged_reason(stage) is None
+            settled = unconverged_reason(await stage.daemon.status()) is None
         moment = stable.update(time.monotonic(), holds=settled)
         if moment is not None:
             return moment
         await asyncio.sleep(0.1)
-
-
-async def _unconverged_reason(stage: RolloutStage) -> str | None:
-    status = await stage.status()
-    if status.get("converged"):
-        return None
-    waits = "; ".join(f"{w['component']}: {w['reason']}" for w in status.get("waits", ()))
-    return f"the daemon has not converged: {waits or 'it reports no wait'}"
 
 
 def _result(

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import re
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from signal import SIGHUP
 from typing import Any
 
+from benchmarks.chaos.daemon import RESTART_SECONDS, StageDaemon
 from benchmarks.chaos.stage import REGION, StageError
 from benchmarks.rollouts.case import (
     Case,
@@ -25,14 +24,11 @@ from benchmarks.rollouts.case import (
 from benchmarks.rollouts.graph import FARGATE, GPU, NAME, WORKERS, GraphFiles, Revision
 from benchmarks.rollouts.observer import Observer
 from ecs_dynamo.aws.rate_limits import is_write
-from ecs_dynamo.demo.daemon import DemoDaemon
 from ecs_dynamo.local import LocalEcs
 from ecs_dynamo.local.runtime import ImageTable
 from ecs_dynamo.local.state.entities import Service, Task
 from ecs_dynamo.local.wire.faults import Call
 
-RESTART_SECONDS = 3.0
-"""Time until the daemon's own ECS service runs a new daemon."""
 CONVERGE_SECONDS, QUIET_SECONDS = 60.0, 8.0
 """How long an upgraded daemon may take to converge, and how long it must not write after that."""
 CPU_PER_GPU, MEMORY_PER_GPU = 4096, 15_000
@@ -50,7 +46,7 @@ class RolloutStage:
     """
 
     def __init__(self, local: LocalEcs, case: Case, folder: Path, example: Path) -> None:
-        self.local, self.case, self._folder = local, case, folder
+        self.local, self.case = local, case
         self.files = GraphFiles(
             example,
             folder / "graph",
@@ -60,9 +56,13 @@ class RolloutStage:
             case.progress_seconds,
         )
         self.observer = Observer(local, case.revisions)
-        self.daemon: DemoDaemon | None = None
+        self.daemon = StageDaemon(self.files.file, folder)
+        self.daemon.environ = {
+            "ECS_DYNAMO_ENDPOINT_URL": local.endpoint_url,
+            "ECS_DYNAMO_REGION": REGION,
+            "ECS_DYNAMO_SIGNAL_SECONDS": "1",
+        }
         self.events: list[tuple[float, str]] = []
-        self._starts = 0
         self._previous_on_call = local.on_call
         local.on_call = self._on_call
 
@@ -85,43 +85,6 @@ class RolloutStage:
         times = (at for at, text in self.events if at >= began and text.startswith(DECLARED))
         return next(times, began)
 
-    # The daemon.
-
-    async def start_daemon(self, sources: Path | None = None) -> None:
-        """Start a daemon, as its own ECS service does.
-
-        ``sources`` is a folder with the sources of another version of ecs-dynamo.
-        """
-        self._starts += 1
-        environ = {
-            **os.environ,
-            "ECS_DYNAMO_ENDPOINT_URL": self.local.endpoint_url,
-            "ECS_DYNAMO_REGION": REGION,
-            "ECS_DYNAMO_SIGNAL_SECONDS": "1",
-        }
-        if sources is not None:
-            # The current folder is not searched, so that the other version is used.
-            environ |= {"PYTHONPATH": str(sources), "PYTHONSAFEPATH": "1"}
-        log = self._folder / f"daemon-{self._starts}.log"
-        daemon = DemoDaemon(self.files.file, environ, log)
-        await daemon.start()
-        self.daemon = daemon
-
-    async def stop_daemon(self) -> None:
-        """Send SIGTERM and wait for the end."""
-        daemon, self.daemon = self.daemon, None
-        if daemon is not None:
-            await daemon.stop()
-
-    async def status(self) -> dict[str, Any]:
-        """Return the graph's part of `/status`, or an empty dictionary without an answer."""
-        if self.daemon is None:
-            return {}
-        try:
-            return await self.daemon.fetch_status()
-        except (OSError, KeyError, ValueError):
-            return {}
-
     # The steps.
 
     async def perform(self, step: Step) -> None:
@@ -130,8 +93,7 @@ class RolloutStage:
             case Declare(revision):
                 self.note(f"{DECLARED} {describe(revision)}")
                 self.files.declare(revision)
-                if self.daemon is not None:
-                    self.daemon.send(SIGHUP)
+                self.daemon.reload()
             case MoveEtcd():
                 self.note("etcd and NATS stopped")
                 for task in self._tasks_of("etcd"):
@@ -148,23 +110,21 @@ class RolloutStage:
                 await self._add_host(1)
             case KillDaemon():
                 self.note("daemon killed")
-                if self.daemon is not None:
-                    self.daemon.kill()
-                await self.stop_daemon()
+                await self.daemon.kill()
                 await asyncio.sleep(RESTART_SECONDS)
-                await self.start_daemon()
+                await self.daemon.start()
                 self.note("new daemon started")
             case Upgrade():
-                await self.stop_daemon()
+                await self.daemon.stop()
                 await self._start_without_writes()
 
     async def _start_without_writes(self) -> None:
         """Start a daemon and wait until it has converged. Raises StageError if it writes."""
         before = len(self.events)
         self.note("daemon of this version started")
-        await self.start_daemon()
+        await self.daemon.start()
         deadline = time.monotonic() + CONVERGE_SECONDS
-        while not (await self.status()).get("converged"):
+        while not (await self.daemon.status()).get("converged"):
             if time.monotonic() > deadline:
                 raise StageError("the new daemon has not converged")
             await asyncio.sleep(0.25)
@@ -265,8 +225,12 @@ async def open_stage(
         stage = RolloutStage(local, case, folder, example)
         on_local(local, stage.files)
         await stage.add_hosts()
-        stack.push_async_callback(stage.stop_daemon)
-        await stage.start_daemon(older_version if case.begins_with_older_version else None)
+        stack.push_async_callback(stage.daemon.stop)
+        if case.begins_with_older_version:
+            # The current folder is not searched, so that the older version is used.
+            await stage.daemon.start(PYTHONPATH=str(older_version), PYTHONSAFEPATH="1")
+        else:
+            await stage.daemon.start()
         observing = asyncio.create_task(stage.observer.run())
         stack.callback(observing.cancel)
         yield stage
