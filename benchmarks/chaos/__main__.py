@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import fnmatch
-import signal
 import sys
 from pathlib import Path
 
 from benchmarks.chaos.campaign import CampaignResult, FaultResult, run_campaign
 from benchmarks.chaos.faults import FAULTS
 from benchmarks.chaos.report import heading, page, terminal_line
+from benchmarks.command_line import cancel_on_signals, select
 from ecs_dynamo.demo.example import build_model, example_directory
 
 HEAD = Path(__file__).parent / "HEAD.md"
@@ -38,11 +37,7 @@ def options(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--logs", type=Path, help="folder to keep the logs of failures in")
     parser.add_argument("--list", action="store_true", help="list the faults and exit")
     namespace = parser.parse_args(arguments)
-    namespace.selected = [
-        fault
-        for name, fault in FAULTS.items()
-        if any(fnmatch.fnmatchcase(name, pattern) for pattern in namespace.faults)
-    ]
+    namespace.selected = select(FAULTS, namespace.faults)
     if not namespace.selected:
         parser.error("no fault has such a name; see --list")
     return namespace
@@ -63,11 +58,7 @@ def main() -> int:
         print(terminal_line(result), flush=True)
 
     async def campaign() -> CampaignResult:
-        """Run until finished, Ctrl-C or SIGTERM; no process is left behind in any case."""
-        this_task = asyncio.current_task()
-        if this_task is not None:
-            for number in (signal.SIGINT, signal.SIGTERM):
-                asyncio.get_running_loop().add_signal_handler(number, this_task.cancel)
+        cancel_on_signals()
         return await run_campaign(
             arguments.selected,
             arguments.seed,

@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import fnmatch
 import json
 import os
 import platform
-import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -23,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.chaos.stage import StageError
+from benchmarks.command_line import cancel_on_signals, select
 from benchmarks.rollouts.case import Case
 from benchmarks.rollouts.cases import CASES
 from benchmarks.rollouts.page import page
@@ -61,11 +60,7 @@ def options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--list", action="store_true", help="list the cases and exit")
     namespace = parser.parse_args(arguments)
-    namespace.selected = [
-        case
-        for name, case in CASES.items()
-        if any(fnmatch.fnmatchcase(name, pattern) for pattern in namespace.cases)
-    ]
+    namespace.selected = select(CASES, namespace.cases)
     if not namespace.selected:
         parser.error("no case has such a name; see --list")
     return namespace
@@ -116,10 +111,7 @@ async def run_cases(
     cases: Sequence[Case], store: Store, logs: Path | None, older_version: Path | None
 ) -> bool:
     """Run the cases one after another. Return whether all of them passed."""
-    this_task = asyncio.current_task()
-    if this_task is not None:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            asyncio.get_running_loop().add_signal_handler(number, this_task.cancel)
+    cancel_on_signals()
     example = example_directory()
     await asyncio.to_thread(build_model, example)
     passed = True
