@@ -99,12 +99,16 @@ class GraphFiles:
         return [c["name"] for c in components if "command" in c or "rollout" in c]
 
     def edit(self, change: Callable[[Json], None]) -> None:
-        """Change the graph file atomically, as a daemon may read it at any moment."""
-        document = yaml.safe_load(self.file.read_text())
-        change(document)
-        fresh = self.file.with_suffix(".new")
-        fresh.write_text(yaml.safe_dump(document))
-        fresh.replace(self.file)
+        edit_graph_file(self.file, change)
+
+
+def edit_graph_file(file: Path, change: Callable[[Json], None]) -> None:
+    """Change a graph file atomically, as a daemon may read it at any moment."""
+    document = yaml.safe_load(file.read_text())
+    change(document)
+    fresh = file.with_suffix(".new")
+    fresh.write_text(yaml.safe_dump(document))
+    fresh.replace(file)
 
 
 def delayed_stop(task_definition: Json) -> str:

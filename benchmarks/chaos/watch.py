@@ -46,6 +46,13 @@ INFRASTRUCTURE = frozenset({service_of("etcd"), service_of("nats")})
 _AGENT = re.compile(r"ecs-dynamo(?:\s|$)")
 
 
+def is_daemon_write(call: Call) -> bool:
+    """Return whether the daemon makes the call, and it changes ECS."""
+    return (
+        call.service == "ecs" and is_write(call.operation) and _AGENT.search(call.agent) is not None
+    )
+
+
 class Watch:
     """An observer of the stage that collects violations, each once.
 
@@ -177,7 +184,7 @@ class Watch:
     def _on_call(self, call: Call, parameters: Mapping[str, Any]) -> None:
         if self._previous_on_call is not None:
             self._previous_on_call(call, dict(parameters))
-        if call.service != "ecs" or not is_write(call.operation) or not _AGENT.search(call.agent):
+        if not is_daemon_write(call):
             return
         self.writes.append((time.monotonic(), call.operation))
         for text in write_violations(

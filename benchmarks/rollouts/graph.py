@@ -8,29 +8,38 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from benchmarks.chaos.graph import component_of, delayed_stop
+from benchmarks.chaos.graph import (
+    FARGATE,
+    HEALTH_SECONDS,
+    component_of,
+    delayed_stop,
+    edit_graph_file,
+    service_of,
+    without_generation,
+)
+from ecs_dynamo.model.ecs.task_definition import variable_value
 
 Json = dict[str, Any]
 
-NAME = "local"
-FARGATE, GPU = "dynamo-fargate", "dynamo-GPU"
 WORKERS = ("prefill", "decode")
 FRONTENDS = 2
-HTTP_PORT = 8000
+ETCD, FRONTEND = service_of("etcd-nats"), service_of("frontend")
+"""Names of services."""
 MARK = "BENCHMARK_MARK"
 """An environment variable that no process reads, so that it does not alter the model card."""
-HEALTH_SECONDS = 5
-"""Interval of container health checks; ECS's minimum."""
 PLAIN_SCRIPT = "exec {worker}"
 LEASE_SECONDS = 10
 """How long etcd keeps a worker that sends no keep-alive, and how long a new one must stay ready."""
+
+
+def role_of(service: str) -> str | None:
+    """Return the role of the workers of a service; None if it is a service of no workers."""
+    name = without_generation(service)
+    return next((role for role in WORKERS if name == service_of(role)), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +73,8 @@ class Revision:
 
     def is_of(self, container: Json, role: str) -> bool:
         """Return whether a container definition is of this revision of the worker ``role``."""
-        environment = {e["name"]: e["value"] for e in container.get("environment", ())}
-        return (
-            container.get("command") == [self.command(role)]
-            and environment.get(MARK, "") == self.mark
-        )
+        mark = variable_value(container, MARK) or ""
+        return container.get("command") == [self.command(role)] and mark == self.mark
 
 
 class GraphFiles:
@@ -100,7 +106,7 @@ class GraphFiles:
                 if progress_seconds is not None:
                     component["rollout"] = {"progressDeadlineSeconds": progress_seconds}
 
-        self._edit(set_up)
+        edit_graph_file(self.file, set_up)
         self.declare(revision)
 
     def _adapt(self, name: str) -> None:
@@ -122,12 +128,4 @@ class GraphFiles:
             for role in WORKERS:
                 component_of(document, role).update(revision.fields(role))
 
-        self._edit(change)
-
-    def _edit(self, change: Callable[[Json], None]) -> None:
-        """Change the graph file atomically, as a daemon may read it at any moment."""
-        document = yaml.safe_load(self.file.read_text())
-        change(document)
-        fresh = self.file.with_suffix(".new")
-        fresh.write_text(yaml.safe_dump(document))
-        fresh.replace(self.file)
+        edit_graph_file(self.file, change)

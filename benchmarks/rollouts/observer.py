@@ -14,24 +14,25 @@ from dataclasses import dataclass
 
 import aiohttp
 
+from benchmarks.chaos.graph import HTTP_PORT
 from benchmarks.chaos.load import MODEL
-from benchmarks.rollouts.graph import FARGATE, HTTP_PORT, NAME, WORKERS, Revision
+from benchmarks.rollouts.graph import ETCD, FRONTEND, WORKERS, Revision, role_of
 from ecs_dynamo.discovery.etcd import INSTANCES, open_etcd, parse_registration, read_prefix
 from ecs_dynamo.discovery.fetch import fetch_metrics
 from ecs_dynamo.local import LocalEcs
 from ecs_dynamo.local.state.entities import Task
 from ecs_dynamo.model.dynamo.discovery import Registration
 from ecs_dynamo.model.dynamo.registration import SERVED_ENDPOINT
+from ecs_dynamo.model.dynamo.variables import SUFFIX_VARIABLE
+from ecs_dynamo.model.ecs.task_definition import variable_value
 from ecs_dynamo.signals.frontend import LAST_RESPONSE_GAUGES, LOAD_GAUGES
 
 OBSERVE_SECONDS = 0.2
 TIMEOUT_SECONDS = 2.0
 FRESH_SECONDS = 5.0
 """How long a frontend takes to name all of its workers: it names each one at its first request."""
-FRONTEND = f"{NAME}-frontend"
 ROLE_OF = {"prefill": "prefill", "backend": "decode"}
 """Dynamo's component name of a registration -> the worker's role."""
-SUFFIX = "DYN_NAMESPACE_WORKER_SUFFIX"
 Counts = Mapping[str, int]
 """A number of workers by role."""
 
@@ -57,15 +58,12 @@ class Sample:
     """Workers at one moment (monotonic seconds).
 
     ``routed``: the number by (revision, role) of workers that the frontend with the lowest capacity
-    routes to; ``lowest``: the lowest capacity of each role over the frontends. ``ready`` counts the
-    registered workers by (revision, role). ``rotation`` is the number of frontends in rotation.
+    routes to; ``lowest``: the lowest capacity of each role over the frontends.
     """
 
     at: float
     routed: Mapping[tuple[int, str], int]
     lowest: Counts
-    ready: Mapping[tuple[int, str], int]
-    rotation: int
 
 
 def capacity(workers: Sequence[Worker]) -> dict[str, int]:
@@ -89,10 +87,9 @@ def count(workers: Sequence[Worker]) -> dict[tuple[int, str], int]:
     return result
 
 
-def environment(task: Task) -> dict[str, str]:
-    """Return the environment of the task's first container."""
-    entries = task.definition.containers[0].get("environment", ())
-    return {e["name"]: e["value"] for e in entries}
+def namespace_suffix(task: Task) -> str:
+    """Return the suffix of the Dynamo namespace of a worker's task; empty if it has none."""
+    return variable_value(task.definition.containers[0], SUFFIX_VARIABLE) or ""
 
 
 class Observer:
@@ -132,23 +129,14 @@ class Observer:
         return [
             (role, task)
             for task in self._local.state.tasks.values()
-            for role in WORKERS
-            if task.alive and self._is_worker(task, role)
+            if task.alive and (role := role_of(task.service or "")) is not None
         ]
-
-    def _is_worker(self, task: Task, role: str) -> bool:
-        return (task.service or "").startswith(f"{NAME}-{role}")
 
     def revision_of(self, task: Task, role: str) -> int:
         """Return the index of the task's declared revision, or -1."""
         container = task.definition.containers[0]
         matching = (i for i, r in enumerate(self._revisions) if r.is_of(container, role))
         return next(matching, -1)
-
-    def registered(self) -> list[Worker]:
-        """Return the workers that are registered now."""
-        leases = frozenset[int]().union(*self._registered.values())
-        return [w for lease, w in self.workers.items() if lease in leases]
 
     async def run(self) -> None:
         """Observe until cancelled."""
@@ -169,20 +157,17 @@ class Observer:
 
     def _sample(self) -> Sample:
         registered = frozenset[int]().union(*self._registered.values())
-        frontends = self.frontends()
-        naming = [t for t in frontends if t.id in self._named_since]
+        naming = [t for t in self.frontends() if t.id in self._named_since]
         fresh = time.monotonic() - FRESH_SECONDS
         settled = [t for t in naming if self._named_since[t.id] < fresh]
         views = [
-            [self.workers[n] for n in self._named[t.id] & registered if n in self.workers]
+            [self.workers[lease] for lease in self._named[t.id] & registered]
             for t in settled or naming
         ]
         capacities = [capacity(view) for view in views]
         lowest = {role: min((c[role] for c in capacities), default=0) for role in WORKERS}
         weakest = min(views, key=lambda view: sum(capacity(view).values()), default=[])
-        return Sample(
-            time.monotonic(), count(weakest), lowest, count(self.registered()), len(frontends)
-        )
+        return Sample(time.monotonic(), count(weakest), lowest)
 
     async def _probe(self, session: aiohttp.ClientSession, task: Task) -> None:
         url = f"http://{task.address}:{HTTP_PORT}"
@@ -213,10 +198,7 @@ class Observer:
         servers = [
             f"http://{t.address}:2379"
             for t in self._local.state.tasks.values()
-            if t.cluster == FARGATE
-            and t.alive
-            and t.last_status == "RUNNING"
-            and (t.service or "").startswith(f"{NAME}-etcd")
+            if t.service == ETCD and t.alive and t.last_status == "RUNNING"
         ]
         for url in servers:
             try:
@@ -228,7 +210,7 @@ class Observer:
             served = [r for r in parsed if r is not None and r.endpoint == SERVED_ENDPOINT]
             self._registered[url] = frozenset(r.lease_id for r in served)
             for registration in served:
-                if self.workers.get(registration.lease_id) is None:
+                if registration.lease_id not in self.workers:
                     self.workers[registration.lease_id] = self._worker(registration)
 
     def _worker(self, registration: Registration) -> Worker:
@@ -238,11 +220,11 @@ class Observer:
             for task_role, task in self.worker_tasks()
             if task_role == role
             and task.address == registration.address
-            and registration.namespace.endswith(environment(task).get(SUFFIX, ""))
+            and registration.namespace.endswith(namespace_suffix(task))
         ]
         # If several workers share an address, the newest one has just registered.
-        matching.sort(key=lambda task: task.created_at)
-        if not matching:
+        newest = max(matching, key=lambda task: task.created_at, default=None)
+        if newest is None:
             return Worker(role, registration.namespace, -1, "", time.time())
-        revision = self.revision_of(matching[-1], role)
-        return Worker(role, registration.namespace, revision, matching[-1].id, time.time())
+        revision = self.revision_of(newest, role)
+        return Worker(role, registration.namespace, revision, newest.id, time.time())

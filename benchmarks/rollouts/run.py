@@ -16,6 +16,7 @@ from typing import Any
 from benchmarks.chaos.account import Outcome, StableSince
 from benchmarks.chaos.daemon import unconverged_reason
 from benchmarks.chaos.load import Load
+from benchmarks.chaos.set_up import keep_logs
 from benchmarks.chaos.stage import StageError
 from benchmarks.rollouts.case import Case, Moment
 from benchmarks.rollouts.graph import FRONTENDS, LEASE_SECONDS, WORKERS, Revision
@@ -124,15 +125,9 @@ async def run_case(
                 return await _measure(stage)
         finally:
             if logs is not None:
-                _keep_logs(Path(scratch), logs / case.name.replace(" ", "-").replace(",", ""))
-
-
-def _keep_logs(folder: Path, target: Path) -> None:
-    shutil.rmtree(target, ignore_errors=True)
-    for log in folder.rglob("*.log"):
-        copy = target / log.relative_to(folder)
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(log, copy)
+                target = logs / case.name.replace(" ", "-").replace(",", "")
+                shutil.rmtree(target, ignore_errors=True)
+                keep_logs(Path(scratch), target)
 
 
 async def _measure(stage: RolloutStage) -> CaseResult:

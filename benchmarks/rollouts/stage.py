@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from signal import SIGKILL
 from typing import Any
 
 from benchmarks.chaos.daemon import RESTART_SECONDS, StageDaemon
+from benchmarks.chaos.graph import FARGATE, GPU
 from benchmarks.chaos.stage import REGION, StageError
+from benchmarks.chaos.watch import is_daemon_write
 from benchmarks.rollouts.case import (
     Case,
     Declare,
@@ -21,12 +23,11 @@ from benchmarks.rollouts.case import (
     Step,
     Upgrade,
 )
-from benchmarks.rollouts.graph import FARGATE, GPU, NAME, WORKERS, GraphFiles, Revision
+from benchmarks.rollouts.graph import ETCD, WORKERS, GraphFiles, Revision, role_of
 from benchmarks.rollouts.observer import Observer
-from ecs_dynamo.aws.rate_limits import is_write
 from ecs_dynamo.local import LocalEcs
 from ecs_dynamo.local.runtime import ImageTable
-from ecs_dynamo.local.state.entities import Service, Task
+from ecs_dynamo.local.state.entities import Service
 from ecs_dynamo.local.wire.faults import Call
 
 CONVERGE_SECONDS, QUIET_SECONDS = 60.0, 8.0
@@ -35,7 +36,6 @@ CPU_PER_GPU, MEMORY_PER_GPU = 4096, 15_000
 DECLARED = "declared:"
 """Start of the event of a declaration."""
 OnLocal = Callable[[LocalEcs, GraphFiles], None]
-_AGENT = re.compile(r"ecs-dynamo(?:\s|$)")
 
 
 class RolloutStage:
@@ -73,12 +73,13 @@ class RolloutStage:
     def _on_call(self, call: Call, parameters: Mapping[str, Any]) -> None:
         if self._previous_on_call is not None:
             self._previous_on_call(call, dict(parameters))
-        if call.service != "ecs" or not is_write(call.operation) or not _AGENT.search(call.agent):
+        if not is_daemon_write(call):
             return
         keys = ("service", "serviceName", "family", "resourceArn", "task", "taskDefinition")
         names = [str(parameters[k]).rsplit("/", 1)[-1] for k in keys if parameters.get(k)]
-        counts = [f"desired {parameters[k]}" for k in ("desiredCount",) if k in parameters]
-        self.note(" ".join(["daemon:", call.operation, *names, *counts]))
+        if "desiredCount" in parameters:
+            names.append(f"desired {parameters['desiredCount']}")
+        self.note(" ".join(["daemon:", call.operation, *names]))
 
     def declared_at(self, began: float) -> float:
         """Return when a revision was first declared after ``began``, or ``began``."""
@@ -96,9 +97,9 @@ class RolloutStage:
                 self.daemon.reload()
             case MoveEtcd():
                 self.note("etcd and NATS stopped")
-                for task in self._tasks_of("etcd"):
-                    if task.process is not None:
-                        await task.process.kill(9)
+                for task in [t for t in self.local.state.tasks.values() if t.service == ETCD]:
+                    if task.alive and task.process is not None:
+                        await task.process.kill(SIGKILL)
             case LoseHost():
                 hosts = [
                     task.instance
@@ -133,11 +134,6 @@ class RolloutStage:
         if writes:
             raise StageError(f"the new daemon wrote without a change: {'; '.join(writes)}")
 
-    def _tasks_of(self, component: str) -> list[Task]:
-        prefix = f"{NAME}-{component}"
-        tasks = self.local.state.tasks.values()
-        return [t for t in tasks if t.alive and (t.service or "").startswith(prefix)]
-
     async def _add_host(self, gpus: int) -> None:
         await self.local.add_instance(
             GPU, gpus=gpus, cpu=CPU_PER_GPU * gpus, memory=MEMORY_PER_GPU * gpus
@@ -156,8 +152,7 @@ class RolloutStage:
         return [
             (role, service)
             for service in self.local.state.services.values()
-            for role in WORKERS
-            if service.status == "ACTIVE" and service.name.startswith(f"{NAME}-{role}")
+            if service.status == "ACTIVE" and (role := role_of(service.name)) is not None
         ]
 
     def unsettled_reason(self, revision: Revision) -> str | None:
