@@ -137,26 +137,26 @@ def is_passed(case: Case, document: dict[str, Any]) -> bool:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the selected cases, store their results, write the page and return the exit code."""
-    selected = options(arguments)
-    if selected.list:
-        for case in selected.selected:
-            print(f"{case.name:32}{case.description}")
+    namespace = options(arguments)
+    if namespace.list:
+        for case in namespace.selected:
+            print(f"{case.name:34}{case.description}")
         return 0
     started = time.monotonic()
-    store = Store(selected.results, selected.before)
-    if selected.page_only:
+    store = Store(namespace.results, namespace.before)
+    if namespace.page_only:
         write_page(store.read())
         return 0
     try:
         passed = asyncio.run(
-            run_cases(selected.selected, store, selected.logs, selected.older_version)
+            run_cases(namespace.selected, store, namespace.logs, namespace.older_version)
         )
     except asyncio.CancelledError:
         print("interrupted; everything that was started is stopped")
         return 130
-    if not selected.no_page:
+    if not namespace.no_page:
         write_page(store.read())
-    print(f"{len(selected.selected)} cases in {(time.monotonic() - started) / 60:.1f} minutes")
+    print(f"{len(namespace.selected)} cases in {(time.monotonic() - started) / 60:.1f} minutes")
     return 0 if passed else 1
 
 

@@ -54,7 +54,7 @@ class Case:
 
     ``hosts``: the number of GPUs of each host. ``replicas``: of prefill and of decode. ``first`` is
     the revision that runs before the load begins, ``last`` the one that must run at the end. A case
-    with ``sizes_waits`` has no room for additional workers, so its report lists the unavoidable
+    with ``reports_waits`` has no room for additional workers, so the page states its unavoidable
     waits. ``reason`` explains why requests fail in spite of everything; it is empty if Dynamo can
     survive the case. ``deadline``: seconds from the first step until the end. ``lease_seconds`` is
     the discovery lease, ``progress_seconds`` the declared progress deadline of the workers.
@@ -67,7 +67,7 @@ class Case:
     hosts: tuple[int, ...] = (1,) * 6
     replicas: int = 2
     first: Revision = field(default_factory=Revision)
-    sizes_waits: bool = False
+    reports_waits: bool = False
     reason: str = ""
     deadline: float = 150.0
     lease_seconds: int = LEASE_SECONDS

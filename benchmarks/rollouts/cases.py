@@ -76,7 +76,7 @@ _CASES = (
         _declare(SMALL_BLOCKS),
         SMALL_BLOCKS,
         hosts=(1,) * 4,
-        sizes_waits=True,
+        reports_waits=True,
         deadline=300.0,
     ),
     Case(

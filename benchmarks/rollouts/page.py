@@ -51,7 +51,7 @@ def waits(documents: Json) -> list[str]:
     lines: list[str] = []
     for name, case in CASES.items():
         document = documents.get(name, {})
-        if not case.sizes_waits or not document.get("waits"):
+        if not case.reports_waits or not document.get("waits"):
             continue
         start, drain = mean(document["starts"]), mean(document["drains"])
         count, total, seconds = len(document["drains"]), document["waits"], document["seconds"]

@@ -8,7 +8,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -44,14 +44,12 @@ class CaseResult:
     """The costs of a case. Times are seconds since its first step.
 
     ``seconds`` is the time from the first declaration until the end. It is None if the case did not
-    end; ``problem`` then says why. ``lowest`` is the lowest
-    routed capacity by role. ``kept`` counts the workers from before the first step that still run
-    at the end. ``starts`` and ``drains`` are the durations (seconds) from the launch of each new
-    worker until it was registered, and of each old one from ECS's decision to stop it until its
-    end.
+    end; ``problem`` then says why. ``lowest`` is the lowest routed capacity by role. ``kept``
+    counts the workers from before the first step that still run at the end. ``starts`` and
+    ``drains`` are the durations (seconds) from the launch of each new worker until it was
+    registered, and of each old one from ECS's decision to stop it until its end.
     """
 
-    name: str
     sent: int
     failed: int
     retried: int
@@ -83,24 +81,7 @@ class CaseResult:
 
     def document(self) -> Json:
         """Return the result as JSON."""
-        return {
-            "sent": self.sent,
-            "failed": self.failed,
-            "retried": self.retried,
-            "errors": [list(e) for e in self.errors],
-            "failures": [list(f) for f in self.failures],
-            "joining": self.joining,
-            "lowest": dict(self.lowest),
-            "seconds": self.seconds,
-            "problem": self.problem,
-            "kept": self.kept,
-            "starts": list(self.starts),
-            "drains": list(self.drains),
-            "waits": self.waits,
-            "events": [list(e) for e in self.events],
-            "samples": [list(s) for s in self.samples],
-            "revisions": list(self.revisions),
-        }
+        return {**asdict(self), "waits": self.waits}
 
 
 async def run_case(
@@ -228,7 +209,6 @@ def _result(
     tasks = stage.local.state.tasks
     new = [w for w in stage.observer.workers.values() if w.task in tasks and w.task not in first]
     return CaseResult(
-        name=stage.case.name,
         sent=len(outcomes),
         failed=len(failures),
         retried=sum(o.attempts > 1 for o in outcomes),

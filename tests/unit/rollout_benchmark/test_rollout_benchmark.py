@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from benchmarks.rollouts.__main__ import is_passed, options
-from benchmarks.rollouts.case import Declare, Moment
+from benchmarks.rollouts.case import Moment
 from benchmarks.rollouts.cases import CASES, DECODE_HANGS, HANGS
 from benchmarks.rollouts.graph import GraphFiles, Revision
 from benchmarks.rollouts.observer import Worker, capacity, count
@@ -23,7 +23,6 @@ EXAMPLE = Path(__file__).parents[3] / "examples" / "local"
 
 def result(**changes: Any) -> CaseResult:
     values: dict[str, Any] = {
-        "name": "block size, without room",
         "sent": 100,
         "failed": 0,
         "retried": 1,
@@ -63,8 +62,7 @@ def test_the_graph_files_of_a_case_are_valid_and_name_their_revision(
     case: Any, tmp_path: Path
 ) -> None:
     files = GraphFiles(EXAMPLE, tmp_path / "graph", case.replicas, case.first)
-    declared = [step.revision for _, step in case.steps if isinstance(step, Declare)]
-    for revision in (case.first, *declared):
+    for revision in (case.first, *case.declared):
         files.declare(revision)
         graph = load_graph(files.file, {}).graph
         for role in ("prefill", "decode"):
