@@ -114,14 +114,14 @@ def lose_answers(operation: str) -> Injector:
         since = time.monotonic()
         if operation != "CreateService":
             stage.start_rollout(rng.choice(ROLLED))
-            await stage.wait_for_write(operation, since)
+            await stage.wait_for_write(since, operation)
             return
         stage.edit(
             lambda d: d["components"].append(
                 {**component_of(d, "frontend"), "name": EXTRA, "replicas": 1}
             )
         )
-        await stage.wait_for_write(operation, since)
+        await stage.wait_for_write(since, operation)
         await until("the new component serves", lambda: _ready(stage, EXTRA) == 1, 60)
         stage.edit(lambda d: d["components"].remove(component_of(d, EXTRA)))
         await until(

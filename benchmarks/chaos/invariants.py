@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 
+from benchmarks.chaos.graph import without_generation
+
 
 @dataclass(frozen=True, slots=True)
 class ObservedService:
@@ -14,12 +16,11 @@ class ObservedService:
     name: str
     cluster: str
     desired: int
-    component: str = ""
-    """Its name without the generation; empty if that is the same."""
 
     @property
     def base(self) -> str:
-        return self.component or self.name
+        """The name without a generation."""
+        return without_generation(self.name)
 
 
 @dataclass(frozen=True, slots=True)

@@ -210,20 +210,15 @@ class Stage:
     # Observed state.
 
     async def wait_for_rollout(self, since: float) -> None:
-        """Wait until a rollout has begun: in a service, or with one of a new generation."""
-        begins = ("UpdateService", "CreateService")
-        await until(
-            "a rollout by the daemon",
-            lambda: any(at >= since and o in begins for at, o in self.watch.writes),
-            30.0,
-        )
+        """Wait until a rollout has begun, within a service or with one of a new generation."""
+        await self.wait_for_write(since, "UpdateService", "CreateService")
 
-    async def wait_for_write(self, operation: str, since: float, timeout: float = 30.0) -> None:
-        """Wait until the daemon has called ``operation`` at or after ``since``."""
+    async def wait_for_write(self, since: float, *operations: str) -> None:
+        """Wait until the daemon has called one of ``operations`` at or after ``since``."""
         await until(
-            f"{operation} by the daemon",
-            lambda: any(at >= since and o == operation for at, o in self.watch.writes),
-            timeout,
+            f"{' or '.join(operations)} by the daemon",
+            lambda: any(at >= since and o in operations for at, o in self.watch.writes),
+            30.0,
         )
 
     async def unsettled_reason(self) -> str | None:

@@ -84,7 +84,7 @@ class Watch:
         state = self._local.state
         return View(
             services=tuple(
-                ObservedService(s.name, s.cluster, s.desired, without_generation(s.name))
+                ObservedService(s.name, s.cluster, s.desired)
                 for s in state.services.values()
                 if s.status == "ACTIVE" and without_generation(s.name) in GRAPH_SERVICES
             ),

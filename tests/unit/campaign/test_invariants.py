@@ -117,7 +117,7 @@ def test_writes_may_only_change_resources_of_the_graph() -> None:
 
 
 def generation(number: int, desired: int) -> ObservedService:
-    return ObservedService(f"{NAME}-g0000000{number}", "dynamo-GPU", desired, NAME)
+    return ObservedService(f"{NAME}-g0000000{number}", "dynamo-GPU", desired)
 
 
 @pytest.mark.parametrize(
