@@ -67,6 +67,11 @@ class BuiltComponent:
         containers: list[dict[str, Any]] = self.component.template[CONTAINERS]
         return containers
 
+    def declared_in(self, spec: GraphSpec) -> ComponentSpec | None:
+        """Return the component's declaration in the graph file; None for the infrastructure."""
+        kind, *index = self.path
+        return spec.components[int(index[0])] if kind == "components" else None
+
 
 @dataclass(frozen=True, slots=True)
 class _Server:

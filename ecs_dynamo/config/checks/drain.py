@@ -21,7 +21,7 @@ from ecs_dynamo.model.dynamo.drain import (
     parse_seconds,
 )
 from ecs_dynamo.model.dynamo.variables import GRACE_VARIABLE
-from ecs_dynamo.model.ecs.task_definition import CONTAINERS
+from ecs_dynamo.model.ecs.task_definition import CONTAINERS, variable_value
 from ecs_dynamo.model.spec.graph import GraphSpec
 from ecs_dynamo.model.spec.service import LaunchType
 
@@ -93,14 +93,7 @@ class _Checker:
     def _variable(self, index: int, name: str) -> None:
         """Check a drain variable that the user sets."""
         container = self.built.containers[index]
-        text = next(
-            (
-                str(e.get("value", ""))
-                for e in container.get("environment") or ()
-                if e.get("name") == name
-            ),
-            None,
-        )
+        text = variable_value(container, name)
         if text is None:
             return
         seconds = parse_seconds(name, text)
@@ -131,9 +124,9 @@ class _Checker:
 
     def _warn_variable(self, index: int, name: str, message: str, remedy: str) -> None:
         """Report a problem where the variable is written: under ``env``, or in the task's file."""
-        declared = self.spec.components[int(self.built.path[1])]
+        declared = self.built.declared_in(self.spec)
         message = f"{self.component.name}: {message}"
-        if name in declared.env:
+        if declared is not None and name in declared.env:
             self.report.warn(self.document, (*self.built.path, "env", name), message, remedy)
             return
         definition = self.built.definition

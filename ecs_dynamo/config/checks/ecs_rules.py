@@ -59,8 +59,8 @@ def _place(
     A template is its file with the image, command and env of the graph file.
     """
     file = built.definition.document
-    if built.path[0] == "components" and path[:1] == (CONTAINERS,) and len(path) > 2:
-        component = spec.components[int(built.path[1])]
+    component = built.declared_in(spec)
+    if component is not None and path[:1] == (CONTAINERS,) and len(path) > 2:
         container = built.component.template[CONTAINERS][path[1]]
         key, written = str(path[2]), _at(built.definition.content, path[:2])
         if key == "image" and container.get("image") != (written or {}).get("image"):

@@ -24,7 +24,7 @@ _EFFECT: Final = (
 def check_namespace_variables(
     spec: GraphSpec, components: list[BuiltComponent], document: Document, report: Report
 ) -> None:
-    """Warn of each variable by which the graph's workers have no generations."""
+    """Warn of each variable that leaves the graph's workers without generations."""
     namespace = spec.namespace or spec.name
     for built in components:
         if built.component.is_infrastructure:
@@ -45,8 +45,8 @@ def _place(
     spec: GraphSpec, built: BuiltComponent, setting: OwnSetting, document: Document
 ) -> tuple[Document, FieldPath]:
     """Return the document and path of a setting: `env` in the graph file, or a container."""
-    kind, *index = built.path
-    if kind == "components" and setting.variable in spec.components[int(index[0])].env:
+    declared = built.declared_in(spec)
+    if declared is not None and setting.variable in declared.env:
         return document, (*built.path, "env", setting.variable)
     definition = built.definition
     containers = (i for i, c in enumerate(built.containers) if c.get("name") == setting.container)

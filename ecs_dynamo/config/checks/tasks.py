@@ -24,7 +24,6 @@ from ecs_dynamo.model.ecs.task_definition import (
 )
 from ecs_dynamo.model.graph import CLIENT_PORTS, NATS_CLIENT_PORT, NetworkMode, Role
 from ecs_dynamo.model.redaction import is_secret_name
-from ecs_dynamo.model.spec.component import ComponentSpec
 from ecs_dynamo.model.spec.graph import GraphSpec
 from ecs_dynamo.model.spec.service import LaunchType
 
@@ -48,6 +47,8 @@ class _Checker:
         self.spec = spec
         self.built = built
         self.component = built.component
+        self.declared = built.declared_in(spec)
+        """The component in the graph file; None for the infrastructure."""
         self.template: Mapping[str, Any] = built.component.template
         self.document = document
         self.report = report
@@ -66,12 +67,6 @@ class _Checker:
             self._worker_mode()
         if Role.NATS in self.component.roles:
             self._nats_options()
-
-    @property
-    def _declared(self) -> ComponentSpec | None:
-        """The component in the graph file; None for the infrastructure."""
-        kind, *index = self.built.path
-        return self.spec.components[int(index[0])] if kind == "components" else None
 
     def _error(self, message: str, remedy: str, *path: str | int) -> None:
         """Report an error in the task definition's file."""
@@ -124,8 +119,8 @@ class _Checker:
 
     def _place(self) -> FieldPath:
         """Return the path of the mapping that declares the component's network."""
-        declared = self._declared
-        return self.built.path if declared is not None and declared.network is not None else ()
+        own = self.declared is not None and self.declared.network is not None
+        return self.built.path if own else ()
 
     def _launch_type(self) -> None:
         """Check that the task definition is compatible with the component's capacity.
@@ -148,7 +143,7 @@ class _Checker:
             remedy = "name other capacityProviders, or change requiresCompatibilities"
         else:
             part = ("infrastructure",) if self.component.is_infrastructure else self.built.path
-            written = "launch_type" in (self._declared or self.spec.infrastructure).model_fields_set
+            written = "launch_type" in (self.declared or self.spec.infrastructure).model_fields_set
             place = (*part, "launchType") if written else part
             declared = f"launchType {launch.value}{'' if written else ' (the default)'}"
             remedy = "change one of them"
@@ -178,8 +173,8 @@ class _Checker:
             return
         message = f"the image {image} is not pinned: replicas may run different versions"
         remedy = "name a version or a digest"
-        declared = self._declared
-        if declared is not None and declared.image is not None and index in self.built.dynamo:
+        own = self.declared is not None and self.declared.image is not None
+        if own and index in self.built.dynamo:
             self.report.warn(self.document, (*self.built.path, "image"), message, remedy)
         else:
             self._warn(message, remedy, CONTAINERS, index, "image")
