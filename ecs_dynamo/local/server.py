@@ -221,7 +221,7 @@ class LocalEcs:
         return web.json_response({"status": "ok"})
 
     async def _metadata(self, request: web.Request) -> web.Response:
-        """Answer a container that asks for its own metadata, or for those of its task."""
+        """Answer a container's request for its own metadata, or for that of its task."""
         for task in self.state.tasks.values():
             for container in task.containers:
                 if container.id == request.match_info["container"]:

@@ -16,7 +16,7 @@ from ecs_dynamo.planning.desired.generations.clashes import (
 
 
 def check_namespaces(graph: Graph, namespaces: Observed[frozenset[str]]) -> Iterator[Finding]:
-    """Check the namespaces in etcd against the prefixes of ``graph``, the effective one."""
+    """Check the namespaces in etcd against the prefixes of ``graph``, the effective graph."""
     mode = graph.generations.mode
     if mode is GenerationMode.OFF:
         return

@@ -212,7 +212,7 @@ class ImageTable:
         words = (*entry_point, *command)
         health = container.health_check.command if container.health_check else ()
         environment = {
-            # The address of the metadata is the agent's, and not one of the container.
+            # The metadata endpoint belongs to the ECS agent, not to the container.
             name: value if name == METADATA_VARIABLE else rewrite(value)
             for name, value in (container.environment or {}).items()
             if not any(fnmatch.fnmatchcase(name, pattern) for pattern in entry.unset)

@@ -218,7 +218,7 @@ def task_metadata(task: Task) -> Json:
 
 
 def container_metadata(container: ContainerState) -> Json:
-    """Return the metadata of a container, as it reads them itself."""
+    """Return the metadata of a container, as the container itself reads it."""
     return {
         "Name": container.name,
         "Image": container.image,

@@ -36,7 +36,7 @@ class State:
         self.addresses = Addresses()
         self.run_tokens: dict[str, list[str]] = {}
         self.metadata_url = ""
-        """The base of the URLs of ECS's task metadata; each container's own id follows."""
+        """Base URL of the task metadata endpoint; the id of a container follows it."""
         self._numbers = itertools.count(1)
 
     @staticmethod

@@ -198,7 +198,7 @@ def test_a_worker_that_reports_its_task_is_never_taken_for_another(form: str) ->
     declared, _, snapshot = look(tasks, [*processes[:3], anonymous, *processes[4:]])
     claims = {c.registration.lease_id: c.tasks for c in attribute(declared, snapshot).claims}
     assert claims == {10 + n: (arn,) for n, arn in enumerate(arns)}
-    # A process of a task that ended is nobody's.
+    # The registration of a task that has ended belongs to no task.
     stale = Process(99, f"http://{HOST}:40099", 101.0, f"{99:032x}")
     declared, _, snapshot = look(tasks, [stale])
     ((former, why),) = attribute(declared, snapshot).unattributed
