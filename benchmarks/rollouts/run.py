@@ -114,13 +114,16 @@ async def run_case(
 async def _measure(stage: RolloutStage) -> CaseResult:
     case, observer = stage.case, stage.observer
 
-    def rotation_reason() -> str | None:
+    async def rotation_reason() -> str | None:
         return None if len(observer.rotation()) == FRONTENDS else "not all frontends serve"
+
+    async def first_reason() -> str | None:
+        return await _unsettled_reason(stage, case.first)
 
     await wait_until("the graph serves", rotation_reason, SET_UP_SECONDS)
     load = Load(observer.rotation)
     async with load.running(CLIENTS, PERIOD_SECONDS):
-        await _wait_until_converged(stage)
+        await wait_until("the first revision serves", first_reason, SET_UP_SECONDS)
         await asyncio.sleep(WARM_SECONDS)
         first_tasks = [task for _, task in observer.worker_tasks()]
         workers_before = frozenset(observer.workers)
@@ -146,18 +149,10 @@ async def _unsettled_reason(stage: RolloutStage, revision: Revision) -> str | No
     return stage.unsettled_reason(revision) or unconverged_reason(await stage.daemon.status())
 
 
-async def _wait_until_converged(stage: RolloutStage) -> None:
-    deadline = time.monotonic() + SET_UP_SECONDS
-    while (problem := await _unsettled_reason(stage, stage.case.first)) is not None:
-        if time.monotonic() > deadline:
-            raise StageError(f"the first revision does not serve: {problem}")
-        await asyncio.sleep(0.25)
-
-
 async def _perform_steps(stage: RolloutStage, before: frozenset[int]) -> None:
     observer = stage.observer
 
-    def halfway_reason() -> str | None:
+    async def halfway_reason() -> str | None:
         new = sum(lease not in before for lease in observer.workers)
         half = stage.case.replicas * len(WORKERS) // 2
         return None if new >= half else f"{new} new workers have registered instead of {half}"

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from signal import SIGKILL
 from typing import Any
 
-from benchmarks.chaos.daemon import RESTART_SECONDS, StageDaemon
+from benchmarks.chaos.daemon import RESTART_SECONDS, StageDaemon, unconverged_reason
 from benchmarks.chaos.graph import FARGATE, GPU
 from benchmarks.chaos.stage import REGION, StageError
 from benchmarks.chaos.watch import is_daemon_write
@@ -124,11 +124,11 @@ class RolloutStage:
         before = len(self.events)
         self.note("daemon of this version started")
         await self.daemon.start()
-        deadline = time.monotonic() + CONVERGE_SECONDS
-        while not (await self.daemon.status()).get("converged"):
-            if time.monotonic() > deadline:
-                raise StageError("the new daemon has not converged")
-            await asyncio.sleep(0.25)
+
+        async def reason() -> str | None:
+            return unconverged_reason(await self.daemon.status())
+
+        await wait_until("the new daemon converges", reason, CONVERGE_SECONDS)
         await asyncio.sleep(QUIET_SECONDS)
         writes = [text for _, text in self.events[before:] if text.startswith("daemon: ")]
         if writes:
@@ -192,10 +192,12 @@ def describe(revision: Revision) -> str:
     return ", ".join(parts) or "the first revision"
 
 
-async def wait_until(description: str, reason: Callable[[], str | None], timeout: float) -> None:
+async def wait_until(
+    description: str, reason: Callable[[], Awaitable[str | None]], timeout: float
+) -> None:
     """Wait until ``reason`` returns None. Raises StageError after ``timeout`` seconds."""
     deadline = time.monotonic() + timeout
-    while (problem := reason()) is not None:
+    while (problem := await reason()) is not None:
         if time.monotonic() > deadline:
             raise StageError(f"{description}: not within {timeout:.0f} s: {problem}")
         await asyncio.sleep(0.1)
