@@ -52,12 +52,24 @@ class Result:
     history: tuple[tuple[float, int, int], ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Front:
+    """What the frontends count between two ticks (`View`)."""
+
+    arrived: int
+    prompt_tokens: float
+    prompts_done: float
+    output_tokens: float
+    upstream: int
+
+
 class _Stage:
     """A pool with its queue and its scaler. ``begun``: how many requests have started."""
 
     def __init__(
-        self, pool: Pool, scaler: Scaler, arrivals: list[float], work: list[float]
+        self, name: PoolName, pool: Pool, scaler: Scaler, arrivals: list[float], work: list[float]
     ) -> None:
+        self.name = name
         self.pool, self.scaler = pool, scaler
         self.arrivals, self.work = arrivals, work
         self.starts: list[float] = []
@@ -73,7 +85,7 @@ class _Stage:
         self.begun = len(self.starts)
         return range(before, self.begun)
 
-    def view(self, now: float, tick: float) -> View:
+    def view(self, now: float, tick: float, front: Front) -> View:
         """Return the scaler's view of the pool."""
         pool = self.pool
         before, self.arrived = self.arrived, arrived_by(self.arrivals, now, self.arrived)
@@ -100,6 +112,14 @@ class _Stage:
             done=done,
             work=sum(self.work[before : self.arrived]),
             cold_starts=tuple(pool.cold_starts[-32:]),
+            pool=self.name,
+            front_arrived=front.arrived,
+            prompt_tokens=front.prompt_tokens,
+            prompts_done=front.prompts_done,
+            output_tokens=front.output_tokens,
+            upstream=front.upstream if self.name is PoolName.DECODE else 0,
+            itl_seconds=pool.spec.decode_token if busy else None,
+            utilization=busy / (ready * pool.slots) if ready else 0.0,
         )
 
 
@@ -124,12 +144,14 @@ def simulate(
     prefill_work: list[float] = (fleet.prefill_base + trace.prompts / fleet.prefill_rate).tolist()
     decode_work: NDArray[np.float64] = trace.outputs * fleet.decode_token
     prefill = _Stage(
+        PoolName.PREFILL,
         Pool(fleet, random.Random(seed), 1, fleet.gpu_slots),
         make_scaler(PoolName.PREFILL, 1),
         arrivals,
         prefill_work,
     )
     decode = _Stage(
+        PoolName.DECODE,
         Pool(fleet, random.Random(seed + 1), fleet.decode_slots, fleet.gpu_slots),
         make_scaler(PoolName.DECODE, fleet.decode_slots),
         [],
@@ -141,7 +163,8 @@ def simulate(
     handoff: list[tuple[float, int]] = []
     history: list[tuple[float, int, int]] = []
     outputs: list[float] = decode_work.tolist()
-    now, count = 0.0, len(trace)
+    prompts: list[float] = trace.prompts.tolist()
+    now, count, counted_before, busy_before = 0.0, len(trace), 0, 0
     clock = random.Random(seed + 2)
     end = trace.seconds + MAX_DRAIN_SECONDS
     while now < end:
@@ -150,15 +173,27 @@ def simulate(
         handoff += [(prefill.starts[i] + prefill_work[i], i) for i in prefill.advance(until)]
         handoff.sort()
         cut = bisect_left(handoff, until, key=itemgetter(0))
-        for at, index in handoff[:cut]:
+        finished = handoff[:cut]
+        for at, index in finished:
             decode.arrivals.append(at)
             decode.work.append(outputs[index])
             order.append(index)
         del handoff[:cut]
         decode.advance(until)
         now = until
+        counted = arrived_by(arrivals, now, counted_before)
+        busy = decode.pool.busy(now)
+        upstream = counted - len(order)
+        front = Front(
+            arrived=counted - counted_before,
+            prompt_tokens=sum(prompts[counted_before:counted]),
+            prompts_done=sum(prompts[index] for _, index in finished),
+            output_tokens=elapsed * 0.5 * (busy + busy_before) / fleet.decode_token,
+            upstream=upstream,
+        )
+        counted_before, busy_before = counted, busy
         for stage, other in ((prefill, decode), (decode, prefill)):
-            stage.pool.desired = max(0, stage.scaler.decide(stage.view(now, elapsed)))
+            stage.pool.desired = max(0, stage.scaler.decide(stage.view(now, elapsed, front)))
             stage.pool.keep(now, used=len(other.pool.replicas))
         history.append((now, prefill.pool.desired, decode.pool.desired))
         if now >= trace.seconds and decode.begun >= count:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+from ecs_dynamo.model.graph import Role
 from ecs_dynamo.model.memory.scaling import (
     ColdStart,
     ColdStarts,
@@ -16,6 +17,7 @@ from ecs_dynamo.planning.scaling.cold_start import KEPT
 from ecs_dynamo.planning.scaling.policy import ScalingInput
 from ecs_dynamo.planning.scaling.registry import decide
 from ecs_dynamo.planning.scaling.schedule import scheduled
+from ecs_dynamo.simulate.fleet import PoolName
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +29,14 @@ class View:
     service time of those that arrived, in slot-seconds. ``busy`` is the number of slots in use;
     each replica has ``slots``. ``starting`` holds launch times, ``cold_starts`` the durations of
     the last completed cold starts.
+
+    The rest is what the frontends' metrics report about the whole graph since the last tick:
+    ``front_arrived`` requests and ``prompt_tokens`` arrived, ``prompts_done`` prompt tokens got
+    their first output token, ``output_tokens`` were generated, and ``outputs_done`` are those of
+    requests that ended. ``upstream`` requests have not reached the pool yet. ``itl_seconds`` is the
+    mean time per output token, in seconds. ``late_share`` of the first tokens came later than the
+    target. ``kv_usage`` is the share of the pool's KV cache in use, and ``utilization`` that of its
+    GPUs' time. ``rejected`` requests met no replica.
     """
 
     now: float
@@ -42,6 +52,19 @@ class View:
     done: int
     work: float
     cold_starts: tuple[float, ...]
+    pool: PoolName = PoolName.PREFILL
+    front_arrived: int = 0
+    prompt_tokens: float = 0.0
+    prompts_done: float = 0.0
+    output_tokens: float = 0.0
+    outputs_done: float = 0.0
+    upstream: int = 0
+    itl_seconds: float | None = None
+    late_share: float | None = None
+    kv_usage: float = 0.0
+    utilization: float = 0.0
+    cached_share: float = 0.0
+    rejected: int = 0
 
 
 class Scaler(Protocol):
@@ -79,17 +102,9 @@ class PolicyScaler:
                 component="pool",
                 spec=scheduled(self._spec, now) if self._spec.schedule else self._spec,
                 current=view.current,
-                signals=(
-                    Signal(
-                        "pool", SignalKind.QUEUE_DEPTH, float(view.queue), "requests", observed_at
-                    ),
-                    Signal(
-                        "pool",
-                        SignalKind.ARRIVAL_RATE,
-                        view.arrived / view.tick,
-                        "requests/s",
-                        observed_at,
-                    ),
+                signals=tuple(
+                    Signal("pool", kind, value, unit, observed_at)
+                    for kind, value, unit in _measurements(view)
                 ),
                 state=self._state,
                 observing_since=self._since,
@@ -97,8 +112,36 @@ class PolicyScaler:
                 ready=view.ready,
                 starting=view.starting,
                 declared=view.current,
+                roles=_ROLES[view.pool],
             )
         )
         self._state = output.state
         self.reason = output.decision.reason
         return output.decision.desired
+
+
+_ROLES = {
+    PoolName.PREFILL: frozenset({Role.PREFILL}),
+    PoolName.DECODE: frozenset({Role.DECODE}),
+}
+
+
+def _measurements(view: View) -> list[tuple[SignalKind, float, str]]:
+    """Return (kind, value, unit) of what the frontends' metrics report about a pool."""
+    measured = [
+        (SignalKind.QUEUE_DEPTH, float(view.queue), "requests"),
+        (SignalKind.ARRIVAL_RATE, view.front_arrived / view.tick, "requests/s"),
+        (SignalKind.PROMPT_ARRIVAL_RATE, view.prompt_tokens / view.tick, "tokens/s"),
+        (SignalKind.PROMPT_RATE, view.prompts_done / view.tick, "tokens/s"),
+        (SignalKind.OUTPUT_RATE, view.output_tokens / view.tick, "tokens/s"),
+        (SignalKind.REJECTION_RATE, view.rejected / view.tick, "requests/s"),
+    ]
+    if view.pool is PoolName.DECODE:
+        # A frontend cannot tell requests that wait at a prefill worker from those in prefill.
+        measured.append((SignalKind.WAITING, float(view.waiting), "requests"))
+        measured.append((SignalKind.UPSTREAM, float(view.upstream), "requests"))
+    if view.itl_seconds is not None:
+        measured.append((SignalKind.ITL, view.itl_seconds, "s"))
+    if view.late_share is not None:
+        measured.append((SignalKind.LATE_SHARE, view.late_share, "share"))
+    return measured

@@ -99,5 +99,6 @@ def _decide(
                 now.monotonic_of(t.created_at or now.wall) for t in tasks if t.arn not in arns
             ),
             declared=component.replicas,
+            roles=frozenset(component.roles),
         )
     )

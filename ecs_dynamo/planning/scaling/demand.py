@@ -18,7 +18,10 @@ class Demand:
     """The current demand on a component; None where no fresh signal reports it.
 
     ``queue`` counts requests that are not done, ``arrival_rate`` is requests/s, and ``replicas`` is
-    a count that another controller decided (Dynamo's planner). ``why_stale`` is set where every
+    a count that another controller decided (Dynamo's planner). The other measurements are those of
+    `SignalKind`: requests (``waiting``, ``upstream``), requests/s (``rejection_rate``), tokens/s
+    (``prompt_arrival_rate``, ``prompt_rate``, ``output_rate``), seconds (``itl_seconds``)
+    and shares (``late_share``, ``cached_share``, ``kv_usage``). ``why_stale`` is set where every
     signal is stale. ``incomplete`` is set where a source that has reported before is stale now, or
     has reported only in part (``partial``): the demand may then be larger than what is known.
     """
@@ -30,6 +33,16 @@ class Demand:
     why_stale: str | None = None
     incomplete: bool = False
     partial: bool = False
+    waiting: float | None = None
+    upstream: float | None = None
+    rejection_rate: float | None = None
+    prompt_arrival_rate: float | None = None
+    prompt_rate: float | None = None
+    output_rate: float | None = None
+    itl_seconds: float | None = None
+    late_share: float | None = None
+    cached_share: float | None = None
+    kv_usage: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,13 +86,33 @@ def read_demand(inputs: ScalingInput[ScalingSpec]) -> Demand:
             kind = SignalKind.QUEUE_DEPTH
         if kind not in largest or signal.value > largest[kind].value:
             largest[kind] = _Reading(signal.value, signal.unit)
-    queue, rate, replicas = (
-        largest[kind].value if kind in largest else None
-        for kind in (SignalKind.QUEUE_DEPTH, SignalKind.ARRIVAL_RATE, SignalKind.DESIRED_REPLICAS)
-    )
+
+    def value(kind: SignalKind) -> float | None:
+        return largest[kind].value if kind in largest else None
+
+    queue, rate = value(SignalKind.QUEUE_DEPTH), value(SignalKind.ARRIVAL_RATE)
+    replicas = value(SignalKind.DESIRED_REPLICAS)
     why_stale = None
     if queue is None and rate is None and replicas is None:
         newest = "no signal" if youngest is None else f"newest signal is {youngest:.0f} s old"
         why_stale = f"held, {newest} (at most {limit:.0f} s)"
     unit = largest[SignalKind.QUEUE_DEPTH].unit if SignalKind.QUEUE_DEPTH in largest else "requests"
-    return Demand(queue, rate, replicas, unit, why_stale, incomplete or partial, partial)
+    return Demand(
+        queue,
+        rate,
+        replicas,
+        unit,
+        why_stale,
+        incomplete or partial,
+        partial,
+        waiting=value(SignalKind.WAITING),
+        upstream=value(SignalKind.UPSTREAM),
+        rejection_rate=value(SignalKind.REJECTION_RATE),
+        prompt_arrival_rate=value(SignalKind.PROMPT_ARRIVAL_RATE),
+        prompt_rate=value(SignalKind.PROMPT_RATE),
+        output_rate=value(SignalKind.OUTPUT_RATE),
+        itl_seconds=value(SignalKind.ITL),
+        late_share=value(SignalKind.LATE_SHARE),
+        cached_share=value(SignalKind.CACHED_SHARE),
+        kv_usage=value(SignalKind.KV_USAGE),
+    )

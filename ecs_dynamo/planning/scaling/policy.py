@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
+from ecs_dynamo.model.graph import Role
 from ecs_dynamo.model.memory.scaling import ScalingState
 from ecs_dynamo.model.plan import Decision
 from ecs_dynamo.model.snapshot import Signal
@@ -27,7 +28,8 @@ class ScalingInput(Generic[Spec]):
     ``starting`` are the launch times of those that do not serve yet. What happened before
     ``observing_since`` is unknown to this daemon, so nothing may be scaled down until a whole
     window has been observed. ``declared`` is the count in the graph file, for policies that do not
-    measure.
+    measure. ``roles`` are the component's: they decide which tokens measure its work (prompt tokens
+    for prefill, output tokens for decode).
     """
 
     component: str
@@ -40,6 +42,7 @@ class ScalingInput(Generic[Spec]):
     ready: int = 0
     starting: tuple[float, ...] = ()
     declared: int = 1
+    roles: frozenset[Role] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
