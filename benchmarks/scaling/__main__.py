@@ -30,7 +30,7 @@ from ecs_dynamo.simulate.compare import (
     run_static,
 )
 from ecs_dynamo.simulate.fleet import FleetSpec
-from ecs_dynamo.simulate.peers import PEERS
+from ecs_dynamo.simulate.peers.registry import PEERS
 from ecs_dynamo.simulate.report import markdown, plot_frontier, plot_history
 from ecs_dynamo.simulate.run import Result
 from ecs_dynamo.simulate.trace import GENERATORS, Trace, load_trace

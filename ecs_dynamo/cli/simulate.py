@@ -67,7 +67,7 @@ def _scaling(file: Path, component: str | None) -> ScalingSpec:
 
 def _runs(setting: Setting, policies: list[str], own: ScalingSpec | None) -> Iterator[Result]:
     from ecs_dynamo.simulate import compare
-    from ecs_dynamo.simulate.peers import PEERS
+    from ecs_dynamo.simulate.peers.registry import PEERS
 
     for name in policies:
         if name == "file" and own is not None:
@@ -86,7 +86,7 @@ def _runs(setting: Setting, policies: list[str], own: ScalingSpec | None) -> Ite
 def _resolve_policies(requested: list[str], file: Path | None) -> list[str]:
     """Return the names of the policies to run, each once. Raises InputError for unknown ones."""
     from ecs_dynamo.simulate import compare
-    from ecs_dynamo.simulate.peers import PEERS
+    from ecs_dynamo.simulate.peers.registry import PEERS
 
     known = [*compare.PRODUCTION_POLICIES, *PEERS, "static", "clairvoyant"]
     names = requested or ["slo"]

@@ -13,7 +13,9 @@ import numpy as np
 from ecs_dynamo.model.spec.scaling import QueueParameters, ScalingSpec, SloScaling, scaling_of
 from ecs_dynamo.planning.scaling.erlang_c import servers_needed
 from ecs_dynamo.simulate.fleet import FleetSpec, PoolName
-from ecs_dynamo.simulate.peers import PEERS, Bounds, Clairvoyant, Peer, Static, true_counts
+from ecs_dynamo.simulate.peers.base import Bounds, Peer
+from ecs_dynamo.simulate.peers.reference import Clairvoyant, Static, true_counts
+from ecs_dynamo.simulate.peers.registry import PEERS
 from ecs_dynamo.simulate.run import TICK_SECONDS, MakeScaler, Result, simulate
 from ecs_dynamo.simulate.scalers import PolicyScaler, Scaler
 from ecs_dynamo.simulate.trace import Trace
@@ -179,9 +181,7 @@ def run_peer(
     bounds = Bounds(setting.low, setting.high)
 
     def make(pool: PoolName, slots: int) -> Scaler:
-        if pool is PoolName.PREFILL:
-            return peer.make(bounds, prefill)
-        return peer.make(bounds, decode if name.startswith("dynamo") else decode * slots)
+        return peer.scaler(pool, slots, bounds, (prefill, decode))
 
     return setting.run(label or name, make)
 
@@ -264,8 +264,11 @@ def run_peers(setting: Setting) -> Iterator[Result]:
 
 
 def run_grid(setting: Setting, name: str) -> Iterator[tuple[str, Result]]:
-    """Run a peer with each pair of its targets. Yield the pair as text, and the result."""
-    peer = PEERS[name]
-    for prefill, decode in product(peer.prefill, peer.decode):
-        pair = f"{prefill:g},{decode:g}"
-        yield pair, run_peer(setting, name, peer, prefill, decode, f"{name} {pair}")
+    """Run a peer with each of its options and pair of targets.
+
+    Yield the settings as text, and the result.
+    """
+    for option, peer in PEERS[name].variants():
+        for prefill, decode in product(peer.prefill, peer.decode):
+            settings = f"{prefill:g},{decode:g} {option}".rstrip()
+            yield settings, run_peer(setting, name, peer, prefill, decode, f"{name} {settings}")

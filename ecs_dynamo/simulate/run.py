@@ -54,7 +54,7 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Front:
-    """What the frontends count between two ticks (`View`)."""
+    """Counts of the frontends between two ticks (`View`)."""
 
     arrived: int
     prompt_tokens: float

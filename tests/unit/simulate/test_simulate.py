@@ -1,4 +1,4 @@
-"""The fleet model compared with queueing theory and its invariants; traces; peers' algorithms."""
+"""The fleet model compared with queueing theory and its invariants; traces."""
 
 from __future__ import annotations
 
@@ -26,17 +26,7 @@ from ecs_dynamo.simulate.compare import (
     run_static,
 )
 from ecs_dynamo.simulate.fleet import FleetSpec, Pool
-from ecs_dynamo.simulate.peers import (
-    PEERS,
-    Bounds,
-    DynamoLoad,
-    DynamoThroughput,
-    KedaHpa,
-    KnativeKpa,
-    RayServe,
-    StepScaling,
-    TargetTracking,
-)
+from ecs_dynamo.simulate.peers.registry import PEERS
 from ecs_dynamo.simulate.recommend import Candidate, as_yaml, candidates, frontier, recommend
 from ecs_dynamo.simulate.report import format_seconds, markdown, plot_frontier, plot_history
 from ecs_dynamo.simulate.run import Result, simulate
@@ -146,67 +136,6 @@ def test_every_request_is_served_once_in_order(counts: list[int], seed: int, rat
     assert math.isfinite(result.queue_p99)
     assert 0 <= result.attainment <= 1
     assert result.gpu_hours > 0
-
-
-def view(now: float, queue: int, current: int, **changes: object) -> View:
-    values: dict[str, object] = {
-        "now": now,
-        "tick": 15.0,
-        "current": current,
-        "ready": current,
-        "starting": (),
-        "queue": queue,
-        "waiting": max(0, queue - current),
-        "busy": min(queue, current),
-        "slots": 1,
-        "arrived": 15,
-        "done": 15,
-        "work": 15.0,
-        "cold_starts": (),
-    }
-    return View(**{**values, **changes})  # type: ignore[arg-type]  # The values have many types.
-
-
-BOUNDS = Bounds(1, 20)
-
-
-def test_peers_follow_their_documentation() -> None:
-    hpa = KedaHpa(BOUNDS, 2.0)
-    assert hpa.decide(view(15, 20, 4)) == 8  # At most doubled, or four more.
-    assert hpa.decide(view(30, 8, 4)) == 4
-    assert hpa.decide(view(45, 0, 8)) == 8  # The largest recommendation of five minutes.
-    assert hpa.decide(view(400, 0, 8)) == 1
-
-    tracking = TargetTracking(BOUNDS, 1.0)
-    counts = [tracking.decide(view(15.0 * i, 12, 4)) for i in range(1, 13)]
-    assert counts[:11] == [4] * 11
-    assert counts[11] == 12  # The third minute above the target.
-    low = TargetTracking(BOUNDS, 1.0)
-    counts = [low.decide(view(15.0 * i, 1, 8)) for i in range(1, 61)]
-    assert set(counts[:59]) == {8}
-    assert counts[59] == 1  # The fifteenth minute below the target.
-
-    step = StepScaling(BOUNDS, 1.0)
-    counts = [step.decide(view(15.0 * i, 40, 10)) for i in range(1, 9)]
-    assert counts == [10, 10, 10, 13, 10, 10, 10, 10]  # A cooldown follows the step.
-
-    kpa = KnativeKpa(BOUNDS, 1.0)
-    assert kpa.decide(view(15, 6, 4)) == 9
-    assert kpa.decide(view(30, 0, 9)) == 9  # It never scales down during a panic.
-    assert kpa.decide(view(120, 0, 9)) == 4  # At most halved.
-
-    ray = RayServe(BOUNDS, 1.0)
-    assert [ray.decide(view(t, 8, 2)) for t in (15, 30, 45)] == [2, 2, 8]
-
-    load = DynamoLoad(BOUNDS, 1.0)
-    assert load.decide(view(15, 8, 2)) == 3
-    assert load.decide(view(15, 8, 2, starting=(1.0,))) == 2
-    assert load.decide(view(15, 0, 2)) == 1
-    assert load.decide(view(15, 15, 2, slots=16)) == 1
-
-    throughput = DynamoThroughput(BOUNDS, 0.5)
-    counts = [throughput.decide(view(15.0 * i, 1, 4)) for i in range(1, 13)]
-    assert counts[-2:] == [4, 2]  # One request/s of one second each, at half utilisation.
 
 
 def test_slo_beats_the_peers_on_a_day_and_every_policy_runs() -> None:
