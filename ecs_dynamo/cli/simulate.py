@@ -19,7 +19,7 @@ from ecs_dynamo.model.spec.scaling import ScalingSpec
 if TYPE_CHECKING:
     from ecs_dynamo.simulate.compare import Setting
     from ecs_dynamo.simulate.run import Result
-    from ecs_dynamo.simulate.trace import Trace
+    from ecs_dynamo.simulate.traces.trace import Trace
 
 GENERATED = ("day", "bursty", "month")
 

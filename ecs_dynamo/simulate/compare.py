@@ -18,7 +18,7 @@ from ecs_dynamo.simulate.peers.reference import Clairvoyant, Static, true_counts
 from ecs_dynamo.simulate.peers.registry import PEERS
 from ecs_dynamo.simulate.run import TICK_SECONDS, MakeScaler, Result, simulate
 from ecs_dynamo.simulate.scalers import PolicyScaler, Scaler
-from ecs_dynamo.simulate.trace import Trace
+from ecs_dynamo.simulate.traces.trace import Trace
 
 PRODUCTION_POLICIES = ("slo", "queue")
 """The production policies that react to measured demand."""

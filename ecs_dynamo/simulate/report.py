@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from ecs_dynamo.simulate.run import Result
-from ecs_dynamo.simulate.trace import Trace
+from ecs_dynamo.simulate.traces.trace import Trace
 
 HEADINGS = (
     "policy",

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ecs_dynamo.simulate.fleet import FleetSpec, Pool, PoolName, arrived_by
 from ecs_dynamo.simulate.scalers import Scaler, View
-from ecs_dynamo.simulate.trace import Trace
+from ecs_dynamo.simulate.traces.trace import Trace
 
 TICK_SECONDS = 15.0
 """The decision period of the daemon and of most peers."""

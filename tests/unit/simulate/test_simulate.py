@@ -1,8 +1,7 @@
-"""The fleet model compared with queueing theory and its invariants; traces."""
+"""The fleet model compared with queueing theory and its invariants."""
 
 from __future__ import annotations
 
-import gzip
 import math
 import random
 from collections.abc import Callable
@@ -13,7 +12,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ecs_dynamo.model.errors import InputError
 from ecs_dynamo.simulate.compare import (
     Setting,
     best,
@@ -31,7 +29,8 @@ from ecs_dynamo.simulate.recommend import Candidate, as_yaml, candidates, fronti
 from ecs_dynamo.simulate.report import format_seconds, markdown, plot_frontier, plot_history
 from ecs_dynamo.simulate.run import Result, simulate
 from ecs_dynamo.simulate.scalers import Scaler, View
-from ecs_dynamo.simulate.trace import GENERATORS, Trace, load_trace
+from ecs_dynamo.simulate.traces.families import GENERATORS
+from ecs_dynamo.simulate.traces.trace import Trace
 
 QUIET = FleetSpec(launch_failure=0.0, cold_start_spread=0.0)
 
@@ -196,66 +195,3 @@ def test_recommendations_are_on_the_frontier(tmp_path: Path) -> None:
         assert (tmp_path / name).stat().st_size > 5000
     assert "| slo miss=" in markdown([tried[0].result])
     assert [format_seconds(v) for v in (1.234, 75.2, math.inf)] == ["1.23 s", "75 s", "never"]
-
-
-def test_traces_are_read_and_scaled(tmp_path: Path) -> None:
-    path = tmp_path / "t.csv.gz"
-    with gzip.open(path, "wt") as out:
-        out.write("arrival_s,prompt_tokens,output_tokens\n2.5,10,20\n1.0,30,40\n")
-    trace = load_trace(path)
-    assert trace.name == "t"
-    assert trace.arrivals.tolist() == [1.0, 2.5]
-    assert trace.prompts.tolist() == [30, 10]
-    triple = trace.scaled(3)
-    assert len(triple) == 6
-    assert (np.diff(triple.arrivals) >= 0).all()
-    assert trace.scaled(1) is trace
-
-
-def test_a_daemons_recording_is_a_trace(tmp_path: Path) -> None:
-    path = tmp_path / "graph.csv"
-    path.write_text(
-        "at,seconds,requests,prompt_tokens,output_tokens\n"
-        "1000.0,10.0,5.0,500.0,50.0\n1010.0,10.0,0.0,0.0,0.0\n1030.0,10.0,2.0,40.0,8.0\n"
-    )
-    trace = load_trace(path)
-    assert trace.arrivals.tolist() == [0.0, 2.0, 4.0, 6.0, 8.0, 31.5, 36.5]
-    assert trace.prompts.tolist() == [100.0] * 5 + [20.0] * 2
-    assert trace.outputs.tolist() == [10.0] * 5 + [4.0] * 2
-
-
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        ("", "has no column arrival_s"),
-        ("time,tokens\n1,2\n", "has no column"),
-        ("arrival_s,prompt_tokens,output_tokens\n", "has no request"),
-        ("arrival_s,prompt_tokens,output_tokens\n1,x,3\n", r":2: 1,x,3 are not numbers"),
-        ("arrival_s,prompt_tokens,output_tokens\n1,2\n", "not numbers"),
-        ("arrival_s,prompt_tokens,output_tokens\n-1,2,3\n", "out of range"),
-        ("arrival_s,prompt_tokens,output_tokens\n1,nan,3\n", "out of range"),
-        ("at,seconds,requests,prompt_tokens,output_tokens\n1,1,0,0,0\n", "has 0 requests"),
-    ],
-)
-def test_invalid_traces_are_rejected(tmp_path: Path, text: str, words: str) -> None:
-    path = tmp_path / "bad.csv"
-    path.write_text(text)
-    with pytest.raises(InputError, match=words):
-        load_trace(path)
-
-
-def test_unreadable_traces_are_rejected(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="cannot be read"):
-        load_trace(tmp_path / "none.csv")
-    broken = tmp_path / "broken.csv.gz"
-    broken.write_bytes(b"not gzip")
-    with pytest.raises(InputError, match="cannot be read"):
-        load_trace(broken)
-
-
-@pytest.mark.parametrize("name", ["day", "bursty"])
-def test_generators_are_repeatable(name: str) -> None:
-    first, second = GENERATORS[name](5), GENERATORS[name](5)
-    assert (first.arrivals == second.arrivals).all()
-    assert (np.diff(first.arrivals) >= 0).all()
-    assert len(first) > 50_000
