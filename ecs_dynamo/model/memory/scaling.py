@@ -135,6 +135,77 @@ class ServiceTimeEstimate:
 
 
 @dataclass(frozen=True, slots=True)
+class InterTokenFit:
+    """The relation of a replica's batch to its inter-token latency, as fading moments.
+
+    ``weight`` is the number of passes that still count. ``batch`` (requests) and ``itl`` (seconds)
+    are their means, ``variance`` that of the batch, and ``covariance`` that of both. ``largest`` is
+    the largest batch observed.
+    """
+
+    at: float
+    weight: float
+    batch: float
+    itl: float
+    variance: float = 0.0
+    covariance: float = 0.0
+    largest: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class KvEstimate:
+    """The KV cache of a replica. The moments are fading means.
+
+    ``batch_at_full`` is the batch at which the KV cache would be full, by the reported usage; None
+    where that was never reported. ``prompt`` and ``output`` are tokens/s that arrive and are
+    generated, and ``rate`` requests/s.
+    """
+
+    at: float
+    batch_at_full: float | None = None
+    prompt: float = 0.0
+    output: float = 0.0
+    rate: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Saturation:
+    """The batch of replicas while requests waited.
+
+    ``batch`` is the capacity that follows. It was last confirmed at ``at``, and ``confirmed`` times
+    in a row. ``quiet`` are the seconds since then for which replicas were well used and nothing
+    waited.
+    """
+
+    at: float
+    batch: float
+    confirmed: int = 1
+    quiet: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class ConcurrencyEstimate:
+    """How many requests one replica works on at once.
+
+    ``batch`` is the present mean over the ready replicas (None where the requests that wait are not
+    reported apart), and ``replicas`` is their number, which falls slowly because replicas that
+    drain still work. ``waiting`` is whether requests wait. ``assumed`` is the capacity to plan
+    with; ``limit`` is that of the engine's command line, if any. ``latency``, ``kv`` and
+    ``saturation`` are None until they were observed.
+    """
+
+    at: float
+    assumed: float
+    limit: float | None = None
+    batch: float | None = None
+    replicas: float = 0.0
+    waiting: bool = False
+    saturation: Saturation | None = None
+    latency: InterTokenFit | None = None
+    kv: KvEstimate | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ScalingState:
     """All that the scaling of one component remembers; demand was last observed at ``busy_at``."""
 
@@ -143,3 +214,4 @@ class ScalingState:
     forecast: Forecast | None = None
     service_time: ServiceTimeEstimate | None = None
     busy_at: float | None = None
+    concurrency: ConcurrencyEstimate | None = None

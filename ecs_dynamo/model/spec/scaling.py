@@ -199,17 +199,43 @@ class QueueScaling(ScalingSpec, QueueParameters):
     policy: Literal["queue"] = Field(default="queue", description=POLICY_DESCRIPTION)
 
 
+class InterTokenModel(SpecModel):
+    """The inter-token latency of a replica, as a line over the requests that it decodes at once."""
+
+    base_seconds: Annotated[float, Field(gt=0)] = Field(
+        description="Inter-token latency without any other request, less perRequestSeconds."
+    )
+    per_request_seconds: Seconds = Field(
+        description="Seconds that each request of the batch adds to the inter-token latency."
+    )
+
+
 class SloScaling(ScalingSpec, QueueParameters):
     """Policy ``slo``: keeps all but the share ``miss`` of requests from waiting longer than
     ``target_queue_seconds``.
 
-    While no arrival rate or service time is known it scales from the queue depth, so it has the
-    parameters of policy ``queue`` too.
+    ``target_ttft_seconds`` limits the queue time further, and ``target_itl_seconds`` the number of
+    requests that a replica decodes at once. While no arrival rate or service time is known the
+    policy scales from the queue depth, so it has the parameters of policy ``queue`` too.
     """
 
     policy: Literal["slo"] = Field(default="slo", description=POLICY_DESCRIPTION)
     target_queue_seconds: Annotated[float, Field(gt=0)] = Field(
         default=2.0, description="Queue time to keep, in seconds."
+    )
+    target_ttft_seconds: Annotated[float, Field(gt=0)] | None = Field(
+        default=None,
+        description=(
+            "Time to first token to keep, in seconds. The queue time that remains of it counts, "
+            "if that is shorter than a declared targetQueueSeconds."
+        ),
+    )
+    target_itl_seconds: Annotated[float, Field(gt=0)] | None = Field(
+        default=None,
+        description=(
+            "Mean inter-token latency to keep, in seconds. It limits the requests that a replica "
+            "decodes at once."
+        ),
     )
     miss: Annotated[float, Field(gt=0, lt=1)] = Field(
         default=0.01, description="Share of the requests that may wait longer than the target."
@@ -221,13 +247,40 @@ class SloScaling(ScalingSpec, QueueParameters):
             "reserve."
         ),
     )
-    concurrency: Annotated[float, Field(gt=0)] = Field(
-        default=1.0, description="Requests that one replica works on at once."
+    concurrency: Annotated[float, Field(gt=0)] | None = Field(
+        default=None,
+        description=(
+            "Requests that one replica works on at once. Default: learned; 1 for prefill workers."
+        ),
+    )
+    itl_model: InterTokenModel | None = Field(
+        default=None,
+        description=(
+            "Inter-token latency by the number of requests that a replica decodes at once. "
+            "Default: learned."
+        ),
+    )
+    kv_tokens: Annotated[float, Field(gt=0)] | None = Field(
+        default=None,
+        description="Tokens that the KV cache of one replica holds. Default: learned from its use.",
     )
     cold_start_seconds: Annotated[float, Field(gt=0)] = Field(
         default=300.0,
         description="Seconds from launch to serving that are assumed until one was measured.",
     )
+
+    @model_validator(mode="after")
+    def _itl_can_be_kept(self) -> Self:
+        target, model = self.target_itl_seconds, self.itl_model
+        if target is None or model is None:
+            return self
+        least = model.base_seconds + model.per_request_seconds
+        if target < least:
+            raise ValueError(
+                f"targetItlSeconds {target:g} cannot be kept: by itlModel a single request has "
+                f"{least:g} s; raise it, or correct itlModel"
+            )
+        return self
 
 
 class StaticScaling(ScalingSpec):

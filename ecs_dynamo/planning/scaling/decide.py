@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from ecs_dynamo.model.clock import Now
+from ecs_dynamo.model.dynamo.engine_limits import engine_limit
 from ecs_dynamo.model.graph import TAG_REPLICAS, Component
 from ecs_dynamo.model.memory.scaling import ScalingState
 from ecs_dynamo.model.plan import Decision, Memory
@@ -100,5 +101,6 @@ def _decide(
             ),
             declared=component.replicas,
             roles=frozenset(component.roles),
+            engine_limit=engine_limit(component),
         )
     )

@@ -29,7 +29,8 @@ class ScalingInput(Generic[Spec]):
     ``observing_since`` is unknown to this daemon, so nothing may be scaled down until a whole
     window has been observed. ``declared`` is the count in the graph file, for policies that do not
     measure. ``roles`` are the component's: they decide which tokens measure its work (prompt tokens
-    for prefill, output tokens for decode).
+    for prefill, output tokens for decode). ``engine_limit`` is the number of requests that the
+    engine's command line lets a replica work on at once, if it does.
     """
 
     component: str
@@ -43,6 +44,7 @@ class ScalingInput(Generic[Spec]):
     starting: tuple[float, ...] = ()
     declared: int = 1
     roles: frozenset[Role] = frozenset()
+    engine_limit: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,7 +56,7 @@ def learn(
         return estimate
     fade = math.exp(-elapsed / _memory_seconds(estimate, elapsed))
     long_fade = math.exp(-elapsed / MAX_WORK_SECONDS)
-    slots = inputs.ready * inputs.spec.concurrency
+    slots = inputs.ready * (inputs.spec.concurrency or 1.0)
     arrived = rate * elapsed
     done = max(0.0, arrived - (depth - estimate.queue))
     busy = 0.5 * (min(depth, slots) + min(estimate.queue, slots)) * elapsed
@@ -100,7 +100,7 @@ def _caution(
     seconds = service_seconds(estimate)
     if seconds <= 0 or mean <= 0:
         return estimate.caution
-    slots = inputs.ready * inputs.spec.concurrency
+    slots = inputs.ready * (inputs.spec.concurrency or 1.0)
     waiting = max(0.0, depth - slots)
     late = waiting * seconds > inputs.spec.target_queue_seconds * slots
     step = LEARNING * min(arrived / mean, 4.0) * ((1.0 if late else 0.0) - AIM * inputs.spec.miss)

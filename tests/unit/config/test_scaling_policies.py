@@ -55,6 +55,23 @@ def test_parameters_of_another_policy_are_ignored_with_a_warning(folder: Path) -
     assert ignored == [f"components[2].scaling.{key}" for key in ("concurrency", "miss")]
 
 
+def test_latency_targets_and_what_is_known_of_the_engine(folder: Path) -> None:
+    model = {"baseSeconds": 0.01, "perRequestSeconds": 0.0005}
+    values = {"targetTtftSeconds": 2, "targetItlSeconds": 0.04, "kvTokens": 500_000}
+    loaded = load(folder, max=4, itlModel=model, **values)
+    scaling = loaded.graph.component("prefill").scaling
+    assert isinstance(scaling, SloScaling)
+    assert scaling.concurrency is None
+    assert scaling.itl_model is not None
+    assert scaling.itl_model.per_request_seconds == 0.0005
+
+
+def test_an_itl_that_no_batch_keeps_is_an_error(folder: Path) -> None:
+    model = {"baseSeconds": 0.05, "perRequestSeconds": 0.001}
+    with pytest.raises(InputError, match=r"targetItlSeconds 0\.04 cannot be kept"):
+        load(folder, max=4, itlModel=model, targetItlSeconds=0.04)
+
+
 @pytest.mark.parametrize(
     ("values", "field", "words"),
     [

@@ -30,6 +30,10 @@ from ecs_dynamo.model.spec.scaling import SloScaling
 from ecs_dynamo.planning.scaling.cold_start import cold_start_seconds
 from ecs_dynamo.planning.scaling.demand import Demand, read_demand
 from ecs_dynamo.planning.scaling.erlang_c import fractional_servers
+from ecs_dynamo.planning.scaling.estimation.concurrency import (
+    learn_concurrency,
+    planning_concurrency,
+)
 from ecs_dynamo.planning.scaling.forecast import LEVEL_SECONDS, follow, predict, spread
 from ecs_dynamo.planning.scaling.policies import queue
 from ecs_dynamo.planning.scaling.policy import ScalingInput, ScalingOutput
@@ -49,6 +53,7 @@ that are idle before they are ready."""
 def slo_policy(inputs: ScalingInput[SloScaling]) -> ScalingOutput:
     """Decide for the moment at which a replica launched now would be ready."""
     demand = read_demand(inputs)
+    inputs = _with_concurrency(inputs, demand)
     if demand.why_stale is not None:
         return hold(inputs, inputs.state, demand.why_stale, stale=True)
     if demand.partial and demand.queue is not None and inputs.state.forecast is not None:
@@ -60,6 +65,21 @@ def slo_policy(inputs: ScalingInput[SloScaling]) -> ScalingOutput:
         count, text = queue.recommend(inputs, demand)
         return stabilize(inputs, inputs.state, demand, count, text)
     return _plan(inputs, demand, demand.queue, demand.arrival_rate)
+
+
+def _with_concurrency(inputs: ScalingInput[SloScaling], demand: Demand) -> ScalingInput[SloScaling]:
+    """Return the inputs with the concurrency to plan with, and with what this pass teaches of it.
+
+    This pass is planned with what was learned up to the previous one.
+    """
+    learned = learn_concurrency(inputs.state.concurrency, inputs, demand)
+    known = inputs.state.concurrency or learned
+    concurrency = planning_concurrency(known, inputs.spec, inputs.roles)
+    return replace(
+        inputs,
+        spec=inputs.spec.model_copy(update={"concurrency": concurrency}),
+        state=replace(inputs.state, concurrency=learned),
+    )
 
 
 def _plan(
@@ -88,11 +108,12 @@ def _plan(
     planned = _planned_slots(spec, estimate, forecast, history, expected, smoothing)
     draining = _draining_slots(inputs, depth, expected, forecast.level, seconds, cold_start)
     requested = math.ceil(demand.replicas or 0.0)
-    steady = math.ceil(planned / spec.concurrency - 1e-9)
-    count = max(steady, math.ceil(draining / spec.concurrency - 1e-9), requested)
+    slots = spec.concurrency or 1.0
+    steady = math.ceil(planned / slots - 1e-9)
+    count = max(steady, math.ceil(draining / slots - 1e-9), requested)
     text = (
         f"{depth:g} {demand.unit} queued, {rate:.2f}/s arrive ({planned / seconds:.2f}/s planned), "
-        f"{spec.concurrency / seconds:.2f}/s per replica, cold start {cold_start:.0f} s, "
+        f"{slots / seconds:.2f}/s per replica, cold start {cold_start:.0f} s, "
         f"target {spec.target_queue_seconds:g} s"
     )
     if requested:
@@ -146,7 +167,7 @@ def _draining_slots(
     cold_start: float,
 ) -> float:
     """The slots that serve the expected load and drain the backlog left after a cold start."""
-    slots = inputs.spec.concurrency
+    slots = inputs.spec.concurrency or 1.0
     waiting = max(0.0, depth - inputs.ready * slots)
     rate = 0.5 * (expected + level) / seconds
     backlog = _backlog_after(inputs, waiting, rate, slots / seconds, cold_start)
