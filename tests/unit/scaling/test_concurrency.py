@@ -1,4 +1,4 @@
-"""How many requests a replica works on at once: declared, by latency, or learned."""
+"""The number of requests that a replica works on concurrently: declared, or learned."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def test_exploration_reaches_the_capacity_and_rests_there(capacity: float) -> No
     assert history[0][1] <= 12 * capacity / START + 2
     assert all(ready <= 1.3 * needed + 1 for _, ready in history[480:])
     short = sum(ready < needed for _, ready in history[480:])
-    assert short <= 12  # Of two hours, at most three minutes with too few replicas.
+    assert short <= 12  # At most three minutes in two hours with too few replicas.
 
 
 def test_a_wrong_low_value_does_not_stay() -> None:

@@ -1,1 +1,1 @@
-"""What scaling learns from measurements: pure functions from a frozen state to the next."""
+"""Estimates from measurements: pure functions from a frozen state to the next state."""
