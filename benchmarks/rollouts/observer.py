@@ -25,7 +25,7 @@ from ecs_dynamo.model.dynamo.discovery import Registration
 from ecs_dynamo.model.dynamo.registration import SERVED_ENDPOINT
 from ecs_dynamo.model.dynamo.variables import SUFFIX_VARIABLE
 from ecs_dynamo.model.ecs.task_definition import variable_value
-from ecs_dynamo.signals.frontend import LAST_RESPONSE_GAUGES, LOAD_GAUGES
+from ecs_dynamo.signals.frontend.page import LAST_RESPONSE_GAUGES, LOAD_GAUGES
 
 OBSERVE_SECONDS = 0.2
 TIMEOUT_SECONDS = 2.0

@@ -141,7 +141,8 @@ async def fetch_metrics(
 ) -> MetricsPage:
     """Fetch a page of Prometheus text and keep the samples called ``names``.
 
-    All names begin with ``prefix``. Raises `FetchError`, or TimeoutError after ``timeout`` seconds.
+    ``prefix`` is that of the server's own metrics. Raises `FetchError`, or TimeoutError after
+    ``timeout`` seconds.
     """
     reader = MetricsReader(names, prefix)
     await _read(url, reader.feed, timeout=timeout, max_bytes=METRICS_BYTES, session=session)

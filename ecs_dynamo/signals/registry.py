@@ -18,7 +18,7 @@ from ecs_dynamo.model.snapshot import Observed, Signal, Unknown
 from ecs_dynamo.model.spec.scaling import SignalSource
 from ecs_dynamo.signals.base import Adapter, MetricReader, SignalContext, SignalError
 from ecs_dynamo.signals.cloudwatch import CloudWatchAdapter
-from ecs_dynamo.signals.frontend import FrontendAdapter
+from ecs_dynamo.signals.frontend.adapter import FrontendAdapter
 from ecs_dynamo.signals.jetstream import JetStreamAdapter
 from ecs_dynamo.signals.planner import PlannerAdapter
 from ecs_dynamo.signals.prometheus import PrometheusAdapter

@@ -5,8 +5,7 @@ Measured on Dynamo 1.6.1: every ``dynamo_component_*`` series of a worker's page
 both request planes and before the first request. ``dynamo_component_inflight_requests`` and
 ``dynamo_component_requests_total`` also have the endpoint as a label, and
 ``dynamo_component_uptime_seconds`` shows when the process started. A frontend's gauges of a worker
-count prefill tokens but stay at zero while a decode worker decodes, so only the worker itself knows
-whether it is idle.
+exist with the KV router only, so only the worker itself always knows whether it is idle.
 
 A worker counts as ready only with a fresh answer, so all workers are read in each pass:
 concurrently, each within a timeout, and all within twice that. Workers that did not answer last

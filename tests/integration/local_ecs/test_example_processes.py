@@ -29,7 +29,8 @@ from ecs_dynamo.local.runtime import (
 from ecs_dynamo.model.plan import Endpoints
 from ecs_dynamo.planning.desired.ports import plan_ports
 from ecs_dynamo.planning.desired.rendering import render
-from ecs_dynamo.signals.frontend import parse_metrics, queue_depth
+from ecs_dynamo.signals.frontend.page import parse_metrics
+from ecs_dynamo.signals.frontend.requests import queue_depth
 
 pytestmark = [pytest.mark.integration, pytest.mark.e2e]
 

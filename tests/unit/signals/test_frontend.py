@@ -1,19 +1,20 @@
-"""Frontend metrics as recorded from Dynamo 1.6.1 under load, and the rates of their counters."""
+"""Requests by stage on frontend pages that were recorded from Dynamo 1.6.1 under load."""
 
 from __future__ import annotations
 
-from pathlib import Path
+from dataclasses import replace
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from ecs_dynamo.model.graph import Role
 from ecs_dynamo.signals.base import SignalError
-from ecs_dynamo.signals.frontend import Rates, load_by_worker, parse_metrics, queue_depth
+from ecs_dynamo.signals.frontend.page import IN_FLIGHT, QUEUED, parse_metrics
+from ecs_dynamo.signals.frontend.requests import active, kv_usage, queue_depth, upstream, waiting
+from ecs_dynamo.signals.frontend.workers import load_by_worker
 from tests.helpers.graphs import component
+from tests.unit.signals.recorded import PAGES, recorded
 
-RECORDED = Path(__file__).parents[2] / "fixtures" / "metrics" / "frontend-1.6.1.txt"
+RECORDED = PAGES / "frontend-1.6.1.txt"
 
 
 def test_queue_depth_by_role_from_recorded_metrics() -> None:
@@ -60,35 +61,70 @@ def test_a_fresh_frontend_has_an_empty_queue_and_another_server_is_refused() -> 
         parse_metrics("u", 'dynamo_frontend_active_requests{model="a" x\n')
 
 
-@given(
-    st.lists(
-        st.tuples(st.dictionaries(st.sampled_from("abc"), st.floats(0, 100)), st.booleans()),
-        max_size=20,
-    )
+@pytest.mark.parametrize(
+    ("page", "role", "waits", "before", "depth"),
+    [
+        ("kv-disaggregated-arrived", Role.PREFILL, 11, None, 11),
+        ("kv-disaggregated-arrived", Role.DECODE, 0, 11, 1),
+        ("kv-disaggregated-running", Role.PREFILL, 5, None, 5),
+        ("kv-disaggregated-running", Role.DECODE, 0, 5, 3),
+        ("kv-aggregated-arrived", Role.WORKER, 10, None, 12),
+        ("round-robin-disaggregated-running", Role.DECODE, 0, 5, 3),
+        # Seven requests are in the router's queue, and one is prefilled.
+        ("router-queue-after", Role.PREFILL, 8, None, 8),
+        ("router-queue-after", Role.DECODE, 0, 8, 2),
+        ("kv-disaggregated-listed", Role.PREFILL, 0, None, 0),
+    ],
 )
-def test_rates_survive_restarts_and_are_never_negative(
-    scrapes: list[tuple[dict[str, float], bool]],
+@pytest.mark.parametrize("deprecated", [True, False])
+def test_requests_by_stage_with_and_without_the_deprecated_metrics(
+    page: str, role: Role, waits: float, before: float | None, depth: float, *, deprecated: bool
 ) -> None:
-    """A counter only grows, but a restarted replica starts at zero, and replicas disappear."""
-    rates, totals, now = Rates(), dict.fromkeys("abc", 0.0), 0.0
-    previous: dict[str, float] = {}
-    for growth, restart in scrapes:
-        now += 10.0
-        if restart:
-            totals["a"] = 0.0
-        for key, value in growth.items():
-            totals[key] += value
-        values = {key: totals[key] for key in growth}
-        rate = rates.update("m", values, now)
-        expected = sum(
-            totals[k] - previous[k] if totals[k] >= previous[k] else totals[k]
-            for k in values
-            if k in previous
-        )
-        assert rate is None or rate == pytest.approx(expected / 10.0)
-        assert rate is None or rate >= 0
-        previous = values
-    assert rates.update("m", {}, now) is None
+    scrape, of = recorded(page), component("c", role)
+    if not deprecated:
+        metrics = {k: v for k, v in scrape.metrics.items() if k not in (QUEUED, IN_FLIGHT)}
+        scrape = replace(scrape, metrics=metrics)
+    assert waiting(of, [scrape]) == waits
+    assert upstream(of, [scrape]) == before
+    assert queue_depth(of, [scrape]) == depth
+    assert queue_depth(of, [scrape, scrape]) == 2 * depth
+
+
+def test_pages_without_stages_fall_back_to_the_deprecated_metrics() -> None:
+    """Dynamo 0.4 has requests in flight and queued ones, whatever they wait for."""
+    old = parse_metrics(
+        "u",
+        'dynamo_frontend_inflight_requests{model="m"} 20\n'
+        'dynamo_frontend_queued_requests{model="m"} 15\n',
+    )
+    assert active(old) == 20
+    assert waiting(component("w", Role.WORKER), [old]) == 15
+    assert queue_depth(component("w", Role.WORKER), [old]) == 20
+    assert queue_depth(component("p", Role.PREFILL), [old]) == 15
+    assert queue_depth(component("d", Role.DECODE), [old]) == 5
+
+
+def test_a_request_in_preprocessing_waits_for_the_first_workers() -> None:
+    page = parse_metrics(
+        "u",
+        "dynamo_frontend_active_requests 5\n"
+        'dynamo_frontend_stage_requests{phase="",stage="preprocess"} 3\n'
+        'dynamo_frontend_stage_requests{phase="prefill",stage="dispatch"} 2\n',
+    )
+    assert waiting(component("p", Role.PREFILL), [page]) == 5
+    assert upstream(component("d", Role.DECODE), [page]) == 5
+    assert waiting(component("d", Role.DECODE), [page]) == 0
+    assert queue_depth(component("d", Role.DECODE), [page]) == 0
+
+
+def test_kv_usage_relates_the_blocks_in_use_to_those_of_all_workers() -> None:
+    page = recorded("kv-disaggregated-running")
+    assert kv_usage(component("d", Role.DECODE), [page]) == 70 / 16384
+    # Each frontend counts the requests that it has routed.
+    assert kv_usage(component("d", Role.DECODE), [page, page]) == 140 / 16384
+    assert kv_usage(component("p", Role.PREFILL), [page]) is None
+    without_kv_router = recorded("round-robin-disaggregated-running")
+    assert kv_usage(component("d", Role.DECODE), [without_kv_router]) is None
 
 
 def test_load_by_worker_is_summed_over_frontends() -> None:

@@ -39,7 +39,7 @@ from ecs_dynamo.model.spec.scaling import (
     SloScaling,
 )
 from ecs_dynamo.signals.base import SignalContext, SignalError
-from ecs_dynamo.signals.frontend import FrontendAdapter
+from ecs_dynamo.signals.frontend.adapter import FrontendAdapter
 from ecs_dynamo.signals.jetstream import JetStreamAdapter
 from ecs_dynamo.signals.prometheus import PrometheusAdapter
 from ecs_dynamo.signals.registry import SignalReader
@@ -272,7 +272,7 @@ async def test_a_frontend_with_a_malformed_page_does_not_hide_the_others() -> No
         with pytest.raises(SignalError, match=f"{malformed.url}/metrics: .* is nan") as caught:
             await adapter.read(FrontendSource(), context((good.url, malformed.url)))
         values = {s.kind: s.value for s in caught.value.partial}
-        assert values == {"queue_depth": 3.0, "in_flight": 3.0}
+        assert values == {"queue_depth": 3.0, "in_flight": 3.0, "waiting": 0.0}
         assert all(s.partial for s in caught.value.partial)
         # A worker that looks idle to one of them may be busy for the other.
         assert adapter.busy_at is None

@@ -1,0 +1,142 @@
+"""The reader of the frontends: scrapes all of them once per pass and returns signals."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import aiohttp
+
+from ecs_dynamo.discovery.fetch import FetchError, fetch_metrics
+from ecs_dynamo.model.graph import Component
+from ecs_dynamo.model.snapshot import Signal, SignalKind
+from ecs_dynamo.signals.base import SignalContext, SignalError
+from ecs_dynamo.signals.frontend import rates, requests
+from ecs_dynamo.signals.frontend.intervals import Interval, IntervalReader
+from ecs_dynamo.signals.frontend.page import METRICS, PREFIX, Scrape, scrape_of
+from ecs_dynamo.signals.frontend.workers import (
+    load_by_worker,
+    responding_workers,
+    routed_workers,
+)
+
+Value = tuple[SignalKind, float | None, str]
+"""Kind, value (None: not measured) and unit of a signal."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScrapeResult:
+    """The scrapes of all frontends. ``problems`` explains each frontend without a usable answer."""
+
+    scrapes: tuple[Scrape, ...]
+    problems: tuple[str, ...] = ()
+
+
+class FrontendAdapter:
+    """Reader of the frontends, which are scraped once per pass for all components.
+
+    ``busy``, ``served`` and ``routed`` describe workers (`load_by_worker`, `responding_workers`,
+    `routed_workers`); ``busy_at`` and ``routed_at`` are when they were read, in monotonic seconds.
+    """
+
+    def __init__(self) -> None:
+        self._intervals = IntervalReader()
+        self.busy: Mapping[int, float] = {}
+        self.served: frozenset[int] = frozenset()
+        self.busy_at: float | None = None
+        self.routed: Mapping[str, frozenset[int]] = {}
+        self.routed_at: float | None = None
+        self._scraped: tuple[float, asyncio.Task[ScrapeResult]] | None = None
+        self._interval: tuple[float, Interval | None] | None = None
+
+    async def read(self, source: object, context: SignalContext) -> tuple[Signal, ...]:
+        """Return the component's requests and rates, and those of the whole graph.
+
+        Raises `SignalError`. If only some of the frontends answered, the error carries their sums,
+        which are lower bounds.
+        """
+        del source
+        result = await self.scrape(context)
+        scrapes, partial = result.scrapes, bool(result.problems)
+        component, now = context.component, context.now.monotonic
+        values = list(_counts(component, scrapes))
+        if not partial:
+            # A rate over some of the frontends is too low, and the forecast would learn from it.
+            values.append((SignalKind.KV_USAGE, requests.kv_usage(component, scrapes), "share"))
+            interval = self._interval_to(scrapes, now)
+            if interval is not None:
+                values += _rates(component, interval)
+        signals = tuple(
+            Signal(component.name, kind, value, unit, now, "frontend", partial=partial)
+            for kind, value, unit in values
+            if value is not None
+        )
+        if partial:
+            raise SignalError("; ".join(result.problems), signals)
+        return signals
+
+    async def scrape(self, context: SignalContext) -> ScrapeResult:
+        """Scrape the frontends and record what they report about workers. Raises `SignalError`."""
+        if not context.frontend_urls:
+            raise SignalError("no frontend is ready")
+        result = await self._scrape_once_per_pass(context)
+        if not result.scrapes:
+            raise SignalError("; ".join(result.problems))
+        self.routed, self.routed_at = routed_workers(result.scrapes), context.now.monotonic
+        if not result.problems:
+            # A worker that looks idle to some of the frontends may be busy for another one.
+            self.busy = load_by_worker(result.scrapes)
+            self.served = responding_workers(result.scrapes)
+            self.busy_at = context.now.monotonic
+        return result
+
+    def _interval_to(self, scrapes: Sequence[Scrape], now: float) -> Interval | None:
+        if self._interval is None or self._interval[0] != now:
+            self._interval = (now, self._intervals.advance(scrapes, now))
+        return self._interval[1]
+
+    async def _scrape_once_per_pass(self, context: SignalContext) -> ScrapeResult:
+        if self._scraped is None or self._scraped[0] != context.now.monotonic:
+            task = asyncio.ensure_future(_scrape_all(context.frontend_urls, context.timeout))
+            self._scraped = (context.now.monotonic, task)
+        return await asyncio.shield(self._scraped[1])
+
+
+def _counts(component: Component, scrapes: Sequence[Scrape]) -> Iterator[Value]:
+    yield SignalKind.QUEUE_DEPTH, requests.queue_depth(component, scrapes), "requests"
+    yield SignalKind.IN_FLIGHT, sum(map(requests.active, scrapes)), "requests"
+    yield SignalKind.WAITING, requests.waiting(component, scrapes), "requests"
+    yield SignalKind.UPSTREAM, requests.upstream(component, scrapes), "requests"
+
+
+def _rates(component: Component, interval: Interval) -> Iterator[Value]:
+    yield SignalKind.ARRIVAL_RATE, rates.arrival_rate(interval), "requests/s"
+    yield SignalKind.REJECTION_RATE, rates.rejection_rate(interval), "requests/s"
+    yield SignalKind.COMPLETION_RATE, rates.completion_rate(interval), "requests/s"
+    prompt_arrival_rate = rates.prompt_arrival_rate(interval, component)
+    yield SignalKind.PROMPT_ARRIVAL_RATE, prompt_arrival_rate, "tokens/s"
+    yield SignalKind.PROMPT_RATE, rates.prompt_rate(interval), "tokens/s"
+    yield SignalKind.OUTPUT_RATE, rates.output_rate(interval), "tokens/s"
+    yield SignalKind.ITL, rates.itl_seconds(interval), "seconds"
+    yield SignalKind.CACHED_SHARE, rates.cached_share(interval, component), "share"
+
+
+async def _scrape_all(urls: Sequence[str], timeout: float) -> ScrapeResult:
+    """Scrape all frontends concurrently; a failure of one does not affect the others."""
+    async with aiohttp.ClientSession(auto_decompress=False) as session:
+
+        async def scrape(url: str) -> Scrape | str:
+            try:
+                page = await fetch_metrics(
+                    f"{url}/metrics", METRICS, PREFIX, timeout=timeout, session=session
+                )
+                return scrape_of(url, page)
+            except (FetchError, TimeoutError, SignalError) as error:
+                return str(error)
+
+        answers = await asyncio.gather(*(scrape(url) for url in urls))
+    return ScrapeResult(
+        tuple(a for a in answers if isinstance(a, Scrape)),
+        tuple(a for a in answers if isinstance(a, str)),
+    )

@@ -1,0 +1,197 @@
+"""Rates, latencies and shares of an interval between two passes.
+
+Each function states when Dynamo 1.6.1 counts what it reads. Values of None were not measured: the
+metric does not exist, or nothing was counted in the interval.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from itertools import pairwise
+
+from ecs_dynamo.model.graph import Component, Role
+from ecs_dynamo.signals.frontend.intervals import Interval, Span
+from ecs_dynamo.signals.frontend.page import (
+    CACHED_TOKENS,
+    CACHED_TOKENS_REPORTS,
+    FINISHED,
+    ITL_SECONDS,
+    ITL_TOKENS,
+    MODEL_READY,
+    OUTPUT_TOKENS,
+    OUTPUT_TOKENS_AT_END,
+    PHASES,
+    PREFILL_TOKENS,
+    PROMPT_TOKENS,
+    PROMPTS,
+    REJECTED,
+    ROUTED_CACHED_TOKENS,
+    ROUTED_TOKENS,
+    ROUTER_QUEUE_TOKENS,
+    STARTED,
+    TTFT_BUCKET,
+    Phase,
+    Scrape,
+)
+
+
+def arrival_rate(interval: Interval) -> float:
+    """Return the requests/s that arrive, counted at arrival.
+
+    Includes requests that are rejected later (503, 529) or name an unknown model (404), but neither
+    malformed ones (400, 415) nor those that a frontend without any ready model answers with 404.
+    """
+    return interval.grown(STARTED) / interval.seconds
+
+
+def completion_rate(interval: Interval) -> float:
+    """Return the requests/s that end, successfully or not."""
+    return interval.grown(FINISHED) / interval.seconds
+
+
+def prompt_rate(interval: Interval) -> float:
+    """Return the prompt tokens/s, counted at the first token of the answer."""
+    return interval.grown(PROMPT_TOKENS) / interval.seconds
+
+
+def _phases(component: Component) -> Iterator[Phase]:
+    """Yield the phases in which prompts arrive at ``component``: the first one of each request."""
+    roles = set(component.roles)
+    for role in (Role.PREFILL, Role.WORKER):
+        if role in roles:
+            yield PHASES[role]
+    if Role.DECODE in roles and Role.PREFILL not in roles:
+        yield PHASES[Role.DECODE]
+
+
+def _arrived_tokens(span: Span, phase: Phase) -> float:
+    routed = span.growth(ROUTED_TOKENS, phase=phase.stage)
+    if routed is not None:
+        # Tokens in the router's queue are counted when they leave it.
+        queued = span.change(ROUTER_QUEUE_TOKENS, worker_type=phase.worker)
+        return max(0.0, routed + queued)
+    first_token = span.grown(PROMPT_TOKENS)
+    if phase is PHASES[Role.DECODE]:
+        return first_token
+    return max(0.0, first_token + span.change(PREFILL_TOKENS, worker_type=phase.worker))
+
+
+def prompt_arrival_rate(interval: Interval, component: Component) -> float | None:
+    """Return the prompt tokens/s that arrive at ``component``; None if it has no worker's role.
+
+    The router counts a prompt when it sends the request to a worker of the phase: at arrival for
+    prefill and aggregated workers, and after prefill for decode workers. Without the router's
+    counter, the prompts are those with a first token plus the change of what is still to prefill.
+    """
+    phases = tuple(_phases(component))
+    if not phases:
+        return None
+    tokens = sum(_arrived_tokens(span, phase) for span in interval.spans for phase in phases)
+    return tokens / interval.seconds
+
+
+def output_rate(interval: Interval) -> float:
+    """Return the output tokens/s, counted while they are generated.
+
+    Frontends without that counter count an answer's tokens when it is complete.
+    """
+    tokens = 0.0
+    for span in interval.spans:
+        generated = span.growth(OUTPUT_TOKENS)
+        tokens += span.grown(OUTPUT_TOKENS_AT_END) if generated is None else generated
+    return tokens / interval.seconds
+
+
+def itl_seconds(interval: Interval) -> float | None:
+    """Return the mean seconds between tokens, counted every 64 tokens and at the end of an answer.
+
+    None if nothing was counted in the interval.
+    """
+    tokens = interval.grown(ITL_TOKENS)
+    return interval.grown(ITL_SECONDS) / tokens if tokens else None
+
+
+def _lacks_a_model(scrape: Scrape) -> bool:
+    """Return whether a model that the frontend has served or knows is not ready."""
+    ready = {dict(labels).get("model") for labels, value in scrape.series(MODEL_READY) if value}
+    known = {dict(labels).get("model") for labels, _ in scrape.series(MODEL_READY)}
+    known |= {dict(labels).get("model") for labels, _ in scrape.series(FINISHED, status="success")}
+    return bool(known - ready)
+
+
+def rejection_rate(interval: Interval) -> float:
+    """Return the requests/s that the frontends refuse for lack of workers, counted at the refusal.
+
+    These have the error types ``overload`` (529) and ``unavailable`` (503; also answers that a lost
+    worker broke off), and ``not_found`` (404) while a model that the frontend has served is not
+    ready; otherwise a 404 is a wrong model name. Cancelled and malformed requests do not count.
+    """
+    rejected = 0.0
+    for span in interval.spans:
+        overload = span.growth(FINISHED, error_type="overload")
+        # Frontends without the label ``error_type`` have only the counter of rejections.
+        rejected += span.grown(REJECTED) if overload is None else overload
+        rejected += span.grown(FINISHED, error_type="unavailable")
+        if _lacks_a_model(span.later):
+            rejected += span.grown(FINISHED, error_type="not_found")
+    return rejected / interval.seconds
+
+
+def late_share(interval: Interval, target_seconds: float) -> float | None:
+    """Return the share of first tokens in the interval that came later than ``target_seconds``.
+
+    The histogram's buckets bound it; within the target's bucket, times are taken as uniform. None
+    if there was no first token in the interval.
+    """
+    late, count = 0.0, 0.0
+    for span in interval.spans:
+        counts = [(bound, span.grown(TTFT_BUCKET, le=text)) for bound, text in _bounds(span.later)]
+        if not counts:
+            continue
+        total = counts[-1][1]
+        count += total
+        late += total - _punctual(counts, target_seconds)
+    return min(1.0, max(0.0, late / count)) if count > 0 else None
+
+
+def _bounds(scrape: Scrape) -> list[tuple[float, str]]:
+    """Return the upper bounds of the buckets in ascending order, as numbers and as labels."""
+    texts = {dict(labels).get("le", "") for labels, _ in scrape.series(TTFT_BUCKET)}
+    bounds = []
+    for text in texts:
+        try:
+            bounds.append((float(text), text))
+        except ValueError:
+            continue
+    return sorted(bound for bound in bounds if not math.isnan(bound[0]))
+
+
+def _punctual(counts: list[tuple[float, float]], target: float) -> float:
+    """Return how many of the cumulative ``counts`` (bound, count) are at most ``target``."""
+    for (lower, below), (upper, within) in pairwise([(0.0, 0.0), *counts]):
+        if target <= upper:
+            share = 0.0 if math.isinf(upper) else (target - lower) / (upper - lower)
+            return below + share * (within - below)
+    return counts[-1][1]
+
+
+def cached_share(interval: Interval, component: Component) -> float | None:
+    """Return the share of the prompt tokens that were in the prefix cache.
+
+    Engines report a request's cached tokens at its end; the mean prompt length of the interval
+    relates them to prompts. If no engine reports them, the router's choice of workers counts: the
+    cached prefix on the selected worker, at the arrival of a request (KV router only).
+    """
+    reports, prompts = interval.grown(CACHED_TOKENS_REPORTS), interval.grown(PROMPTS)
+    tokens = interval.grown(PROMPT_TOKENS)
+    if reports and tokens:
+        return min(1.0, interval.grown(CACHED_TOKENS) / reports * prompts / tokens)
+    cached = routed = 0.0
+    for span in interval.spans:
+        for phase in _phases(component):
+            selected = span.growth(ROUTED_CACHED_TOKENS, phase=phase.stage)
+            if selected is not None:
+                cached += selected
+                routed += span.grown(ROUTED_TOKENS, phase=phase.stage)
+    return min(1.0, cached / routed) if routed else None
