@@ -1,4 +1,4 @@
-"""What the frontends report about workers: their load, their answers, and who is routed."""
+"""Facts about workers in the frontends' pages: their load, their answers, and who is routed."""
 
 from __future__ import annotations
 

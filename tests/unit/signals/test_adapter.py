@@ -46,7 +46,7 @@ async def test_signals_of_prefill_and_decode_in_two_passes() -> None:
         "rejection_rate": 0,
         "completion_rate": 0.1,
         "prompt_token_rate": 147.5,
-        "output_token_rate": 1.4,
+        "output_token_rate": 1.5,
         "itl_seconds": pytest.approx(0.0191, abs=1e-4),
         "cached_share": 0,
     }

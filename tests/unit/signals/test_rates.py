@@ -53,7 +53,7 @@ def test_without_the_routers_counter_first_tokens_and_pending_work_count() -> No
     grown = interval(page(100, 50), page(300, 450))
     assert rates.prompt_arrival_rate(grown, PREFILL) == 600
     assert rates.prompt_arrival_rate(grown, DECODE) == rates.prompt_rate(grown) == 200
-    # What was pending at a lost worker disappears; that is not a negative arrival.
+    # Pending work of a lost worker disappears; that is not a negative arrival.
     assert rates.prompt_arrival_rate(interval(page(0, 900), page(100, 0)), PREFILL) == 0
 
 
@@ -112,7 +112,7 @@ def test_old_frontends_count_rejections_apart() -> None:
     [(1000.0, 0.0), (480.0, 0.0), (0.0, 1.0), (0.0001, 1.0), (2.2, 3 / 4), (3.45, 1 / 2)],
 )
 def test_the_share_of_late_first_tokens_is_interpolated(target: float, late: float) -> None:
-    """Of 12 first tokens, three came within 2.2 s, six from 2.2 to 4.7 s and three later."""
+    """Among 12 first tokens, three came within 2.2 s, six from 2.2 to 4.7 s and three later."""
 
     def page(*counts: int) -> str:
         metric = "dynamo_frontend_time_to_first_token_seconds_bucket"
