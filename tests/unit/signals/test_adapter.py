@@ -65,15 +65,15 @@ async def test_signals_of_prefill_and_decode_in_two_passes() -> None:
 
 
 async def test_there_is_no_rate_over_some_of_the_frontends_only() -> None:
-    answers = {"/metrics": answer("listed")}
+    answers, others = {"/metrics": answer("listed")}, {"/metrics": answer("listed")}
     adapter = FrontendAdapter()
-    async with hostile_server(answers) as server, hostile_server(answers) as other:
+    async with hostile_server(answers) as server, hostile_server(others) as other:
         await read(adapter, context(PREFILL, server.url, 1000.0, other.url))
-        other.answers = {}
+        del others["/metrics"]
         answers["/metrics"] = answer("arrived")
         with pytest.raises(SignalError, match="HTTP 404") as caught:
             await read(adapter, context(PREFILL, server.url, 1010.0, other.url))
         assert {s.kind for s in caught.value.partial} == {"queue_depth", "in_flight", "waiting"}
-        other.answers = answers
+        others["/metrics"] = answer("arrived")
         again = await read(adapter, context(PREFILL, server.url, 1020.0, other.url))
         assert again["arrival_rate"] == pytest.approx(2 * 13 / 20)
