@@ -20,6 +20,8 @@ def require_local_extra() -> None:
 
 def require_simulate_extra() -> None:
     """Raise EcsDynamoError when the packages of the `simulate` extra are not installed."""
-    missing = [name for name in ("matplotlib", "numpy") if importlib.util.find_spec(name) is None]
+    missing = [
+        name for name in ("matplotlib", "numba", "numpy") if importlib.util.find_spec(name) is None
+    ]
     if missing:
         raise EcsDynamoError(f"simulate needs {missing[0]}: pip install 'ecs-dynamo[simulate]'")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from itertools import product
 
@@ -16,6 +16,7 @@ from ecs_dynamo.simulate.fleet import FleetSpec, PoolName
 from ecs_dynamo.simulate.peers.base import Bounds, Peer
 from ecs_dynamo.simulate.peers.reference import Clairvoyant, Static, true_counts
 from ecs_dynamo.simulate.peers.registry import PEERS
+from ecs_dynamo.simulate.result import pooled
 from ecs_dynamo.simulate.run import TICK_SECONDS, MakeScaler, Result, simulate
 from ecs_dynamo.simulate.scalers import PolicyScaler, Scaler
 from ecs_dynamo.simulate.traces.trace import Trace
@@ -45,9 +46,7 @@ class Setting:
 
     def work(self, pool: PoolName) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
         """Return the service times of the requests in a pool, in seconds."""
-        if pool is PoolName.PREFILL:
-            return self.fleet.prefill_base + self.trace.prompts / self.fleet.prefill_rate
-        return self.trace.outputs * self.fleet.decode_token
+        return self.fleet.work(pool, self.trace, self.seed)
 
     def slots(self, pool: PoolName) -> int:
         """Return the number of requests that a replica of the pool serves concurrently."""
@@ -88,30 +87,6 @@ class Setting:
                 for number in range(self.repeats)
             ]
         )
-
-
-def pooled(results: Sequence[Result]) -> Result:
-    """Return the means of several runs of a policy, with the history of the first run."""
-    first = results[0]
-    if len(results) == 1:
-        return first
-
-    def mean(values: Iterable[float]) -> float:
-        return sum(values) / len(results)
-
-    return replace(
-        first,
-        attainment=mean(r.attainment for r in results),
-        queue_p50=mean(r.queue_p50 for r in results),
-        queue_p90=mean(r.queue_p90 for r in results),
-        queue_p99=mean(r.queue_p99 for r in results),
-        ttft_p50=mean(r.ttft_p50 for r in results),
-        ttft_p90=mean(r.ttft_p90 for r in results),
-        ttft_p99=mean(r.ttft_p99 for r in results),
-        gpu_hours=mean(r.gpu_hours for r in results),
-        launches=round(mean(r.launches for r in results)),
-        wasted=round(mean(r.wasted for r in results)),
-    )
 
 
 def run_policy(

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-import random
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +23,8 @@ from ecs_dynamo.simulate.compare import (
     run_policy,
     run_static,
 )
-from ecs_dynamo.simulate.fleet import FleetSpec, Pool
+from ecs_dynamo.simulate.fleet.cluster import Cluster
+from ecs_dynamo.simulate.fleet.spec import Dispatch, FleetSpec, PoolName
 from ecs_dynamo.simulate.peers.registry import PEERS
 from ecs_dynamo.simulate.recommend import Candidate, as_yaml, candidates, frontier, recommend
 from ecs_dynamo.simulate.report import format_seconds, markdown, plot_frontier, plot_history
@@ -56,7 +57,7 @@ def fixed(prefill: int, decode: int) -> Callable[[str, int], Scaler]:
 def test_the_queue_agrees_with_theory() -> None:
     """M/M/3 at 2 erlangs: the mean wait is C(3, 2) / (3 - 2) service times, with C = 0.444."""
     trace = poisson(rate=2.0, length=200_000, prompt=4000)
-    fleet = FleetSpec(prefill_base=0.0, prefill_rate=4000.0, launch_failure=0.0)
+    fleet = replace(QUIET, prefill_base=0.0, dispatch=Dispatch.PULL)
     result = simulate(trace, "fixed", fixed(3, 20), fleet=fleet, target=1.0, initial=(3, 20))
     # P(wait > 1 s) = C exp(-(3 - 2) * 1 / 1) = 0.163.
     assert 1 - result.attainment == pytest.approx(0.163, rel=0.1)
@@ -82,33 +83,46 @@ def test_requests_wait_for_a_cold_start() -> None:
 
 
 def test_failed_launches_are_repeated() -> None:
-    pool = Pool(FleetSpec(launch_failure=1.0, cold_start_spread=0.0), random.Random(1), 1, 8)
-    pool.desired = 2
-    pool.keep(0.0)
-    assert (len(pool.replicas), pool.launches) == (2, 2)
-    pool.keep(1000.0)
+    fleet = FleetSpec(launch_failure=1.0, cold_start_spread=0.0, gpu_slots=8)
+    cluster = Cluster(poisson(1.0, 1.0, 100), fleet, seed=1)
+    cluster.keep(PoolName.PREFILL, 2, 0.0)
+    pool = cluster.pools[PoolName.PREFILL]
+    assert (len(pool.launched), pool.launches) == (2, 2)
+    cluster.advance(1000.0)
+    cluster.observe(1000.0)
+    cluster.keep(PoolName.PREFILL, 2, 1000.0)
     assert pool.launches == 4
     assert pool.gpu_seconds == 2 * 210.0
-    assert pool.ready(1000.0) == 0
+    assert cluster.totals(PoolName.PREFILL).ready == 0
 
 
-def test_slots_are_finite_and_removal_drains() -> None:
-    pool = Pool(QUIET, random.Random(1), 2, 3)
-    pool.start(2, 0.0)
-    pool.desired = 9
-    pool.keep(0.0, used=0)
-    assert len(pool.replicas) == 3
-    assert pool.serve([0.0, 0.0, 0.0, 1.0, 1.0], [10.0] * 5, 0, 5.0) == [0.0, 0.0, 0.0, 1.0]
-    assert pool.busy(5.0) == 4
-    pool.desired = 1
-    pool.keep(5.0)
-    # The starting replica is removed first (wasted), then one that drains until 10 or 11 s.
+@pytest.mark.parametrize("dispatch", Dispatch)
+def test_slots_are_finite_and_removal_drains(dispatch: Dispatch) -> None:
+    fleet = replace(QUIET, gpu_slots=3, prefill_base=10.0, prefill_rate=1e12, dispatch=dispatch)
+    trace = Trace("t", np.array([0.0, 0.0, 0.0, 1.0, 1.0]), np.ones(5), np.ones(5))
+    cluster = Cluster(trace, fleet, seed=1)
+    cluster.start(PoolName.PREFILL, 2)
+    cluster.keep(PoolName.PREFILL, 9, 0.0)
+    pool = cluster.pools[PoolName.PREFILL]
+    assert len(pool.launched) == 3
+    cluster.advance(5.0)
+    totals = cluster.totals(PoolName.PREFILL)
+    assert (totals.active, totals.waiting, totals.ready) == (2, 3, 2)
+    cluster.keep(PoolName.PREFILL, 1, 5.0)
+    # The starting replica is removed first (wasted), then one that drains until 10 s.
     assert pool.wasted == 1
-    assert len(pool.replicas) == 1
-    assert pool.gpu_seconds in (5.0 + 10.0, 5.0 + 11.0)
-    assert pool.starting(5.0) == ()
-    pool.close(20.0)
-    assert pool.gpu_seconds > 30
+    assert (len(pool.launched), len(pool.draining)) == (1, 1)
+    assert pool.gpu_seconds == 5.0
+    assert cluster.launches_in_progress(PoolName.PREFILL) == ()
+    # The GPU of a replica that drains is not free.
+    cluster.keep(PoolName.DECODE, 2, 5.0)
+    assert len(cluster.pools[PoolName.DECODE].launched) == 1
+    cluster.advance(60.0)
+    cluster.observe(60.0)
+    assert pool.gpu_seconds == pytest.approx(5.0 + 10.0)
+    assert cluster.totals(PoolName.PREFILL).done == 5
+    cluster.close(60.0)
+    assert pool.gpu_seconds == pytest.approx(15.0 + 60.0)
 
 
 @given(

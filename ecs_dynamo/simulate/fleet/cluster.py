@@ -1,0 +1,254 @@
+"""The fleet between events: launches, failures, removals, and what they cost."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ecs_dynamo.simulate.fleet import kernel
+from ecs_dynamo.simulate.fleet.spec import Dispatch, FleetSpec, PoolName
+from ecs_dynamo.simulate.fleet.state import (
+    ENDED,
+    FREE,
+    FRONT,
+    POOL,
+    PREFILL,
+    REPLICA,
+    RULES,
+    SLOT,
+    STARTING,
+    State,
+    new_requests,
+    with_rows,
+)
+from ecs_dynamo.simulate.traces.trace import Trace
+
+POOLS = tuple(PoolName)
+FIRST_ROWS = 64
+KEPT_COLD_STARTS = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """A pool's counters since the beginning, and its current requests and replicas."""
+
+    waiting: int
+    active: int
+    ready: int
+    arrived: int
+    done: int
+    work: float
+    occupied: float
+    duty: float
+    available: float
+    kv: float
+
+
+@dataclass(frozen=True, slots=True)
+class FrontTotals:
+    """The frontends' counters since the beginning (`FRONT`)."""
+
+    arrived: int
+    rejected: int
+    first_tokens: int
+    late: int
+    prompts: float
+    prompts_done: float
+    cached: float
+    prefilled: float
+    outputs: float
+    outputs_done: float
+
+
+@dataclass(slots=True)
+class Pool:
+    """The replicas of one component, by row of the kernel's state.
+
+    ``starting`` has the launch times of replicas that are not ready, and when they become ready or,
+    where the launch fails, infinity; ``failing`` has when those fail. ``launched`` has the launch
+    times of all replicas that run. ``wasted`` counts launched replicas that were removed before
+    they served a request.
+    """
+
+    name: PoolName
+    rng: random.Random
+    gpus: int
+    desired: int = 0
+    starting: dict[int, tuple[float, float]] = field(default_factory=dict)
+    failing: dict[int, float] = field(default_factory=dict)
+    launched: dict[int, float] = field(default_factory=dict)
+    draining: dict[int, float] = field(default_factory=dict)
+    gpu_seconds: float = 0.0
+    launches: int = 0
+    wasted: int = 0
+    cold_starts: list[float] = field(default_factory=list)
+
+
+class Cluster:
+    """Both pools of a fleet, and the requests of a trace."""
+
+    def __init__(
+        self, trace: Trace, spec: FleetSpec, *, seed: int, target_ttft: float | None = None
+    ) -> None:
+        self.spec = spec
+        self.pools = {
+            name: Pool(name, random.Random(seed + number), spec.gpus(name))
+            for number, name in enumerate(POOLS)
+        }
+        pools = np.zeros(2, dtype=POOL)
+        pools["head"] = -1
+        rules = np.zeros(1, dtype=RULES)
+        rules[0] = (
+            spec.step_base,
+            spec.step_each,
+            spec.decode_slots,
+            spec.kv_tokens or math.inf,
+            spec.dispatch is Dispatch.PUSH,
+            spec.zero_rejects,
+            math.inf if target_ttft is None else target_ttft,
+        )
+        empty = State(
+            new_requests(
+                trace.arrivals,
+                trace.prompts,
+                spec.cached(trace, seed),
+                spec.work(PoolName.PREFILL, trace, seed),
+                trace.outputs,
+            ),
+            pools,
+            np.zeros(1, dtype=FRONT),
+            rules,
+            np.zeros(0, dtype=REPLICA),
+            np.zeros((0, spec.decode_slots), dtype=SLOT),
+            np.zeros((2, 0)),
+            np.zeros(0, dtype=np.int64),
+        )
+        self.state = with_rows(empty, FIRST_ROWS)
+
+    def advance(self, until: float) -> None:
+        """Process all events before ``until``, in seconds."""
+        kernel.advance(self.state, until)
+
+    def totals(self, pool: PoolName) -> Totals:
+        """Return a pool's counters."""
+        record = self.state.pools[POOLS.index(pool)].item()
+        values = record[2:11] + record[12:]
+        return Totals(*values)
+
+    def front(self) -> FrontTotals:
+        """Return the frontends' counters."""
+        return FrontTotals(*self.state.front[0].item())
+
+    def used_gpus(self) -> int:
+        """Return the GPUs of all replicas, including those that start or drain."""
+        return sum((len(p.launched) + len(p.draining)) * p.gpus for p in self.pools.values())
+
+    def _launch(self, pool: Pool, now: float, *, warm: bool = False) -> None:
+        cold = 0.0 if warm else self.spec.cold(pool.rng)
+        fails = not warm and pool.rng.random() < self.spec.launch_failure
+        free = np.flatnonzero(self.state.replicas["state"] == FREE)
+        if not len(free):
+            self.state = with_rows(self.state, 2 * len(self.state.replicas))
+            free = np.flatnonzero(self.state.replicas["state"] == FREE)
+        row = int(free[0])
+        replica = self.state.replicas[row]
+        for name in ("used", "active", "at", "clock", "kv"):
+            replica[name] = 0
+        replica["pool"], replica["state"], replica["head"] = POOLS.index(pool.name), STARTING, -1
+        pool.launched[row] = now
+        pool.launches += not warm
+        if fails:
+            pool.failing[row] = now + cold
+        else:
+            kernel.schedule(self.state, row, now + cold)
+        if not warm:
+            pool.starting[row] = (now, math.inf if fails else now + cold)
+
+    def start(self, name: PoolName, count: int, now: float = 0.0) -> None:
+        """Add replicas that serve immediately, at the beginning of a trace."""
+        pool = self.pools[name]
+        pool.desired = count
+        for _ in range(count):
+            self._launch(pool, now, warm=True)
+
+    def observe(self, now: float) -> None:
+        """Register the replicas that became ready, failed or finished draining by ``now``."""
+        for pool in self.pools.values():
+            for row, (launched, ready) in list(pool.starting.items()):
+                if ready <= now:
+                    del pool.starting[row]
+                    pool.cold_starts.append(ready - launched)
+            for row, at in list(pool.failing.items()):
+                if at <= now:
+                    del pool.failing[row], pool.starting[row]
+                    self._end(pool, row, pool.launched.pop(row), at)
+            for row, launched in list(pool.draining.items()):
+                replica = self.state.replicas[row]
+                if replica["state"] == ENDED:
+                    del pool.draining[row]
+                    self._end(pool, row, launched, float(replica["ended"]))
+
+    def _end(self, pool: Pool, row: int, launched: float, at: float) -> None:
+        pool.gpu_seconds += (at - launched) * pool.gpus
+        self.state.replicas[row]["state"] = FREE
+
+    def keep(self, name: PoolName, desired: int, now: float) -> None:
+        """Reach the desired count as far as GPUs are free, as the ECS service scheduler does."""
+        pool = self.pools[name]
+        pool.desired = desired
+        missing = desired - len(pool.launched)
+        if missing > 0:
+            free_gpus = self.spec.gpu_slots - self.used_gpus()
+            for _ in range(min(missing, free_gpus // pool.gpus)):
+                self._launch(pool, now)
+        for _ in range(-missing):
+            self._remove(pool, now)
+
+    def _remove(self, pool: Pool, now: float) -> None:
+        """Remove the newest replica that is not ready, or else the one that becomes idle first.
+
+        It drains: its GPUs are in use until its requests have ended.
+        """
+        if pool.starting:
+            row = max(pool.starting, key=lambda r: (pool.launched[r], r))
+            del pool.starting[row]
+            pool.failing.pop(row, None)
+            pool.wasted += 1
+        else:
+            row = min(pool.launched, key=lambda r: (self._idle_at(r, now), r))
+            used = self.state.replicas[row]["used"]
+            pool.wasted += not used and pool.launched[row] > 0
+        pool.draining[row] = pool.launched.pop(row)
+        kernel.drain(self.state, row, now)
+        if self.state.replicas[row]["state"] == ENDED:
+            self._end(pool, row, pool.draining.pop(row), now)
+
+    def _idle_at(self, row: int, now: float) -> float:
+        """Return when the requests in service at a replica will have ended."""
+        replica = self.state.replicas[row]
+        active = int(replica["active"])
+        if active == 0 or replica["pool"] == PREFILL:
+            return float(replica["key"]) if active else now
+        step = self.spec.step_base + self.spec.step_each * active
+        last = self.state.slots[row, :active]["end"].max()
+        return float(now + (last - replica["clock"]) * step)
+
+    def launches_in_progress(self, name: PoolName) -> tuple[float, ...]:
+        """Return the launch times of the replicas that are not ready yet."""
+        return tuple(launched for launched, _ in self.pools[name].starting.values())
+
+    def recent_cold_starts(self, name: PoolName) -> Sequence[float]:
+        """Return the durations of the last completed cold starts, in seconds."""
+        return self.pools[name].cold_starts[-KEPT_COLD_STARTS:]
+
+    def close(self, now: float) -> None:
+        """Add the GPU time of the replicas that still run at the end."""
+        for pool in self.pools.values():
+            for running in (pool.launched, pool.draining):
+                for row, launched in running.items():
+                    end = min(now, pool.failing.get(row, math.inf))
+                    pool.gpu_seconds += max(0.0, end - launched) * pool.gpus
