@@ -21,6 +21,7 @@ from ecs_dynamo.config.build.components import (
     build_graph,
 )
 from ecs_dynamo.config.checks.bridge import check_bridges
+from ecs_dynamo.config.checks.concurrency import check_concurrency
 from ecs_dynamo.config.checks.drain import check_drains
 from ecs_dynamo.config.checks.ecs_rules import check_rules
 from ecs_dynamo.config.checks.endpoints import check_endpoint_variables
@@ -104,6 +105,7 @@ def load_graph(path: Path, environ: Mapping[str, str]) -> LoadedGraph:
     check_drains(spec, components, document, report)
     check_bridges(spec, components, document, report)
     check_limits(components, document, report)
+    check_concurrency(components, document, report)
     check_endpoint_variables(spec, components, report)
     check_namespace_variables(spec, components, document, report)
     check_security(spec, components, document, report)

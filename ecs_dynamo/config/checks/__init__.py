@@ -1,1 +1,4 @@
-"""Checks of a whole graph beyond the types of its fields."""
+"""Checks of a whole graph beyond the types of its fields.
+
+More than 12 files: each checks one subject, and none needs another.
+"""

@@ -20,12 +20,18 @@ from ecs_dynamo.model.spec.scaling import (
 )
 from ecs_dynamo.planning.scaling.registry import POLICIES
 
+QUEUE_LENGTH = {
+    "namespace": "AWS/SQS",
+    "metric": "ApproximateNumberOfMessagesVisible",
+    "dimensions": {"QueueName": "q"},
+}
 
-def load(folder: Path, **values: object) -> LoadedGraph:
-    """Load the example with ``values`` as its prefill workers' ``scaling``."""
+
+def load(folder: Path, index: int = 2, **values: object) -> LoadedGraph:
+    """Load the example with ``values`` as ``scaling`` of a component, by default of prefill."""
     path = folder / "ecs-dynamo.yaml"
     document = yaml.safe_load(path.read_text())
-    document["components"][2]["scaling"] = values
+    document["components"][index]["scaling"] = values
     path.write_text(yaml.safe_dump(document))
     return load_graph(path, {})
 
@@ -64,6 +70,33 @@ def test_latency_targets_and_what_is_known_of_the_engine(folder: Path) -> None:
     assert scaling.concurrency is None
     assert scaling.itl_model is not None
     assert scaling.itl_model.per_request_seconds == 0.0005
+
+
+def test_a_concurrency_that_must_be_learned_is_a_warning(folder: Path) -> None:
+    def warnings(index: int, **values: object) -> list[str]:
+        loaded = load(folder, index, max=4, **values)
+        own = [w for w in loaded.warnings if f"components[{index}].scaling" in (w.field or "")]
+        return [w.message for w in own]
+
+    (learned,) = warnings(1)
+    assert "is learned" in learned
+    (assumed,) = warnings(1, signals=[{"source": "cloudwatch", **QUEUE_LENGTH}], policy="slo")[-1:]
+    assert "8 is assumed" in assumed
+    assert not warnings(1, concurrency=16)
+    assert not warnings(1, targetItlSeconds=0.05)
+    assert not warnings(1, policy="queue")
+    assert not warnings(1, signals=[{"source": "planner"}])
+    assert not warnings(2)  # A prefill worker.
+    (useless,) = warnings(2, targetItlSeconds=0.05)
+    assert "no effect" in useless
+
+
+def test_the_engines_limit_is_enough(folder: Path) -> None:
+    path = folder / "ecs-dynamo.yaml"
+    document = yaml.safe_load(path.read_text())
+    document["components"][1] |= {"command": ["python3", "-m", "dynamo.vllm", "--max-num-seqs=8"]}
+    path.write_text(yaml.safe_dump(document))
+    assert not [w for w in load(folder, 1, max=4).warnings if "concurrency" in w.message]
 
 
 def test_an_itl_that_no_batch_keeps_is_an_error(folder: Path) -> None:
