@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 import yaml
@@ -27,7 +27,7 @@ QUEUE_LENGTH = {
 }
 
 
-def load(folder: Path, index: int = 2, **values: object) -> LoadedGraph:
+def load(folder: Path, index: int = 2, **values: Any) -> LoadedGraph:
     """Load the example with ``values`` as ``scaling`` of a component, by default of prefill."""
     path = folder / "ecs-dynamo.yaml"
     document = yaml.safe_load(path.read_text())
@@ -73,7 +73,7 @@ def test_latency_targets_and_what_is_known_of_the_engine(folder: Path) -> None:
 
 
 def test_a_concurrency_that_must_be_learned_is_a_warning(folder: Path) -> None:
-    def warnings(index: int, **values: object) -> list[str]:
+    def warnings(index: int, **values: Any) -> list[str]:
         loaded = load(folder, index, max=4, **values)
         own = [w for w in loaded.warnings if f"components[{index}].scaling" in (w.field or "")]
         return [w.message for w in own]
