@@ -46,7 +46,7 @@ def load(folder: Path, index: int = 2, **values: Any) -> LoadedGraph:
     ],
 )
 def test_the_policy_chooses_the_parameters(
-    folder: Path, values: dict[str, object], kind: type
+    folder: Path, values: dict[str, Any], kind: type
 ) -> None:
     loaded = load(folder, **values)
     assert type(loaded.graph.component("prefill").scaling) is kind
@@ -63,7 +63,7 @@ def test_parameters_of_another_policy_are_ignored_with_a_warning(folder: Path) -
 
 def test_latency_targets_and_what_is_known_of_the_engine(folder: Path) -> None:
     model = {"baseSeconds": 0.01, "perRequestSeconds": 0.0005}
-    values = {"targetTtftSeconds": 2, "targetItlSeconds": 0.04, "kvTokens": 500_000}
+    values: dict[str, Any] = {"targetTtftSeconds": 2, "targetItlSeconds": 0.04, "kvTokens": 500_000}
     loaded = load(folder, max=4, itlModel=model, **values)
     scaling = loaded.graph.component("prefill").scaling
     assert isinstance(scaling, SloScaling)
@@ -118,7 +118,7 @@ def test_an_itl_that_no_batch_keeps_is_an_error(folder: Path) -> None:
     ],
 )
 def test_errors_name_the_key_as_it_is_written(
-    folder: Path, values: dict[str, object], field: str, words: str
+    folder: Path, values: dict[str, Any], field: str, words: str
 ) -> None:
     with pytest.raises(InputError) as caught:
         load(folder, **values)
