@@ -11,6 +11,7 @@ import aiohttp
 from ecs_dynamo.discovery.fetch import FetchError, fetch_metrics
 from ecs_dynamo.model.graph import Component
 from ecs_dynamo.model.snapshot import Signal, SignalKind
+from ecs_dynamo.model.spec.scaling import SloScaling
 from ecs_dynamo.signals.base import SignalContext, SignalError
 from ecs_dynamo.signals.frontend import rates, requests
 from ecs_dynamo.signals.frontend.intervals import Interval, IntervalReader
@@ -120,6 +121,10 @@ def _rates(component: Component, interval: Interval) -> Iterator[Value]:
     yield SignalKind.OUTPUT_RATE, rates.output_rate(interval), "tokens/s"
     yield SignalKind.ITL, rates.itl_seconds(interval), "seconds"
     yield SignalKind.CACHED_SHARE, rates.cached_share(interval, component), "share"
+    spec = component.scaling
+    if isinstance(spec, SloScaling) and spec.target_ttft_seconds is not None:
+        late = rates.late_share(interval, spec.target_ttft_seconds)
+        yield SignalKind.LATE_SHARE, late, "share"
 
 
 async def _scrape_all(urls: Sequence[str], timeout: float) -> ScrapeResult:

@@ -7,7 +7,7 @@ import pytest
 from ecs_dynamo.model.clock import Now
 from ecs_dynamo.model.graph import Component, Role
 from ecs_dynamo.model.plan import Endpoints
-from ecs_dynamo.model.spec.scaling import FrontendSource
+from ecs_dynamo.model.spec.scaling import FrontendSource, SloScaling
 from ecs_dynamo.signals.base import SignalContext, SignalError
 from ecs_dynamo.signals.frontend.adapter import FrontendAdapter
 from tests.helpers.graphs import component
@@ -62,6 +62,20 @@ async def test_signals_of_prefill_and_decode_in_two_passes() -> None:
         "prompt_arrival_rate": 147.5,
         "kv_usage": 22 / 16384,
     }
+
+
+async def test_late_first_tokens_of_a_component_with_a_target() -> None:
+    """Seven first tokens came after the page ``running``; five of them took more than a second."""
+    answers, adapter = {"/metrics": answer("running")}, FrontendAdapter()
+    scaling = SloScaling(max=4, target_ttft_seconds=1.0)
+    with_target = component("p", Role.PREFILL, scaling=scaling)
+    async with hostile_server(answers) as server:
+        await read(adapter, context(with_target, server.url, 1000.0))
+        answers["/metrics"] = answer("done")
+        values = await read(adapter, context(with_target, server.url, 1002.0))
+        assert values["late_share"] == pytest.approx(5 / 7)
+        without = await read(adapter, context(PREFILL, server.url, 1002.0))
+        assert "late_share" not in without
 
 
 async def test_there_is_no_rate_over_some_of_the_frontends_only() -> None:
