@@ -1,251 +1,219 @@
-"""Generation of docs/benchmarks/scaling.md from the benchmark's stored results (scaling.json)."""
+"""Generation of docs/benchmarks/scaling.md from the benchmark's stored results."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
 
-GOAL = 0.99
-LEVELS = (0.9, 0.95, 0.98, 0.99, 0.995, 0.999, 0.9999)
+from benchmarks.scaling import tables
+from benchmarks.scaling.cases import COLD_STARTS, GOAL, LIMITED, LONG_PROMPTS, MAIN_COLD_START, TTFT
+from benchmarks.scaling.claims import (
+    LIMITED_TOLERANCE,
+    LOWEST_COMPARED,
+    ORACLE_TOLERANCE,
+    QUEUE_TOLERANCE,
+    compare_with_peers,
+    compare_with_queue,
+    gap_to_bound,
+    limited_fleets,
+)
+from benchmarks.scaling.pictures import OVERVIEW, draw_overview
+from benchmarks.scaling.plan import FULL, TUNED_ON
+from benchmarks.scaling.rows import ALONE, QUEUE
+from benchmarks.scaling.store import Store
+from benchmarks.scaling.summary import Cell, Scenario, plain, scenarios
+from benchmarks.scaling.tuning import tuned_settings
+
 HEAD = Path(__file__).parent / "HEAD.md"
 
 
-class Point(NamedTuple):
-    """The outcome of one run. ``attained`` is a share, ``settings`` a text."""
-
-    attained: float
-    hours: float
-    settings: str = ""
-
-    @property
-    def text(self) -> str:
-        return f"{100 * self.attained:.1f} %, {self.hours:.0f} h"
-
-
-class TraceResults:
-    """The stored results of one trace."""
-
-    def __init__(self, name: str, stored: Mapping[str, Any]) -> None:
-        self.name = name
-        self.requests: int = stored["requests"]
-        self.hours: float = stored["hours"]
-        self.seconds: float = stored["seconds"]
-        self.table: str = stored["table"]
-        self.tuned: str | None = stored.get("tuned")
-        self.peers: Sequence[str] = stored["peers"]
-        self.defaults = {policy: Point(*p) for policy, p in stored["defaults"].items()}
-        self.bounds = [Point(*p) for p in stored["bounds"]]
-        self.frontier = [Point(*p) for p in stored.get("frontier", ())]
-        self.grids = {
-            peer: {pair: Point(p[0], p[1], f"{peer} {pair}") for pair, p in grid.items()}
-            for peer, grid in stored.get("grids", {}).items()
-        }
-
-    @property
-    def peer_points(self) -> list[Point]:
-        """All results of all peers."""
-        return [point for grid in self.grids.values() for point in grid.values()]
+def write_document(store: Store, path: Path) -> None:
+    """Write the page and its pictures."""
+    every = scenarios(store)
+    main = plain(every, order=list(FULL))
+    if not main:
+        path.write_text(HEAD.read_text())
+        return
+    draw_overview(main, path.parent / OVERVIEW)
+    parts = [
+        HEAD.read_text(),
+        *summary(every, main),
+        f"![attainment and cost by trace]({OVERVIEW})\n",
+        *by_cold_start(every),
+        *forecast_error(every),
+        *frontier(every),
+        *limited(every),
+        *chosen_settings(store),
+        *per_shape(main),
+    ]
+    path.write_text("\n".join(parts))
 
 
-def cheapest(points: Iterable[Point], attained: float) -> Point | None:
-    """Return the point with the fewest hours that attains at least as much, if there is one."""
-    attaining = [p for p in points if p.attained >= attained]
-    return min(attaining, key=lambda p: p.hours) if attaining else None
+def share(number: int, of: int) -> str:
+    return f"{number} of {of}"
 
 
-def best_key(points: Mapping[str, Point], goal: float = GOAL) -> str:
-    """Return the key of the cheapest point that attains the goal, or of the nearest to it."""
-    attaining = [k for k, p in points.items() if p.attained >= goal]
-    if attaining:
-        return min(attaining, key=lambda k: points[k].hours)
-    return max(points, key=lambda k: points[k].attained)
-
-
-def percent(share: float) -> str:
-    """Return a share as text."""
-    return f"{100 * share:.2f} %"
-
-
-def headline(results: TraceResults) -> list[str]:
-    """Compare slo with the best peer, with defaults and at equal attainment."""
-    lines = [_defaults_line(results)]
-    return [*lines, _equal_attainment_line(results)] if results.grids else lines
-
-
-def _defaults_line(results: TraceResults) -> str:
-    peer = best_key({p: results.defaults[p] for p in results.peers})
-    slo, other = results.defaults["slo"], results.defaults[peer]
-    saved = 1 - slo.hours / other.hours
-    text = (
-        f"- **defaults**: slo {percent(slo.attained)}, {slo.hours:.1f} GPU hours; best peer {peer} "
-        f"{percent(other.attained)}, {other.hours:.1f}: "
+def summary(every: Sequence[Scenario], main: Sequence[Scenario]) -> Iterator[str]:
+    """Yield the claims and whether they hold."""
+    yield "## What holds\n"
+    for cold_start in COLD_STARTS:
+        compared = [compare_with_peers(s) for s in plain(every, cold_start)]
+        if compared:
+            met = sum(c.outcome.meets for c in compared)
+            best = sum(c.outcome.holds for c in compared)
+            yield (
+                f"- **Cold start {cold_start:g} s**: slo meets the target on "
+                f"{share(met, len(compared))} traces. On {share(best, len(compared))} it costs "
+                "less than every peer that meets the target, or attains the most where no peer "
+                "meets it."
+            )
+    pairs = [p for s in plain_all(every) if (p := compare_with_queue(s))]
+    holding = sum(p.holds for p in pairs)
+    yield (
+        f"- **At equal attainment**, `queue` is never more than {100 * QUEUE_TOLERANCE:g} % "
+        f"cheaper than slo on {share(holding, len(pairs))} traces and cold starts (settings that "
+        f"attain {100 * LOWEST_COMPARED:g} % or more)."
     )
-    if slo.attained >= min(other.attained, GOAL) and saved > 0:
-        text += f"**holds**, {100 * saved:.0f} % fewer GPU hours"
-    elif slo.attained >= other.attained:
-        text += f"attains more, for {-100 * saved:.0f} % more GPU hours"
-    else:
-        text += "**does not hold**"
-    return text + ("" if slo.attained >= GOAL else " (slo misses the goal)")
+    gaps = [g for s in main if (g := gap_to_bound(s))]
+    holding = sum(g.holds for g in gaps)
+    yield (
+        f"- **With the true load**, slo's sizes cost at most {100 * ORACLE_TOLERANCE:g} % more "
+        f"than the bound on {share(holding, len(gaps))} traces; the rest of slo's cost is forecast "
+        "error."
+    )
+    fleets = limited_fleets(every, LIMITED)
+    holding = sum(f.holds for f in fleets)
+    yield (
+        f"- **In a limited fleet**, slo attains at least {100 * (1 - LIMITED_TOLERANCE):g} % of "
+        f"what the best fixed split attains on {share(holding, len(fleets))} traces.\n"
+    )
+    yield tables.outcomes(main)
 
 
-def _equal_attainment_line(results: TraceResults) -> str:
-    points = results.peer_points
-    goal = GOAL
-    peer = cheapest(points, goal)
-    if peer is None:
-        peer = max(points, key=lambda p: (p.attained, -p.hours))
-        goal = peer.attained
-    slo = cheapest(results.frontier, goal)
-    text = f"- **equal attainment**, both tuned on this very trace, at {percent(goal)}: best peer "
-    text += f"{peer.settings} {peer.hours:.1f} GPU hours; slo "
-    if slo is None:
-        return text + "does not reach it: **does not hold**"
-    saved = 1 - slo.hours / peer.hours
-    text += f"{slo.hours:.1f}: "
-    text += "**holds**, " if saved > 0 else "**does not hold**, "
-    text += f"{100 * abs(saved):.0f} % {'fewer' if saved > 0 else 'more'}"
-    bound = cheapest(results.bounds, goal)
-    if bound is not None and saved > 0 and peer.hours > bound.hours:
-        share = (peer.hours - slo.hours) / (peer.hours - bound.hours)
-        text += f", {100 * share:.0f} % of the gap to the clairvoyant closed"
-    return text
+def plain_all(every: Sequence[Scenario]) -> list[Scenario]:
+    """Return the scenarios of the unlimited fleet with all cold starts."""
+    return [s for cold_start in COLD_STARTS for s in plain(every, cold_start, list(FULL))]
 
 
-def levels(results: TraceResults) -> str:
-    """Return a table of the cost of several levels of attainment."""
-    lines = [
-        "| attained at least | best peer, tuned in hindsight | GPU hours | "
-        "slo, tuned in hindsight | difference | clairvoyant | gap closed |",
-        "|" + " --- |" * 7,
-    ]
-    for level in LEVELS:
-        peer = cheapest(results.peer_points, level)
-        slo, bound = cheapest(results.frontier, level), cheapest(results.bounds, level)
-        name, hours = (peer.settings, f"{peer.hours:.1f}") if peer else ("none", "")
-        slo_hours = f"{slo.hours:.1f}" if slo else "not reached"
-        bound_hours = f"{bound.hours:.1f}" if bound else ""
-        difference = share = ""
-        if peer and slo:
-            difference = f"{100 * (slo.hours / peer.hours - 1):+.0f} %"
-            if bound and slo.hours < peer.hours and bound.hours < peer.hours:
-                share = f"{100 * (peer.hours - slo.hours) / (peer.hours - bound.hours):.0f} %"
-        lines.append(
-            f"| {100 * level:g} % | {name} | {hours} | {slo_hours} | {difference} | "
-            f"{bound_hours} | {share} |"
+def by_cold_start(every: Sequence[Scenario]) -> Iterator[str]:
+    """Yield the overviews by cold start."""
+    yield "## All traces\n"
+    yield (
+        "Each cell has the share of requests within the queue target (with its 95 % interval, bold "
+        f"from {100 * GOAL:g} % on), the cost relative to the bound, and the requests per GPU hour "
+        "that met the targets of TTFT and inter-token latency.\n"
+    )
+    for cold_start in COLD_STARTS:
+        chosen = plain(every, cold_start, list(FULL))
+        if chosen:
+            yield f"### Cold start {cold_start:g} s\n"
+            yield tables.overview(chosen)
+
+
+def forecast_error(every: Sequence[Scenario]) -> Iterator[str]:
+    """Yield the costs with and without the true load."""
+    gaps = [g for s in plain_all(every) if (g := gap_to_bound(s))]
+    if not gaps:
+        return
+    yield "## Forecast error\n"
+    yield (
+        "Costs relative to the bound: the sizes that slo would choose if it knew the load of the "
+        "next cold start, and slo. The difference is the error of the forecast.\n"
+    )
+    rows = []
+    for gap in gaps:
+        oracle = gap.scenario.cells["oracle"]
+        rows.append(
+            (
+                gap.scenario.shape,
+                f"{gap.scenario.cold_start:g} s",
+                f"{tables.percent(oracle)}; {gap.oracle:.2f}",
+                f"{tables.percent(gap.scenario.slo)}; {gap.slo:.2f}",
+                f"{100 * (gap.slo / gap.oracle - 1):+.0f} %",
+                "yes" if gap.holds else "no",
+            )
         )
-    return "\n".join(lines) + "\n"
+    headings = (
+        "trace",
+        "cold start",
+        "true load",
+        "slo",
+        "forecast error",
+        f"true load within {100 * ORACLE_TOLERANCE:g} % of the bound",
+    )
+    yield tables.table(headings, rows)
 
 
-def per_peer(results: TraceResults) -> str:
-    """Return a table of the cost at which slo attains as much as each peer."""
-    lines = [
-        "| peer | its defaults | slo for equal attainment | settings tried | attain 90 % | "
-        "slo is cheaper for |",
-        "|" + " --- |" * 6,
-    ]
-    for peer in results.peers:
-        default = results.defaults[peer]
-        slo = cheapest(results.frontier, default.attained)
-        cost = (
-            f"{slo.hours:.1f} h ({100 * (slo.hours / default.hours - 1):+.0f} %)"
-            if slo
-            else "not reached"
+def frontier(every: Sequence[Scenario]) -> Iterator[str]:
+    """Yield the comparisons of slo and queue at equal attainment."""
+    pairs = [p for s in plain_all(every) if (p := compare_with_queue(s))]
+    if not pairs:
+        return
+    yield "## slo and queue at equal attainment\n"
+    yield (
+        "For each trace, the setting of `queue` against which slo does worst, and the cheapest "
+        "setting of slo that attains as much.\n"
+    )
+    rows = [
+        (
+            pair.scenario.shape,
+            f"{pair.scenario.cold_start:g} s",
+            f"{pair.queue.row}: {tables.percent(pair.queue)}; {pair.queue.hours:.1f}",
+            f"{pair.slo.row}: {tables.percent(pair.slo)}; {pair.slo.hours:.1f}"
+            if pair.slo
+            else "not reached",
+            f"{100 * (pair.hours - 1):+.0f} %" if pair.slo else "",
         )
-        grid = list(results.grids[peer].values())
-        able = [p for p in grid if p.attained >= 0.9]
-        needed = [cheapest(results.frontier, p.attained) for p in able]
-        cheaper = sum(
-            s is not None and s.hours < p.hours for s, p in zip(needed, able, strict=True)
+        for pair in pairs
+    ]
+    headings = ("trace", "cold start", "queue; GPU hours", "slo; GPU hours", "slo costs")
+    yield tables.table(headings, rows)
+
+
+def limited(every: Sequence[Scenario]) -> Iterator[str]:
+    """Yield the results in limited fleets."""
+    fleets = limited_fleets(every, LIMITED)
+    if not fleets:
+        return
+    yield "## Limited fleets\n"
+    yield (
+        "The cluster has GPUs for 70 % of the fleet that the busiest five minutes need. The best "
+        "fixed split of these GPUs is known in hindsight only.\n"
+    )
+    headings = ("trace", "best fixed split", "slo", "slo without arbitration", "queue", "best peer")
+    rows = []
+    for fleet in fleets:
+        scenario = fleet.scenario
+        peer = max(scenario.peers, key=lambda cell: cell.attained)
+        cells = [fleet.split, scenario.slo, scenario.get(ALONE), scenario.get(QUEUE)]
+        texts = [_attained_and_hours(cell) if cell else "" for cell in cells]
+        peer_text = f"{tables.label(peer.row)}: {_attained_and_hours(peer)}"
+        rows.append((scenario.shape, *texts, peer_text))
+    yield tables.table(headings, rows)
+
+
+def _attained_and_hours(cell: Cell) -> str:
+    return f"{tables.percent(cell)}; {cell.hours:.1f} h; {tables.count(cell.goodput)}"
+
+
+def chosen_settings(store: Store) -> Iterator[str]:
+    """Yield the peers' settings that were chosen on training traces."""
+    tuned = tuned_settings(store)
+    if tuned:
+        yield "## Settings of the tuned peers\n"
+        yield (
+            "Chosen on the training traces "
+            f"{', '.join(TUNED_ON)}: the settings that meet the target on most of them, and then "
+            "those that cost least. They are targets for prefill and decode, and an option.\n"
         )
-        lines.append(
-            f"| {peer} | {percent(default.attained)}, {default.hours:.1f} h | {cost} | "
-            f"{len(grid)} | {len(able)} | {cheaper} |"
-        )
-    return "\n".join(lines) + "\n"
+        rows = [(policy, settings or "its defaults") for policy, settings in tuned.items()]
+        yield tables.table(("peer", "settings"), rows)
 
 
-def tuned_on_other_traces(every: Sequence[TraceResults]) -> str:
-    """Return a table of peers with the settings that are best on the other traces."""
-    traces = [results for results in every if results.grids]
-    names = [results.name for results in traces]
-    lines = [
-        "## Tuned on the other traces",
-        "Nobody can tune on future traffic. In this table, each peer has for each trace the "
-        f"cheapest of the settings that attain {100 * GOAL:g} % on average over the *other* traces "
-        "(or the settings nearest to that); slo has its defaults.",
-        "",
-        f"| policy | {' | '.join(names)} | goal met | mean attained |",
-        "|" + " --- |" * (len(names) + 3),
-    ]
-
-    def line(policy: str, points: Sequence[Point]) -> str:
-        cells = [p.text for p in points]
-        met = sum(p.attained >= GOAL for p in points)
-        mean = sum(p.attained for p in points) / len(points)
-        return f"| {policy} | {' | '.join(cells)} | {met} of {len(names)} | {100 * mean:.1f} % |"
-
-    lines.append(line("slo", [results.defaults["slo"] for results in traces]))
-    for peer in traces[0].peers if traces else ():
-        points = []
-        for results in traces:
-            others = [other.grids[peer] for other in traces if other is not results]
-            means = {
-                pair: Point(
-                    sum(grid[pair].attained for grid in others) / max(len(others), 1),
-                    sum(math.log(grid[pair].hours) for grid in others),
-                )
-                for pair in results.grids[peer]
-            }
-            points.append(results.grids[peer][best_key(means)])
-        lines.append(line(peer, points))
-    return "\n".join(lines) + "\n"
-
-
-def overview(every: Sequence[TraceResults]) -> str:
-    """Return a table of all policies with their defaults over all traces."""
-    names = [results.name for results in every]
-    policies = list(dict.fromkeys(policy for results in every for policy in results.defaults))
-    lines = [
-        "## All traces, with defaults",
-        "",
-        f"| policy | {' | '.join(names)} | goal met |",
-        "|" + " --- |" * (len(names) + 2),
-    ]
-    for policy in policies:
-        points = [results.defaults.get(policy) for results in every]
-        texts = [p.text if p else "" for p in points]
-        met = sum(p.attained >= GOAL for p in points if p)
-        lines.append(f"| {policy} | {' | '.join(texts)} | {met} of {len(names)} |")
-    return "\n".join(lines) + "\n"
-
-
-def section(results: TraceResults) -> str:
-    """Return the part of the document about one trace."""
-    name = results.name
-    lines = [
-        f"## {name}: {results.requests:,} requests in {results.hours:.1f} h",
-        *headline(results),
-        f"- one run of slo over the trace takes {results.seconds:.1f} s on one core",
-        "",
-    ]
-    if results.grids:
-        lines += ["Equal attainment:", "", levels(results), per_peer(results)]
-    lines += ["Defaults:", "", results.table]
-    if results.tuned is not None:
-        lines += [f"Tuned in hindsight for {100 * GOAL:g} % on this trace:", "", results.tuned]
-    lines += [
-        f"![replicas over time](scaling-{name}.png)",
-        f"![cost and latency](scaling-{name}-frontier.png)",
-        "",
-    ]
-    return "\n".join(lines)
-
-
-def document(stored: Mapping[str, Mapping[str, Any]]) -> str:
-    """Return the complete page for the stored results by trace name."""
-    every = [TraceResults(name, results) for name, results in stored.items()]
-    parts = [HEAD.read_text(), overview(every), tuned_on_other_traces(every)]
-    return "\n".join([*parts, *(section(results) for results in every)])
+def per_shape(main: Sequence[Scenario]) -> Iterator[str]:
+    """Yield all rows of each shape with the main cold start."""
+    for scenario in main:
+        ttft = LONG_PROMPTS.get(scenario.shape, TTFT)
+        yield f"## {scenario.shape}\n"
+        yield f"Cold start {MAIN_COLD_START:g} s; target for TTFT {ttft:g} s.\n"
+        yield tables.policies(scenario)

@@ -1,0 +1,129 @@
+"""Which jobs the benchmark consists of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from benchmarks.scaling.cases import (
+    COLD_STARTS,
+    LIMITED,
+    MAIN_COLD_START,
+    Case,
+    shared_shapes,
+)
+from benchmarks.scaling.rows import (
+    ALONE,
+    FIXED,
+    OWN,
+    QUEUE,
+    REFERENCES,
+    SLO,
+    grid,
+)
+from benchmarks.scaling.store import Job
+from ecs_dynamo.simulate.peers.registry import PEERS
+from ecs_dynamo.simulate.traces.families import REPORTED, TRAINING
+
+HOUR_LONG = ("azure", "mooncake", "growing-prompts", "code-assistant")
+TUNED_ON = (
+    "growing-prompts",
+    "code-assistant",
+    "flash-crowds",
+    "launch-day",
+    "batch-jobs",
+    "bursty",
+)
+"""Training shapes on which the peers' settings are chosen."""
+LIMITED_SHAPES = ("azure", "mooncake", "growing-prompts", "flash-crowds", "launch-day")
+FRONTIER_MISSES = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1)
+FRONTIER_TARGETS = (0.25, 0.35, 0.5, 0.6, 0.7, 0.85, 1.0, 1.4)
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """Number of seeds of a shape: at the main cold start, and at each of the others.
+
+    ``searches`` is for rows that search (a bound, a fixed fleet) and for the frontiers.
+    """
+
+    main: int
+    others: int
+    searches: int
+
+
+FULL: Mapping[str, Size] = {
+    **dict.fromkeys(HOUR_LONG, Size(10, 10, 10)),
+    **dict.fromkeys(("flash-crowds", "launch-day", "batch-jobs", "bursty"), Size(10, 5, 5)),
+    **dict.fromkeys(("recurring-bursts", "day"), Size(3, 1, 1)),
+    "business-weeks": Size(1, 0, 1),
+    "month": Size(1, 0, 1),
+}
+QUICK: Mapping[str, Size] = {
+    **dict.fromkeys(HOUR_LONG, Size(2, 1, 1)),
+    **dict.fromkeys(("flash-crowds", "launch-day", "batch-jobs", "bursty"), Size(1, 1, 1)),
+}
+
+
+def family_of(shape: str) -> str:
+    """Return the family of a reported trace."""
+    return REPORTED.name if shape in REPORTED.shapes else "shared"
+
+
+def tuning_jobs(quick: bool) -> Iterator[Job]:
+    """Yield the runs of all peers with all settings on training traces."""
+    for shape in TUNED_ON[2:4] if quick else TUNED_ON:
+        case = Case(TRAINING.name, shape, 0)
+        for policy in PEERS:
+            for settings in grid(policy):
+                yield Job(case, policy, settings)
+
+
+def reported_shapes(sizes: Mapping[str, Size]) -> list[str]:
+    """Return the reported shapes of which traces are available."""
+    return [shape for shape in (*shared_shapes(), *REPORTED.shapes) if shape in sizes]
+
+
+def jobs(sizes: Mapping[str, Size], tuned: Mapping[str, str]) -> Iterator[Job]:
+    """Yield all runs on reported traces. ``tuned`` has the chosen settings of each peer."""
+    for shape in reported_shapes(sizes):
+        for cold_start in COLD_STARTS:
+            yield from case_jobs(shape, cold_start, sizes[shape], tuned)
+    for shape in reported_shapes(sizes):
+        if shape in LIMITED_SHAPES:
+            yield from limited_jobs(shape, sizes[shape], tuned)
+
+
+def case_jobs(shape: str, cold_start: float, size: Size, tuned: Mapping[str, str]) -> Iterator[Job]:
+    """Yield the runs of one shape with one cold start."""
+    number = size.main if cold_start == MAIN_COLD_START else size.others
+    for seed in range(number):
+        case = Case(family_of(shape), shape, seed, cold_start)
+        for policy in OWN:
+            yield Job(case, policy)
+        for policy, settings in tuned.items():
+            yield Job(case, policy)
+            yield Job(case, policy, settings)
+        if seed < size.searches:
+            for policy in REFERENCES:
+                yield Job(case, policy)
+            yield from frontier_jobs(case)
+
+
+def frontier_jobs(case: Case) -> Iterator[Job]:
+    """Yield the runs that show the cost of both own policies by attainment."""
+    for miss in FRONTIER_MISSES:
+        yield Job(case, SLO, f"miss={miss:g}")
+    for target in FRONTIER_TARGETS:
+        yield Job(case, QUEUE, f"target={target:g}")
+
+
+def limited_jobs(shape: str, size: Size, tuned: Mapping[str, str]) -> Iterator[Job]:
+    """Yield the runs of one shape in a fleet that is too small for its peak."""
+    for seed in range(min(size.searches, 3)):
+        case = Case(family_of(shape), shape, seed, option=LIMITED)
+        for policy in (SLO, ALONE, QUEUE, FIXED):
+            yield Job(case, policy)
+        for policy, settings in tuned.items():
+            yield Job(case, policy)
+            yield Job(case, policy, settings)

@@ -1,0 +1,1 @@
+"""Tests of the scaling benchmark: its jobs, its store, and what it claims."""
