@@ -10,7 +10,7 @@ from itertools import product
 
 import numpy as np
 
-from ecs_dynamo.model.spec.scaling import QueueParameters, ScalingSpec, SloScaling, scaling_of
+from ecs_dynamo.model.spec.scaling import QueueParameters, ScalingSpec, scaling_of
 from ecs_dynamo.planning.scaling.erlang_c import servers_needed
 from ecs_dynamo.simulate.fleet import FleetSpec, PoolName
 from ecs_dynamo.simulate.peers.base import Bounds, Peer
@@ -92,20 +92,18 @@ class Setting:
 def run_policy(
     setting: Setting, spec: ScalingSpec, name: str | None = None, decode: ScalingSpec | None = None
 ) -> Result:
-    """Run a production policy, with ``concurrency`` set to each pool's slots.
+    """Run a production policy as it ships.
 
     ``spec`` applies to both pools unless the decode pool has its own spec, ``decode``.
     """
 
     def make(pool: PoolName, slots: int) -> PolicyScaler:
         pool_spec = decode if decode is not None and pool is PoolName.DECODE else spec
-        # As for the peers, the queue policy's target is a share of the slots.
-        update: dict[str, float] = {}
-        if isinstance(pool_spec, SloScaling):
-            update["concurrency"] = float(slots)
         if isinstance(pool_spec, QueueParameters):
-            update["target"] = max(pool_spec.target * slots, 0.1)
-        return PolicyScaler(pool_spec.model_copy(update=update))
+            # As for the peers, the queue policy's target is a share of the slots.
+            target = max(pool_spec.target * slots, 0.1)
+            pool_spec = pool_spec.model_copy(update={"target": target})
+        return PolicyScaler(pool_spec)
 
     return setting.run(name or spec.policy_name, make)
 
@@ -113,7 +111,8 @@ def run_policy(
 def default_spec(setting: Setting, policy: str) -> ScalingSpec:
     """Return the defaults of a production policy for the setting's bounds and target.
 
-    A request waits in two queues, so each pool may cause half of the misses.
+    A request waits in two queues, so each pool may cause half of the misses. Nothing is known about
+    the simulated fleet: cold starts and the capacity of replicas are learned.
     """
     return scaling_of(
         {
@@ -123,7 +122,6 @@ def default_spec(setting: Setting, policy: str) -> ScalingSpec:
             "target": 1.0,
             "target_queue_seconds": setting.target,
             "miss": setting.miss / 2,
-            "cold_start_seconds": setting.fleet.cold_start,
         }
     )
 

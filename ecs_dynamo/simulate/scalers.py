@@ -113,6 +113,8 @@ class PolicyScaler:
                 starting=view.starting,
                 declared=view.current,
                 roles=_ROLES[view.pool],
+                # The slots are those of the engine's command line (vLLM's --max-num-seqs).
+                engine_limit=float(view.slots) if view.pool is PoolName.DECODE else None,
             )
         )
         self._state = output.state
