@@ -38,7 +38,7 @@ FAMILIES = {family.name: family for family in (TRAINING, REPORTED)}
 
 @dataclass(frozen=True, slots=True, order=True)
 class Case:
-    """What all policies of a comparison share.
+    """The trace and the fleet that all policies of a comparison share.
 
     ``family`` is that of the shape, or "shared" for the public traces. ``number`` counts the seeds
     of the family: it determines a generated trace and the random cold starts of the fleet.

@@ -1,4 +1,4 @@
-"""What each row of the benchmark runs: a policy with its settings in a case."""
+"""The runs behind the rows of the benchmark: a policy with its settings in a case."""
 
 from __future__ import annotations
 

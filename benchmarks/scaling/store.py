@@ -25,7 +25,7 @@ SOURCES: Mapping[str, tuple[str, ...]] = {
     "policies": ("ecs_dynamo/planning/scaling/**/*.py", "ecs_dynamo/model/spec/scaling.py"),
     "peers": ("ecs_dynamo/simulate/peers/*.py",),
 }
-"""What the results of each kind of policy depend on: all on the fleet."""
+"""The sources that the results of each kind of policy depend on: all on those of the fleet."""
 
 
 class Measured(NamedTuple):
