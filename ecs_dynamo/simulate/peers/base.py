@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Generic, TypeVar
 
 from ecs_dynamo.simulate.fleet import PoolName
 from ecs_dynamo.simulate.scalers import Scaler, View
+
+Number = TypeVar("Number", int, float)
 
 
 @dataclass(slots=True)
@@ -39,25 +42,35 @@ class SlidingMean:
 
 
 @dataclass(slots=True)
-class SlidingMax:
-    """The largest count of the last ``seconds``; adding takes constant time on average."""
+class SlidingMax(Generic[Number]):
+    """The largest value of the last ``seconds``; adding takes constant time on average."""
 
     seconds: float
-    counts: deque[tuple[float, int]] = field(default_factory=deque)
+    values: deque[tuple[float, Number]] = field(default_factory=deque)
 
-    def add(self, now: float, count: int) -> int:
-        """Add a count and return the largest of those since ``now - seconds``."""
-        while self.counts and self.counts[-1][1] <= count:
-            self.counts.pop()
-        self.counts.append((now, count))
-        while self.counts[0][0] < now - self.seconds:
-            self.counts.popleft()
-        return self.counts[0][1]
+    def add(self, now: float, value: Number) -> Number:
+        """Add a value and return the largest of those since ``now - seconds``."""
+        while self.values and self.values[-1][1] <= value:
+            self.values.pop()
+        self.values.append((now, value))
+        while self.values[0][0] < now - self.seconds:
+            self.values.popleft()
+        return self.values[0][1]
 
 
 def tasks(view: View) -> int:
     """Return the ready and the starting replicas, at least one, to divide a backlog by."""
     return max(view.ready + len(view.starting), 1)
+
+
+def occupancy(view: View) -> float:
+    """Return the share of a replica's capacity in use, as its KV cache metric shows it.
+
+    A simulated cache may be larger than the slots can fill. The share of busy slots counts then,
+    in favour of peers on cache metrics.
+    """
+    busy = view.busy / (view.ready * view.slots) if view.ready else 0.0
+    return max(view.kv_usage, busy)
 
 
 MakePeer = Callable[[Bounds, float], Scaler]

@@ -32,7 +32,7 @@ class KnativeKpa:
     scale_down_delay: float = 0.0
     stable: SlidingMean = field(init=False)
     panic: SlidingMean = field(init=False)
-    delay: SlidingMax = field(init=False)
+    delay: SlidingMax[int] = field(init=False)
     panic_since: float | None = None
     panic_count: int = 0
     started: bool = False

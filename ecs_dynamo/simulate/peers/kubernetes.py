@@ -1,11 +1,11 @@
-"""The Kubernetes horizontal pod autoscaler, driven by KEDA's queue scalers."""
+"""The Kubernetes horizontal pod autoscaler (HPA) on several metrics, directly or through KEDA."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
 
-from ecs_dynamo.simulate.peers.base import Bounds, SlidingMax
+from ecs_dynamo.simulate.peers.base import Bounds, SlidingMax, occupancy
 from ecs_dynamo.simulate.scalers import View
 
 
@@ -19,7 +19,7 @@ class HpaBehavior:
     """
 
     bounds: Bounds
-    recommendations: SlidingMax = field(default_factory=lambda: SlidingMax(300.0))
+    recommendations: SlidingMax[int] = field(default_factory=lambda: SlidingMax(300.0))
 
     def apply(self, view: View, desired: int) -> int:
         largest = self.recommendations.add(view.now, desired)
@@ -55,4 +55,79 @@ class KedaHpa:
 
     def decide(self, view: View) -> int:
         desired = hpa_recommendation(view.queue, self.target, view.current)
+        return self.behavior.apply(view, desired)
+
+
+@dataclass(slots=True)
+class KedaVllm:
+    """KEDA on vLLM's waiting requests, summed over the replicas, per replica.
+
+    The threshold of the published examples is 5 (docs.vllm.ai, production-stack, "Autoscaling with
+    KEDA": `vllm:num_requests_waiting`; KEDA's Prometheus scaler has an AverageValue target). An
+    empty queue recommends the minimum, whatever the replicas serve.
+    """
+
+    bounds: Bounds
+    target: float
+    behavior: HpaBehavior = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.behavior = HpaBehavior(self.bounds)
+
+    def decide(self, view: View) -> int:
+        desired = hpa_recommendation(view.waiting, self.target, view.current)
+        return self.behavior.apply(view, desired)
+
+
+@dataclass(slots=True)
+class HpaBatchSize:
+    """An HPA on the batch size: requests in service per replica, or the duty cycle of prefill.
+
+    Google recommends the batch size where latency matters more than throughput, with a target below
+    the largest batch (cloud.google.com/kubernetes-engine, "Best practices for autoscaling large
+    language model (LLM) inference workloads with GPUs", 2026). A prefill replica has a batch of 1,
+    so the metric is its share of busy time since the last period, as DCGM's utilisation is.
+
+    ``target`` is a share of the slots.
+    """
+
+    bounds: Bounds
+    target: float
+    behavior: HpaBehavior = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.behavior = HpaBehavior(self.bounds)
+
+    def decide(self, view: View) -> int:
+        share = view.utilization if view.slots == 1 else occupancy(view)
+        desired = hpa_recommendation(share * view.ready, self.target, view.current)
+        return self.behavior.apply(view, desired)
+
+
+@dataclass(slots=True)
+class HpaKvCache:
+    """An HPA on two metrics, of which the larger recommendation wins: KV cache use and queue.
+
+    Both are vLLM's (`vllm:kv_cache_usage_perc`, `vllm:num_requests_waiting`), as llm-d and GKE
+    recommend (llm-d.ai 0.9, "Workload autoscaling"; Google's best practices, see `HpaBatchSize`:
+    begin with a queue of 3 to 5 per replica). The HPA takes the largest recommendation of its
+    metrics (kubernetes.io, "Horizontal Pod Autoscaling", "Support for multiple metrics").
+
+    ``target`` is the queue per replica in prefill, where the KV cache says little, and the share of
+    the cache in decode, where the queue's target is 3.
+    """
+
+    bounds: Bounds
+    target: float
+    behavior: HpaBehavior = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.behavior = HpaBehavior(self.bounds)
+
+    def decide(self, view: View) -> int:
+        queue = self.target if view.slots == 1 else 3.0
+        desired = hpa_recommendation(view.waiting, queue, view.current)
+        if view.slots > 1:
+            use = occupancy(view) * view.ready
+            desired = max(desired, hpa_recommendation(use, self.target, view.current))
         return self.behavior.apply(view, desired)
