@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,19 +12,14 @@ import numpy as np
 from ecs_dynamo.simulate.run import Result
 from ecs_dynamo.simulate.traces.trace import Trace
 
-HEADINGS = (
-    "policy",
-    "attained",
-    "queue p50",
-    "p90",
-    "p99",
-    "TTFT p50",
-    "p90",
-    "p99",
-    "GPU hours",
-    "launches",
-    "wasted",
-)
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of the table. ``narrow``: it is part of the table in a terminal."""
+
+    heading: str
+    text: Callable[[Result], str]
+    narrow: bool = False
 
 
 def format_seconds(value: float) -> str:
@@ -33,30 +29,50 @@ def format_seconds(value: float) -> str:
     return f"{value:.2f} s" if value < 10 else f"{value:.0f} s"
 
 
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.2f} %"
+
+
+COLUMNS = (
+    Column("policy", lambda r: r.policy, narrow=True),
+    Column("attained", lambda r: _percent(r.attainment), narrow=True),
+    Column("TTFT and ITL met", lambda r: _percent(r.latency_attainment)),
+    Column("met per GPU hour", lambda r: f"{r.goodput_per_gpu_hour:,.0f}", narrow=True),
+    Column("queue p50", lambda r: format_seconds(r.queue_p50)),
+    Column("p90", lambda r: format_seconds(r.queue_p90)),
+    Column("p99", lambda r: format_seconds(r.queue_p99)),
+    Column("TTFT p50", lambda r: format_seconds(r.ttft_p50), narrow=True),
+    Column("p90", lambda r: format_seconds(r.ttft_p90), narrow=True),
+    Column("p99", lambda r: format_seconds(r.ttft_p99), narrow=True),
+    Column("ITL p50", lambda r: f"{1e3 * r.itl_p50:.0f} ms"),
+    Column("ITL p99", lambda r: f"{1e3 * r.itl_p99:.0f} ms", narrow=True),
+    Column("late in prefill", lambda r: _percent(r.prefill_late)),
+    Column("late in decode", lambda r: _percent(r.decode_late)),
+    Column("GPU hours", lambda r: f"{r.gpu_hours:.1f}", narrow=True),
+    Column("instance hours", lambda r: f"{r.instance_hours:.1f}"),
+    Column("dollars", lambda r: f"{r.dollars:,.0f}", narrow=True),
+    Column("launches", lambda r: str(r.launches), narrow=True),
+    Column("wasted", lambda r: str(r.wasted)),
+    Column("rejected", lambda r: str(r.rejected)),
+)
+"""Met: within all declared targets (queue time, TTFT, mean ITL). Waits are late in a stage if they
+exceed the queue target in that stage alone."""
+_NARROW = tuple(c for c in COLUMNS if c.narrow)
+HEADINGS = tuple(c.heading for c in _NARROW)
+
+
 def row(result: Result) -> tuple[str, ...]:
-    """Return one line of the table, in the order of `HEADINGS`."""
-    times = (
-        result.queue_p50,
-        result.queue_p90,
-        result.queue_p99,
-        result.ttft_p50,
-        result.ttft_p90,
-        result.ttft_p99,
-    )
-    return (
-        result.policy,
-        f"{100 * result.attainment:.2f} %",
-        *(format_seconds(t) for t in times),
-        f"{result.gpu_hours:.1f}",
-        str(result.launches),
-        str(result.wasted),
-    )
+    """Return a line of the table for a terminal, in the order of `HEADINGS`."""
+    return tuple(column.text(result) for column in _NARROW)
 
 
 def markdown(results: Sequence[Result]) -> str:
-    """Return the table in Markdown, for the documentation."""
-    lines = [f"| {' | '.join(HEADINGS)} |", "|" + " --- |" * len(HEADINGS)]
-    lines += [f"| {' | '.join(row(r))} |" for r in results]
+    """Return the table with all columns in Markdown, for the documentation."""
+    lines = [
+        f"| {' | '.join(c.heading for c in COLUMNS)} |",
+        "|" + " --- |" * len(COLUMNS),
+        *(f"| {' | '.join(c.text(r) for c in COLUMNS)} |" for r in results),
+    ]
     return "\n".join(lines) + "\n"
 
 

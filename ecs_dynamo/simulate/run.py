@@ -138,7 +138,7 @@ def simulate(
         elapsed = tick * clock.uniform(1.0 - TICK_JITTER, 1.0 + TICK_JITTER)
         now += elapsed
         cluster.advance(now)
-        cluster.observe(now)
+        cluster.observe(now, elapsed)
         views = observer.views(now, elapsed)
         counts: Mapping[PoolName, int]
         counts = {name: max(0, scalers[name].decide(views[name])) for name in PoolName}

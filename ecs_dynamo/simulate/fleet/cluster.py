@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ecs_dynamo.simulate.fleet import kernel
+from ecs_dynamo.simulate.fleet.billing import instances_needed
 from ecs_dynamo.simulate.fleet.spec import Dispatch, FleetSpec, PoolName
 from ecs_dynamo.simulate.fleet.state import (
     ENDED,
@@ -95,6 +96,7 @@ class Cluster:
         self, trace: Trace, spec: FleetSpec, *, seed: int, target_ttft: float | None = None
     ) -> None:
         self.spec = spec
+        self.instance_seconds = 0.0
         self.pools = {
             name: Pool(name, random.Random(seed + number), spec.gpus(name))
             for number, name in enumerate(POOLS)
@@ -161,12 +163,14 @@ class Cluster:
         replica["pool"], replica["state"], replica["head"] = POOLS.index(pool.name), STARTING, -1
         pool.launched[row] = now
         pool.launches += not warm
+        if warm:
+            kernel.happen(self.state, row, now)
+            return
+        pool.starting[row] = (now, math.inf if fails else now + cold)
         if fails:
             pool.failing[row] = now + cold
         else:
             kernel.schedule(self.state, row, now + cold)
-        if not warm:
-            pool.starting[row] = (now, math.inf if fails else now + cold)
 
     def start(self, name: PoolName, count: int, now: float = 0.0) -> None:
         """Add replicas that serve immediately, at the beginning of a trace."""
@@ -175,8 +179,12 @@ class Cluster:
         for _ in range(count):
             self._launch(pool, now, warm=True)
 
-    def observe(self, now: float) -> None:
-        """Register the replicas that became ready, failed or finished draining by ``now``."""
+    def observe(self, now: float, elapsed: float) -> None:
+        """Register the replicas that became ready, failed or finished draining by ``now``.
+
+        The instances of the last ``elapsed`` seconds are billed before.
+        """
+        self.instance_seconds += self.instances() * elapsed
         for pool in self.pools.values():
             for row, (launched, ready) in list(pool.starting.items()):
                 if ready <= now:
@@ -244,6 +252,14 @@ class Cluster:
     def recent_cold_starts(self, name: PoolName) -> Sequence[float]:
         """Return the durations of the last completed cold starts, in seconds."""
         return self.pools[name].cold_starts[-KEPT_COLD_STARTS:]
+
+    def instances(self) -> int:
+        """Return the instances that hold all replicas, including those that start or drain."""
+        prefill, decode = (len(p.launched) + len(p.draining) for p in self.pools.values())
+        spec = self.spec
+        return instances_needed(
+            prefill, spec.prefill_gpus, decode, spec.decode_gpus, spec.instance.gpus
+        )
 
     def close(self, now: float) -> None:
         """Add the GPU time of the replicas that still run at the end."""

@@ -129,7 +129,8 @@ def plan_end(s: State, row: int, now: float) -> None:
     replica = s.replicas[row]
     active = replica["active"]
     if active == 0:
-        replica["clock"] = 0.0
+        # Without the rounding errors of sums and differences.
+        replica["clock"] = replica["kv"] = 0.0
         schedule(s, row, np.inf)
         return
     rules = s.rules[0]

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from ecs_dynamo.simulate.fleet.billing import INSTANCE_TYPES, InstanceType
+
 if TYPE_CHECKING:
     from ecs_dynamo.simulate.traces.trace import Trace
 
@@ -51,7 +53,8 @@ class FleetSpec:
     ``cold_start`` is the mean and ``cold_start_spread`` the standard deviation relative to it
     (log-normal). ``launch_failure`` is the share of launches that fail. A replica has
     ``prefill_gpus`` or ``decode_gpus``, and the cluster has ``gpu_slots``. ``zero_rejects``: the
-    frontends refuse requests while a pool has no ready replica, instead of queueing them.
+    frontends refuse requests while a pool has no ready replica, instead of queueing them. Whole
+    instances of the type ``instance`` are billed.
 
     Sources of the defaults:
 
@@ -59,6 +62,7 @@ class FleetSpec:
       ISCA 2024, section III): a + 64 b = 2 (a + b), so b / a = 1 / 62.
     - ``kv_tokens``: an 8B model with 8-bit weights on an L4 (24 GB, 90 % used) keeps 12.7 GB of KV
       cache, at 128 KiB per token of Llama 3.1 8B (32 layers, 8 KV heads, 128 values of 2 bytes).
+      Reading those weights takes 27 ms per step (300 GB/s), which is a.
     """
 
     prefill_base: float = 0.03
@@ -76,6 +80,7 @@ class FleetSpec:
     prefill_gpus: int = 1
     decode_gpus: int = 1
     zero_rejects: bool = False
+    instance: InstanceType = INSTANCE_TYPES["g6.xlarge"]
 
     @property
     def step_base(self) -> float:
@@ -90,6 +95,25 @@ class FleetSpec:
     def gpus(self, pool: PoolName) -> int:
         """Return the GPUs of one replica."""
         return self.prefill_gpus if pool is PoolName.PREFILL else self.decode_gpus
+
+    def describe(self) -> str:
+        """Return which parts of the model are on, for the results."""
+        parts = [
+            f"cold start {self.cold_start:g} s",
+            f"{self.dispatch} dispatch",
+            f"{1e3 * self.step_base:.1f} + {1e3 * self.step_each:.2f} x batch ms per token",
+            f"{self.decode_slots} slots",
+            f"KV cache of {self.kv_tokens:,} tokens" if self.kv_tokens else "unlimited KV cache",
+        ]
+        if self.cached_share > 0:
+            parts.append(f"{100 * self.cached_share:g} % of the prompt tokens cached")
+        if self.zero_rejects:
+            parts.append("requests without a replica are refused")
+        parts.append(
+            f"{self.prefill_gpus} + {self.decode_gpus} GPUs per replica (prefill, decode), "
+            f"{self.gpu_slots} in total, on {self.instance.name} ({self.instance.gpus} GPUs)"
+        )
+        return ", ".join(parts)
 
     def cold(self, rng: random.Random) -> float:
         """Return one random cold start in seconds."""

@@ -89,7 +89,7 @@ def test_failed_launches_are_repeated() -> None:
     pool = cluster.pools[PoolName.PREFILL]
     assert (len(pool.launched), pool.launches) == (2, 2)
     cluster.advance(1000.0)
-    cluster.observe(1000.0)
+    cluster.observe(1000.0, 1000.0)
     cluster.keep(PoolName.PREFILL, 2, 1000.0)
     assert pool.launches == 4
     assert pool.gpu_seconds == 2 * 210.0
@@ -118,7 +118,7 @@ def test_slots_are_finite_and_removal_drains(dispatch: Dispatch) -> None:
     cluster.keep(PoolName.DECODE, 2, 5.0)
     assert len(cluster.pools[PoolName.DECODE].launched) == 1
     cluster.advance(60.0)
-    cluster.observe(60.0)
+    cluster.observe(60.0, 55.0)
     assert pool.gpu_seconds == pytest.approx(5.0 + 10.0)
     assert cluster.totals(PoolName.PREFILL).done == 5
     cluster.close(60.0)
