@@ -142,6 +142,7 @@ def _measurements(view: View) -> list[tuple[SignalKind, float, str]]:
         # A frontend cannot tell requests that wait at a prefill worker from those in prefill.
         measured.append((SignalKind.WAITING, float(view.waiting), "requests"))
         measured.append((SignalKind.UPSTREAM, float(view.upstream), "requests"))
+        measured.append((SignalKind.KV_USAGE, view.kv_usage, "share"))
     if view.itl_seconds is not None:
         measured.append((SignalKind.ITL, view.itl_seconds, "s"))
     if view.late_share is not None:

@@ -189,9 +189,10 @@ class ConcurrencyEstimate:
 
     ``batch`` is the present mean over the ready replicas (None where the requests that wait are not
     reported apart), and ``replicas`` is their number, which falls slowly because replicas that
-    drain still work. ``waiting`` is whether requests wait. ``assumed`` is the capacity to plan
-    with; ``limit`` is that of the engine's command line, if any. ``latency``, ``kv`` and
-    ``saturation`` are None until they were observed.
+    drain still work. ``waiting`` is whether requests wait, and ``crowded`` the number of replicas
+    that were ready when they began to. ``assumed`` is the capacity to plan with; ``limit`` is that
+    of the engine's command line, if any. ``latency``, ``kv`` and ``saturation`` are None until they
+    were observed.
     """
 
     at: float
@@ -200,6 +201,7 @@ class ConcurrencyEstimate:
     batch: float | None = None
     replicas: float = 0.0
     waiting: bool = False
+    crowded: int = 0
     saturation: Saturation | None = None
     latency: InterTokenFit | None = None
     kv: KvEstimate | None = None

@@ -122,6 +122,24 @@ def test_a_wrong_low_value_does_not_stay() -> None:
     assert history[-1][0] > 14
 
 
+def test_replicas_that_start_beside_a_backlog_do_not_lower_the_capacity() -> None:
+    """With push dispatch the backlog stays at the old replicas while new ones are idle."""
+    pool = Pool(capacity=16)
+    for _ in range(4):
+        pool.observe(500, 2, slo())
+    for ready in (4, 8, 12, 12, 12, 12, 12, 12):
+        pool.capacity = 32 / ready  # Only two replicas have work.
+        slots = pool.observe(500, ready, slo())
+    assert slots == pytest.approx(16)
+
+
+def test_growth_needs_use() -> None:
+    pool = Pool(capacity=100)
+    for _ in range(400):
+        slots = pool.observe(0.25 * START, 1, slo())
+    assert slots == START
+
+
 def test_a_few_requests_between_the_stages_are_not_saturation() -> None:
     pool = Pool(capacity=100)
     now = pool.now

@@ -30,8 +30,10 @@ GROWTH_PER_SECOND = math.log(1.05) / 60.0
 FRONTEND = 100.0
 """Assumed for frontends, which only forward streams."""
 DECODING = frozenset({Role.DECODE, Role.WORKER})
-USED = 0.5
-"""Share of the assumed capacity in use from which its growth is explored."""
+USED = 0.3
+FULLY_USED = 0.6
+"""Shares of the assumed capacity in use from which its growth is explored, and explored at full
+speed. Planning keeps margins, so that replicas are rarely full."""
 WAITING_SHARE = 0.05
 WAITING_SECONDS = 0.5
 """Requests wait if more than this share of those running, and more than arrive in this time, do:
@@ -64,7 +66,6 @@ def learn_concurrency(
         return estimate
     if limit != estimate.limit:  # The command line was changed.
         estimate = replace(estimate, limit=limit, assumed=_start(inputs), saturation=None)
-    grown = inputs.ready > estimate.replicas + 0.5
     before = estimate.replicas * math.exp(-elapsed / REPLICA_SECONDS)
     replicas = max(float(inputs.ready), before)
     estimate = replace(estimate, at=now, replicas=replicas)
@@ -78,12 +79,20 @@ def learn_concurrency(
     latency = estimate.latency
     if demand.itl_seconds is not None and demand.itl_seconds > 0 and mean > 0:
         latency = observe_latency(latency, mean, demand.itl_seconds, now)
-    kv = observe_kv(estimate.kv, demand, batch, now)
-    # A replica that has just become ready has no requests yet.
-    sustained = waiting and estimate.waiting and not grown
-    estimate = replace(estimate, batch=batch, waiting=waiting, latency=latency, kv=kv)
+    kv = observe_kv(estimate.kv, demand, None if waiting else batch, now)
+    crowded = 0
+    if waiting:
+        crowded = estimate.crowded if estimate.waiting else inputs.ready
+    sustained = waiting and estimate.waiting
+    estimate = replace(
+        estimate, batch=batch, waiting=waiting, crowded=crowded, latency=latency, kv=kv
+    )
     if sustained and running >= 1:
-        return _saturated(estimate, batch, elapsed)
+        # Requests that wait at a replica stay there (push dispatch): replicas that have become
+        # ready since are not full, so that their batch is only a lower bound.
+        if inputs.ready <= crowded or batch >= estimate.assumed:
+            return _saturated(estimate, batch, elapsed)
+        return estimate
     if not waiting:
         return _explored(estimate, batch, elapsed)
     return estimate
@@ -124,12 +133,13 @@ def _explored(estimate: ConcurrencyEstimate, batch: float, elapsed: float) -> Co
         assumed = batch
         if known is not None and batch > known.batch / SAME:
             known = None
-    elif batch >= USED * assumed:
+    elif batch > USED * assumed:
         resting = known is not None and known.quiet < _rest_seconds(known)
         if known is not None:
             known = replace(known, quiet=known.quiet + elapsed)
         if not resting:
-            assumed *= math.exp(GROWTH_PER_SECOND * elapsed)
+            speed = min((batch / assumed - USED) / (FULLY_USED - USED), 1.0)
+            assumed *= math.exp(GROWTH_PER_SECOND * speed * elapsed)
         if estimate.limit is not None:
             assumed = max(min(assumed, estimate.limit), estimate.assumed)
     return replace(estimate, assumed=assumed, saturation=known)

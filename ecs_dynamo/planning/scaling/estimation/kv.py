@@ -23,7 +23,10 @@ MIN_RATE = 1e-6
 def observe_kv(
     estimate: KvEstimate | None, demand: Demand, batch: float | None, now: float
 ) -> KvEstimate:
-    """Return the estimate after one more pass with a mean ``batch`` per replica."""
+    """Return the estimate after one more pass with a mean ``batch`` per replica.
+
+    The batch is None where requests wait: a router also counts the blocks of those.
+    """
     full = None
     if batch and demand.kv_usage is not None and demand.kv_usage >= MIN_USAGE:
         full = batch / demand.kv_usage
