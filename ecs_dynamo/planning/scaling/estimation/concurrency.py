@@ -34,6 +34,11 @@ USED = 0.3
 FULLY_USED = 0.6
 """Shares of the assumed capacity in use from which its growth is explored, and explored at full
 speed. Planning keeps margins, so that replicas are rarely full."""
+MIN_BATCH = 0.1
+"""Below this mean batch, the requests at the moment of a pass say nothing of its latency."""
+SPREAD = 0.5
+"""The batch for a target of the ITL is lower by this many times its square root: replicas do not
+have the same number of requests, and most of the requests are to keep the target."""
 WAITING_SHARE = 0.05
 WAITING_SECONDS = 0.5
 """Requests wait if more than this share of those running, and more than arrive in this time, do:
@@ -77,8 +82,9 @@ def learn_concurrency(
     waiting = _requests_wait(demand, running)
     mean = batch if previous is None else 0.5 * (batch + previous)
     latency = estimate.latency
-    if demand.itl_seconds is not None and demand.itl_seconds > 0 and mean > 0:
-        latency = observe_latency(latency, mean, demand.itl_seconds, now)
+    if demand.itl_seconds is not None and demand.itl_seconds > 0 and mean >= MIN_BATCH:
+        # A replica that decodes has a batch of at least 1, although the mean may be smaller.
+        latency = observe_latency(latency, max(mean, 1.0), demand.itl_seconds, now)
     kv = observe_kv(estimate.kv, demand, None if waiting else batch, now)
     crowded = 0
     if waiting:
@@ -159,7 +165,9 @@ def planning_concurrency(
     by_latency = None
     if spec.target_itl_seconds is not None:
         latency = estimate.latency if estimate is not None else None
-        by_latency = batch_for(latency, spec.target_itl_seconds, spec.itl_model)
+        batch = batch_for(latency, spec.target_itl_seconds, spec.itl_model)
+        if batch is not None and math.isfinite(batch):
+            by_latency = max(batch - SPREAD * math.sqrt(batch), 1.0)
     if spec.concurrency is not None:
         return spec.concurrency if by_latency is None else min(spec.concurrency, by_latency)
     bounds = [by_latency, *_capacity_bounds(estimate, spec, explored=by_latency is None)]
