@@ -1,12 +1,14 @@
 """A CloudWatch metric, such as the length of an SQS queue or an ALB's request count.
 
 CloudWatch publishes data points minutes late. The signal carries the newest data point's own time
-and stays valid for several periods, or for ``maxSignalAgeSeconds`` if that is longer.
+and stays valid for several periods, or for ``maxSignalAgeSeconds`` if that is longer. Many metrics
+have no data point where there is nothing to count (a load balancer's count of requests, the length
+of a queue that was not used for hours); the source declares for these that no data point is zero.
 """
 
 from __future__ import annotations
 
-from ecs_dynamo.aws.resources.metrics import MetricQuery
+from ecs_dynamo.aws.resources.metrics import DataPoint, MetricQuery
 from ecs_dynamo.model.errors import AwsError
 from ecs_dynamo.model.snapshot import Signal, SignalKind
 from ecs_dynamo.model.spec.scaling import CloudWatchSource
@@ -16,6 +18,9 @@ QUERIED_PERIODS = 10
 VALID_PERIODS = 5
 """The timestamp of a data point is the start of its period, and CloudWatch shows the point one or
 two periods after that period has ended."""
+ZERO_AFTER_PERIODS = 4
+"""Where no data point is zero, an older one no longer counts: a later one would be published."""
+RATES = frozenset({SignalKind.ARRIVAL_RATE, SignalKind.REJECTION_RATE})
 
 
 class CloudWatchAdapter:
@@ -39,11 +44,15 @@ class CloudWatchAdapter:
             point = await context.cloudwatch(query)
         except AwsError as error:
             raise SignalError(str(error)) from None
+        if source.missing == "zero":
+            oldest = context.now.wall - ZERO_AFTER_PERIODS * period
+            if point is None or point.at < oldest:
+                point = DataPoint(context.now.wall, 0.0)
         if point is None:
             raise SignalError(f"{source.namespace} {source.metric}: no data point")
         value = usable(f"{source.namespace} {source.metric}", point.value)
         kind = SignalKind(source.kind)
-        rate = kind is SignalKind.ARRIVAL_RATE
+        rate = kind in RATES
         return (
             Signal(
                 context.component.name,

@@ -40,7 +40,7 @@ class PrometheusAdapter:
                 f"{url}: the query gives {str(text)[:40]}; a demand is a number of at least 0"
             )
         kind = SignalKind(source.kind)
-        unit = "requests/s" if kind is SignalKind.ARRIVAL_RATE else "requests"
+        unit = "requests/s" if source.kind.endswith("_rate") else "requests"
         return (
             Signal(
                 context.component.name,

@@ -311,6 +311,18 @@ async def test_cloudwatch() -> None:
     with pytest.raises(SignalError, match="no data point"):
         await CloudWatchAdapter().read(source, context(cloudwatch=reader))
 
+    silent = source.model_copy(update={"missing": "zero", "kind": "rejection_rate"})
+    (signal,) = await CloudWatchAdapter().read(silent, context(cloudwatch=reader))
+    assert (signal.kind, signal.value, signal.observed_at) == ("rejection_rate", 0.0, 1000.0)
+    # 300 seconds old: four periods later its successor would have been published.
+    for at, value in ((700, 0.0), (880, 0.5)):
+        answer["MetricDataResults"][0] = {
+            "Timestamps": [datetime.fromtimestamp(at, UTC)],
+            "Values": [30.0],
+        }
+        (signal,) = await CloudWatchAdapter().read(silent, context(cloudwatch=reader))
+        assert (signal.value, signal.unit) == (value, "requests/s")
+
     async def refused(_: MetricQuery) -> DataPoint | None:
         raise AwsError("GetMetricData", "AccessDenied", "no")
 

@@ -41,6 +41,7 @@ def check_graph(spec: GraphSpec, document: Document, report: Report) -> None:
     _check_external_endpoints(spec, document, report)
     _check_tags(spec, document, report)
     _check_capacity(spec, document, report)
+    _check_zero(spec, document, report)
     for index, component in enumerate(spec.components):
         _check_component(component, ("components", index), document, report)
 
@@ -238,10 +239,50 @@ def _check_component(
     if scaling is None:
         return
     _check_scaling(component, scaling, (*path, "scaling"), document, report)
-    if scaling.min == 0 and {s.source for s in scaling.signals} == {"frontend"}:
-        report.warn(
-            document,
-            (*path, "scaling", "min"),
-            "without a replica nothing queues at the frontends, so it cannot scale up from zero",
-            "set min to 1, or scale from a JetStream consumer",
-        )
+
+
+def _check_zero(spec: GraphSpec, document: Document, report: Report) -> None:
+    """Warn where a component cannot leave zero, or never reaches it."""
+    for index, component in enumerate(spec.components):
+        scaling = component.scaling
+        if scaling is None or scaling.min > 0:
+            continue
+        place = ("components", index, "scaling", "min")
+        others = _counterparts(spec, component)
+        floor = next((c for c in others if _least(c) > 0), None)
+        if floor is not None:
+            report.warn(
+                document,
+                place,
+                f"no request is served without it while {floor.name} has at least "
+                f"{_least(floor)} replicas, so it is kept at 1",
+                f"set min of {floor.name} to 0 as well, or min of {component.name} to 1",
+            )
+        elif not any(_wakes(c.scaling) for c in (component, *others) if c.scaling):
+            report.warn(
+                document,
+                place,
+                "without a ready worker Dynamo's frontends queue and count nothing, so no signal "
+                "reports demand at zero: it would not start again",
+                "add a signal from outside of them (prometheus, cloudwatch or jetstream) or a "
+                "schedule with min, or set min to 1",
+            )
+
+
+def _counterparts(spec: GraphSpec, component: ComponentSpec) -> list[ComponentSpec]:
+    """Return the components of the role without which ``component`` serves nothing."""
+    other = {"prefill": "decode", "decode": "prefill"}.get(component.type.value)
+    roles = {t.value for c in spec.components for t in (c.type, *c.also_runs)}
+    if other is None or "worker" in roles:
+        return []
+    return [c for c in spec.components if c.type.value == other]
+
+
+def _least(component: ComponentSpec) -> int:
+    return component.replicas if component.scaling is None else component.scaling.min
+
+
+def _wakes(scaling: ScalingSpec) -> bool:
+    """Return whether a signal or the clock can start a component at zero."""
+    outside = any(s.source not in ("frontend", "planner") for s in scaling.signals)
+    return outside or any(window.min for window in scaling.schedule)

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from ecs_dynamo.model.memory.zero import ZeroState
+
 
 @dataclass(frozen=True, slots=True)
 class Recommendation:
@@ -217,3 +219,4 @@ class ScalingState:
     service_time: ServiceTimeEstimate | None = None
     busy_at: float | None = None
     concurrency: ConcurrencyEstimate | None = None
+    zero: ZeroState = field(default_factory=ZeroState)

@@ -44,15 +44,17 @@ class JetStreamSource(SpecModel):
     )
 
 
+DemandKind = Literal["queue_depth", "in_flight", "arrival_rate", "rejection_rate"]
+"""Measurements that a query or a metric can have as its value."""
+
+
 class PrometheusSource(SpecModel):
     """An instant PromQL query that returns one value."""
 
     source: Literal["prometheus"] = Field(description=_SOURCE)
     url: str = Field(description="Base URL of the Prometheus server.")
     query: str = Field(description="PromQL query with one value as its result.")
-    kind: Literal["queue_depth", "in_flight", "arrival_rate"] = Field(
-        default="queue_depth", description="What the value measures."
-    )
+    kind: DemandKind = Field(default="queue_depth", description="What the value measures.")
 
 
 CLOUDWATCH_PERIODS: dict[str, Any] = {
@@ -87,8 +89,13 @@ class CloudWatchSource(SpecModel):
     period_seconds: Annotated[
         int, AfterValidator(_known_period), WithJsonSchema(CLOUDWATCH_PERIODS)
     ] = Field(default=60, description="Length of a period in seconds: 1, 5, 10, 20, 30 or 60 * n.")
-    kind: Literal["queue_depth", "in_flight", "arrival_rate"] = Field(
-        default="queue_depth", description="What the value measures."
+    kind: DemandKind = Field(default="queue_depth", description="What the value measures.")
+    missing: Literal["unknown", "zero"] = Field(
+        default="unknown",
+        description=(
+            "Meaning of periods without a data point: zero for metrics that AWS publishes only "
+            "while there is something to count."
+        ),
     )
 
 
@@ -156,9 +163,12 @@ class ScalingSpec(SpecModel):
     max_signal_age_seconds: Annotated[float, Field(gt=0)] = Field(
         default=60.0, description="Measurements older than this many seconds do not count."
     )
-    idle_seconds: Seconds = Field(
-        default=900.0,
-        description="Seconds without demand before the component scales to zero (min 0).",
+    idle_seconds: Seconds | None = Field(
+        default=None,
+        description=(
+            "Seconds without demand before the component scales to zero (min 0). By default they "
+            "are learned from the cold start and from earlier idle times."
+        ),
     )
     activation_threshold: Annotated[float, Field(ge=0)] = Field(
         default=0.0,

@@ -17,6 +17,7 @@ from ecs_dynamo.planning.scaling.cold_start import observe_cold_starts
 from ecs_dynamo.planning.scaling.policy import ScalingInput, ScalingOutput
 from ecs_dynamo.planning.scaling.registry import decide
 from ecs_dynamo.planning.scaling.schedule import scheduled
+from ecs_dynamo.planning.scaling.zero.together import keep_together
 
 
 def decide_counts(
@@ -51,6 +52,7 @@ def decide_counts(
         counts[component.name] = output.decision.desired
         decisions.append(output.decision)
         states[component.name] = output.state
+    counts, decisions = keep_together(observed.graph.components, counts, decisions)
     return counts, decisions, states
 
 

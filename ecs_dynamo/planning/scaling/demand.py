@@ -91,11 +91,15 @@ def read_demand(inputs: ScalingInput[ScalingSpec]) -> Demand:
         return largest[kind].value if kind in largest else None
 
     queue, rate = value(SignalKind.QUEUE_DEPTH), value(SignalKind.ARRIVAL_RATE)
-    replicas = value(SignalKind.DESIRED_REPLICAS)
+    replicas, refused = value(SignalKind.DESIRED_REPLICAS), value(SignalKind.REJECTION_RATE)
     why_stale = None
-    if queue is None and rate is None and replicas is None:
+    if queue is None and rate is None and replicas is None and refused is None:
         newest = "no signal" if youngest is None else f"newest signal is {youngest:.0f} s old"
         why_stale = f"held, {newest} (at most {limit:.0f} s)"
+    if rate is not None and not queue and (inputs.ready == 0 or (refused or 0.0) >= rate > 0):
+        # Nothing queues, and this role or another one serves nothing: all that arrives is refused.
+        # It must not be taken for work that was done.
+        refused, rate = max(refused or 0.0, rate), None
     unit = largest[SignalKind.QUEUE_DEPTH].unit if SignalKind.QUEUE_DEPTH in largest else "requests"
     return Demand(
         queue,
@@ -107,7 +111,7 @@ def read_demand(inputs: ScalingInput[ScalingSpec]) -> Demand:
         partial,
         waiting=value(SignalKind.WAITING),
         upstream=value(SignalKind.UPSTREAM),
-        rejection_rate=value(SignalKind.REJECTION_RATE),
+        rejection_rate=refused,
         prompt_arrival_rate=value(SignalKind.PROMPT_ARRIVAL_RATE),
         prompt_rate=value(SignalKind.PROMPT_RATE),
         output_rate=value(SignalKind.OUTPUT_RATE),

@@ -11,10 +11,19 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ecs_dynamo.model.memory.scaling import Recommendation, ScalingState
+from ecs_dynamo.model.memory.zero import Waking
 from ecs_dynamo.model.plan import Decision
-from ecs_dynamo.model.spec.scaling import ScalingSpec
+from ecs_dynamo.model.spec.scaling import ScalingSpec, SloScaling
+from ecs_dynamo.planning.scaling.cold_start import cold_start_seconds
 from ecs_dynamo.planning.scaling.demand import Demand
 from ecs_dynamo.planning.scaling.policy import ScalingInput, ScalingOutput
+from ecs_dynamo.planning.scaling.zero.idle import add_gap, keep_seconds
+from ecs_dynamo.planning.scaling.zero.waking import count_to_start, observe_refused
+
+COLD_START_SECONDS = 300.0
+"""The cold start that is assumed until one was measured, for policies that do not declare it."""
+REFUSED_SHARE = 0.02
+"""While more than this share of the requests is refused, a count is not lowered."""
 
 
 def clamp(inputs: ScalingInput[ScalingSpec], count: int) -> int:
@@ -56,14 +65,28 @@ def _recent_recommendations(
     return (*earlier[expired:], Recommendation(inputs.now, count))
 
 
-def _may_start(inputs: ScalingInput[ScalingSpec], demand: Demand) -> bool:
+def _may_start(inputs: ScalingInput[ScalingSpec], demand: Demand, waking: Waking | None) -> bool:
     """Whether the demand is enough to start a component from zero."""
     threshold = inputs.spec.activation_threshold
     if demand.replicas:
         return True
-    if threshold > 0 and demand.queue is not None:
-        return demand.queue > threshold
-    return bool(demand.queue or demand.arrival_rate)
+    if threshold > 0:
+        return (demand.queue or 0.0) + (waking.refused if waking else 0.0) > threshold
+    return bool(demand.queue or demand.arrival_rate or waking)
+
+
+def _are_refused(demand: Demand) -> bool:
+    """Whether more than a few requests are refused: some always are, for reasons of their own."""
+    return (demand.rejection_rate or 0.0) > REFUSED_SHARE * (demand.arrival_rate or 0.0)
+
+
+def _keep_seconds(inputs: ScalingInput[ScalingSpec], state: ScalingState) -> float:
+    """How long a replica is kept after the last demand: as declared, or as learned."""
+    spec = inputs.spec
+    if spec.idle_seconds is not None:
+        return spec.idle_seconds
+    assumed = spec.cold_start_seconds if isinstance(spec, SloScaling) else COLD_START_SECONDS
+    return keep_seconds(state.zero.gaps, cold_start_seconds(state.cold_starts, assumed), inputs.now)
 
 
 def stabilize(
@@ -75,7 +98,10 @@ def stabilize(
 ) -> ScalingOutput:
     """Return the count to set for the raw count ``recommended``; ``text`` gives its numbers."""
     spec, now, current = inputs.spec, inputs.now, inputs.current
-    active = bool(demand.queue or demand.arrival_rate or demand.replicas)
+    zero, waking = state.zero, observe_refused(inputs, demand)
+    active = bool(demand.queue or demand.arrival_rate or demand.replicas or demand.rejection_rate)
+    if active and state.busy_at is not None:
+        zero = replace(zero, gaps=add_gap(zero.gaps, now - state.busy_at, now))
     busy_at = now if active else state.busy_at
     if busy_at is None:
         busy_at = inputs.observing_since
@@ -83,20 +109,32 @@ def stabilize(
         # A source that is silent may hide a larger demand, so the count does not fall.
         recommended = max(recommended, current)
         text += ", a signal is stale: not lowered"
-    if spec.min == 0 and recommended == 0 and now - busy_at < spec.idle_seconds:
-        recommended = 1 if current > 0 else 0
-        if recommended:
-            text += f", kept for {spec.idle_seconds:.0f} s after the last demand"
-    may_start = _may_start(inputs, demand)
+    if waking is not None and not demand.queue and not demand.replicas:
+        recommended = max(current, count_to_start(inputs, state, waking))
+        text += f", {demand.rejection_rate or 0.0:.2f}/s refused"
+    elif recommended < current and _are_refused(demand):
+        recommended = current
+        text += f", {demand.rejection_rate:.2f}/s refused: not lowered"
+    elif active and inputs.ready > 0:
+        # After a wake-up, what was needed before it no longer counts.
+        before = 0 if zero.waking is not None else zero.busiest
+        zero = replace(zero, busiest=max(before, clamp(inputs, recommended)))
+    leaves = False
+    if spec.min == 0 and current > 0 and not demand.incomplete:
+        keep = _keep_seconds(inputs, state)
+        leaves = not active and now - busy_at >= keep
+        if not leaves and recommended == 0:
+            text += f", kept for {keep:.0f} s after the last demand"
+        recommended = 0 if leaves else max(recommended, 1)
+    may_start = _may_start(inputs, demand, waking)
     if current == 0:
-        # Nothing queues where nothing serves: an arrival rate, or a backlog above the threshold,
-        # is enough.
+        # Nothing queues where nothing serves: refused requests, or a backlog above the threshold,
+        # are enough.
         recommended = max(recommended, 1) if may_start else 0
         if active and not may_start:
             text += f", stays at zero up to {spec.activation_threshold:g} {demand.unit}"
     recommended = clamp(inputs, recommended)
     history = _recent_recommendations(inputs, recommended)
-    state = replace(state, recommendations=history, busy_at=busy_at)
     observed_seconds = now - inputs.observing_since
     up_from = now - spec.scale_up_stabilization_seconds
     down_from = now - spec.scale_down_stabilization_seconds
@@ -112,8 +150,14 @@ def stabilize(
             text += ", held by the scale-up window"
     elif recommended < current:
         down = max(r.desired for r in history if r.at >= down_from)
+        if leaves and (zero.raised_at is None or zero.raised_at <= down_from):
+            # The keep time was the window: a second one would only be paid for.
+            down = recommended
         if down < current and observed_seconds >= spec.scale_down_stabilization_seconds:
             desired = max(down, current - spec.max_step_down)
         else:
             text += ", held by the scale-down window"
-    return ScalingOutput(_decision(inputs, clamp(inputs, desired), text), state)
+    desired = clamp(inputs, desired)
+    zero = replace(zero, waking=waking, raised_at=now if desired > current else zero.raised_at)
+    state = replace(state, recommendations=history, busy_at=busy_at, zero=zero)
+    return ScalingOutput(_decision(inputs, desired, text), state)

@@ -21,6 +21,7 @@ QUEUED = "dynamo_frontend_queued_requests"
 STARTED = "dynamo_frontend_requests_started_total"
 FINISHED = "dynamo_frontend_requests_total"
 REJECTED = "dynamo_frontend_model_rejection_total"
+FAILURES = "dynamo_frontend_failures_total"
 MODEL_READY = "dynamo_frontend_model_ready"
 PROMPT_TOKENS = "dynamo_frontend_input_sequence_tokens_sum"
 PROMPTS = "dynamo_frontend_input_sequence_tokens_count"
@@ -47,7 +48,7 @@ LAST_RESPONSE_GAUGES = (
 METRICS = frozenset(
     {
         *(STAGE, ROUTER_QUEUE, ROUTER_QUEUE_TOKENS, ACTIVE, IN_FLIGHT, QUEUED),
-        *(STARTED, FINISHED, REJECTED, MODEL_READY),
+        *(STARTED, FINISHED, REJECTED, FAILURES, MODEL_READY),
         *(PROMPT_TOKENS, PROMPTS, OUTPUT_TOKENS, OUTPUT_TOKENS_AT_END),
         *(ROUTED_TOKENS, ROUTED_CACHED_TOKENS, CACHED_TOKENS, CACHED_TOKENS_REPORTS),
         *(ITL_SECONDS, ITL_TOKENS, TTFT_BUCKET, KV_BLOCKS, UPTIME),

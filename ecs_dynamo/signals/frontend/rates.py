@@ -15,6 +15,7 @@ from ecs_dynamo.signals.frontend.intervals import Interval, Span
 from ecs_dynamo.signals.frontend.page import (
     CACHED_TOKENS,
     CACHED_TOKENS_REPORTS,
+    FAILURES,
     FINISHED,
     ITL_SECONDS,
     ITL_TOKENS,
@@ -132,7 +133,12 @@ def rejection_rate(interval: Interval) -> float:
         overload = span.growth(FINISHED, error_type="overload")
         # Frontends without the label ``error_type`` have only the counter of rejections.
         rejected += span.grown(REJECTED) if overload is None else overload
-        rejected += span.grown(FINISHED, error_type="unavailable")
+        # While a role has no worker, the model is registered and not ready: this 503 is counted as
+        # a failure only.
+        rejected += max(
+            span.grown(FINISHED, error_type="unavailable"),
+            span.grown(FAILURES, reason="backend.unavailable"),
+        )
         if _lacks_a_model(span.later):
             rejected += span.grown(FINISHED, error_type="not_found")
     return rejected / interval.seconds

@@ -134,3 +134,54 @@ def test_the_schema_accepts_parameters_without_a_policy() -> None:
     policies, _ = graph_schema()["$defs"]["ComponentSpec"]["properties"]["scaling"]["anyOf"]
     assert len(policies["anyOf"]) == len(SCALING_POLICIES)
     assert "oneOf" not in policies
+
+
+def zero_warnings(
+    folder: Path, prefill: dict[str, object], decode: dict[str, object] | int
+) -> list[str]:
+    """Return the warnings about ``min`` of prefill and decode; decode may have a fixed count."""
+    path = folder / "ecs-dynamo.yaml"
+    document = yaml.safe_load(path.read_text())
+    parts = {c["name"]: c for c in document["components"]}
+    parts["prefill"]["scaling"] = {"max": 4, **prefill}
+    if isinstance(decode, int):
+        parts["decode"].pop("scaling", None)
+        parts["decode"]["replicas"] = decode
+    else:
+        parts["decode"]["scaling"] = {"max": 4, **decode}
+    path.write_text(yaml.safe_dump(document))
+    return [
+        w.message for w in load_graph(path, {}).warnings if (w.field or "").endswith("scaling.min")
+    ]
+
+
+ZERO: dict[str, object] = {"min": 0}
+GATEWAY: dict[str, object] = {
+    "min": 0,
+    "signals": [
+        {"source": "frontend"},
+        {"source": "prometheus", "url": "http://p:9090", "query": "x", "kind": "rejection_rate"},
+    ],
+}
+
+
+def test_a_component_that_would_not_leave_zero_is_reported(folder: Path) -> None:
+    for source in ("frontend", "planner"):
+        alone: dict[str, object] = {"min": 0, "signals": [{"source": source}]}
+        first, second = zero_warnings(folder, alone, alone)
+        assert "would not start again" in first
+        assert first == second
+    night: dict[str, object] = {
+        "min": 0,
+        "schedule": [{"cron": "0 8 * * *", "hours": 9, "min": 1}],
+    }
+    assert not zero_warnings(folder, night, ZERO)
+    # Prefill and decode start together, so one of them needs the signal.
+    assert not zero_warnings(folder, ZERO, GATEWAY)
+
+
+def test_a_role_whose_counterpart_never_leaves_is_reported(folder: Path) -> None:
+    fixed: list[dict[str, object] | int] = [2, {"min": 2}]
+    for decode in fixed:
+        (message,) = zero_warnings(folder, GATEWAY, decode)
+        assert "while decode has at least 2 replicas" in message

@@ -88,7 +88,7 @@ def test_bounds_steps_staleness_and_windows(
             assert now - raised >= window
             assert now - since >= window
         if desired == 0 < current:
-            assert now - max(busy, since) >= scaling.idle_seconds
+            assert now - max(busy, since) >= 90.0
         assert f"{current} -> {desired}" in out.decision.reason
         current = desired
 

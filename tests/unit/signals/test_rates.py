@@ -102,6 +102,15 @@ def test_an_unknown_model_counts_while_a_served_model_is_not_ready() -> None:
     assert rates.rejection_rate(interval(page(1, 1) + served, page(5, 1) + served)) == 4
 
 
+def test_a_model_whose_other_role_has_no_worker_is_refused_with_503() -> None:
+    """Dynamo 1.6.1 with a decode worker only: five requests, which `requests_total` omits."""
+    metric = 'dynamo_frontend_failures_total{class="Unavailable",reason="backend.unavailable"}'
+    assert rates.rejection_rate(interval(f"{metric} 3\n", f"{metric} 8\n", 2.0)) == 2.5
+    broken = 'dynamo_frontend_requests_total{error_type="unavailable",model="a"}'
+    before, after = f"{metric} 3\n{broken} 1\n", f"{metric} 5\n{broken} 3\n"
+    assert rates.rejection_rate(interval(before, after)) == 2
+
+
 def test_old_frontends_count_rejections_apart() -> None:
     metric = "dynamo_frontend_model_rejection_total"
     assert rates.rejection_rate(interval(f"{metric} 4\n", f"{metric} 24\n", 2.0)) == 10

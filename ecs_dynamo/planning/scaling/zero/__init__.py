@@ -1,0 +1,1 @@
+"""Scaling to zero and back: how long to stay, how many to start, and which roles go together."""
