@@ -39,14 +39,17 @@ class MetricsReader:
 
     A page is ``known`` by its metrics with ``prefix``. Both methods raise ValueError for anything
     other than Prometheus text, and if the value of a kept sample is NaN, infinite, negative or too
-    large. The whole page is then rejected, as its other values are equally doubtful.
+    large. The whole page is then rejected, as its other values are equally doubtful. Only samples
+    called ``optional``, which belong to another program in the process, are then left out instead.
     """
 
-    def __init__(self, names: frozenset[str], prefix: str) -> None:
-        self._names = names
-        self._starts = tuple(name.encode() for name in names)
+    def __init__(
+        self, names: frozenset[str], prefix: str, optional: frozenset[str] = frozenset()
+    ) -> None:
+        self._names = names | optional
+        self._optional = optional
+        self._starts = tuple(name.encode() for name in self._names)
         self._prefix = prefix.encode()
-        self._common = _shared_start((prefix, *names)).encode()
         self._comments = tuple(f"# {word} {prefix}".encode() for word in ("HELP", "TYPE"))
         self._rest = b""
         self._known = False
@@ -56,7 +59,7 @@ class MetricsReader:
         """Parse the next bytes of the page."""
         *lines, self._rest = (self._rest + piece).split(b"\n")
         self._take(lines)
-        longest = MAX_LINE_BYTES if self._rest.startswith(self._common) else MAX_OTHER_LINE_BYTES
+        longest = MAX_LINE_BYTES if self._rest.startswith(self._prefix) else MAX_OTHER_LINE_BYTES
         if len(self._rest) > longest:
             raise ValueError(f"not Prometheus text: a line is longer than {longest} bytes")
 
@@ -73,10 +76,7 @@ class MetricsReader:
                 continue
             if not _LINE_START.match(line):
                 raise ValueError(f"not Prometheus text: {line[:80]!r}")
-            if not line.startswith(self._common):
-                self._known = self._known or line.startswith(self._comments)
-                continue
-            self._known = self._known or line.startswith(self._prefix)
+            self._known = self._known or line.startswith((self._prefix, *self._comments))
             if line.startswith(self._starts):
                 if len(line) > MAX_LINE_BYTES:
                     raise ValueError(
@@ -103,16 +103,11 @@ class MetricsReader:
         # The parser does not validate its input and fails with other errors than ValueError.
         except (ValueError, LookupError, TypeError, AttributeError) as error:
             raise ValueError(f"not Prometheus text: {str(error)[:200]}") from None
-        return [(name, labels, usable_value(name, value)) for name, labels, value in samples]
-
-
-def _shared_start(names: tuple[str, ...]) -> str:
-    """Return the longest start that all ``names`` share."""
-    first, last = min(names), max(names)
-    for length, (left, right) in enumerate(zip(first, last, strict=False)):
-        if left != right:
-            return first[:length]
-    return first
+        return [
+            (name, labels, usable_value(name, value))
+            for name, labels, value in samples
+            if name not in self._optional or 0 <= value <= MAX_VALUE
+        ]
 
 
 def usable_value(name: str, value: float) -> float:

@@ -138,13 +138,14 @@ async def fetch_metrics(
     *,
     timeout: float,
     session: aiohttp.ClientSession | None = None,
+    optional: frozenset[str] = frozenset(),
 ) -> MetricsPage:
-    """Fetch a page of Prometheus text and keep the samples called ``names``.
+    """Fetch a page of Prometheus text and keep the samples called ``names`` or ``optional``.
 
     ``prefix`` is that of the server's own metrics. Raises `FetchError`, or TimeoutError after
     ``timeout`` seconds.
     """
-    reader = MetricsReader(names, prefix)
+    reader = MetricsReader(names, prefix, optional)
     await _read(url, reader.feed, timeout=timeout, max_bytes=METRICS_BYTES, session=session)
     try:
         return reader.end()

@@ -14,10 +14,11 @@ from ecs_dynamo.model.clock import Now
 from ecs_dynamo.model.generations import planner_namespaces
 from ecs_dynamo.model.graph import Component, Graph
 from ecs_dynamo.model.plan import Endpoints
-from ecs_dynamo.model.snapshot import Observed, Signal, Unknown
+from ecs_dynamo.model.snapshot import Observed, Signal, SignalKind, Unknown
 from ecs_dynamo.model.spec.scaling import SignalSource
 from ecs_dynamo.signals.base import Adapter, MetricReader, SignalContext, SignalError
 from ecs_dynamo.signals.cloudwatch import CloudWatchAdapter
+from ecs_dynamo.signals.engine import engine_signals
 from ecs_dynamo.signals.frontend.adapter import FrontendAdapter
 from ecs_dynamo.signals.jetstream import JetStreamAdapter
 from ecs_dynamo.signals.planner import PlannerAdapter
@@ -33,7 +34,8 @@ class Measurement:
 
     ``problems`` maps a component to the sources that could not be read. ``busy`` holds the load in
     progress by worker (lease id), ``served`` the workers that have served a request, and ``routed``
-    the workers that each frontend (URL) routes to.
+    the workers that each frontend (URL) routes to. ``migrations`` counts requests by kind
+    (`Snapshot.migrations`).
     """
 
     signals: tuple[Signal, ...]
@@ -41,6 +43,7 @@ class Measurement:
     busy: Observed[Mapping[int, float]]
     served: Observed[frozenset[int]]
     routed: Mapping[str, frozenset[int]] = field(default_factory=dict)
+    migrations: Mapping[str, float] = field(default_factory=dict)
 
 
 def add_worker_report(
@@ -60,6 +63,23 @@ def add_worker_report(
     for lease, load in report.busy.items():
         total[lease] = total.get(lease, 0.0) + load
     return replace(measured, busy=total, served=served | report.served)
+
+
+def add_engine_signals(
+    measured: Measurement, report: WorkerLoad, graph: Graph, at: float
+) -> Measurement:
+    """Add what engines report about themselves, ``at`` monotonic seconds, if all workers answered.
+
+    An engine knows the use of its KV cache; a frontend's estimate is dropped where it does.
+    """
+    if report.silent:
+        return measured
+    engines = tuple(engine_signals(graph, report.engines, at))
+    exact = {s.component for s in engines if s.kind is SignalKind.KV_USAGE}
+    estimated = (
+        s for s in measured.signals if s.kind is not SignalKind.KV_USAGE or s.component not in exact
+    )
+    return replace(measured, signals=(*estimated, *engines))
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +177,9 @@ class SignalReader:
             busy=busy,
             served=served,
             routed=self._frontend.routed if is_routed_current else {},
+            migrations=(
+                self._frontend.migrations if self._frontend.busy_at == now.monotonic else {}
+            ),
         )
 
     async def _read(

@@ -33,6 +33,8 @@ from ecs_dynamo.model.dynamo.discovery import (
     NoAnswer,
     WorkerPage,
 )
+from ecs_dynamo.signals import engine
+from ecs_dynamo.signals.engine import EngineReport
 
 IN_FLIGHT = "dynamo_component_inflight_requests"
 SERVED = "dynamo_component_requests_total"
@@ -45,7 +47,7 @@ MAX_CONCURRENT = 100
 
 @dataclass(frozen=True, slots=True)
 class WorkerAnswer:
-    """The content of one worker's metrics page.
+    """The content of one worker's metrics page. ``engine`` is None if no endpoint is named yet.
 
     ``lease_ids`` are those of the process's registrations and ``uptime`` is in seconds. ``busy``
     holds the requests in flight by lease id, ``served`` the lease ids that have served a request.
@@ -55,6 +57,7 @@ class WorkerAnswer:
     uptime: float | None = None
     busy: Mapping[int, float] = field(default_factory=dict)
     served: frozenset[int] = frozenset()
+    engine: EngineReport | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +66,8 @@ class WorkerLoad:
 
     ``busy`` holds the requests in flight by lease id, ``served`` the lease ids that have served a
     request. ``silent`` counts the workers without a usable answer. ``pages`` holds the result by
-    address, ``malformed`` the error by address of each unusable answer.
+    address, ``malformed`` the error by address of each unusable answer. ``engines`` are the reports
+    of the workers that answered.
     """
 
     busy: Mapping[int, float] = field(default_factory=dict)
@@ -71,11 +75,12 @@ class WorkerLoad:
     silent: int = 0
     pages: Mapping[str, WorkerPage | NoAnswer] = field(default_factory=dict)
     malformed: Mapping[str, str] = field(default_factory=dict)
+    engines: tuple[EngineReport, ...] = ()
 
 
 def parse_worker(text: str) -> WorkerAnswer:
     """Parse a worker's metrics page. Raises ValueError if it is not a valid one."""
-    reader = MetricsReader(METRICS, PREFIX)
+    reader = MetricsReader(METRICS, PREFIX, engine.METRICS)
     reader.feed(text.encode())
     return _answer(reader.end())
 
@@ -85,20 +90,26 @@ def _answer(page: MetricsPage) -> WorkerAnswer:
     busy: dict[int, float] = {}
     served: set[int] = set()
     uptime: float | None = None
+    component: str | None = None
     for name, labels, value in page.samples:
+        if name in engine.METRICS:
+            continue
         lease = int(labels.get("worker_id", ""), 16)
         if not 0 < lease < 2**63:
             raise ValueError(f"{name}: the worker_id {labels['worker_id']!r} is not an etcd lease")
         leases.add(lease)
         if name == UPTIME:
             uptime = value
-        elif labels.get("dynamo_endpoint") != ENDPOINT:
             continue
-        elif name == IN_FLIGHT:
+        if labels.get("dynamo_endpoint") != ENDPOINT:
+            continue
+        component = labels.get("dynamo_component", component)
+        if name == IN_FLIGHT:
             busy[lease] = busy.get(lease, 0.0) + value
         elif value > 0:
             served.add(lease)
-    return WorkerAnswer(frozenset(leases), uptime, busy, frozenset(served))
+    report = None if component is None else engine.read_engine(component, page.samples)
+    return WorkerAnswer(frozenset(leases), uptime, busy, frozenset(served), report)
 
 
 class _NotAskedError(Exception):
@@ -165,11 +176,13 @@ class Workers:
         pages: dict[str, WorkerPage | NoAnswer] = {}
         malformed: dict[str, str] = {}
         last: dict[str, _LastAnswer] = {}
+        engines: list[EngineReport] = []
         at = self._clock()
         for url, answer in answers.items():
             if isinstance(answer, WorkerAnswer):
                 busy |= answer.busy
                 served |= answer.served
+                engines += () if answer.engine is None else (answer.engine,)
                 started = None if answer.uptime is None else now - answer.uptime
                 pages[url] = page = WorkerPage(answer.lease_ids, started)
                 last[url] = _LastAnswer(at, page, silent=False)
@@ -189,7 +202,7 @@ class Workers:
             last[url] = _LastAnswer(before.at, before.page, silent)
         self._last = last
         unanswered = sum(isinstance(page, NoAnswer) for page in pages.values())
-        return WorkerLoad(busy, frozenset(served), unanswered, pages, malformed)
+        return WorkerLoad(busy, frozenset(served), unanswered, pages, malformed, tuple(engines))
 
     def _is_silent(self, url: str) -> bool:
         before = self._last.get(url)
@@ -208,7 +221,14 @@ async def _read_worker(
         async with gate:
             begun.add(url)
             return _answer(
-                await fetch_metrics(page, METRICS, PREFIX, timeout=timeout, session=session)
+                await fetch_metrics(
+                    page,
+                    METRICS,
+                    PREFIX,
+                    timeout=timeout,
+                    session=session,
+                    optional=engine.METRICS,
+                )
             )
     except (MalformedError, StatusError) as error:
         return error

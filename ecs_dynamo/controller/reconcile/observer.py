@@ -44,7 +44,7 @@ from ecs_dynamo.planning.observed.endpoints import (
 from ecs_dynamo.planning.observed.lookup import known_tasks
 from ecs_dynamo.planning.observed.reachability import infrastructure_probes
 from ecs_dynamo.signals import SignalReader
-from ecs_dynamo.signals.registry import add_worker_report
+from ecs_dynamo.signals.registry import add_engine_signals, add_worker_report
 from ecs_dynamo.signals.worker import Workers
 
 PROBE_SECONDS = 3.0
@@ -135,12 +135,14 @@ class Observer:
             self._workers.ask(urls, self._aws.clock.now().wall, PROBE_SECONDS),
         )
         measured = add_worker_report(measured, workers, worker_count=len(urls))
+        measured = add_engine_signals(measured, workers, graph, now.monotonic)
         snapshot = replace(
             snapshot,
             signals=measured.signals,
             busy=measured.busy,
             served=measured.served,
             routed=measured.routed,
+            migrations=measured.migrations,
             pages=workers.pages,
         )
         malformed = (*discovery.malformed, *workers.malformed.values())

@@ -183,6 +183,13 @@ class Metrics:
             component,
             registry=registry,
         )
+        self._migrations = Counter(
+            "ecs_dynamo_request_migrations",
+            "Requests that frontends moved to another worker, by kind (new_request, "
+            "ongoing_request; too_long: not moved because of --migration-max-seq-len).",
+            (*graph, "kind"),
+            registry=registry,
+        )
         self._endpoint_changes = Counter(
             "ecs_dynamo_endpoint_changes",
             "Changes of an endpoint.",
@@ -249,6 +256,8 @@ class Metrics:
         self._generations.known[graph] = done.plan.generations
         self._record_conditions(done)
         self._record_signals(done)
+        for kind, count in done.snapshot.migrations.items():
+            self._migrations.labels(graph, kind).inc(count)
         self._record_endpoints(done)
 
     def _record_actions(self, done: Pass) -> None:

@@ -26,6 +26,8 @@ class PassReporter:
         self._metrics = metrics
         self._events = events
         self._recorder = recorder
+        self._migrated = 0.0
+        """Requests that were moved to another worker since the graph was last converged."""
 
     def note(
         self, message: str, kind: EventKind = EventKind.GRAPH, *, warning: bool = False
@@ -51,9 +53,19 @@ class PassReporter:
             _log.warning("observation failed", problem=problem)
         for problem in sorted(set(done.malformed) - set(before.malformed if before else ())):
             _log.warning("malformed answer", problem=problem)
+        self._report_migrations(done)
         self._metrics.record(done)
         if self._recorder is not None:
             await asyncio.to_thread(self._recorder.record, done)
+
+    def _report_migrations(self, done: Pass) -> None:
+        """Report how many requests a rollout or another change has moved, once it has ended."""
+        moved = done.snapshot.migrations
+        self._migrated += moved.get("new_request", 0.0) + moved.get("ongoing_request", 0.0)
+        if done.converged:
+            if self._migrated:
+                self.note(f"{self._migrated:.0f} requests were moved to another worker")
+            self._migrated = 0.0
 
     def report_recovery(self) -> None:
         """Report that passes complete again."""

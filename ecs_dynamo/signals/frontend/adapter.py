@@ -39,6 +39,7 @@ class FrontendAdapter:
 
     ``busy``, ``served`` and ``routed`` describe workers (`load_by_worker`, `responding_workers`,
     `routed_workers`); ``busy_at`` and ``routed_at`` are when they were read, in monotonic seconds.
+    ``migrations`` (`rates.migrations`) was read with ``busy``.
     """
 
     def __init__(self) -> None:
@@ -46,6 +47,7 @@ class FrontendAdapter:
         self.busy: Mapping[int, float] = {}
         self.served: frozenset[int] = frozenset()
         self.busy_at: float | None = None
+        self.migrations: Mapping[str, float] = {}
         self.routed: Mapping[str, frozenset[int]] = {}
         self.routed_at: float | None = None
         self._scraped: tuple[float, asyncio.Task[ScrapeResult]] | None = None
@@ -90,6 +92,8 @@ class FrontendAdapter:
             self.busy = load_by_worker(result.scrapes)
             self.served = responding_workers(result.scrapes)
             self.busy_at = context.now.monotonic
+            interval = self._interval_to(result.scrapes, context.now.monotonic)
+            self.migrations = {} if interval is None else rates.migrations(interval)
         return result
 
     def _interval_to(self, scrapes: Sequence[Scrape], now: float) -> Interval | None:

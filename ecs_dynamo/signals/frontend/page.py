@@ -34,6 +34,8 @@ CACHED_TOKENS_REPORTS = "dynamo_frontend_cached_tokens_count"
 ITL_SECONDS = "dynamo_frontend_inter_token_latency_seconds_sum"
 ITL_TOKENS = "dynamo_frontend_inter_token_latency_seconds_count"
 TTFT_BUCKET = "dynamo_frontend_time_to_first_token_seconds_bucket"
+MIGRATIONS = "dynamo_frontend_model_migration_total"
+TOO_LONG_TO_MIGRATE = "dynamo_frontend_model_migration_max_seq_len_exceeded_total"
 UPTIME = "dynamo_component_uptime_seconds"
 PREFILL_TOKENS = "dynamo_frontend_worker_active_prefill_tokens"
 DECODE_BLOCKS = "dynamo_frontend_worker_active_decode_blocks"
@@ -52,6 +54,7 @@ METRICS = frozenset(
         *(PROMPT_TOKENS, PROMPTS, OUTPUT_TOKENS, OUTPUT_TOKENS_AT_END),
         *(ROUTED_TOKENS, ROUTED_CACHED_TOKENS, CACHED_TOKENS, CACHED_TOKENS_REPORTS),
         *(ITL_SECONDS, ITL_TOKENS, TTFT_BUCKET, KV_BLOCKS, UPTIME),
+        *(MIGRATIONS, TOO_LONG_TO_MIGRATE),
         *LOAD_GAUGES,
         *LAST_RESPONSE_GAUGES,
     }

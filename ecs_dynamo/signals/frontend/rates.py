@@ -19,6 +19,7 @@ from ecs_dynamo.signals.frontend.page import (
     FINISHED,
     ITL_SECONDS,
     ITL_TOKENS,
+    MIGRATIONS,
     MODEL_READY,
     OUTPUT_TOKENS,
     OUTPUT_TOKENS_AT_END,
@@ -31,6 +32,7 @@ from ecs_dynamo.signals.frontend.page import (
     ROUTED_TOKENS,
     ROUTER_QUEUE_TOKENS,
     STARTED,
+    TOO_LONG_TO_MIGRATE,
     TTFT_BUCKET,
     Phase,
     Scrape,
@@ -142,6 +144,17 @@ def rejection_rate(interval: Interval) -> float:
         if _lacks_a_model(span.later):
             rejected += span.grown(FINISHED, error_type="not_found")
     return rejected / interval.seconds
+
+
+def migrations(interval: Interval) -> dict[str, float]:
+    """Return the requests that were moved to another worker, by kind (`Snapshot.migrations`).
+
+    Each attempt counts, also where it fails. ``too_long`` counts every request that grows beyond
+    ``--migration-max-seq-len``.
+    """
+    kinds = ("new_request", "ongoing_request")
+    moved = {kind: interval.grown(MIGRATIONS, migration_type=kind) for kind in kinds}
+    return moved | {"too_long": interval.grown(TOO_LONG_TO_MIGRATE)}
 
 
 def late_share(interval: Interval, target_seconds: float) -> float | None:

@@ -162,6 +162,12 @@ def test_the_cached_share_by_the_routers_choice_where_no_engine_reports_it() -> 
     assert rates.cached_share(interval(page(10, 100), page(10, 100)), PREFILL) is None
 
 
+def test_migrations_by_kind() -> None:
+    """One of two workers was killed with five requests in progress, and later the other one."""
+    moved = rates.migrations(interval("migrations-before", "migrations-after"))
+    assert moved == {"new_request": 2, "ongoing_request": 5, "too_long": 4}
+
+
 def test_series_that_begin_or_end_are_not_taken_for_a_restart() -> None:
     """The router of a removed worker generation ends, and its tokens with it."""
 
