@@ -26,7 +26,7 @@ from ecs_dynamo.config.checks.drain import check_drains
 from ecs_dynamo.config.checks.ecs_rules import check_rules
 from ecs_dynamo.config.checks.endpoints import check_endpoint_variables
 from ecs_dynamo.config.checks.graph import check_graph
-from ecs_dynamo.config.checks.limits import check_limits
+from ecs_dynamo.config.checks.limits import check_limits, check_max_gpus
 from ecs_dynamo.config.checks.namespaces import check_namespace_variables
 from ecs_dynamo.config.checks.regions import check_region
 from ecs_dynamo.config.checks.security import check_security
@@ -106,6 +106,7 @@ def load_graph(path: Path, environ: Mapping[str, str]) -> LoadedGraph:
     check_bridges(spec, components, document, report)
     check_limits(components, document, report)
     check_concurrency(components, document, report)
+    check_max_gpus(spec, components, document, report)
     check_endpoint_variables(spec, components, report)
     check_namespace_variables(spec, components, document, report)
     check_security(spec, components, document, report)

@@ -14,6 +14,8 @@ class ConditionType(StrEnum):
     ENDPOINTS_STALE = "EndpointsStale"
     SIGNAL_STALE = "SignalStale"
     CAPACITY_SHORT = "CapacityShort"
+    SCALING_LIMITED = "ScalingLimited"
+    """A component is to have more replicas than a bound or a shared limit allows."""
     DEGRADED = "Degraded"
     UNROUTED = "Unrouted"
     """Workers are registered, and no frontend routes to them."""
@@ -68,6 +70,11 @@ class ConditionReason(StrEnum):
     NO_PLACE = "NoPlace"
     RAISING = "Raising"
     DOES_NOT_FIT = "DoesNotFit"
+    # ScalingLimited
+    AT_MAXIMUM = "AtMaximum"
+    GPU_SLOTS = "GpuSlots"
+    MAX_GPUS = "MaxGpus"
+    WITHIN_LIMITS = "WithinLimits"
     # EndpointsStale
     MOVED = "Moved"
     CURRENT = "Current"

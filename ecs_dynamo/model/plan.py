@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import Final
 
 from ecs_dynamo.model.capacity import Shortage
-from ecs_dynamo.model.conditions import Condition
+from ecs_dynamo.model.conditions import Condition, ConditionReason
 from ecs_dynamo.model.generations import GenerationFailure, Generations
 from ecs_dynamo.model.graph import Graph, JsonObject
 from ecs_dynamo.model.memory.capacity import CapacityMemory
@@ -235,14 +235,29 @@ class Endpoints:
 
 
 @dataclass(frozen=True, slots=True)
+class Limitation:
+    """Why a component gets fewer replicas than its policy recommends: reason word and message."""
+
+    reason: ConditionReason
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class Decision:
-    """A scaling decision with its numbers in words ("prefill 1 -> 3: 12 queued, target 4")."""
+    """A scaling decision with its numbers in words ("prefill 1 -> 3: 12 queued, target 4").
+
+    ``demand`` is the count that the policy recommends, after stabilization, without bounds, steps
+    and shared limits; None where it recommends none. ``limitation`` is set where a limit keeps
+    ``desired`` below that for as long as the demand lasts.
+    """
 
     component: str
     current: int
     desired: int
     reason: str
     stale: bool = False
+    demand: int | None = None
+    limitation: Limitation | None = None
 
 
 @dataclass(frozen=True, slots=True)

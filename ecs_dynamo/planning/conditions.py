@@ -74,6 +74,7 @@ def all_conditions(
         *signal_statements(
             context.graph.components, context.decisions, context.snapshot.signals, monotonic
         ),
+        *limit_statements(context.decisions),
     )
     return with_times(statements, context.memory.conditions, context.now.wall)
 
@@ -270,3 +271,20 @@ def signal_statements(
             message = f"nothing fresh from {', '.join(silent)}; {message}"
         reason = ConditionReason.STALE if stale else ConditionReason.FRESH
         yield Statement(ConditionType.SIGNAL_STALE, reason, message, name, status=stale)
+
+
+def limit_statements(decisions: Iterable[Decision]) -> Iterator[Statement]:
+    """Yield ScalingLimited of each component that scales.
+
+    While no signal is fresh, the demand is unknown, and the condition stays as it was.
+    """
+    kind = ConditionType.SCALING_LIMITED
+    for decision in decisions:
+        name, limitation = decision.component, decision.limitation
+        if limitation is not None:
+            yield Statement(kind, limitation.reason, limitation.message, name, status=True)
+        elif decision.stale:
+            message = "no signal is fresh"
+            yield Statement(kind, ConditionReason.STALE, message, name, status=None)
+        else:
+            yield Statement(kind, ConditionReason.WITHIN_LIMITS, component=name, status=False)

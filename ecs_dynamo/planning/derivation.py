@@ -14,6 +14,7 @@ from ecs_dynamo.model.exchange import Exchange
 from ecs_dynamo.model.generations import GenerationMode
 from ecs_dynamo.model.graph import Component, JsonObject
 from ecs_dynamo.model.plan import Memory
+from ecs_dynamo.planning.capacity.limits import shared_limits
 from ecs_dynamo.planning.desired.canonical import fingerprint
 from ecs_dynamo.planning.desired.component import ComponentState
 from ecs_dynamo.planning.desired.context import PlanContext
@@ -41,7 +42,8 @@ def derive_context(observed: ObservedGraph, memory: Memory, now: Now) -> PlanCon
     graph, snapshot = observed.graph, observed.snapshot
     ports = plan_ports(graph)
     obstacles = find_obstacles(observed)
-    counts, decisions, scaling = decide_counts(observed, memory, now, obstacles.keys())
+    limits = shared_limits(graph, snapshot, memory.capacity, now.monotonic)
+    counts, decisions, scaling = decide_counts(observed, memory, now, obstacles.keys(), limits)
     states = tuple(
         with_rollout_failure(
             observed, _desired_state(observed, facts, ports, _count(facts, counts)), now.wall

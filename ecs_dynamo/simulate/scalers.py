@@ -14,7 +14,7 @@ from ecs_dynamo.model.memory.scaling import (
 from ecs_dynamo.model.snapshot import Signal, SignalKind
 from ecs_dynamo.model.spec.scaling import ScalingSpec
 from ecs_dynamo.planning.scaling.cold_start import KEPT
-from ecs_dynamo.planning.scaling.policy import ScalingInput
+from ecs_dynamo.planning.scaling.policy import ScalingInput, ScalingOutput
 from ecs_dynamo.planning.scaling.registry import decide
 from ecs_dynamo.planning.scaling.schedule import scheduled
 from ecs_dynamo.simulate.fleet import PoolName
@@ -86,6 +86,8 @@ class PolicyScaler:
         # The daemon has been running for a day: restarts are not simulated.
         self._since = start - 86_400.0
         self.reason = ""
+        self.inputs: ScalingInput[ScalingSpec] | None = None
+        self.output: ScalingOutput | None = None
 
     def decide(self, view: View) -> int:
         """Return the policy's decision for one pass."""
@@ -97,26 +99,25 @@ class PolicyScaler:
             first = len(view.cold_starts) - len(recent) + 1
             samples = tuple(ColdStart(str(first + i), s) for i, s in enumerate(recent))
             self._state = replace(self._state, cold_starts=ColdStarts(samples))
-        output = decide(
-            ScalingInput(
-                component="pool",
-                spec=scheduled(self._spec, now) if self._spec.schedule else self._spec,
-                current=view.current,
-                signals=tuple(
-                    Signal("pool", kind, value, unit, observed_at)
-                    for kind, value, unit in _measurements(view)
-                ),
-                state=self._state,
-                observing_since=self._since,
-                now=now,
-                ready=view.ready,
-                starting=view.starting,
-                declared=view.current,
-                roles=_ROLES[view.pool],
-                # The slots are those of the engine's command line (vLLM's --max-num-seqs).
-                engine_limit=float(view.slots) if view.pool is PoolName.DECODE else None,
-            )
+        self.inputs = ScalingInput(
+            component=view.pool.value,
+            spec=scheduled(self._spec, now) if self._spec.schedule else self._spec,
+            current=view.current,
+            signals=tuple(
+                Signal(view.pool.value, kind, value, unit, observed_at)
+                for kind, value, unit in _measurements(view)
+            ),
+            state=self._state,
+            observing_since=self._since,
+            now=now,
+            ready=view.ready,
+            starting=view.starting,
+            declared=view.current,
+            roles=_ROLES[view.pool],
+            # The slots are those of the engine's command line (vLLM's --max-num-seqs).
+            engine_limit=float(view.slots) if view.pool is PoolName.DECODE else None,
         )
+        self.output = output = decide(self.inputs)
         self._state = output.state
         self.reason = output.decision.reason
         return output.decision.desired

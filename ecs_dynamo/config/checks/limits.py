@@ -1,4 +1,4 @@
-"""Warning about deployment limits that cannot replace some of the declared counts.
+"""Limits that counts do not fit: deployment limits, and the declared number of GPUs.
 
 ECS rounds `minimumHealthyPercent` of the count up and `maximumPercent` of it down (service model,
 DeploymentConfiguration): with 50-150 % of one replica it may neither stop nor start one.
@@ -12,8 +12,11 @@ from ecs_dynamo.config.reading.document import (
     FieldPath,
 )
 from ecs_dynamo.config.reading.report import Report
+from ecs_dynamo.model.ecs.gpus import gpus_of
 from ecs_dynamo.model.graph import Component
 from ecs_dynamo.model.service_settings import DeploymentLimits
+from ecs_dynamo.model.spec.graph import GraphSpec
+from ecs_dynamo.model.spec.scaling import StaticScaling
 
 
 def check_limits(components: list[BuiltComponent], document: Document, report: Report) -> None:
@@ -49,3 +52,33 @@ def _check(
         f"set maximumPercent to {wider}, or minimumHealthyPercent to {lower} where a replica may "
         "be missing for a while",
     )
+
+
+def check_max_gpus(
+    spec: GraphSpec, components: list[BuiltComponent], document: Document, report: Report
+) -> None:
+    """Reject a `capacity.maxGpus` that the smallest counts of all components exceed together."""
+    most = spec.capacity.max_gpus
+    if most is None:
+        return
+    least = {
+        built.component.name: _least(built.component) * gpus_of(built.component)
+        for built in components
+        if not built.component.is_infrastructure
+    }
+    total = sum(least.values())
+    if total > most:
+        parts = ", ".join(f"{name} {count}" for name, count in least.items() if count)
+        report.error(
+            document,
+            ("capacity", "maxGpus"),
+            f"the smallest counts of all components use {total} GPUs ({parts}), more than {most}",
+            f"set it to {total} or more, or lower min or replicas of a component",
+        )
+
+
+def _least(component: Component) -> int:
+    scaling = component.scaling
+    if scaling is None or isinstance(scaling, StaticScaling):
+        return component.replicas
+    return scaling.min

@@ -171,6 +171,12 @@ class Metrics:
             (*component, "type"),
             registry=registry,
         )
+        self._recommended = Gauge(
+            "ecs_dynamo_recommended_replicas",
+            "Replicas that the scaling policy recommends, without bounds, steps and shared limits.",
+            component,
+            registry=registry,
+        )
         self._signals = Gauge(
             "ecs_dynamo_signal",
             "Last measured value of a signal.",
@@ -258,6 +264,9 @@ class Metrics:
         self._record_signals(done)
         for kind, count in done.snapshot.migrations.items():
             self._migrations.labels(graph, kind).inc(count)
+        for decision in done.plan.decisions:
+            if decision.demand is not None:
+                self._recommended.labels(graph, decision.component).set(decision.demand)
         self._record_endpoints(done)
 
     def _record_actions(self, done: Pass) -> None:

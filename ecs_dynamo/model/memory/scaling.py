@@ -12,10 +12,14 @@ from ecs_dynamo.model.memory.zero import ZeroState
 
 @dataclass(frozen=True, slots=True)
 class Recommendation:
-    """A policy's raw recommendation at ``at``, kept for the stabilization windows."""
+    """A policy's raw recommendation at ``at``, kept for the stabilization windows.
+
+    ``desired`` is within the bounds. ``demand`` is without them.
+    """
 
     at: float
     desired: int
+    demand: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,8 +214,34 @@ class ConcurrencyEstimate:
 
 
 @dataclass(frozen=True, slots=True)
+class SharedLimitState:
+    """Memory of a component about the limits that it shares with others.
+
+    ``missed`` of the last ``requests`` missed their target; both are numbers of requests that fade
+    with time, and ``at`` is when they were last updated. ``gained_at`` and ``lost_at`` are when the
+    component last got a replica of another one, and lost one to another. Since ``exceeded_since``,
+    its current count and those of the others exceed the limit.
+    """
+
+    at: float | None = None
+    missed: float = 0.0
+    requests: float = 0.0
+    gained_at: float | None = None
+    lost_at: float | None = None
+    exceeded_since: float | None = None
+
+    @property
+    def missed_share(self) -> float:
+        """The share of recent requests that missed their target; 0 without requests."""
+        return min(self.missed / self.requests, 1.0) if self.requests > 0 else 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class ScalingState:
-    """All that the scaling of one component remembers; demand was last observed at ``busy_at``."""
+    """All that the scaling of one component remembers; demand was last observed at ``busy_at``.
+
+    ``demand`` is the last stabilized recommendation without the bounds.
+    """
 
     recommendations: tuple[Recommendation, ...] = ()
     cold_starts: ColdStarts = field(default_factory=ColdStarts)
@@ -220,3 +250,5 @@ class ScalingState:
     busy_at: float | None = None
     concurrency: ConcurrencyEstimate | None = None
     zero: ZeroState = field(default_factory=ZeroState)
+    shared_limit: SharedLimitState = field(default_factory=SharedLimitState)
+    demand: int | None = None

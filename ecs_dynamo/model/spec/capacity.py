@@ -168,6 +168,11 @@ class CapacitySpec(SpecModel):
         default=900.0,
         description="Seconds that an instance must run no task before it is terminated.",
     )
+    max_gpus: Annotated[int, Field(ge=1)] | None = Field(
+        default=None,
+        description="Largest number of GPUs for which scaling asks, of all components together. "
+        "Default: no limit but those of the observed instances.",
+    )
 
     @model_validator(mode="after")
     def _groups_are_distinct(self) -> Self:

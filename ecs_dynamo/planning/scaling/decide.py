@@ -8,28 +8,35 @@ from dataclasses import replace
 from ecs_dynamo.model.clock import Now
 from ecs_dynamo.model.dynamo.engine_limits import engine_limit
 from ecs_dynamo.model.graph import TAG_REPLICAS, Component
+from ecs_dynamo.model.limits import SharedLimit
 from ecs_dynamo.model.memory.scaling import ScalingState
 from ecs_dynamo.model.plan import Decision, Memory
 from ecs_dynamo.model.snapshot import Signal
 from ecs_dynamo.model.spec.scaling import ScalingSpec
 from ecs_dynamo.planning.observed.facts import ObservedComponent, ObservedGraph
+from ecs_dynamo.planning.scaling.arbitration.apply import Decided, apply_limits
 from ecs_dynamo.planning.scaling.cold_start import observe_cold_starts
-from ecs_dynamo.planning.scaling.policy import ScalingInput, ScalingOutput
+from ecs_dynamo.planning.scaling.policy import ScalingInput
 from ecs_dynamo.planning.scaling.registry import decide
 from ecs_dynamo.planning.scaling.schedule import scheduled
 from ecs_dynamo.planning.scaling.zero.together import keep_together
 
 
 def decide_counts(
-    observed: ObservedGraph, memory: Memory, now: Now, blocked: Collection[str]
+    observed: ObservedGraph,
+    memory: Memory,
+    now: Now,
+    blocked: Collection[str],
+    limits: Sequence[SharedLimit] = (),
 ) -> tuple[dict[str, int], list[Decision], dict[str, ScalingState]]:
     """Return the desired count of every declared component, and scaling's decisions and states.
 
     The replicas of all generations of a component count together. Components without a service, and
-    those in ``blocked``, keep their scaling state.
+    those in ``blocked``, keep their scaling state. Together, the counts stay within the ``limits``.
     """
     counts: dict[str, int] = {}
-    decisions: list[Decision] = []
+    used: dict[str, int] = {}
+    decided: dict[str, Decided] = {}
     states: dict[str, ScalingState] = {}
     for component in observed.graph.components:
         if component.declared_name:
@@ -44,14 +51,18 @@ def decide_counts(
         current = current_replicas(component, generations)
         if current is None or any(c.component.name in blocked for c in generations):
             states[component.name] = state
+            if current is not None:
+                used[component.name] = current
             continue
         signals = observed.snapshot.signals
-        output = _decide(
+        inputs = _inputs(
             component, generations, current, component.scaling, signals, state, memory, now
         )
-        counts[component.name] = output.decision.desired
-        decisions.append(output.decision)
-        states[component.name] = output.state
+        decided[component.name] = Decided(inputs, decide(inputs))
+    outputs = apply_limits(decided, {**counts, **used}, limits, now.monotonic)
+    counts |= {name: output.decision.desired for name, output in outputs.items()}
+    states |= {name: output.state for name, output in outputs.items()}
+    decisions = [output.decision for output in outputs.values()]
     counts, decisions = keep_together(observed.graph.components, counts, decisions)
     return counts, decisions, states
 
@@ -74,7 +85,7 @@ def current_replicas(component: Component, generations: Sequence[ObservedCompone
     return number if number is not None else max((s.desired for s in newest_first), default=None)
 
 
-def _decide(
+def _inputs(
     component: Component,
     generations: Sequence[ObservedComponent],
     current: int,
@@ -83,26 +94,24 @@ def _decide(
     state: ScalingState,
     memory: Memory,
     now: Now,
-) -> ScalingOutput:
+) -> ScalingInput[ScalingSpec]:
     tasks = [t for c in generations for t in c.tasks if t.desired_status == "RUNNING"]
     ready = tuple(t for c in generations for t in c.ready(c.tasks))
     arns = {t.arn for t in ready}
     cold = observe_cold_starts(state.cold_starts, tasks, ready, now.wall)
-    return decide(
-        ScalingInput(
-            component=component.name,
-            spec=scheduled(scaling, now.wall),
-            current=current,
-            signals=tuple(s for s in signals if s.component == component.name),
-            state=replace(state, cold_starts=cold),
-            observing_since=memory.started_at,
-            now=now.monotonic,
-            ready=len(ready),
-            starting=tuple(
-                now.monotonic_of(t.created_at or now.wall) for t in tasks if t.arn not in arns
-            ),
-            declared=component.replicas,
-            roles=frozenset(component.roles),
-            engine_limit=engine_limit(component),
-        )
+    return ScalingInput(
+        component=component.name,
+        spec=scheduled(scaling, now.wall),
+        current=current,
+        signals=tuple(s for s in signals if s.component == component.name),
+        state=replace(state, cold_starts=cold),
+        observing_since=memory.started_at,
+        now=now.monotonic,
+        ready=len(ready),
+        starting=tuple(
+            now.monotonic_of(t.created_at or now.wall) for t in tasks if t.arn not in arns
+        ),
+        declared=component.replicas,
+        roles=frozenset(component.roles),
+        engine_limit=engine_limit(component),
     )

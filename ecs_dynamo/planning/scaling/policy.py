@@ -48,11 +48,29 @@ class ScalingInput(Generic[Spec]):
 
 
 @dataclass(frozen=True, slots=True)
+class Workload:
+    """The work of a component as its policy measures it.
+
+    ``load`` is the number of replicas that the arrivals at the graph keep busy, and
+    ``request_seconds`` the time for which one request keeps one replica busy, in seconds. A replica
+    works on ``slots`` requests at once.
+    """
+
+    load: float
+    request_seconds: float
+    slots: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
 class ScalingOutput:
-    """The decision, and the state to remember for the next pass."""
+    """The decision, and the state to remember for the next pass.
+
+    ``workload`` is None where the policy does not measure it.
+    """
 
     decision: Decision
     state: ScalingState
+    workload: Workload | None = None
 
 
 class Policy(Protocol[AcceptedSpec]):

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from ecs_dynamo.model.conditions import ConditionReason
 from ecs_dynamo.model.memory.scaling import Recommendation, ScalingState
 from ecs_dynamo.model.memory.zero import Waking
-from ecs_dynamo.model.plan import Decision
+from ecs_dynamo.model.plan import Decision, Limitation
 from ecs_dynamo.model.spec.scaling import ScalingSpec, SloScaling
 from ecs_dynamo.planning.scaling.cold_start import cold_start_seconds
 from ecs_dynamo.planning.scaling.demand import Demand
@@ -32,15 +33,36 @@ def clamp(inputs: ScalingInput[ScalingSpec], count: int) -> int:
 
 
 def _decision(
-    inputs: ScalingInput[ScalingSpec], desired: int, text: str, *, stale: bool = False
+    inputs: ScalingInput[ScalingSpec],
+    desired: int,
+    text: str,
+    demand: int | None,
+    *,
+    stale: bool = False,
 ) -> Decision:
+    limitation = None
+    if demand is not None and demand > inputs.spec.max:
+        message = f"the demand asks for {demand} replicas, max is {inputs.spec.max}"
+        limitation = Limitation(ConditionReason.AT_MAXIMUM, message)
+        if desired == inputs.spec.max:
+            text += f", limited by max {inputs.spec.max}"
     return Decision(
         component=inputs.component,
         current=inputs.current,
         desired=desired,
         reason=f"{inputs.component} {inputs.current} -> {desired}: {text}",
         stale=stale,
+        demand=demand,
+        limitation=limitation,
     )
+
+
+def limited(decision: Decision, desired: int, text: str, limitation: Limitation) -> Decision:
+    """Return ``decision`` with a smaller count, and the limit added to its reason (``text``)."""
+    before = f"{decision.component} {decision.current} -> {decision.desired}: "
+    numbers = decision.reason.removeprefix(before)
+    reason = f"{decision.component} {decision.current} -> {desired}: {numbers}, {text}"
+    return replace(decision, desired=desired, reason=reason, limitation=limitation)
 
 
 def hold(
@@ -48,13 +70,13 @@ def hold(
 ) -> ScalingOutput:
     """Keep the current count (within the bounds)."""
     desired = clamp(inputs, inputs.current)
-    return ScalingOutput(_decision(inputs, desired, text, stale=stale), state)
+    return ScalingOutput(_decision(inputs, desired, text, state.demand, stale=stale), state)
 
 
 def _recent_recommendations(
-    inputs: ScalingInput[ScalingSpec], count: int
+    inputs: ScalingInput[ScalingSpec], count: int, demand: int
 ) -> tuple[Recommendation, ...]:
-    """The recommendations inside the longer of the two windows, ``count`` included."""
+    """The recommendations inside the longer of the two windows, the new one included."""
     spec = inputs.spec
     window = max(spec.scale_up_stabilization_seconds, spec.scale_down_stabilization_seconds)
     oldest = max(inputs.now - window, inputs.observing_since)
@@ -62,7 +84,7 @@ def _recent_recommendations(
     expired = 0
     while expired < len(earlier) and earlier[expired].at < oldest:
         expired += 1
-    return (*earlier[expired:], Recommendation(inputs.now, count))
+    return (*earlier[expired:], Recommendation(inputs.now, count, demand))
 
 
 def _may_start(inputs: ScalingInput[ScalingSpec], demand: Demand, waking: Waking | None) -> bool:
@@ -133,11 +155,15 @@ def stabilize(
         recommended = max(recommended, 1) if may_start else 0
         if active and not may_start:
             text += f", stays at zero up to {spec.activation_threshold:g} {demand.unit}"
-    recommended = clamp(inputs, recommended)
-    history = _recent_recommendations(inputs, recommended)
+    unlimited, recommended = recommended, clamp(inputs, recommended)
+    history = _recent_recommendations(inputs, recommended, unlimited)
     observed_seconds = now - inputs.observing_since
     up_from = now - spec.scale_up_stabilization_seconds
     down_from = now - spec.scale_down_stabilization_seconds
+    rising = min(r.demand for r in history if r.at >= up_from)
+    falling = max(r.demand for r in history if r.at >= down_from)
+    known = state.demand if state.demand is not None else unlimited
+    lasting = max(rising, min(falling, known))
     desired = current
     if recommended > current:
         up = min(r.desired for r in history if r.at >= up_from)
@@ -159,5 +185,5 @@ def stabilize(
             text += ", held by the scale-down window"
     desired = clamp(inputs, desired)
     zero = replace(zero, waking=waking, raised_at=now if desired > current else zero.raised_at)
-    state = replace(state, recommendations=history, busy_at=busy_at, zero=zero)
-    return ScalingOutput(_decision(inputs, desired, text), state)
+    state = replace(state, recommendations=history, busy_at=busy_at, zero=zero, demand=lasting)
+    return ScalingOutput(_decision(inputs, desired, text, lasting), state)

@@ -190,6 +190,7 @@ CLOUDWATCH = {"source": "cloudwatch", "namespace": "n", "metric": "m", "periodSe
         (groups({"name": "g", "min": 3, "max": 2}), "autoScalingGroups[0]", "above max"),
         (groups({"name": "g"}), "autoScalingGroups[0].max", "missing"),
         (groups({"name": "g", "max": 1}, {"name": "g", "max": 2}), "capacity", "twice"),
+        (lambda d: d.update(capacity={"maxGpus": 1}), "capacity.maxGpus", "2 GPUs"),
         (
             groups({"name": "g", "max": 1, "cluster": "dynamo-fargate"}),
             "capacity.autoScalingGroups[0].cluster",

@@ -27,7 +27,7 @@ from ecs_dynamo.controller.telemetry.metrics import Metrics
 from ecs_dynamo.controller.telemetry.status import plan_document
 from ecs_dynamo.controller.triggers.ecs_events import EventQueueReader, MessageKind
 from ecs_dynamo.model.capacity import Shortage
-from ecs_dynamo.model.conditions import Condition, ConditionType
+from ecs_dynamo.model.conditions import Condition, ConditionReason, ConditionType
 from ecs_dynamo.model.generations import Dormant, GenerationMode, Generations
 from ecs_dynamo.model.plan import (
     AnyAction,
@@ -36,6 +36,7 @@ from ecs_dynamo.model.plan import (
     Decision,
     DeleteService,
     Endpoints,
+    Limitation,
     MembershipStep,
     ProtectTasks,
     RegisterTaskDefinition,
@@ -154,7 +155,10 @@ def full_pass(simulated: SimulatedPasses) -> Pass:
             Condition(ConditionType.READY, True, "Word", "text", AT, "decode"),
             Condition(ConditionType.READY, True, "Word", "text", AT),
         ),
-        decisions=(Decision("prefill", 1, 2, "a decision"),),
+        decisions=(
+            Decision("prefill", 1, 2, "a decision"),
+            Decision("prefill", 1, 2, "a decision", demand=3, limitation=LIMITATION),
+        ),
         shortages=(
             Shortage("decode", 1, 1, "a shortage", ("p5.48xlarge",), "a group"),
             Shortage("prefill", 1, 1, "a shortage"),
@@ -258,6 +262,7 @@ def plan_shape(simulated: SimulatedPasses) -> dict[str, list[str]]:
     return shape_of(documents, maps)
 
 
+LIMITATION = Limitation(ConditionReason.AT_MAXIMUM, "a limit")
 KINDS = {action.__name__ for action in get_args(AnyAction)}
 
 

@@ -36,7 +36,7 @@ from ecs_dynamo.planning.scaling.estimation.concurrency import (
 )
 from ecs_dynamo.planning.scaling.forecast import LEVEL_SECONDS, follow, predict, spread
 from ecs_dynamo.planning.scaling.policies import queue
-from ecs_dynamo.planning.scaling.policy import ScalingInput, ScalingOutput
+from ecs_dynamo.planning.scaling.policy import ScalingInput, ScalingOutput, Workload
 from ecs_dynamo.planning.scaling.service_time import learn, service_seconds, variability
 from ecs_dynamo.planning.scaling.stabilization import hold, stabilize
 
@@ -118,7 +118,9 @@ def _plan(
     )
     if requested:
         text += f", the planner wants {requested}"
-    return stabilize(inputs, state, demand, count, f"{text}, wants {count}")
+    workload = Workload(forecast.level / slots, seconds / slots, slots)
+    output = stabilize(inputs, state, demand, count, f"{text}, wants {count}")
+    return replace(output, workload=workload)
 
 
 def _smoothing_seconds(history: Forecast | None, seconds: float) -> float:

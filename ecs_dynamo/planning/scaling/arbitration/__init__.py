@@ -1,0 +1,1 @@
+"""Division of a limit (GPU slots) among components that together ask for more than it allows."""

@@ -1,0 +1,56 @@
+"""Arbitration of a limited fleet in the simulator, by the production function."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from ecs_dynamo.model.limits import SharedLimit, Slots
+from ecs_dynamo.model.memory.scaling import SharedLimitState
+from ecs_dynamo.planning.scaling.arbitration.claims import claim_of, observe
+from ecs_dynamo.planning.scaling.arbitration.split import arbitrate
+from ecs_dynamo.simulate.fleet import PoolName
+from ecs_dynamo.simulate.scalers import PolicyScaler, View
+
+
+class Arbiter:
+    """Divides a fleet's GPU slots among the pools, as the daemon does.
+
+    ``scalers`` are those of the pools; ``gpus`` has the slots of one replica by pool, 1 by default.
+    """
+
+    def __init__(
+        self, scalers: Mapping[PoolName, PolicyScaler], gpus: Mapping[PoolName, int] | None = None
+    ) -> None:
+        self._scalers = scalers
+        self._gpus = {pool: (gpus or {}).get(pool, 1) for pool in PoolName}
+        self._states = {pool: SharedLimitState() for pool in PoolName}
+
+    def __call__(
+        self, views: Mapping[PoolName, View], desired: Mapping[PoolName, int], gpu_limit: int
+    ) -> dict[PoolName, int]:
+        """Return the counts of one tick."""
+        names = frozenset(pool.value for pool in views)
+        limit = SharedLimit(
+            f"{gpu_limit} GPU slots",
+            {pool.value: self._gpus[pool] for pool in views},
+            (Slots(gpu_limit, names),),
+            declared=True,
+        )
+        claims = []
+        now = 0.0
+        for pool, view in views.items():
+            scaler, now = self._scalers[pool], view.now
+            inputs, output = scaler.inputs, scaler.output
+            if inputs is None or output is None:
+                return dict(desired)
+            state = self._states[pool] = observe(inputs, output, self._states[pool])
+            output = replace(output, state=replace(output.state, shared_limit=state))
+            claims.append(replace(claim_of(inputs, output), recommended=desired[pool]))
+        grants = arbitrate(claims, limit, now)
+        for pool in views:
+            grant = grants[pool.value]
+            self._states[pool] = replace(
+                self._states[pool], gained_at=grant.gained_at, lost_at=grant.lost_at
+            )
+        return {pool: grants[pool.value].count for pool in views}
