@@ -1,0 +1,1 @@
+"""The worth of perfect knowledge: a lower bound, schedules, fixed fleets and the true load."""

@@ -1,0 +1,62 @@
+"""The true load of a pool at any time of a trace, for scalers that know the future."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ecs_dynamo.simulate.fleet.spec import FleetSpec, PoolName
+from ecs_dynamo.simulate.traces.trace import Trace
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """The load of a pool: slot-seconds/s, requests/s and the mean service time in seconds."""
+
+    slot_seconds: float
+    rate: float
+    service_seconds: float
+
+
+class TrueLoad:
+    """The load that arrives at a pool, as means over ``window`` seconds.
+
+    A request arrives at decode when its prefill ends, unqueued.
+    """
+
+    def __init__(
+        self,
+        trace: Trace,
+        fleet: FleetSpec,
+        pool: PoolName,
+        *,
+        window: float = 60.0,
+        seed: int = 7,
+    ) -> None:
+        arrivals, work = trace.arrivals, fleet.work(pool, trace, seed)
+        if pool is PoolName.DECODE:
+            arrivals = arrivals + fleet.work(PoolName.PREFILL, trace, seed)
+            order = np.argsort(arrivals, kind="stable")
+            arrivals, work = arrivals[order], work[order]
+        self._arrivals: NDArray[np.float64] = arrivals
+        self._work = np.concatenate(([0.0], np.cumsum(work)))
+        self._window = window
+
+    def between(self, begin: float, end: float) -> Load:
+        """Return the mean load between two times in seconds."""
+        first, last = np.searchsorted(self._arrivals, (begin, end)).tolist()
+        seconds = max(end - begin, 1e-9)
+        work = float(self._work[last] - self._work[first])
+        number = last - first
+        return Load(work / seconds, number / seconds, work / number if number else 0.0)
+
+    def at(self, when: float) -> Load:
+        """Return the mean load around ``when``, for instance one cold start from now."""
+        return self.between(when - self._window / 2, when + self._window / 2)
+
+    def peak(self, begin: float, end: float) -> Load:
+        """Return the largest load between two times, in steps of half a window."""
+        steps = np.arange(begin, max(end, begin) + self._window / 4, self._window / 2)
+        return max((self.at(float(t)) for t in steps), key=lambda load: load.slot_seconds)

@@ -1,0 +1,1 @@
+"""Tests of what perfect knowledge of a trace is worth."""
