@@ -50,7 +50,8 @@ class MetricsReader:
         self._optional = optional
         self._starts = tuple(name.encode() for name in self._names)
         self._prefix = prefix.encode()
-        self._comments = tuple(f"# {word} {prefix}".encode() for word in ("HELP", "TYPE"))
+        comments = (f"# {word} {prefix}".encode() for word in ("HELP", "TYPE"))
+        self._own = (self._prefix, *comments)
         self._rest = b""
         self._known = False
         self._samples: list[Sample] = []
@@ -76,7 +77,7 @@ class MetricsReader:
                 continue
             if not _LINE_START.match(line):
                 raise ValueError(f"not Prometheus text: {line[:80]!r}")
-            self._known = self._known or line.startswith((self._prefix, *self._comments))
+            self._known = self._known or line.startswith(self._own)
             if line.startswith(self._starts):
                 if len(line) > MAX_LINE_BYTES:
                     raise ValueError(

@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,7 +21,7 @@ from ecs_dynamo.signals.base import SignalContext
 from ecs_dynamo.signals.frontend.adapter import FrontendAdapter
 from tests.helpers.graphs import component
 from tests.integration.dynamo_processes import SLOW, Dynamo, prompt, running_dynamo
-from tests.integration.stack import until
+from tests.integration.stack import Stack, until
 
 pytestmark = [pytest.mark.integration, pytest.mark.e2e, pytest.mark.timeout(180)]
 
@@ -167,3 +168,20 @@ async def test_signals_move_when_the_work_that_they_measure_does(
     await decode.run()
     assert decode.totals[SignalKind.ARRIVAL_RATE] == 0
     assert decode.totals[SignalKind.REJECTION_RATE] == 0
+
+
+async def test_a_pass_has_the_signals_of_frontends_and_engines(stack: Stack) -> None:
+    def scaled(document: dict[str, Any]) -> None:
+        for entry in document["components"]:
+            if entry["name"] in ("prefill", "decode"):
+                entry["scaling"] = {"min": 1, "max": 2}
+
+    stack.edit(scaled)
+    await stack.converge()
+    await stack.chat()
+    signals = (await stack.observe()).snapshot.signals
+    values = {(s.component, s.kind, s.source): s.value for s in signals}
+    assert values["decode", SignalKind.KV_USAGE, "worker"] == 0
+    for name in ("prefill", "decode"):
+        for source in ("frontend", "worker"):
+            assert values[name, SignalKind.WAITING, source] == 0
