@@ -16,10 +16,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.scaling.document import write_document
-from benchmarks.scaling.plan import FULL, QUICK, jobs, tuning_jobs
+from benchmarks.scaling.plan import FULL, QUICK, TUNING_STAGES, jobs, tuning_jobs
 from benchmarks.scaling.pool import clock, complete
 from benchmarks.scaling.rows import ALONE, OWN, REFERENCES
-from benchmarks.scaling.store import Store
+from benchmarks.scaling.store import PARTS, Store, kind_of
 from benchmarks.scaling.tuning import tuned_settings
 from ecs_dynamo.simulate.peers.registry import PEERS
 
@@ -32,6 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("shapes", nargs="*", help="only these shapes")
     parser.add_argument("--quick", action="store_true", help="few seeds and shapes, no document")
     parser.add_argument("--document", action="store_true", help="write the document only")
+    parser.add_argument("--part", choices=PARTS, help="only these rows (default: all)")
     parser.add_argument("--workers", type=int, help="processes (default: one per core)")
     parser.add_argument("--store", type=Path, help="file of the results")
     options = parser.parse_args(arguments)
@@ -39,19 +40,30 @@ def main(arguments: Sequence[str] | None = None) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     store = Store(path)
     if not options.document:
-        measure(store, options.shapes, quick=options.quick, workers=options.workers)
+        measure(
+            store,
+            options.shapes,
+            part=options.part,
+            quick=options.quick,
+            workers=options.workers,
+        )
     write_document(store, path.with_suffix(".md"))
 
 
-def measure(store: Store, shapes: Sequence[str], *, quick: bool, workers: int | None) -> None:
+def measure(
+    store: Store, shapes: Sequence[str], *, part: str | None, quick: bool, workers: int | None
+) -> None:
     """Run all jobs whose results are not stored."""
     started = time.monotonic()
     dropped = store.forget_outdated((*OWN, ALONE, *REFERENCES, *PEERS))
     say(f"{len(store)} results are stored, {dropped} of other code were dropped")
-    complete(store, tuning_jobs(quick), workers=workers, say=say)
+    for stage in range(TUNING_STAGES):
+        best = tuned_settings(store)
+        complete(store, tuning_jobs(best, stage, quick=quick), workers=workers, say=say)
     sizes = {k: v for k, v in (QUICK if quick else FULL).items() if not shapes or k in shapes}
     tuned = tuned_settings(store)
-    complete(store, jobs(sizes, tuned), workers=workers, say=say)
+    chosen = [job for job in jobs(sizes, tuned) if part in (None, kind_of(job.policy))]
+    complete(store, chosen, workers=workers, say=say)
     say(f"finished after {clock(time.monotonic() - started)}")
 
 

@@ -60,8 +60,11 @@ class Case:
             load(self.family, self.shape, self.seed),
             FleetSpec(cold_start=self.cold_start),
             target=TARGET,
+            target_ttft=LONG_PROMPTS.get(self.shape, TTFT),
+            target_itl=ITL,
             miss=1.0 - GOAL,
             seed=self.seed,
+            history=False,
         )
         return limited(setting) if self.option == LIMITED else setting
 

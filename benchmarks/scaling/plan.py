@@ -14,10 +14,11 @@ from benchmarks.scaling.cases import (
 )
 from benchmarks.scaling.rows import (
     ALONE,
+    BOUND,
     FIXED,
+    ORACLE,
     OWN,
     QUEUE,
-    REFERENCES,
     SLO,
     grid,
 )
@@ -26,42 +27,38 @@ from ecs_dynamo.simulate.peers.registry import PEERS
 from ecs_dynamo.simulate.traces.families import REPORTED, TRAINING
 
 HOUR_LONG = ("azure", "mooncake", "growing-prompts", "code-assistant")
-TUNED_ON = (
-    "growing-prompts",
-    "code-assistant",
-    "flash-crowds",
-    "launch-day",
-    "batch-jobs",
-    "bursty",
-)
+TUNED_ON = ("growing-prompts", "code-assistant", "flash-crowds", "launch-day", "batch-jobs")
 """Training shapes on which the peers' settings are chosen."""
+TUNING_STAGES = 3
 LIMITED_SHAPES = ("azure", "mooncake", "growing-prompts", "flash-crowds", "launch-day")
-FRONTIER_MISSES = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1)
-FRONTIER_TARGETS = (0.25, 0.35, 0.5, 0.6, 0.7, 0.85, 1.0, 1.4)
+FRONTIER_MISSES = (0.0001, 0.001, 0.0025, 0.01, 0.03, 0.08)
+FRONTIER_TARGETS = (0.25, 0.4, 0.5, 0.65, 0.8)
 
 
 @dataclass(frozen=True, slots=True)
 class Size:
     """Number of seeds of a shape: at the main cold start, and at each of the others.
 
-    ``searches`` is for rows that search (a bound, a fixed fleet) and for the frontiers.
+    ``searches`` is for rows that search (a bound, a fixed fleet) and for the frontiers. ``tuned``:
+    peers run with the chosen settings too.
     """
 
     main: int
     others: int
     searches: int
+    tuned: bool = True
 
 
 FULL: Mapping[str, Size] = {
-    **dict.fromkeys(HOUR_LONG, Size(10, 10, 10)),
-    **dict.fromkeys(("flash-crowds", "launch-day", "batch-jobs", "bursty"), Size(10, 5, 5)),
-    **dict.fromkeys(("recurring-bursts", "day"), Size(3, 1, 1)),
-    "business-weeks": Size(1, 0, 1),
-    "month": Size(1, 0, 1),
+    **dict.fromkeys(HOUR_LONG, Size(10, 5, 3)),
+    **dict.fromkeys(("flash-crowds", "launch-day", "batch-jobs", "bursty"), Size(4, 2, 2)),
+    **dict.fromkeys(("recurring-bursts", "day"), Size(2, 1, 1)),
+    "business-weeks": Size(1, 0, 1, tuned=False),
+    "month": Size(1, 0, 0, tuned=False),
 }
 QUICK: Mapping[str, Size] = {
-    **dict.fromkeys(HOUR_LONG, Size(2, 1, 1)),
-    **dict.fromkeys(("flash-crowds", "launch-day", "batch-jobs", "bursty"), Size(1, 1, 1)),
+    **dict.fromkeys(HOUR_LONG, Size(1, 1, 1)),
+    **dict.fromkeys(("flash-crowds", "batch-jobs"), Size(1, 0, 1)),
 }
 
 
@@ -70,12 +67,12 @@ def family_of(shape: str) -> str:
     return REPORTED.name if shape in REPORTED.shapes else "shared"
 
 
-def tuning_jobs(quick: bool) -> Iterator[Job]:
-    """Yield the runs of all peers with all settings on training traces."""
+def tuning_jobs(best: Mapping[str, str], stage: int, *, quick: bool) -> Iterator[Job]:
+    """Yield the runs of all peers on training traces; ``best`` are the settings so far."""
     for shape in TUNED_ON[2:4] if quick else TUNED_ON:
         case = Case(TRAINING.name, shape, 0)
         for policy in PEERS:
-            for settings in grid(policy):
+            for settings in grid(policy, best.get(policy, ""), stage):
                 yield Job(case, policy, settings)
 
 
@@ -103,11 +100,15 @@ def case_jobs(shape: str, cold_start: float, size: Size, tuned: Mapping[str, str
             yield Job(case, policy)
         for policy, settings in tuned.items():
             yield Job(case, policy)
-            yield Job(case, policy, settings)
+            if size.tuned:
+                yield Job(case, policy, settings)
         if seed < size.searches:
-            for policy in REFERENCES:
-                yield Job(case, policy)
-            yield from frontier_jobs(case)
+            yield Job(case, ORACLE)
+            yield Job(case, BOUND)
+            if cold_start == MAIN_COLD_START:  # A fixed fleet has no cold starts.
+                yield Job(case, FIXED)
+            if size.tuned:
+                yield from frontier_jobs(case)
 
 
 def frontier_jobs(case: Case) -> Iterator[Job]:
@@ -120,7 +121,7 @@ def frontier_jobs(case: Case) -> Iterator[Job]:
 
 def limited_jobs(shape: str, size: Size, tuned: Mapping[str, str]) -> Iterator[Job]:
     """Yield the runs of one shape in a fleet that is too small for its peak."""
-    for seed in range(min(size.searches, 3)):
+    for seed in range(min(size.searches, 2)):
         case = Case(family_of(shape), shape, seed, option=LIMITED)
         for policy in (SLO, ALONE, QUEUE, FIXED):
             yield Job(case, policy)

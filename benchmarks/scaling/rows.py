@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from functools import lru_cache
+from collections.abc import Callable, Iterator
+from functools import lru_cache, partial
 
 from benchmarks.scaling.cases import GOAL, LIMITED, Case
 from benchmarks.scaling.store import Job, Measured
@@ -45,14 +45,14 @@ def measured(result: Result, seconds: float) -> Measured:
     """Return the stored columns of a result."""
     return Measured(
         attained=result.attainment,
-        good=result.attainment,
-        goodput=result.attainment * result.requests / result.gpu_hours,
+        good=result.goodput,
+        goodput=result.goodput_per_gpu_hour,
         queue_p99=min(result.queue_p99, 1e6),
         ttft_p99=min(result.ttft_p99, 1e6),
         hours=result.gpu_hours,
-        billed4=result.gpu_hours,
-        billed8=result.gpu_hours,
-        dollars=result.gpu_hours,
+        billed4=dict(result.billed_hours)[4],
+        billed8=dict(result.billed_hours)[8],
+        dollars=result.dollars,
         launches=float(result.launches),
         seconds=seconds,
     )
@@ -68,15 +68,9 @@ def run(setting: Setting, job: Job) -> Result:
         return _oracle(setting)
     if job.policy == BOUND:
         return compare.run_clairvoyant(setting, GOAL)
-    peer = PEERS[job.policy]
-    targets, _, option = job.settings.partition(" ")
-    for label, variant in peer.variants():
-        if label == option:
-            prefill, decode = peer.prefill[0], peer.decode[0]
-            if targets:
-                prefill, decode = (float(text) for text in targets.split(","))
-            return compare.run_peer(setting, job.policy, variant, prefill, decode)
-    raise ValueError(f"{job.policy} has no option {option}")
+    targets, option = parsed(job.policy, job.settings)
+    variant = dict(PEERS[job.policy].variants())[option]
+    return compare.run_peer(setting, job.policy, variant, *targets)
 
 
 def _run_own(setting: Setting, job: Job) -> Result:
@@ -91,14 +85,37 @@ def _run_own(setting: Setting, job: Job) -> Result:
     return compare.run_policy(setting, spec.model_copy(update=changes), job.row)
 
 
-def grid(policy: str) -> Iterator[str]:
-    """Yield all settings of a peer to try; the first is its default."""
-    for option, peer in PEERS[policy].variants():
-        for prefill in peer.prefill:
-            for decode in peer.decode:
-                settings = f"{prefill:g},{decode:g} {option}".rstrip()
-                is_default = not option and (prefill, decode) == (peer.prefill[0], peer.decode[0])
-                yield "" if is_default else settings
+def parsed(policy: str, settings: str) -> tuple[tuple[float, float], str]:
+    """Return a peer's targets (prefill, decode) and the label of its option."""
+    peer = PEERS[policy]
+    targets, _, option = settings.partition(" ")
+    if not targets:
+        return (peer.prefill[0], peer.decode[0]), ""
+    prefill, decode = (float(text) for text in targets.split(","))
+    return (prefill, decode), option
+
+
+def settings_of(policy: str, targets: tuple[float, float], option: str = "") -> str:
+    """Return settings as text; "" is the default."""
+    if (targets, option) == parsed(policy, ""):
+        return ""
+    return f"{targets[0]:g},{targets[1]:g} {option}".rstrip()
+
+
+def grid(policy: str, best: str, stage: int) -> Iterator[str]:
+    """Yield the settings of a peer to try: targets for prefill, then for decode, then options.
+
+    Each stage (0, 1, 2) changes the ``best`` settings of the stage before.
+    """
+    peer = PEERS[policy]
+    (prefill, decode), option = parsed(policy, best)
+    if stage == 0:
+        yield from (settings_of(policy, (target, decode), option) for target in peer.prefill)
+    elif stage == 1:
+        yield from (settings_of(policy, (prefill, target), option) for target in peer.decode)
+    else:
+        labels = [label for label, _ in peer.variants()]
+        yield from (settings_of(policy, (prefill, decode), label) for label in labels)
 
 
 def _cheapest_fixed(setting: Setting) -> Result:
@@ -106,13 +123,35 @@ def _cheapest_fixed(setting: Setting) -> Result:
     first, second = compare.peak_counts(setting)
     limit = setting.fleet.gpu_slots
     if first + second > limit:
-        splits = [(count, limit - count) for count in range(1, limit)]
-        return compare.best([compare.run_static(setting, FIXED, s) for s in splits], GOAL)
-    results = {}
-    for size in range(max(1, first - 6), first + 3):
-        for other in range(max(1, second - 3), second + 3):
-            results[size, other] = compare.run_static(setting, FIXED, (size, other))
-    return compare.best(list(results.values()), GOAL)
+        share = round(limit * first / (first + second))
+        splits = range(max(1, share - 6), min(limit - 1, share + 6) + 1)
+        results = [compare.run_static(setting, FIXED, (n, limit - n)) for n in splits]
+        return max(results, key=lambda r: r.attainment)
+    results = []
+    smallest, _ = _fewest(setting, lambda n: (2 * first + 4, n), 2 * second + 4)
+    for decode in range(smallest, smallest + 4):
+        count, tried = _fewest(setting, partial(_pair, decode), 2 * first + 4)
+        results += tried
+        if count <= 1:
+            break
+    return compare.best(results, GOAL)
+
+
+def _pair(decode: int, prefill: int) -> tuple[int, int]:
+    return prefill, decode
+
+
+def _fewest(
+    setting: Setting, counts: Callable[[int], tuple[int, int]], high: int
+) -> tuple[int, list[Result]]:
+    """Return the fewest replicas of a pool that meet the goal, by bisection, and all runs."""
+    low, results = 1, []
+    while low < high:
+        middle = (low + high) // 2
+        results.append(compare.run_static(setting, FIXED, counts(middle)))
+        low, high = (low, middle) if results[-1].attainment >= GOAL else (middle + 1, high)
+    results.append(compare.run_static(setting, FIXED, counts(high)))
+    return high, results
 
 
 def _oracle(setting: Setting) -> Result:

@@ -18,21 +18,41 @@ from benchmarks.scaling.cases import Case
 ROOT = Path(__file__).parents[2]
 SOURCES: Mapping[str, tuple[str, ...]] = {
     "fleet": (
-        "ecs_dynamo/simulate/fleet*",
-        "ecs_dynamo/simulate/*.py",
+        "ecs_dynamo/simulate/fleet/*.py",
+        "ecs_dynamo/simulate/run.py",
         "ecs_dynamo/simulate/traces/**/*.py",
     ),
-    "policies": ("ecs_dynamo/planning/scaling/**/*.py", "ecs_dynamo/model/spec/scaling.py"),
+    "policies": (
+        "ecs_dynamo/model/spec/scaling.py",
+        "ecs_dynamo/planning/scaling/**/*.py",
+        "ecs_dynamo/simulate/arbitration.py",
+        "ecs_dynamo/simulate/scalers.py",
+    ),
     "peers": ("ecs_dynamo/simulate/peers/*.py",),
+    "references": ("ecs_dynamo/simulate/optimum/*.py", "benchmarks/scaling/rows.py"),
 }
 """The sources that the results of each kind of policy depend on: all on those of the fleet."""
+
+
+KINDS: Mapping[str, str] = {
+    **dict.fromkeys(("slo", "queue", "slo-alone"), "policies"),
+    **dict.fromkeys(("oracle", "fixed", "bound"), "references"),
+}
+"""The kinds of policies; all others are peers."""
+PARTS = ("policies", "references", "peers")
+
+
+def kind_of(policy: str) -> str:
+    """Return the kind of a policy."""
+    return KINDS.get(policy, "peers")
 
 
 class Measured(NamedTuple):
     """The outcome of one run. Times are seconds.
 
-    ``attained`` is the share of requests within the queue target and ``good`` that within the
-    targets of TTFT and inter-token latency; ``goodput`` is the number of the latter per GPU hour.
+    ``attained`` is the share of requests within the queue target, and ``good`` that of requests
+    within the targets of TTFT and inter-token latency too; ``goodput`` is their number per GPU
+    hour.
     ``billed4`` and ``billed8`` are GPU hours of whole instances with 4 and 8 GPUs, ``dollars`` is
     the price with instances of one GPU. ``seconds`` is the time that the run took.
     """
@@ -72,8 +92,7 @@ class Job:
 
 def fingerprint(policy: str) -> str:
     """Return a hash of the sources that the results of ``policy`` depend on."""
-    kinds = ["fleet"]
-    kinds += ["policies"] if policy in ("slo", "queue", "slo-alone") else ["peers"]
+    kinds = ["fleet", kind_of(policy)]
     digest = hashlib.sha256()
     for kind in kinds:
         for pattern in SOURCES[kind]:

@@ -114,6 +114,7 @@ class Scenario:
 
     @property
     def fixed(self) -> Cell | None:
+        """The cheapest fixed fleet that meets the goal. It has no cold starts."""
         return self.cells.get(FIXED)
 
 

@@ -30,19 +30,23 @@ class Setting:
     """The trace, fleet and goal that all policies of a comparison share.
 
     ``target`` is the queue time to attain, in seconds; ``miss`` is the share of requests that may
-    wait longer. ``low`` and ``high`` limit the replicas of a pool. Each policy runs ``repeats``
+    wait longer. ``target_ttft`` and ``target_itl`` are the targets of goodput, in seconds. ``low``
+    and ``high`` limit the replicas of a pool. Each policy runs ``repeats``
     times, with the random seeds from ``seed`` on: over a short trace, a single cold start can
-    change the result.
+    change the result. ``history``: keep the changes of the desired counts.
     """
 
     trace: Trace
     fleet: FleetSpec
     target: float = 2.0
+    target_ttft: float | None = None
+    target_itl: float | None = None
     miss: float = 0.01
     low: int = 1
     high: int = 128
     seed: int = 7
     repeats: int = 1
+    history: bool = True
 
     def work(self, pool: PoolName) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
         """Return the service times of the requests in a pool, in seconds."""
@@ -73,6 +77,7 @@ class Setting:
 
     def run(self, name: str, make: MakeScaler) -> Result:
         """Run one policy over the trace; return the mean of its repeats."""
+        initial = self.initial
         return pooled(
             [
                 simulate(
@@ -81,8 +86,11 @@ class Setting:
                     make,
                     fleet=self.fleet,
                     target=self.target,
-                    initial=self.initial,
+                    initial=initial,
                     seed=self.seed + number,
+                    target_ttft=self.target_ttft,
+                    target_itl=self.target_itl,
+                    history=self.history,
                 )
                 for number in range(self.repeats)
             ]
@@ -124,22 +132,6 @@ def default_spec(setting: Setting, policy: str) -> ScalingSpec:
             "miss": setting.miss / 2,
         }
     )
-
-
-FRONTIER_MISSES = (1e-4, 0.001, 0.005, 0.02, 0.06)
-FRONTIER_HEADROOMS = (1.0, 0.5)
-
-
-def run_frontier(setting: Setting) -> Iterator[Result]:
-    """Run the slo policy with each ``headroom`` and pair of ``miss`` to show cost by attainment."""
-    spec = default_spec(setting, "slo")
-    for headroom, prefill, decode in product(FRONTIER_HEADROOMS, FRONTIER_MISSES, FRONTIER_MISSES):
-        first, second = (
-            spec.model_copy(update={"miss": miss, "headroom": headroom})
-            for miss in (prefill, decode)
-        )
-        name = f"slo miss={prefill:g},{decode:g} headroom={headroom:g}"
-        yield run_policy(setting, first, name, second)
 
 
 def run_peer(
@@ -234,14 +226,3 @@ def run_peers(setting: Setting) -> Iterator[Result]:
     """Run each peer with its defaults."""
     for name, peer in PEERS.items():
         yield run_peer(setting, name, peer, peer.prefill[0], peer.decode[0])
-
-
-def run_grid(setting: Setting, name: str) -> Iterator[tuple[str, Result]]:
-    """Run a peer with each of its options and pair of targets.
-
-    Yield the settings as text, and the result.
-    """
-    for option, peer in PEERS[name].variants():
-        for prefill, decode in product(peer.prefill, peer.decode):
-            settings = f"{prefill:g},{decode:g} {option}".rstrip()
-            yield settings, run_peer(setting, name, peer, prefill, decode, f"{name} {settings}")

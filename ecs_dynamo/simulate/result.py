@@ -31,7 +31,8 @@ class Result:
     of the mean ITL of each request. ``prefill_wait`` and ``decode_wait`` are the mean waits in each
     queue, ``prefill_late`` and ``decode_late`` the shares of requests that waited longer than the
     target in that queue alone (requests that never left prefill count there only).
-    ``instance_hours`` and ``dollars`` are those of whole instances. ``fleet`` describes the model.
+    ``instance_hours`` and ``dollars`` are those of whole instances; ``billed_hours`` are (GPUs per
+    instance, GPU hours of whole instances of that size). ``fleet`` describes the model.
 
     ``history`` has the desired counts as (time, prefill, decode), with an entry for each change.
     """
@@ -61,6 +62,7 @@ class Result:
     decode_late: float = 0.0
     instance_hours: float = 0.0
     dollars: float = 0.0
+    billed_hours: tuple[tuple[int, float], ...] = ()
     rejected: int = 0
     fleet: str = ""
 
@@ -106,7 +108,7 @@ def summarize(
     reached = np.isfinite(first)
     pools = cluster.pools.values()
     queue_times, ttfts, itls = _quantiles(wait), _quantiles(ttft), _quantiles(itl[np.isfinite(itl)])
-    instance_hours = cluster.instance_seconds / 3600.0
+    instance_hours = cluster.instance_seconds[cluster.spec.instance.gpus] / 3600.0
     return Result(
         policy,
         trace.name,
@@ -129,6 +131,7 @@ def summarize(
         decode_late=_share(reached & (second > targets.queue)),
         instance_hours=instance_hours,
         dollars=instance_hours * cluster.spec.instance.dollars,
+        billed_hours=tuple((n, n * s / 3600.0) for n, s in cluster.instance_seconds.items()),
         rejected=cluster.front().rejected,
         fleet=cluster.spec.describe(),
     )

@@ -30,6 +30,8 @@ INSTANCE_TYPES = {
 }
 """Prices: on demand, Linux, us-east-1, as of March 2026 (aws.amazon.com/ec2/pricing/on-demand)."""
 
+INSTANCE_SIZES = tuple(t.gpus for t in INSTANCE_TYPES.values())
+
 
 @lru_cache(maxsize=65_536)
 def instances_needed(

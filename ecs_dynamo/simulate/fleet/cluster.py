@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ecs_dynamo.simulate.fleet import kernel
-from ecs_dynamo.simulate.fleet.billing import instances_needed
+from ecs_dynamo.simulate.fleet.billing import INSTANCE_SIZES, instances_needed
 from ecs_dynamo.simulate.fleet.spec import Dispatch, FleetSpec, PoolName
 from ecs_dynamo.simulate.fleet.state import (
     ENDED,
@@ -96,7 +96,7 @@ class Cluster:
         self, trace: Trace, spec: FleetSpec, *, seed: int, target_ttft: float | None = None
     ) -> None:
         self.spec = spec
-        self.instance_seconds = 0.0
+        self.instance_seconds = dict.fromkeys({*INSTANCE_SIZES, spec.instance.gpus}, 0.0)
         self.pools = {
             name: Pool(name, random.Random(seed + number), spec.gpus(name))
             for number, name in enumerate(POOLS)
@@ -184,7 +184,8 @@ class Cluster:
 
         The instances of the last ``elapsed`` seconds are billed before.
         """
-        self.instance_seconds += self.instances() * elapsed
+        for gpus in self.instance_seconds:
+            self.instance_seconds[gpus] += self.instances(gpus) * elapsed
         for pool in self.pools.values():
             for row, (launched, ready) in list(pool.starting.items()):
                 if ready <= now:
@@ -253,13 +254,14 @@ class Cluster:
         """Return the durations of the last completed cold starts, in seconds."""
         return self.pools[name].cold_starts[-KEPT_COLD_STARTS:]
 
-    def instances(self) -> int:
-        """Return the instances that hold all replicas, including those that start or drain."""
+    def instances(self, gpus: int) -> int:
+        """Return the instances with ``gpus`` GPUs that hold all replicas.
+
+        Replicas that start or drain are included.
+        """
         prefill, decode = (len(p.launched) + len(p.draining) for p in self.pools.values())
         spec = self.spec
-        return instances_needed(
-            prefill, spec.prefill_gpus, decode, spec.decode_gpus, spec.instance.gpus
-        )
+        return instances_needed(prefill, spec.prefill_gpus, decode, spec.decode_gpus, gpus)
 
     def close(self, now: float) -> None:
         """Add the GPU time of the replicas that still run at the end."""

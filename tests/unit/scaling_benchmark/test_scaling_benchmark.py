@@ -17,9 +17,9 @@ from benchmarks.scaling.claims import (
     limited_fleets,
 )
 from benchmarks.scaling.document import write_document
-from benchmarks.scaling.plan import FULL, QUICK, TUNED_ON, jobs, tuning_jobs
+from benchmarks.scaling.plan import FULL, QUICK, TUNED_ON, TUNING_STAGES, jobs, tuning_jobs
 from benchmarks.scaling.pool import clock, complete, grouped
-from benchmarks.scaling.rows import FIXED, grid, setting_of
+from benchmarks.scaling.rows import FIXED, grid, parsed, setting_of, settings_of
 from benchmarks.scaling.store import Job, Measured, Store
 from benchmarks.scaling.summary import Cell, Scenario, half_width, relative_hours, scenarios
 from benchmarks.scaling.tuning import best_settings, tuned_settings
@@ -121,7 +121,7 @@ def test_settings_meet_the_goal_on_most_training_traces_and_then_cost_least() ->
 
 def test_the_plan_covers_all_peers_seeds_and_cold_starts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("ECS_DYNAMO_TRACES", raising=False)
-    tuning = list(tuning_jobs(quick=False))
+    tuning = list(tuning_jobs({}, 0, quick=False))
     assert {job.case.shape for job in tuning} == set(TUNED_ON)
     assert {job.case.family for job in tuning} == {"training"}
     assert all(job.case.seed < 100 for job in tuning)
@@ -133,7 +133,7 @@ def test_the_plan_covers_all_peers_seeds_and_cold_starts(monkeypatch: pytest.Mon
         for job in planned
         if job.policy == "slo" and job.case.shape == "growing-prompts"
     }
-    assert len(growing) == 30
+    assert len(growing) == 20
     assert {job.case.option for job in planned} == {PLAIN, LIMITED}
     assert {job.case.shape for job in planned} == set(FULL) - {"azure", "mooncake"}
     assert len(list(jobs(QUICK, {}))) < len(planned) / 10
@@ -143,9 +143,13 @@ def test_the_plan_covers_all_peers_seeds_and_cold_starts(monkeypatch: pytest.Mon
 
 @pytest.mark.parametrize("policy", list(PEERS))
 def test_a_grid_begins_with_the_defaults_and_repeats_nothing(policy: str) -> None:
-    settings = list(grid(policy))
-    assert settings[0] == ""
-    assert len(set(settings)) == len(settings) > 1
+    targets = [settings for stage in (0, 1) for settings in grid(policy, "", stage)]
+    assert targets.count("") == 2
+    assert len(set(targets)) == len(targets) - 1 > 2
+    for stage in range(TUNING_STAGES):
+        for settings in grid(policy, targets[-1], stage):
+            pair, option = parsed(policy, settings)
+            assert settings_of(policy, pair, option) == settings
 
 
 def test_results_are_stored_and_dropped_when_code_changes(
