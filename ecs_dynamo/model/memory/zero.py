@@ -37,10 +37,11 @@ class ZeroState:
     """The memory of scaling to zero and back.
 
     ``busiest`` is the highest recommendation since the component last woke, and ``raised_at`` the
-    time of the last increase.
+    time of the last increase. ``serving``: the last pass observed a ready replica.
     """
 
     gaps: IdleGaps = IdleGaps()
     waking: Waking | None = None
     busiest: int = 0
     raised_at: float | None = None
+    serving: bool = False

@@ -139,7 +139,7 @@ def stabilize(
         text += f", {demand.rejection_rate:.2f}/s refused: not lowered"
     elif active and inputs.ready > 0:
         # After a wake-up, what was needed before it no longer counts.
-        before = 0 if zero.waking is not None else zero.busiest
+        before = zero.busiest if zero.serving else 0
         zero = replace(zero, busiest=max(before, clamp(inputs, recommended)))
     leaves = False
     if spec.min == 0 and current > 0 and not demand.incomplete:
@@ -184,6 +184,7 @@ def stabilize(
         else:
             text += ", held by the scale-down window"
     desired = clamp(inputs, desired)
-    zero = replace(zero, waking=waking, raised_at=now if desired > current else zero.raised_at)
+    raised_at = now if desired > current else zero.raised_at
+    zero = replace(zero, waking=waking, raised_at=raised_at, serving=inputs.ready > 0)
     state = replace(state, recommendations=history, busy_at=busy_at, zero=zero, demand=lasting)
     return ScalingOutput(_decision(inputs, desired, text, lasting), state)
