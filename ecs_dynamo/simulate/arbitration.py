@@ -10,40 +10,46 @@ from ecs_dynamo.model.memory.scaling import SharedLimitState
 from ecs_dynamo.planning.scaling.arbitration.claims import claim_of, observe
 from ecs_dynamo.planning.scaling.arbitration.split import arbitrate
 from ecs_dynamo.simulate.fleet import PoolName
-from ecs_dynamo.simulate.scalers import PolicyScaler, View
+from ecs_dynamo.simulate.run import MakeScaler
+from ecs_dynamo.simulate.scalers import PolicyScaler, Scaler, View
 
 
 class Arbiter:
     """Divides a fleet's GPU slots among the pools, as the daemon does.
 
-    ``scalers`` are those of the pools; ``gpus`` has the slots of one replica by pool, 1 by default.
+    One run needs one: ``simulate(..., arbiter.make, arbitrate=arbiter)``. ``make`` makes the pools'
+    scalers, of which those that are no `PolicyScaler` have no claim: then nothing is arbitrated.
+    ``gpus`` has the slots of one replica by pool, 1 by default.
     """
 
-    def __init__(
-        self, scalers: Mapping[PoolName, PolicyScaler], gpus: Mapping[PoolName, int] | None = None
-    ) -> None:
-        self._scalers = scalers
+    def __init__(self, make: MakeScaler, gpus: Mapping[PoolName, int] | None = None) -> None:
+        self._make = make
+        self._scalers: dict[PoolName, Scaler] = {}
         self._gpus = {pool: (gpus or {}).get(pool, 1) for pool in PoolName}
         self._states = {pool: SharedLimitState() for pool in PoolName}
 
+    def make(self, pool: PoolName, slots: int) -> Scaler:
+        """Return the scaler of a pool, whose claims are arbitrated from now on."""
+        scaler = self._scalers[pool] = self._make(pool, slots)
+        return scaler
+
     def __call__(
         self, views: Mapping[PoolName, View], desired: Mapping[PoolName, int], gpu_limit: int
-    ) -> dict[PoolName, int]:
-        """Return the counts of one tick."""
+    ) -> Mapping[PoolName, int]:
+        """Return the counts of one tick, within ``gpu_limit`` slots."""
         names = frozenset(pool.value for pool in views)
-        limit = SharedLimit(
-            f"{gpu_limit} GPU slots",
-            {pool.value: self._gpus[pool] for pool in views},
-            (Slots(gpu_limit, names),),
-            declared=True,
-        )
+        gpus = {pool.value: self._gpus[pool] for pool in views}
+        slots = (Slots(gpu_limit, names),)
+        limit = SharedLimit(f"{gpu_limit} GPU slots", gpus, slots, declared=True)
         claims = []
         now = 0.0
         for pool, view in views.items():
-            scaler, now = self._scalers[pool], view.now
+            scaler, now = self._scalers.get(pool), view.now
+            if not isinstance(scaler, PolicyScaler):
+                return desired
             inputs, output = scaler.inputs, scaler.output
             if inputs is None or output is None:
-                return dict(desired)
+                return desired
             state = self._states[pool] = observe(inputs, output, self._states[pool])
             output = replace(output, state=replace(output.state, shared_limit=state))
             claims.append(replace(claim_of(inputs, output), recommended=desired[pool]))
