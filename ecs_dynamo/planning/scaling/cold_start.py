@@ -6,8 +6,11 @@ from collections.abc import Iterable
 
 from ecs_dynamo.model.memory.scaling import ColdStart, ColdStarts
 from ecs_dynamo.model.snapshot import Task
+from ecs_dynamo.model.spec.scaling import ScalingSpec, SloScaling
 
 KEPT = 32
+ASSUMED_SECONDS = 300.0
+"""The cold start that is assumed until one was measured, for policies that do not declare it."""
 QUANTILE = 0.75
 """A late replica costs more than an early one: above the median, but not the worst ever seen."""
 
@@ -44,3 +47,9 @@ def cold_start_seconds(known: ColdStarts, default: float) -> float:
         return default
     times = sorted(sample.seconds for sample in known.samples)
     return times[min(int(QUANTILE * len(times)), len(times) - 1)]
+
+
+def expected_cold_start(known: ColdStarts, spec: ScalingSpec) -> float:
+    """Return the usual cold start of a component in seconds, or the assumed one of its policy."""
+    assumed = spec.cold_start_seconds if isinstance(spec, SloScaling) else ASSUMED_SECONDS
+    return cold_start_seconds(known, assumed)

@@ -14,15 +14,13 @@ from ecs_dynamo.model.conditions import ConditionReason
 from ecs_dynamo.model.memory.scaling import Recommendation, ScalingState
 from ecs_dynamo.model.memory.zero import Waking
 from ecs_dynamo.model.plan import Decision, Limitation
-from ecs_dynamo.model.spec.scaling import ScalingSpec, SloScaling
-from ecs_dynamo.planning.scaling.cold_start import cold_start_seconds
+from ecs_dynamo.model.spec.scaling import ScalingSpec
+from ecs_dynamo.planning.scaling.cold_start import expected_cold_start
 from ecs_dynamo.planning.scaling.demand import Demand
 from ecs_dynamo.planning.scaling.policy import ScalingInput, ScalingOutput
 from ecs_dynamo.planning.scaling.zero.idle import add_gap, keep_seconds
 from ecs_dynamo.planning.scaling.zero.waking import count_to_start, observe_refused
 
-COLD_START_SECONDS = 300.0
-"""The cold start that is assumed until one was measured, for policies that do not declare it."""
 REFUSED_SHARE = 0.02
 """While more than this share of the requests is refused, a count is not lowered."""
 
@@ -107,8 +105,7 @@ def _keep_seconds(inputs: ScalingInput[ScalingSpec], state: ScalingState) -> flo
     spec = inputs.spec
     if spec.idle_seconds is not None:
         return spec.idle_seconds
-    assumed = spec.cold_start_seconds if isinstance(spec, SloScaling) else COLD_START_SECONDS
-    return keep_seconds(state.zero.gaps, cold_start_seconds(state.cold_starts, assumed), inputs.now)
+    return keep_seconds(state.zero.gaps, expected_cold_start(state.cold_starts, spec), inputs.now)
 
 
 def stabilize(

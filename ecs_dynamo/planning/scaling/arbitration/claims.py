@@ -7,14 +7,12 @@ from dataclasses import dataclass
 from ecs_dynamo.model.memory.scaling import SharedLimitState
 from ecs_dynamo.model.spec.scaling import ScalingSpec, SloScaling
 from ecs_dynamo.planning.scaling.arbitration.missed import observe_missed, waits_too_long
-from ecs_dynamo.planning.scaling.cold_start import cold_start_seconds
+from ecs_dynamo.planning.scaling.cold_start import ASSUMED_SECONDS, expected_cold_start
 from ecs_dynamo.planning.scaling.demand import Demand, read_demand
 from ecs_dynamo.planning.scaling.policy import ScalingInput, ScalingOutput, Workload
 
-DEFAULT_COLD_START = 300.0
-"""Seconds, for policies that have no setting for it."""
 DEFAULT_TARGET = 2.0
-"""The same for the target of the wait."""
+"""Seconds that a request may wait, for policies that have no setting for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,8 +20,8 @@ class Claim:
     """A component's claim on a shared limit.
 
     ``current`` is the count that is set now, ``recommended`` the one that its policy would set
-    (within its bounds and steps), and ``min`` its floor.
-    ``max_step_down`` is the largest number of replicas that it may lose at once.
+    (within its bounds and steps), and ``min`` its floor. ``max_step_down`` is the largest number of
+    replicas that it may lose at once.
 
     ``load`` is the number of replicas that the arrivals keep busy, and ``backlog`` the work that
     waits for it or will reach it, in seconds of one replica. Without a known ``load``, the
@@ -42,7 +40,7 @@ class Claim:
     load: float | None = None
     backlog: float = 0.0
     missed: float = 0.0
-    cold_start: float = 300.0
+    cold_start: float = ASSUMED_SECONDS
     gained_at: float | None = None
     lost_at: float | None = None
 
@@ -72,10 +70,12 @@ def observe(
     requests = (demand.arrival_rate or 0.0) * max(elapsed, 0.0)
     share = demand.late_share
     if output.workload is not None and demand.why_stale is None:
-        waiting = _waiting(inputs, demand, output.workload) + (demand.upstream or 0.0)
-        seconds = output.workload.request_seconds
-        target = _target_seconds(inputs.spec)
-        late = waits_too_long(waiting, seconds, float(inputs.ready), target)
+        late = waits_too_long(
+            _pending(inputs, demand, output.workload),
+            output.workload.request_seconds,
+            float(inputs.ready),
+            _target_seconds(inputs.spec),
+        )
         share = (1.0 if share is None else share) if late else 0.0
     return observe_missed(state, share, requests, inputs.now)
 
@@ -86,9 +86,7 @@ def claim_of(inputs: ScalingInput[ScalingSpec], output: ScalingOutput) -> Claim:
     demand = read_demand(inputs)
     backlog = 0.0
     if workload is not None:
-        waiting = _waiting(inputs, demand, workload) + (demand.upstream or 0.0)
-        backlog = waiting * workload.request_seconds
-    default = spec.cold_start_seconds if isinstance(spec, SloScaling) else DEFAULT_COLD_START
+        backlog = _pending(inputs, demand, workload) * workload.request_seconds
     return Claim(
         component=inputs.component,
         current=inputs.current,
@@ -98,17 +96,18 @@ def claim_of(inputs: ScalingInput[ScalingSpec], output: ScalingOutput) -> Claim:
         load=workload.load if workload is not None else None,
         backlog=backlog,
         missed=state.missed_share,
-        cold_start=cold_start_seconds(output.state.cold_starts, default),
+        cold_start=expected_cold_start(output.state.cold_starts, spec),
         gained_at=state.gained_at,
         lost_at=state.lost_at,
     )
 
 
-def _waiting(inputs: ScalingInput[ScalingSpec], demand: Demand, workload: Workload) -> float:
-    """Return the requests that no replica of the component works on yet."""
-    if demand.waiting is not None:
-        return demand.waiting
-    return max(0.0, (demand.queue or 0.0) - inputs.ready * workload.slots)
+def _pending(inputs: ScalingInput[ScalingSpec], demand: Demand, workload: Workload) -> float:
+    """Return the requests that wait for a replica of the component, here or upstream."""
+    waiting = demand.waiting
+    if waiting is None:
+        waiting = max(0.0, (demand.queue or 0.0) - inputs.ready * workload.slots)
+    return waiting + (demand.upstream or 0.0)
 
 
 def _target_seconds(spec: ScalingSpec) -> float:
