@@ -29,9 +29,9 @@ class SharedLimit:
     declared: bool = False
 
     def fits(self, counts: Mapping[str, int]) -> bool:
-        """Return whether as many replicas of each component fit.
+        """Return whether this many replicas of each component fit.
 
-        They are packed largest first, each into the instance that fewest components can use and
+        They are packed largest first, each into the instance that the fewest components can use and
         that it fills best (best fit decreasing). This is exact where the sizes divide each other,
         as 1, 2, 4 and 8 do, and all components can use the same instances.
         """
@@ -44,14 +44,17 @@ class SharedLimit:
         free = [i.count for i in self.instances]
         usable = {name: sum(i.count for i in self.instances if name in i.usable_by) for name in own}
         for name in sorted(own, key=lambda n: (-self.gpus[n], usable[n], n)):
-            size = self.gpus[name]
-            for _ in range(own[name]):
-                fitting = [
-                    (len(instance.usable_by), free[index], index)
-                    for index, instance in enumerate(self.instances)
-                    if free[index] >= size and name in instance.usable_by
-                ]
-                if not fitting:
-                    return False
-                free[min(fitting)[-1]] -= size
+            size, unplaced = self.gpus[name], own[name]
+            fitting = sorted(
+                (len(instance.usable_by), free[index], index)
+                for index, instance in enumerate(self.instances)
+                if name in instance.usable_by
+            )
+            # The best fit stays the best until it is full, so instances are filled in this order.
+            for _, slots, index in fitting:
+                placed = min(unplaced, slots // size)
+                free[index] -= placed * size
+                unplaced -= placed
+            if unplaced:
+                return False
         return True
