@@ -8,7 +8,7 @@ before it in the same plan has run.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Final
 
@@ -258,6 +258,25 @@ class Decision:
     stale: bool = False
     demand: int | None = None
     limitation: Limitation | None = None
+
+    @property
+    def numbers(self) -> str:
+        """The reason without the counts in front of it."""
+        return self.reason.removeprefix(_counts_text(self.component, self.current, self.desired))
+
+    def with_desired(self, desired: int, numbers: str) -> Decision:
+        """Return the decision for another count; ``numbers`` gives the reason for it."""
+        reason = decision_reason(self.component, self.current, desired, numbers)
+        return replace(self, desired=desired, reason=reason)
+
+
+def decision_reason(component: str, current: int, desired: int, numbers: str) -> str:
+    """Return the reason of a decision: the counts, and the numbers that led to them."""
+    return _counts_text(component, current, desired) + numbers
+
+
+def _counts_text(component: str, current: int, desired: int) -> str:
+    return f"{component} {current} -> {desired}: "
 
 
 @dataclass(frozen=True, slots=True)

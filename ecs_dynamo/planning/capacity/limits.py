@@ -85,9 +85,9 @@ def _limits_of(
     own = _own_slots(graph, snapshot, gpus)
     requests = {c.name: _location(c) for c in here}
     slots = [
-        Slots(min(i.gpus, i.gpus_free + own.get(i.arn, 0)), _users(requests, i_free))
+        Slots(min(i.gpus, i.gpus_free + own.get(i.arn, 0)), _users(requests, allocatable_of(i, {})))
         for i in usable
-        if (i_free := allocatable_of(i, {})).gpus_total > 0
+        if i.gpus > 0
     ]
     slots += [Slots(n.gpus, _users(requests, n)) for n in new if n.gpus > 0]
     return [

@@ -13,7 +13,7 @@ from dataclasses import replace
 from ecs_dynamo.model.conditions import ConditionReason
 from ecs_dynamo.model.memory.scaling import Recommendation, ScalingState
 from ecs_dynamo.model.memory.zero import Waking
-from ecs_dynamo.model.plan import Decision, Limitation
+from ecs_dynamo.model.plan import Decision, Limitation, decision_reason
 from ecs_dynamo.model.spec.scaling import ScalingSpec
 from ecs_dynamo.planning.scaling.cold_start import expected_cold_start
 from ecs_dynamo.planning.scaling.demand import Demand
@@ -48,7 +48,7 @@ def _decision(
         component=inputs.component,
         current=inputs.current,
         desired=desired,
-        reason=f"{inputs.component} {inputs.current} -> {desired}: {text}",
+        reason=decision_reason(inputs.component, inputs.current, desired, text),
         stale=stale,
         demand=demand,
         limitation=limitation,
@@ -57,10 +57,8 @@ def _decision(
 
 def limited(decision: Decision, desired: int, text: str, limitation: Limitation) -> Decision:
     """Return ``decision`` with a smaller count, and the limit added to its reason (``text``)."""
-    before = f"{decision.component} {decision.current} -> {decision.desired}: "
-    numbers = decision.reason.removeprefix(before)
-    reason = f"{decision.component} {decision.current} -> {desired}: {numbers}, {text}"
-    return replace(decision, desired=desired, reason=reason, limitation=limitation)
+    changed = decision.with_desired(desired, f"{decision.numbers}, {text}")
+    return replace(changed, limitation=limitation)
 
 
 def hold(

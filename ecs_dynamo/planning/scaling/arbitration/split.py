@@ -132,14 +132,15 @@ def _handed_over(
     )
     for gainer in by_pressure:
         name = gainer.component
-        if counts[name] >= gainer.recommended or _within(gainer.lost_at, gainer.cold_start, now):
+        if counts[name] >= gainer.recommended or _is_recent(gainer.lost_at, gainer.cold_start, now):
             continue
         worst = pressure(work[name], counts[name])
         options = [
-            (after, changed)
+            option
             for loser in claims
-            if loser is not gainer and not _within(loser.gained_at, loser.cold_start, now)
-            for after, changed in _options(gainer, loser, limit, work, counts)
+            if loser is not gainer
+            and not _is_recent(loser.gained_at, loser.cold_start, now)
+            and (option := _hand_over(gainer, loser, limit, work, counts)) is not None
         ]
         if not options:
             continue
@@ -149,14 +150,17 @@ def _handed_over(
     return dict(counts)
 
 
-def _options(
+def _hand_over(
     gainer: Claim,
     loser: Claim,
     limit: SharedLimit,
     work: Mapping[str, float],
     counts: Mapping[str, int],
-) -> list[tuple[float, dict[str, int]]]:
-    """Return how ``loser`` can make room for one replica of ``gainer``, and the larger pressure."""
+) -> tuple[float, dict[str, int]] | None:
+    """Return the larger pressure and the counts after ``loser`` made room for one replica.
+
+    The replica is of ``gainer``. None if its floor does not let ``loser`` make enough room.
+    """
     more = counts[gainer.component] + 1
     for fewer in range(counts[loser.component] - 1, _floor(loser) - 1, -1):
         changed = {**counts, gainer.component: more, loser.component: fewer}
@@ -164,11 +168,11 @@ def _options(
             after = max(
                 pressure(work[gainer.component], more), pressure(work[loser.component], fewer)
             )
-            return [(after, changed)]
-    return []
+            return after, changed
+    return None
 
 
-def _within(at: float | None, seconds: float, now: float) -> bool:
+def _is_recent(at: float | None, seconds: float, now: float) -> bool:
     return at is not None and now - at < seconds
 
 

@@ -7,7 +7,6 @@ on 1.6.1), so a role at zero beside a role with replicas costs GPU time and serv
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 from ecs_dynamo.model.graph import WORKER_ROLES, Component, Role
 from ecs_dynamo.model.plan import Decision
@@ -39,10 +38,6 @@ def keep_together(
         index = min(candidates)[1]
         decision = result[index]
         why = f"1 instead of 0: no request is served without it while {serving} has replicas"
-        reason = decision.reason.replace(
-            f"{decision.component} {decision.current} -> 0:",
-            f"{decision.component} {decision.current} -> 1: {why};",
-        )
-        result[index] = replace(decision, desired=1, reason=reason)
+        result[index] = decision.with_desired(1, f"{why}; {decision.numbers}")
         kept[decision.component] = 1
     return kept, result
