@@ -15,7 +15,7 @@ class ConditionType(StrEnum):
     SIGNAL_STALE = "SignalStale"
     CAPACITY_SHORT = "CapacityShort"
     SCALING_LIMITED = "ScalingLimited"
-    """A component is to have more replicas than a bound or a shared limit allows."""
+    """The demand asks for more replicas than a bound or a shared limit allows."""
     DEGRADED = "Degraded"
     UNROUTED = "Unrouted"
     """Workers are registered, and no frontend routes to them."""

@@ -10,7 +10,7 @@ from ecs_dynamo.model.graph import Role
 from ecs_dynamo.model.spec.scaling import SloScaling
 from ecs_dynamo.planning.scaling.demand import Demand
 from ecs_dynamo.planning.scaling.estimation.kv import kv_batch, observe_kv, tokens_in_decode
-from ecs_dynamo.planning.scaling.estimation.prefix_cache import effective_tokens, scaled_work
+from ecs_dynamo.planning.scaling.estimation.prefix_cache import effective_tokens
 from ecs_dynamo.planning.scaling.estimation.targets import queue_target
 
 PREFILL, DECODE = frozenset({Role.PREFILL}), frozenset({Role.DECODE})
@@ -66,10 +66,7 @@ def test_the_reported_use_bounds_the_batch_where_it_says_enough() -> None:
 @given(tokens=st.floats(0, 1e9), share=st.none() | st.floats(-1, 2))
 def test_cached_tokens_are_no_work(tokens: float, share: float | None) -> None:
     assert 0 <= effective_tokens(tokens, share) <= tokens
-    assert scaled_work(tokens, share, share) == pytest.approx(tokens)
 
 
-def test_work_grows_as_the_cache_loses_its_hits() -> None:
+def test_cached_tokens_are_not_computed() -> None:
     assert effective_tokens(100.0, 0.25) == 75.0
-    assert scaled_work(10.0, 0.5, 0.0) == pytest.approx(20.0)
-    assert scaled_work(10.0, 0.0, 0.5) == pytest.approx(5.0)

@@ -8,14 +8,14 @@ from dataclasses import replace
 from ecs_dynamo.model.memory.scaling import SharedLimitState
 
 FADE_SECONDS = 300.0
-"""Time constant with which requests are forgotten: about one cold start, after which the effect of
-a changed count shows."""
+"""Time constant with which requests fade: about one cold start, after which a changed count takes
+effect."""
 
 
 def waits_too_long(waiting: float, seconds: float, slots: float, target: float) -> bool:
     """Return whether a request that arrives now waits longer than ``target`` seconds.
 
-    ``waiting`` requests are before it, each holds one of ``slots`` slots for ``seconds``.
+    ``waiting`` requests are ahead of it, and each holds one of ``slots`` slots for ``seconds``.
     """
     return waiting * seconds > target * slots
 

@@ -1,9 +1,9 @@
 """The split of a shared limit: the component under the most pressure is served first.
 
 The pressure on a component is the work that it must do (its load, and its backlog within some cold
-starts) per replica, raised by the share of its requests that missed their target. From the counts
-that are set now, free slots go to the component under the most pressure. Then one component may
-hand a replica over to another, if this lowers the larger of the two pressures by more than the
+starts) per replica, raised by the share of its requests that missed their target. Starting from the
+counts that are set now, free slots go to the component under the most pressure. Then one component
+may hand a replica over to another, if this lowers the larger of the two pressures by more than the
 cold start of the replica costs. A component thus loses replicas only as long as it does not become
 the worse one, and with a constant load no replica is handed back and forth.
 """
@@ -21,7 +21,7 @@ MISSED_WEIGHT = 0.15
 larger weight follows each fluctuation of the misses with a hand-over."""
 BACKLOG_COLD_STARTS = 4.0
 """A backlog counts as work for this many cold starts: a replica that is handed over for it serves
-nobody during the first one."""
+no request during the first one."""
 MARGIN = 0.05
 """The share by which a hand-over must lower the larger pressure. It pays for the cold start, in
 which the replica serves neither component."""

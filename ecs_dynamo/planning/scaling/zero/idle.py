@@ -28,7 +28,7 @@ EDGES = tuple(MIN_GAP_SECONDS * _RATIO**i for i in range(30))
 """Bin ``i`` holds gaps of at least ``EDGES[i]`` seconds; the last one begins after eight days."""
 _MIDDLES = tuple(edge * math.sqrt(_RATIO) for edge in EDGES)
 PRIOR_GAPS = 2.0
-"""The assumption that nothing is known weighs as much as this many observed gaps."""
+"""The prior distribution weighs as much as this many observed gaps."""
 PRIOR_SHARE = 0.125
 """Share of those gaps that are longer than a restart costs."""
 
@@ -47,7 +47,7 @@ def keep_seconds(gaps: IdleGaps, cold_start: float, now: float) -> float:
     """Return how long to keep a replica after the last demand, for a ``cold_start`` in seconds."""
     restart = RESTART_COST * cold_start
     fade = math.exp(-max(0.0, now - gaps.at) / MEMORY_SECONDS)
-    # A histogram, seen from its long end: what is longer than an edge costs a restart there.
+    # A gap that outlasts the keep time costs that time and a restart; a shorter one its length.
     inside = outside = 0.0
     costs: list[tuple[float, float]] = []
     longer = sum(gaps.weights)
@@ -63,9 +63,9 @@ def keep_seconds(gaps: IdleGaps, cold_start: float, now: float) -> float:
 
 
 def _prior_cost(keep: float, restart: float) -> float:
-    """The expected cost of ``keep`` seconds if a gap is longer than x with a chance of 1/x.
+    """The expected cost of ``keep`` seconds if the chance of a gap longer than x falls as 1 / x.
 
-    This distribution makes the cost of a restart the best keep time, as in the ski-rental problem.
+    Under this prior the best keep time is the cost of a restart, as in the ski-rental problem.
     """
     shortest = PRIOR_SHARE * restart
     if keep <= shortest:
