@@ -42,7 +42,8 @@ class DemoDaemon:
     async def start(self) -> None:
         """Start the daemon and wait until it logs the URL of its HTTP port.
 
-        Raises EcsDynamoError if that does not happen within `START_SECONDS`.
+        Raises EcsDynamoError if that does not happen within `START_SECONDS`. A start that fails or
+        is cancelled leaves no process behind.
         """
         with self._log.open("wb") as out:
             self._process = await asyncio.create_subprocess_exec(
@@ -58,9 +59,16 @@ class DemoDaemon:
                 stderr=out,
                 start_new_session=True,
             )
+        try:
+            await self._wait_for_url(self._process)
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def _wait_for_url(self, process: asyncio.subprocess.Process) -> None:
         deadline = time.monotonic() + START_SECONDS
         while not self.url:
-            if self._process.returncode is not None or time.monotonic() > deadline:
+            if process.returncode is not None or time.monotonic() > deadline:
                 raise EcsDynamoError(f"the daemon did not start; see {self._log}")
             match = re.search(r'"url": "(http://[^"]+)"', self._log.read_text(errors="replace"))
             self.url = match.group(1) if match else ""
