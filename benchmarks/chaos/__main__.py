@@ -14,11 +14,11 @@ from pathlib import Path
 from benchmarks.chaos.campaign import CampaignResult, FaultResult, run_campaign
 from benchmarks.chaos.faults import FAULTS
 from benchmarks.chaos.report import heading, page, terminal_line
-from benchmarks.command_line import cancel_on_signals, select
+from benchmarks.command_line import select
+from ecs_dynamo.common.cancellation import cancel_on_signals
 from ecs_dynamo.demo.example import build_model, example_directory
 
 HEAD = Path(__file__).parent / "HEAD.md"
-PAGE = Path(__file__).parents[2] / "docs" / "benchmarks" / "chaos.md"
 
 
 def options(arguments: list[str] | None = None) -> argparse.Namespace:

@@ -21,12 +21,13 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.chaos.stage import StageError
-from benchmarks.command_line import cancel_on_signals, select
+from benchmarks.command_line import select
 from benchmarks.rollouts.case import Case
 from benchmarks.rollouts.cases import CASES
 from benchmarks.rollouts.page import page
 from benchmarks.rollouts.picture import draw
 from benchmarks.rollouts.run import CaseResult, run_case
+from ecs_dynamo.common.cancellation import cancel_on_signals
 from ecs_dynamo.demo.example import build_model, example_directory
 
 OUT = Path(__file__).parents[2] / "docs" / "benchmarks"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import signal
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,6 +12,7 @@ import typer
 
 from ecs_dynamo.cli.extras import require_local_extra
 from ecs_dynamo.cli.options import load_command_settings
+from ecs_dynamo.common.cancellation import cancel_on_signals
 from ecs_dynamo.console import say
 from ecs_dynamo.model.errors import InputError, Problem
 
@@ -58,10 +58,7 @@ def local(
         say(f"local ECS: {server.endpoint_url}  (aws --endpoint-url {server.endpoint_url} ecs ...)")
 
     async def until_stopped() -> None:
-        task = asyncio.current_task()
-        if task is not None:
-            for number in (signal.SIGINT, signal.SIGTERM):
-                asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+        cancel_on_signals()
         with suppress(asyncio.CancelledError):
             await serve(table, directory, "127.0.0.1", port, gpu_instances, gpus, ready)
 

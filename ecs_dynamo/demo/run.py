@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
 import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -17,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ecs_dynamo.aws.execute.stop_task import request_stop
+from ecs_dynamo.common.cancellation import cancel_on_signals
 from ecs_dynamo.config import load_graph, load_settings
 from ecs_dynamo.console import (
     print_table,
@@ -274,10 +274,7 @@ async def run_demo(output: Path, example: Path | None = None) -> bool:
         folder = await asyncio.to_thread(unpack_example, output / "example")
     else:
         await asyncio.to_thread(build_model, folder)
-    this_task = asyncio.current_task()
-    if this_task is not None:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            asyncio.get_running_loop().add_signal_handler(number, this_task.cancel)
+    cancel_on_signals()
     timeline = Timeline(time.monotonic())
     graph_file = folder / "ecs-dynamo.yaml"
     succeeded = False
