@@ -6,7 +6,7 @@ import asyncio
 import json
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from datetime import datetime
 from pathlib import Path
 from signal import SIGKILL
@@ -55,6 +55,17 @@ async def until(description: str, condition: Callable[[], bool], timeout: float 
     while not condition():
         if time.monotonic() > deadline:
             raise StageError(f"{description}: not within {timeout:.0f} s")
+        await asyncio.sleep(POLL_SECONDS)
+
+
+async def wait_until(
+    description: str, reason: Callable[[], Awaitable[str | None]], timeout: float
+) -> None:
+    """Wait until ``reason`` returns None. Raises StageError after ``timeout`` seconds."""
+    deadline = time.monotonic() + timeout
+    while (problem := await reason()) is not None:
+        if time.monotonic() > deadline:
+            raise StageError(f"{description}: not within {timeout:.0f} s: {problem}")
         await asyncio.sleep(POLL_SECONDS)
 
 
@@ -281,8 +292,4 @@ class Stage:
 
 async def wait_until_settled(stage: Stage, timeout: float) -> None:
     """Wait until the graph is as declared. Raises StageError after ``timeout`` seconds."""
-    deadline = time.monotonic() + timeout
-    while (reason := await stage.unsettled_reason()) is not None:
-        if time.monotonic() > deadline:
-            raise StageError(f"not as declared within {timeout:.0f} s: {reason}")
-        await asyncio.sleep(0.25)
+    await wait_until("the graph is as declared", stage.unsettled_reason, timeout)

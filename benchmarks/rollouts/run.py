@@ -17,11 +17,11 @@ from benchmarks.chaos.account import Outcome, StableSince
 from benchmarks.chaos.daemon import unconverged_reason
 from benchmarks.chaos.load import Load
 from benchmarks.chaos.set_up import keep_logs
-from benchmarks.chaos.stage import StageError
+from benchmarks.chaos.stage import StageError, wait_until
 from benchmarks.rollouts.case import Case, Moment
 from benchmarks.rollouts.graph import FRONTENDS, LEASE_SECONDS, WORKERS, Revision
 from benchmarks.rollouts.observer import Sample
-from benchmarks.rollouts.stage import OnLocal, RolloutStage, describe, open_stage, wait_until
+from benchmarks.rollouts.stage import OnLocal, RolloutStage, describe, open_stage
 from ecs_dynamo.local.state.entities import Task
 
 CLIENTS, PERIOD_SECONDS = 4, 1.0

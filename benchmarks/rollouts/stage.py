@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from signal import SIGKILL
@@ -12,7 +12,7 @@ from typing import Any
 
 from benchmarks.chaos.daemon import RESTART_SECONDS, StageDaemon, unconverged_reason
 from benchmarks.chaos.graph import FARGATE, GPU
-from benchmarks.chaos.stage import REGION, StageError
+from benchmarks.chaos.stage import REGION, StageError, wait_until
 from benchmarks.chaos.watch import is_daemon_write
 from benchmarks.rollouts.case import (
     Case,
@@ -190,17 +190,6 @@ def describe(revision: Revision) -> str:
     if revision.script != first.script:
         parts.append("a command that fails")
     return ", ".join(parts) or "the first revision"
-
-
-async def wait_until(
-    description: str, reason: Callable[[], Awaitable[str | None]], timeout: float
-) -> None:
-    """Wait until ``reason`` returns None. Raises StageError after ``timeout`` seconds."""
-    deadline = time.monotonic() + timeout
-    while (problem := await reason()) is not None:
-        if time.monotonic() > deadline:
-            raise StageError(f"{description}: not within {timeout:.0f} s: {problem}")
-        await asyncio.sleep(0.1)
 
 
 @asynccontextmanager
