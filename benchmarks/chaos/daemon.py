@@ -7,7 +7,7 @@ from pathlib import Path
 from signal import SIGHUP
 from typing import Any
 
-from ecs_dynamo.demo.daemon import DemoDaemon
+from ecs_dynamo.demo.daemon import DemoDaemon, waits
 
 RESTART_SECONDS = 3.0
 """Time until the daemon's own ECS service runs a new daemon."""
@@ -51,7 +51,7 @@ class StageDaemon:
         await self.stop()
 
     def reload(self) -> None:
-        """Make the daemon read the graph file again, if one runs."""
+        """Make the daemon read the graph file again, if it runs."""
         if self._process is not None:
             self._process.send(SIGHUP)
 
@@ -66,8 +66,7 @@ class StageDaemon:
 
 
 def unconverged_reason(status: Mapping[str, Any]) -> str | None:
-    """Return why the daemon has not converged by its ``status``, or None if it has."""
+    """Return why, according to its ``status``, the daemon has not converged; None if it has."""
     if status.get("converged"):
         return None
-    waits = "; ".join(f"{w['component']}: {w['reason']}" for w in status.get("waits", ()))
-    return f"the daemon has not converged: {waits or 'it reports no wait'}"
+    return f"the daemon has not converged: {waits(status) or 'it reports no wait'}"

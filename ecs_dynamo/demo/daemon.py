@@ -101,10 +101,9 @@ class DemoDaemon:
             if self._process is not None and self._process.returncode is not None:
                 raise EcsDynamoError(f"the daemon exited; see {self._log}")
             if time.monotonic() > deadline:
-                waits = [f"{w['component']}: {w['reason']}" for w in status.get("waits", ())]
                 raise EcsDynamoError(
                     f"{description}: not within {timeout:.0f} s "
-                    f"({'; '.join(waits) or 'the daemon reports no wait'})"
+                    f"({waits(status) or 'the daemon reports no wait'})"
                 )
             await asyncio.sleep(0.25)
 
@@ -132,6 +131,11 @@ class DemoDaemon:
             process.kill()
             code = await process.wait()
         return code, time.monotonic() - started
+
+
+def waits(status: Mapping[str, Any]) -> str:
+    """Return the components that wait, each with its reason; empty if none does."""
+    return "; ".join(f"{w['component']}: {w['reason']}" for w in status.get("waits", ()))
 
 
 def component(status: Mapping[str, Any], name: str) -> dict[str, Any]:
