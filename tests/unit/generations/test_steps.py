@@ -26,7 +26,6 @@ class Cluster:
     delay: int
     ages: dict[str, list[int]] = field(default_factory=dict)
     endings: dict[str, list[int]] = field(default_factory=dict)
-    was_complete: bool = False
 
     def free(self) -> int:
         used = sum(p.old + p.ending + p.started for p in self.pools)

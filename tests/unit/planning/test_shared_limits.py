@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ecs_dynamo.model.capacity import CapacityProvider
-from ecs_dynamo.model.graph import Component, Graph, Role
+from ecs_dynamo.model.graph import Graph, Role
 from ecs_dynamo.model.limits import SharedLimit, Slots
 from ecs_dynamo.model.memory.capacity import CapacityMemory
 from ecs_dynamo.model.service_settings import PlacementConstraint
@@ -127,7 +127,7 @@ def test_a_replica_that_takes_a_whole_instance() -> None:
 
 
 def test_the_declared_limit_applies_to_all_components_with_gpus() -> None:
-    extra: Component = component("other", Role.WORKER, template=template("other", "awsvpc", gpus=2))
+    extra = component("other", Role.WORKER, template=template("other", "awsvpc", gpus=2))
     base = with_gpus(graph(), prefill=1, decode=1)
     base = replace(base, components=(*base.components, extra), capacity=CapacitySpec(max_gpus=6))
     (limit,) = limits(base, Snapshot("g", NOW, {}, container_instances={"gpu": Unknown("x")}))

@@ -54,6 +54,14 @@ def counts_of(grants: dict[str, Grant]) -> dict[str, int]:
     return {name: grant.count for name, grant in grants.items()}
 
 
+def with_grants(claims: list[Claim], grants: dict[str, Grant]) -> list[Claim]:
+    """Return the claims of the next pass, in which the granted replicas run."""
+    granted = [(claim, grants[claim.component]) for claim in claims]
+    return [
+        replace(c, current=g.count, gained_at=g.gained_at, lost_at=g.lost_at) for c, g in granted
+    ]
+
+
 @given(claims_and_limit())
 def test_limits_bounds_and_steps_are_respected(case: tuple[list[Claim], SharedLimit]) -> None:
     claims, limit = case
@@ -111,22 +119,14 @@ def test_counts_that_exceed_a_limit_are_kept_until_it_is_known_to_last(
 
 @given(claims_and_limit())
 def test_a_constant_load_comes_to_rest(case: tuple[list[Claim], SharedLimit]) -> None:
-    """No replica is handed back and forth: the number of changes is bounded."""
+    """No replica moves back and forth: the number of changes is bounded."""
     claims, limit = case
     now = NOW
     history = []
     for _ in range(60):
         grants = arbitrate(claims, limit, now)
         history.append(counts_of(grants))
-        claims = [
-            replace(
-                c,
-                current=grants[c.component].count,
-                gained_at=grants[c.component].gained_at,
-                lost_at=grants[c.component].lost_at,
-            )
-            for c in claims
-        ]
+        claims = with_grants(claims, grants)
         now += 700.0
     assert history[-20:] == [history[-1]] * 20
 
@@ -143,18 +143,15 @@ def test_a_replica_moves_back_only_after_a_cold_start(
     gained = [n for n, g in grants.items() if g.gained_at == NOW]
     lost = [n for n, g in grants.items() if g.lost_at == NOW]
     assert bool(gained) == bool(lost)
-    # The opposite picture a moment later: all the work is with those that lost.
+    # The opposite a moment later: the components that lost replicas have all the work.
     turned = [
         replace(
             c,
-            current=grants[c.component].count,
-            recommended=max(c.recommended, grants[c.component].count),
+            recommended=max(c.recommended, c.current),
             load=20.0 if c.component in lost else 0.0,
             backlog=0.0,
-            gained_at=grants[c.component].gained_at,
-            lost_at=grants[c.component].lost_at,
         )
-        for c in claims
+        for c in with_grants(claims, grants)
     ]
     soon = arbitrate(turned, limit, NOW + 299.0)
     for name in gained:
@@ -169,16 +166,7 @@ def claim(name: str, current: int, recommended: int, load: float, **more: float)
 def settle(claims: list[Claim], total: int) -> dict[str, int]:
     limit, now = limit_of(total, {c.component: 1 for c in claims}), NOW
     for _ in range(30):
-        grants = arbitrate(claims, limit, now)
-        claims = [
-            replace(
-                c,
-                current=grants[c.component].count,
-                gained_at=grants[c.component].gained_at,
-                lost_at=grants[c.component].lost_at,
-            )
-            for c in claims
-        ]
+        claims = with_grants(claims, arbitrate(claims, limit, now))
         now += 60.0
     return {c.component: c.current for c in claims}
 

@@ -110,7 +110,7 @@ def test_exploration_reaches_the_capacity_and_rests_there(capacity: float) -> No
 
 
 def test_a_wrong_low_value_does_not_stay() -> None:
-    """Something else than the engine made requests wait, with few running for some minutes."""
+    """For some minutes, requests wait for something other than the engine, and few of them run."""
     pool = Pool(capacity=16)
     for _ in range(20):
         pool.observe(64, 2, slo())
@@ -142,9 +142,7 @@ def test_growth_needs_use() -> None:
 
 
 def test_a_few_requests_between_the_stages_are_not_saturation() -> None:
-    pool = Pool(capacity=100)
-    now = pool.now
-    estimate = None
+    now, estimate = 0.0, None
     for _ in range(40):
         now += TICK
         inputs: Any = scaling_input(slo(), now, 4, roles=DECODE)

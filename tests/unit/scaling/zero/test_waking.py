@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -28,7 +27,7 @@ BUSY = ScalingState(
 
 
 def refuse(
-    scaling: ScalingSpec, rates: list[float], state: ScalingState = BUSY, **more: Any
+    scaling: ScalingSpec, rates: list[float], state: ScalingState = BUSY
 ) -> list[ScalingOutput]:
     """Return the decisions while each pass observes requests/s that are refused."""
     outputs: list[ScalingOutput] = []
@@ -43,7 +42,7 @@ def refuse(
             ("arrival_rate", 0.0, 0.0),
             ("rejection_rate", rate, 0.0),
             state=state,
-            **{"ready": 0, **more},
+            ready=0,
         )
         out = decide(inputs)
         outputs.append(out)
