@@ -31,8 +31,7 @@ SOURCES: Mapping[str, tuple[str, ...]] = {
     "peers": ("ecs_dynamo/simulate/peers/*.py",),
     "references": ("ecs_dynamo/simulate/optimum/*.py", "benchmarks/scaling/rows.py"),
 }
-"""The sources that the results of each kind of policy depend on: all on those of the fleet."""
-
+"""The sources that the results of each kind of policy depend on, besides those of the fleet."""
 
 KINDS: Mapping[str, str] = {
     **dict.fromkeys(("slo", "queue", "slo-alone"), "policies"),
@@ -52,9 +51,8 @@ class Measured(NamedTuple):
 
     ``attained`` is the share of requests within the queue target, and ``good`` that of requests
     within the targets of TTFT and inter-token latency too; ``goodput`` is their number per GPU
-    hour.
-    ``billed4`` and ``billed8`` are GPU hours of whole instances with 4 and 8 GPUs, ``dollars`` is
-    the price with instances of one GPU. ``seconds`` is the time that the run took.
+    hour. ``billed4`` and ``billed8`` are GPU hours of whole instances with 4 and 8 GPUs,
+    ``dollars`` is the price with instances of one GPU. ``seconds`` is the time that the run took.
     """
 
     attained: float
@@ -92,13 +90,10 @@ class Job:
 
 def fingerprint(policy: str) -> str:
     """Return a hash of the sources that the results of ``policy`` depend on."""
-    kinds = ["fleet", kind_of(policy)]
     digest = hashlib.sha256()
-    for kind in kinds:
-        for pattern in SOURCES[kind]:
-            for path in sorted(ROOT.glob(pattern)):
-                if path.is_file() and path.suffix == ".py":
-                    digest.update(path.read_bytes())
+    for pattern in (*SOURCES["fleet"], *SOURCES[kind_of(policy)]):
+        for path in sorted(ROOT.glob(pattern)):
+            digest.update(path.read_bytes())
     return digest.hexdigest()[:12]
 
 
@@ -109,7 +104,6 @@ class Store:
         self._path = path
         self._results: dict[Job, Measured] = {}
         self._codes: dict[str, str] = {}
-        self.extra: dict[str, Any] = {}
         if path.exists():
             self._read(json.loads(path.read_text()))
 
@@ -126,7 +120,7 @@ class Store:
         self._results[job] = measured
 
     def forget_outdated(self, policies: Iterable[str]) -> int:
-        """Drop results of other code. Return their number."""
+        """Drop the results that other code has produced. Return their number."""
         current = {policy: fingerprint(policy) for policy in policies}
         kept = {
             job: measured
@@ -139,7 +133,6 @@ class Store:
 
     def _read(self, document: Mapping[str, Any]) -> None:
         self._codes = document.get("code", {})
-        self.extra = document.get("extra", {})
         for family, shapes in document.get("results", {}).items():
             for shape, options in shapes.items():
                 for option, colds in options.items():
@@ -161,7 +154,6 @@ class Store:
         document = {
             "columns": Measured._fields,
             "code": self._codes,
-            "extra": self.extra,
             "results": results,
         }
         temporary = self._path.with_suffix(".tmp")
