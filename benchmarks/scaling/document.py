@@ -6,7 +6,15 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from benchmarks.scaling import tables
-from benchmarks.scaling.cases import COLD_STARTS, GOAL, LIMITED, LONG_PROMPTS, MAIN_COLD_START, TTFT
+from benchmarks.scaling.cases import (
+    COLD_STARTS,
+    GOAL,
+    LIMITED,
+    LIMITED_SHARE,
+    LONG_PROMPTS,
+    MAIN_COLD_START,
+    TTFT,
+)
 from benchmarks.scaling.claims import (
     LIMITED_TOLERANCE,
     LOWEST_COMPARED,
@@ -177,8 +185,8 @@ def limited(every: Sequence[Scenario]) -> Iterator[str]:
         return
     yield "## Limited fleets\n"
     yield (
-        "The cluster has GPUs for 70 % of the fleet that the busiest five minutes need. The best "
-        "fixed split of these GPUs is known in hindsight only.\n"
+        f"The cluster has GPUs for {100 * LIMITED_SHARE:g} % of the fleet that the busiest five "
+        "minutes need. The best fixed split of these GPUs is known in hindsight only.\n"
     )
     headings = ("trace", "best fixed split", "slo", "slo without arbitration", "queue", "best peer")
     rows = []

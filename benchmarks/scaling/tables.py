@@ -88,13 +88,12 @@ def outcomes(every: Sequence[Scenario]) -> str:
     for scenario in every:
         comparison = compare_with_peers(scenario)
         peer = comparison.peer
-        saved = f"{100 * (comparison.hours - 1):+.0f} %"
         rows.append(
             (
                 scenario.shape,
-                f"{percent(scenario.slo)}",
+                percent(scenario.slo),
                 f"{label(peer.row)}: {percent(peer)}",
-                saved,
+                f"{100 * (comparison.hours - 1):+.0f} %",
                 comparison.outcome.value,
             )
         )
