@@ -221,7 +221,7 @@ class Stage:
     # Observed state.
 
     async def wait_for_rollout(self, since: float) -> None:
-        """Wait until a rollout has begun, within a service or with one of a new generation."""
+        """Wait until a rollout has begun: a service has been updated or created."""
         await self.wait_for_write(since, "UpdateService", "CreateService")
 
     async def wait_for_write(self, since: float, *operations: str) -> None:

@@ -47,7 +47,7 @@ _AGENT = re.compile(r"ecs-dynamo(?:\s|$)")
 
 
 def is_daemon_write(call: Call) -> bool:
-    """Return whether the daemon makes the call, and it changes ECS."""
+    """Return whether the daemon made the call and the call changes ECS."""
     return (
         call.service == "ecs" and is_write(call.operation) and _AGENT.search(call.agent) is not None
     )

@@ -37,7 +37,7 @@ LEASE_SECONDS = 10
 
 
 def role_of(service: str) -> str | None:
-    """Return the role of the workers of a service; None if it is a service of no workers."""
+    """Return the role of the workers of a service, or None if it has no workers."""
     name = without_generation(service)
     return next((role for role in WORKERS if name == service_of(role)), None)
 

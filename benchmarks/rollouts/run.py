@@ -145,7 +145,7 @@ async def _measure(stage: RolloutStage) -> CaseResult:
 
 
 async def _unsettled_reason(stage: RolloutStage, revision: Revision) -> str | None:
-    """Return why not exactly ``revision`` serves, or why the daemon has not converged."""
+    """Return why ``revision`` does not serve alone, or why the daemon has not converged."""
     return stage.unsettled_reason(revision) or unconverged_reason(await stage.daemon.status())
 
 

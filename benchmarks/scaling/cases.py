@@ -70,7 +70,7 @@ class Case:
 
 
 def limited(setting: Setting) -> Setting:
-    """Return the setting with GPU slots for 70 % of the fleet that its peak needs."""
+    """Return the setting with GPU slots for `LIMITED_SHARE` of the fleet that its peak needs."""
     slots = max(2, int(LIMITED_SHARE * sum(peak_counts(setting))))
     return dataclasses.replace(setting, fleet=dataclasses.replace(setting.fleet, gpu_slots=slots))
 

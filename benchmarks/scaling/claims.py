@@ -10,7 +10,7 @@ from benchmarks.scaling.rows import ORACLE, QUEUE, SLO
 from benchmarks.scaling.summary import Cell, Scenario, best, relative_hours
 
 QUEUE_TOLERANCE = 0.02
-"""By this much of the cost may `queue` beat slo at equal attainment."""
+"""Share by which slo may cost more than `queue` at equal attainment."""
 ORACLE_TOLERANCE = 0.10
 LIMITED_TOLERANCE = 0.10
 LOWEST_COMPARED = 0.9

@@ -38,7 +38,7 @@ def demand(running: float, waiting: float | None = 0.0, **more: float | None) ->
 
 @dataclass
 class Pool:
-    """Replicas of ``capacity`` each; ``estimate`` is what was learned of them."""
+    """Replicas of ``capacity`` each; ``estimate`` is what was learned about them."""
 
     capacity: float
     limit: float | None = None
@@ -46,7 +46,7 @@ class Pool:
     estimate: ConcurrencyEstimate | None = None
 
     def observe(self, requests: float, ready: int, spec: SloScaling, **more: float) -> float:
-        """One pass with ``requests`` in the pool; return the concurrency to plan with."""
+        """Run one pass with ``requests`` in the pool; return the concurrency to plan with."""
         self.now += TICK
         inputs: Any = scaling_input(spec, self.now, ready, roles=DECODE, engine_limit=self.limit)
         running = min(requests, ready * self.capacity)

@@ -28,7 +28,7 @@ def cost_of(gap: float, keep: float) -> float:
 
 
 def cost_of_gaps(lengths: list[float]) -> tuple[float, float, float]:
-    """Return the cost with learned keep times, of staying always, and of the best in hindsight."""
+    """Return the costs of learned keep times, of always staying, and of the best in hindsight."""
     gaps, now, learned = IdleGaps(), 0.0, 0.0
     for length in lengths:
         learned += cost_of(length, keep_seconds(gaps, COLD_START, now))

@@ -149,7 +149,7 @@ def test_the_threshold_counts_refused_requests() -> None:
 
 
 @pytest.mark.parametrize("policy", ["slo", "queue"])
-def test_to_zero_after_the_keep_time_and_no_window_more(policy: str) -> None:
+def test_to_zero_after_the_keep_time_without_another_window(policy: str) -> None:
     scaling = spec(policy=policy, min=0, idle_seconds=90, scale_down_stabilization_seconds=300)
     state, now, current = ScalingState(), 0.0, 1
     desired: list[tuple[float, int]] = []
