@@ -5,7 +5,14 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-from ecs_dynamo.simulate.peers.base import Bounds, MakePeer, SlidingMax, SlidingMean, tasks
+from ecs_dynamo.simulate.peers.base import (
+    Bounds,
+    MakePeer,
+    SlidingMax,
+    SlidingMean,
+    stabilized,
+    tasks,
+)
 from ecs_dynamo.simulate.scalers import View
 
 STABLE, PANIC, COOLDOWN = 180.0, 60.0, 300.0
@@ -41,7 +48,7 @@ class AibrixApa:
             desired = min(math.ceil(current * ratio), math.ceil(current * RATE))
         elif ratio < 0.9:
             desired = max(math.ceil(current * ratio), math.floor(current / RATE))
-        return self.bounds.clamp(cooled(self.cooldown, view, desired))
+        return self.bounds.clamp(stabilized(self.cooldown, view, desired))
 
 
 @dataclass(slots=True)
@@ -76,19 +83,13 @@ class AibrixKpa:
         desired = self._count(view, stable)
         if stable <= 0 or panic / stable > 2.0:
             desired = max(desired, self._count(view, panic))
-        return self.bounds.clamp(cooled(self.cooldown, view, desired))
+        return self.bounds.clamp(stabilized(self.cooldown, view, desired))
 
     def _count(self, view: View, total: float) -> int:
         current = max(view.current, 1)
         ratio = total / (self.target * current)
         count = current if 0.9 <= ratio <= 1.1 else math.ceil(total / self.target)
         return min(max(count, math.floor(current / RATE)), math.ceil(current * RATE))
-
-
-def cooled(window: SlidingMax[int], view: View, desired: int) -> int:
-    """Return ``desired`` or, below the current count, the largest recommendation of a window."""
-    largest = window.add(view.now, desired)
-    return desired if desired >= view.current else min(view.current, largest)
 
 
 def _apa(window: float) -> MakePeer:

@@ -66,7 +66,7 @@ class TargetTracking:
                 return desired
         elif len(last) == 15 and max(last) < 0.9 * self.target and view.now >= self.in_until:
             self.in_until = view.now + COOLDOWN
-            return min(view.current, max(desired, self.bounds.low))
+            return min(view.current, desired)
         return view.current
 
 
@@ -100,19 +100,20 @@ class StepScaling:
             return self._scale_out(view, 0.3 if ratio >= 2 else 0.1)
         if ratio < 0.5 and view.now >= self.in_until:
             self.in_until = view.now + COOLDOWN
-            return self.bounds.clamp(view.current - _step(0.3 if ratio < 0.25 else 0.1, view))
+            share = 0.3 if ratio < 0.25 else 0.1
+            return self.bounds.clamp(view.current - _step(share, view.current))
         return view.current
 
     def _scale_out(self, view: View, share: float) -> int:
         if view.now >= self.out_until:
             self.out_from = view.current
-        desired = self.bounds.clamp(self.out_from + _step(share, view, self.out_from))
+        desired = self.bounds.clamp(self.out_from + _step(share, self.out_from))
         if desired <= view.current:
             return view.current
         self.out_until, self.in_until = view.now + COOLDOWN, 0.0
         return desired
 
 
-def _step(share: float, view: View, count: int | None = None) -> int:
-    """Return the tasks of a step of a ``share`` of ``count``, by default the current tasks."""
-    return max(1, math.ceil(share * (view.current if count is None else count)))
+def _step(share: float, count: int) -> int:
+    """Return the tasks of a step: a ``share`` of ``count``, at least one."""
+    return max(1, math.ceil(share * count))

@@ -58,6 +58,12 @@ class SlidingMax(Generic[Number]):
         return self.values[0][1]
 
 
+def stabilized(window: SlidingMax[int], view: View, desired: int) -> int:
+    """Return ``desired`` or, below the current count, the largest recommendation of a window."""
+    largest = window.add(view.now, desired)
+    return desired if desired >= view.current else min(view.current, largest)
+
+
 def tasks(view: View) -> int:
     """Return the ready and the starting replicas, at least one, to divide a backlog by."""
     return max(view.ready + len(view.starting), 1)

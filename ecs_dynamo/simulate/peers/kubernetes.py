@@ -3,30 +3,11 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 
-from ecs_dynamo.simulate.peers.base import Bounds, SlidingMax, occupancy
+from ecs_dynamo.simulate.peers.base import Bounds, SlidingMax, occupancy, stabilized
 from ecs_dynamo.simulate.scalers import View
-
-
-@dataclass(slots=True)
-class HpaBehavior:
-    """The HPA's default behavior after it has computed a recommendation.
-
-    The count rises immediately, by at most the larger of 4 and 100 % per 15 s, and falls to the
-    largest recommendation of the last 300 s (kubernetes.io, "Horizontal Pod Autoscaling", default
-    behavior; unchanged from Kubernetes 1.18 to 1.35).
-    """
-
-    bounds: Bounds
-    recommendations: SlidingMax[int] = field(default_factory=lambda: SlidingMax(300.0))
-
-    def apply(self, view: View, desired: int) -> int:
-        largest = self.recommendations.add(view.now, desired)
-        if desired >= view.current:
-            return self.bounds.clamp(min(desired, view.current + max(4, view.current)))
-        return self.bounds.clamp(min(view.current, largest))
-
 
 TOLERANCE = 0.1
 """The HPA makes no change while usage and target differ by less than this share."""
@@ -39,27 +20,39 @@ def hpa_recommendation(total: float, target: float, current: int) -> int:
 
 
 @dataclass(slots=True)
-class KedaHpa:
+class Hpa(ABC):
+    """An HPA with the default behavior: each subclass recommends a count from its metrics.
+
+    The count rises immediately, by at most the larger of 4 and 100 % per 15 s, and falls to the
+    largest recommendation of the last 300 s (kubernetes.io, "Horizontal Pod Autoscaling", default
+    behavior; unchanged from Kubernetes 1.18 to 1.35).
+    """
+
+    bounds: Bounds
+    target: float
+    recommendations: SlidingMax[int] = field(default_factory=lambda: SlidingMax(300.0))
+
+    @abstractmethod
+    def recommendation(self, view: View) -> int:
+        """Return the count that the metrics recommend, before behavior and bounds."""
+
+    def decide(self, view: View) -> int:
+        desired = stabilized(self.recommendations, view, self.recommendation(view))
+        return self.bounds.clamp(min(desired, view.current + max(4, view.current)))
+
+
+class KedaHpa(Hpa):
     """An HPA with an AverageValue target, driven by KEDA's queue scalers on unfinished requests.
 
     HPA: desired = ceil(total / target) with tolerance 0.1 (kubernetes.io, "Horizontal Pod
     Autoscaling", algorithm details; keda.sh 2.20, "Scaling deployments").
     """
 
-    bounds: Bounds
-    target: float
-    behavior: HpaBehavior = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.behavior = HpaBehavior(self.bounds)
-
-    def decide(self, view: View) -> int:
-        desired = hpa_recommendation(view.queue, self.target, view.current)
-        return self.behavior.apply(view, desired)
+    def recommendation(self, view: View) -> int:
+        return hpa_recommendation(view.queue, self.target, view.current)
 
 
-@dataclass(slots=True)
-class KedaVllm:
+class KedaVllm(Hpa):
     """KEDA on vLLM's waiting requests, summed over the replicas, per replica.
 
     The threshold of the published examples is 5 (docs.vllm.ai, production-stack, "Autoscaling with
@@ -67,20 +60,11 @@ class KedaVllm:
     empty queue recommends the minimum, whatever the replicas serve.
     """
 
-    bounds: Bounds
-    target: float
-    behavior: HpaBehavior = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.behavior = HpaBehavior(self.bounds)
-
-    def decide(self, view: View) -> int:
-        desired = hpa_recommendation(view.waiting, self.target, view.current)
-        return self.behavior.apply(view, desired)
+    def recommendation(self, view: View) -> int:
+        return hpa_recommendation(view.waiting, self.target, view.current)
 
 
-@dataclass(slots=True)
-class HpaBatchSize:
+class HpaBatchSize(Hpa):
     """An HPA on the batch size: requests in service per replica, or the duty cycle of prefill.
 
     Google recommends the batch size where latency matters more than throughput, with a target below
@@ -91,21 +75,12 @@ class HpaBatchSize:
     ``target`` is a share of the slots.
     """
 
-    bounds: Bounds
-    target: float
-    behavior: HpaBehavior = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.behavior = HpaBehavior(self.bounds)
-
-    def decide(self, view: View) -> int:
+    def recommendation(self, view: View) -> int:
         share = view.utilization if view.slots == 1 else occupancy(view)
-        desired = hpa_recommendation(share * view.ready, self.target, view.current)
-        return self.behavior.apply(view, desired)
+        return hpa_recommendation(share * view.ready, self.target, view.current)
 
 
-@dataclass(slots=True)
-class HpaKvCache:
+class HpaKvCache(Hpa):
     """An HPA on two metrics, of which the larger recommendation wins: KV cache use and queue.
 
     Both are vLLM's (`vllm:kv_cache_usage_perc`, `vllm:num_requests_waiting`), as llm-d and GKE
@@ -117,17 +92,11 @@ class HpaKvCache:
     the cache in decode, where the queue's target is 3.
     """
 
-    bounds: Bounds
-    target: float
-    behavior: HpaBehavior = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.behavior = HpaBehavior(self.bounds)
-
-    def decide(self, view: View) -> int:
-        queue = self.target if view.slots == 1 else 3.0
-        desired = hpa_recommendation(view.waiting, queue, view.current)
-        if view.slots > 1:
-            use = occupancy(view) * view.ready
-            desired = max(desired, hpa_recommendation(use, self.target, view.current))
-        return self.behavior.apply(view, desired)
+    def recommendation(self, view: View) -> int:
+        if view.slots == 1:
+            return hpa_recommendation(view.waiting, self.target, view.current)
+        use = occupancy(view) * view.ready
+        return max(
+            hpa_recommendation(view.waiting, 3.0, view.current),
+            hpa_recommendation(use, self.target, view.current),
+        )

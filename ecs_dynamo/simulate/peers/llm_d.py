@@ -11,7 +11,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from ecs_dynamo.simulate.peers.base import Bounds, SlidingMax, occupancy
+from ecs_dynamo.simulate.peers.base import Bounds, SlidingMax, occupancy, stabilized
 from ecs_dynamo.simulate.scalers import View
 
 PERIOD = 30.0
@@ -41,8 +41,7 @@ class Wva:
             self.last = self.bounds.clamp(recommended)
         if self.last is None:
             return view.current
-        largest = self.largest.add(view.now, self.last)
-        return self.last if self.last > view.current else min(view.current, largest)
+        return stabilized(self.largest, view, self.last)
 
 
 @dataclass(slots=True)
