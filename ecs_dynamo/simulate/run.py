@@ -91,9 +91,7 @@ class _Observer:
             late_share=(front.late - front_before.late) / first_tokens
             if self._has_target and first_tokens
             else None,
-            kv_usage=pool.kv / (pool.ready * spec.kv_tokens)
-            if pool.ready and spec.kv_tokens
-            else 0.0,
+            kv_usage=pool.kv / (pool.ready * spec.kv_limit) if pool.ready else 0.0,
             utilization=(pool.duty - before.duty) / available if available > 0 else 0.0,
             cached_share=(front.cached - front_before.cached) / prefilled if prefilled > 0 else 0.0,
             rejected=front.rejected - front_before.rejected,

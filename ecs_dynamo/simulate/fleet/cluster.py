@@ -108,7 +108,7 @@ class Cluster:
             spec.step_base,
             spec.step_each,
             spec.decode_slots,
-            spec.kv_tokens or math.inf,
+            spec.kv_limit,
             spec.dispatch is Dispatch.PUSH,
             spec.zero_rejects,
             math.inf if target_ttft is None else target_ttft,

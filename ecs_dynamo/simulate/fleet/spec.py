@@ -92,6 +92,11 @@ class FleetSpec:
         """Seconds that each request of the batch adds to a token step (b)."""
         return self.step_base * self.batch_growth
 
+    @property
+    def kv_limit(self) -> float:
+        """Tokens of KV cache of a decode replica, infinite if unlimited."""
+        return float(self.kv_tokens) if self.kv_tokens > 0 else math.inf
+
     def gpus(self, pool: PoolName) -> int:
         """Return the GPUs of one replica."""
         return self.prefill_gpus if pool is PoolName.PREFILL else self.decode_gpus
@@ -147,11 +152,9 @@ class FleetSpec:
             return (
                 self.prefill_base + (trace.prompts - self.cached(trace, seed)) / self.prefill_rate
             )
-        work = trace.outputs * self.decode_token
-        if self.kv_tokens > 0:
-            work = work * np.maximum(1.0, self._kv(trace) * self.decode_slots / self.kv_tokens)
-        return work
+        share = np.maximum(1.0, self.kv(trace) * self.decode_slots / self.kv_limit)
+        return trace.outputs * self.decode_token * share
 
-    def _kv(self, trace: Trace) -> NDArray[np.float64]:
-        tokens = trace.prompts + trace.outputs
-        return np.minimum(tokens, self.kv_tokens) if self.kv_tokens > 0 else tokens
+    def kv(self, trace: Trace) -> NDArray[np.float64]:
+        """Return the tokens of KV cache that each request reserves at a decode replica."""
+        return np.minimum(trace.prompts + trace.outputs, self.kv_limit)
