@@ -29,7 +29,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ecs_dynamo.simulate.compare import Setting
 from ecs_dynamo.simulate.fleet.compiled import compiled
@@ -90,18 +89,16 @@ def cheapest(
 
 @dataclass(frozen=True, slots=True)
 class PoolBound:
-    """The relaxed problem of one pool: late requests by segment and count, and its prices."""
+    """The relaxed problem of one pool.
+
+    ``late`` has the late requests by segment and count; a segment has ``segment`` seconds.
+    """
 
     late: Integers
-    edges: NDArray[np.float64]
+    segment: float
     cold_start: float
     gpus: int
     low: int
-
-    @property
-    def segment(self) -> float:
-        """Seconds of a segment."""
-        return float(self.edges[1] - self.edges[0])
 
     def solve(self, price: float) -> tuple[float, Integers]:
         """Return the least GPU seconds plus the price of late requests, and the counts.
@@ -145,13 +142,14 @@ def pool_bound(setting: Setting, pool: PoolName) -> PoolBound:
     cold_start = fleet.cold_start / max(1.0 - fleet.launch_failure, 1e-9)
     length = min(MAX_SEGMENT, cold_start / 2, trace.seconds)
     segments = max(1, int(trace.seconds / length)) if length > 0 else 1
-    edges: Floats = np.arange(segments + 1, dtype=np.float64) * max(length, 1e-3)
+    length = max(length, 1e-3)
+    edges: Floats = np.arange(segments + 1, dtype=np.float64) * length
     jobs = jobs_of(fleet, trace, pool, setting.seed)
     late = lateness(jobs, edges, setting.target, setting.high)
     # Counts that are enough in all segments need no larger ones beside them.
     needed = np.flatnonzero(late.sum(axis=0) > 0)
     states = max(int(needed[-1]) + 2 if len(needed) else 1, setting.low + 1)
-    return PoolBound(late[:, :states], edges, cold_start, fleet.gpus(pool), setting.low)
+    return PoolBound(late[:, :states], length, cold_start, fleet.gpus(pool), setting.low)
 
 
 def lower_bound(setting: Setting, goal: float | None = None) -> float:

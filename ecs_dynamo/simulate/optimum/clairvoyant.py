@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ecs_dynamo.simulate.compare import Setting
 from ecs_dynamo.simulate.fleet.spec import PoolName
 from ecs_dynamo.simulate.optimum.bound import PoolBound, pool_bound
+from ecs_dynamo.simulate.optimum.late import Integers
 from ecs_dynamo.simulate.result import Result
 from ecs_dynamo.simulate.scalers import View
 
-Counts = NDArray[np.int64]
 SHARES = (1.0, 0.5, 0.25, 0.1, 0.03, 0.0)
 """Shares of the tolerated late requests for which each pool has a plan, beside one replica more."""
 
@@ -27,7 +25,7 @@ class Planned:
     It launches ``ahead`` seconds early and removes a replica as soon as the plan allows.
     """
 
-    plan: Counts
+    plan: Integers
     seconds: float
     ahead: float
 
@@ -37,7 +35,7 @@ class Planned:
         return int(self.plan[first : max(last, first + 1)].max())
 
 
-def plans(bound: PoolBound, tolerated: float, high: int) -> list[Counts]:
+def plans(bound: PoolBound, tolerated: float, high: int) -> list[Integers]:
     """Return plans of a pool from the cheapest to the most punctual."""
     least = [bound.solve(bound.gpu_seconds(max(share * tolerated, 0.5))[1])[1] for share in SHARES]
     return least + [np.minimum(least[-1] + extra, high) for extra in (1, 2, 4)]
@@ -56,11 +54,11 @@ def clairvoyant(setting: Setting, goal: float | None = None, *, trims: int = 40)
     options = {pool: plans(problems[pool], tolerated, setting.high) for pool in PoolName}
     ahead = setting.fleet.cold_start * (1 + setting.fleet.cold_start_spread)
 
-    def run(pair: dict[PoolName, Counts]) -> Result:
+    def run(pair: dict[PoolName, Integers]) -> Result:
         def make(pool: PoolName, _: int) -> Planned:
             return Planned(pair[pool], problems[pool].segment, ahead)
 
-        return setting.run("clairvoyant", partial(make))
+        return setting.run("clairvoyant", make)
 
     prefill, decode = options[PoolName.PREFILL], options[PoolName.DECODE]
     best_pair = {PoolName.PREFILL: prefill[-1], PoolName.DECODE: decode[-1]}

@@ -8,7 +8,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecs_dynamo.simulate.fleet.spec import FleetSpec, PoolName
-from ecs_dynamo.simulate.traces.trace import Trace
+from ecs_dynamo.simulate.traces.trace import Array, Trace
+
+
+def earliest_arrivals(
+    fleet: FleetSpec, trace: Trace, pool: PoolName, seed: int
+) -> tuple[Array, NDArray[np.int64]]:
+    """Return when requests arrive at a pool if none waits, ascending, and their indices.
+
+    A request arrives at decode when its prefill ends.
+    """
+    if pool is PoolName.PREFILL:
+        return trace.arrivals, np.arange(len(trace))
+    arrivals = trace.arrivals + fleet.work(PoolName.PREFILL, trace, seed)
+    order = np.argsort(arrivals, kind="stable")
+    return arrivals[order], order
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,10 +35,7 @@ class Load:
 
 
 class TrueLoad:
-    """The load that arrives at a pool, as means over ``window`` seconds.
-
-    A request arrives at decode when its prefill ends, unqueued.
-    """
+    """The load that arrives at a pool, as means over ``window`` seconds."""
 
     def __init__(
         self,
@@ -35,12 +46,8 @@ class TrueLoad:
         window: float = 60.0,
         seed: int = 7,
     ) -> None:
-        arrivals, work = trace.arrivals, fleet.work(pool, trace, seed)
-        if pool is PoolName.DECODE:
-            arrivals = arrivals + fleet.work(PoolName.PREFILL, trace, seed)
-            order = np.argsort(arrivals, kind="stable")
-            arrivals, work = arrivals[order], work[order]
-        self._arrivals: NDArray[np.float64] = arrivals
+        self._arrivals, order = earliest_arrivals(fleet, trace, pool, seed)
+        work = fleet.work(pool, trace, seed)[order]
         self._work = np.concatenate(([0.0], np.cumsum(work)))
         self._window = window
 
