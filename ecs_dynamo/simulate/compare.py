@@ -19,7 +19,7 @@ from ecs_dynamo.simulate.peers.registry import PEERS
 from ecs_dynamo.simulate.result import pooled
 from ecs_dynamo.simulate.run import TICK_SECONDS, MakeScaler, Result, simulate
 from ecs_dynamo.simulate.scalers import PolicyScaler, Scaler
-from ecs_dynamo.simulate.traces.trace import Trace
+from ecs_dynamo.simulate.traces.trace import Array, Trace
 
 PRODUCTION_POLICIES = ("slo", "queue")
 """The production policies that react to measured demand."""
@@ -48,36 +48,45 @@ class Setting:
     repeats: int = 1
     history: bool = True
 
-    def work(self, pool: PoolName) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    def work(self, pool: PoolName) -> Array:
         """Return the service times of the requests in a pool, in seconds."""
         return self.fleet.work(pool, self.trace, self.seed)
 
     def slots(self, pool: PoolName) -> int:
         """Return the number of requests that a replica of the pool serves concurrently."""
-        return 1 if pool is PoolName.PREFILL else self.fleet.decode_slots
+        return self.fleet.slots(pool)
 
-    def size_for(self, begin: float, end: float) -> tuple[int, int]:
-        """Return the (prefill, decode) replicas for the mean load between two times in seconds."""
-        first, last = np.searchsorted(self.trace.arrivals, (begin, end))
+    def size_for(self, begins: Array, seconds: float) -> tuple[int, int]:
+        """Return the (prefill, decode) replicas for the mean load of the busiest window.
+
+        The windows begin at ``begins`` and last ``seconds``.
+        """
+        windows = np.searchsorted(self.trace.arrivals, (begins, begins + seconds)).T
         counts = []
         for pool in PoolName:
-            work = self.work(pool)[first:last]
-            load = float(work.sum()) / max(end - begin, 1.0)
-            service_time = float(work.mean()) if len(work) else 1.0
-            servers = servers_needed(load, service_time, self.target, self.miss, 1.0)
-            counts.append(min(max(self.low, math.ceil(servers / self.slots(pool))), self.high))
+            work = self.work(pool)
+            counts.append(max(self._size(pool, work[i:j], seconds) for i, j in windows))
         return counts[0], counts[1]
+
+    def _size(self, pool: PoolName, work: Array, seconds: float) -> int:
+        """Return the replicas for requests that arrive within ``seconds``."""
+        load = float(work.sum()) / max(seconds, 1.0)
+        service_time = float(work.mean()) if len(work) else 1.0
+        servers = servers_needed(load, service_time, self.target, self.miss, 1.0)
+        return min(max(self.low, math.ceil(servers / self.slots(pool))), self.high)
 
     @property
     def initial(self) -> tuple[int, int]:
         """The (prefill, decode) replicas at the start, sized for the busiest of the first ten
         minutes. They are the same for all policies, as no policy could launch more by then."""
-        sizes = [self.size_for(60.0 * m, 60.0 * (m + 1)) for m in range(10)]
-        return max(s[0] for s in sizes), max(s[1] for s in sizes)
+        return self.size_for(np.arange(0.0, 600.0, 60.0), 60.0)
 
-    def run(self, name: str, make: MakeScaler) -> Result:
-        """Run one policy over the trace; return the mean of its repeats."""
-        initial = self.initial
+    def run(self, name: str, make: MakeScaler, initial: tuple[int, int] | None = None) -> Result:
+        """Run one policy over the trace; return the mean of its repeats.
+
+        It starts with ``initial`` (prefill, decode) replicas, by default those of the setting.
+        """
+        initial = self.initial if initial is None else initial
         return pooled(
             [
                 simulate(
@@ -151,16 +160,18 @@ def run_peer(
     return setting.run(label or name, make)
 
 
-def run_static(setting: Setting, name: str, counts: tuple[int, int]) -> Result:
+def run_static(
+    setting: Setting, name: str, counts: tuple[int, int], initial: tuple[int, int] | None = None
+) -> Result:
     """Run a fleet of fixed (prefill, decode) ``counts``."""
-    return setting.run(name, lambda pool, _: Static(counts[0 if pool is PoolName.PREFILL else 1]))
+    by_pool = dict(zip(PoolName, counts, strict=True))
+    return setting.run(name, lambda pool, _: Static(by_pool[pool]), initial)
 
 
 def peak_counts(setting: Setting, window: float = 300.0) -> tuple[int, int]:
     """Return the (prefill, decode) replicas for the busiest window, in hindsight."""
-    steps = np.arange(0.0, max(setting.trace.seconds - window, 1.0), window / 2)
-    sizes = [setting.size_for(float(t), float(t) + window) for t in steps]
-    return max(s[0] for s in sizes), max(s[1] for s in sizes)
+    begins = np.arange(0.0, max(setting.trace.seconds - window, 1.0), window / 2)
+    return setting.size_for(begins, window)
 
 
 CLAIRVOYANT_MISSES = (1e-4, 0.01, 0.05, 0.1, 0.2, 0.4)

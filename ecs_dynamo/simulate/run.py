@@ -75,7 +75,7 @@ class _Observer:
             queue=pool.waiting + pool.active,
             waiting=pool.waiting,
             busy=pool.active,
-            slots=spec.decode_slots if is_decode else 1,
+            slots=spec.slots(name),
             arrived=pool.arrived - before.arrived,
             done=pool.done - before.done,
             work=pool.work - before.work,
@@ -122,10 +122,7 @@ def simulate(
     starts and launch failures. ``history``: keep the changes of the desired counts.
     """
     cluster = Cluster(trace, fleet, seed=seed, target_ttft=target_ttft)
-    scalers = {
-        name: make_scaler(name, 1 if name is PoolName.PREFILL else fleet.decode_slots)
-        for name in PoolName
-    }
+    scalers = {name: make_scaler(name, fleet.slots(name)) for name in PoolName}
     for name, count in zip(PoolName, initial, strict=True):
         cluster.start(name, count)
     observer = _Observer(cluster, target_ttft)

@@ -101,6 +101,10 @@ class FleetSpec:
         """Return the GPUs of one replica."""
         return self.prefill_gpus if pool is PoolName.PREFILL else self.decode_gpus
 
+    def slots(self, pool: PoolName) -> int:
+        """Return the number of requests that a replica of the pool serves concurrently."""
+        return 1 if pool is PoolName.PREFILL else self.decode_slots
+
     def describe(self) -> str:
         """Return which parts of the model are on, for the results."""
         parts = [

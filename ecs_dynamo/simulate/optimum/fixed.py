@@ -2,35 +2,26 @@
 
 from __future__ import annotations
 
-from functools import partial
+from bisect import bisect_left
+from collections.abc import Callable
+from dataclasses import replace
 
-from ecs_dynamo.simulate.compare import Setting
-from ecs_dynamo.simulate.fleet.spec import PoolName
-from ecs_dynamo.simulate.peers.reference import Static
-from ecs_dynamo.simulate.result import Result, pooled
-from ecs_dynamo.simulate.run import simulate
+from ecs_dynamo.simulate.compare import Setting, run_static
+from ecs_dynamo.simulate.result import Result
 
 
 def run_fixed(setting: Setting, counts: tuple[int, int], name: str = "fixed") -> Result:
     """Run fixed (prefill, decode) counts, which are ready at the beginning."""
-    runs = [
-        simulate(
-            setting.trace,
-            name,
-            partial(_static, counts),
-            fleet=setting.fleet,
-            target=setting.target,
-            initial=counts,
-            seed=setting.seed + number,
-            history=False,
-        )
-        for number in range(setting.repeats)
-    ]
-    return pooled(runs)
+    plain = replace(setting, target_ttft=None, target_itl=None, history=False)
+    return run_static(plain, name, counts, initial=counts)
 
 
-def _static(counts: tuple[int, int], pool: PoolName, _: int) -> Static:
-    return Static(counts[0] if pool is PoolName.PREFILL else counts[1])
+def least(low: int, high: int, attains: Callable[[int], bool]) -> int:
+    """Return the least count from ``low`` to ``high`` that attains the goal, by bisection.
+
+    ``high`` must attain it.
+    """
+    return low + bisect_left(range(low, high), x=True, key=attains)
 
 
 def cheapest_fixed(setting: Setting, goal: float | None = None) -> Result:
@@ -54,26 +45,14 @@ def cheapest_fixed(setting: Setting, goal: float | None = None) -> Result:
     def least_decode(prefill: int, first: int, last: int) -> int | None:
         if run(prefill, last).attainment < goal:
             return None
-        while first < last:
-            middle = (first + last) // 2
-            if run(prefill, middle).attainment >= goal:
-                last = middle
-            else:
-                first = middle + 1
-        return last
+        return least(first, last, lambda count: run(prefill, count).attainment >= goal)
 
     enough = least_decode(high, low, high)
     if enough is None:
         return run(high, high)
-    first, last = low, high
-    while first < last:
-        middle = (first + last) // 2
-        if run(middle, high).attainment >= goal:
-            last = middle
-        else:
-            first = middle + 1
     best: Result | None = None
-    prefill, decode = last, high
+    prefill = least(low, high, lambda count: run(count, high).attainment >= goal)
+    decode = high
     each = setting.fleet.prefill_gpus, setting.fleet.decode_gpus
     least_cost = float("inf")
     while prefill <= high and each[0] * prefill + each[1] * enough < least_cost:
