@@ -35,7 +35,7 @@ KEPT_COLD_STARTS = 32
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """A pool's counters since the beginning, and its current requests and replicas."""
+    """A pool's counters since the beginning, and its current requests and replicas (`POOL`)."""
 
     waiting: int
     active: int
@@ -69,10 +69,10 @@ class FrontTotals:
 class Pool:
     """The replicas of one component, by row of the kernel's state.
 
-    ``starting`` has the launch times of replicas that are not ready, and when they become ready or,
-    where the launch fails, infinity; ``failing`` has when those fail. ``launched`` has the launch
-    times of all replicas that run. ``wasted`` counts launched replicas that were removed before
-    they served a request.
+    ``starting`` has the time of launch and of readiness of the replicas that are not ready. Where
+    the launch fails, the latter is infinite, and ``failing`` has the time of the failure.
+    ``draining`` has the launch times of the replicas that drain, ``launched`` those of all others.
+    ``wasted`` counts launched replicas that were removed before they served a request.
     """
 
     name: PoolName
@@ -87,6 +87,11 @@ class Pool:
     launches: int = 0
     wasted: int = 0
     cold_starts: list[float] = field(default_factory=list)
+
+    @property
+    def running(self) -> int:
+        """The number of replicas, including those that start or drain."""
+        return len(self.launched) + len(self.draining)
 
 
 class Cluster:
@@ -138,8 +143,7 @@ class Cluster:
     def totals(self, pool: PoolName) -> Totals:
         """Return a pool's counters."""
         record = self.state.pools[POOLS.index(pool)].item()
-        values = record[2:11] + record[12:]
-        return Totals(*values)
+        return Totals(*record[3:])  # Without the queue and the time of ``available``.
 
     def front(self) -> FrontTotals:
         """Return the frontends' counters."""
@@ -147,7 +151,7 @@ class Cluster:
 
     def used_gpus(self) -> int:
         """Return the GPUs of all replicas, including those that start or drain."""
-        return sum((len(p.launched) + len(p.draining)) * p.gpus for p in self.pools.values())
+        return sum(p.running * p.gpus for p in self.pools.values())
 
     def _launch(self, pool: Pool, now: float, *, warm: bool = False) -> None:
         cold = 0.0 if warm else self.spec.cold(pool.rng)
@@ -172,17 +176,17 @@ class Cluster:
         else:
             kernel.schedule(self.state, row, now + cold)
 
-    def start(self, name: PoolName, count: int, now: float = 0.0) -> None:
+    def start(self, name: PoolName, count: int) -> None:
         """Add replicas that serve immediately, at the beginning of a trace."""
         pool = self.pools[name]
         pool.desired = count
         for _ in range(count):
-            self._launch(pool, now, warm=True)
+            self._launch(pool, 0.0, warm=True)
 
     def observe(self, now: float, elapsed: float) -> None:
         """Register the replicas that became ready, failed or finished draining by ``now``.
 
-        The instances of the last ``elapsed`` seconds are billed before.
+        The instances of the last ``elapsed`` seconds are billed first.
         """
         for gpus in self.instance_seconds:
             self.instance_seconds[gpus] += self.instances(gpus) * elapsed
@@ -242,9 +246,8 @@ class Cluster:
         active = int(replica["active"])
         if active == 0 or replica["pool"] == PREFILL:
             return float(replica["key"]) if active else now
-        step = self.spec.step_base + self.spec.step_each * active
         last = self.state.slots[row, :active]["end"].max()
-        return float(now + (last - replica["clock"]) * step)
+        return float(now + (last - replica["clock"]) * kernel.step_seconds(self.state, active))
 
     def launches_in_progress(self, name: PoolName) -> tuple[float, ...]:
         """Return the launch times of the replicas that are not ready yet."""
@@ -259,7 +262,7 @@ class Cluster:
 
         Replicas that start or drain are included.
         """
-        prefill, decode = (len(p.launched) + len(p.draining) for p in self.pools.values())
+        prefill, decode = (p.running for p in self.pools.values())
         spec = self.spec
         return instances_needed(prefill, spec.prefill_gpus, decode, spec.decode_gpus, gpus)
 

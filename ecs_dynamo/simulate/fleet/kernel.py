@@ -96,6 +96,12 @@ def weight(s: State, pool: int, request: int) -> float:
 
 
 @compiled
+def step_seconds(s: State, batch: int) -> float:
+    """Return the seconds of a token step of a decode replica with ``batch`` requests."""
+    return float(s.rules[0]["step_base"] + s.rules[0]["step_each"] * batch)
+
+
+@compiled
 def settle(s: State, row: int, now: float) -> None:
     """Account for the time of a replica up to ``now``."""
     replica = s.replicas[row]
@@ -108,8 +114,7 @@ def settle(s: State, row: int, now: float) -> None:
         if replica["state"] == READY:
             pool["duty"] += elapsed
         if replica["pool"] == DECODE:
-            rules = s.rules[0]
-            steps = elapsed / (rules["step_base"] + rules["step_each"] * active)
+            steps = elapsed / step_seconds(s, active)
             replica["clock"] += steps
             s.front[0]["outputs"] += active * steps
 
@@ -133,9 +138,8 @@ def plan_end(s: State, row: int, now: float) -> None:
         replica["clock"] = replica["kv"] = 0.0
         schedule(s, row, np.inf)
         return
-    rules = s.rules[0]
-    step = rules["step_base"] + rules["step_each"] * active
-    schedule(s, row, now + max(0.0, s.slots[row, 0]["end"] - replica["clock"]) * step)
+    steps = max(0.0, s.slots[row, 0]["end"] - replica["clock"])
+    schedule(s, row, now + steps * step_seconds(s, active))
 
 
 @compiled
@@ -175,14 +179,13 @@ def begin_decode(s: State, row: int, request: int, now: float) -> None:
     replica["active"] += 1
     replica["kv"] += kv_of(s, request)
     s.pools[DECODE]["active"] += 1
-    r, rules, front = s.requests[request], s.rules[0], s.front[0]
+    r, front = s.requests[request], s.front[0]
     r["decode_wait"] = now - r["entered"]
-    step = rules["step_base"] + rules["step_each"] * replica["active"]
-    ttft = now + step - r["arrival"]
+    ttft = now + step_seconds(s, replica["active"]) - r["arrival"]
     r["ttft"] = ttft
     front["prompts_done"] += r["prompt"]
     front["first_tokens"] += 1
-    if ttft > rules["target_ttft"]:
+    if ttft > s.rules[0]["target_ttft"]:
         front["late"] += 1
     plan_end(s, row, now)
 
@@ -212,10 +215,9 @@ def end_decode(s: State, row: int, now: float) -> None:
     replica["active"] = last
     replica["kv"] -= kv_of(s, request)
     s.load[DECODE, row] -= weight(s, DECODE, request)
-    pool = s.pools[DECODE]
-    pool["active"] -= 1
-    pool["done"] += 1
-    s.front[0]["outputs_done"] += s.requests[request]["output"]
+    s.pools[DECODE]["active"] -= 1
+    s.pools[DECODE]["done"] += 1
+    s.front[0]["outputs_done"] += r["output"]
 
 
 @compiled
@@ -309,8 +311,7 @@ def hand_over(s: State, request: int, now: float) -> None:
     rules, decode = s.rules[0], s.pools[DECODE]
     decode["arrived"] += 1
     share = max(1.0, kv_of(s, request) * rules["slots"] / rules["kv_tokens"])
-    step = rules["step_base"] + rules["step_each"] * rules["slots"]
-    decode["work"] += s.requests[request]["output"] * step * share
+    decode["work"] += s.requests[request]["output"] * step_seconds(s, rules["slots"]) * share
     enqueue(s, DECODE, request, now)
 
 
@@ -394,7 +395,6 @@ def drain(s: State, row: int, now: float) -> None:
         replica["state"] = ENDED
         replica["ended"] = now
         schedule(s, row, np.inf)
-    queue = s.pools[pool]
     while replica["head"] >= 0:
-        append(s, queue, take(s, replica))
+        append(s, s.pools[pool], take(s, replica))
     dispatch(s, pool, now)

@@ -56,6 +56,7 @@ POOL = np.dtype(
     [
         ("head", np.int64),
         ("tail", np.int64),
+        ("counted", np.float64),  # The time of ``available``.
         ("waiting", np.int64),
         ("active", np.int64),
         ("ready", np.int64),
@@ -65,7 +66,6 @@ POOL = np.dtype(
         ("occupied", np.float64),  # Slot-seconds in use so far.
         ("duty", np.float64),  # Seconds of ready replicas with a request.
         ("available", np.float64),  # Seconds of ready replicas.
-        ("counted", np.float64),  # The time of ``available``.
         ("kv", np.float64),  # Reserved tokens of the ready replicas.
     ],
     align=True,
