@@ -105,6 +105,7 @@ def summarize(
         fast &= ttft <= targets.ttft
     if targets.itl is not None:
         fast &= itl <= targets.itl
+    no_latency_target = targets.ttft is None and targets.itl is None
     reached = np.isfinite(first)
     pools = cluster.pools.values()
     queue_times, ttfts, itls = _quantiles(wait), _quantiles(ttft), _quantiles(itl[np.isfinite(itl)])
@@ -120,7 +121,7 @@ def summarize(
         launches=sum(p.launches for p in pools),
         wasted=sum(p.wasted for p in pools),
         history=history,
-        latency_attainment=None if targets.ttft is targets.itl is None else _share(fast),
+        latency_attainment=None if no_latency_target else _share(fast),
         goodput=_share(punctual & fast),
         itl_p50=itls[0],
         itl_p90=itls[1],

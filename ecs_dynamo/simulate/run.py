@@ -29,7 +29,7 @@ Arbitrate = Callable[[Mapping[PoolName, View], Mapping[PoolName, int], int], Map
 
 
 class _Observer:
-    """The views of both pools: what the counters say since the last tick."""
+    """The views of both pools, from the changes of the counters since the last tick."""
 
     def __init__(self, cluster: Cluster, target_ttft: float | None) -> None:
         self._cluster = cluster
@@ -39,12 +39,9 @@ class _Observer:
 
     def views(self, now: float, tick: float) -> dict[PoolName, View]:
         """Return the views at ``now``, ``tick`` seconds after the last ones."""
-        front, before = self._cluster.front(), self._front
+        front = self._cluster.front()
         pools = {name: self._cluster.totals(name) for name in PoolName}
-        views = {
-            name: self._view(name, now, tick, front, before, pools, self._pools[name])
-            for name in PoolName
-        }
+        views = {name: self._view(name, now, tick, front, pools) for name in PoolName}
         self._front, self._pools = front, pools
         return views
 
@@ -54,11 +51,10 @@ class _Observer:
         now: float,
         tick: float,
         front: FrontTotals,
-        front_before: FrontTotals,
         pools: Mapping[PoolName, Totals],
-        before: Totals,
     ) -> View:
-        cluster, spec, pool = self._cluster, self._cluster.spec, pools[name]
+        cluster, spec = self._cluster, self._cluster.spec
+        pool, before, front_before = pools[name], self._pools[name], self._front
         decode = pools[PoolName.DECODE]
         outputs = front.outputs - front_before.outputs
         occupied = decode.occupied - self._pools[PoolName.DECODE].occupied
@@ -128,7 +124,7 @@ def simulate(
     observer = _Observer(cluster, target_ttft)
     changes: list[tuple[float, int, int]] = []
     clock = random.Random(seed + 2)
-    now, end, last = 0.0, trace.seconds + MAX_DRAIN_SECONDS, initial
+    now, end = 0.0, trace.seconds + MAX_DRAIN_SECONDS
     while now < end:
         elapsed = tick * clock.uniform(1.0 - TICK_JITTER, 1.0 + TICK_JITTER)
         now += elapsed
@@ -141,15 +137,15 @@ def simulate(
             counts = arbitrate(views, counts, fleet.gpu_slots)
         for name in PoolName:
             cluster.keep(name, counts[name], now)
-        if history and (not changes or last != tuple(counts.values())):
-            last = counts[PoolName.PREFILL], counts[PoolName.DECODE]
-            changes.append((now, *last))
+        sizes = counts[PoolName.PREFILL], counts[PoolName.DECODE]
+        if history and (not changes or changes[-1][1:] != sizes):
+            changes.append((now, *sizes))
         if now >= trace.seconds and not any(
             view.waiting or view.upstream for view in views.values()
         ):
             break
     if history:
-        changes.append((now, *last))
+        changes.append((now, *changes[-1][1:]))
     cluster.close(now)
     # The requests in service end, so that all have an inter-token latency.
     cluster.advance(float("inf"))
