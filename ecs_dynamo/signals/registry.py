@@ -169,17 +169,17 @@ class SignalReader:
         is_routed_current = self._frontend.routed_at == now.monotonic
         busy: Observed[Mapping[int, float]] = Unknown("no frontend reported it")
         served: Observed[frozenset[int]] = Unknown("no frontend reported it")
+        migrations: Mapping[str, float] = {}
         if self._frontend.busy_at == now.monotonic:
             busy, served = dict(self._frontend.busy), self._frontend.served
+            migrations = self._frontend.migrations
         return Measurement(
             signals=tuple(signals),
             problems={name: "; ".join(texts) for name, texts in problems.items()},
             busy=busy,
             served=served,
             routed=self._frontend.routed if is_routed_current else {},
-            migrations=(
-                self._frontend.migrations if self._frontend.busy_at == now.monotonic else {}
-            ),
+            migrations=migrations,
         )
 
     async def _read(

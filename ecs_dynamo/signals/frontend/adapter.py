@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import aiohttp
 
@@ -28,10 +28,15 @@ Value = tuple[SignalKind, float | None, str]
 
 @dataclass(frozen=True, slots=True)
 class ScrapeResult:
-    """The scrapes of all frontends. ``problems`` explains each frontend without a usable answer."""
+    """The scrapes of all frontends. ``problems`` explains each frontend without a usable answer.
+
+    ``interval`` ends with these scrapes. It is None if a frontend gave no usable answer, or if
+    there is no earlier pass to compare with.
+    """
 
     scrapes: tuple[Scrape, ...]
     problems: tuple[str, ...] = ()
+    interval: Interval | None = None
 
 
 class FrontendAdapter:
@@ -51,7 +56,6 @@ class FrontendAdapter:
         self.routed: Mapping[str, frozenset[int]] = {}
         self.routed_at: float | None = None
         self._scraped: tuple[float, asyncio.Task[ScrapeResult]] | None = None
-        self._interval: tuple[float, Interval | None] | None = None
 
     async def read(self, source: object, context: SignalContext) -> tuple[Signal, ...]:
         """Return the component's requests and rates, and those of the whole graph.
@@ -67,9 +71,8 @@ class FrontendAdapter:
         if not partial:
             # A rate over some of the frontends is too low, and the forecast would learn from it.
             values.append((SignalKind.KV_USAGE, requests.kv_usage(component, scrapes), "share"))
-            interval = self._interval_to(scrapes, now)
-            if interval is not None:
-                values += _rates(component, interval)
+            if result.interval is not None:
+                values += _rates(component, result.interval)
         signals = tuple(
             Signal(component.name, kind, value, unit, now, "frontend", partial=partial)
             for kind, value, unit in values
@@ -83,29 +86,27 @@ class FrontendAdapter:
         """Scrape the frontends and record what they report about workers. Raises `SignalError`."""
         if not context.frontend_urls:
             raise SignalError("no frontend is ready")
-        result = await self._scrape_once_per_pass(context)
+        if self._scraped is None or self._scraped[0] != context.now.monotonic:
+            self._scraped = (context.now.monotonic, asyncio.ensure_future(self._record(context)))
+        result = await asyncio.shield(self._scraped[1])
         if not result.scrapes:
             raise SignalError("; ".join(result.problems))
-        self.routed, self.routed_at = routed_workers(result.scrapes), context.now.monotonic
-        if not result.problems:
-            # A worker that looks idle to some of the frontends may be busy for another one.
-            self.busy = load_by_worker(result.scrapes)
-            self.served = responding_workers(result.scrapes)
-            self.busy_at = context.now.monotonic
-            interval = self._interval_to(result.scrapes, context.now.monotonic)
-            self.migrations = {} if interval is None else rates.migrations(interval)
         return result
 
-    def _interval_to(self, scrapes: Sequence[Scrape], now: float) -> Interval | None:
-        if self._interval is None or self._interval[0] != now:
-            self._interval = (now, self._intervals.advance(scrapes, now))
-        return self._interval[1]
-
-    async def _scrape_once_per_pass(self, context: SignalContext) -> ScrapeResult:
-        if self._scraped is None or self._scraped[0] != context.now.monotonic:
-            task = asyncio.ensure_future(_scrape_all(context.frontend_urls, context.timeout))
-            self._scraped = (context.now.monotonic, task)
-        return await asyncio.shield(self._scraped[1])
+    async def _record(self, context: SignalContext) -> ScrapeResult:
+        """Scrape the frontends and record the answers, once per pass."""
+        result, now = await _scrape_all(context.frontend_urls, context.timeout), context.now
+        if result.scrapes:
+            self.routed, self.routed_at = routed_workers(result.scrapes), now.monotonic
+        if result.problems:
+            return result
+        # A worker that looks idle to some of the frontends may be busy for another one.
+        self.busy = load_by_worker(result.scrapes)
+        self.served = responding_workers(result.scrapes)
+        self.busy_at = now.monotonic
+        interval = self._intervals.advance(result.scrapes, now.monotonic)
+        self.migrations = {} if interval is None else rates.migrations(interval)
+        return replace(result, interval=interval)
 
 
 def _counts(component: Component, scrapes: Sequence[Scrape]) -> Iterator[Value]:
