@@ -1,4 +1,4 @@
-"""Reports of a worker page about its engine: use of the KV cache, and requests that wait.
+"""The engine's part of a worker page: the use of its KV cache, and the requests that wait.
 
 Names of gauges: vLLM's were measured with the mock engine of Dynamo 1.6.1, as was
 ``dynamo_request_queue``. SGLang's and TensorRT-LLM's are those of their documentation. The family
@@ -9,11 +9,12 @@ Names of gauges: vLLM's were measured with the mock engine of Dynamo 1.6.1, as w
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from ecs_dynamo.discovery.exposition import Sample
-from ecs_dynamo.model.graph import Component, Graph, Role
+from ecs_dynamo.model.dynamo.registration import discovery_components
+from ecs_dynamo.model.graph import Component, Graph
 from ecs_dynamo.model.snapshot import Signal, SignalKind
 
 KV_USAGE = (
@@ -22,7 +23,7 @@ KV_USAGE = (
     "sglang:token_usage",
     "trtllm_kv_cache_utilization",
 )
-"""Shares from 0 to 1; the first name that a page has counts."""
+"""Shares from 0 to 1. The first of these names that is on a page counts."""
 ADMISSION_QUEUE = ("dynamo_backend_admission_request_queue_count", "dynamo_request_queue")
 """Requests in Dynamo's queue before the engine (1.7, 1.6)."""
 ENGINE_WAITING = (
@@ -32,15 +33,13 @@ ENGINE_WAITING = (
     "trtllm_num_requests_waiting",
 )
 METRICS = frozenset({*KV_USAGE, *ADMISSION_QUEUE, *ENGINE_WAITING})
-ROLES = {"prefill": {Role.PREFILL}, "backend": {Role.DECODE, Role.WORKER}}
-"""Dynamo's name of a component of workers -> the roles of its workers."""
 
 
 @dataclass(frozen=True, slots=True)
 class EngineReport:
     """The report of one worker; None: not reported.
 
-    ``component`` is Dynamo's name (``prefill`` or ``backend``). ``kv_usage`` is a share and
+    ``component`` is its name in Dynamo (``prefill`` or ``backend``). ``kv_usage`` is a share and
     ``waiting`` a number of requests.
     """
 
@@ -68,26 +67,28 @@ def read_engine(component: str, samples: Iterable[Sample]) -> EngineReport:
     )
 
 
-def engine_signals(graph: Graph, reports: Iterable[EngineReport], at: float) -> Iterator[Signal]:
-    """Yield the signals of scaled components of workers, observed ``at`` monotonic seconds.
+def engine_signals(graph: Graph, reports: Sequence[EngineReport], at: float) -> Iterator[Signal]:
+    """Yield the signals of scaled worker components, observed ``at`` monotonic seconds.
 
-    ``reports`` are those of all workers. Components that share Dynamo's name cannot be
-    distinguished, so they have none.
+    ``reports`` are those of all workers. A value that one of a component's workers does not report
+    gives no signal. Components with the same name in Dynamo cannot be distinguished, so they have
+    no signals.
     """
-    known = tuple(reports)
-    for name, roles in ROLES.items():
-        components = [c for c in graph.components if not c.declared_name and roles & set(c.roles)]
-        own = [report for report in known if report.component == name]
+    for name in ("prefill", "backend"):
+        components = [
+            c for c in graph.components if not c.declared_name and name in discovery_components(c)
+        ]
         if len(components) != 1 or not _reads_frontends(components[0]):
             continue
+        component = components[0].name
+        own = [report for report in reports if report.component == name]
         usage = [report.kv_usage for report in own if report.kv_usage is not None]
         if usage and len(usage) == len(own):
             mean = sum(usage) / len(usage)
-            yield Signal(components[0].name, SignalKind.KV_USAGE, mean, "share", at, "worker")
+            yield Signal(component, SignalKind.KV_USAGE, mean, "share", at, "worker")
         waiting = [report.waiting for report in own if report.waiting is not None]
         if waiting and len(waiting) == len(own):
-            total = sum(waiting)
-            yield Signal(components[0].name, SignalKind.WAITING, total, "requests", at, "worker")
+            yield Signal(component, SignalKind.WAITING, sum(waiting), "requests", at, "worker")
 
 
 def _reads_frontends(component: Component) -> bool:

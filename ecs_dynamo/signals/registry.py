@@ -68,9 +68,10 @@ def add_worker_report(
 def add_engine_signals(
     measured: Measurement, report: WorkerLoad, graph: Graph, at: float
 ) -> Measurement:
-    """Add what engines report about themselves, ``at`` monotonic seconds, if all workers answered.
+    """Add the signals of engines, observed ``at`` monotonic seconds, if all workers answered.
 
-    An engine knows the use of its KV cache; a frontend's estimate is dropped where it does.
+    Frontends only estimate the use of the KV cache. Their estimate is dropped for components whose
+    engines report it.
     """
     if report.silent:
         return measured

@@ -47,7 +47,7 @@ MAX_CONCURRENT = 100
 
 @dataclass(frozen=True, slots=True)
 class WorkerAnswer:
-    """The content of one worker's metrics page. ``engine`` is None if no endpoint is named yet.
+    """The content of one worker's metrics page. ``engine``: None without a named endpoint.
 
     ``lease_ids`` are those of the process's registrations and ``uptime`` is in seconds. ``busy``
     holds the requests in flight by lease id, ``served`` the lease ids that have served a request.
@@ -182,7 +182,8 @@ class Workers:
             if isinstance(answer, WorkerAnswer):
                 busy |= answer.busy
                 served |= answer.served
-                engines += () if answer.engine is None else (answer.engine,)
+                if answer.engine is not None:
+                    engines.append(answer.engine)
                 started = None if answer.uptime is None else now - answer.uptime
                 pages[url] = page = WorkerPage(answer.lease_ids, started)
                 last[url] = _LastAnswer(at, page, silent=False)
