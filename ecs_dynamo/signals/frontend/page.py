@@ -83,11 +83,6 @@ Labels = frozenset[tuple[str, str]]
 Series = Mapping[Labels, float]
 
 
-def labels_of(**labels: str) -> Labels:
-    """Return the labels as they are stored; series with these labels and others match them."""
-    return frozenset(labels.items())
-
-
 @dataclass(frozen=True, slots=True)
 class Scrape:
     """The samples of one frontend: the series of each metric, by labels."""
@@ -96,8 +91,8 @@ class Scrape:
     metrics: Mapping[str, Series] = field(default_factory=dict)
 
     def series(self, metric: str, **labels: str) -> Iterator[tuple[Labels, float]]:
-        """Yield labels and value of each series of ``metric`` that has ``labels``."""
-        required = labels_of(**labels)
+        """Yield labels and value of each series of ``metric`` that has ``labels``, at least."""
+        required = labels.items()
         for own, value in self.metrics.get(metric, {}).items():
             if required <= own:
                 yield own, value

@@ -60,12 +60,9 @@ def prompt_rate(interval: Interval) -> float:
 
 def _phases(component: Component) -> Iterator[Phase]:
     """Yield the phases in which prompts arrive at ``component``: the first one of each request."""
-    roles = set(component.roles)
-    for role in (Role.PREFILL, Role.WORKER):
-        if role in roles:
-            yield PHASES[role]
-    if Role.DECODE in roles and Role.PREFILL not in roles:
-        yield PHASES[Role.DECODE]
+    for role, phase in PHASES.items():
+        if role in component.roles and (phase.is_first or Role.PREFILL not in component.roles):
+            yield phase
 
 
 def _arrived_tokens(span: Span, phase: Phase) -> float:
@@ -75,7 +72,7 @@ def _arrived_tokens(span: Span, phase: Phase) -> float:
         queued = span.change(ROUTER_QUEUE_TOKENS, worker_type=phase.worker)
         return max(0.0, routed + queued)
     first_token = span.grown(PROMPT_TOKENS)
-    if phase is PHASES[Role.DECODE]:
+    if not phase.is_first:
         return first_token
     return max(0.0, first_token + span.change(PREFILL_TOKENS, worker_type=phase.worker))
 

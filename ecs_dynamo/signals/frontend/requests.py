@@ -9,7 +9,7 @@ first token are the active ones without all of these; they are at their decode o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from ecs_dynamo.model.graph import Component, Role
 from ecs_dynamo.signals.frontend.page import (
@@ -25,7 +25,7 @@ from ecs_dynamo.signals.frontend.page import (
     Scrape,
 )
 
-FIRST_ROLES = frozenset({Role.PREFILL, Role.WORKER})
+FIRST_ROLES = frozenset(role for role, phase in PHASES.items() if phase.is_first)
 """Roles of the workers that a request reaches first."""
 LAST_ROLES = frozenset({Role.DECODE, Role.WORKER})
 """Roles of the workers that generate the answer."""
@@ -50,6 +50,11 @@ def waiting_at(scrape: Scrape, phase: Phase) -> float:
     return in_router + scrape.sum(STAGE, stage="dispatch", phase=phase.stage)
 
 
+def _waiting_for(roles: Collection[Role], scrape: Scrape) -> float:
+    """Return the requests that wait for workers of ``roles``, or for their first token there."""
+    return sum((waiting_at(scrape, phase) for role, phase in PHASES.items() if role in roles), 0.0)
+
+
 def _before_first_token(scrape: Scrape) -> float:
     if scrape.total(STAGE) is None:
         return scrape.sum(QUEUED)
@@ -65,13 +70,9 @@ def queue_depth(component: Component, scrapes: Sequence[Scrape]) -> float:
     """Return the number of unfinished requests of ``component``, over all frontends."""
     if component.is_frontend and not component.is_worker:
         return sum(map(active, scrapes))
-    depth = 0.0
-    for scrape in scrapes:
-        for role, phase in PHASES.items():
-            if role in component.roles:
-                depth += waiting_at(scrape, phase)
-        if LAST_ROLES & set(component.roles):
-            depth += _streaming(scrape)
+    depth = sum(_waiting_for(component.roles, scrape) for scrape in scrapes)
+    if component.roles & LAST_ROLES:
+        depth += sum(map(_streaming, scrapes))
     return depth
 
 
@@ -81,13 +82,9 @@ def waiting(component: Component, scrapes: Sequence[Scrape]) -> float:
     A request in preprocessing waits for the workers that it reaches first. Whether a worker has
     begun with a request that was dispatched to it is not observable at the frontend.
     """
-    count = 0.0
-    for scrape in scrapes:
-        for role, phase in PHASES.items():
-            if role in component.roles:
-                count += waiting_at(scrape, phase)
-        if FIRST_ROLES & set(component.roles):
-            count += scrape.sum(STAGE, stage="preprocess")
+    count = sum(_waiting_for(component.roles, scrape) for scrape in scrapes)
+    if component.roles & FIRST_ROLES:
+        count += sum(scrape.sum(STAGE, stage="preprocess") for scrape in scrapes)
     return count
 
 
@@ -96,7 +93,7 @@ def upstream(component: Component, scrapes: Sequence[Scrape]) -> float | None:
 
     None for components that a request reaches first.
     """
-    if Role.DECODE not in component.roles or FIRST_ROLES & set(component.roles):
+    if Role.DECODE not in component.roles or component.roles & FIRST_ROLES:
         return None
     return sum(
         waiting_at(scrape, PHASES[Role.PREFILL]) + scrape.sum(STAGE, stage="preprocess")
@@ -111,7 +108,7 @@ def kv_usage(component: Component, scrapes: Sequence[Scrape]) -> float | None:
     wait there, so the share may exceed 1. None without a KV router, before the first request, and
     for prefill workers, whose blocks it does not count.
     """
-    if not LAST_ROLES & set(component.roles):
+    if not component.roles & LAST_ROLES:
         return None
     used, workers, blocks = 0.0, set(), 0.0
     for scrape in scrapes:
