@@ -37,10 +37,11 @@ class MetricsPage:
 class MetricsReader:
     """Reader of a page, piece by piece, that keeps the samples called ``names``.
 
-    A page is ``known`` by its metrics with ``prefix``. Both methods raise ValueError for anything
-    other than Prometheus text, and if the value of a kept sample is NaN, infinite, negative or too
-    large. The whole page is then rejected, as its other values are equally doubtful. Only samples
-    called ``optional``, which belong to another program in the process, are then left out instead.
+    A page is ``known`` if it has metrics with ``prefix``. Both methods raise ValueError for
+    anything other than Prometheus text, and if the value of such a sample is NaN, infinite,
+    negative or too large. The whole page is then rejected, as its other values are equally
+    doubtful. Samples called ``optional`` are kept as well. They come from another program in the
+    same process, so that an unusable value among them says nothing about the others: it is dropped.
     """
 
     def __init__(

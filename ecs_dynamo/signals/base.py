@@ -17,12 +17,15 @@ from ecs_dynamo.discovery.fetch import FetchError, fetch_json
 from ecs_dynamo.model.clock import Now
 from ecs_dynamo.model.graph import Component
 from ecs_dynamo.model.plan import Endpoints
-from ecs_dynamo.model.snapshot import Signal
+from ecs_dynamo.model.snapshot import Signal, SignalKind
+from ecs_dynamo.model.spec.scaling import CloudWatchSource, PrometheusSource
 
 MetricReader = Callable[[MetricQuery], Awaitable[DataPoint | None]]
 """Reads the newest data point of a CloudWatch metric. Raises `AwsError`."""
 
 
+REQUEST_RATES = frozenset({SignalKind.ARRIVAL_RATE, SignalKind.REJECTION_RATE})
+"""Declared kinds whose unit is requests/s; that of all others is requests."""
 MAX_DOCUMENT_BYTES = 4 * 1024 * 1024
 """Maximum size of a JSON document; NATS's monitoring lists every consumer of every stream."""
 
@@ -64,6 +67,12 @@ class Adapter(Protocol):
     async def read(self, source: Any, context: SignalContext) -> tuple[Signal, ...]:
         """Return the current signals of ``source``. Raises `SignalError`."""
         ...
+
+
+def declared_kind(source: PrometheusSource | CloudWatchSource) -> tuple[SignalKind, str]:
+    """Return what the value of ``source`` measures according to the graph file, and its unit."""
+    kind = SignalKind(source.kind)
+    return kind, "requests/s" if kind in REQUEST_RATES else "requests"
 
 
 async def get_json(url: str, timeout: float, **parameters: str) -> Any:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from ecs_dynamo.discovery.exposition import MAX_VALUE
-from ecs_dynamo.model.snapshot import Signal, SignalKind
+from ecs_dynamo.model.snapshot import Signal
 from ecs_dynamo.model.spec.scaling import PrometheusSource
-from ecs_dynamo.signals.base import SignalContext, SignalError, get_json
+from ecs_dynamo.signals.base import SignalContext, SignalError, declared_kind, get_json
 
 MAX_AHEAD_SECONDS = 3600.0
 """How far the server's clock may be ahead of the local clock."""
@@ -39,8 +39,7 @@ class PrometheusAdapter:
             raise SignalError(
                 f"{url}: the query gives {str(text)[:40]}; a demand is a number of at least 0"
             )
-        kind = SignalKind(source.kind)
-        unit = "requests/s" if source.kind.endswith("_rate") else "requests"
+        kind, unit = declared_kind(source)
         return (
             Signal(
                 context.component.name,
