@@ -85,6 +85,8 @@ CLIENT_PORTS: Mapping[Role, int] = {Role.ETCD: ETCD_CLIENT_PORT, Role.NATS: NATS
 INFRASTRUCTURE_ROLES = frozenset({Role.ETCD, Role.NATS})
 WORKER_ROLES = frozenset({Role.PREFILL, Role.DECODE, Role.WORKER})
 """Roles that register themselves in Dynamo's discovery. Frontends do not."""
+DECODING_ROLES = frozenset({Role.DECODE, Role.WORKER})
+"""Roles that generate the output tokens."""
 
 
 class NetworkMode(StrEnum):

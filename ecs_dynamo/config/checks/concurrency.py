@@ -1,6 +1,6 @@
-"""Warnings about policy ``slo`` where the concurrency of replicas is not known.
+"""Warnings about policy ``slo``: an unknown concurrency of replicas, and targets without effect.
 
-Scaling works without that, because it is learned. It then begins with an assumption.
+Scaling works without a known concurrency, because it learns it. It then starts from an assumption.
 """
 
 from __future__ import annotations
@@ -8,37 +8,33 @@ from __future__ import annotations
 from typing import Final
 
 from ecs_dynamo.config.build.components import BuiltComponent
-from ecs_dynamo.config.reading.document import Document
+from ecs_dynamo.config.reading.document import Document, FieldPath
 from ecs_dynamo.config.reading.report import Report
 from ecs_dynamo.model.dynamo.engine_limits import LIMIT_FLAGS, engine_limit
-from ecs_dynamo.model.graph import Role
+from ecs_dynamo.model.graph import DECODING_ROLES, Component
 from ecs_dynamo.model.spec.scaling import SloScaling
 
+_UNKNOWN: Final = "concurrency (requests that a replica works on at once)"
 _FLAGS: Final = f"{', '.join(LIMIT_FLAGS[:-1])} or {LIMIT_FLAGS[-1]}"
 
 
 def check_concurrency(components: list[BuiltComponent], document: Document, report: Report) -> None:
     """Warn of components whose concurrency is unknown, and of latency targets without effect."""
     for built in components:
-        if isinstance(built.component.scaling, SloScaling):
-            _check(built, built.component.scaling, document, report)
+        scaling, path = built.component.scaling, (*built.path, "scaling")
+        if not isinstance(scaling, SloScaling):
+            continue
+        if built.component.roles & DECODING_ROLES:
+            _check_known(built.component, scaling, path, document, report)
+        else:
+            _check_unused(scaling, path, document, report)
 
 
-def _check(built: BuiltComponent, scaling: SloScaling, document: Document, report: Report) -> None:
-    path = (*built.path, "scaling")
-    decodes = bool(built.component.roles & {Role.DECODE, Role.WORKER})
-    if not decodes:
-        for key, value in (
-            ("targetItlSeconds", scaling.target_itl_seconds),
-            ("itlModel", scaling.itl_model),
-            ("kvTokens", scaling.kv_tokens),
-        ):
-            if value is not None:
-                message = f"{key} is for decode and aggregated workers: it has no effect"
-                report.warn(document, (*path, key), message, "remove it")
-        return
+def _check_known(
+    component: Component, scaling: SloScaling, path: FieldPath, document: Document, report: Report
+) -> None:
     by_latency = scaling.target_itl_seconds is not None
-    if scaling.concurrency is not None or by_latency or engine_limit(built.component) is not None:
+    if scaling.concurrency is not None or by_latency or engine_limit(component) is not None:
         return
     sources = {s.source for s in scaling.signals}
     if sources == {"planner"}:
@@ -47,16 +43,25 @@ def _check(built: BuiltComponent, scaling: SloScaling, document: Document, repor
         report.warn(
             document,
             path,
-            "concurrency (requests that a replica works on at once) is learned: in the first hour "
-            "there may be more replicas than necessary",
+            f"{_UNKNOWN} is learned: in the first hour there may be more replicas than necessary",
             f"declare concurrency or targetItlSeconds, or start the engine with {_FLAGS}",
         )
         return
     report.warn(
         document,
         path,
-        "concurrency (requests that a replica works on at once) cannot be learned from these "
-        "signals: 8 is assumed",
+        f"{_UNKNOWN} cannot be learned from these signals: 8 is assumed",
         f"declare concurrency, start the engine with {_FLAGS}, or add the signal "
         "{source: frontend}",
     )
+
+
+def _check_unused(scaling: SloScaling, path: FieldPath, document: Document, report: Report) -> None:
+    for key, value in (
+        ("targetItlSeconds", scaling.target_itl_seconds),
+        ("itlModel", scaling.itl_model),
+        ("kvTokens", scaling.kv_tokens),
+    ):
+        if value is not None:
+            message = f"{key} applies to decode and aggregated workers only: it has no effect here"
+            report.warn(document, (*path, key), message, "remove it")

@@ -21,7 +21,7 @@ from ecs_dynamo.config.reading.document import (
     FieldPath,
 )
 from ecs_dynamo.config.reading.report import Report
-from ecs_dynamo.model.graph import SERVICE_TAGS, WORKER_ROLES, Role
+from ecs_dynamo.model.graph import DECODING_ROLES, SERVICE_TAGS, WORKER_ROLES, Role
 from ecs_dynamo.model.spec.component import ComponentSpec
 from ecs_dynamo.model.spec.graph import GraphSpec
 from ecs_dynamo.model.spec.scaling import ScalingSpec, SloScaling, ignored_parameters
@@ -75,7 +75,7 @@ def _check_roles(spec: GraphSpec, document: Document, report: Report) -> None:
             "add a component of type worker, or prefill and decode; where the frontend's task "
             "runs a worker too, give it alsoRuns: [decode]",
         )
-    if Role.PREFILL in roles and not roles & {Role.DECODE, Role.WORKER}:
+    if Role.PREFILL in roles and not roles & DECODING_ROLES:
         report.error(
             document,
             where,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ecs_dynamo.model.graph import Component, Role
+from ecs_dynamo.model.graph import DECODING_ROLES, Component, Role
 
 SERVED_ENDPOINT = "generate"
 """Name of the endpoint at which a Dynamo worker takes requests."""
@@ -13,6 +13,6 @@ def discovery_components(component: Component) -> frozenset[str]:
     names = set()
     if Role.PREFILL in component.roles:
         names.add("prefill")
-    if component.roles & {Role.DECODE, Role.WORKER}:
+    if component.roles & DECODING_ROLES:
         names.add("backend")
     return frozenset(names)

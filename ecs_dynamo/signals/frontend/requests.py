@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from ecs_dynamo.model.graph import Component, Role
+from ecs_dynamo.model.graph import DECODING_ROLES, Component, Role
 from ecs_dynamo.signals.frontend.page import (
     ACTIVE,
     DECODE_BLOCKS,
@@ -27,8 +27,6 @@ from ecs_dynamo.signals.frontend.page import (
 
 FIRST_ROLES = frozenset(role for role, phase in PHASES.items() if phase.is_first)
 """Roles of the workers that a request reaches first."""
-LAST_ROLES = frozenset({Role.DECODE, Role.WORKER})
-"""Roles of the workers that generate the answer."""
 
 
 def active(scrape: Scrape) -> float:
@@ -71,7 +69,7 @@ def queue_depth(component: Component, scrapes: Sequence[Scrape]) -> float:
     if component.is_frontend and not component.is_worker:
         return sum(map(active, scrapes))
     depth = sum(_waiting_for(component.roles, scrape) for scrape in scrapes)
-    if component.roles & LAST_ROLES:
+    if component.roles & DECODING_ROLES:
         depth += sum(map(_streaming, scrapes))
     return depth
 
@@ -108,7 +106,7 @@ def kv_usage(component: Component, scrapes: Sequence[Scrape]) -> float | None:
     wait there, so the share may exceed 1. None without a KV router, before the first request, and
     for prefill workers, whose blocks it does not count.
     """
-    if not component.roles & LAST_ROLES:
+    if not component.roles & DECODING_ROLES:
         return None
     used, workers, blocks = 0.0, set(), 0.0
     for scrape in scrapes:

@@ -16,7 +16,7 @@ import math
 from collections.abc import Collection
 from dataclasses import replace
 
-from ecs_dynamo.model.graph import Role
+from ecs_dynamo.model.graph import DECODING_ROLES, Role
 from ecs_dynamo.model.memory.scaling import ConcurrencyEstimate, Saturation
 from ecs_dynamo.model.spec.scaling import SloScaling
 from ecs_dynamo.planning.scaling.demand import Demand
@@ -29,7 +29,6 @@ START = 8.0
 GROWTH_PER_SECOND = math.log(1.05) / 60.0
 FRONTEND = 100.0
 """Assumed for frontends, which only forward streams."""
-DECODING = frozenset({Role.DECODE, Role.WORKER})
 USED = 0.3
 FULLY_USED = 0.6
 """Shares of the assumed capacity in use from which its growth is explored, and explored at full
@@ -159,7 +158,7 @@ def planning_concurrency(
     estimate: ConcurrencyEstimate | None, spec: SloScaling, roles: Collection[Role]
 ) -> float:
     """Return the requests that a replica works on at once while it keeps its targets."""
-    if not DECODING & set(roles):
+    if not DECODING_ROLES & set(roles):
         default = FRONTEND if Role.FRONTEND in roles else 1.0
         return spec.concurrency if spec.concurrency is not None else default
     by_latency = None
