@@ -68,7 +68,7 @@ class BuiltComponent:
         return containers
 
     def declared_in(self, spec: GraphSpec) -> ComponentSpec | None:
-        """Return the component's declaration in the graph file; None for the infrastructure."""
+        """Return the declaration of the component in the graph file; None for infrastructure."""
         kind, *index = self.path
         return spec.components[int(index[0])] if kind == "components" else None
 

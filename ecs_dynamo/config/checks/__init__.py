@@ -1,4 +1,4 @@
 """Checks of a whole graph beyond the types of its fields.
 
-More than 12 files: each checks one subject, and none needs another.
+More than 12 files: each checks one subject, independently of the others.
 """

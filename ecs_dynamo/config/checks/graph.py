@@ -62,7 +62,7 @@ def _check_names(spec: GraphSpec, document: Document, report: Report) -> None:
 
 def _check_roles(spec: GraphSpec, document: Document, report: Report) -> None:
     where: FieldPath = ("components",)
-    roles = {Role(t.value) for c in spec.components for t in (c.type, *c.also_runs)}
+    roles = _roles_of(spec)
     if Role.FRONTEND not in roles:
         report.error(
             document, where, "no component is a frontend", "add a component of type frontend"
@@ -89,6 +89,10 @@ def _check_roles(spec: GraphSpec, document: Document, report: Report) -> None:
             "there is decode but no prefill: a worker in decode mode waits for prefill workers",
             "add a component of type prefill, or make it type worker",
         )
+
+
+def _roles_of(spec: GraphSpec) -> set[Role]:
+    return {Role(t.value) for c in spec.components for t in (c.type, *c.also_runs)}
 
 
 def _check_nats(spec: GraphSpec, document: Document, report: Report) -> None:
@@ -235,10 +239,8 @@ def _check_component(
     if "" in component.env:
         report.error(document, (*path, "env"), "a variable has an empty name", "name it")
     check_rebalancing(component, path, document, report)
-    scaling = component.scaling
-    if scaling is None:
-        return
-    _check_scaling(component, scaling, (*path, "scaling"), document, report)
+    if component.scaling is not None:
+        _check_scaling(component, component.scaling, (*path, "scaling"), document, report)
 
 
 def _check_zero(spec: GraphSpec, document: Document, report: Report) -> None:
@@ -251,11 +253,12 @@ def _check_zero(spec: GraphSpec, document: Document, report: Report) -> None:
         others = _counterparts(spec, component)
         floor = next((c for c in others if _least(c) > 0), None)
         if floor is not None:
+            count = _least(floor)
             report.warn(
                 document,
                 place,
-                f"no request is served without it while {floor.name} has at least "
-                f"{_least(floor)} replicas, so it is kept at 1",
+                f"it is kept at 1 while {floor.name} has at least {count} "
+                f"replica{'s' if count > 1 else ''}, because no request is served without it",
                 f"set min of {floor.name} to 0 as well, or min of {component.name} to 1",
             )
         elif not any(_wakes(c.scaling) for c in (component, *others) if c.scaling):
@@ -264,7 +267,7 @@ def _check_zero(spec: GraphSpec, document: Document, report: Report) -> None:
                 place,
                 "without a ready worker Dynamo's frontends queue and count nothing, so no signal "
                 "reports demand at zero: it would not start again",
-                "add a signal from outside of them (prometheus, cloudwatch or jetstream) or a "
+                "add a signal of another source (prometheus, cloudwatch or jetstream) or a "
                 "schedule with min, or set min to 1",
             )
 
@@ -272,8 +275,7 @@ def _check_zero(spec: GraphSpec, document: Document, report: Report) -> None:
 def _counterparts(spec: GraphSpec, component: ComponentSpec) -> list[ComponentSpec]:
     """Return the components of the role without which ``component`` serves nothing."""
     other = {"prefill": "decode", "decode": "prefill"}.get(component.type.value)
-    roles = {t.value for c in spec.components for t in (c.type, *c.also_runs)}
-    if other is None or "worker" in roles:
+    if other is None or Role.WORKER in _roles_of(spec):
         return []
     return [c for c in spec.components if c.type.value == other]
 

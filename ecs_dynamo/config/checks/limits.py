@@ -1,4 +1,4 @@
-"""Limits that counts do not fit: deployment limits, and the declared number of GPUs.
+"""Limits that are too tight for the declared counts: of deployments, and `capacity.maxGpus`.
 
 ECS rounds `minimumHealthyPercent` of the count up and `maximumPercent` of it down (service model,
 DeploymentConfiguration): with 50-150 % of one replica it may neither stop nor start one.
@@ -57,7 +57,7 @@ def _check(
 def check_max_gpus(
     spec: GraphSpec, components: list[BuiltComponent], document: Document, report: Report
 ) -> None:
-    """Reject a `capacity.maxGpus` that the smallest counts of all components exceed together."""
+    """Reject a `capacity.maxGpus` that is too low for the smallest counts of all components."""
     most = spec.capacity.max_gpus
     if most is None:
         return

@@ -170,8 +170,8 @@ class CapacitySpec(SpecModel):
     )
     max_gpus: Annotated[int, Field(ge=1)] | None = Field(
         default=None,
-        description="Largest number of GPUs for which scaling asks, of all components together. "
-        "Default: no limit but those of the observed instances.",
+        description="Largest number of GPUs that scaling may request for all components together. "
+        "Default: no limit except the observed instances.",
     )
 
     @model_validator(mode="after")

@@ -45,7 +45,7 @@ class JetStreamSource(SpecModel):
 
 
 DemandKind = Literal["queue_depth", "in_flight", "arrival_rate", "rejection_rate"]
-"""Measurements that a query or a metric can have as its value."""
+"""What the value of a query or a metric can measure."""
 
 
 class PrometheusSource(SpecModel):
@@ -93,7 +93,7 @@ class CloudWatchSource(SpecModel):
     missing: Literal["unknown", "zero"] = Field(
         default="unknown",
         description=(
-            "Meaning of periods without a data point: zero for metrics that AWS publishes only "
+            "What a period without a data point means: zero for metrics that AWS publishes only "
             "while there is something to count."
         ),
     )
@@ -166,8 +166,8 @@ class ScalingSpec(SpecModel):
     idle_seconds: Seconds | None = Field(
         default=None,
         description=(
-            "Seconds without demand before the component scales to zero (min 0). By default they "
-            "are learned from the cold start and from earlier idle times."
+            "Seconds without demand before the component scales to zero (min 0). Default: learned "
+            "from the cold start and from earlier idle times."
         ),
     )
     activation_threshold: Annotated[float, Field(ge=0)] = Field(
@@ -210,10 +210,10 @@ class QueueScaling(ScalingSpec, QueueParameters):
 
 
 class InterTokenModel(SpecModel):
-    """The inter-token latency of a replica, as a line over the requests that it decodes at once."""
+    """The inter-token latency of a replica, linear in the number of requests it decodes at once."""
 
     base_seconds: Annotated[float, Field(gt=0)] = Field(
-        description="Inter-token latency without any other request, less perRequestSeconds."
+        description="Inter-token latency of a single request, without its perRequestSeconds."
     )
     per_request_seconds: Seconds = Field(
         description="Seconds that each request of the batch adds to the inter-token latency."
@@ -236,7 +236,7 @@ class SloScaling(ScalingSpec, QueueParameters):
     target_ttft_seconds: Annotated[float, Field(gt=0)] | None = Field(
         default=None,
         description=(
-            "Time to first token to keep, in seconds. The queue time that remains of it counts, "
+            "Time to first token to keep, in seconds. The queue time that it leaves is the target "
             "if that is shorter than a declared targetQueueSeconds."
         ),
     )
@@ -287,8 +287,8 @@ class SloScaling(ScalingSpec, QueueParameters):
         least = model.base_seconds + model.per_request_seconds
         if target < least:
             raise ValueError(
-                f"targetItlSeconds {target:g} cannot be kept: by itlModel a single request has "
-                f"{least:g} s; raise it, or correct itlModel"
+                f"targetItlSeconds {target:g} cannot be kept: according to itlModel, that of a "
+                f"single request is {least:g} s; raise targetItlSeconds, or correct itlModel"
             )
         return self
 
