@@ -294,9 +294,9 @@ class Snapshot:
     """URL of a frontend -> lease ids of the workers that its metrics name. Before its first request
     it names none."""
     migrations: Mapping[str, float] = field(default_factory=dict)
-    """Requests that frontends moved to another worker since the previous pass, by kind:
-    ``new_request`` (nothing generated yet), ``ongoing_request``, and ``too_long``, which were not
-    moved because of ``--migration-max-seq-len``. Empty if a frontend did not answer."""
+    """Requests that frontends tried to move to another worker since the previous pass, by kind:
+    ``new_request`` (nothing generated yet) and ``ongoing_request``. ``too_long`` are those beyond
+    ``--migration-max-seq-len``, which cannot be moved. Empty if a frontend did not answer."""
     external: Mapping[str, Probe] = field(default_factory=dict)
     etcd_views: Mapping[str, EtcdView] = field(default_factory=dict)
     """Task ARN -> the server's report, for members of an etcd cluster that answered."""

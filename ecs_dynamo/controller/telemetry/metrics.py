@@ -173,7 +173,7 @@ class Metrics:
         )
         self._recommended = Gauge(
             "ecs_dynamo_recommended_replicas",
-            "Replicas that the scaling policy recommends, without bounds, steps and shared limits.",
+            "Replicas that the scaling policy recommends, before bounds, steps and shared limits.",
             component,
             registry=registry,
         )
@@ -191,8 +191,8 @@ class Metrics:
         )
         self._migrations = Counter(
             "ecs_dynamo_request_migrations",
-            "Requests that frontends moved to another worker, by kind (new_request, "
-            "ongoing_request; too_long: not moved because of --migration-max-seq-len).",
+            "Requests that frontends tried to move to another worker, by kind (new_request, "
+            "ongoing_request); too_long: beyond --migration-max-seq-len, so they cannot be moved.",
             (*graph, "kind"),
             registry=registry,
         )

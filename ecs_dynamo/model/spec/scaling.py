@@ -45,7 +45,7 @@ class JetStreamSource(SpecModel):
 
 
 DemandKind = Literal["queue_depth", "in_flight", "arrival_rate", "rejection_rate"]
-"""What the value of a query or a metric can measure."""
+"""Quantities that the value of a query or a metric can measure."""
 
 
 class PrometheusSource(SpecModel):

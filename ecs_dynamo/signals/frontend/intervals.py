@@ -46,8 +46,8 @@ class Span:
 class Interval:
     """The time between two passes in which all frontends answered: ``seconds``, above zero.
 
-    ``spans`` leaves out new frontends that are older than the interval, because the time span of
-    their counts is unknown.
+    ``spans`` leaves out frontends without an earlier page that are older than the interval, because
+    the time span of their counts is unknown.
     """
 
     seconds: float

@@ -1,7 +1,7 @@
 """Rates, latencies and shares of an interval between two passes.
 
-Each function states when Dynamo 1.6.1 counts what it reads. Values of None were not measured: the
-metric does not exist, or nothing was counted in the interval.
+Each function states when Dynamo 1.6.1 counts what it reads. None means that nothing was measured:
+the metric does not exist, or nothing was counted in the interval.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def prompt_rate(interval: Interval) -> float:
 
 
 def _phases(component: Component) -> Iterator[Phase]:
-    """Yield the phases in which prompts arrive at ``component``: the first one of each request."""
+    """Yield the phases by which prompts arrive at ``component``, so that each counts once."""
     for role, phase in PHASES.items():
         if role in component.roles and (phase.is_first or Role.PREFILL not in component.roles):
             yield phase
@@ -78,11 +78,12 @@ def _arrived_tokens(span: Span, phase: Phase) -> float:
 
 
 def prompt_arrival_rate(interval: Interval, component: Component) -> float | None:
-    """Return the prompt tokens/s that arrive at ``component``; None if it has no worker's role.
+    """Return the prompt tokens/s that arrive at ``component``; None if it has no worker role.
 
     The router counts a prompt when it sends the request to a worker of the phase: at arrival for
     prefill and aggregated workers, and after prefill for decode workers. Without the router's
-    counter, the prompts are those with a first token plus the change of what is still to prefill.
+    counter, the arrivals are the prompts that got a first token plus the change of the tokens that
+    are still to be prefilled.
     """
     phases = tuple(_phases(component))
     if not phases:
@@ -146,7 +147,7 @@ def rejection_rate(interval: Interval) -> float:
 def migrations(interval: Interval) -> dict[str, float]:
     """Return the requests that were moved to another worker, by kind (`Snapshot.migrations`).
 
-    Each attempt counts, also where it fails. ``too_long`` counts every request that grows beyond
+    Each attempt counts, even if it fails. ``too_long`` counts every request that grows beyond
     ``--migration-max-seq-len``.
     """
     kinds = ("new_request", "ongoing_request")
@@ -157,8 +158,8 @@ def migrations(interval: Interval) -> dict[str, float]:
 def late_share(interval: Interval, target_seconds: float) -> float | None:
     """Return the share of first tokens in the interval that came later than ``target_seconds``.
 
-    The histogram's buckets bound it; within the target's bucket, times are taken as uniform. None
-    if there was no first token in the interval.
+    Times within the histogram bucket of the target are assumed to be uniformly distributed. None if
+    there was no first token in the interval.
     """
     late, count = 0.0, 0.0
     for span in interval.spans:
@@ -195,8 +196,8 @@ def _punctual(counts: list[tuple[float, float]], target: float) -> float:
 def cached_share(interval: Interval, component: Component) -> float | None:
     """Return the share of the prompt tokens that were in the prefix cache.
 
-    Engines report a request's cached tokens at its end; the mean prompt length of the interval
-    relates them to prompts. If no engine reports them, the router's choice of workers counts: the
+    Engines report a request's cached tokens at its end; divided by the mean prompt length of the
+    interval they are a share. If no engine reports them, the router's choice of workers counts: the
     cached prefix on the selected worker, at the arrival of a request (KV router only).
     """
     reports, prompts = interval.grown(CACHED_TOKENS_REPORTS), interval.grown(PROMPTS)

@@ -1,10 +1,10 @@
-"""Count requests by how far they are, from the gauges of the frontends' pages.
+"""Requests by stage, from the gauges on the frontends' pages.
 
 ``dynamo_frontend_stage_requests{stage,phase}`` counts requests before their first token:
-``preprocess`` (no phase), ``route`` (choice of a worker; with a router queue the requests in it),
+``preprocess`` (no phase), ``route`` (choice of a worker, including the time in the router's queue),
 and ``dispatch`` (sent to a worker of that phase). For prefill, ``dispatch`` ends when the prompt is
-prefilled; for decode and aggregated workers it ends at the first token. The requests past their
-first token are the active ones without all of these; they are at their decode or aggregated worker.
+prefilled; for decode and aggregated workers it ends at the first token. Requests past their first
+token are the active ones minus all of these; they are at their decode or aggregated worker.
 """
 
 from __future__ import annotations
@@ -77,8 +77,8 @@ def queue_depth(component: Component, scrapes: Sequence[Scrape]) -> float:
 def waiting(component: Component, scrapes: Sequence[Scrape]) -> float:
     """Return the requests that wait for their first token from ``component``.
 
-    A request in preprocessing waits for the workers that it reaches first. Whether a worker has
-    begun with a request that was dispatched to it is not observable at the frontend.
+    A request in preprocessing waits for the workers that it reaches first. Frontends do not show
+    whether a worker has begun to process a request that was dispatched to it.
     """
     count = sum(_waiting_for(component.roles, scrape) for scrape in scrapes)
     if component.roles & FIRST_ROLES:

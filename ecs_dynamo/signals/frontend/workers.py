@@ -1,4 +1,4 @@
-"""Facts about workers in the frontends' pages: their load, their answers, and who is routed."""
+"""Facts about workers in the frontends' pages: their load, their answers, and which are routed."""
 
 from __future__ import annotations
 
