@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from ecs_dynamo.simulate.traces.trace import Array, Trace, sorted_trace
+from ecs_dynamo.simulate.traces.trace import Array, Trace
 
 STEP = 5.0
 """Seconds between two evaluations of a shape's rate."""
@@ -35,15 +35,17 @@ class Lengths:
 
     def prompts(self, times: Array, rng: np.random.Generator) -> Array:
         """Return the prompt lengths of requests at ``times`` in seconds."""
-        factor = wander(times, rng, self.drift, self.drift_seconds)
-        lengths = log_normal(rng, self.prompt, self.prompt_sigma, len(times)) * factor
+        lengths = self._drifting(times, rng, self.prompt, self.prompt_sigma)
         return np.asarray(np.clip(lengths, 4, self.max_prompt).round())
 
     def outputs(self, times: Array, rng: np.random.Generator) -> Array:
         """Return the output lengths of requests at ``times`` in seconds."""
-        factor = wander(times, rng, self.drift, self.drift_seconds)
-        lengths = log_normal(rng, self.output, self.output_sigma, len(times)) * factor
+        lengths = self._drifting(times, rng, self.output, self.output_sigma)
         return np.asarray(np.clip(lengths, 1, self.max_output).round())
+
+    def _drifting(self, times: Array, rng: np.random.Generator, mean: float, sigma: float) -> Array:
+        factor = wander(times, rng, self.drift, self.drift_seconds)
+        return log_normal(rng, mean, sigma, len(times)) * factor
 
 
 def log_normal(rng: np.random.Generator, mean: float, sigma: float, size: int) -> Array:
@@ -105,12 +107,8 @@ class Shape(ABC):
                 self.rate * self.level(times, rng), rng, self.dispersion, self.block_seconds
             )
         )
-        return sorted_trace(
-            self.name,
-            arrivals,
-            self.lengths.prompts(arrivals, rng),
-            self.lengths.outputs(arrivals, rng),
-        )
+        prompts = self.lengths.prompts(arrivals, rng)
+        return Trace(self.name, arrivals, prompts, self.lengths.outputs(arrivals, rng))
 
     @abstractmethod
     def level(self, times: Array, rng: np.random.Generator) -> Array:

@@ -11,10 +11,14 @@ from ecs_dynamo.simulate.traces.shapes.base import Shape, random_times, wander
 from ecs_dynamo.simulate.traces.trace import Array
 
 
-def crowd(times: Array, at: float, rise: float, decay: float) -> Array:
-    """Return a crowd that comes within ``rise`` seconds and decays with a time constant."""
+def crowd(times: Array, at: float, rise: float, decay: float, length: float | None = None) -> Array:
+    """Return a crowd that comes within ``rise`` seconds, from 0 to 1.
+
+    After ``length`` seconds, by default as soon as it is complete, it decays with the time
+    constant ``decay`` seconds.
+    """
     after = times - at
-    falling = np.exp(-np.clip(after - rise, 0.0, None) / decay)
+    falling = np.exp(-np.clip(after - (rise if length is None else length), 0.0, None) / decay)
     return np.asarray(np.where(after >= 0, np.clip(after / rise, 0.0, 1.0) * falling, 0.0))
 
 
@@ -126,8 +130,6 @@ class RecurringBursts(Shape):
         level = wander(times, rng, self.drift, 2.5 * self.period)
         for at in np.concatenate((regular, irregular)):
             height = self.height * rng.uniform(1 - self.spread, 1 + self.spread)
-            after = times - at
-            rising = np.clip(after / self.rise, 0.0, 1.0)
-            falling = np.exp(-np.clip(after - self.length, 0.0, None) / self.decay)
-            level += np.where(after >= 0, (height - 1) * rising * falling, 0.0)
+            burst = crowd(times, float(at), self.rise, self.decay, self.length)
+            level += (height - 1) * burst
         return level

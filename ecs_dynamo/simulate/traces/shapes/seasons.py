@@ -29,6 +29,19 @@ def weekly(times: Array, weekend: float) -> Array:
     return np.where((times // DAY) % 7 >= 5, weekend, 1.0)
 
 
+def bursts(
+    times: Array, starts: Array, rng: np.random.Generator, height: float, rise: float, decay: float
+) -> Array:
+    """Return a level of 1 with a burst at each of ``starts``, which adds about ``height``.
+
+    Its size varies by up to half of that.
+    """
+    level = np.ones_like(times)
+    for at in starts:
+        level += height * rng.uniform(0.5, 1.5) * crowd(times, float(at), rise, decay)
+    return level
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Day(Shape):
     """One working day with a slow random ``drift``; the other fields are those of `daily`."""
@@ -60,11 +73,8 @@ class Bursty(Shape):
     each: float
 
     def level(self, times: Array, rng: np.random.Generator) -> Array:
-        level = np.ones_like(times)
-        for at in random_times(rng, self.seconds, self.each, 0.0):
-            size = self.height * rng.uniform(0.5, 1.5)
-            level += size * crowd(times, float(at), self.rise, self.decay)
-        return level
+        starts = random_times(rng, self.seconds, self.each, 0.0)
+        return bursts(times, starts, rng, self.height, self.rise, self.decay)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,12 +95,8 @@ class Month(Day):
         shape = daily(times, self.peak, self.width, self.evening, self.night)
         shape *= weekly(times, self.weekend)
         shape *= wander(times, rng, self.drift, 1800.0)
-        bursts = np.ones_like(times)
-        for at in random_times(rng, self.seconds, self.each, 0.0):
-            bursts += (
-                self.height * rng.uniform(0.5, 1.5) * crowd(times, float(at), 60.0, self.decay)
-            )
-        return shape * bursts
+        starts = random_times(rng, self.seconds, self.each, 0.0)
+        return shape * bursts(times, starts, rng, self.height, 60.0, self.decay)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
