@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,6 +24,7 @@ from ecs_dynamo.simulate.compare import (
 )
 from ecs_dynamo.simulate.fleet.cluster import Cluster
 from ecs_dynamo.simulate.fleet.spec import Dispatch, FleetSpec, PoolName
+from ecs_dynamo.simulate.peers.reference import Static
 from ecs_dynamo.simulate.peers.registry import PEERS
 from ecs_dynamo.simulate.recommend import Candidate, as_yaml, candidates, frontier, recommend
 from ecs_dynamo.simulate.report import format_seconds, markdown, plot_frontier, plot_history
@@ -32,33 +32,16 @@ from ecs_dynamo.simulate.run import Result, simulate
 from ecs_dynamo.simulate.scalers import Scaler, View
 from ecs_dynamo.simulate.traces.families import GENERATORS
 from ecs_dynamo.simulate.traces.trace import Trace
-
-QUIET = FleetSpec(launch_failure=0.0, cold_start_spread=0.0)
-
-
-def poisson(rate: float, length: float, prompt: float, seed: int = 1, output: float = 1) -> Trace:
-    rng = np.random.default_rng(seed)
-    arrivals = np.sort(rng.uniform(0, length, int(rate * length)))
-    size = len(arrivals)
-    return Trace("poisson", arrivals, rng.exponential(prompt, size), np.full(size, output))
-
-
-def fixed(prefill: int, decode: int) -> Callable[[str, int], Scaler]:
-    class Fixed:
-        def __init__(self, count: int) -> None:
-            self.count = count
-
-        def decide(self, view: View) -> int:
-            return self.count
-
-    return lambda pool, slots: Fixed(prefill if pool == "prefill" else decode)
+from tests.unit.simulate.fleet.runs import QUIET, poisson, scripts
 
 
 def test_the_queue_agrees_with_theory() -> None:
     """M/M/3 at 2 erlangs: the mean wait is C(3, 2) / (3 - 2) service times, with C = 0.444."""
     trace = poisson(rate=2.0, length=200_000, prompt=4000)
     fleet = replace(QUIET, prefill_base=0.0, dispatch=Dispatch.PULL)
-    result = simulate(trace, "fixed", fixed(3, 20), fleet=fleet, target=1.0, initial=(3, 20))
+    result = simulate(
+        trace, "fixed", scripts([3], [20])[1], fleet=fleet, target=1.0, initial=(3, 20)
+    )
     # P(wait > 1 s) = C exp(-(3 - 2) * 1 / 1) = 0.163.
     assert 1 - result.attainment == pytest.approx(0.163, rel=0.1)
     assert result.queue_p50 == 0
@@ -73,8 +56,8 @@ def test_requests_wait_for_a_cold_start() -> None:
         def decide(self, view: View) -> int:
             return 2 if view.now >= 60 else 0
 
-    def make(pool: str, slots: int) -> Scaler:
-        return Late() if pool == "prefill" else fixed(0, 1)(pool, slots)
+    def make(pool: PoolName, _: int) -> Scaler:
+        return Late() if pool is PoolName.PREFILL else Static(1)
 
     result = simulate(trace, "late", make, fleet=QUIET, target=1e9, initial=(0, 1))
     assert result.attainment == 1.0

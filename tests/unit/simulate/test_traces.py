@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from ecs_dynamo.model.errors import InputError
-from ecs_dynamo.simulate.traces.families import GENERATORS, REPORTED, TRAINING
-from ecs_dynamo.simulate.traces.shapes.base import Shape, poisson_arrivals
-from ecs_dynamo.simulate.traces.trace import Trace
+from ecs_dynamo.simulate.traces.families import GENERATORS, REPORTED, TRAINING, Family
+from ecs_dynamo.simulate.traces.shapes.base import poisson_arrivals
+from ecs_dynamo.simulate.traces.trace import Array, Trace
 
 SHORT = ("growing-prompts", "code-assistant", "flash-crowds", "launch-day", "batch-jobs", "bursty")
 
@@ -63,25 +63,23 @@ def test_generators_are_repeatable_and_seeds_differ(name: str) -> None:
 
 @pytest.mark.parametrize("family", [TRAINING, REPORTED], ids=lambda family: family.name)
 @pytest.mark.parametrize("name", SHORT)
-def test_the_load_is_that_of_2_to_60_replicas(family: object, name: str) -> None:
+def test_the_load_is_that_of_2_to_60_replicas(family: Family, name: str) -> None:
     """One replica serves 4,000 prompt tokens/s, or 16 outputs at 30 ms per token."""
-    assert family in (TRAINING, REPORTED)
-    chosen = TRAINING if family is TRAINING else REPORTED
-    trace = chosen.generate(name, chosen.seeds.start + 2)
+    trace = family.generate(name, family.seeds.start + 2)
     work = 0.03 + trace.prompts / 4_000 + trace.outputs * 0.03 / 16
     load = np.bincount((trace.arrivals / 60).astype(int), work) / 60
     assert 2 < load.max() < 55
 
 
-def rates(trace: Trace, width: float) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+def rates(trace: Trace, width: float) -> Array:
     """Return requests/s in intervals of ``width`` seconds."""
     edges = np.arange(0.0, trace.seconds + width, width)
     return np.asarray(np.histogram(trace.arrivals, edges)[0] / width, dtype=np.float64)
 
 
-def level(name: str, seed: int) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+def level(name: str, seed: int) -> Array:
     """Return the level of a reported shape every minute, without noise of arrivals."""
-    shape: Shape = REPORTED.shapes[name]
+    shape = REPORTED.shapes[name]
     times = np.arange(0.0, shape.seconds, 60.0)
     return shape.level(times, np.random.default_rng(seed))
 

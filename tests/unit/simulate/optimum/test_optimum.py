@@ -11,16 +11,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ecs_dynamo.simulate.compare import Setting
-from ecs_dynamo.simulate.fleet import FleetSpec, PoolName
+from ecs_dynamo.simulate.fleet import PoolName
 from ecs_dynamo.simulate.fleet.spec import Dispatch
 from ecs_dynamo.simulate.optimum.bound import lower_bound
 from ecs_dynamo.simulate.optimum.clairvoyant import Planned, clairvoyant
 from ecs_dynamo.simulate.optimum.fixed import cheapest_fixed, run_fixed
 from ecs_dynamo.simulate.optimum.true_load import TrueLoad
 from ecs_dynamo.simulate.traces.trace import Trace
+from tests.unit.simulate.fleet import runs
 from tests.unit.simulate.peers.views import view
 
-QUIET = FleetSpec(launch_failure=0.0, cold_start_spread=0.0, cold_start=120.0)
+QUIET = replace(runs.QUIET, cold_start=120.0)
 
 
 def crowds(seed: int, seconds: float = 2400.0) -> Trace:

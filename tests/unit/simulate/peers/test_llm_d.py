@@ -9,23 +9,21 @@ from tests.unit.simulate.peers.views import BOUNDS, view
 
 
 @pytest.mark.parametrize(
-    ("changes", "count"),
+    ("threshold", "changes", "count"),
     [
-        ({"busy": 32}, 4),  # 50 % of the cache; two thirds after a removal.
-        ({"busy": 32, "kv_usage": 0.72}, 5),  # Less than 10 % below the threshold of 80 %.
-        ({"busy": 20, "kv_usage": 0.3}, 3),
-        ({"busy": 64, "waiting": 9}, 5),
-        ({"busy": 20, "waiting": 9}, 5),  # 5 - 9 / 4 is less than 3.
-        ({"busy": 20, "waiting": 9, "starting": (1.0,)}, 4),
+        (0.8, {"busy": 32}, 3),  # A removal leaves 32 of 48 slots in use: 13 % are spare.
+        (0.7, {"busy": 32}, 4),  # Then only 3 % would be spare.
+        (0.8, {"busy": 32, "kv_usage": 0.72}, 5),  # Less than 10 % below the threshold.
+        (0.8, {"busy": 20, "kv_usage": 0.3}, 3),
+        (0.8, {"busy": 64, "waiting": 9}, 5),
+        (0.8, {"busy": 20, "waiting": 9}, 5),  # 5 - 9 / 4 is less than 3.
+        (0.8, {"busy": 20, "waiting": 9, "starting": (1.0,)}, 4),
     ],
 )
-def test_the_first_analyzer_moves_by_a_replica(changes: dict[str, object], count: int) -> None:
-    if count == 4 and "starting" not in changes:
-        # 32 of 64 slots on 4 replicas would be 32 of 48 on 3: 13 % below the threshold is spare.
-        assert WvaV1(0.8).recommend(view(60, 0, 4, slots=16, **changes)) == 3
-        assert WvaV1(0.7).recommend(view(60, 0, 4, slots=16, **changes)) == 4
-    else:
-        assert WvaV1(0.8).recommend(view(60, 0, 4, slots=16, **changes)) == count
+def test_the_first_analyzer_moves_by_a_replica(
+    threshold: float, changes: dict[str, object], count: int
+) -> None:
+    assert WvaV1(threshold).recommend(view(60, 0, 4, slots=16, **changes)) == count
 
 
 def test_the_first_analyzer_takes_the_peak_of_a_minute() -> None:

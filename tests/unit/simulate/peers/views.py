@@ -42,5 +42,5 @@ def follow(
 
 
 def per_minute(counts: list[int]) -> list[int]:
-    """Return every fourth count: the decisions of policies whose metric has one value a minute."""
+    """Return every fourth count: the decisions on a metric with one value per minute."""
     return counts[3::4]
