@@ -224,9 +224,10 @@ class SloScaling(ScalingSpec, QueueParameters):
     """Policy ``slo``: keeps all but the share ``miss`` of requests from waiting longer than
     ``target_queue_seconds``.
 
-    ``target_ttft_seconds`` limits the queue time further, and ``target_itl_seconds`` the number of
-    requests that a replica decodes at once. While no arrival rate or service time is known the
-    policy scales from the queue depth, so it has the parameters of policy ``queue`` too.
+    ``target_ttft_seconds`` decides which requests count as late where components share a limit, and
+    ``target_itl_seconds`` limits the number of requests that a replica decodes at once. While no
+    arrival rate or service time is known the policy scales from the queue depth, so it has the
+    parameters of policy ``queue`` too.
     """
 
     policy: Literal["slo"] = Field(default="slo", description=POLICY_DESCRIPTION)
@@ -236,8 +237,8 @@ class SloScaling(ScalingSpec, QueueParameters):
     target_ttft_seconds: Annotated[float, Field(gt=0)] | None = Field(
         default=None,
         description=(
-            "Time to first token to keep, in seconds. The queue time that it leaves is the target "
-            "if that is shorter than a declared targetQueueSeconds."
+            "Time to first token, in seconds, above which a request counts as late where "
+            "components share a limit."
         ),
     )
     target_itl_seconds: Annotated[float, Field(gt=0)] | None = Field(
