@@ -26,7 +26,8 @@ GENERATED = ("day", "bursty", "month")
 
 def _load_trace(name: str, seed: int) -> Trace:
     """Load a file, or generate a trace with this name if there is no such file."""
-    from ecs_dynamo.simulate.trace import GENERATORS, load_trace
+    from ecs_dynamo.simulate.traces.families import GENERATORS
+    from ecs_dynamo.simulate.traces.reading import load_trace
 
     path = Path(name)
     if name in GENERATORS and not path.exists():
