@@ -21,6 +21,8 @@ from ecs_dynamo.discovery.exposition import MetricsPage, MetricsReader
 METRICS_BYTES = 8 * 1024 * 1024
 """Maximum size of a metrics page; those of Dynamo 1.6.1 have a few hundred KiB."""
 DOCUMENT_BYTES = 1024 * 1024
+PIECE_BYTES = 16 * 1024
+"""Maximum size of what is parsed before other tasks run: 400 samples, some milliseconds."""
 MAX_QUOTED = 200
 """Maximum length of an answer that is quoted in an error, in characters."""
 MAX_DEPTH = 32
@@ -75,8 +77,8 @@ async def _read(
                 )
             )
             if answer.status != 200:
-                start = await answer.content.read(4 * MAX_QUOTED)
-                text = start.decode(errors="replace").strip()
+                beginning = await answer.content.read(4 * MAX_QUOTED)
+                text = beginning.decode(errors="replace").strip()
                 raise StatusError(
                     f"{url}: HTTP {answer.status}" + (f": {quoted(text)}" if text else "")
                 )
@@ -88,12 +90,13 @@ async def _read(
                 size += len(piece)
                 if size > max_bytes:
                     raise MalformedError(f"{url}: the answer is longer than {max_bytes} bytes")
-                try:
-                    take(piece)
-                except ValueError as error:
-                    raise MalformedError(f"{url}: {error}") from None
-                # Buffered pieces arrive without a pause; let other tasks run in between.
-                await asyncio.sleep(0)
+                for start in range(0, len(piece), PIECE_BYTES):
+                    try:
+                        take(piece[start : start + PIECE_BYTES])
+                    except ValueError as error:
+                        raise MalformedError(f"{url}: {error}") from None
+                    # Buffered pieces arrive without a pause; let other tasks run in between.
+                    await asyncio.sleep(0)
     except TimeoutError:
         raise TimeoutError(f"{url}: no complete answer within {timeout:g} s") from None
     except FetchError:
