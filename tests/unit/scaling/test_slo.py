@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from ecs_dynamo.model.graph import Role
 from ecs_dynamo.model.memory.scaling import (
     ScalingState,
 )
@@ -129,3 +130,26 @@ def test_nothing_is_learned_from_a_part_of_the_demand() -> None:
         state = out.state
         assert out.decision.desired == current
     assert (state.service_time, state.forecast) == (before.service_time, before.forecast)
+
+
+def test_a_target_for_the_first_token_shortens_the_queue() -> None:
+    """Prefill of half a second, four requests at a time."""
+    roles = frozenset({Role.PREFILL})
+    reasons = []
+    for changes in ({}, {"target_ttft_seconds": 1.2}):
+        scaling, state = spec(max=50, **changes), ScalingState()
+        for tick in range(40):
+            inputs = scaling_input(
+                scaling,
+                tick * TICK,
+                6,
+                ("queue_depth", 4.0, 0),
+                ("arrival_rate", 8.0, 0),
+                state=state,
+                roles=roles,
+            )
+            out = decide(inputs)
+            state = out.state
+        reasons.append(out.decision.reason)
+    assert "target 2 s" in reasons[0]
+    assert "target 0.15 s" in reasons[1]

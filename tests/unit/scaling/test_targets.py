@@ -30,7 +30,7 @@ def test_prefill_gets_what_its_work_leaves_of_the_ttft() -> None:
     spec = slo(targetTtftSeconds=4)
     assert queue_target(spec, PREFILL, 1.0) == pytest.approx(1.5)
     assert queue_target(spec, PREFILL, 100.0) == pytest.approx(0.4)
-    assert queue_target(spec, WORKER, 1.0) == pytest.approx(2.5)
+    assert queue_target(spec, WORKER, 1.0) == pytest.approx(2.0)
     assert queue_target(spec, DECODE, 1.0) == pytest.approx(1.0)
 
 

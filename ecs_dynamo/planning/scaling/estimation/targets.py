@@ -15,6 +15,9 @@ DECODE_SHARE = 0.25
 """Share of the TTFT that the decode queue may take."""
 WORK_QUANTILE = 1.5
 """Planned prefill time in mean prefill times: prompts vary, and long ones must also be on time."""
+AGGREGATED_WORK = 0.5
+"""Share of the TTFT that is kept for the prefill itself in an aggregated worker, whose prefill time
+cannot be told from its decode time."""
 LEAST_SHARE = 0.1
 """Share of the TTFT that always counts as queue time: without any, no fleet would be sufficient."""
 
@@ -22,8 +25,8 @@ LEAST_SHARE = 0.1
 def queue_target(spec: SloScaling, roles: Collection[Role], prefill_seconds: float) -> float:
     """Return the queue time to keep in the component, in seconds.
 
-    ``prefill_seconds`` is the mean time of a prefill without its queue (0 where it is unknown). A
-    declared ``target_queue_seconds`` counts where it is smaller.
+    ``prefill_seconds`` is the mean time of a prefill without its queue (0 where it is unknown); it
+    counts for prefill workers. A declared ``target_queue_seconds`` counts where it is smaller.
     """
     if spec.target_ttft_seconds is None:
         return spec.target_queue_seconds
@@ -31,7 +34,7 @@ def queue_target(spec: SloScaling, roles: Collection[Role], prefill_seconds: flo
     if Role.PREFILL in roles:
         left = (1.0 - DECODE_SHARE) * ttft - work
     elif Role.WORKER in roles:
-        left = ttft - work
+        left = (1.0 - AGGREGATED_WORK) * ttft
     else:
         left = DECODE_SHARE * ttft
     left = max(left, LEAST_SHARE * ttft)

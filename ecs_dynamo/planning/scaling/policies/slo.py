@@ -34,6 +34,7 @@ from ecs_dynamo.planning.scaling.estimation.concurrency import (
     learn_concurrency,
     planning_concurrency,
 )
+from ecs_dynamo.planning.scaling.estimation.targets import queue_target
 from ecs_dynamo.planning.scaling.forecast import LEVEL_SECONDS, follow, predict, spread
 from ecs_dynamo.planning.scaling.policies import queue
 from ecs_dynamo.planning.scaling.policy import ScalingInput, ScalingOutput, Workload
@@ -53,7 +54,7 @@ that are idle before they are ready."""
 def slo_policy(inputs: ScalingInput[SloScaling]) -> ScalingOutput:
     """Decide for the moment at which a replica launched now would be ready."""
     demand = read_demand(inputs)
-    inputs = _with_concurrency(inputs, demand)
+    inputs = _with_targets(inputs, demand)
     if demand.why_stale is not None:
         return hold(inputs, inputs.state, demand.why_stale, stale=True)
     if demand.partial and demand.queue is not None and inputs.state.forecast is not None:
@@ -67,18 +68,20 @@ def slo_policy(inputs: ScalingInput[SloScaling]) -> ScalingOutput:
     return _plan(inputs, demand, demand.queue, demand.arrival_rate)
 
 
-def _with_concurrency(inputs: ScalingInput[SloScaling], demand: Demand) -> ScalingInput[SloScaling]:
-    """Return the inputs with the concurrency to plan with, and with what this pass teaches of it.
+def _with_targets(inputs: ScalingInput[SloScaling], demand: Demand) -> ScalingInput[SloScaling]:
+    """Return the inputs with the concurrency and the queue time that keep the latency targets.
 
-    This pass is planned with what was learned up to the previous one.
+    What this pass teaches of the concurrency is in the state. The pass itself is planned with what
+    was learned up to the previous one.
     """
-    learned = learn_concurrency(inputs.state.concurrency, inputs, demand)
-    known = inputs.state.concurrency or learned
-    concurrency = planning_concurrency(known, inputs.spec, inputs.roles)
+    spec, state, roles = inputs.spec, inputs.state, inputs.roles
+    learned = learn_concurrency(state.concurrency, inputs, demand)
+    update = {
+        "concurrency": planning_concurrency(state.concurrency or learned, spec, roles),
+        "target_queue_seconds": queue_target(spec, roles, service_seconds(state.service_time)),
+    }
     return replace(
-        inputs,
-        spec=inputs.spec.model_copy(update={"concurrency": concurrency}),
-        state=replace(inputs.state, concurrency=learned),
+        inputs, spec=spec.model_copy(update=update), state=replace(state, concurrency=learned)
     )
 
 
