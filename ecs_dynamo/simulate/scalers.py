@@ -115,7 +115,7 @@ class PolicyScaler:
             declared=view.current,
             roles=_ROLES[view.pool],
             # The slots are those of the engine's command line (vLLM's --max-num-seqs).
-            engine_limit=float(view.slots) if view.pool is PoolName.DECODE else None,
+            engine_limit=float(view.slots) or None if view.pool is PoolName.DECODE else None,
         )
         self.output = output = decide(self.inputs)
         self._state = output.state

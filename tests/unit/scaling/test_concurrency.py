@@ -146,7 +146,7 @@ def test_a_few_requests_between_the_stages_are_not_saturation() -> None:
     for _ in range(40):
         now += TICK
         inputs: Any = scaling_input(slo(), now, 4, roles=DECODE)
-        estimate = learn_concurrency(estimate, inputs, demand(60.0, 2.0, rate=8.0))
+        estimate = learn_concurrency(estimate, inputs, demand(60.0, 1.5, rate=8.0))
     assert estimate is not None
     assert estimate.saturation is None
     assert estimate.assumed > START

@@ -29,8 +29,8 @@ START = 8.0
 GROWTH_PER_SECOND = math.log(1.05) / 60.0
 FRONTEND = 100.0
 """Assumed for frontends, which only forward streams."""
-USED = 0.3
-FULLY_USED = 0.6
+USED = 0.4
+FULLY_USED = 0.8
 """Shares of the assumed capacity in use from which its growth is explored, and explored at full
 speed. Planning keeps margins, so that replicas are rarely full."""
 MIN_BATCH = 0.1
@@ -43,13 +43,17 @@ WAITING_SECONDS = 0.5
 """Requests wait if more than this share of those running, and more than arrive in this time, do:
 each request waits for the transfer of its KV cache, and some for a busy replica beside idle ones.
 """
+CLEAR_SHARE = 0.4
+"""Share of these numbers up to which nothing waits; between both, nothing is learned."""
 REPLICA_SECONDS = 60.0
 """Time constant with which replicas that stop no longer count: they drain, and still run requests.
 """
 SINK_SECONDS = 120.0
 """Time constant with which the capacity follows smaller batches of saturated replicas."""
-SAME = 0.9
+SAME = 0.75
 """Saturation at this share of the known capacity or more confirms it."""
+PROBE = 1.15
+"""After a rest the growth goes this far beyond the capacity, and then rests again."""
 REST_SECONDS = 600.0
 REST_FACTOR = 4.0
 MAX_REST_SECONDS = 86_400.0
@@ -98,7 +102,7 @@ def learn_concurrency(
         if inputs.ready <= crowded or batch >= estimate.assumed:
             return _saturated(estimate, batch, elapsed)
         return estimate
-    if not waiting:
+    if not _requests_wait(demand, running, share=CLEAR_SHARE):
         return _explored(estimate, batch, elapsed)
     return estimate
 
@@ -107,9 +111,10 @@ def _start(inputs: ScalingInput[SloScaling]) -> float:
     return inputs.engine_limit if inputs.engine_limit is not None else START
 
 
-def _requests_wait(demand: Demand, running: float) -> bool:
+def _requests_wait(demand: Demand, running: float, share: float = 1.0) -> bool:
+    """Whether more requests wait than ``share`` of what is usual without saturation."""
     waiting, rate = demand.waiting or 0.0, demand.arrival_rate or 0.0
-    return waiting > max(1.0, WAITING_SHARE * running, WAITING_SECONDS * rate)
+    return waiting > max(1.0, share * max(WAITING_SHARE * running, WAITING_SECONDS * rate))
 
 
 def _saturated(estimate: ConcurrencyEstimate, batch: float, elapsed: float) -> ConcurrencyEstimate:
@@ -135,19 +140,28 @@ def _explored(estimate: ConcurrencyEstimate, batch: float, elapsed: float) -> Co
     """Return the estimate after a pass in which nothing waited."""
     known, assumed = estimate.saturation, estimate.assumed
     if batch > assumed:  # Observed: the capacity is at least this large.
-        assumed = batch
-        if known is not None and batch > known.batch / SAME:
-            known = None
-    elif batch > USED * assumed:
-        resting = known is not None and known.quiet < _rest_seconds(known)
-        if known is not None:
-            known = replace(known, quiet=known.quiet + elapsed)
-        if not resting:
-            speed = min((batch / assumed - USED) / (FULLY_USED - USED), 1.0)
-            assumed *= math.exp(GROWTH_PER_SECOND * speed * elapsed)
-        if estimate.limit is not None:
-            assumed = max(min(assumed, estimate.limit), estimate.assumed)
-    return replace(estimate, assumed=assumed, saturation=known)
+        contradicted = known is not None and batch > PROBE * known.batch
+        return replace(estimate, assumed=batch, saturation=None if contradicted else known)
+    if batch <= USED * assumed:
+        return estimate
+    most = math.inf if estimate.limit is None else estimate.limit
+    if known is not None:
+        known, reach = _rested(known, elapsed)
+        most = min(most, reach)
+    speed = min((batch / assumed - USED) / (FULLY_USED - USED), 1.0)
+    grown = min(assumed * math.exp(GROWTH_PER_SECOND * speed * elapsed), most)
+    return replace(estimate, assumed=max(grown, assumed), saturation=known)
+
+
+def _rested(known: Saturation, elapsed: float) -> tuple[Saturation, float]:
+    """Return a saturation after a further time of use, and how far growth may go beside it."""
+    rest = _rest_seconds(known)
+    known = replace(known, quiet=known.quiet + elapsed)
+    if known.quiet < rest:
+        return known, known.batch
+    if known.quiet >= 2.0 * rest:  # Nothing has contradicted the growth so far.
+        known = replace(known, batch=PROBE * known.batch, quiet=rest)
+    return known, PROBE * known.batch
 
 
 def _rest_seconds(known: Saturation) -> float:

@@ -16,8 +16,8 @@ DECODE_SHARE = 0.25
 WORK_QUANTILE = 1.5
 """Planned prefill time in mean prefill times: prompts vary, and long ones must also be on time."""
 AGGREGATED_WORK = 0.5
-"""Share of the TTFT that is kept for the prefill itself in an aggregated worker, whose prefill time
-cannot be told from its decode time."""
+"""Share of the TTFT that is kept for the prefill itself in an aggregated worker, whose measured
+service time is that of prefill and decode together."""
 LEAST_SHARE = 0.1
 """Share of the TTFT that always counts as queue time: without any, no fleet would be sufficient."""
 
