@@ -15,7 +15,7 @@ HIGHEST_COST = 8.0
 
 
 def draw_overview(every: Sequence[Scenario], path: Path) -> None:
-    """Plot late requests over cost relative to the bound: slo, and the peers, on each trace."""
+    """Plot late requests over cost relative to the best schedule: slo, and the peers, on each trace."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9.5, 6.2), layout="constrained")
@@ -47,7 +47,7 @@ def draw_overview(every: Sequence[Scenario], path: Path) -> None:
     axes.minorticks_off()
     late = (0.3, 0.1, 0.03, 0.01, 0.003, 0.001, 0.0001)
     axes.set_yticks(late, [f"{100 * (1 - value):g} %" for value in late])
-    axes.set_xlabel("GPU hours, relative to the bound (perfect knowledge of the future)")
+    axes.set_xlabel("GPU hours, relative to the best schedule with perfect knowledge of the future")
     axes.set_ylabel("requests within the queue target")
     axes.set_title("Upper left is best: the target is met at the lowest cost")
     axes.grid(visible=True, alpha=0.25)
@@ -59,8 +59,8 @@ Point = tuple[float, float]
 
 
 def _point(scenario: Scenario, cell: Cell) -> Point | None:
-    """Return (relative cost, late share) within the picture; None without a bound."""
-    cost = relative_hours(cell, scenario.bound) if scenario.bound else None
+    """Return (relative cost, late share) within the picture; None without a schedule."""
+    cost = relative_hours(cell, scenario.schedule) if scenario.schedule else None
     if not cost:
         return None
     return min(cost, HIGHEST_COST * 0.98), min(max(1 - cell.attained, 1.3e-4), 1 - LOWEST)

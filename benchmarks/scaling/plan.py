@@ -15,6 +15,7 @@ from benchmarks.scaling.cases import (
 from benchmarks.scaling.rows import (
     ALONE,
     BOUND,
+    CLAIRVOYANT,
     FIXED,
     ORACLE,
     OWN,
@@ -50,8 +51,8 @@ class Size:
 
 
 FULL: Mapping[str, Size] = {
-    **dict.fromkeys(HOUR_LONG, Size(10, 5, 3)),
-    **dict.fromkeys(("flash-crowds", "launch-day", "batch-jobs", "bursty"), Size(4, 2, 2)),
+    **dict.fromkeys(HOUR_LONG, Size(10, 5, 5)),
+    **dict.fromkeys(("flash-crowds", "launch-day", "batch-jobs", "bursty"), Size(5, 2, 2)),
     **dict.fromkeys(("recurring-bursts", "day"), Size(2, 1, 1)),
     "business-weeks": Size(1, 0, 1, tuned=False),
     "month": Size(1, 0, 0, tuned=False),
@@ -103,10 +104,12 @@ def case_jobs(shape: str, cold_start: float, size: Size, tuned: Mapping[str, str
             if size.tuned:
                 yield Job(case, policy, settings)
         if seed < size.searches:
-            yield Job(case, ORACLE)
             yield Job(case, BOUND)
-            if cold_start == MAIN_COLD_START:  # A fixed fleet has no cold starts.
-                yield Job(case, FIXED)
+            yield Job(case, ORACLE)
+            if cold_start == MAIN_COLD_START:
+                yield Job(case, FIXED)  # It has no cold starts.
+            if size.tuned:
+                yield Job(case, CLAIRVOYANT)
             if size.tuned:
                 yield from frontier_jobs(case)
 

@@ -2,27 +2,38 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable, Iterator
-from functools import lru_cache, partial
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
 
 from benchmarks.scaling.cases import GOAL, LIMITED, Case
 from benchmarks.scaling.store import Job, Measured
+from ecs_dynamo.planning.scaling.erlang_c import servers_needed
 from ecs_dynamo.simulate import compare
 from ecs_dynamo.simulate.compare import Setting
 from ecs_dynamo.simulate.fleet import PoolName
-from ecs_dynamo.simulate.peers.reference import Clairvoyant, true_counts
+from ecs_dynamo.simulate.optimum.bound import lower_bound
+from ecs_dynamo.simulate.optimum.clairvoyant import clairvoyant
+from ecs_dynamo.simulate.optimum.fixed import cheapest_fixed, run_fixed
+from ecs_dynamo.simulate.optimum.true_load import TrueLoad
 from ecs_dynamo.simulate.peers.registry import PEERS
-from ecs_dynamo.simulate.run import TICK_SECONDS, Result
+from ecs_dynamo.simulate.run import Result
+from ecs_dynamo.simulate.scalers import View
 
 SLO, QUEUE, ALONE = "slo", "queue", "slo-alone"
-FIXED, ORACLE, BOUND = "fixed", "oracle", "bound"
+FIXED, ORACLE, CLAIRVOYANT, BOUND = "fixed", "oracle", "clairvoyant", "bound"
 OWN = (SLO, QUEUE)
-REFERENCES = (ORACLE, FIXED, BOUND)
+REFERENCES = (ORACLE, FIXED, CLAIRVOYANT, BOUND)
+TRIMS = 12
+"""Improvements that the clairvoyant tries on its schedule."""
 LABELS = {
     ALONE: "slo without arbitration",
     FIXED: "cheapest fixed fleet",
-    ORACLE: "oracle (slo's sizes for the true load)",
+    ORACLE: "slo's sizes for the true load",
+    CLAIRVOYANT: "clairvoyant schedule",
+    BOUND: "bound",
 }
 """Names of rows in the document, where they differ from the policy's."""
 
@@ -37,6 +48,9 @@ def measure(job: Job) -> Measured:
     """Run a job."""
     setting = setting_of(job.case)
     started = time.perf_counter()
+    if job.policy == BOUND:
+        hours = lower_bound(setting, GOAL)
+        return Measured(GOAL, 0, 0, 0, 0, hours, hours, hours, 0, 0, time.perf_counter() - started)
     result = run(setting, job)
     return measured(result, time.perf_counter() - started)
 
@@ -63,11 +77,12 @@ def run(setting: Setting, job: Job) -> Result:
     if job.policy in (SLO, QUEUE, ALONE):
         return _run_own(setting, job)
     if job.policy == FIXED:
-        return _cheapest_fixed(setting)
+        is_limited = job.case.option == LIMITED
+        return _best_split(setting) if is_limited else cheapest_fixed(setting, GOAL)
     if job.policy == ORACLE:
-        return _oracle(setting)
-    if job.policy == BOUND:
-        return compare.run_clairvoyant(setting, GOAL)
+        return _run_oracle(setting)
+    if job.policy == CLAIRVOYANT:
+        return clairvoyant(setting, GOAL, trims=TRIMS)
     targets, option = parsed(job.policy, job.settings)
     variant = dict(PEERS[job.policy].variants())[option]
     return compare.run_peer(setting, job.policy, variant, *targets)
@@ -81,8 +96,8 @@ def _run_own(setting: Setting, job: Job) -> Result:
         name, _, value = part.partition("=")
         changes[name] = float(value)
     arbitrated = job.case.option == LIMITED and job.policy != ALONE
-    del arbitrated
-    return compare.run_policy(setting, spec.model_copy(update=changes), job.row)
+    changed = spec.model_copy(update=changes)
+    return compare.run_policy(setting, changed, job.row, arbitrated=arbitrated)
 
 
 def parsed(policy: str, settings: str) -> tuple[tuple[float, float], str]:
@@ -118,54 +133,39 @@ def grid(policy: str, best: str, stage: int) -> Iterator[str]:
         yield from (settings_of(policy, (prefill, decode), label) for label in labels)
 
 
-def _cheapest_fixed(setting: Setting) -> Result:
-    """Return the cheapest fixed fleet that meets the goal, or the best split of a limited one."""
+def _best_split(setting: Setting) -> Result:
+    """Return the fixed split of a limited fleet that attains most, in hindsight."""
     first, second = compare.peak_counts(setting)
     limit = setting.fleet.gpu_slots
-    if first + second > limit:
-        share = round(limit * first / (first + second))
-        splits = range(max(1, share - 6), min(limit - 1, share + 6) + 1)
-        results = [compare.run_static(setting, FIXED, (n, limit - n)) for n in splits]
-        return max(results, key=lambda r: r.attainment)
-    results = []
-    smallest, _ = _fewest(setting, lambda n: (2 * first + 4, n), 2 * second + 4)
-    for decode in range(smallest, smallest + 4):
-        count, tried = _fewest(setting, partial(_pair, decode), 2 * first + 4)
-        results += tried
-        if count <= 1:
-            break
-    return compare.best(results, GOAL)
+    share = round(limit * first / (first + second))
+    splits = range(max(1, share - 6), min(limit - 1, share + 6) + 1)
+    results = [run_fixed(setting, (count, limit - count)) for count in splits]
+    return max(results, key=lambda result: result.attainment)
 
 
-def _pair(decode: int, prefill: int) -> tuple[int, int]:
-    return prefill, decode
+@dataclass(slots=True)
+class _Oracle:
+    """Sizes of slo for the largest load that is known to arrive within the next cold start."""
 
+    setting: Setting
+    load: TrueLoad
+    slots: int
 
-def _fewest(
-    setting: Setting, counts: Callable[[int], tuple[int, int]], high: int
-) -> tuple[int, list[Result]]:
-    """Return the fewest replicas of a pool that meet the goal, by bisection, and all runs."""
-    low, results = 1, []
-    while low < high:
-        middle = (low + high) // 2
-        results.append(compare.run_static(setting, FIXED, counts(middle)))
-        low, high = (low, middle) if results[-1].attainment >= GOAL else (middle + 1, high)
-    results.append(compare.run_static(setting, FIXED, counts(high)))
-    return high, results
-
-
-def _oracle(setting: Setting) -> Result:
-    counts = {
-        pool: true_counts(
-            setting.trace.arrivals.tolist(),
-            setting.work(pool).tolist(),
-            setting.slots(pool),
-            target=setting.target,
-            miss=setting.miss / 2,
-            tick=TICK_SECONDS,
-            low=setting.low,
+    def decide(self, view: View) -> int:
+        setting = self.setting
+        ahead = setting.fleet.cold_start * (1 + setting.fleet.cold_start_spread)
+        load = self.load.peak(view.now, view.now + ahead)
+        if load.slot_seconds <= 0:
+            return setting.low
+        needed = servers_needed(
+            load.slot_seconds, load.service_seconds, setting.target, setting.miss / 2, 1.0
         )
-        for pool in PoolName
-    }
-    ahead = setting.fleet.cold_start * (1 + 2 * setting.fleet.cold_start_spread)
-    return setting.run(ORACLE, lambda pool, _: Clairvoyant(counts[pool], TICK_SECONDS, ahead))
+        return min(max(setting.low, math.ceil(needed / self.slots)), setting.high)
+
+
+def _run_oracle(setting: Setting) -> Result:
+    def make(pool: PoolName, slots: int) -> _Oracle:
+        load = TrueLoad(setting.trace, setting.fleet, pool, seed=setting.seed)
+        return _Oracle(setting, load, slots)
+
+    return setting.run(ORACLE, make)

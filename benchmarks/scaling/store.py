@@ -35,7 +35,7 @@ SOURCES: Mapping[str, tuple[str, ...]] = {
 
 KINDS: Mapping[str, str] = {
     **dict.fromkeys(("slo", "queue", "slo-alone"), "policies"),
-    **dict.fromkeys(("oracle", "fixed", "bound"), "references"),
+    **dict.fromkeys(("oracle", "fixed", "clairvoyant", "bound"), "references"),
 }
 """The kinds of policies; all others are peers."""
 PARTS = ("policies", "references", "peers")

@@ -109,8 +109,13 @@ class Scenario:
 
     @property
     def bound(self) -> Cell | None:
-        """The cheapest schedule that meets the goal with knowledge of all arrivals."""
+        """A lower bound on the cost of every schedule that meets the goal."""
         return self.cells.get("bound")
+
+    @property
+    def schedule(self) -> Cell | None:
+        """The cheapest schedule that was found with knowledge of all arrivals."""
+        return self.cells.get("clairvoyant")
 
     @property
     def fixed(self) -> Cell | None:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 
 from benchmarks.scaling.claims import compare_with_peers
-from benchmarks.scaling.rows import ALONE, BOUND, FIXED, LABELS, ORACLE, QUEUE, SLO
+from benchmarks.scaling.rows import ALONE, CLAIRVOYANT, FIXED, LABELS, ORACLE, QUEUE, SLO
 from benchmarks.scaling.summary import Cell, Scenario, best, relative_hours
 from ecs_dynamo.simulate.report import format_seconds
 
@@ -32,9 +32,9 @@ def percent(cell: Cell, column: str = "attained") -> str:
     return f"{text} ± {100 * spread:.1f} %" if spread is not None else f"{text} %"
 
 
-def ratio(cell: Cell, bound: Cell | None) -> str:
-    """Return the cost relative to the bound; without a bound, the GPU hours."""
-    relative = relative_hours(cell, bound) if bound else None
+def ratio(cell: Cell, best_schedule: Cell | None) -> str:
+    """Return the cost relative to the best schedule; without that, the GPU hours."""
+    relative = relative_hours(cell, best_schedule) if best_schedule else None
     return f"{relative:.2f}" if relative else f"{cell.hours:.0f} h"
 
 
@@ -44,19 +44,20 @@ def count(value: float) -> str:
     return f"{round(value, digits - 2 if value >= 1000 else digits):,.0f}"
 
 
-def short(cell: Cell | None, bound: Cell | None) -> str:
+def short(cell: Cell | None, best_schedule: Cell | None) -> str:
     """Return attainment, relative cost and goodput of a row as one cell of a table."""
     if cell is None:
         return ""
-    return f"{percent(cell)}; {ratio(cell, bound)}; {count(cell.goodput)}"
+    return f"{percent(cell)}; {ratio(cell, best_schedule)}; {count(cell.goodput)}"
 
 
 def overview(every: Sequence[Scenario]) -> str:
-    """Return a table of all shapes: the bound, slo, and what else could be used."""
+    """Return a table of all shapes: the best schedule, slo, and what else could be used."""
     headings = (
         "trace",
         "seeds",
-        "bound, GPU hours",
+        "GPU hours: bound",
+        "best schedule",
         "slo",
         "queue",
         "best peer, defaults",
@@ -65,18 +66,19 @@ def overview(every: Sequence[Scenario]) -> str:
     )
     rows = []
     for scenario in every:
-        bound = scenario.bound
+        bound, schedule = scenario.bound, scenario.schedule
         default, tuned = best(scenario.default_peers), best(scenario.tuned_peers)
         rows.append(
             (
                 scenario.shape,
                 str(len(scenario.slo.runs)),
-                f"{bound.hours:.1f}; {count(bound.goodput)}" if bound else "",
-                short(scenario.slo, bound),
-                short(scenario.get(QUEUE), bound),
-                f"{default.policy}: {short(default, bound)}",
-                f"{tuned.policy}: {short(tuned, bound)}",
-                short(scenario.fixed, bound),
+                f"{bound.hours:.1f}" if bound else "",
+                f"{schedule.hours:.1f}; {count(schedule.goodput)}" if schedule else "",
+                short(scenario.slo, schedule),
+                short(scenario.get(QUEUE), schedule),
+                f"{default.policy}: {short(default, schedule)}",
+                f"{tuned.policy}: {short(tuned, schedule)}",
+                short(scenario.fixed, schedule),
             )
         )
     return table(headings, rows)
@@ -110,22 +112,22 @@ def policies(scenario: Scenario) -> str:
         "queue p99",
         "TTFT p99",
         "GPU hours",
-        "of the bound",
+        "relative",
         "billed by 4",
         "by 8",
         "dollars",
         "launches",
     )
     own = [scenario.get(row) for row in (SLO, ALONE, QUEUE)]
-    references = [scenario.get(row) for row in (ORACLE, FIXED, BOUND)]
+    references = [scenario.get(row) for row in (ORACLE, FIXED, CLAIRVOYANT)]
     shown = [*own, *scenario.default_peers, *scenario.tuned_peers, *references]
     unique = {cell.row: cell for cell in shown if cell}
-    return table(headings, (_policy_row(cell, scenario.bound) for cell in unique.values()))
+    return table(headings, (_policy_row(cell, scenario.schedule) for cell in unique.values()))
 
 
-def _policy_row(cell: Cell, bound: Cell | None) -> tuple[str, ...]:
+def _policy_row(cell: Cell, best_schedule: Cell | None) -> tuple[str, ...]:
     spread = cell.spread("hours")
-    relative = relative_hours(cell, bound) if bound else None
+    relative = relative_hours(cell, best_schedule) if best_schedule else None
     return (
         label(cell.row),
         percent(cell),

@@ -12,6 +12,7 @@ import numpy as np
 
 from ecs_dynamo.model.spec.scaling import QueueParameters, ScalingSpec, scaling_of
 from ecs_dynamo.planning.scaling.erlang_c import servers_needed
+from ecs_dynamo.simulate.arbitration import Arbiter
 from ecs_dynamo.simulate.fleet import FleetSpec, PoolName
 from ecs_dynamo.simulate.peers.base import Bounds, Peer
 from ecs_dynamo.simulate.peers.reference import Clairvoyant, Static, true_counts
@@ -81,18 +82,27 @@ class Setting:
         minutes. They are the same for all policies, as no policy could launch more by then."""
         return self.size_for(np.arange(0.0, 600.0, 60.0), 60.0)
 
-    def run(self, name: str, make: MakeScaler, initial: tuple[int, int] | None = None) -> Result:
+    def run(
+        self,
+        name: str,
+        make: MakeScaler,
+        initial: tuple[int, int] | None = None,
+        *,
+        arbitrated: bool = False,
+    ) -> Result:
         """Run one policy over the trace; return the mean of its repeats.
 
         It starts with ``initial`` (prefill, decode) replicas, by default those of the setting.
         """
         initial = self.initial if initial is None else initial
+        gpus = {pool: self.fleet.gpus(pool) for pool in PoolName}
+        arbiters = [Arbiter(make, gpus) if arbitrated else None for _ in range(self.repeats)]
         return pooled(
             [
                 simulate(
                     self.trace,
                     name,
-                    make,
+                    arbiter.make if arbiter else make,
                     fleet=self.fleet,
                     target=self.target,
                     initial=initial,
@@ -100,16 +110,22 @@ class Setting:
                     target_ttft=self.target_ttft,
                     target_itl=self.target_itl,
                     history=self.history,
+                    arbitrate=arbiter,
                 )
-                for number in range(self.repeats)
+                for number, arbiter in enumerate(arbiters)
             ]
         )
 
 
 def run_policy(
-    setting: Setting, spec: ScalingSpec, name: str | None = None, decode: ScalingSpec | None = None
+    setting: Setting,
+    spec: ScalingSpec,
+    name: str | None = None,
+    decode: ScalingSpec | None = None,
+    *,
+    arbitrated: bool = True,
 ) -> Result:
-    """Run a production policy as it ships.
+    """Run a production policy as it ships; ``arbitrated``: its pools share the fleet's GPU limit.
 
     ``spec`` applies to both pools unless the decode pool has its own spec, ``decode``.
     """
@@ -122,7 +138,7 @@ def run_policy(
             pool_spec = pool_spec.model_copy(update={"target": target})
         return PolicyScaler(pool_spec)
 
-    return setting.run(name or spec.policy_name, make)
+    return setting.run(name or spec.policy_name, make, arbitrated=arbitrated)
 
 
 def default_spec(setting: Setting, policy: str) -> ScalingSpec:

@@ -12,8 +12,7 @@ from ecs_dynamo.simulate.result import Result
 
 def run_fixed(setting: Setting, counts: tuple[int, int], name: str = "fixed") -> Result:
     """Run fixed (prefill, decode) counts, which are ready at the beginning."""
-    plain = replace(setting, target_ttft=None, target_itl=None, history=False)
-    return run_static(plain, name, counts, initial=counts)
+    return run_static(replace(setting, history=False), name, counts, initial=counts)
 
 
 def least(low: int, high: int, attains: Callable[[int], bool]) -> int:
