@@ -87,8 +87,8 @@ def summary(every: Sequence[Scenario], main: Sequence[Scenario]) -> Iterator[str
     holding = sum(g.holds for g in gaps)
     yield (
         f"- **With the true load**, slo's sizes cost at most {100 * ORACLE_TOLERANCE:g} % more "
-        f"than the best schedule on {share(holding, len(gaps))} traces; the rest of slo's cost is forecast "
-        "error."
+        f"than the best schedule on {share(holding, len(gaps))} traces; the rest of slo's cost is "
+        "forecast error."
     )
     below = {row for s in every for row in below_bound(s)}
     yield (
@@ -115,8 +115,8 @@ def by_cold_start(every: Sequence[Scenario]) -> Iterator[str]:
     yield "## All traces\n"
     yield (
         "Each cell has the share of requests within the queue target (with its 95 % interval, bold "
-        f"from {100 * GOAL:g} % on), the cost relative to the best schedule, and the requests per GPU hour "
-        "that met the targets of TTFT and inter-token latency.\n"
+        f"from {100 * GOAL:g} % on), the cost relative to the best schedule, and the requests per "
+        "GPU hour that met the targets of TTFT and inter-token latency.\n"
     )
     for cold_start in COLD_STARTS:
         chosen = plain(every, cold_start, list(FULL))
@@ -132,8 +132,8 @@ def forecast_error(every: Sequence[Scenario]) -> Iterator[str]:
         return
     yield "## Forecast error\n"
     yield (
-        "Costs relative to the best schedule: the sizes that slo would choose if it knew the load of the "
-        "next cold start, and slo. The difference is the error of the forecast.\n"
+        "Costs relative to the best schedule: the sizes that slo would choose if it knew the load "
+        "of the next cold start, and slo. The difference is the error of the forecast.\n"
     )
     rows = []
     for gap in gaps:

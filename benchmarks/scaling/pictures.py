@@ -15,7 +15,7 @@ HIGHEST_COST = 8.0
 
 
 def draw_overview(every: Sequence[Scenario], path: Path) -> None:
-    """Plot late requests over cost relative to the best schedule: slo, and the peers, on each trace."""
+    """Plot the late requests of slo and the peers over cost relative to the best schedule."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9.5, 6.2), layout="constrained")
