@@ -79,9 +79,8 @@ def test_queue_is_compared_at_equal_attainment() -> None:
 
 
 def test_the_gap_to_the_best_schedule_has_the_forecast_error() -> None:
-    gap = gap_to_schedule(
-        scenario({"slo": (0.99, 13), "oracle": (1, 11), "clairvoyant": (0.99, 10)})
-    )
+    rows = {"slo": (0.99, 13.0), "oracle": (1.0, 11.0), "clairvoyant": (0.99, 10.0)}
+    gap = gap_to_schedule(scenario(rows))
     assert gap is not None
     assert (gap.oracle, gap.slo) == (1.1, 1.3)
     assert gap.holds
