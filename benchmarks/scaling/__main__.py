@@ -16,11 +16,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.scaling.document import write_document
-from benchmarks.scaling.plan import FULL, QUICK, TUNING_STAGES, jobs, tuning_jobs
+from benchmarks.scaling.plan import FULL, QUICK, jobs, tuning_jobs
 from benchmarks.scaling.pool import clock, complete
 from benchmarks.scaling.rows import ALONE, OWN, REFERENCES
 from benchmarks.scaling.store import PARTS, Store, kind_of
-from benchmarks.scaling.tuning import tuned_settings
+from benchmarks.scaling.tuning import STAGES, tuned_settings
 from ecs_dynamo.simulate.peers.registry import PEERS
 
 OUT = Path(__file__).parents[2] / "docs" / "benchmarks"
@@ -57,11 +57,10 @@ def measure(
     started = time.monotonic()
     dropped = store.forget_outdated((*OWN, ALONE, *REFERENCES, *PEERS))
     say(f"{len(store)} results are stored, {dropped} of other code were dropped")
-    for stage in range(TUNING_STAGES):
-        best = tuned_settings(store)
-        complete(store, tuning_jobs(best, stage, quick=quick), workers=workers, say=say)
+    for stages in range(1, STAGES + 1):
+        complete(store, tuning_jobs(store, stages, quick=quick), workers=workers, say=say)
     sizes = {k: v for k, v in (QUICK if quick else FULL).items() if not shapes or k in shapes}
-    tuned = tuned_settings(store)
+    tuned = dict(tuned_settings(store))
     chosen = [job for job in jobs(sizes, tuned) if part in (None, kind_of(job.policy))]
     complete(store, chosen, workers=workers, say=say)
     say(f"finished after {clock(time.monotonic() - started)}")

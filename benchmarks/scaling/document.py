@@ -213,7 +213,7 @@ def _attained_and_hours(cell: Cell) -> str:
 
 def chosen_settings(store: Store) -> Iterator[str]:
     """Yield the peers' settings that were chosen on training traces."""
-    tuned = tuned_settings(store)
+    tuned = dict(tuned_settings(store))
     if tuned:
         yield "## Settings of the tuned peers\n"
         yield (

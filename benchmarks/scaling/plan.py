@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from benchmarks.scaling.cases import (
@@ -21,16 +21,15 @@ from benchmarks.scaling.rows import (
     OWN,
     QUEUE,
     SLO,
-    grid,
 )
-from benchmarks.scaling.store import Job
+from benchmarks.scaling.store import Job, Measured
+from benchmarks.scaling.tuning import runs_of, tried_settings
 from ecs_dynamo.simulate.peers.registry import PEERS
 from ecs_dynamo.simulate.traces.families import REPORTED, TRAINING
 
 HOUR_LONG = ("azure", "mooncake", "growing-prompts", "code-assistant")
 TUNED_ON = ("growing-prompts", "code-assistant", "flash-crowds", "launch-day", "batch-jobs")
 """Training shapes on which the peers' settings are chosen."""
-TUNING_STAGES = 3
 LIMITED_SHAPES = ("azure", "mooncake", "growing-prompts", "flash-crowds", "launch-day")
 FRONTIER_MISSES = (0.0001, 0.001, 0.0025, 0.01, 0.03, 0.08)
 FRONTIER_TARGETS = (0.25, 0.4, 0.5, 0.65, 0.8)
@@ -68,12 +67,15 @@ def family_of(shape: str) -> str:
     return REPORTED.name if shape in REPORTED.shapes else "shared"
 
 
-def tuning_jobs(best: Mapping[str, str], stage: int, *, quick: bool) -> Iterator[Job]:
-    """Yield the runs of all peers on training traces; ``best`` are the settings so far."""
+def tuning_jobs(
+    results: Iterable[tuple[Job, Measured]], stages: int, *, quick: bool
+) -> Iterator[Job]:
+    """Yield the runs of all peers on training traces in the first ``stages``."""
+    runs = runs_of(results)
     for shape in TUNED_ON[2:4] if quick else TUNED_ON:
         case = Case(TRAINING.name, shape, 0)
         for policy in PEERS:
-            for settings in grid(policy, best.get(policy, ""), stage):
+            for settings in tried_settings(policy, runs.get(policy, {}), stages):
                 yield Job(case, policy, settings)
 
 

@@ -18,12 +18,12 @@ from benchmarks.scaling.claims import (
     limited_fleets,
 )
 from benchmarks.scaling.document import write_document
-from benchmarks.scaling.plan import FULL, QUICK, TUNED_ON, TUNING_STAGES, jobs, tuning_jobs
+from benchmarks.scaling.plan import FULL, QUICK, TUNED_ON, jobs, tuning_jobs
 from benchmarks.scaling.pool import clock, complete, grouped
 from benchmarks.scaling.rows import FIXED, grid, parsed, setting_of, settings_of
 from benchmarks.scaling.store import Job, Measured, Store
 from benchmarks.scaling.summary import Cell, Scenario, half_width, relative_hours, scenarios
-from benchmarks.scaling.tuning import best_settings, tuned_settings
+from benchmarks.scaling.tuning import STAGES, best_settings, tried_settings, tuned_settings
 from ecs_dynamo.simulate.peers.registry import PEERS
 
 
@@ -122,14 +122,29 @@ def test_settings_meet_the_goal_on_most_training_traces_and_then_cost_least() ->
     assert best_settings({"": [measured(0.5, 1)], "3,3": [measured(0.6, 9)]}) == "3,3"
     cases = [Case("training", "bursty", 0), Case("reported", "bursty", 0)]
     results = [(Job(case, "keda-hpa", "2,1"), measured(1, 1)) for case in cases]
-    assert tuned_settings([*results, (Job(cases[1], "ray-serve"), measured(1, 1))]) == {
-        "keda-hpa": "2,1"
-    }
+    results.append((Job(cases[1], "ray-serve"), measured(1, 1)))
+    assert [policy for policy, _ in tuned_settings(results)] == ["keda-hpa"]
+
+
+def test_the_search_for_settings_is_repeatable() -> None:
+    """Results of later stages do not change what earlier stages try."""
+    first = tried_settings("knative-kpa", {}, 3)
+    assert first == ["", "0.7,1", "1.5,1", "3,1"]
+    runs = {settings: [measured(0.99, 10 - i)] for i, settings in enumerate(first)}
+    second = tried_settings("knative-kpa", runs, 3)
+    assert second == [*first, "3,0.7", "3,1.3"]
+    runs |= {"3,0.7": [measured(0.99, 1)], "3,1.3": [measured(0.9, 1)]}
+    third = tried_settings("knative-kpa", runs, 3)
+    assert third[:6] == second
+    assert len(third) > 6
+    assert all(settings.startswith("3,0.7 ") for settings in third[6:])
+    runs["3,0.7 delay=1"] = [measured(1, 0.1)]
+    assert tried_settings("knative-kpa", runs, 3) == third
 
 
 def test_the_plan_covers_all_peers_seeds_and_cold_starts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("ECS_DYNAMO_TRACES", raising=False)
-    tuning = list(tuning_jobs({}, 0, quick=False))
+    tuning = list(tuning_jobs([], 1, quick=False))
     assert {job.case.shape for job in tuning} == set(TUNED_ON)
     assert {job.case.family for job in tuning} == {"training"}
     assert all(job.case.seed < 100 for job in tuning)
@@ -154,7 +169,7 @@ def test_a_grid_begins_with_the_defaults_and_repeats_nothing(policy: str) -> Non
     targets = [settings for stage in (0, 1) for settings in grid(policy, "", stage)]
     assert targets.count("") == 2
     assert len(set(targets)) == len(targets) - 1 > 2
-    for stage in range(TUNING_STAGES):
+    for stage in range(STAGES):
         for settings in grid(policy, targets[-1], stage):
             pair, option = parsed(policy, settings)
             assert settings_of(policy, pair, option) == settings
