@@ -21,7 +21,20 @@ if TYPE_CHECKING:
     from ecs_dynamo.simulate.run import Result
     from ecs_dynamo.simulate.traces.trace import Trace
 
-GENERATED = ("day", "bursty", "month")
+GENERATED = (
+    "growing-prompts",
+    "code-assistant",
+    "flash-crowds",
+    "launch-day",
+    "batch-jobs",
+    "recurring-bursts",
+    "day",
+    "bursty",
+    "business-weeks",
+    "month",
+)
+"""Names of generated traces, written here because the generators need an optional extra."""
+INSTANCES = ("g6.xlarge", "g6.12xlarge", "p5.48xlarge")
 
 
 def _load_trace(name: str, seed: int) -> Trace:
@@ -35,12 +48,22 @@ def _load_trace(name: str, seed: int) -> Trace:
     return load_trace(path)
 
 
-def _check_options(low: int, high: int, plot: Path | None) -> None:
+def _check_options(low: int, high: int, plot: Path | None, instance: str, dispatch: str) -> None:
     """Raise InputError for options that contradict each other or are not supported."""
     if low > high:
         raise InputError(
             Problem(f"--min {low} is above --max {high}", field="--min", remedy="lower it")
         )
+    for name, value, known in (
+        ("--instance", instance, INSTANCES),
+        ("--dispatch", dispatch, ("push", "pull")),
+    ):
+        if value not in known:
+            raise InputError(
+                Problem(
+                    f"{value} is not known", field=name, remedy=f"write one of {', '.join(known)}"
+                )
+            )
     if plot is not None and plot.suffix.lower() not in (".png", ".svg"):
         raise InputError(
             Problem(
@@ -68,17 +91,19 @@ def _scaling(file: Path, component: str | None) -> ScalingSpec:
 
 def _runs(setting: Setting, policies: list[str], own: ScalingSpec | None) -> Iterator[Result]:
     from ecs_dynamo.simulate import compare
+    from ecs_dynamo.simulate.optimum.clairvoyant import clairvoyant
+    from ecs_dynamo.simulate.optimum.fixed import cheapest_fixed
     from ecs_dynamo.simulate.peers.registry import PEERS
 
     for name in policies:
         if name == "file" and own is not None:
             yield compare.run_policy(setting, own, f"file ({own.policy_name})")
         elif name in compare.PRODUCTION_POLICIES:
-            yield compare.run_policy(setting, compare.default_spec(setting, name))
+            yield compare.run_policy(setting, compare.default_spec(setting, name, latencies=True))
         elif name == "clairvoyant":
-            yield compare.run_clairvoyant(setting)
-        elif name == "static":
-            yield compare.run_static(setting, "static (peak)", compare.peak_counts(setting))
+            yield clairvoyant(setting)
+        elif name == "fixed":
+            yield cheapest_fixed(setting)
         else:
             peer = PEERS[name]
             yield compare.run_peer(setting, name, peer, peer.prefill[0], peer.decode[0])
@@ -89,7 +114,7 @@ def _resolve_policies(requested: list[str], file: Path | None) -> list[str]:
     from ecs_dynamo.simulate import compare
     from ecs_dynamo.simulate.peers.registry import PEERS
 
-    known = [*compare.PRODUCTION_POLICIES, *PEERS, "static", "clairvoyant"]
+    known = [*compare.PRODUCTION_POLICIES, *PEERS, "fixed", "clairvoyant"]
     names = requested or ["slo"]
     if file is not None:
         names = ["file", *(name for name in requested if name != "file")]
@@ -111,11 +136,12 @@ def _recommend(
     setting: Setting, goal: float, own: ScalingSpec | None, *, as_json: bool, plot: Path | None
 ) -> None:
     """Try many settings, and print the cheapest that attains the goal."""
+    from ecs_dynamo.simulate.compare import default_spec
     from ecs_dynamo.simulate.recommend import as_yaml, candidates, frontier, recommend
     from ecs_dynamo.simulate.report import HEADINGS, plot_frontier, row
 
     tried = []
-    for candidate in candidates(setting, own):
+    for candidate in candidates(setting, own or default_spec(setting, "slo", latencies=True)):
         tried.append(candidate)
         if sys.stderr.isatty():
             say(f"tried {len(tried)}: {candidate.result.policy}", style="dim", stderr=True)
@@ -163,7 +189,8 @@ def simulate(
         typer.Option(
             "--policy",
             "-p",
-            help="slo, queue, a peer, static, clairvoyant, or all (may be repeated).",
+            help="slo, queue, a peer, fixed (the cheapest fixed fleet), clairvoyant (knows the "
+            "trace), or all (may be repeated).",
         ),
     ] = None,
     file: Annotated[
@@ -176,6 +203,16 @@ def simulate(
     target: Annotated[
         float, typer.Option("--target", min=0.01, help="Target for the queue time, in seconds.")
     ] = 2.0,
+    target_ttft: Annotated[
+        float | None,
+        typer.Option("--target-ttft", min=0.01, help="Target for the TTFT, in seconds."),
+    ] = None,
+    target_itl: Annotated[
+        float | None,
+        typer.Option(
+            "--target-itl", min=0.0001, help="Target for the inter-token latency, in seconds."
+        ),
+    ] = None,
     goal: Annotated[
         float,
         typer.Option(
@@ -192,13 +229,58 @@ def simulate(
         float, typer.Option("--prefill-rate", min=1.0, help="Prompt tokens per second and replica.")
     ] = 4000.0,
     decode_token: Annotated[
-        float, typer.Option("--decode-token", min=1e-6, help="Seconds per output token.")
+        float,
+        typer.Option(
+            "--decode-token", min=1e-6, help="Seconds per output token with all slots in use."
+        ),
     ] = 0.03,
     decode_slots: Annotated[
         int, typer.Option("--decode-slots", min=1, help="Concurrent requests per decode replica.")
     ] = 16,
+    batch_growth: Annotated[
+        float,
+        typer.Option(
+            "--batch-growth",
+            min=0.0,
+            help="Share by which each further request of a batch slows a token down.",
+        ),
+    ] = 1 / 62,
+    kv_tokens: Annotated[
+        int,
+        typer.Option(
+            "--kv-tokens", min=0, help="KV cache of a decode replica, in tokens (0: unlimited)."
+        ),
+    ] = 100_000,
+    cached_share: Annotated[
+        float,
+        typer.Option(
+            "--cached-share", min=0.0, max=0.99, help="Share of prompts in the prefix cache."
+        ),
+    ] = 0.0,
+    dispatch: Annotated[
+        str,
+        typer.Option(
+            "--dispatch",
+            help="push (each request goes to a replica at once) or pull (a queue in the router).",
+        ),
+    ] = "push",
+    prefill_gpus: Annotated[
+        int, typer.Option("--prefill-gpus", min=1, help="GPUs of a prefill replica.")
+    ] = 1,
+    decode_gpus: Annotated[
+        int, typer.Option("--decode-gpus", min=1, help="GPUs of a decode replica.")
+    ] = 1,
     gpus: Annotated[int, typer.Option("--gpus", min=1, help="GPU slots of the cluster.")] = 256,
-    seed: Annotated[int, typer.Option("--seed", help="Random seed of the simulated fleet.")] = 7,
+    instance: Annotated[
+        str,
+        typer.Option("--instance", help=f"Instance type that is billed: {', '.join(INSTANCES)}."),
+    ] = "g6.xlarge",
+    seed: Annotated[
+        int, typer.Option("--seed", help="Random seed of the fleet and of a generated trace.")
+    ] = 7,
+    seeds: Annotated[
+        int, typer.Option("--seeds", min=1, help="Runs with other seeds of the fleet, averaged.")
+    ] = 1,
     recommend: Annotated[
         bool,
         typer.Option("--recommend", help="Search for the cheapest settings that meet the goal."),
@@ -214,10 +296,11 @@ def simulate(
     """
     require_simulate_extra()
     from ecs_dynamo.simulate.compare import Setting
-    from ecs_dynamo.simulate.fleet import FleetSpec
+    from ecs_dynamo.simulate.fleet.billing import INSTANCE_TYPES
+    from ecs_dynamo.simulate.fleet.spec import Dispatch, FleetSpec
     from ecs_dynamo.simulate.report import HEADINGS, plot_history, row
 
-    _check_options(low, high, plot)
+    _check_options(low, high, plot, instance, dispatch)
     own = _scaling(file, component) if file is not None else None
     fleet = FleetSpec(
         prefill_rate=prefill_rate,
@@ -225,15 +308,26 @@ def simulate(
         decode_slots=decode_slots,
         cold_start=cold_start,
         gpu_slots=gpus,
+        batch_growth=batch_growth,
+        kv_tokens=kv_tokens,
+        cached_share=cached_share,
+        dispatch=Dispatch(dispatch),
+        prefill_gpus=prefill_gpus,
+        decode_gpus=decode_gpus,
+        instance=INSTANCE_TYPES[instance],
     )
     setting = Setting(
         _load_trace(trace, seed).scaled(scale, seed),
         fleet,
         target=target,
+        target_ttft=target_ttft,
+        target_itl=target_itl,
         miss=1.0 - goal,
         low=low,
         high=high,
         seed=seed,
+        repeats=seeds,
+        history=plot is not None,
     )
     if recommend:
         _recommend(setting, goal, own, as_json=as_json, plot=plot)
@@ -251,7 +345,7 @@ def simulate(
     hours = setting.trace.seconds / 3600
     print_table(
         f"{setting.trace.name}: {len(setting.trace):,} requests in {hours:.1f} h; attained: waited "
-        f"at most {target:g} s in the queue",
+        f"at most {target:g} s in the queue; {fleet.describe()}",
         HEADINGS,
         (row(r) for r in results),
     )

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
-from itertools import product
 
 import numpy as np
 
@@ -15,10 +13,9 @@ from ecs_dynamo.planning.scaling.erlang_c import servers_needed
 from ecs_dynamo.simulate.arbitration import Arbiter
 from ecs_dynamo.simulate.fleet import FleetSpec, PoolName
 from ecs_dynamo.simulate.peers.base import Bounds, Peer
-from ecs_dynamo.simulate.peers.reference import Clairvoyant, Static, true_counts
 from ecs_dynamo.simulate.peers.registry import PEERS
 from ecs_dynamo.simulate.result import pooled
-from ecs_dynamo.simulate.run import TICK_SECONDS, MakeScaler, Result, simulate
+from ecs_dynamo.simulate.run import MakeScaler, Result, simulate
 from ecs_dynamo.simulate.scalers import PolicyScaler, Scaler
 from ecs_dynamo.simulate.traces.trace import Array, Trace
 
@@ -141,11 +138,12 @@ def run_policy(
     return setting.run(name or spec.policy_name, make, arbitrated=arbitrated)
 
 
-def default_spec(setting: Setting, policy: str) -> ScalingSpec:
+def default_spec(setting: Setting, policy: str, *, latencies: bool = False) -> ScalingSpec:
     """Return the defaults of a production policy for the setting's bounds and target.
 
     A request waits in two queues, so each pool may cause half of the misses. Nothing is known about
-    the simulated fleet: cold starts and the capacity of replicas are learned.
+    the simulated fleet: cold starts and the capacity of replicas are learned. ``latencies``: the
+    targets of TTFT and inter-token latency are declared too.
     """
     return scaling_of(
         {
@@ -155,6 +153,8 @@ def default_spec(setting: Setting, policy: str) -> ScalingSpec:
             "target": 1.0,
             "target_queue_seconds": setting.target,
             "miss": setting.miss / 2,
+            "target_ttft_seconds": setting.target_ttft if latencies else None,
+            "target_itl_seconds": setting.target_itl if latencies else None,
         }
     )
 
@@ -176,69 +176,10 @@ def run_peer(
     return setting.run(label or name, make)
 
 
-def run_static(
-    setting: Setting, name: str, counts: tuple[int, int], initial: tuple[int, int] | None = None
-) -> Result:
-    """Run a fleet of fixed (prefill, decode) ``counts``."""
-    by_pool = dict(zip(PoolName, counts, strict=True))
-    return setting.run(name, lambda pool, _: Static(by_pool[pool]), initial)
-
-
 def peak_counts(setting: Setting, window: float = 300.0) -> tuple[int, int]:
     """Return the (prefill, decode) replicas for the busiest window, in hindsight."""
     begins = np.arange(0.0, max(setting.trace.seconds - window, 1.0), window / 2)
     return setting.size_for(begins, window)
-
-
-CLAIRVOYANT_MISSES = (1e-4, 0.01, 0.05, 0.1, 0.2, 0.4)
-
-
-def run_clairvoyants(setting: Setting, *, every: bool = False) -> Iterator[Result]:
-    """Run scalers that know the future: Erlang C at the true load of each coming minute.
-
-    There is one run per tolerated share of misses; with ``every``, one per pair of them, and runs
-    of fixed fleets around the peak's size.
-    """
-    arrivals: list[float] = setting.trace.arrivals.tolist()
-    ahead = setting.fleet.cold_start * (1 + 2 * setting.fleet.cold_start_spread)
-    misses = CLAIRVOYANT_MISSES
-    counts = {
-        (pool, miss): true_counts(
-            arrivals,
-            setting.work(pool).tolist(),
-            setting.slots(pool),
-            target=setting.target,
-            miss=miss,
-            tick=TICK_SECONDS,
-            low=setting.low,
-        )
-        for pool in PoolName
-        for miss in misses
-    }
-    pairs = product(misses, misses) if every else zip(misses, misses, strict=True)
-    for prefill, decode in pairs:
-        counts_by_pool = {
-            PoolName.PREFILL: counts[PoolName.PREFILL, prefill],
-            PoolName.DECODE: counts[PoolName.DECODE, decode],
-        }
-        yield setting.run("clairvoyant", partial(_clairvoyant, counts_by_pool, ahead))
-    if every:
-        peak = peak_counts(setting)
-        for first, second in product(range(-3, 2), range(-1, 2)):
-            sizes = (max(setting.low, peak[0] + first), max(setting.low, peak[1] + second))
-            yield run_static(setting, "clairvoyant", sizes)
-
-
-def _clairvoyant(
-    counts: Mapping[PoolName, Sequence[int]], ahead: float, pool: PoolName, _: int
-) -> Clairvoyant:
-    return Clairvoyant(counts[pool], TICK_SECONDS, ahead)
-
-
-def run_clairvoyant(setting: Setting, goal: float | None = None) -> Result:
-    """Return the bound for all policies: the cheapest clairvoyant run that attains ``goal``."""
-    goal = 1.0 - setting.miss if goal is None else goal
-    return best(list(run_clairvoyants(setting)), goal)
 
 
 def best(results: Sequence[Result], goal: float) -> Result:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import product
 
 from ecs_dynamo.model.spec.scaling import ScalingSpec, SloScaling
 from ecs_dynamo.simulate.compare import Setting, best, default_spec, run_policy
 from ecs_dynamo.simulate.run import Result
 
-MISSES = (0.0005, 0.002, 0.005, 0.01, 0.02, 0.05)
-HEADROOMS = (0.5, 1.0, 1.5)
-WINDOWS = (120.0, 300.0, 600.0)
+TUNED: Mapping[str, tuple[float, ...]] = {
+    "miss": (0.0005, 0.002, 0.005, 0.01, 0.02, 0.05),
+    "headroom": (0.5, 1.0, 1.5),
+    "scale_down_stabilization_seconds": (120.0, 300.0, 600.0),
+}
+"""The fields of the policy that are tuned, in this order, with the values that are tried."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,17 +26,25 @@ class Candidate:
 
 
 def candidates(setting: Setting, spec: ScalingSpec | None = None) -> Iterator[Candidate]:
-    """Run each combination of the tuned fields; the others are those of ``spec`` or defaults."""
+    """Run settings of the tuned fields; the others are those of ``spec`` or defaults.
+
+    The search goes in stages, so that it stays short: shares of misses first, then headrooms and
+    windows beside the best of them.
+    """
     base = _slo(spec or default_spec(setting, "slo"))
-    for miss, headroom, window in product(MISSES, HEADROOMS, WINDOWS):
-        update = {
-            "miss": miss,
-            "headroom": headroom,
-            "scale_down_stabilization_seconds": window,
-        }
-        candidate = base.model_copy(update=update)
-        name = f"slo miss={miss:g} headroom={headroom:g} window={window:g}"
-        yield Candidate(candidate, run_policy(setting, candidate, name))
+    tried: dict[SloScaling, Candidate] = {}
+    for name, values in TUNED.items():
+        for value in values:
+            candidate = base.model_copy(update={name: value})
+            if candidate not in tried:
+                label = (
+                    f"slo miss={candidate.miss:g} headroom={candidate.headroom:g} "
+                    f"window={candidate.scale_down_stabilization_seconds:g}"
+                )
+                result = run_policy(setting, candidate, label)
+                tried[candidate] = Candidate(candidate, result)
+                yield tried[candidate]
+        base = recommend(list(tried.values()), 1.0 - setting.miss).spec
 
 
 def _slo(spec: ScalingSpec) -> SloScaling:
@@ -68,8 +78,14 @@ def as_yaml(spec: SloScaling) -> str:
         f"  max: {spec.max}\n"
         "  policy: slo\n"
         f"  targetQueueSeconds: {spec.target_queue_seconds:g}\n"
+        f"{_optional('targetTtftSeconds', spec.target_ttft_seconds)}"
+        f"{_optional('targetItlSeconds', spec.target_itl_seconds)}"
         f"  miss: {spec.miss:g}\n"
         f"  headroom: {spec.headroom:g}\n"
         f"  scaleDownStabilizationSeconds: {spec.scale_down_stabilization_seconds:g}\n"
         f"  coldStartSeconds: {spec.cold_start_seconds:g}\n"
     )
+
+
+def _optional(key: str, value: float | None) -> str:
+    return "" if value is None else f"  {key}: {value:g}\n"

@@ -6,13 +6,17 @@ from bisect import bisect_left
 from collections.abc import Callable
 from dataclasses import replace
 
-from ecs_dynamo.simulate.compare import Setting, run_static
+from ecs_dynamo.simulate.compare import Setting
+from ecs_dynamo.simulate.fleet import PoolName
+from ecs_dynamo.simulate.peers.reference import Static
 from ecs_dynamo.simulate.result import Result
 
 
 def run_fixed(setting: Setting, counts: tuple[int, int], name: str = "fixed") -> Result:
     """Run fixed (prefill, decode) counts, which are ready at the beginning."""
-    return run_static(replace(setting, history=False), name, counts, initial=counts)
+    by_pool = dict(zip(PoolName, counts, strict=True))
+    plain = replace(setting, history=False)
+    return plain.run(name, lambda pool, _: Static(by_pool[pool]), counts)
 
 
 def least(low: int, high: int, attains: Callable[[int], bool]) -> int:
