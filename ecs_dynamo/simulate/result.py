@@ -32,7 +32,8 @@ class Result:
     queue, ``prefill_late`` and ``decode_late`` the shares of requests that waited longer than the
     target in that queue alone (requests that never left prefill count there only).
     ``instance_hours`` and ``dollars`` are those of whole instances; ``billed_hours`` are (GPUs per
-    instance, GPU hours of whole instances of that size). ``fleet`` describes the model.
+    instance, GPU hours of whole instances of that size). ``interrupted`` counts spot instances.
+    ``fleet`` describes the model.
 
     ``history`` has the desired counts as (time, prefill, decode), with an entry for each change.
     """
@@ -64,6 +65,7 @@ class Result:
     dollars: float = 0.0
     billed_hours: tuple[tuple[int, float], ...] = ()
     rejected: int = 0
+    interrupted: int = 0
     fleet: str = ""
 
     @property
@@ -134,6 +136,7 @@ def summarize(
         dollars=instance_hours * cluster.spec.instance.dollars,
         billed_hours=tuple((n, n * s / 3600.0) for n, s in cluster.instance_seconds.items()),
         rejected=cluster.front().rejected,
+        interrupted=cluster.interrupted,
         fleet=cluster.spec.describe(),
     )
 

@@ -130,6 +130,7 @@ def simulate(
         now += elapsed
         cluster.advance(now)
         cluster.observe(now, elapsed)
+        cluster.interrupt(now, elapsed)
         views = observer.views(now, elapsed)
         counts: Mapping[PoolName, int]
         counts = {name: max(0, scalers[name].decide(views[name])) for name in PoolName}

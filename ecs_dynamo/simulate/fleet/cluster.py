@@ -11,6 +11,7 @@ import numpy as np
 
 from ecs_dynamo.simulate.fleet import kernel
 from ecs_dynamo.simulate.fleet.billing import INSTANCE_SIZES, instances_needed
+from ecs_dynamo.simulate.fleet.hazards import NOTICE_SECONDS, Shortages, arrivals, interrupt
 from ecs_dynamo.simulate.fleet.spec import Dispatch, FleetSpec, PoolName
 from ecs_dynamo.simulate.fleet.state import (
     ENDED,
@@ -71,8 +72,9 @@ class Pool:
 
     ``starting`` has the time of launch and of readiness of the replicas that are not ready. Where
     the launch fails, the latter is infinite, and ``failing`` has the time of the failure.
-    ``draining`` has the launch times of the replicas that drain, ``launched`` those of all others.
-    ``wasted`` counts launched replicas that were removed before they served a request.
+    ``draining`` has the launch times of the replicas that drain, ``launched`` those of all others,
+    and ``interrupted_at`` the end of those whose instance is interrupted. ``wasted`` counts
+    launched replicas that were removed before they served a request.
     """
 
     name: PoolName
@@ -83,6 +85,7 @@ class Pool:
     failing: dict[int, float] = field(default_factory=dict)
     launched: dict[int, float] = field(default_factory=dict)
     draining: dict[int, float] = field(default_factory=dict)
+    interrupted_at: dict[int, float] = field(default_factory=dict)
     gpu_seconds: float = 0.0
     launches: int = 0
     wasted: int = 0
@@ -102,6 +105,9 @@ class Cluster:
     ) -> None:
         self.spec = spec
         self.instance_seconds = dict.fromkeys({*INSTANCE_SIZES, spec.instance.gpus}, 0.0)
+        self.interrupted = 0
+        self._shortages = Shortages(spec.shortage_every, spec.shortage_length, seed + 3)
+        self._spot = random.Random(seed + 4)
         self.pools = {
             name: Pool(name, random.Random(seed + number), spec.gpus(name))
             for number, name in enumerate(POOLS)
@@ -191,6 +197,11 @@ class Cluster:
         for gpus in self.instance_seconds:
             self.instance_seconds[gpus] += self.instances(gpus) * elapsed
         for pool in self.pools.values():
+            for row in [r for r, at in pool.interrupted_at.items() if at <= now]:
+                del pool.interrupted_at[row]
+                if row in pool.draining:
+                    interrupt(self.state, row, now)
+        for pool in self.pools.values():
             for row, (launched, ready) in list(pool.starting.items()):
                 if ready <= now:
                     del pool.starting[row]
@@ -207,6 +218,7 @@ class Cluster:
 
     def _end(self, pool: Pool, row: int, launched: float, at: float) -> None:
         pool.gpu_seconds += (at - launched) * pool.gpus
+        pool.interrupted_at.pop(row, None)
         self.state.replicas[row]["state"] = FREE
 
     def keep(self, name: PoolName, desired: int, now: float) -> None:
@@ -217,6 +229,10 @@ class Cluster:
         if missing > 0:
             free_gpus = self.spec.gpu_slots - self.used_gpus()
             for _ in range(min(missing, free_gpus // pool.gpus)):
+                size = self.spec.instance.gpus
+                further = self.instances(size, name) > self.instances(size)
+                if further and self._shortages.covers(now):
+                    break
                 self._launch(pool, now)
         for _ in range(-missing):
             self._remove(pool, now)
@@ -228,17 +244,41 @@ class Cluster:
         """
         if pool.starting:
             row = max(pool.starting, key=lambda r: (pool.launched[r], r))
-            del pool.starting[row]
-            pool.failing.pop(row, None)
-            pool.wasted += 1
         else:
             row = min(pool.launched, key=lambda r: (self._idle_at(r, now), r))
-            used = self.state.replicas[row]["used"]
-            pool.wasted += not used and pool.launched[row] > 0
+        served = self.state.replicas[row]["used"] or pool.launched[row] <= 0
+        pool.wasted += row in pool.starting or not served
+        self._drain(pool, row, now)
+
+    def _drain(self, pool: Pool, row: int, now: float) -> None:
+        pool.starting.pop(row, None)
+        pool.failing.pop(row, None)
         pool.draining[row] = pool.launched.pop(row)
         kernel.drain(self.state, row, now)
         if self.state.replicas[row]["state"] == ENDED:
             self._end(pool, row, pool.draining.pop(row), now)
+
+    def interrupt(self, now: float, elapsed: float) -> None:
+        """Announce the interruptions of the last ``elapsed`` seconds: their replicas drain.
+
+        Replicas of a pool share an instance in the order of their launches.
+        """
+        if self.spec.interruptions <= 0:
+            return
+        mean = self.spec.interruptions * self.instances(self.spec.instance.gpus) * elapsed / 3600.0
+        for _ in range(arrivals(self._spot, mean)):
+            groups: list[tuple[Pool, list[int]]] = []
+            for pool in self.pools.values():
+                rows, each = list(pool.launched), max(1, self.spec.instance.gpus // pool.gpus)
+                groups += [(pool, rows[i : i + each]) for i in range(0, len(rows), each)]
+            if not groups:
+                return
+            pool, rows = self._spot.choice(groups)
+            self.interrupted += 1
+            for row in rows:
+                self._drain(pool, row, now)
+                if row in pool.draining:
+                    pool.interrupted_at[row] = now + NOTICE_SECONDS
 
     def _idle_at(self, row: int, now: float) -> float:
         """Return when the requests in service at a replica will have ended."""
@@ -257,12 +297,12 @@ class Cluster:
         """Return the durations of the last completed cold starts, in seconds."""
         return self.pools[name].cold_starts[-KEPT_COLD_STARTS:]
 
-    def instances(self, gpus: int) -> int:
+    def instances(self, gpus: int, another: PoolName | None = None) -> int:
         """Return the instances with ``gpus`` GPUs that hold all replicas.
 
-        Replicas that start or drain are included.
+        Replicas that start or drain are included, and one more of the pool ``another``.
         """
-        prefill, decode = (p.running for p in self.pools.values())
+        prefill, decode = (p.running + (p.name is another) for p in self.pools.values())
         spec = self.spec
         return instances_needed(prefill, spec.prefill_gpus, decode, spec.decode_gpus, gpus)
 

@@ -37,7 +37,7 @@ def compiled(function: Callable[P, R]) -> Callable[P, R]:
     if _numba is None:
         return function
     try:
-        dispatcher: Callable[P, R] = _numba.njit(cache=True)(function)
+        dispatcher: Callable[P, R] = _numba.njit(cache=True, error_model="numpy")(function)
     except RuntimeError:
         # No folder for the cache is writable, e.g. in a container with a read-only root.
         dispatcher = _numba.njit(function)

@@ -1,4 +1,4 @@
-"""The event loop of the fleet, compiled: arrivals, prefill, hand-over, decode.
+"""The event loop of the fleet, compiled.
 
 Decode is exact processor sharing: with n requests a token step takes a + b n, so the clock of a
 replica, which counts its token steps, advances by 1 / (a + b n) per second. A request that begins
@@ -152,7 +152,7 @@ def begin_prefill(s: State, row: int, request: int, now: float) -> None:
     replica["request"] = request
     s.pools[PREFILL]["active"] += 1
     r, front = s.requests[request], s.front[0]
-    r["prefill_wait"] = now - r["entered"]
+    r["prefill_wait"] = now - r["arrival"]
     front["prefilled"] += r["prompt"]
     front["cached"] += r["cached"]
     schedule(s, row, now + r["service"])
@@ -163,8 +163,8 @@ def begin_decode(s: State, row: int, request: int, now: float) -> None:
     """Start the decode of a request; its first token follows after one token step."""
     settle(s, row, now)
     replica = s.replicas[row]
-    slots = s.slots[row]
-    end = replica["clock"] + s.requests[request]["output"]
+    slots, r = s.slots[row], s.requests[request]
+    end = replica["clock"] + r["output"] - r["generated"]
     i = replica["active"]
     while i > 0:
         parent = (i - 1) // 2
@@ -179,14 +179,17 @@ def begin_decode(s: State, row: int, request: int, now: float) -> None:
     replica["active"] += 1
     replica["kv"] += kv_of(s, request)
     s.pools[DECODE]["active"] += 1
-    r, front = s.requests[request], s.front[0]
-    r["decode_wait"] = now - r["entered"]
-    ttft = now + step_seconds(s, replica["active"]) - r["arrival"]
-    r["ttft"] = ttft
-    front["prompts_done"] += r["prompt"]
-    front["first_tokens"] += 1
-    if ttft > s.rules[0]["target_ttft"]:
-        front["late"] += 1
+    front = s.front[0]
+    if r["generated"] > 0:  # It continues after an interruption.
+        slots[i]["begun"] = r["entered"] - r["itl"]
+    else:
+        r["decode_wait"] = now - r["entered"]
+        ttft = now + step_seconds(s, replica["active"]) - r["arrival"]
+        r["ttft"] = ttft
+        front["prompts_done"] += r["prompt"]
+        front["first_tokens"] += 1
+        if ttft > s.rules[0]["target_ttft"]:
+            front["late"] += 1
     plan_end(s, row, now)
 
 
@@ -226,9 +229,8 @@ def fits(s: State, row: int, request: int) -> bool:
     replica = s.replicas[row]
     if replica["pool"] == PREFILL:
         return bool(replica["active"] == 0)
-    rules = s.rules[0]
-    enough = replica["kv"] + kv_of(s, request) <= rules["kv_tokens"]
-    return bool(replica["active"] < rules["slots"] and enough)
+    enough = replica["kv"] + kv_of(s, request) <= s.rules[0]["kv_tokens"]
+    return bool(replica["active"] < s.rules[0]["slots"] and enough)
 
 
 @compiled

@@ -56,6 +56,10 @@ class FleetSpec:
     frontends refuse requests while a pool has no ready replica, instead of queueing them. Whole
     instances of the type ``instance`` are billed.
 
+    Off by default: capacity shortages, in which no launch that needs a further instance succeeds,
+    ``shortage_every`` seconds apart on average and ``shortage_length`` seconds long; and
+    ``interruptions`` of spot instances per instance hour, with a warning two minutes before.
+
     Sources of the defaults:
 
     - ``batch_growth``: a batch of 64 doubles the time between tokens (Patel et al., "Splitwise",
@@ -81,6 +85,9 @@ class FleetSpec:
     decode_gpus: int = 1
     zero_rejects: bool = False
     instance: InstanceType = INSTANCE_TYPES["g6.xlarge"]
+    shortage_every: float = 0.0
+    shortage_length: float = 1_800.0
+    interruptions: float = 0.0
 
     @property
     def step_base(self) -> float:
@@ -118,6 +125,11 @@ class FleetSpec:
             parts.append(f"{100 * self.cached_share:g} % of the prompt tokens cached")
         if self.zero_rejects:
             parts.append("requests without a replica are refused")
+        if self.shortage_every > 0:
+            length, every = self.shortage_length, self.shortage_every
+            parts.append(f"shortages of {length:g} s every {every:g} s on average")
+        if self.interruptions > 0:
+            parts.append(f"{self.interruptions:g} spot interruptions per instance hour")
         parts.append(
             f"{self.prefill_gpus} + {self.decode_gpus} GPUs per replica (prefill, decode), "
             f"{self.gpu_slots} in total, on {self.instance.name} ({self.instance.gpus} GPUs)"

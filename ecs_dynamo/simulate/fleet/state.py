@@ -24,6 +24,7 @@ REQUEST = np.dtype(
         ("entered", np.float64),  # When it entered its current queue.
         ("service", np.float64),  # Seconds of its prefill.
         ("cached", np.float32),  # Tokens of the prompt that need no prefill.
+        ("generated", np.float32),  # Tokens before an interruption of its replica.
         ("prefill_wait", np.float32),  # Infinite until it is known, like the other results.
         ("decode_wait", np.float32),
         ("ttft", np.float32),
