@@ -105,16 +105,19 @@ def compare_with_queue(scenario: Scenario) -> EqualAttainment | None:
 class Gap:
     """Costs relative to the best schedule: of sizes for the true load, and of slo.
 
-    What lies between both is the error of the forecast.
+    What lies between both is the error of the forecast. ``is_met``: the sizes for the true load
+    meet the goal.
     """
 
     scenario: Scenario
     oracle: float
     slo: float
+    is_met: bool
 
     @property
     def holds(self) -> bool:
-        return self.oracle <= 1 + ORACLE_TOLERANCE
+        """Whether the true load suffices to meet the goal near the lowest cost."""
+        return self.is_met and self.oracle <= 1 + ORACLE_TOLERANCE
 
 
 def gap_to_schedule(scenario: Scenario) -> Gap | None:
@@ -123,7 +126,7 @@ def gap_to_schedule(scenario: Scenario) -> Gap | None:
     if schedule is None or oracle is None:
         return None
     first, second = relative_hours(oracle, schedule), relative_hours(scenario.slo, schedule)
-    return Gap(scenario, first, second) if first and second else None
+    return Gap(scenario, first, second, oracle.meets) if first and second else None
 
 
 @dataclass(frozen=True, slots=True)

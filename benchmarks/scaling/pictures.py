@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from benchmarks.scaling.cases import GOAL
+from benchmarks.scaling.cases import GOAL, Case
+from benchmarks.scaling.plan import family_of
+from benchmarks.scaling.rows import ORACLE, SLO, run
+from benchmarks.scaling.store import Job
 from benchmarks.scaling.summary import Cell, Scenario, best, relative_hours
+from ecs_dynamo.simulate.report import plot_history
 
 OVERVIEW = "scaling.png"
+DRAWN = ("growing-prompts", "flash-crowds", "batch-jobs")
+"""Shapes whose replicas over time are drawn."""
 LOWEST = 0.6
 """Attainment at the lower edge of the picture; what attains less is drawn there."""
 HIGHEST_COST = 8.0
@@ -51,8 +58,17 @@ def draw_overview(every: Sequence[Scenario], path: Path) -> None:
     axes.set_ylabel("requests within the queue target")
     axes.set_title("Upper left is best: the target is met at the lowest cost")
     axes.grid(visible=True, alpha=0.25)
-    axes.legend(loc="lower right", fontsize=9)
+    figure.legend(loc="outside lower center", ncols=4, fontsize=9)
     figure.savefig(path, dpi=110)
+
+
+def draw_history(scenario: Scenario, path: Path) -> None:
+    """Plot load and replicas over time: slo, the best peer, and slo's sizes for the true load."""
+    case = Case(family_of(scenario.shape), scenario.shape, 0, scenario.cold_start, scenario.option)
+    setting = replace(case.setting(), history=True)
+    rows = (SLO, best(scenario.peers).row, ORACLE)
+    jobs = [Job(case, *row.split(" ", 1)) for row in rows]
+    plot_history(setting.trace, [run(setting, job) for job in jobs], path)
 
 
 Point = tuple[float, float]

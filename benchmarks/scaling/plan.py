@@ -51,7 +51,7 @@ class Size:
 
 FULL: Mapping[str, Size] = {
     **dict.fromkeys(HOUR_LONG, Size(10, 5, 5)),
-    **dict.fromkeys(("flash-crowds", "launch-day", "batch-jobs", "bursty"), Size(5, 2, 2)),
+    **dict.fromkeys(("flash-crowds", "launch-day", "batch-jobs", "bursty"), Size(6, 3, 3)),
     **dict.fromkeys(("recurring-bursts", "day"), Size(2, 1, 1)),
     "business-weeks": Size(1, 0, 1, tuned=False),
     "month": Size(1, 0, 0, tuned=False),
@@ -108,8 +108,7 @@ def case_jobs(shape: str, cold_start: float, size: Size, tuned: Mapping[str, str
         if seed < size.searches:
             yield Job(case, BOUND)
             yield Job(case, ORACLE)
-            if cold_start == MAIN_COLD_START:
-                yield Job(case, FIXED)  # It has no cold starts.
+            yield Job(case, FIXED)
             if size.tuned:
                 yield Job(case, CLAIRVOYANT)
             if size.tuned:

@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 
 from benchmarks.scaling.cases import GOAL, LIMITED, Case
 from benchmarks.scaling.store import Job, Measured
@@ -150,6 +150,7 @@ class _Oracle:
     setting: Setting
     load: TrueLoad
     slots: int
+    miss: float
 
     def decide(self, view: View) -> int:
         setting = self.setting
@@ -158,14 +159,28 @@ class _Oracle:
         if load.slot_seconds <= 0:
             return setting.low
         needed = servers_needed(
-            load.slot_seconds, load.service_seconds, setting.target, setting.miss / 2, 1.0
+            load.slot_seconds, load.service_seconds, setting.target, self.miss, 1.0
         )
         return min(max(setting.low, math.ceil(needed / self.slots)), setting.high)
 
 
-def _run_oracle(setting: Setting) -> Result:
-    def make(pool: PoolName, slots: int) -> _Oracle:
-        load = TrueLoad(setting.trace, setting.fleet, pool, seed=setting.seed)
-        return _Oracle(setting, load, slots)
+ORACLE_MISSES = (0.05, 0.02, 0.005, 1e-3, 2e-4, 4e-5, 8e-6, 1e-6, 1e-7, 1e-9, 1e-12)
+"""Shares of misses for which the oracle plans, the first that meets the goal. Replicas of a pool do not share a queue, and load
+varies within the minute over which it is a mean, so that more requests are late than planned."""
 
-    return setting.run(ORACLE, make)
+
+def _run_oracle(setting: Setting) -> Result:
+    """Return the run of slo's sizes for the true load that meets the goal at the lowest cost."""
+    loads = {
+        pool: TrueLoad(setting.trace, setting.fleet, pool, seed=setting.seed) for pool in PoolName
+    }
+
+    def make(miss: float, pool: PoolName, slots: int) -> _Oracle:
+        return _Oracle(setting, loads[pool], slots, miss)
+
+    runs = []
+    for miss in ORACLE_MISSES:
+        runs.append(setting.run(ORACLE, partial(make, miss)))
+        if runs[-1].attainment >= GOAL:
+            break
+    return compare.best(runs, GOAL)

@@ -19,8 +19,8 @@ STUDENT = (12.71, 4.30, 3.18, 2.78, 2.57, 2.45, 2.36, 2.31, 2.26, 2.23, 2.20, 2.
 
 
 def half_width(values: Sequence[float]) -> float | None:
-    """Return half of the 95 % confidence interval of the mean; None for a single value."""
-    if len(values) < 2:
+    """Return half of the 95 % confidence interval of the mean; None for fewer than three values."""
+    if len(values) < 3:
         return None
     quantile = STUDENT[len(values) - 2] if len(values) - 2 < len(STUDENT) else 1.96
     return quantile * stdev(values) / math.sqrt(len(values))
@@ -114,12 +114,16 @@ class Scenario:
 
     @property
     def schedule(self) -> Cell | None:
-        """The cheapest schedule that was found with knowledge of all arrivals."""
-        return self.cells.get("clairvoyant")
+        """The cheapest schedule that was found with knowledge of all arrivals.
+
+        It may be a fixed fleet.
+        """
+        known = [self.cells[row] for row in ("clairvoyant", FIXED) if row in self.cells]
+        return best(known) if known else None
 
     @property
     def fixed(self) -> Cell | None:
-        """The cheapest fixed fleet that meets the goal. It has no cold starts."""
+        """The cheapest fixed fleet that meets the goal, or the best split of a limited one."""
         return self.cells.get(FIXED)
 
 

@@ -32,8 +32,10 @@ def measured(attained: float, hours: float) -> Measured:
 
 
 def scenario(rows: Mapping[str, tuple[float, float]], option: str = PLAIN) -> Scenario:
-    """Return a scenario with two equal runs of each row: (attained, hours)."""
-    cells = {row: Cell(row, {n: measured(*values) for n in (0, 1)}) for row, values in rows.items()}
+    """Return a scenario with three equal runs of each row: (attained, hours)."""
+    cells = {
+        row: Cell(row, {n: measured(*values) for n in (0, 1, 2)}) for row, values in rows.items()
+    }
     return Scenario("day", 210.0, option, cells)
 
 
@@ -106,7 +108,7 @@ def test_rows_are_compared_on_the_same_seeds() -> None:
     second = Cell("bound", {0: measured(1, 8), 2: measured(1, 1)})
     assert relative_hours(first, second) == 10 / 8
     assert relative_hours(first, Cell("bound", {5: measured(1, 1)})) is None
-    assert half_width([1.0]) is None
+    assert half_width([1.0, 2.0]) is None
     # Ten values: the quantile with nine degrees of freedom, 2.26.
     width = half_width([float(i) for i in range(10)])
     assert width == pytest.approx(2.26 * 3.0277 / 10**0.5, rel=1e-3)
@@ -228,7 +230,7 @@ def test_the_document_states_what_holds(tmp_path: Path) -> None:
         "clairvoyant": (0.99, 10.0),
         FIXED: (0.99, 25.0),
     }
-    for number in (0, 1):
+    for number in (0, 1, 2):
         for option in (PLAIN, LIMITED):
             case = Case("reported", "flash-crowds", number, option=option)
             for row, values in rows.items():
