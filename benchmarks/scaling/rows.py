@@ -165,8 +165,9 @@ class _Oracle:
 
 
 ORACLE_MISSES = (0.05, 0.02, 0.005, 1e-3, 2e-4, 4e-5, 8e-6, 1e-6, 1e-7, 1e-9, 1e-12)
-"""Shares of misses for which the oracle plans, the first that meets the goal. Replicas of a pool do not share a queue, and load
-varies within the minute over which it is a mean, so that more requests are late than planned."""
+"""Shares of misses for which the oracle plans, until a run meets the goal. Replicas of a pool do
+not share a queue, and load varies within the minute over which it is a mean, so that more requests
+are late than planned."""
 
 
 def _run_oracle(setting: Setting) -> Result:
