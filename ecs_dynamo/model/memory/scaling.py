@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from ecs_dynamo.model.memory.load import ErrorBudget, Margin, Reading, WorkEstimate
 from ecs_dynamo.model.memory.zero import ZeroState
 
 
@@ -101,6 +102,10 @@ class Forecast:
     and ``errors`` what they amounted to. ``products`` and ``squares`` are the moments that give
     how much of a deviation from the steady level lasts until a forecast is due; they start as if
     deviations of 10 % had been observed that lasted.
+
+    The level is a mean over ``level_age`` seconds at least since it last jumped. ``recent`` are the
+    readings of the last half minute, and ``noise`` is the standard deviation of one. ``outcomes``
+    are the pairs of forecast and observed load that were due in the last pass.
     """
 
     at: float
@@ -115,29 +120,10 @@ class Forecast:
     assessed: float = 0.0
     products: float = 0.01
     squares: float = 0.01
-
-
-@dataclass(frozen=True, slots=True)
-class ServiceTimeEstimate:
-    """The work that one replica does: sums over a fading window, so that their ratio is a mean.
-
-    ``busy`` slot-seconds were spent on ``done`` requests; ``queue`` and ``rate`` are the last depth
-    and arrival rate. ``ticks``, ``counts`` and ``squares`` are the number of passes, the arrivals
-    per pass, and their squared differences, which give the dispersion. ``peak`` is the highest load
-    of the last day, in slots. ``caution`` is learned from requests that had to wait: up to 1 it is
-    the share of the margins that is kept, above 1 a reserve as a share of ``peak``.
-    """
-
-    at: float
-    queue: float
-    rate: float = 0.0
-    busy: float = 0.0
-    done: float = 0.0
-    ticks: float = 0.0
-    counts: float = 0.0
-    squares: float = 0.0
-    peak: float = 0.0
-    caution: float = 1.0
+    level_age: float = 0.0
+    noise: float = 0.0
+    recent: tuple[Reading, ...] = ()
+    outcomes: tuple[tuple[float, float], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,9 +232,11 @@ class ScalingState:
     recommendations: tuple[Recommendation, ...] = ()
     cold_starts: ColdStarts = field(default_factory=ColdStarts)
     forecast: Forecast | None = None
-    service_time: ServiceTimeEstimate | None = None
     busy_at: float | None = None
     concurrency: ConcurrencyEstimate | None = None
     zero: ZeroState = field(default_factory=ZeroState)
     shared_limit: SharedLimitState = field(default_factory=SharedLimitState)
     demand: int | None = None
+    work: WorkEstimate | None = None
+    margin: Margin = field(default_factory=Margin)
+    budget: ErrorBudget = field(default_factory=ErrorBudget)

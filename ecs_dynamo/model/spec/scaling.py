@@ -154,11 +154,17 @@ class ScalingSpec(SpecModel):
         default=300.0,
         description="Scale down only to the largest recommendation of this many seconds.",
     )
-    max_step_up: Annotated[int, Field(ge=1)] = Field(
-        default=4, description="Largest number of replicas added per pass."
+    max_step_up: Annotated[int, Field(ge=1)] | None = Field(
+        default=None,
+        description=(
+            "Largest number of replicas added per pass; default: the larger of 4 and the count."
+        ),
     )
-    max_step_down: Annotated[int, Field(ge=1)] = Field(
-        default=1, description="Largest number of replicas removed per pass."
+    max_step_down: Annotated[int, Field(ge=1)] | None = Field(
+        default=None,
+        description=(
+            "Largest number of replicas removed per pass; default: a quarter of them, at least 1."
+        ),
     )
     max_signal_age_seconds: Annotated[float, Field(gt=0)] = Field(
         default=60.0, description="Measurements older than this many seconds do not count."
@@ -177,6 +183,17 @@ class ScalingSpec(SpecModel):
     schedule: tuple[ScheduleSpec, ...] = Field(
         default=(), description="Floors and ceilings of the count by the clock."
     )
+
+    def step_up(self, count: int) -> int:
+        """Return the largest number of replicas that a pass may add to ``count``.
+
+        The default is that of the Kubernetes horizontal pod autoscaler (``behavior.scaleUp``).
+        """
+        return max(4, count) if self.max_step_up is None else self.max_step_up
+
+    def step_down(self, count: int) -> int:
+        """Return the largest number of replicas that a pass may remove from ``count``."""
+        return max(1, count // 4) if self.max_step_down is None else self.max_step_down
 
     @property
     def policy_name(self) -> str:

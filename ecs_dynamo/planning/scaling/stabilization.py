@@ -164,9 +164,9 @@ def stabilize(
         up = min(r.desired for r in history if r.at >= up_from)
         if current == 0 and may_start:
             # Nothing serves: waiting for a window would only lengthen the outage.
-            desired = min(recommended, spec.max_step_up)
+            desired = min(recommended, spec.step_up(current))
         elif up > current and observed_seconds >= spec.scale_up_stabilization_seconds:
-            desired = min(up, current + spec.max_step_up)
+            desired = min(up, current + spec.step_up(current))
         else:
             text += ", held by the scale-up window"
     elif recommended < current:
@@ -175,7 +175,7 @@ def stabilize(
             # The keep time was the window: a second one would only be paid for.
             down = recommended
         if down < current and observed_seconds >= spec.scale_down_stabilization_seconds:
-            desired = max(down, current - spec.max_step_down)
+            desired = max(down, current - spec.step_down(current))
         else:
             text += ", held by the scale-down window"
     desired = clamp(inputs, desired)

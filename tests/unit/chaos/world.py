@@ -178,7 +178,7 @@ class World:
         if not self.setup.scaled or was == 0:
             return
         text = f"scaled {was} -> {now} (invariant 5)"
-        assert -SCALING.max_step_down <= now - was <= SCALING.max_step_up, text
+        assert -SCALING.step_down(was) <= now - was <= SCALING.step_up(was), text
         at, spec = self.loop.time(), SCALING
         if now != was:
             age = began - self.network.measured_at

@@ -162,8 +162,8 @@ def test_scaling_stays_in_bounds_never_acts_on_stale_and_never_reverses_in_its_w
         if after < before:
             assert now - raised_at >= SPEC.scale_down_stabilization_seconds
             assert now - memory.started_at >= SPEC.scale_down_stabilization_seconds
-        assert after - before <= SPEC.max_step_up
-        assert before - after <= SPEC.max_step_down
+        assert after - before <= SPEC.step_up(before)
+        assert before - after <= SPEC.step_down(before)
 
 
 def test_plan_is_pure() -> None:

@@ -7,7 +7,7 @@ import math
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ecs_dynamo.planning.scaling.forecast import follow, predict, seasonal_rate, spread
+from ecs_dynamo.planning.scaling.load.forecast import follow, predict, seasonal_rate
 from tests.helpers.scaling import TICK
 
 
@@ -45,7 +45,6 @@ def test_a_season_is_used_once_it_was_observed_and_is_better() -> None:
     assert state is not None
     assert seasonal_rate(state.weekly, now) is None
     assert predict(state, 1800.0) > 4.0  # it is 7:48, and it knows what comes at eight
-    assert spread(state) < 1.0
     assert follow(state, 5.0, now - 10.0, 900.0) == state
 
 
@@ -58,5 +57,4 @@ def test_forecasts_are_never_negative_or_wild(rates: list[float], horizon: float
         state = follow(state, item, now, horizon)
     assert state is not None
     assert 0 <= predict(state, horizon) <= 20 * max(rates) + 1
-    assert 0 <= spread(state) <= 1
     assert len(state.pending) <= horizon / 30.0 + 2

@@ -92,7 +92,7 @@ def claim_of(inputs: ScalingInput[ScalingSpec], output: ScalingOutput) -> Claim:
         current=inputs.current,
         recommended=output.decision.desired,
         min=spec.min,
-        max_step_down=spec.max_step_down,
+        max_step_down=spec.step_down(inputs.current),
         load=workload.load if workload is not None else None,
         backlog=backlog,
         missed=state.missed_share,

@@ -12,9 +12,10 @@ from dataclasses import replace
 from ecs_dynamo.model.memory.scaling import KvEstimate
 from ecs_dynamo.planning.scaling.demand import Demand
 
-MEMORY_SECONDS = 600.0
-FILL = 0.95
-"""Share of the KV cache that is planned to be in use: a full one preempts requests."""
+MEMORY_SECONDS = 300.0
+FILL = 0.85
+"""Share of the KV cache that is planned to be in use: a full one preempts requests, and replicas do
+not have the same use."""
 MIN_USAGE = 0.05
 """Below this use the batch at a full cache is mostly rounding."""
 MIN_RATE = 1e-6

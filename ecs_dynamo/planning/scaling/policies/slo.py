@@ -1,31 +1,30 @@
-"""Scaling to a queue-time target: enough replicas when the next one can be ready, and no more.
+"""Scaling to latency targets: enough replicas when the next one can be ready, and no more.
 
 A replica that is launched now serves only after a cold start, so the policy plans for that moment.
-The load is the number of slots that the arrivals keep in use (rate times service time, both
-measured): where requests get longer as they get fewer, the load stays, and so do the replicas.
-The count is the largest of
+The load is the number of slots that arriving work keeps in use: units of work per second, counted
+as they arrive, times the measured seconds per unit (`load.work`). The count is the largest of
 
 - the slots that keep the wait below the target (Erlang C) at the load that is expected after a cold
-  start, with a margin for the forecast's error. The two chances are independent, so the margins add
-  as squares: the square root of the sum of their squares;
+  start, with the margin that past forecasts would have needed (`load.margin`). The two are
+  independent, so they add as squares: the square root of the sum of their squares;
 - the same for the present load, because a forecast of a fall may be wrong;
-- a reserve: the share of the highest load of the last day that the caution asks for;
-- the replicas that drain the backlog which will be left after a cold start, with those that are
-  still starting counted in.
+- the slots that drain the backlog which will be left after a cold start, with the replicas that are
+  still starting counted in and with what is held back upstream (`load.backlog`).
 
-The count rises at once and falls to what the last window needed. How much margin is kept follows
-from what was attained so far (`service_time.py`). A pass uses only what was learned up
-to the previous one, so that, all else equal, more demand never asks for fewer replicas: a queue
-that shrinks also looks like a replica that got faster.
+The count rises at once and falls to what the last window needed. How many requests may be late
+follows from what was attained so far (`load.budget`). A pass uses only what was learned up to the
+previous one so that, all else equal, more demand never asks for fewer replicas: a queue that
+shrinks also looks like a replica that got faster.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import replace
-from statistics import NormalDist
+from dataclasses import dataclass, replace
 
-from ecs_dynamo.model.memory.scaling import Forecast, ServiceTimeEstimate
+from ecs_dynamo.model.graph import Role
+from ecs_dynamo.model.memory.load import WorkEstimate
+from ecs_dynamo.model.memory.scaling import Forecast, ScalingState
 from ecs_dynamo.model.spec.scaling import SloScaling
 from ecs_dynamo.planning.scaling.cold_start import cold_start_seconds
 from ecs_dynamo.planning.scaling.demand import Demand, read_demand
@@ -33,171 +32,208 @@ from ecs_dynamo.planning.scaling.erlang_c import fractional_servers
 from ecs_dynamo.planning.scaling.estimation.concurrency import (
     learn_concurrency,
     planning_concurrency,
+    seconds_factor,
 )
 from ecs_dynamo.planning.scaling.estimation.targets import queue_target
-from ecs_dynamo.planning.scaling.forecast import LEVEL_SECONDS, follow, predict, spread
+from ecs_dynamo.planning.scaling.load.backlog import Pool, draining_slots, held_back
+from ecs_dynamo.planning.scaling.load.budget import spend, tolerated
+from ecs_dynamo.planning.scaling.load.forecast import KEEP_EVERY, LEVEL_SECONDS, follow, predict
+from ecs_dynamo.planning.scaling.load.margin import choose, kept, record
+from ecs_dynamo.planning.scaling.load.work import (
+    learn_work,
+    seconds_per_request,
+    seconds_per_unit,
+    variability,
+    work_rate,
+)
 from ecs_dynamo.planning.scaling.policies import queue
 from ecs_dynamo.planning.scaling.policy import ScalingInput, ScalingOutput, Workload
-from ecs_dynamo.planning.scaling.service_time import learn, service_seconds, variability
 from ecs_dynamo.planning.scaling.stabilization import hold, stabilize
 
 RELAXED = 5.0
-"""Without any caution the wait is planned for this multiple of the declared misses."""
+"""Erlang C plans for this multiple of the declared misses: the margin covers most of its noise."""
 ARRIVALS = 800.0
 """The load is averaged over as long as this many requests take: fewer of them are mostly noise."""
 MAX_LEVEL_SECONDS = 300.0
-DRAIN_SHARE = 0.25
-"""A backlog is drained within this share of a cold start. A faster drain would pay for replicas
-that are idle before they are ready."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Pass:
+    """Measurements of a pass, and the speed and limits of a replica as known before it.
+
+    ``seconds`` is the time that a request holds a slot, and ``per_unit`` that of a unit of work;
+    ``waiting`` requests are on no replica. Times are in seconds.
+    """
+
+    depth: float
+    rate: float
+    waiting: float
+    concurrency: float
+    seconds: float
+    per_unit: float
+    cold_start: float
+    target: float
 
 
 def slo_policy(inputs: ScalingInput[SloScaling]) -> ScalingOutput:
     """Decide for the moment at which a replica launched now would be ready."""
     demand = read_demand(inputs)
-    inputs = _with_targets(inputs, demand)
     if demand.why_stale is not None:
         return hold(inputs, inputs.state, demand.why_stale, stale=True)
-    if demand.partial and demand.queue is not None and inputs.state.forecast is not None:
-        known = service_seconds(inputs.state.service_time)
-        rate = inputs.state.forecast.level / known if known > 0 else 0.0
-        return _plan(inputs, demand, demand.queue, rate)
-    if demand.queue is None or demand.arrival_rate is None:
+    if demand.queue is None:
+        return _by_depth(inputs, inputs.state, demand, "")
+    rate = demand.arrival_rate
+    if rate is None and demand.partial and inputs.state.forecast is not None:
+        # A rate over some of the frontends is not reported: the load stays what it was.
+        seconds = seconds_per_request(inputs.state.work)
+        rate = inputs.state.forecast.level / seconds if seconds > 0 else 0.0
+    if rate is None:
         # Without a rate there is nothing to forecast: the depth alone decides.
-        count, text = queue.recommend(inputs, demand)
-        return stabilize(inputs, inputs.state, demand, count, text)
-    return _plan(inputs, demand, demand.queue, demand.arrival_rate)
+        return _by_depth(inputs, inputs.state, demand, "")
+    return _plan(inputs, demand, demand.queue, rate)
 
 
-def _with_targets(inputs: ScalingInput[SloScaling], demand: Demand) -> ScalingInput[SloScaling]:
-    """Return the inputs with the concurrency and the queue time that keep the latency targets.
-
-    What this pass teaches of the concurrency is in the state. The pass itself is planned with what
-    was learned up to the previous one.
-    """
-    spec, state, roles = inputs.spec, inputs.state, inputs.roles
-    learned = learn_concurrency(state.concurrency, inputs, demand)
-    update = {
-        "concurrency": planning_concurrency(state.concurrency or learned, spec, roles),
-        "target_queue_seconds": queue_target(spec, roles, service_seconds(state.service_time)),
-    }
-    return replace(
-        inputs, spec=spec.model_copy(update=update), state=replace(state, concurrency=learned)
-    )
+def _by_depth(
+    inputs: ScalingInput[SloScaling], state: ScalingState, demand: Demand, note: str
+) -> ScalingOutput:
+    count, text = queue.recommend(inputs, demand)
+    return stabilize(inputs, state, demand, count, text + note)
 
 
 def _plan(
     inputs: ScalingInput[SloScaling], demand: Demand, depth: float, rate: float
 ) -> ScalingOutput:
-    spec, state = inputs.spec, inputs.state
-    cold_start = cold_start_seconds(state.cold_starts, spec.cold_start_seconds)
-    estimate, history = state.service_time, state.forecast
-    if not demand.partial:  # A part of the requests must not be learned from.
-        state = replace(state, service_time=learn(estimate, inputs, depth, rate))
-    seconds = service_seconds(estimate)
-    if estimate is None or seconds <= 0:
-        count, text = queue.recommend(inputs, demand)
-        kept = inputs.current if depth > 0 else count
-        text += ", still learning its speed"
-        return stabilize(inputs, state, demand, max(count, kept), text)
-    smoothing = _smoothing_seconds(history, seconds)
-    forecast = (
-        history
-        if history is not None and demand.partial
-        else follow(history, rate * seconds, inputs.now, cold_start, smoothing)
+    spec, before = inputs.spec, inputs.state
+    known = before.concurrency or learn_concurrency(None, inputs, demand)
+    concurrency = planning_concurrency(known, spec, inputs.roles)
+    state = _learned(inputs, demand, rate, concurrency)
+    cold_start = cold_start_seconds(before.cold_starts, spec.cold_start_seconds)
+    seconds = seconds_per_request(before.work)
+    if before.work is None or seconds <= 0:
+        return _while_learning(inputs, state, demand, concurrency, cold_start)
+    batch = before.work.running / inputs.ready if inputs.ready else 0.0
+    slower = seconds_factor(known, spec, max(batch, 1.0), concurrency)
+    waiting = demand.waiting
+    now = _Pass(
+        depth=depth,
+        rate=rate,
+        waiting=max(0.0, depth - inputs.ready * concurrency if waiting is None else waiting),
+        concurrency=concurrency,
+        seconds=seconds * slower,
+        per_unit=seconds_per_unit(before.work) * slower,
+        cold_start=cold_start,
+        target=queue_target(spec, inputs.roles, seconds if Role.PREFILL in inputs.roles else 0.0),
     )
-    state = replace(state, forecast=forecast)
-    history = history or forecast
-    expected = predict(forecast, cold_start, history)
-    planned = _planned_slots(spec, estimate, forecast, history, expected, smoothing)
-    draining = _draining_slots(inputs, depth, expected, forecast.level, seconds, cold_start)
+    state = _observed(inputs, state, demand, now)
+    forecast = state.forecast
+    if forecast is None:  # The first load of a component is in a report that is incomplete.
+        return _by_depth(inputs, state, demand, ", no load observed yet")
+    expected = predict(forecast, cold_start)
+    planned = _planned_slots(inputs, state, before.work, forecast, expected, now)
+    pool = Pool(inputs.ready, [at + cold_start - inputs.now for at in inputs.starting], concurrency)
+    draining = draining_slots(
+        now.waiting + held_back(demand.upstream, rate),
+        forecast.level,
+        expected,
+        now.seconds,
+        pool,
+        cold_start,
+        now.target,
+    )
     requested = math.ceil(demand.replicas or 0.0)
-    slots = spec.concurrency or 1.0
-    steady = math.ceil(planned / slots - 1e-9)
-    count = max(steady, math.ceil(draining / slots - 1e-9), requested)
+    count = max(math.ceil(max(planned, draining) / concurrency - 1e-9), requested)
     text = (
-        f"{depth:g} {demand.unit} queued, {rate:.2f}/s arrive ({planned / seconds:.2f}/s planned), "
-        f"{slots / seconds:.2f}/s per replica, cold start {cold_start:.0f} s, "
-        f"target {spec.target_queue_seconds:g} s"
+        f"{depth:g} {demand.unit} queued, {rate:.2f}/s arrive "
+        f"({planned / now.seconds:.2f}/s planned), {concurrency / now.seconds:.2f}/s per replica, "
+        f"cold start {cold_start:.0f} s, target {now.target:g} s"
     )
     if requested:
         text += f", the planner wants {requested}"
-    workload = Workload(forecast.level / slots, seconds / slots, slots)
     output = stabilize(inputs, state, demand, count, f"{text}, wants {count}")
+    workload = Workload(forecast.level / concurrency, now.seconds / concurrency, concurrency)
     return replace(output, workload=workload)
 
 
-def _smoothing_seconds(history: Forecast | None, seconds: float) -> float:
-    """How long the load is averaged: the time in which `ARRIVALS` requests arrive, bounded."""
-    if history is None or history.level <= 0:
-        return LEVEL_SECONDS
-    return min(max(ARRIVALS * seconds / history.level, LEVEL_SECONDS), MAX_LEVEL_SECONDS)
+def _learned(
+    inputs: ScalingInput[SloScaling], demand: Demand, rate: float, concurrency: float
+) -> ScalingState:
+    """The state with what this pass teaches of the replicas; a partial report teaches nothing."""
+    state = inputs.state
+    if demand.partial:
+        return state
+    slots = inputs.ready * concurrency
+    return replace(
+        state,
+        concurrency=learn_concurrency(state.concurrency, inputs, demand),
+        work=learn_work(state.work, inputs.roles, demand, rate, slots, inputs.now),
+    )
+
+
+def _while_learning(
+    inputs: ScalingInput[SloScaling],
+    state: ScalingState,
+    demand: Demand,
+    concurrency: float,
+    cold_start: float,
+) -> ScalingOutput:
+    """One more replica at a time until the speed of one is known, which takes a few passes."""
+    depth = demand.queue or 0.0
+    if depth == 0 and not demand.arrival_rate:
+        # Without requests the load is zero, whatever the speed. The first crowd then counts as one
+        # that no forecast expected.
+        state = replace(state, forecast=follow(state.forecast, 0.0, inputs.now, cold_start))
+        return _by_depth(inputs, state, demand, ", still learning its speed")
+    more = depth > inputs.ready * concurrency and not inputs.starting
+    recommended, _ = queue.recommend(inputs, demand)
+    count = max(inputs.current, min(recommended, inputs.current + more))
+    count = max(count, math.ceil(demand.replicas or 0.0))
+    text = f"{depth:g} {demand.unit} queued, still learning its speed, wants {count}"
+    return stabilize(inputs, state, demand, count, text)
+
+
+def _observed(
+    inputs: ScalingInput[SloScaling], state: ScalingState, demand: Demand, now: _Pass
+) -> ScalingState:
+    """The state with the load of this pass, the forecasts that were due and the late requests."""
+    history, work = inputs.state.forecast, inputs.state.work
+    if work is None or demand.partial:
+        return state
+    load = work_rate(inputs.roles, demand, now.rate) * now.per_unit
+    smoothing = LEVEL_SECONDS
+    if history is not None and history.level > 0:
+        smoothing = ARRIVALS * now.seconds / history.level
+        smoothing = min(max(smoothing, LEVEL_SECONDS), MAX_LEVEL_SECONDS)
+    forecast = follow(history, load, inputs.now, now.cold_start, smoothing)
+    margin = state.margin
+    if forecast is not history:
+        for predicted, outcome in forecast.outcomes:
+            requests = now.rate * KEEP_EVERY
+            margin = record(margin, predicted, outcome, requests, KEEP_EVERY, inputs.now)
+    elapsed = max(0.0, inputs.now - work.at)
+    late = demand.late_share
+    if late is None:
+        slots = inputs.ready * now.concurrency
+        late = 1.0 if now.waiting * now.seconds > now.target * slots else 0.0
+    budget = spend(state.budget, late, now.rate * elapsed, elapsed)
+    margin = choose(margin, tolerated(budget, inputs.spec.miss), now.cold_start, inputs.now)
+    return replace(state, forecast=forecast, margin=margin, budget=budget)
 
 
 def _planned_slots(
-    spec: SloScaling,
-    estimate: ServiceTimeEstimate,
+    inputs: ScalingInput[SloScaling],
+    state: ScalingState,
+    work: WorkEstimate,
     forecast: Forecast,
-    history: Forecast,
     expected: float,
-    smoothing: float,
+    now: _Pass,
 ) -> float:
-    """The slots that keep the wait below the target now, after a cold start, and in a crowd."""
-    seconds = service_seconds(estimate)
-    caution = min(estimate.caution, 1.0)
-    miss = min(0.5, spec.miss * RELAXED ** (1.0 - caution))
-    error = (
-        spec.headroom
-        * caution
-        * NormalDist().inv_cdf(1.0 - spec.miss)
-        * spread(history, seconds, smoothing)
-    )
-    burstiness = variability(estimate)
+    """The slots that keep the wait below the target now, and after a cold start with the margin."""
+    burstiness = variability(work)
+    miss = min(0.5, inputs.spec.miss * RELAXED)
 
-    def slots_for(load: float, error: float = 0.0) -> float:
-        servers = fractional_servers(load, seconds, spec.target_queue_seconds, miss, burstiness)
-        return load + math.hypot(servers - load, error * load)
+    def slots_for(load: float, margin: float) -> float:
+        servers = fractional_servers(load, now.seconds, now.target, miss, burstiness)
+        return load + math.hypot(servers - load, margin)
 
-    # Above 1 the caution is a share of the highest load of the last day, because crowds that
-    # nobody could foresee come again.
-    reserve = (estimate.caution - caution) * estimate.peak if spec.headroom > 0 else 0.0
-    return max(slots_for(expected, error), slots_for(forecast.level), slots_for(reserve))
-
-
-def _draining_slots(
-    inputs: ScalingInput[SloScaling],
-    depth: float,
-    expected: float,
-    level: float,
-    seconds: float,
-    cold_start: float,
-) -> float:
-    """The slots that serve the expected load and drain the backlog left after a cold start."""
-    slots = inputs.spec.concurrency or 1.0
-    waiting = max(0.0, depth - inputs.ready * slots)
-    rate = 0.5 * (expected + level) / seconds
-    backlog = _backlog_after(inputs, waiting, rate, slots / seconds, cold_start)
-    if backlog <= 0:
-        return 0.0
-    drain_seconds = max(inputs.spec.target_queue_seconds, DRAIN_SHARE * cold_start)
-    return expected + backlog * seconds / drain_seconds
-
-
-def _backlog_after(
-    inputs: ScalingInput[SloScaling],
-    waiting: float,
-    rate: float,
-    per_replica: float,
-    cold_start: float,
-) -> float:
-    """The requests that still wait after a cold start without a further launch (fluid model).
-
-    ``rate`` is that of the arrivals and ``per_replica`` that of one replica, in requests/s.
-    """
-    ready_in = sorted(
-        min(max(at + cold_start - inputs.now, 0.0), cold_start) for at in inputs.starting
-    )
-    serving, clock = float(inputs.ready), 0.0
-    for at in (*ready_in, cold_start):
-        waiting = max(0.0, waiting + (rate - serving * per_replica) * (at - clock))
-        serving, clock = serving + 1.0, at
-    return waiting
+    above = inputs.spec.headroom * max(kept(state.margin, expected) - expected, 0.0)
+    return max(slots_for(expected, above), slots_for(forecast.level, 0.0))

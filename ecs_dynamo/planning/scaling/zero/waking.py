@@ -17,8 +17,8 @@ from ecs_dynamo.model.memory.zero import Waking
 from ecs_dynamo.model.spec.scaling import ScalingSpec, SloScaling
 from ecs_dynamo.planning.scaling.demand import Demand
 from ecs_dynamo.planning.scaling.estimation.concurrency import planning_concurrency
+from ecs_dynamo.planning.scaling.load.work import seconds_per_request
 from ecs_dynamo.planning.scaling.policy import ScalingInput
-from ecs_dynamo.planning.scaling.service_time import service_seconds
 
 MAX_PASS_SECONDS = 60.0
 """Longest time that one measured rate stands for."""
@@ -51,6 +51,6 @@ def count_to_start(inputs: ScalingInput[ScalingSpec], state: ScalingState, wakin
     spec, needed = inputs.spec, 1
     if isinstance(spec, SloScaling):
         slots = planning_concurrency(state.concurrency, spec, inputs.roles)
-        busy_slots = waking.rate * service_seconds(state.service_time)
+        busy_slots = waking.rate * seconds_per_request(state.work)
         needed = math.ceil(busy_slots / slots - 1e-9)
     return max(1, min(needed, inputs.state.zero.busiest))

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ecs_dynamo.model.graph import Role
-from ecs_dynamo.model.memory.scaling import ScalingState, ServiceTimeEstimate
+from ecs_dynamo.model.memory.load import WorkEstimate
+from ecs_dynamo.model.memory.scaling import ScalingState
 from ecs_dynamo.model.memory.zero import ZeroState
 from ecs_dynamo.model.plan import Decision
 from ecs_dynamo.model.spec.scaling import ScalingSpec
@@ -20,7 +21,9 @@ from tests.helpers.graphs import component
 from tests.helpers.scaling import POLICY, TICK, scaling_input, spec
 
 BUSY = ScalingState(
-    service_time=ServiceTimeEstimate(at=0.0, queue=0.0, busy=400.0, done=100.0),
+    work=WorkEstimate(
+        at=0.0, queue=0.0, busy=400.0, units=100.0, done=100.0, requests=100.0, arrived=100.0
+    ),
     zero=ZeroState(busiest=3),
 )
 """A component whose requests take four seconds and that last needed three replicas."""
@@ -103,7 +106,7 @@ def test_an_arrival_rate_without_a_replica_is_refused_and_not_learned_from() -> 
     )
     out = decide(inputs)
     assert out.decision.desired == 3
-    assert out.state.service_time == BUSY.service_time
+    assert out.state.work == BUSY.work
 
 
 def test_a_ready_role_waits_for_the_other_one_and_learns_nothing() -> None:
@@ -120,7 +123,7 @@ def test_a_ready_role_waits_for_the_other_one_and_learns_nothing() -> None:
     )
     out = decide(inputs)
     assert out.decision.desired == 3
-    assert out.state.service_time == BUSY.service_time
+    assert out.state.work == BUSY.work
 
 
 def test_only_refused_requests_are_a_demand_and_the_count_is_not_lowered() -> None:

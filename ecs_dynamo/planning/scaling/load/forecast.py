@@ -1,10 +1,10 @@
-"""Where the load goes over the next cold start: level, trend, season, and how sure that is.
+"""Where the load goes over the next cold start: level, trend and season.
 
 Holt's level and damped trend (Gardner and McKenzie 1985) follow the load. The level returns to the
 long-term mean as far as such deviations were observed to pass (an autoregression of order one).
 Daily and weekly profiles carry it once a whole period has been observed. Each forecast is kept
 until it is due and compared with what was then observed: the best of the three forecasters is used,
-and its error is the margin.
+and the pairs of forecast and outcome decide how much more is kept (`load.margin`).
 """
 
 from __future__ import annotations
@@ -12,12 +12,20 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+from ecs_dynamo.model.memory.load import Reading
 from ecs_dynamo.model.memory.scaling import (
     Forecast,
     PendingForecast,
     PredictionErrors,
     Predictions,
     Season,
+)
+from ecs_dynamo.planning.scaling.load.level import (
+    add_reading,
+    has_jumped,
+    mean_of,
+    noise_after,
+    young_weight,
 )
 
 LEVEL_SECONDS = 60.0
@@ -39,14 +47,6 @@ needs more proof than that it stays."""
 
 def _weight(elapsed: float, constant: float) -> float:
     return 1.0 - math.exp(-elapsed / constant)
-
-
-def young_weight(elapsed: float, age: float, constant: float) -> float:
-    """Return the weight of a new value in a fading mean.
-
-    A young mean is a plain mean, so that the first value, often a burst, does not linger.
-    """
-    return max(_weight(elapsed, constant), elapsed / (age + elapsed))
 
 
 def new_season(period: float) -> Season:
@@ -141,18 +141,6 @@ def predict(state: Forecast, ahead: float, history: Forecast | None = None) -> f
     return _best(_predictions(state, ahead, history), history.errors)[1]
 
 
-def spread(state: Forecast, unit: float | None = None, smoothing: float = LEVEL_SECONDS) -> float:
-    """Return the relative standard error of the forecaster in use.
-
-    Where the value is a load of Poisson arrivals, each of ``unit``, the noise of the level that the
-    forecasts were compared with is subtracted, because Erlang C accounts for it already.
-    """
-    error = _best(_predictions(state, 0.0, state), state.errors)[0]
-    if unit is not None and state.level > 0:
-        error -= unit / (2.0 * smoothing * state.level)
-    return math.sqrt(max(error, 0.0))
-
-
 def follow(
     state: Forecast | None,
     rate: float,
@@ -166,22 +154,32 @@ def follow(
     """
     if state is None:
         daily, weekly = (_fold(new_season(period), rate, now) for period in (DAY, WEEK))
-        return Forecast(now, rate, 0.0, rate, 0.0, daily, weekly)
+        return Forecast(now, rate, 0.0, rate, 0.0, daily, weekly, recent=(Reading(now, rate, 0.0),))
     elapsed = now - state.at
     if elapsed <= 0:
         return state
-    weight = young_weight(elapsed, state.age, smoothing)
+    weight = young_weight(elapsed, state.level_age, smoothing)
     damp = math.exp(-elapsed / DAMPING_SECONDS)
     ahead = state.level + state.trend * elapsed
     level = ahead + weight * (rate - ahead)
+    reading = Reading(now, rate, elapsed)
+    recent = add_reading(state.recent, reading)
+    mean, covered = mean_of(recent)
+    noise = noise_after(state.noise, state.age, state.recent[-1].value, reading)
+    level_age = state.level_age + elapsed
+    if has_jumped(level, recent, noise):
+        level, level_age = mean, covered
     # Between the first value, often a burst, and the second there is no trend to be read.
     slope = (level - state.level) / elapsed if state.age > 0 else 0.0
     trend = state.trend * damp + _weight(elapsed, TREND_SECONDS) * (slope - state.trend * damp)
     steady_weight = young_weight(elapsed, state.age, STEADY_SECONDS)
     followed = replace(
-        _assess_due(state, level, now),
+        _assess_due(state, level, mean, now),
         at=now,
         level=max(level, 0.0),
+        level_age=level_age,
+        noise=noise,
+        recent=recent,
         trend=trend,
         steady=state.steady + steady_weight * (rate - state.steady),
         age=state.age + elapsed,
@@ -202,10 +200,15 @@ def follow(
     return replace(followed, pending=(*followed.pending, forecast))
 
 
-def _assess_due(state: Forecast, level: float, now: float) -> Forecast:
-    """Return ``state`` with the forecasts that were due compared with ``level``."""
+def _assess_due(state: Forecast, level: float, recent: float, now: float) -> Forecast:
+    """Return ``state`` with the forecasts that were due compared with ``level``.
+
+    Its ``outcomes`` compare them with ``recent``, the load of the last half minute: a peak that is
+    shorter than the level's mean must be served too.
+    """
     pending, errors, assessed = state.pending, state.errors, state.assessed
     products, squares = state.products, state.squares
+    outcomes: list[tuple[float, float]] = []
     while pending and pending[0].due <= now:
         forecast, pending = pending[0], pending[1:]
         weight = young_weight(KEEP_EVERY, assessed + PRIOR_SECONDS, ERROR_SECONDS)
@@ -217,8 +220,15 @@ def _assess_due(state: Forecast, level: float, now: float) -> Forecast:
         products += weight * (before * after - products)
         squares += weight * (before * before - squares)
         assessed += KEEP_EVERY
+        outcomes.append((_best(forecast.predictions, state.errors)[1], recent))
     return replace(
-        state, pending=pending, errors=errors, assessed=assessed, products=products, squares=squares
+        state,
+        pending=pending,
+        errors=errors,
+        assessed=assessed,
+        products=products,
+        squares=squares,
+        outcomes=tuple(outcomes),
     )
 
 

@@ -1,0 +1,1 @@
+"""The load of a component: work as it arrives, its level, its forecast and the reserve."""
