@@ -182,12 +182,12 @@ class Cluster:
         else:
             kernel.schedule(self.state, row, now + cold)
 
-    def start(self, name: PoolName, count: int) -> None:
-        """Add replicas that serve immediately, at the beginning of a trace."""
+    def start(self, name: PoolName, count: int, now: float = 0.0) -> None:
+        """Add replicas that serve immediately, as at the beginning of a trace."""
         pool = self.pools[name]
         pool.desired = count
         for _ in range(count):
-            self._launch(pool, 0.0, warm=True)
+            self._launch(pool, now, warm=True)
 
     def observe(self, now: float, elapsed: float) -> None:
         """Register the replicas that became ready, failed or finished draining by ``now``.

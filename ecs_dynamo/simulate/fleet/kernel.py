@@ -184,11 +184,10 @@ def begin_decode(s: State, row: int, request: int, now: float) -> None:
         slots[i]["begun"] = r["entered"] - r["itl"]
     else:
         r["decode_wait"] = now - r["entered"]
-        ttft = now + step_seconds(s, replica["active"]) - r["arrival"]
-        r["ttft"] = ttft
+        r["ttft"] = now + step_seconds(s, replica["active"]) - r["arrival"]
         front["prompts_done"] += r["prompt"]
         front["first_tokens"] += 1
-        if ttft > s.rules[0]["target_ttft"]:
+        if r["ttft"] > s.rules[0]["target_ttft"]:
             front["late"] += 1
     plan_end(s, row, now)
 
@@ -245,8 +244,7 @@ def begin(s: State, row: int, request: int, now: float) -> None:
 @compiled
 def least_loaded(s: State, pool: int, request: int) -> int:
     """Return the replica with the least load that the dispatcher may choose, or -1."""
-    load = s.load[pool]
-    push = s.rules[0]["push"] == 1
+    load, push = s.load[pool], s.rules[0]["push"] == 1
     best, least = -1, np.inf
     for row in range(len(load)):
         if load[row] < least and (push or fits(s, row, request)):
