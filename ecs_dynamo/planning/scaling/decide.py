@@ -59,12 +59,17 @@ def decide_counts(
             component, generations, current, component.scaling, signals, state, memory, now
         )
         decided[component.name] = Decided(inputs, decide(inputs))
+    counts |= {name: item.output.decision.desired for name, item in decided.items()}
+    decisions = [item.output.decision for item in decided.values()]
+    # Before the limits, which then hold for the replicas that are kept, too.
+    counts, decisions = keep_together(observed.graph.components, counts, decisions)
+    for decision in decisions:
+        item = decided[decision.component]
+        decided[decision.component] = replace(item, output=replace(item.output, decision=decision))
     outputs = apply_limits(decided, {**counts, **used}, limits, now.monotonic)
     counts |= {name: output.decision.desired for name, output in outputs.items()}
     states |= {name: output.state for name, output in outputs.items()}
-    decisions = [output.decision for output in outputs.values()]
-    counts, decisions = keep_together(observed.graph.components, counts, decisions)
-    return counts, decisions, states
+    return counts, [output.decision for output in outputs.values()], states
 
 
 def current_replicas(component: Component, generations: Sequence[ObservedComponent]) -> int | None:

@@ -76,7 +76,7 @@ def test_limits_bounds_and_steps_are_respected(case: tuple[list[Claim], SharedLi
     if used(limit, counts) > slots.count:
         # The steps do not reach the limit yet: nothing rises, and everything that may fall falls.
         for claim in claims:
-            floor = max(claim.current - claim.max_step_down, claim.min)
+            floor = max(claim.current - claim.max_step_down, claim.min, 1)
             assert counts[claim.component] == min(claim.recommended, floor)
         assert used(limit, counts) <= used(limit, kept)
 
@@ -194,3 +194,10 @@ def test_a_backlog_upstream_counts_for_both() -> None:
     ]
     counts = settle(claims, 8)
     assert counts["decode"] >= 3
+
+
+def test_a_component_at_zero_gets_a_slot_and_none_loses_its_last_replica() -> None:
+    waking = [claim("prefill", 0, 1, 0.0, min=0), claim("decode", 4, 6, 6.0)]
+    assert settle(waking, 4) == {"prefill": 1, "decode": 3}
+    idle = [claim("prefill", 1, 1, 0.0, min=0), claim("decode", 3, 9, 9.0)]
+    assert settle(idle, 4) == {"prefill": 1, "decode": 3}

@@ -48,16 +48,24 @@ def arbitrate(
 
 
 def _work(claim: Claim) -> float:
-    """Return the replicas' worth of work, raised by the share of missed targets."""
+    """Return the replicas' worth of work, raised by the share of missed targets.
+
+    A component that starts from zero has work, though none of its load was measured.
+    """
     load = float(claim.recommended) if claim.load is None else claim.load
+    if claim.current == 0 < claim.recommended:
+        load = max(load, 1.0)
     work = load + claim.backlog / max(BACKLOG_COLD_STARTS * claim.cold_start, 1.0)
     return work * (1.0 + MISSED_WEIGHT * claim.missed)
 
 
 def _floor(claim: Claim) -> int:
-    """Return the smallest count that may be granted in this pass."""
+    """Return the smallest count that may be granted in this pass.
+
+    The last replica is never taken: without it, the others of the graph would serve nothing.
+    """
     step = max(claim.current - claim.max_step_down, claim.min)
-    return min(claim.recommended, max(step, 0))
+    return min(claim.recommended, max(step, 1))
 
 
 def pressure_on(claim: Claim, count: int) -> float:
