@@ -83,6 +83,17 @@ def test_the_engines_limit_is_the_starting_value_and_the_bound() -> None:
         assert pool.observe(120, 2, slo()) == 64
 
 
+def test_a_long_quiet_time_does_not_raise_the_capacity_above_the_engines_limit() -> None:
+    """After half a day of moderate use, the next saturation was taken for more than the limit."""
+    pool = Pool(capacity=16, limit=16)
+    for _ in range(8):
+        pool.observe(100, 2, slo())
+    for _ in range(3000):
+        assert pool.observe(20, 2, slo()) <= 16
+    for _ in range(8):
+        assert pool.observe(100, 2, slo()) <= 16
+
+
 @pytest.mark.parametrize("capacity", [4, 16, 64])
 def test_the_capacity_is_learned_from_saturation(capacity: float) -> None:
     pool = Pool(capacity)

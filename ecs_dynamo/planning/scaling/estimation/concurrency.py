@@ -146,21 +146,21 @@ def _explored(estimate: ConcurrencyEstimate, batch: float, elapsed: float) -> Co
         return estimate
     most = math.inf if estimate.limit is None else estimate.limit
     if known is not None:
-        known, reach = _rested(known, elapsed)
+        known, reach = _rested(known, assumed, elapsed)
         most = min(most, reach)
     speed = min((batch / assumed - USED) / (FULLY_USED - USED), 1.0)
     grown = min(assumed * math.exp(GROWTH_PER_SECOND * speed * elapsed), most)
     return replace(estimate, assumed=max(grown, assumed), saturation=known)
 
 
-def _rested(known: Saturation, elapsed: float) -> tuple[Saturation, float]:
+def _rested(known: Saturation, assumed: float, elapsed: float) -> tuple[Saturation, float]:
     """Return a saturation after a further time of use, and how far growth may go beside it."""
     rest = _rest_seconds(known)
     known = replace(known, quiet=known.quiet + elapsed)
     if known.quiet < rest:
         return known, known.batch
-    if known.quiet >= 2.0 * rest:  # Nothing has contradicted the growth so far.
-        known = replace(known, batch=PROBE * known.batch, quiet=rest)
+    if known.quiet >= 2.0 * rest:  # Nothing has contradicted the growth to what is assumed.
+        known = replace(known, batch=max(known.batch, assumed), quiet=rest)
     return known, PROBE * known.batch
 
 
