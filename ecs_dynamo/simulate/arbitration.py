@@ -51,12 +51,12 @@ class Arbiter:
             if inputs is None or output is None:
                 return desired
             state = self._states[pool] = observe(inputs, output, self._states[pool])
-            output = replace(output, state=replace(output.state, shared_limit=state))
-            claims.append(replace(claim_of(inputs, output), recommended=desired[pool]))
+            claims.append(claim_of(inputs, output, state, desired[pool]))
         grants = arbitrate(claims, limit, now)
         for pool in views:
-            grant = grants[pool.value]
-            self._states[pool] = replace(
-                self._states[pool], gained_at=grant.gained_at, lost_at=grant.lost_at
-            )
+            grant, state = grants[pool.value], self._states[pool]
+            if (grant.gained_at, grant.lost_at) != (state.gained_at, state.lost_at):
+                self._states[pool] = replace(
+                    state, gained_at=grant.gained_at, lost_at=grant.lost_at
+                )
         return {pool: grants[pool.value].count for pool in views}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 
@@ -42,11 +43,10 @@ class WorkEstimate:
     squares: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class Cell:
+class Cell(NamedTuple):
     """Forecasts and outcomes of the same sizes (`load.margin.bin_of`).
 
-    They lasted ``seconds`` in which ``requests`` arrived; both fade with age.
+    They lasted ``seconds`` in which ``requests`` arrived, both in the weight of `Margin`.
     """
 
     forecast: int
@@ -61,11 +61,13 @@ class Margin:
 
     ``factor`` applies to the forecast, and ``reserve`` is a load in slots that is always provided
     for. They were chosen at ``chosen_at`` (None: not yet), and a load has ``exceeded`` them since
-    then. ``at`` is when ``cells`` changed last.
+    then. ``cells`` are by their sizes and never changed in place, and ``seconds`` is the time that
+    they cover. Instead of old ones fading, new ones weigh more: 1 at ``since``, and more later.
     """
 
-    at: float = 0.0
-    cells: tuple[Cell, ...] = ()
+    since: float = 0.0
+    cells: Mapping[tuple[int, int], Cell] = field(default_factory=dict)
+    seconds: float = 0.0
     factor: float = 1.0
     reserve: float = 0.0
     chosen_at: float | None = None

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from ecs_dynamo.model.snapshot import Signal, SignalKind
 from ecs_dynamo.model.spec.scaling import ScalingSpec
-from ecs_dynamo.planning.scaling.policy import ScalingInput
+
+if TYPE_CHECKING:
+    from ecs_dynamo.planning.scaling.policy import ScalingInput
 
 MAX_VALUE = 1e15
 """Above this a float no longer counts by ones; no demand is as large."""
@@ -45,14 +48,6 @@ class Demand:
     kv_usage: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class _Reading:
-    """The largest value of a kind of signal, and its unit."""
-
-    value: float
-    unit: str
-
-
 def is_count(signal: Signal) -> bool:
     """Whether a signal's value and times are finite numbers in the possible range."""
     finite = math.isfinite(signal.observed_at) and math.isfinite(signal.max_age)
@@ -61,8 +56,9 @@ def is_count(signal: Signal) -> bool:
 
 def read_demand(inputs: ScalingInput[ScalingSpec]) -> Demand:
     """Return the demand that the signals of ``inputs`` report."""
-    limit = inputs.spec.max_signal_age_seconds
-    largest: dict[SignalKind, _Reading] = {}
+    limit, now = inputs.spec.max_signal_age_seconds, inputs.now
+    largest: dict[SignalKind, float] = {}
+    unit = "requests"
     youngest: float | None = None
     incomplete = partial = False
     # A frontend's `in_flight` is the whole graph's, so it counts only for a source that reports
@@ -73,9 +69,10 @@ def read_demand(inputs: ScalingInput[ScalingSpec]) -> Demand:
             # Neither NaN nor another impossible value may reach a decision or stay in the state.
             incomplete = True
             continue
-        age = signal.age(inputs.now)
-        youngest = age if youngest is None else min(youngest, age)
-        if age > max(limit, signal.max_age):
+        age = signal.age(now)
+        if youngest is None or age < youngest:
+            youngest = age
+        if age > limit and age > signal.max_age:
             incomplete = True
             continue
         partial = partial or signal.partial
@@ -84,12 +81,11 @@ def read_demand(inputs: ScalingInput[ScalingSpec]) -> Demand:
             if signal.source in queued:
                 continue
             kind = SignalKind.QUEUE_DEPTH
-        if kind not in largest or signal.value > largest[kind].value:
-            largest[kind] = _Reading(signal.value, signal.unit)
-
-    def value(kind: SignalKind) -> float | None:
-        return largest[kind].value if kind in largest else None
-
+        if kind not in largest or signal.value > largest[kind]:
+            largest[kind] = signal.value
+            if kind == SignalKind.QUEUE_DEPTH:
+                unit = signal.unit
+    value = largest.get
     queue, rate = value(SignalKind.QUEUE_DEPTH), value(SignalKind.ARRIVAL_RATE)
     replicas, refused = value(SignalKind.DESIRED_REPLICAS), value(SignalKind.REJECTION_RATE)
     why_stale = None
@@ -100,7 +96,6 @@ def read_demand(inputs: ScalingInput[ScalingSpec]) -> Demand:
         # Nothing queues, and this role or another one serves nothing: all that arrives is refused.
         # It must not be taken for work that was done.
         refused, rate = max(refused or 0.0, rate), None
-    unit = largest[SignalKind.QUEUE_DEPTH].unit if SignalKind.QUEUE_DEPTH in largest else "requests"
     return Demand(
         queue,
         rate,

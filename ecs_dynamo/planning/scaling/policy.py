@@ -14,6 +14,7 @@ from ecs_dynamo.model.memory.scaling import ScalingState
 from ecs_dynamo.model.plan import Decision
 from ecs_dynamo.model.snapshot import Signal
 from ecs_dynamo.model.spec.scaling import ScalingSpec
+from ecs_dynamo.planning.scaling.demand import Demand
 
 Spec = TypeVar("Spec", bound=ScalingSpec, covariant=True)
 AcceptedSpec = TypeVar("AcceptedSpec", bound=ScalingSpec, contravariant=True)
@@ -65,12 +66,14 @@ class Workload:
 class ScalingOutput:
     """The decision, and the state to remember for the next pass.
 
-    ``workload`` is None where the policy does not measure it.
+    ``workload`` is None where the policy does not measure it. ``demand`` is the one that was read,
+    or None if the policy did not need one.
     """
 
     decision: Decision
     state: ScalingState
     workload: Workload | None = None
+    demand: Demand | None = None
 
 
 class Policy(Protocol[AcceptedSpec]):

@@ -182,4 +182,4 @@ def stabilize(
     raised_at = now if desired > current else zero.raised_at
     zero = replace(zero, waking=waking, raised_at=raised_at, serving=inputs.ready > 0)
     state = replace(state, recommendations=history, busy_at=busy_at, zero=zero, demand=lasting)
-    return ScalingOutput(_decision(inputs, desired, text, lasting), state)
+    return ScalingOutput(_decision(inputs, desired, text, lasting), state, demand=demand)

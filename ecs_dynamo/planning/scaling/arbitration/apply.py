@@ -60,13 +60,16 @@ def apply_limits(
         if not scaled:
             continue
         claims = [
-            claim_of(scaled[name].inputs, scaled[name].output)
-            if name in scaled
-            else _fixed(name, counts.get(name, 0))
+            _claim(scaled[name]) if name in scaled else _fixed(name, counts.get(name, 0))
             for name in sorted(limit.gpus)
         ]
         outputs |= _within(limit, claims, scaled, now)
     return outputs
+
+
+def _claim(decided: Decided) -> Claim:
+    output = decided.output
+    return claim_of(decided.inputs, output, output.state.shared_limit, output.decision.desired)
 
 
 def _fixed(name: str, count: int) -> Claim:

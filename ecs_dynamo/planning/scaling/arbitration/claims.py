@@ -65,7 +65,7 @@ def observe(
     known. Requests that are still upstream count as waiting: behind a congested component, another
     one misses nothing only because nothing reaches it.
     """
-    demand = read_demand(inputs)
+    demand = output.demand or read_demand(inputs)
     elapsed = inputs.now - state.at if state.at is not None else 0.0
     requests = (demand.arrival_rate or 0.0) * max(elapsed, 0.0)
     share = demand.late_share
@@ -80,17 +80,22 @@ def observe(
     return observe_missed(state, share, requests, inputs.now)
 
 
-def claim_of(inputs: ScalingInput[ScalingSpec], output: ScalingOutput) -> Claim:
-    """Return the claim of a component from what its policy decided."""
-    spec, state, workload = inputs.spec, output.state.shared_limit, output.workload
-    demand = read_demand(inputs)
+def claim_of(
+    inputs: ScalingInput[ScalingSpec],
+    output: ScalingOutput,
+    state: SharedLimitState,
+    recommended: int,
+) -> Claim:
+    """Return the claim to ``recommended`` replicas, from what the component's policy measured."""
+    spec, workload = inputs.spec, output.workload
+    demand = output.demand or read_demand(inputs)
     backlog = 0.0
     if workload is not None:
         backlog = _pending(inputs, demand, workload) * workload.request_seconds
     return Claim(
         component=inputs.component,
         current=inputs.current,
-        recommended=output.decision.desired,
+        recommended=recommended,
         min=spec.min,
         max_step_down=spec.step_down(inputs.current),
         load=workload.load if workload is not None else None,

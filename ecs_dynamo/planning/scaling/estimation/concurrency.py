@@ -70,15 +70,14 @@ def learn_concurrency(
         estimate = ConcurrencyEstimate(now - 1.0, _start(inputs), limit)
         estimate = replace(estimate, replicas=float(inputs.ready))
     elapsed = now - estimate.at
-    if elapsed <= 0 or demand.partial:
+    if elapsed <= 0 or demand.partial or not DECODING_ROLES & inputs.roles:
         return estimate
     if limit != estimate.limit:  # The command line was changed.
         estimate = replace(estimate, limit=limit, assumed=_start(inputs), saturation=None)
     before = estimate.replicas * math.exp(-elapsed / REPLICA_SECONDS)
     replicas = max(float(inputs.ready), before)
-    estimate = replace(estimate, at=now, replicas=replicas)
     if demand.queue is None or demand.waiting is None or inputs.ready == 0:
-        return replace(estimate, batch=None, waiting=False)
+        return replace(estimate, at=now, replicas=replicas, batch=None, waiting=False)
     running = max(demand.queue - demand.waiting, 0.0)
     batch = running / replicas
     previous = estimate.batch
@@ -94,7 +93,14 @@ def learn_concurrency(
         crowded = estimate.crowded if estimate.waiting else inputs.ready
     sustained = waiting and estimate.waiting
     estimate = replace(
-        estimate, batch=batch, waiting=waiting, crowded=crowded, latency=latency, kv=kv
+        estimate,
+        at=now,
+        replicas=replicas,
+        batch=batch,
+        waiting=waiting,
+        crowded=crowded,
+        latency=latency,
+        kv=kv,
     )
     if sustained and running >= 1:
         # Requests that wait at a replica stay there (push dispatch): replicas that have become

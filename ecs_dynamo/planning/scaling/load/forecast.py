@@ -59,7 +59,8 @@ def _fold(season: Season, rate: float, now: float) -> Season:
     """Add a rate to the current bin; a bin that has ended joins the profile."""
     index = int(now / season.bin_seconds) % len(season.rates)
     if index == season.index:
-        return replace(season, total=season.total + rate, count=season.count + 1)
+        total, count = season.total + rate, season.count + 1
+        return Season(season.rates, season.bin_seconds, index, total, count, season.completed)
     rates, completed = season.rates, season.completed
     if season.index is not None and season.count:
         mean = season.total / season.count
@@ -207,6 +208,8 @@ def _assess_due(state: Forecast, level: float, recent: float, now: float) -> For
     shorter than the level's mean must be served too.
     """
     pending, errors, assessed = state.pending, state.errors, state.assessed
+    if not pending or pending[0].due > now:
+        return replace(state, outcomes=()) if state.outcomes else state
     products, squares = state.products, state.squares
     outcomes: list[tuple[float, float]] = []
     while pending and pending[0].due <= now:

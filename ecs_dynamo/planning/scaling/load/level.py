@@ -31,9 +31,9 @@ def young_weight(elapsed: float, age: float, constant: float) -> float:
 
 
 def add_reading(recent: tuple[Reading, ...], reading: Reading) -> tuple[Reading, ...]:
-    """Return the readings of the last half minute with ``reading``."""
+    """Return the readings of the last half minute with ``reading``, and the one before it."""
     oldest = reading.at - RECENT_SECONDS
-    return (*(r for r in recent if r.at > oldest), reading)
+    return (*(r for r in recent[:-1] if r.at > oldest), *recent[-1:], reading)
 
 
 def mean_of(recent: tuple[Reading, ...]) -> tuple[float, float]:

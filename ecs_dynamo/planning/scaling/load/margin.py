@@ -31,8 +31,10 @@ CHOOSE_SHARE = 0.02
 MAX_CHOOSE_SECONDS = 1_800.0
 """A new choice is due after this share of the observed time, within these bounds; once a load has
 exceeded what was kept, after the lower one."""
+MAX_WEIGHT = 8.0
+"""Once an outcome weighs more, all weights are scaled down."""
 MIN_SECONDS = 0.5
-"""Cells that have faded to less are dropped."""
+"""Cells that have faded to less are dropped then."""
 SMALLEST = 0.05
 """Loads in slots below this one do not differ."""
 PRIOR_SECONDS = 600.0
@@ -59,6 +61,11 @@ def kept(margin: Margin, forecast: float) -> float:
     return max(margin.factor * forecast, margin.reserve)
 
 
+def _weight(margin: Margin, now: float) -> float:
+    """Return how much an outcome at ``now`` weighs."""
+    return math.exp(max(now - margin.since, 0.0) / MEMORY_SECONDS)
+
+
 def record(
     margin: Margin, forecast: float, outcome: float, requests: float, seconds: float, now: float
 ) -> Margin:
@@ -66,19 +73,31 @@ def record(
 
     It stands for ``seconds`` in which ``requests`` arrived.
     """
-    elapsed = max(0.0, now - margin.at) if margin.cells else 0.0
-    fade = math.exp(-elapsed / MEMORY_SECONDS)
-    first, second = bin_of(forecast), bin_of(outcome)
-    cells = []
-    for cell in margin.cells:
-        lasted, count = cell.seconds * fade, cell.requests * fade
-        if cell.forecast == first and cell.outcome == second:
-            seconds, requests = seconds + lasted, requests + count
-        elif lasted >= MIN_SECONDS:
-            cells.append(Cell(cell.forecast, cell.outcome, lasted, count))
-    cells.append(Cell(first, second, seconds, requests))
-    exceeded = margin.exceeded or outcome > kept(margin, forecast)
-    return replace(margin, at=now, cells=tuple(cells), exceeded=exceeded)
+    if not margin.cells:
+        margin = replace(margin, since=now)
+    weight = _weight(margin, now)
+    if weight > MAX_WEIGHT:
+        margin, weight = _rescaled(margin, weight, now), 1.0
+    key = bin_of(forecast), bin_of(outcome)
+    cell = margin.cells.get(key, Cell(*key, 0.0, 0.0))
+    cell = Cell(*key, cell.seconds + weight * seconds, cell.requests + weight * requests)
+    return replace(
+        margin,
+        cells={**margin.cells, key: cell},
+        seconds=margin.seconds + weight * seconds,
+        exceeded=margin.exceeded or outcome > kept(margin, forecast),
+    )
+
+
+def _rescaled(margin: Margin, weight: float, now: float) -> Margin:
+    """Return the margin with weights that start at 1 again, without cells that have faded."""
+    cells = {
+        key: Cell(*key, cell.seconds / weight, cell.requests / weight)
+        for key, cell in margin.cells.items()
+        if cell.seconds >= MIN_SECONDS * weight
+    }
+    seconds = sum(cell.seconds for cell in cells.values())
+    return replace(margin, since=now, cells=cells, seconds=seconds)
 
 
 def choose(margin: Margin, miss: float, horizon: float, now: float) -> Margin:
@@ -87,14 +106,15 @@ def choose(margin: Margin, miss: float, horizon: float, now: float) -> Margin:
     ``miss`` is the share of requests that may be above it, and ``horizon`` that of the forecasts in
     seconds.
     """
+    weight = _weight(margin, now)
     if margin.chosen_at is not None:
         due = CHOOSE_SECONDS
         if not margin.exceeded:
-            observed = sum(cell.seconds for cell in margin.cells)
+            observed = margin.seconds / weight
             due = min(max(due, CHOOSE_SHARE * observed), MAX_CHOOSE_SECONDS)
         if now - margin.chosen_at < due:
             return margin
-    factor, reserve = cheapest(margin.cells, miss, prior_error(horizon))
+    factor, reserve = cheapest(tuple(margin.cells.values()), miss, prior_error(horizon), weight)
     return replace(margin, chosen_at=now, exceeded=False, factor=factor, reserve=reserve)
 
 
@@ -103,15 +123,18 @@ def prior_error(horizon: float) -> float:
     return PRIOR_ERROR * math.sqrt(max(horizon, 1.0) / PRIOR_HORIZON)
 
 
-def cheapest(cells: Sequence[Cell], miss: float, error: float) -> tuple[float, float]:
+def cheapest(
+    cells: Sequence[Cell], miss: float, error: float, weight: float = 1.0
+) -> tuple[float, float]:
     """Return the (factor, reserve) with the least mean load that leave the share ``miss`` above.
 
-    ``error`` is the assumed standard deviation of the logarithm of outcome / forecast.
+    ``error`` is the assumed standard deviation of the logarithm of outcome / forecast, and
+    ``weight`` that of one second at present.
     """
     assumed = NormalDist(0.0, BINS_PER_OCTAVE * error / math.log(2.0))
     seconds = sum(cell.seconds for cell in cells)
     requests = sum(cell.requests for cell in cells)
-    prior = PRIOR_SECONDS * (requests / seconds if requests > 0 else 1.0)
+    prior = PRIOR_SECONDS * weight * (requests / seconds if requests > 0 else 1.0)
     allowed = miss * (requests + prior)
     forecasts: dict[int, float] = {}
     for cell in cells:

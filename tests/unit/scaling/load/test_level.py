@@ -37,6 +37,14 @@ def test_a_crowd_is_the_level_within_half_a_minute() -> None:
     assert crowd.level_age < 60.0
 
 
+def test_a_crowd_is_recognized_where_passes_are_a_minute_apart() -> None:
+    recent: tuple[Reading, ...] = ()
+    for number, value in enumerate((10.0, 11.0, 60.0, 62.0)):
+        recent = add_reading(recent, Reading(60.0 * number, value, 60.0))
+    assert len(recent) == 2
+    assert has_jumped(10.0, recent, 1.0)
+
+
 def test_noise_is_not_a_change() -> None:
     state = _follow(_noisy(10.0, 80, 2))
     levels = []

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ecs_dynamo.model.memory.load import Margin
 from ecs_dynamo.planning.scaling.load.margin import (
     BINS_PER_OCTAVE,
+    MAX_WEIGHT,
     bin_of,
     cheapest,
     choose,
@@ -55,9 +57,9 @@ def test_crowds_that_no_forecast_expected_are_a_reserve_and_not_a_factor() -> No
 def test_a_crowd_that_does_not_come_back_is_no_longer_provided_for() -> None:
     crowd = [(4.0, 4.0)] * 110 + [(4.0, 12.0)] * 2
     quiet = [(4.0, 4.0)] * 120 * 20
-    after = choose(_observed(crowd + quiet), 0.005, 210.0, 1e6)
+    after = choose(_observed(crowd + quiet), 0.005, 210.0, 76_000.0)
     assert kept(after, 4.0) < 12.0 / STEP
-    assert kept(choose(_observed(crowd), 0.005, 210.0, 1e6), 4.0) >= 12.0 / STEP
+    assert kept(choose(_observed(crowd), 0.005, 210.0, 3_400.0), 4.0) >= 12.0 / STEP
 
 
 PAIRS = st.lists(st.tuples(st.floats(0.1, 100.0), st.floats(0.1, 100.0)), min_size=1, max_size=60)
@@ -69,12 +71,12 @@ def test_at_most_the_tolerated_share_of_requests_was_above(
     pairs: list[tuple[float, float]], miss: float
 ) -> None:
     margin = _observed(pairs)
-    factor, reserve = cheapest(margin.cells, miss, 0.2)
-    total = sum(cell.requests for cell in margin.cells)
-    seconds = sum(cell.seconds for cell in margin.cells)
+    factor, reserve = cheapest(tuple(margin.cells.values()), miss, 0.2)
+    total = sum(cell.requests for cell in margin.cells.values())
+    seconds = sum(cell.seconds for cell in margin.cells.values())
     above = sum(
         cell.requests
-        for cell in margin.cells
+        for cell in margin.cells.values()
         if load_of(cell.outcome) > max(factor * load_of(cell.forecast), reserve) * 1.0001
     )
     prior = 600.0 * total / seconds
@@ -89,8 +91,10 @@ def test_a_stricter_target_never_keeps_less_on_average(
     margin = _observed(pairs)
 
     def mean(share: float) -> float:
-        factor, reserve = cheapest(margin.cells, share, 0.2)
-        return sum(max(factor * load_of(c.forecast), reserve) * c.seconds for c in margin.cells)
+        factor, reserve = cheapest(tuple(margin.cells.values()), share, 0.2)
+        return sum(
+            max(factor * load_of(c.forecast), reserve) * c.seconds for c in margin.cells.values()
+        )
 
     assert mean(miss / 2) >= mean(miss) * 0.9999
 
@@ -102,3 +106,12 @@ def test_a_choice_lasts_until_a_load_exceeds_it() -> None:
     surprised = record(margin, 5.0, 30.0, 900.0, 30.0, 12_030.0)
     assert surprised.exceeded
     assert choose(surprised, 0.005, 210.0, 12_061.0).reserve > 20.0
+
+
+def test_old_outcomes_fade_and_are_dropped_at_last() -> None:
+    margin = record(Margin(), 5.0, 40.0, 600.0, 30.0, 0.0)
+    for day in range(1, 40):
+        margin = record(margin, 5.0, 5.0, 600.0, 30.0, 86_400.0 * day)
+    assert [load_of(cell.outcome) for cell in margin.cells.values()] == [load_of(bin_of(5.0))]
+    assert sum(cell.seconds for cell in margin.cells.values()) == pytest.approx(margin.seconds)
+    assert max(cell.seconds for cell in margin.cells.values()) < 30.0 * 2 * MAX_WEIGHT * 2
