@@ -241,10 +241,10 @@ class SloScaling(ScalingSpec, QueueParameters):
     """Policy ``slo``: keeps all but the share ``miss`` of requests from waiting longer than
     ``target_queue_seconds``.
 
-    ``target_ttft_seconds`` decides which requests count as late where components share a limit, and
+    ``target_ttft_seconds`` limits the queue time and decides which requests count as late, and
     ``target_itl_seconds`` limits the number of requests that a replica decodes at once. While no
-    arrival rate or service time is known the policy scales from the queue depth, so it has the
-    parameters of policy ``queue`` too.
+    arrival rate or speed of a replica is known the policy scales from the queue depth, so it has
+    the parameters of policy ``queue`` too.
     """
 
     policy: Literal["slo"] = Field(default="slo", description=POLICY_DESCRIPTION)
@@ -254,8 +254,8 @@ class SloScaling(ScalingSpec, QueueParameters):
     target_ttft_seconds: Annotated[float, Field(gt=0)] | None = Field(
         default=None,
         description=(
-            "Time to first token, in seconds, above which a request counts as late where "
-            "components share a limit."
+            "Time to first token to keep, in seconds. It limits the queue time, and a request "
+            "above it counts as late."
         ),
     )
     target_itl_seconds: Annotated[float, Field(gt=0)] | None = Field(
@@ -271,8 +271,8 @@ class SloScaling(ScalingSpec, QueueParameters):
     headroom: Annotated[float, Field(ge=0, le=10)] = Field(
         default=1.0,
         description=(
-            "Standard errors of the forecast that are added to it; 0 also turns off the learned "
-            "reserve."
+            "Multiple of the learned margin above the forecast that is kept; 0 turns the margin "
+            "and the reserve off."
         ),
     )
     concurrency: Annotated[float, Field(gt=0)] | None = Field(

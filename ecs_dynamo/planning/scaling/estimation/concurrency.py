@@ -1,7 +1,8 @@
 """How many requests one replica works on at once, as planning needs it.
 
-The number is, in this order: declared; 1 for prefill workers; the batch that keeps the declared
-inter-token latency (ITL); learned. The batch that fits into the KV cache bounds it.
+The number is 1 for prefill workers. For decode it is the declared one, or else learned and at most
+what fits into the KV cache. A target of the inter-token latency (ITL) lowers both to the batch that
+keeps it.
 
 It is learned from saturation: while requests wait and all replicas are in use, the batch of a
 replica is its capacity. Before that, a batch with which nothing waits is a lower bound. The assumed

@@ -43,6 +43,9 @@ PRIOR_SECONDS = 600.0
 LASTING_SECONDS = 3600.0
 """The same for deviations: the state long assumes that they last, because that a rise will pass
 needs more proof than that it stays."""
+CLEAR = 1.0
+"""Deviations below this many standard deviations of a reading are noise. That noise passes says
+nothing of a crowd."""
 
 
 def _weight(elapsed: float, constant: float) -> float:
@@ -216,12 +219,13 @@ def _assess_due(state: Forecast, level: float, recent: float, now: float) -> For
         forecast, pending = pending[0], pending[1:]
         weight = young_weight(KEEP_EVERY, assessed + PRIOR_SECONDS, ERROR_SECONDS)
         errors = _with_errors(errors, forecast.predictions, level, weight)
-        weight = young_weight(KEEP_EVERY, assessed + LASTING_SECONDS, 4.0 * LASTING_SECONDS)
-        scale = max(forecast.steady, 1e-6)
-        before = min(forecast.deviation / scale, 1.0)
-        after = min((level - forecast.steady) / scale, 1.0)
-        products += weight * (before * after - products)
-        squares += weight * (before * before - squares)
+        if abs(forecast.deviation) >= CLEAR * state.noise:
+            weight = young_weight(KEEP_EVERY, assessed + LASTING_SECONDS, 4.0 * LASTING_SECONDS)
+            scale = max(forecast.steady, 1e-6)
+            before = min(forecast.deviation / scale, 1.0)
+            after = min((level - forecast.steady) / scale, 1.0)
+            products += weight * (before * after - products)
+            squares += weight * (before * before - squares)
         assessed += KEEP_EVERY
         outcomes.append((_best(forecast.predictions, state.errors)[1], recent))
     return replace(

@@ -38,7 +38,7 @@ MIN_SECONDS = 0.5
 SMALLEST = 0.05
 """Loads in slots below this one do not differ."""
 PRIOR_SECONDS = 600.0
-PRIOR_ERROR = 0.25
+PRIOR_ERROR = 0.3
 PRIOR_HORIZON = 210.0
 """Before anything was observed, the logarithm of outcome / forecast is taken to have this standard
 deviation at this horizon in seconds, growing with its root as that of a random walk does. It has

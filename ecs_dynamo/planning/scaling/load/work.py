@@ -4,9 +4,8 @@ Work is counted in the unit that is known when a request arrives. For prefill th
 their number is known at arrival, and the time per token hardly depends on the mix of requests. For
 decode it is requests, because nobody knows the length of an output in advance.
 
-The time per unit is slot-seconds in use over units done. Where the counter of the done units is not
-reported it follows from conservation: done = arrived - growth of the queue, which holds at any
-load.
+The time per unit is slot-seconds in use over units done. The prompt tokens that are done are
+reported; the requests that are done follow from conservation: arrived - growth of the queue.
 """
 
 from __future__ import annotations

@@ -26,6 +26,7 @@ from ecs_dynamo.model.graph import Role
 from ecs_dynamo.model.memory.load import WorkEstimate
 from ecs_dynamo.model.memory.scaling import Forecast, ScalingState
 from ecs_dynamo.model.spec.scaling import SloScaling
+from ecs_dynamo.planning.scaling.arbitration.missed import waits_too_long
 from ecs_dynamo.planning.scaling.cold_start import cold_start_seconds
 from ecs_dynamo.planning.scaling.demand import Demand, read_demand
 from ecs_dynamo.planning.scaling.erlang_c import fractional_servers
@@ -151,7 +152,7 @@ def _plan(
         text += f", the planner wants {requested}"
     output = stabilize(inputs, state, demand, count, f"{text}, wants {count}")
     workload = Workload(forecast.level / concurrency, now.seconds / concurrency, concurrency)
-    return replace(output, workload=workload)
+    return ScalingOutput(output.decision, output.state, workload, demand)
 
 
 def _learned(
@@ -210,10 +211,11 @@ def _observed(
             requests = now.rate * KEEP_EVERY
             margin = record(margin, predicted, outcome, requests, KEEP_EVERY, inputs.now)
     elapsed = max(0.0, inputs.now - work.at)
-    late = demand.late_share
-    if late is None:
-        slots = inputs.ready * now.concurrency
-        late = 1.0 if now.waiting * now.seconds > now.target * slots else 0.0
+    # The reported share is that of the whole graph: a component is charged while it makes requests
+    # wait itself.
+    late = 0.0
+    if waits_too_long(now.waiting, now.seconds, inputs.ready * now.concurrency, now.target):
+        late = 1.0 if demand.late_share is None else demand.late_share
     budget = spend(state.budget, late, now.rate * elapsed, elapsed)
     margin = choose(margin, tolerated(budget, inputs.spec.miss), now.cold_start, inputs.now)
     return replace(state, forecast=forecast, margin=margin, budget=budget)
