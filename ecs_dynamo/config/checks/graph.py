@@ -247,7 +247,7 @@ def _check_zero(spec: GraphSpec, document: Document, report: Report) -> None:
     """Warn where a component cannot leave zero, or never reaches it."""
     for index, component in enumerate(spec.components):
         scaling = component.scaling
-        if scaling is None or scaling.min > 0:
+        if scaling is None or _least(component) > 0:
             continue
         place = ("components", index, "scaling", "min")
         others = _counterparts(spec, component)
@@ -259,9 +259,11 @@ def _check_zero(spec: GraphSpec, document: Document, report: Report) -> None:
                 place,
                 f"it is kept at 1 while {floor.name} has at least {count} "
                 f"replica{'s' if count > 1 else ''}, because no request is served without it",
-                f"set min of {floor.name} to 0 as well, or min of {component.name} to 1",
+                f"{_let_reach_zero(floor)}, or set min of {component.name} to 1",
             )
-        elif not any(_wakes(c.scaling) for c in (component, *others) if c.scaling):
+        elif not scaling.follows_demand:
+            continue  # It is at zero because the file or a window says so.
+        elif not any(map(_wakes, (component, *others))):
             report.warn(
                 document,
                 place,
@@ -281,10 +283,22 @@ def _counterparts(spec: GraphSpec, component: ComponentSpec) -> list[ComponentSp
 
 
 def _least(component: ComponentSpec) -> int:
-    return component.replicas if component.scaling is None else component.scaling.min
+    scaling, replicas = component.scaling, component.replicas
+    return replicas if scaling is None else scaling.counts(replicas).start
 
 
-def _wakes(scaling: ScalingSpec) -> bool:
+def _let_reach_zero(component: ComponentSpec) -> str:
+    if component.scaling is None or not component.scaling.follows_demand:
+        return f"scale {component.name} by policy slo or queue with min 0 as well"
+    return f"set min of {component.name} to 0 as well"
+
+
+def _wakes(component: ComponentSpec) -> bool:
     """Return whether a signal or the clock can start a component at zero."""
+    scaling = component.scaling
+    if scaling is None:
+        return False
+    if not scaling.follows_demand:
+        return len(scaling.counts(component.replicas)) > 1
     outside = any(s.source not in ("frontend", "planner") for s in scaling.signals)
     return outside or any(window.min for window in scaling.schedule)

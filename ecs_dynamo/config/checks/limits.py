@@ -16,7 +16,6 @@ from ecs_dynamo.model.ecs.gpus import gpus_of
 from ecs_dynamo.model.graph import Component
 from ecs_dynamo.model.service_settings import DeploymentLimits
 from ecs_dynamo.model.spec.graph import GraphSpec
-from ecs_dynamo.model.spec.scaling import StaticScaling
 
 
 def check_limits(components: list[BuiltComponent], document: Document, report: Report) -> None:
@@ -32,7 +31,7 @@ def _counts(component: Component) -> range:
     """Return all counts that a component may have."""
     if component.scaling is None:
         return range(component.replicas, component.replicas + 1)
-    return range(component.scaling.min, component.scaling.max + 1)
+    return component.scaling.counts(component.replicas)
 
 
 def _check(
@@ -62,7 +61,7 @@ def check_max_gpus(
     if most is None:
         return
     least = {
-        built.component.name: _least(built.component) * gpus_of(built.component)
+        built.component.name: _counts(built.component).start * gpus_of(built.component)
         for built in components
         if not built.component.is_infrastructure
     }
@@ -75,10 +74,3 @@ def check_max_gpus(
             f"the smallest counts of all components use {total} GPUs ({parts}), more than {most}",
             f"set it to {total} or more, or lower min or replicas of a component",
         )
-
-
-def _least(component: Component) -> int:
-    scaling = component.scaling
-    if scaling is None or isinstance(scaling, StaticScaling):
-        return component.replicas
-    return scaling.min

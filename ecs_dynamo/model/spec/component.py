@@ -14,7 +14,8 @@ from ecs_dynamo.model.spec.capacity import (
     PlacementSpec,
     check_providers,
 )
-from ecs_dynamo.model.spec.scaling import Count, Scaling
+from ecs_dynamo.model.spec.scaling import Scaling
+from ecs_dynamo.model.spec.schedule import Count
 from ecs_dynamo.model.spec.service import LaunchType, NetworkSpec, ServiceSpec
 
 ContainerNames = Annotated[

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 
 from pydantic import (
     AfterValidator,
@@ -15,10 +15,8 @@ from pydantic import (
 )
 
 from ecs_dynamo.model.spec.base import Seconds, SpecModel
+from ecs_dynamo.model.spec.schedule import MAX_COUNT, Count, ScheduleSpec, bounds_within
 
-MAX_COUNT = 2**31 - 1
-"""ECS takes a count as a 32-bit integer (API reference, CreateService.desiredCount)."""
-Count = Annotated[int, Field(ge=0, le=MAX_COUNT)]
 _SOURCE = "Where the demand is measured."
 POLICY_DESCRIPTION = "Scaling policy: slo, queue or static."
 
@@ -111,34 +109,15 @@ SignalSource = Annotated[
 ]
 
 
-class ScheduleSpec(SpecModel):
-    """A window by the clock in which other bounds apply; give ``min``, ``max``, or both."""
-
-    cron: str = Field(
-        description='Cron expression of the times at which a window opens, such as "0 8 * * 1-5".'
-    )
-    hours: Annotated[float, Field(gt=0, le=24 * 31)] = Field(
-        description="Hours for which each window stays open."
-    )
-    timezone: str = Field(default="UTC", description="IANA time zone of the cron expression.")
-    min: Count | None = Field(default=None, description="Floor of the count within the window.")
-    max: Count | None = Field(default=None, description="Ceiling of the count within the window.")
-
-    @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        if self.min is None and self.max is None:
-            raise ValueError("give min, max, or both")
-        if self.min is not None and self.max is not None and self.min > self.max:
-            raise ValueError(f"min {self.min} is above max {self.max}; lower min or raise max")
-        return self
-
-
 class ScalingSpec(SpecModel):
     """How one component is scaled: what every policy shares.
 
     Each policy's parameters are a subclass, chosen by ``policy`` (`Scaling`). Where several signals
     are given, the largest demand counts.
     """
+
+    follows_demand: ClassVar[bool] = True
+    """Whether the count depends on measurements; otherwise it is the declared one."""
 
     min: Count = Field(default=1, description="Smallest number of replicas.")
     max: Annotated[int, Field(ge=1, le=MAX_COUNT, description="Largest number of replicas.")]
@@ -194,6 +173,15 @@ class ScalingSpec(SpecModel):
     def step_down(self, count: int) -> int:
         """Return the largest number of replicas that a pass may remove from ``count``."""
         return max(1, count // 4) if self.max_step_down is None else self.max_step_down
+
+    def counts(self, replicas: int) -> range:
+        """Return the range of the counts that a component with ``replicas`` may have."""
+        # Several open windows lead to no smaller and no larger count than each of them alone.
+        combinations = ((), *((window,) for window in self.schedule))
+        bounds = [bounds_within(self.min, self.max, windows) for windows in combinations]
+        if not self.follows_demand:
+            bounds = [(count, count) for count in (min(max(replicas, a), b) for a, b in bounds)]
+        return range(min(low for low, _ in bounds), max(high for _, high in bounds) + 1)
 
     @property
     def policy_name(self) -> str:
@@ -315,6 +303,7 @@ class StaticScaling(ScalingSpec):
     """Policy ``static``: keeps the declared count; schedules still apply."""
 
     policy: Literal["static"] = Field(default="static", description=POLICY_DESCRIPTION)
+    follows_demand: ClassVar[bool] = False
 
 
 AnyScaling = SloScaling | QueueScaling | StaticScaling

@@ -12,7 +12,8 @@ from zoneinfo import ZoneInfo
 
 from cronsim import CronSim
 
-from ecs_dynamo.model.spec.scaling import ScalingSpec, ScheduleSpec
+from ecs_dynamo.model.spec.scaling import ScalingSpec
+from ecs_dynamo.model.spec.schedule import ScheduleSpec, bounds_within
 
 Spec = TypeVar("Spec", bound=ScalingSpec)
 
@@ -27,13 +28,9 @@ def is_open(window: ScheduleSpec, now: float) -> bool:
 
 
 def scheduled(spec: Spec, now: float) -> Spec:
-    """Return ``spec`` with the highest floor and the lowest ceiling of the open windows.
-
-    Where they cross, the floor wins.
-    """
+    """Return ``spec`` with the bounds of the windows that are open (`bounds_within`)."""
     windows: Sequence[ScheduleSpec] = [w for w in spec.schedule if is_open(w, now)]
     if not windows:
         return spec
-    floor = max([spec.min, *(w.min for w in windows if w.min is not None)])
-    ceiling = min([spec.max, *(w.max for w in windows if w.max is not None)])
-    return spec.model_copy(update={"min": floor, "max": max(ceiling, floor)})
+    floor, ceiling = bounds_within(spec.min, spec.max, windows)
+    return spec.model_copy(update={"min": floor, "max": ceiling})

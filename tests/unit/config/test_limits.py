@@ -23,6 +23,19 @@ from tests.unit.definitions.builders import container, ec2, fargate
         ({"replicas": 3}, None, ""),
         ({"replicas": 2, "scaling": {"min": 2, "max": 4}}, None, ""),
         ({"replicas": 0}, None, ""),
+        ({"replicas": 3, "scaling": {"policy": "static", "min": 0, "max": 9}}, None, ""),
+        (
+            {
+                "replicas": 3,
+                "scaling": {
+                    "policy": "static",
+                    "max": 9,
+                    "schedule": [{"cron": "0 22 * * *", "hours": 8, "max": 1}],
+                },
+            },
+            1,
+            "to 200",
+        ),
     ],
 )
 @pytest.mark.parametrize("least", [50, 100])
@@ -104,3 +117,22 @@ def test_shared_gpus_are_rejected_with_the_reason(tmp_path: Path) -> None:
     (problem,) = (p for p in caught.value.problems if "sharingStrategy" in (p.field or ""))
     assert "1.44.8" in problem.message
     assert "value" in (problem.remedy or "")
+
+
+def test_the_gpus_of_a_static_component_are_those_of_its_count_within_the_bounds(
+    tmp_path: Path,
+) -> None:
+    definition = ec2(container(resourceRequirements=[{"type": "GPU", "value": "2"}]))
+    night = {"cron": "0 22 * * *", "hours": 8}
+    for replicas, windows, least in ((3, [], 6), (3, [{**night, "max": 1}], 2)):
+        scaling = {"policy": "static", "max": 4, "schedule": windows}
+        folder = tmp_path / str(least)
+        folder.mkdir()
+        sections = {"capacity": {"maxGpus": least}}
+        path = single_component_graph(
+            folder, definition, sections, replicas=replicas, scaling=scaling
+        )
+        load_graph(path, {})
+        path.write_text(path.read_text().replace(f"maxGpus: {least}", f"maxGpus: {least - 1}"))
+        with pytest.raises(InputError, match=f"use {least} GPUs"):
+            load_graph(path, {})

@@ -139,16 +139,21 @@ def test_the_schema_accepts_parameters_without_a_policy() -> None:
 def zero_warnings(
     folder: Path, prefill: dict[str, object], decode: dict[str, object] | int
 ) -> list[str]:
-    """Return the warnings about ``min`` of prefill and decode; decode may have a fixed count."""
+    """Return the warnings about ``min`` of prefill and decode.
+
+    Decode may have a fixed count. ``replicas`` among the values of ``scaling`` are the component's.
+    """
     path = folder / "ecs-dynamo.yaml"
     document = yaml.safe_load(path.read_text())
     parts = {c["name"]: c for c in document["components"]}
-    parts["prefill"]["scaling"] = {"max": 4, **prefill}
-    if isinstance(decode, int):
-        parts["decode"].pop("scaling", None)
-        parts["decode"]["replicas"] = decode
-    else:
-        parts["decode"]["scaling"] = {"max": 4, **decode}
+    for name, scaling in (("prefill", prefill), ("decode", decode)):
+        if isinstance(scaling, int):
+            parts[name].pop("scaling", None)
+            parts[name]["replicas"] = scaling
+        else:
+            values = {"max": 4, **scaling}
+            parts[name]["replicas"] = values.pop("replicas", parts[name]["replicas"])
+            parts[name]["scaling"] = values
     path.write_text(yaml.safe_dump(document))
     return [
         w.message for w in load_graph(path, {}).warnings if (w.field or "").endswith("scaling.min")
@@ -181,7 +186,30 @@ def test_a_component_that_would_not_leave_zero_is_reported(folder: Path) -> None
 
 
 def test_a_role_whose_counterpart_never_leaves_is_reported(folder: Path) -> None:
-    fixed: list[dict[str, object] | int] = [2, {"min": 2}]
+    static = {"policy": "static", "replicas": 2}
+    fixed: list[dict[str, object] | int] = [2, {"min": 2}, static, {**static, "min": 0}]
     for decode in fixed:
         (message,) = zero_warnings(folder, GATEWAY, decode)
         assert "while decode has at least 2 replicas" in message
+
+
+def static_count(replicas: int, *windows: dict[str, object]) -> dict[str, object]:
+    schedule = [{"cron": "0 8 * * *", "hours": 9, **window} for window in windows]
+    return {"policy": "static", "min": 0, "replicas": replicas, "schedule": schedule}
+
+
+def test_a_static_component_is_at_zero_only_if_its_count_or_a_window_says_so(folder: Path) -> None:
+    # It never reaches zero, so neither warning applies to it.
+    assert not zero_warnings(folder, static_count(2), static_count(2))
+    # Its count of zero is declared: only its counterpart would not start again.
+    (message,) = zero_warnings(folder, ZERO, static_count(0))
+    assert "would not start again" in message
+    # The clock starts both.
+    assert not zero_warnings(folder, ZERO, static_count(0, {"min": 1}))
+    assert not zero_warnings(folder, ZERO, static_count(2, {"max": 0}))
+    # No signal starts a static component.
+    (message,) = zero_warnings(folder, ZERO, {**GATEWAY, "policy": "static", "replicas": 0})
+    assert "would not start again" in message
+    # Its counterpart keeps it at one.
+    (message,) = zero_warnings(folder, static_count(0), 1)
+    assert "while decode has at least 1 replica," in message
