@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from ecs_dynamo.discovery.exposition import MetricsPage, MetricsReader
-from ecs_dynamo.model.graph import Role
+from ecs_dynamo.model.graph import Component, Role
 from ecs_dynamo.signals.base import SignalError
 
 PREFIX = "dynamo_frontend_"
@@ -78,6 +78,18 @@ PHASES: Mapping[Role, Phase] = {
     Role.DECODE: Phase("decode", "decode", is_first=False),
     Role.WORKER: Phase("aggregated", "decode", is_first=True),
 }
+
+
+def entry_phases(component: Component) -> tuple[Phase, ...]:
+    """Return the phases by which requests reach ``component``, so that each request counts once.
+
+    Requests reach a component with several worker roles as prefill or aggregated work: its decode
+    workers continue what its prefill workers began. Beside its aggregated workers they get no
+    requests, because a model is served either by aggregated workers or by prefill and decode.
+    """
+    phases = tuple(phase for role, phase in PHASES.items() if role in component.roles)
+    return tuple(phase for phase in phases if phase.is_first) or phases
+
 
 Labels = frozenset[tuple[str, str]]
 Series = Mapping[Labels, float]

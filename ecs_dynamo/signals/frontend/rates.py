@@ -7,10 +7,10 @@ the metric does not exist, or nothing was counted in the interval.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Sequence
 from itertools import pairwise
 
-from ecs_dynamo.model.graph import Component, Role
+from ecs_dynamo.model.graph import Component
 from ecs_dynamo.signals.frontend.intervals import Interval, Span
 from ecs_dynamo.signals.frontend.page import (
     CACHED_TOKENS,
@@ -23,7 +23,6 @@ from ecs_dynamo.signals.frontend.page import (
     MODEL_READY,
     OUTPUT_TOKENS,
     OUTPUT_TOKENS_AT_END,
-    PHASES,
     PREFILL_TOKENS,
     PROMPT_TOKENS,
     PROMPTS,
@@ -36,6 +35,7 @@ from ecs_dynamo.signals.frontend.page import (
     TTFT_BUCKET,
     Phase,
     Scrape,
+    entry_phases,
 )
 
 
@@ -58,23 +58,18 @@ def prompt_rate(interval: Interval) -> float:
     return interval.grown(PROMPT_TOKENS) / interval.seconds
 
 
-def _phases(component: Component) -> Iterator[Phase]:
-    """Yield the phases by which prompts arrive at ``component``, so that each counts once."""
-    for role, phase in PHASES.items():
-        if role in component.roles and (phase.is_first or Role.PREFILL not in component.roles):
-            yield phase
-
-
-def _arrived_tokens(span: Span, phase: Phase) -> float:
-    routed = span.growth(ROUTED_TOKENS, phase=phase.stage)
-    if routed is not None:
+def _arrived_tokens(span: Span, phases: Sequence[Phase]) -> float:
+    routed = [span.growth(ROUTED_TOKENS, phase=phase.stage) for phase in phases]
+    counted = [tokens for tokens in routed if tokens is not None]
+    if counted:
         # Tokens in the router's queue are counted when they leave it.
-        queued = span.change(ROUTER_QUEUE_TOKENS, worker_type=phase.worker)
-        return max(0.0, routed + queued)
-    first_token = span.grown(PROMPT_TOKENS)
-    if not phase.is_first:
-        return first_token
-    return max(0.0, first_token + span.change(PREFILL_TOKENS, worker_type=phase.worker))
+        queued = [span.change(ROUTER_QUEUE_TOKENS, worker_type=phase.worker) for phase in phases]
+        return max(0.0, sum(counted) + sum(queued))
+    # First tokens have no phase, so they count once, whatever the number of phases is.
+    pending = [
+        span.change(PREFILL_TOKENS, worker_type=phase.worker) for phase in phases if phase.is_first
+    ]
+    return max(0.0, span.grown(PROMPT_TOKENS) + sum(pending))
 
 
 def prompt_arrival_rate(interval: Interval, component: Component) -> float | None:
@@ -85,11 +80,10 @@ def prompt_arrival_rate(interval: Interval, component: Component) -> float | Non
     counter, the arrivals are the prompts that got a first token plus the change of the tokens that
     are still to be prefilled.
     """
-    phases = tuple(_phases(component))
+    phases = entry_phases(component)
     if not phases:
         return None
-    tokens = sum(_arrived_tokens(span, phase) for span in interval.spans for phase in phases)
-    return tokens / interval.seconds
+    return sum(_arrived_tokens(span, phases) for span in interval.spans) / interval.seconds
 
 
 def output_rate(interval: Interval) -> float:
@@ -206,7 +200,7 @@ def cached_share(interval: Interval, component: Component) -> float | None:
         return min(1.0, interval.grown(CACHED_TOKENS) / reports * prompts / tokens)
     cached = routed = 0.0
     for span in interval.spans:
-        for phase in _phases(component):
+        for phase in entry_phases(component):
             selected = span.growth(ROUTED_CACHED_TOKENS, phase=phase.stage)
             if selected is not None:
                 cached += selected

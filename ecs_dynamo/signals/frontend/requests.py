@@ -23,10 +23,8 @@ from ecs_dynamo.signals.frontend.page import (
     STAGE,
     Phase,
     Scrape,
+    entry_phases,
 )
-
-FIRST_ROLES = frozenset(role for role, phase in PHASES.items() if phase.is_first)
-"""Roles of the workers that a request reaches first."""
 
 
 def active(scrape: Scrape) -> float:
@@ -81,7 +79,7 @@ def waiting(component: Component, scrapes: Sequence[Scrape]) -> float:
     whether a worker has begun to process a request that was dispatched to it.
     """
     count = sum(_waiting_for(component.roles, scrape) for scrape in scrapes)
-    if component.roles & FIRST_ROLES:
+    if any(phase.is_first for phase in entry_phases(component)):
         count += sum(scrape.sum(STAGE, stage="preprocess") for scrape in scrapes)
     return count
 
@@ -89,9 +87,9 @@ def waiting(component: Component, scrapes: Sequence[Scrape]) -> float:
 def upstream(component: Component, scrapes: Sequence[Scrape]) -> float | None:
     """Return the requests that ``component`` will receive after another one prefills them.
 
-    None for components that a request reaches first.
+    None for components that a request reaches first, and for those without a worker role.
     """
-    if Role.DECODE not in component.roles or component.roles & FIRST_ROLES:
+    if PHASES[Role.DECODE] not in entry_phases(component):
         return None
     return sum(
         waiting_at(scrape, PHASES[Role.PREFILL]) + scrape.sum(STAGE, stage="preprocess")

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from ecs_dynamo.model.graph import Role
 from ecs_dynamo.signals.frontend import rates
+from ecs_dynamo.signals.frontend.requests import upstream, waiting
 from tests.helpers.graphs import component
-from tests.unit.signals.recorded import interval, intervals
+from tests.unit.signals.recorded import interval, intervals, recorded
 
 PREFILL, DECODE = component("p", Role.PREFILL), component("d", Role.DECODE)
 WORKER = component("w", Role.WORKER)
@@ -35,6 +36,33 @@ def test_prompts_arrive_at_aggregated_workers_at_once() -> None:
     assert rates.prompt_arrival_rate(arrived, WORKER) == 17843
     assert rates.prompt_rate(arrived) == 2923
     assert rates.prompt_arrival_rate(arrived, component("f", Role.FRONTEND)) is None
+
+
+@pytest.mark.parametrize(
+    ("router", "other", "entry"),
+    [
+        ("kv-disaggregated", Role.DECODE, Role.PREFILL),
+        ("kv-aggregated", Role.DECODE, Role.WORKER),
+        ("kv-aggregated", Role.PREFILL, Role.WORKER),
+        ("kv-disaggregated", Role.WORKER, Role.PREFILL),
+    ],
+)
+def test_a_prompt_counts_once_in_a_component_with_several_worker_roles(
+    router: str, other: Role, entry: Role
+) -> None:
+    both = component("c", entry, other)
+    arrived = interval(f"{router}-listed", f"{router}-arrived")
+    assert rates.prompt_arrival_rate(arrived, both) == 17843
+    scrape = recorded(f"{router}-arrived")
+    assert waiting(both, [scrape]) == waiting(component("c", entry), [scrape])
+    assert upstream(both, [scrape]) is None
+
+
+@pytest.mark.parametrize("roles", [(Role.WORKER, Role.DECODE), (Role.PREFILL, Role.WORKER)])
+def test_without_the_routers_counter_a_prompt_counts_once_as_well(roles: tuple[Role, ...]) -> None:
+    name = "dynamo_frontend_input_sequence_tokens_sum"
+    grown = interval(f"{name} 100\n", f"{name} 300\n")
+    assert rates.prompt_arrival_rate(grown, component("c", *roles)) == 200
 
 
 def test_prompts_in_the_routers_queue_have_arrived() -> None:
