@@ -7,17 +7,21 @@ from dataclasses import replace
 
 from ecs_dynamo.model.limits import SharedLimit, Slots
 from ecs_dynamo.model.memory.scaling import SharedLimitState
+from ecs_dynamo.model.spec.scaling import ScalingSpec
 from ecs_dynamo.planning.scaling.arbitration.claims import claim_of, observe
 from ecs_dynamo.planning.scaling.arbitration.split import arbitrate
+from ecs_dynamo.planning.scaling.policy import ScalingInput, ScalingOutput
+from ecs_dynamo.planning.scaling.zero.together import keep_together
 from ecs_dynamo.simulate.fleet import PoolName
 from ecs_dynamo.simulate.run import MakeScaler
-from ecs_dynamo.simulate.scalers import PolicyScaler, Scaler, View
+from ecs_dynamo.simulate.scalers import ROLES, PolicyScaler, Scaler, View
 
 
 class Arbiter:
     """Divides a fleet's GPU slots among the pools, as the daemon does.
 
-    One run needs one: ``simulate(..., arbiter.make, arbitrate=arbiter)``. ``make`` makes the pools'
+    It also keeps the pools at zero together: none is there while the other has replicas. One run
+    needs one: ``simulate(..., arbiter.make, arbitrate=arbiter)``. ``make`` makes the pools'
     scalers, of which those that are no `PolicyScaler` have no claim: then nothing is arbitrated.
     ``gpus`` has the slots of one replica by pool, 1 by default.
     """
@@ -41,17 +45,24 @@ class Arbiter:
         gpus = {pool.value: self._gpus[pool] for pool in views}
         slots = (Slots(gpu_limit, names),)
         limit = SharedLimit(f"{gpu_limit} GPU slots", gpus, slots, declared=True)
-        claims = []
-        now = 0.0
-        for pool, view in views.items():
-            scaler, now = self._scalers.get(pool), view.now
+        decided: dict[PoolName, tuple[ScalingInput[ScalingSpec], ScalingOutput]] = {}
+        for pool in views:
+            scaler = self._scalers.get(pool)
             if not isinstance(scaler, PolicyScaler):
                 return desired
-            inputs, output = scaler.inputs, scaler.output
-            if inputs is None or output is None:
+            if scaler.inputs is None or scaler.output is None:
                 return desired
+            decided[pool] = scaler.inputs, scaler.output
+        counts, _ = keep_together(
+            {pool.value: ROLES[pool] for pool in views},
+            {pool.value: desired[pool] for pool in views},
+            [output.decision for _, output in decided.values()],
+        )
+        claims = []
+        for pool, (inputs, output) in decided.items():
             state = self._states[pool] = observe(inputs, output, self._states[pool])
-            claims.append(claim_of(inputs, output, state, desired[pool]))
+            claims.append(claim_of(inputs, output, state, counts[pool.value]))
+        now = max(view.now for view in views.values())
         grants = arbitrate(claims, limit, now)
         for pool in views:
             grant, state = grants[pool.value], self._states[pool]

@@ -113,7 +113,7 @@ class PolicyScaler:
             ready=view.ready,
             starting=view.starting,
             declared=view.current,
-            roles=_ROLES[view.pool],
+            roles=ROLES[view.pool],
             # The slots are those of the engine's command line (vLLM's --max-num-seqs).
             engine_limit=float(view.slots) or None if view.pool is PoolName.DECODE else None,
         )
@@ -123,10 +123,11 @@ class PolicyScaler:
         return output.decision.desired
 
 
-_ROLES = {
+ROLES = {
     PoolName.PREFILL: frozenset({Role.PREFILL}),
     PoolName.DECODE: frozenset({Role.DECODE}),
 }
+"""The roles of the components that the pools stand for."""
 
 
 def _measurements(view: View) -> list[tuple[SignalKind, float, str]]:

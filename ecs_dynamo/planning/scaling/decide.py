@@ -62,7 +62,8 @@ def decide_counts(
     counts |= {name: item.output.decision.desired for name, item in decided.items()}
     decisions = [item.output.decision for item in decided.values()]
     # Before the limits, which then hold for the replicas that are kept, too.
-    counts, decisions = keep_together(observed.graph.components, counts, decisions)
+    roles = {component.name: component.roles for component in observed.graph.components}
+    counts, decisions = keep_together(roles, counts, decisions)
     for decision in decisions:
         item = decided[decision.component]
         decided[decision.component] = replace(item, output=replace(item.output, decision=decision))

@@ -6,9 +6,9 @@ on 1.6.1), so a role at zero beside a role with replicas costs GPU time and serv
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
-from ecs_dynamo.model.graph import WORKER_ROLES, Component, Role
+from ecs_dynamo.model.graph import WORKER_ROLES, Role
 from ecs_dynamo.model.plan import Decision
 
 PAIR = (Role.PREFILL, Role.DECODE)
@@ -16,21 +16,22 @@ PAIR = (Role.PREFILL, Role.DECODE)
 
 
 def keep_together(
-    components: Sequence[Component], counts: Mapping[str, int], decisions: Sequence[Decision]
+    roles: Mapping[str, Collection[Role]], counts: Mapping[str, int], decisions: Sequence[Decision]
 ) -> tuple[dict[str, int], list[Decision]]:
     """Return counts and decisions in which no role is at zero while its counterpart has replicas.
 
-    One replica is decided instead of zero, for a component that scales.
+    ``roles`` has the roles of the graph's components by name. One replica is decided
+    instead of zero, for a component that scales.
     """
     kept, result = dict(counts), list(decisions)
-    if any(counts.get(c.name, 0) > 0 for c in components if Role.WORKER in c.roles):
+    if any(counts.get(name, 0) > 0 for name, own in roles.items() if Role.WORKER in own):
         return kept, result
-    workers = [c for c in components if c.name in counts and c.roles & WORKER_ROLES]
+    workers = [name for name, own in roles.items() if name in counts and WORKER_ROLES & set(own)]
     for role, other in (PAIR, PAIR[::-1]):
-        own = [c.name for c in workers if role in c.roles]
+        own = [name for name in workers if role in roles[name]]
         if not own or any(kept[name] for name in own):
             continue
-        serving = next((c.name for c in workers if other in c.roles and kept[c.name]), None)
+        serving = next((name for name in workers if other in roles[name] and kept[name]), None)
         # The component that has replicas already is kept before another one is started.
         candidates = [(d.current == 0, i) for i, d in enumerate(result) if d.component in own]
         if serving is None or not candidates:

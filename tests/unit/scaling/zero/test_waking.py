@@ -17,7 +17,6 @@ from ecs_dynamo.model.spec.scaling import ScalingSpec
 from ecs_dynamo.planning.scaling.policy import ScalingOutput
 from ecs_dynamo.planning.scaling.registry import decide
 from ecs_dynamo.planning.scaling.zero.together import keep_together
-from tests.helpers.graphs import component
 from tests.helpers.scaling import POLICY, TICK, scaling_input, spec
 
 BUSY = ScalingState(
@@ -174,7 +173,7 @@ def test_a_fresh_daemon_observes_a_whole_window_before_it_scales_to_zero() -> No
         assert decide(inputs).decision.desired == expected
 
 
-PREFILL, DECODE = component("prefill", Role.PREFILL), component("decode", Role.DECODE)
+PAIR = {"prefill": {Role.PREFILL}, "decode": {Role.DECODE}}
 
 
 def decision(name: str, current: int, desired: int) -> Decision:
@@ -197,9 +196,7 @@ def test_prefill_and_decode_go_together(
 ) -> None:
     names = ("prefill", "decode")
     decisions = [decision(n, b, d) for n, b, d in zip(names, before, desired, strict=True)]
-    kept, result = keep_together(
-        [PREFILL, DECODE], dict(zip(names, desired, strict=True)), decisions
-    )
+    kept, result = keep_together(PAIR, dict(zip(names, desired, strict=True)), decisions)
     assert (kept["prefill"], kept["decode"]) == expected
     for b, d, count in zip(before, result, expected, strict=True):
         assert d.desired == count
@@ -207,12 +204,10 @@ def test_prefill_and_decode_go_together(
 
 
 def test_an_aggregated_worker_serves_alone_and_a_fixed_role_is_not_decided() -> None:
-    worker = component("worker", Role.WORKER)
+    worker = {"worker": {Role.WORKER}}
     counted = {"worker": 1, "prefill": 0, "decode": 0}
-    kept, _ = keep_together([worker, PREFILL, DECODE], counted, [decision("prefill", 0, 0)])
+    kept, _ = keep_together({**worker, **PAIR}, counted, [decision("prefill", 0, 0)])
     assert kept == counted
     # Decode has a fixed count of zero, so there is no decision to change.
-    kept, result = keep_together(
-        [PREFILL, DECODE], {"prefill": 1, "decode": 0}, [decision("prefill", 1, 1)]
-    )
+    kept, result = keep_together(PAIR, {"prefill": 1, "decode": 0}, [decision("prefill", 1, 1)])
     assert (kept["decode"], len(result)) == (0, 1)
