@@ -23,8 +23,9 @@ MAX_STATUS_BYTES = 16 * 1024 * 1024
 class DemoDaemon:
     """One daemon process.
 
-    ``status`` is the last status of the first graph file's graph, ``others`` the statuses of the
-    further graphs, and ``queue`` the status of the event queue.
+    ``url`` is that of the last start that succeeded. ``status`` is the last status of the first
+    graph file's graph, ``others`` the statuses of the further graphs, and ``queue`` the status of
+    the event queue.
     """
 
     def __init__(
@@ -60,18 +61,19 @@ class DemoDaemon:
                 start_new_session=True,
             )
         try:
-            await self._wait_for_url(self._process)
+            self.url = await self._logged_url(self._process)
         except BaseException:
             await self.stop()
             raise
 
-    async def _wait_for_url(self, process: asyncio.subprocess.Process) -> None:
+    async def _logged_url(self, process: asyncio.subprocess.Process) -> str:
         deadline = time.monotonic() + START_SECONDS
-        while not self.url:
+        while True:
             if process.returncode is not None or time.monotonic() > deadline:
                 raise EcsDynamoError(f"the daemon did not start; see {self._log}")
             match = re.search(r'"url": "(http://[^"]+)"', self._log.read_text(errors="replace"))
-            self.url = match.group(1) if match else ""
+            if match:
+                return match.group(1)
             await asyncio.sleep(0.05)
 
     async def fetch_status(self) -> dict[str, Any]:

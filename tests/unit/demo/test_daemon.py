@@ -78,3 +78,14 @@ async def test_a_daemon_that_logs_its_url_has_started(started: Started) -> None:
     assert (started.daemon.url, process.returncode) == ("http://127.0.0.1:8123", None)
     await started.daemon.stop()
     assert process.returncode is not None
+
+
+async def test_a_second_start_waits_for_the_url_of_its_own_process(started: Started) -> None:
+    for port in (8123, 8124):
+        started.run(f"""echo '{{"url": "http://127.0.0.1:{port}"}}'; {SILENT}""")
+        await started.daemon.start()
+        assert started.daemon.url == f"http://127.0.0.1:{port}"
+        await started.daemon.stop()
+    started.run(SILENT)
+    with pytest.raises(EcsDynamoError):
+        await started.daemon.start()
