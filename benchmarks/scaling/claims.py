@@ -46,9 +46,14 @@ class Comparison:
     hours: float
 
 
-def compare_with_peers(scenario: Scenario) -> Comparison:
-    """Compare slo's defaults with the best of all peers, with defaults or tuned."""
+def compare_with_peers(scenario: Scenario) -> Comparison | None:
+    """Compare slo's defaults with the best of all peers, with defaults or tuned.
+
+    None without results of peers.
+    """
     slo, peer = scenario.slo, best(scenario.peers)
+    if peer is None:
+        return None
     hours = relative_hours(slo, peer) or 1.0
     if slo.meets:
         outcome = Outcome.ONLY
@@ -65,12 +70,16 @@ def compare_with_peers(scenario: Scenario) -> Comparison:
 class EqualAttainment:
     """The setting of `queue` at which slo does worst, and slo's cheapest that attains as much.
 
-    ``slo`` is None if no setting of slo attains as much.
+    ``slo`` is None if no setting of slo attains as much. ``seeds`` is the number of seeds that are
+    compared, and ``usual`` that of at least half of the settings: if it is larger, settings whose
+    runs are incomplete narrow the comparison.
     """
 
     scenario: Scenario
     queue: Cell
     slo: Cell | None
+    seeds: int
+    usual: int
 
     @property
     def hours(self) -> float:
@@ -78,26 +87,40 @@ class EqualAttainment:
         return self.slo.hours / self.queue.hours if self.slo else float("inf")
 
     @property
+    def is_narrowed(self) -> bool:
+        """Whether most settings have more seeds than are compared."""
+        return self.seeds < self.usual
+
+    @property
     def holds(self) -> bool:
         return self.hours <= 1 + QUEUE_TOLERANCE
 
 
-def compare_with_queue(scenario: Scenario) -> EqualAttainment | None:
-    """Compare the settings of slo with those of `queue`; None without settings to compare."""
+def shared_seeds(scenario: Scenario) -> set[int] | None:
+    """Return the seeds that all settings of slo and `queue` have; None without such settings."""
     slo, queue = scenario.frontier(SLO), scenario.frontier(QUEUE)
     if len(slo) < 2 or len(queue) < 2:
         return None
-    numbers = set.intersection(*(set(cell.runs) for cell in slo + queue))
+    return set.intersection(*(set(cell.runs) for cell in slo + queue))
+
+
+def compare_with_queue(scenario: Scenario) -> EqualAttainment | None:
+    """Compare the settings of slo with those of `queue`, on the seeds that all of them have.
+
+    None without settings to compare, and if no seed is common to all settings.
+    """
+    numbers = shared_seeds(scenario)
+    if not numbers:
+        return None
+    slo, queue = scenario.frontier(SLO), scenario.frontier(QUEUE)
+    usual = sorted(len(cell.runs) for cell in slo + queue)[(len(slo) + len(queue) - 1) // 2]
     slo, queue = [c.on(numbers) for c in slo], [c.on(numbers) for c in queue]
     compared = []
     for cell in queue:
         if cell.attained >= LOWEST_COMPARED:
             equal = [c for c in slo if c.attained >= cell.attained]
-            compared.append(
-                EqualAttainment(
-                    scenario, cell, min(equal, key=lambda c: c.hours) if equal else None
-                )
-            )
+            cheapest = min(equal, key=lambda c: c.hours, default=None)
+            compared.append(EqualAttainment(scenario, cell, cheapest, len(numbers), usual))
     return max(compared, key=lambda pair: pair.hours, default=None)
 
 
@@ -138,9 +161,9 @@ class LimitedFleet:
 
     @property
     def attained(self) -> float:
-        """The attainment of slo relative to that of the split."""
-        slo = self.scenario.slo.on(self.split.runs)
-        return slo.attained / self.split.attained if self.split.attained else 1.0
+        """The attainment of slo relative to that of the split, on the seeds that both have."""
+        slo, split = self.scenario.slo.on(self.split.runs), self.split.on(self.scenario.slo.runs)
+        return slo.attained / split.attained if split.attained else 1.0
 
     @property
     def holds(self) -> bool:
@@ -148,8 +171,12 @@ class LimitedFleet:
 
 
 def limited_fleets(every: Sequence[Scenario], option: str) -> list[LimitedFleet]:
-    """Return the comparisons in limited fleets."""
-    return [LimitedFleet(s, s.fixed) for s in every if s.option == option and s.fixed]
+    """Return the comparisons in limited fleets, of rows that share seeds."""
+    return [
+        LimitedFleet(s, s.fixed)
+        for s in every
+        if s.option == option and s.fixed and s.fixed.runs.keys() & s.slo.runs.keys()
+    ]
 
 
 def below_bound(scenario: Scenario) -> list[str]:

@@ -25,6 +25,7 @@ from benchmarks.scaling.claims import (
     compare_with_queue,
     gap_to_schedule,
     limited_fleets,
+    shared_seeds,
 )
 from benchmarks.scaling.pictures import DRAWN, OVERVIEW, draw_history, draw_overview
 from benchmarks.scaling.plan import FULL, TUNED_ON
@@ -66,7 +67,7 @@ def summary(every: Sequence[Scenario], main: Sequence[Scenario]) -> Iterator[str
     """Yield the claims and whether they hold."""
     yield "## What holds\n"
     for cold_start in COLD_STARTS:
-        compared = [compare_with_peers(s) for s in plain(every, cold_start)]
+        compared = [c for s in plain(every, cold_start) if (c := compare_with_peers(s))]
         if compared:
             met = sum(c.outcome.meets for c in compared)
             best = sum(c.outcome.holds for c in compared)
@@ -76,37 +77,50 @@ def summary(every: Sequence[Scenario], main: Sequence[Scenario]) -> Iterator[str
                 "less than every peer that meets the target, or attains the most where no peer "
                 "meets it."
             )
-    pairs = [p for s in plain_all(every) if (p := compare_with_queue(s))]
-    holding = sum(p.holds for p in pairs)
-    yield (
-        f"- **At equal attainment**, `queue` is never more than {100 * QUEUE_TOLERANCE:g} % "
-        f"cheaper than slo on {share(holding, len(pairs))} traces and cold starts (settings that "
-        f"attain {100 * LOWEST_COMPARED:g} % or more)."
-    )
+    yield from _frontier_claim(every)
     gaps = [g for s in main if (g := gap_to_schedule(s))]
-    holding = sum(g.holds for g in gaps)
-    yield (
-        "- **With the true load**, slo's sizes meet the target for at most "
-        f"{100 * ORACLE_TOLERANCE:g} % more than the best schedule on "
-        f"{share(holding, len(gaps))} traces; the rest of slo's cost is forecast error."
-    )
+    if gaps:
+        yield (
+            "- **With the true load**, slo's sizes meet the target for at most "
+            f"{100 * ORACLE_TOLERANCE:g} % more than the best schedule on "
+            f"{share(sum(g.holds for g in gaps), len(gaps))} traces; the rest of slo's cost is "
+            "forecast error."
+        )
     below = {row for s in every for row in below_bound(s)}
-    yield (
-        "- **The bound**: no policy, schedule or fixed fleet meets the target for less."
-        if not below
-        else f"- **The bound does not hold** for {', '.join(sorted(below))}."
-    )
+    if below:
+        yield f"- **The bound does not hold** for {', '.join(sorted(below))}."
+    elif any(s.bound for s in every):
+        yield "- **The bound**: no policy, schedule or fixed fleet meets the target for less."
     fleets = limited_fleets(every, LIMITED)
-    holding = sum(f.holds for f in fleets)
-    yield (
-        f"- **In a limited fleet**, slo attains at least {100 * (1 - LIMITED_TOLERANCE):g} % of "
-        f"what the best fixed split attains on {share(holding, len(fleets))} traces.\n"
-    )
+    if fleets:
+        yield (
+            f"- **In a limited fleet**, slo attains at least {100 * (1 - LIMITED_TOLERANCE):g} % "
+            "of what the best fixed split attains on "
+            f"{share(sum(f.holds for f in fleets), len(fleets))} traces."
+        )
+    yield ""
     yield tables.outcomes(main)
     yield "Simulation of slo, on one core of the machine that ran the benchmark:\n"
     yield tables.table(
         ("trace", "requests", "seconds", "requests/s"), (_speed(scenario) for scenario in main)
     )
+
+
+def _frontier_claim(every: Sequence[Scenario]) -> Iterator[str]:
+    """Yield how often slo costs no more than `queue`, and which comparisons are incomplete."""
+    pairs = [p for s in plain_all(every) if (p := compare_with_queue(s))]
+    narrowed = sum(p.is_narrowed for p in pairs)
+    apart = sum(shared_seeds(s) == set() for s in plain_all(every))
+    if pairs:
+        yield (
+            f"- **At equal attainment**, `queue` is never more than {100 * QUEUE_TOLERANCE:g} % "
+            f"cheaper than slo on {share(sum(p.holds for p in pairs), len(pairs))} traces and cold "
+            f"starts (settings that attain {100 * LOWEST_COMPARED:g} % or more)."
+        )
+    if narrowed:
+        yield f"- {narrowed} of these comparisons are on fewer seeds than most settings have."
+    if apart:
+        yield f"- Not compared are {apart} traces and cold starts whose settings share no seed."
 
 
 def _speed(scenario: Scenario) -> tuple[str, ...]:
@@ -179,12 +193,14 @@ def frontier(every: Sequence[Scenario]) -> Iterator[str]:
     yield "## slo and queue at equal attainment\n"
     yield (
         "For each trace, the setting of `queue` against which slo does worst, and the cheapest "
-        "setting of slo that attains as much.\n"
+        "setting of slo that attains as much. They are compared on the seeds that all settings "
+        "have.\n"
     )
     rows = [
         (
             pair.scenario.shape,
             f"{pair.scenario.cold_start:g} s",
+            share(pair.seeds, pair.usual) if pair.is_narrowed else str(pair.seeds),
             f"{pair.queue.row}: {tables.percent(pair.queue)}; {pair.queue.hours:.1f}",
             f"{pair.slo.row}: {tables.percent(pair.slo)}; {pair.slo.hours:.1f}"
             if pair.slo
@@ -193,7 +209,7 @@ def frontier(every: Sequence[Scenario]) -> Iterator[str]:
         )
         for pair in pairs
     ]
-    headings = ("trace", "cold start", "queue; GPU hours", "slo; GPU hours", "slo costs")
+    headings = ("trace", "cold start", "seeds", "queue; GPU hours", "slo; GPU hours", "slo costs")
     yield tables.table(headings, rows)
 
 
@@ -211,10 +227,10 @@ def limited(every: Sequence[Scenario]) -> Iterator[str]:
     rows = []
     for fleet in fleets:
         scenario = fleet.scenario
-        peer = max(scenario.peers, key=lambda cell: cell.attained)
+        peer = max(scenario.peers, key=lambda cell: cell.attained, default=None)
         cells = [fleet.split, scenario.slo, scenario.get(ALONE), scenario.get(QUEUE)]
         texts = [_attained_and_hours(cell) if cell else "" for cell in cells]
-        peer_text = f"{tables.label(peer.row)}: {_attained_and_hours(peer)}"
+        peer_text = f"{tables.label(peer.row)}: {_attained_and_hours(peer)}" if peer else ""
         rows.append((scenario.shape, *texts, peer_text))
     yield tables.table(headings, rows)
 

@@ -33,11 +33,12 @@ def draw_overview(every: Sequence[Scenario], path: Path) -> None:
     axes.scatter(*_columns(peers), s=9, color="0.72", label="peers, defaults and tuned")
     queue = [p for s in every if (c := s.get("queue")) and (p := _point(s, c))]
     axes.scatter(*_columns(queue), s=36, marker="s", color="tab:purple", label="queue", zorder=2)
-    chosen = _columns([p for s in every if (p := _point(s, best(s.peers)))])
+    chosen = _columns([p for s in every if (c := best(s.peers)) and (p := _point(s, c))])
     axes.scatter(*chosen, s=52, color="tab:blue", label="best peer of each trace", zorder=3)
     for scenario in every:
         point = _point(scenario, scenario.slo)
-        other = _point(scenario, best(scenario.peers))
+        peer = best(scenario.peers)
+        other = _point(scenario, peer) if peer else None
         if point:
             axes.annotate(
                 scenario.shape, point, xytext=(7, 5), textcoords="offset points", fontsize=8
@@ -63,10 +64,14 @@ def draw_overview(every: Sequence[Scenario], path: Path) -> None:
 
 
 def draw_history(scenario: Scenario, path: Path) -> None:
-    """Plot load and replicas over time: slo, the best peer, and slo's sizes for the true load."""
+    """Plot load and replicas over time: slo, the best peer, and slo's sizes for the true load.
+
+    Without results of peers, none is drawn.
+    """
     case = Case(family_of(scenario.shape), scenario.shape, 0, scenario.cold_start, scenario.option)
     setting = replace(case.setting(), history=True)
-    rows = (SLO, best(scenario.peers).row, ORACLE)
+    peer = best(scenario.peers)
+    rows = (SLO, *([peer.row] if peer else []), ORACLE)
     jobs = [Job(case, *row.split(" ", 1)) for row in rows]
     plot_history(setting.trace, [run(setting, job) for job in jobs], path)
 

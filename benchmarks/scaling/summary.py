@@ -118,8 +118,7 @@ class Scenario:
 
         It may be a fixed fleet.
         """
-        known = [self.cells[row] for row in ("clairvoyant", FIXED) if row in self.cells]
-        return best(known) if known else None
+        return best([self.cells[row] for row in ("clairvoyant", FIXED) if row in self.cells])
 
     @property
     def fixed(self) -> Cell | None:
@@ -127,12 +126,15 @@ class Scenario:
         return self.cells.get(FIXED)
 
 
-def best(cells: Sequence[Cell]) -> Cell:
-    """Return the cheapest cell that meets the goal, or that with the highest attainment."""
+def best(cells: Sequence[Cell]) -> Cell | None:
+    """Return the cheapest cell that meets the goal, or that with the highest attainment.
+
+    None without cells.
+    """
     meeting = [cell for cell in cells if cell.meets]
     if meeting:
         return min(meeting, key=lambda cell: cell.hours)
-    return max(cells, key=lambda cell: (cell.attained, -cell.hours))
+    return max(cells, key=lambda cell: (cell.attained, -cell.hours), default=None)
 
 
 def scenarios(results: Iterable[tuple[Job, Measured]]) -> list[Scenario]:

@@ -44,6 +44,11 @@ def count(value: float) -> str:
     return f"{round(value, digits - 2 if value >= 1000 else digits):,.0f}"
 
 
+def named(peer: Cell | None, best_schedule: Cell | None) -> str:
+    """Return the name of a peer and what `short` returns; empty without a peer."""
+    return f"{peer.policy}: {short(peer, best_schedule)}" if peer else ""
+
+
 def short(cell: Cell | None, best_schedule: Cell | None) -> str:
     """Return attainment, relative cost and goodput of a row as one cell of a table."""
     if cell is None:
@@ -76,8 +81,8 @@ def overview(every: Sequence[Scenario]) -> str:
                 f"{schedule.hours:.1f}; {count(schedule.goodput)}" if schedule else "",
                 short(scenario.slo, schedule),
                 short(scenario.get(QUEUE), schedule),
-                f"{default.policy}: {short(default, schedule)}",
-                f"{tuned.policy}: {short(tuned, schedule)}",
+                named(default, schedule),
+                named(tuned, schedule),
                 short(scenario.fixed, schedule),
             )
         )
@@ -89,6 +94,9 @@ def outcomes(every: Sequence[Scenario]) -> str:
     rows = []
     for scenario in every:
         comparison = compare_with_peers(scenario)
+        if comparison is None:
+            rows.append((scenario.shape, percent(scenario.slo), "", "", "was not compared"))
+            continue
         peer = comparison.peer
         rows.append(
             (

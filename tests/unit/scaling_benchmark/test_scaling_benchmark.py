@@ -17,18 +17,14 @@ from benchmarks.scaling.claims import (
     gap_to_schedule,
     limited_fleets,
 )
-from benchmarks.scaling.document import write_document
 from benchmarks.scaling.plan import FULL, QUICK, TUNED_ON, jobs, tuning_jobs
 from benchmarks.scaling.pool import clock, complete, grouped
 from benchmarks.scaling.rows import FIXED, grid, parsed, setting_of, settings_of
-from benchmarks.scaling.store import Job, Measured, Store
-from benchmarks.scaling.summary import Cell, Scenario, half_width, relative_hours, scenarios
+from benchmarks.scaling.store import Job, Store
+from benchmarks.scaling.summary import Cell, Scenario, half_width, relative_hours
 from benchmarks.scaling.tuning import STAGES, best_settings, tried_settings, tuned_settings
 from ecs_dynamo.simulate.peers.registry import PEERS
-
-
-def measured(attained: float, hours: float) -> Measured:
-    return Measured(attained, attained, 1000 * attained / hours, 1, 2, hours, hours, hours, 1, 3, 0)
+from tests.unit.scaling_benchmark.results import measured
 
 
 def scenario(rows: Mapping[str, tuple[float, float]], option: str = PLAIN) -> Scenario:
@@ -54,6 +50,7 @@ def test_slo_is_compared_with_the_best_peer(
     slo: tuple[float, float], peers: Mapping[str, tuple[float, float]], outcome: Outcome
 ) -> None:
     comparison = compare_with_peers(scenario({"slo": slo, "queue": (1.0, 1.0), **peers}))
+    assert comparison is not None
     assert comparison.outcome is outcome
 
 
@@ -80,6 +77,26 @@ def test_queue_is_compared_at_equal_attainment() -> None:
     assert compare_with_queue(scenario({"slo": (1, 1), "queue": (1, 1)})) is None
 
 
+def frontiers(seeds: Mapping[str, range]) -> Scenario:
+    """Return a scenario in which each setting has runs of some seeds."""
+    cells = {
+        row: Cell(row, {n: measured(0.99, 10 + n) for n in numbers})
+        for row, numbers in seeds.items()
+    }
+    return Scenario("day", 210.0, PLAIN, cells)
+
+
+def test_settings_with_fewer_seeds_narrow_the_comparison_visibly() -> None:
+    rows = {"slo": range(10), "queue": range(10), "slo miss=0.1": range(5)}
+    complete_runs = compare_with_queue(frontiers({**rows, "queue target=2": range(5)}))
+    assert complete_runs is not None
+    assert (complete_runs.seeds, complete_runs.is_narrowed) == (5, False)
+    narrowed = compare_with_queue(frontiers({**rows, "queue target=2": range(2)}))
+    assert narrowed is not None
+    assert (narrowed.seeds, narrowed.is_narrowed) == (2, True)
+    assert compare_with_queue(frontiers({**rows, "queue target=2": range(7, 9)})) is None
+
+
 def test_the_gap_to_the_best_schedule_has_the_forecast_error() -> None:
     rows = {"slo": (0.99, 13.0), "oracle": (1.0, 11.0), "clairvoyant": (0.99, 10.0)}
     gap = gap_to_schedule(scenario(rows))
@@ -101,6 +118,8 @@ def test_a_limited_fleet_is_compared_with_the_best_split() -> None:
     assert fleet.holds
     (fleet,) = limited_fleets([scenario(rows | {"slo": (0.7, 10.0)}, LIMITED)], LIMITED)
     assert not fleet.holds
+    apart = {"slo": Cell("slo", {0: measured(1, 1)}), FIXED: Cell(FIXED, {1: measured(1, 1)})}
+    assert limited_fleets([Scenario("day", 210.0, LIMITED, apart)], LIMITED) == []
 
 
 def test_rows_are_compared_on_the_same_seeds() -> None:
@@ -214,32 +233,3 @@ def test_missing_jobs_run_in_groups_of_a_case(tmp_path: Path) -> None:
     assert len(Store(tmp_path / "scaling.json")) == 3
     assert clock(125.0) == "2:05"
     assert setting_of(case).trace.name == "growing-prompts"
-
-
-def test_the_document_states_what_holds(tmp_path: Path) -> None:
-    store = Store(tmp_path / "scaling.json")
-    rows = {
-        "slo": (0.992, 12.0),
-        "slo miss=0.001": (0.999, 13.0),
-        "queue": (0.98, 20.0),
-        "queue target=0.5": (0.995, 30.0),
-        "keda-hpa": (0.991, 15.0),
-        "keda-hpa 2,0.9": (0.97, 11.0),
-        "oracle": (0.995, 10.5),
-        "bound": (0.99, 9.0),
-        "clairvoyant": (0.99, 10.0),
-        FIXED: (0.99, 25.0),
-    }
-    for number in (0, 1, 2):
-        for option in (PLAIN, LIMITED):
-            case = Case("reported", "flash-crowds", number, option=option)
-            for row, values in rows.items():
-                policy, _, settings = row.partition(" ")
-                store.add(Job(case, policy, settings), measured(*values))
-    write_document(store, tmp_path / "scaling.md")
-    text = (tmp_path / "scaling.md").read_text()
-    assert "slo meets the target on 1 of 1 traces" in text
-    assert "| flash-crowds | **99.2** ± 0.0 % | keda-hpa: **99.1** ± 0.0 % | -20 % |" in text
-    assert "99.5 ± 0.0 %; 1.05" in text.replace("**", "")
-    assert (tmp_path / "scaling.png").stat().st_size > 5000
-    assert len(scenarios(store)) == 2
