@@ -1,4 +1,4 @@
-"""Generation of docs/benchmarks/scaling.md from the benchmark's stored results."""
+"""Generation of docs/benchmarks/scaling.md, or another page, from stored results."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from benchmarks.scaling.claims import (
     limited_fleets,
     shared_seeds,
 )
-from benchmarks.scaling.pictures import DRAWN, OVERVIEW, draw_history, draw_overview
+from benchmarks.scaling.pictures import DRAWN, draw_history, draw_overview
 from benchmarks.scaling.plan import FULL, TUNED_ON
 from benchmarks.scaling.rows import ALONE, QUEUE
 from benchmarks.scaling.store import Store
@@ -37,24 +37,34 @@ from benchmarks.scaling.tuning import tuned_settings
 HEAD = Path(__file__).parent / "HEAD.md"
 
 
+class NoResultsError(Exception):
+    """There are no results from which a page could be written."""
+
+
 def write_document(store: Store, path: Path) -> None:
-    """Write the page and its pictures."""
+    """Write the page and its pictures beside it, whose names begin with that of the page.
+
+    Raises `NoResultsError`, and leaves the files as they are, without results of slo.
+    """
     every = scenarios(store)
     main = plain(every, order=list(FULL))
     if not main:
-        path.write_text(HEAD.read_text())
-        return
-    draw_overview(main, path.parent / OVERVIEW)
+        raise NoResultsError(
+            f"{path} was not written: there are no results of slo with a cold start of "
+            f"{MAIN_COLD_START:g} s"
+        )
+    overview = path.with_suffix(".png")
+    draw_overview(main, overview)
     parts = [
         HEAD.read_text(),
         *summary(every, main),
-        f"![attainment and cost by trace]({OVERVIEW})\n",
+        f"![attainment and cost by trace]({overview.name})\n",
         *by_cold_start(every),
         *forecast_error(every),
         *frontier(every),
         *limited(every),
         *chosen_settings(store),
-        *per_shape(main, path.parent),
+        *per_shape(main, path),
     ]
     path.write_text("\n".join(parts))
 
@@ -253,14 +263,14 @@ def chosen_settings(store: Store) -> Iterator[str]:
         yield tables.table(("peer", "settings"), rows)
 
 
-def per_shape(main: Sequence[Scenario], folder: Path) -> Iterator[str]:
-    """Yield all rows of each shape with the main cold start."""
+def per_shape(main: Sequence[Scenario], path: Path) -> Iterator[str]:
+    """Yield all rows of each shape with the main cold start, for the page at ``path``."""
     for scenario in main:
         ttft = LONG_PROMPTS.get(scenario.shape, TTFT)
         yield f"## {scenario.shape}\n"
         yield f"Cold start {MAIN_COLD_START:g} s; target for TTFT {ttft:g} s.\n"
         yield tables.policies(scenario)
         if scenario.shape in DRAWN:
-            name = f"scaling-{scenario.shape}.png"
-            draw_history(scenario, folder / name)
-            yield f"![load and replicas over time]({name})\n"
+            picture = path.with_name(f"{path.stem}-{scenario.shape}.png")
+            draw_history(scenario, picture)
+            yield f"![load and replicas over time]({picture.name})\n"

@@ -13,7 +13,6 @@ from benchmarks.scaling.store import Job
 from benchmarks.scaling.summary import Cell, Scenario, best, relative_hours
 from ecs_dynamo.simulate.report import plot_history
 
-OVERVIEW = "scaling.png"
 DRAWN = ("growing-prompts", "flash-crowds", "batch-jobs")
 """Shapes whose replicas over time are drawn."""
 LOWEST = 0.6

@@ -98,9 +98,14 @@ def fingerprint(policy: str) -> str:
 
 
 class Store:
-    """Results in memory and in a file."""
+    """Results in memory and in a file.
+
+    ``is_foreign``: the file has another format, as earlier versions of the benchmark wrote it. Its
+    results are not read.
+    """
 
     def __init__(self, path: Path) -> None:
+        self.is_foreign = False
         self._path = path
         self._results: dict[Job, Measured] = {}
         self._codes: dict[str, str] = {}
@@ -132,6 +137,9 @@ class Store:
         return dropped
 
     def _read(self, document: Mapping[str, Any]) -> None:
+        if document.get("columns") != list(Measured._fields):
+            self.is_foreign = True
+            return
         self._codes = document.get("code", {})
         for family, shapes in document.get("results", {}).items():
             for shape, options in shapes.items():
