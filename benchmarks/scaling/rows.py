@@ -28,14 +28,6 @@ OWN = (SLO, QUEUE)
 REFERENCES = (ORACLE, FIXED, CLAIRVOYANT, BOUND)
 TRIMS = 12
 """Improvements that the clairvoyant tries on its schedule."""
-LABELS = {
-    ALONE: "slo without arbitration",
-    FIXED: "cheapest fixed fleet",
-    ORACLE: "slo's sizes for the true load",
-    CLAIRVOYANT: "clairvoyant schedule",
-    BOUND: "bound",
-}
-"""Names of rows in the document, where they differ from the policy's."""
 
 
 @lru_cache(maxsize=1)

@@ -18,20 +18,35 @@ from benchmarks.scaling.cases import Case
 ROOT = Path(__file__).parents[2]
 SOURCES: Mapping[str, tuple[str, ...]] = {
     "fleet": (
+        "benchmarks/scaling/cases.py",
+        "benchmarks/scaling/rows.py",
+        "ecs_dynamo/planning/scaling/erlang_c.py",
+        "ecs_dynamo/simulate/compare.py",
         "ecs_dynamo/simulate/fleet/*.py",
+        "ecs_dynamo/simulate/result.py",
         "ecs_dynamo/simulate/run.py",
         "ecs_dynamo/simulate/traces/**/*.py",
     ),
     "policies": (
+        "ecs_dynamo/model/limits.py",
+        "ecs_dynamo/model/memory/scaling.py",
+        "ecs_dynamo/model/memory/zero.py",
         "ecs_dynamo/model/spec/scaling.py",
+        "ecs_dynamo/model/spec/schedule.py",
         "ecs_dynamo/planning/scaling/**/*.py",
         "ecs_dynamo/simulate/arbitration.py",
         "ecs_dynamo/simulate/scalers.py",
     ),
     "peers": ("ecs_dynamo/simulate/peers/*.py",),
-    "references": ("ecs_dynamo/simulate/optimum/*.py", "benchmarks/scaling/rows.py"),
+    "references": (
+        "ecs_dynamo/simulate/optimum/*.py",
+        "ecs_dynamo/simulate/peers/reference.py",
+    ),
 }
-"""The sources that the results of each kind of policy depend on, besides those of the fleet."""
+"""The sources that the results of each kind of policy depend on, besides those of the fleet.
+
+The fleet's include the cases, the initial fleet (sized by Erlang C) and the columns of a result.
+"""
 
 KINDS: Mapping[str, str] = {
     **dict.fromkeys(("slo", "queue", "slo-alone"), "policies"),

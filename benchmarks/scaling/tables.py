@@ -6,9 +6,18 @@ import math
 from collections.abc import Iterable, Sequence
 
 from benchmarks.scaling.claims import compare_with_peers
-from benchmarks.scaling.rows import ALONE, CLAIRVOYANT, FIXED, LABELS, ORACLE, QUEUE, SLO
+from benchmarks.scaling.rows import ALONE, BOUND, CLAIRVOYANT, FIXED, ORACLE, QUEUE, SLO
 from benchmarks.scaling.summary import Cell, Scenario, best, relative_hours
 from ecs_dynamo.simulate.report import format_seconds
+
+LABELS = {
+    ALONE: "slo without arbitration",
+    FIXED: "cheapest fixed fleet",
+    ORACLE: "slo's sizes for the true load",
+    CLAIRVOYANT: "clairvoyant schedule",
+    BOUND: "bound",
+}
+"""Names of rows in the document, where they differ from the policy's."""
 
 
 def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
+from subprocess import PIPE
 
 import pytest
 
@@ -233,3 +236,46 @@ def test_missing_jobs_run_in_groups_of_a_case(tmp_path: Path) -> None:
     assert len(Store(tmp_path / "scaling.json")) == 3
     assert clock(125.0) == "2:05"
     assert setting_of(case).trace.name == "growing-prompts"
+
+
+IMPORTED = """
+import sys
+import benchmarks.scaling.rows
+print(*(m.__file__ for m in list(sys.modules.values()) if getattr(m, "__file__", None)), sep="\\n")
+"""
+"""Prints the files of all modules that the runs of the benchmark import."""
+
+
+def test_results_depend_on_all_code_that_their_runs_import() -> None:
+    output = subprocess.run(
+        [sys.executable, "-c", IMPORTED], cwd=stores.ROOT, text=True, stdout=PIPE, check=True
+    )
+    folders = [
+        stores.ROOT / name
+        for name in ("benchmarks", "ecs_dynamo/simulate", "ecs_dynamo/planning/scaling")
+    ]
+    imported = {
+        path
+        for path in map(Path, output.stdout.splitlines())
+        if path.name != "__init__.py" and any(path.is_relative_to(folder) for folder in folders)
+    }
+    patterns = [pattern for patterns in stores.SOURCES.values() for pattern in patterns]
+    for pattern in patterns:
+        assert list(stores.ROOT.glob(pattern)), pattern
+    sources = {path for pattern in patterns for path in stores.ROOT.glob(pattern)}
+    # The store reads results only in its own format.
+    assert imported - sources == {stores.ROOT / "benchmarks" / "scaling" / "store.py"}
+
+
+def test_what_all_kinds_of_policies_share_is_among_the_sources_of_the_fleet() -> None:
+    """The case, the sizes of the initial fleet, the columns of results, and the loop of a run."""
+    files = {path for pattern in stores.SOURCES["fleet"] for path in stores.ROOT.glob(pattern)}
+    for name in (
+        "benchmarks/scaling/cases.py",
+        "benchmarks/scaling/rows.py",
+        "ecs_dynamo/planning/scaling/erlang_c.py",
+        "ecs_dynamo/simulate/compare.py",
+        "ecs_dynamo/simulate/result.py",
+        "ecs_dynamo/simulate/run.py",
+    ):
+        assert stores.ROOT / name in files
