@@ -31,7 +31,11 @@ HOUR_LONG = ("azure", "mooncake", "growing-prompts", "code-assistant")
 TUNED_ON = ("growing-prompts", "code-assistant", "flash-crowds", "launch-day", "batch-jobs")
 """Training shapes on which the peers' settings are chosen."""
 LIMITED_SHAPES = ("azure", "mooncake", "growing-prompts", "flash-crowds", "launch-day")
-FRONTIER_MISSES = (0.0001, 0.001, 0.0025, 0.01, 0.03, 0.08)
+FRONTIER_SETTINGS = (
+    "miss=0.0001 headroom=4",
+    "miss=0.0001 headroom=2",
+    *(f"miss={miss:g}" for miss in (0.0001, 0.001, 0.0025, 0.01, 0.03, 0.08)),
+)
 FRONTIER_TARGETS = (0.25, 0.4, 0.5, 0.65, 0.8)
 
 
@@ -117,8 +121,8 @@ def case_jobs(shape: str, cold_start: float, size: Size, tuned: Mapping[str, str
 
 def frontier_jobs(case: Case) -> Iterator[Job]:
     """Yield the runs that show the cost of both own policies by attainment."""
-    for miss in FRONTIER_MISSES:
-        yield Job(case, SLO, f"miss={miss:g}")
+    for settings in FRONTIER_SETTINGS:
+        yield Job(case, SLO, settings)
     for target in FRONTIER_TARGETS:
         yield Job(case, QUEUE, f"target={target:g}")
 
