@@ -77,7 +77,7 @@ def test_limits_bounds_and_steps_are_respected(case: tuple[list[Claim], SharedLi
         # The steps do not reach the limit yet: nothing rises, and everything that may fall falls.
         for claim in claims:
             floor = max(claim.current - claim.max_step_down, claim.min, 1)
-            assert counts[claim.component] == min(claim.recommended, floor)
+            assert counts[claim.component] == min(kept[claim.component], floor)
         assert used(limit, counts) <= used(limit, kept)
 
 
