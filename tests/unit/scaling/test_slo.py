@@ -7,9 +7,8 @@ from dataclasses import replace
 import pytest
 
 from ecs_dynamo.model.graph import Role
-from ecs_dynamo.model.memory.scaling import (
-    ScalingState,
-)
+from ecs_dynamo.model.memory.load import ErrorBudget
+from ecs_dynamo.model.memory.scaling import ScalingState
 from ecs_dynamo.model.snapshot import Signal, SignalKind
 from ecs_dynamo.planning.scaling.load.work import seconds_per_request
 from ecs_dynamo.planning.scaling.registry import decide
@@ -125,3 +124,27 @@ def test_a_target_for_the_first_token_shortens_the_queue() -> None:
         reasons.append(out.decision.reason)
     assert "target 2 s" in reasons[0]
     assert "target 0.15" in reasons[1]
+
+
+def test_a_component_is_charged_for_late_requests_only_while_they_wait_for_it() -> None:
+    """The reported share of late first tokens is that of the whole graph."""
+
+    def budget(waiting: float) -> ErrorBudget:
+        scaling, state = spec(max=50, concurrency=4), ScalingState()
+        for tick in range(40):
+            inputs = scaling_input(
+                scaling,
+                tick * TICK,
+                4,
+                ("queue_depth", 8.0 + waiting, 0),
+                ("arrival_rate", 8.0, 0),
+                ("waiting", waiting, 0),
+                ("late_share", 0.5, 0),
+                state=state,
+            )
+            state = decide(inputs).state
+        return state.budget
+
+    assert budget(0.0).late == 0.0
+    assert budget(0.0).requests > 0
+    assert budget(60.0).late == pytest.approx(0.5 * budget(60.0).requests, rel=0.2)

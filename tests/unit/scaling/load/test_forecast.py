@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -30,6 +31,20 @@ def test_a_level_returns_to_the_mean_once_that_was_observed_for_long() -> None:
         fresh = follow(fresh, 10.0 + now / 150, now, 400.0)
     assert fresh is not None
     assert predict(fresh, 400.0) >= 0.98 * fresh.level  # a rise is believed until shown otherwise
+
+
+def test_noise_does_not_teach_that_a_crowd_will_pass() -> None:
+    """Hours of noise about a steady mean, which always passes, and then a crowd that stays."""
+    rng = random.Random(5)
+    state, now = None, 0.0
+    for _ in range(1500):
+        now += TICK
+        state = follow(state, max(0.0, rng.gauss(10.0, 4.0)), now, 210.0)
+    for _ in range(4):
+        now += TICK
+        state = follow(state, 40.0, now, 210.0)
+    assert state is not None
+    assert predict(state, 210.0) > 0.9 * state.level > 30.0
 
 
 def test_a_season_is_used_once_it_was_observed_and_is_better() -> None:
