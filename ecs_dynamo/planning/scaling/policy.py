@@ -14,7 +14,6 @@ from ecs_dynamo.model.memory.scaling import ScalingState
 from ecs_dynamo.model.plan import Decision
 from ecs_dynamo.model.snapshot import Signal
 from ecs_dynamo.model.spec.scaling import ScalingSpec
-from ecs_dynamo.planning.scaling.demand import Demand
 
 Spec = TypeVar("Spec", bound=ScalingSpec, covariant=True)
 AcceptedSpec = TypeVar("AcceptedSpec", bound=ScalingSpec, contravariant=True)
@@ -60,6 +59,38 @@ class Workload:
     load: float
     request_seconds: float
     slots: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """The current demand on a component; None where no fresh signal reports it.
+
+    ``queue`` counts requests that are not done, ``arrival_rate`` is requests/s, and ``replicas`` is
+    a count that another controller decided (Dynamo's planner). The other measurements are those of
+    `SignalKind`: requests (``waiting``, ``upstream``), requests/s (``rejection_rate``), tokens/s
+    (``prompt_arrival_rate``, ``prompt_rate``, ``output_rate``), seconds (``itl_seconds``)
+    and shares (``late_share``, ``cached_share``, ``kv_usage``). ``why_stale`` is set where every
+    signal is stale. ``incomplete`` is set where a source that has reported before is stale now, or
+    has reported only in part (``partial``): the demand may then be larger than what is known.
+    """
+
+    queue: float | None
+    arrival_rate: float | None
+    replicas: float | None
+    unit: str = "requests"
+    why_stale: str | None = None
+    incomplete: bool = False
+    partial: bool = False
+    waiting: float | None = None
+    upstream: float | None = None
+    rejection_rate: float | None = None
+    prompt_arrival_rate: float | None = None
+    prompt_rate: float | None = None
+    output_rate: float | None = None
+    itl_seconds: float | None = None
+    late_share: float | None = None
+    cached_share: float | None = None
+    kv_usage: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

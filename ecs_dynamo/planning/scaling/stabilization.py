@@ -16,8 +16,7 @@ from ecs_dynamo.model.memory.zero import Waking
 from ecs_dynamo.model.plan import Decision, Limitation, decision_reason
 from ecs_dynamo.model.spec.scaling import ScalingSpec
 from ecs_dynamo.planning.scaling.cold_start import expected_cold_start
-from ecs_dynamo.planning.scaling.demand import Demand
-from ecs_dynamo.planning.scaling.policy import ScalingInput, ScalingOutput
+from ecs_dynamo.planning.scaling.policy import Demand, ScalingInput, ScalingOutput
 from ecs_dynamo.planning.scaling.zero.idle import add_gap, keep_seconds
 from ecs_dynamo.planning.scaling.zero.waking import count_to_start, observe_refused
 

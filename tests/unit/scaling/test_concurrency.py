@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from ecs_dynamo.model.graph import Role
 from ecs_dynamo.model.memory.scaling import ConcurrencyEstimate
 from ecs_dynamo.model.spec.scaling import SloScaling
-from ecs_dynamo.planning.scaling.demand import Demand
 from ecs_dynamo.planning.scaling.estimation.concurrency import (
     FRONTEND,
     SPREAD,
@@ -22,6 +21,7 @@ from ecs_dynamo.planning.scaling.estimation.concurrency import (
     planning_concurrency,
     seconds_factor,
 )
+from ecs_dynamo.planning.scaling.policy import Demand
 from tests.helpers.scaling import TICK, scaling_input
 
 DECODE = frozenset({Role.DECODE})

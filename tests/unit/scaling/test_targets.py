@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 
 from ecs_dynamo.model.graph import Role
 from ecs_dynamo.model.spec.scaling import SloScaling
-from ecs_dynamo.planning.scaling.demand import Demand
 from ecs_dynamo.planning.scaling.estimation.kv import kv_batch, observe_kv, tokens_in_decode
 from ecs_dynamo.planning.scaling.estimation.targets import queue_target
 from ecs_dynamo.planning.scaling.load.prefix_cache import effective_tokens
+from ecs_dynamo.planning.scaling.policy import Demand
 
 PREFILL, DECODE = frozenset({Role.PREFILL}), frozenset({Role.DECODE})
 WORKER = frozenset({Role.WORKER})

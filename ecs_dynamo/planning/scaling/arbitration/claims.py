@@ -8,8 +8,8 @@ from ecs_dynamo.model.memory.scaling import SharedLimitState
 from ecs_dynamo.model.spec.scaling import ScalingSpec, SloScaling
 from ecs_dynamo.planning.scaling.arbitration.missed import observe_missed, waits_too_long
 from ecs_dynamo.planning.scaling.cold_start import ASSUMED_SECONDS, expected_cold_start
-from ecs_dynamo.planning.scaling.demand import Demand, read_demand
-from ecs_dynamo.planning.scaling.policy import ScalingInput, ScalingOutput, Workload
+from ecs_dynamo.planning.scaling.demand import read_demand
+from ecs_dynamo.planning.scaling.policy import Demand, ScalingInput, ScalingOutput, Workload
 
 DEFAULT_TARGET = 2.0
 """Seconds that a request may wait, for policies that have no setting for it."""

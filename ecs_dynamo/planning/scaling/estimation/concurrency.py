@@ -20,10 +20,9 @@ from dataclasses import replace
 from ecs_dynamo.model.graph import DECODING_ROLES, Role
 from ecs_dynamo.model.memory.scaling import ConcurrencyEstimate, Saturation
 from ecs_dynamo.model.spec.scaling import SloScaling
-from ecs_dynamo.planning.scaling.demand import Demand
 from ecs_dynamo.planning.scaling.estimation.inter_token import batch_for, itl_at, observe_latency
 from ecs_dynamo.planning.scaling.estimation.kv import kv_batch, observe_kv
-from ecs_dynamo.planning.scaling.policy import ScalingInput
+from ecs_dynamo.planning.scaling.policy import Demand, ScalingInput
 
 START = 8.0
 """Assumed where neither the engine's limit nor a batch is known: few engines handle less."""

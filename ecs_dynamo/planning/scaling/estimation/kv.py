@@ -10,7 +10,7 @@ import math
 from dataclasses import replace
 
 from ecs_dynamo.model.memory.scaling import KvEstimate
-from ecs_dynamo.planning.scaling.demand import Demand
+from ecs_dynamo.planning.scaling.policy import Demand
 
 MEMORY_SECONDS = 300.0
 FILL = 0.85

@@ -15,8 +15,8 @@ from collections.abc import Collection
 
 from ecs_dynamo.model.graph import Role
 from ecs_dynamo.model.memory.load import WorkEstimate
-from ecs_dynamo.planning.scaling.demand import Demand
 from ecs_dynamo.planning.scaling.load.prefix_cache import effective_tokens
+from ecs_dynamo.planning.scaling.policy import Demand
 
 OBSERVATIONS = 400.0
 """Busy slots that a time per unit is measured over: their count is Poisson, so the estimate is

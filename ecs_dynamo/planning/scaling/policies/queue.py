@@ -11,8 +11,8 @@ from __future__ import annotations
 import math
 
 from ecs_dynamo.model.spec.scaling import QueueScaling, SloScaling
-from ecs_dynamo.planning.scaling.demand import Demand, read_demand
-from ecs_dynamo.planning.scaling.policy import ScalingInput, ScalingOutput
+from ecs_dynamo.planning.scaling.demand import read_demand
+from ecs_dynamo.planning.scaling.policy import Demand, ScalingInput, ScalingOutput
 from ecs_dynamo.planning.scaling.stabilization import hold, stabilize
 
 

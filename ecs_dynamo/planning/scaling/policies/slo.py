@@ -28,7 +28,7 @@ from ecs_dynamo.model.memory.scaling import Forecast, ScalingState
 from ecs_dynamo.model.spec.scaling import SloScaling
 from ecs_dynamo.planning.scaling.arbitration.missed import waits_too_long
 from ecs_dynamo.planning.scaling.cold_start import cold_start_seconds
-from ecs_dynamo.planning.scaling.demand import Demand, read_demand
+from ecs_dynamo.planning.scaling.demand import read_demand
 from ecs_dynamo.planning.scaling.erlang_c import fractional_servers
 from ecs_dynamo.planning.scaling.estimation.concurrency import (
     learn_concurrency,
@@ -48,7 +48,7 @@ from ecs_dynamo.planning.scaling.load.work import (
     work_rate,
 )
 from ecs_dynamo.planning.scaling.policies import queue
-from ecs_dynamo.planning.scaling.policy import ScalingInput, ScalingOutput, Workload
+from ecs_dynamo.planning.scaling.policy import Demand, ScalingInput, ScalingOutput, Workload
 from ecs_dynamo.planning.scaling.stabilization import hold, stabilize
 
 RELAXED = 5.0

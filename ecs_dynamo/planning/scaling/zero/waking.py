@@ -15,10 +15,9 @@ import math
 from ecs_dynamo.model.memory.scaling import ScalingState
 from ecs_dynamo.model.memory.zero import Waking
 from ecs_dynamo.model.spec.scaling import ScalingSpec, SloScaling
-from ecs_dynamo.planning.scaling.demand import Demand
 from ecs_dynamo.planning.scaling.estimation.concurrency import planning_concurrency
 from ecs_dynamo.planning.scaling.load.work import seconds_per_request
-from ecs_dynamo.planning.scaling.policy import ScalingInput
+from ecs_dynamo.planning.scaling.policy import Demand, ScalingInput
 
 MAX_PASS_SECONDS = 60.0
 """Longest time that one measured rate stands for."""

@@ -8,13 +8,13 @@ import pytest
 
 from ecs_dynamo.model.graph import Role
 from ecs_dynamo.model.memory.load import WorkEstimate
-from ecs_dynamo.planning.scaling.demand import Demand
 from ecs_dynamo.planning.scaling.load.work import (
     learn_work,
     seconds_per_request,
     seconds_per_unit,
     work_rate,
 )
+from ecs_dynamo.planning.scaling.policy import Demand
 
 TICK = 15.0
 PREFILL, DECODE = frozenset({Role.PREFILL}), frozenset({Role.DECODE})
