@@ -76,8 +76,12 @@ class Setting:
     @property
     def initial(self) -> tuple[int, int]:
         """The (prefill, decode) replicas at the start, sized for the busiest of the first ten
-        minutes. They are the same for all policies, as no policy could launch more by then."""
-        return self.size_for(np.arange(0.0, 600.0, 60.0), 60.0)
+        minutes. They are the same for all policies, as no policy could launch more by then. In a
+        limited fleet, both are reduced in proportion until they fit."""
+        sizes = self.size_for(np.arange(0.0, 600.0, 60.0), 60.0)
+        prefill, decode = (self.fleet.gpus(pool) for pool in PoolName)
+        share = min(1.0, self.fleet.gpu_slots / (sizes[0] * prefill + sizes[1] * decode or 1))
+        return max(self.low, int(share * sizes[0])), max(self.low, int(share * sizes[1]))
 
     def run(
         self,

@@ -45,7 +45,7 @@ def cold_start_seconds(known: ColdStarts, default: float) -> float:
     """Return the usual cold start (a running quantile), or ``default`` if none was measured."""
     if not known.samples:
         return default
-    times = sorted(sample.seconds for sample in known.samples)
+    times = sorted([sample.seconds for sample in known.samples])
     return times[min(int(QUANTILE * len(times)), len(times) - 1)]
 
 

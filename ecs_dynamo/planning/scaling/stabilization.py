@@ -8,8 +8,7 @@ never undoes the stabilization.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
+from ecs_dynamo.model.changed import replace
 from ecs_dynamo.model.conditions import ConditionReason
 from ecs_dynamo.model.memory.scaling import Recommendation, ScalingState
 from ecs_dynamo.model.memory.zero import Waking

@@ -190,3 +190,12 @@ def test_recommendations_are_on_the_frontier(tmp_path: Path) -> None:
         assert (tmp_path / name).stat().st_size > 5000
     assert "| slo miss=" in markdown([tried[0].result])
     assert [format_seconds(v) for v in (1.234, 75.2, math.inf)] == ["1.23 s", "75 s", "never"]
+
+
+def test_the_initial_fleet_fits_the_limit() -> None:
+    setting = Setting(poisson(30.0, 1200, 2000, 1, output=400), replace(QUIET, gpu_slots=256))
+    plain = setting.initial
+    limit = sum(plain) // 2
+    limited = replace(setting, fleet=replace(setting.fleet, gpu_slots=limit)).initial
+    assert limit - 2 < sum(limited) <= limit
+    assert all(few < many for few, many in zip(limited, plain, strict=True))

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
+from ecs_dynamo.model.changed import replace
 from ecs_dynamo.model.memory.scaling import SharedLimitState
 
 FADE_SECONDS = 300.0

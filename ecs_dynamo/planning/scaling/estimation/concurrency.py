@@ -15,8 +15,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection
-from dataclasses import replace
 
+from ecs_dynamo.model.changed import replace
 from ecs_dynamo.model.graph import DECODING_ROLES, Role
 from ecs_dynamo.model.memory.scaling import ConcurrencyEstimate, Saturation
 from ecs_dynamo.model.spec.scaling import SloScaling

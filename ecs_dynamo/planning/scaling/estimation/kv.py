@@ -7,8 +7,8 @@ declared, the bound follows from the use that was reported at a known batch.
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
+from ecs_dynamo.model.changed import replace
 from ecs_dynamo.model.memory.scaling import KvEstimate
 from ecs_dynamo.planning.scaling.policy import Demand
 

@@ -10,8 +10,8 @@ and the pairs of forecast and outcome decide how much more is kept (`load.margin
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
+from ecs_dynamo.model.changed import replace
 from ecs_dynamo.model.memory.load import Reading
 from ecs_dynamo.model.memory.scaling import (
     Forecast,

@@ -17,9 +17,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 from statistics import NormalDist
 
+from ecs_dynamo.model.changed import replace
 from ecs_dynamo.model.memory.load import Cell, Margin
 
 BINS_PER_OCTAVE = 8

@@ -20,8 +20,9 @@ shrinks also looks like a replica that got faster.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
+from ecs_dynamo.model.changed import replace
 from ecs_dynamo.model.graph import Role
 from ecs_dynamo.model.memory.load import WorkEstimate
 from ecs_dynamo.model.memory.scaling import Forecast, ScalingState
