@@ -35,6 +35,8 @@ from benchmarks.scaling.summary import Cell, Scenario, plain, scenarios
 from benchmarks.scaling.tuning import tuned_settings
 
 HEAD = Path(__file__).parent / "HEAD.md"
+REASONS = Path(__file__).parent / "REASONS.md"
+"""Why some claims do not hold, for a page of all shapes."""
 
 
 class NoResultsError(Exception):
@@ -59,6 +61,7 @@ def write_document(store: Store, path: Path) -> None:
         HEAD.read_text(),
         *summary(every, main),
         f"![attainment and cost by trace]({overview.name})\n",
+        *([REASONS.read_text()] if len(main) == len(FULL) else []),
         *by_cold_start(every),
         *forecast_error(every),
         *frontier(every),

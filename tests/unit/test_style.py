@@ -17,6 +17,7 @@ TEMPLATES = {
     "benchmarks/chaos/HEAD.md",
     "benchmarks/rollouts/HEAD.md",
     "benchmarks/scaling/HEAD.md",
+    "benchmarks/scaling/REASONS.md",
 }
 """Their links are relative to the folder of the pages that are generated from them."""
 

@@ -72,7 +72,7 @@ def test_a_part_of_the_rows_makes_a_page(
     assert "| flash-crowds | **99.2** ± 0.0 % |  |  | was not compared |" in text
     assert "0 of 0" not in text
     assert "is never more than" in text or "queue" not in rows
-    assert ("The bound" in text) is ("bound" in rows)
+    assert ("fixed fleet meets the target for less" in text) is ("bound" in rows)
 
 
 def test_the_page_names_comparisons_on_few_seeds(
