@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import os
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -46,6 +47,16 @@ FAULTS: dict[str, Callable[[str], str]] = {
     "mute": lambda _: "exec sleep 600",
 }
 """Commands of new revisions of prefill, by fault."""
+CLIENTS = 2
+"""Each has one request under way."""
+GAPS = re.compile(
+    r"is still activating|no backend worker available"
+    r"|Worker disconnected before response stream was established"
+)
+"""Log lines of a frontend in the gaps of Dynamo 1.6.1 in a rollout (docs/dynamo-protocol.md): some
+milliseconds at the start and at the end of a namespace, in which it is chosen and cannot serve; and
+the end of a prefill worker, with which the mock engine loses what it has not scheduled."""
+REQUEST = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 WORDS = {
     "exits": "exits with code 2",
     "loads": f"is good, and takes {LOADING} s longer to load",
@@ -105,6 +116,18 @@ def configure(stack: Stack, mode: str, plane: str, workers: int, fault: str) -> 
     return commands[-1]
 
 
+def lost_in_gaps(stack: Stack) -> int:
+    """Return how many requests the frontends lost in the `GAPS`, by their logs."""
+    return len(
+        {
+            request[0]
+            for log in stack.folder.parent.glob("ecs/*/frontend.log")
+            for line in log.read_text(errors="replace").splitlines()
+            if GAPS.search(line) and (request := REQUEST.search(line))
+        }
+    )
+
+
 async def run(stack: Stack, mode: str, plane: str, workers: int, fault: str) -> Row:
     """Converge, then roll prefill to a revision with the fault, under load."""
     command = configure(stack, mode, plane, workers, fault)
@@ -143,13 +166,13 @@ async def run(stack: Stack, mode: str, plane: str, workers: int, fault: str) -> 
 
     began = time.monotonic()
     async with stack.traffic() as traffic, stack.reconciler() as reconciler:
-        async with traffic.background("load", 2, words=20, tokens=4, pause=0.1):
+        async with traffic.background("load", CLIENTS, words=20, tokens=4, pause=0.1):
             done = await reconciler.until_converged(120, record)
             await asyncio.sleep(1.0)  # Clients may notice the last release.
         errors = [r.error for r in traffic.done if r.error]
         sent = len(traffic.done)
     taken = time.monotonic() - began
-    assert not errors, errors[:3]
+    assert len(errors) <= min(lost_in_gaps(stack), CLIENTS), errors[:3]
     assert sent > 10
     assert min(served) >= workers // 2, served
     definitions = {t.definition.revision for t in prefill(stack)}
