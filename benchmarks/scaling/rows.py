@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,7 +9,6 @@ from functools import lru_cache, partial
 
 from benchmarks.scaling.cases import GOAL, LIMITED, Case
 from benchmarks.scaling.store import Job, Measured
-from ecs_dynamo.planning.scaling.erlang_c import servers_needed
 from ecs_dynamo.simulate import compare
 from ecs_dynamo.simulate.compare import Setting
 from ecs_dynamo.simulate.fleet import PoolName
@@ -141,7 +139,7 @@ class _Oracle:
 
     setting: Setting
     load: TrueLoad
-    slots: int
+    pool: PoolName
     miss: float
 
     def decide(self, view: View) -> int:
@@ -150,10 +148,7 @@ class _Oracle:
         load = self.load.peak(view.now, view.now + ahead)
         if load.slot_seconds <= 0:
             return setting.low
-        needed = servers_needed(
-            load.slot_seconds, load.service_seconds, setting.target, self.miss, 1.0
-        )
-        return min(max(setting.low, math.ceil(needed / self.slots)), setting.high)
+        return setting.replicas_for(self.pool, load.slot_seconds, load.service_seconds, self.miss)
 
 
 ORACLE_MISSES = (0.05, 0.02, 0.005, 1e-3, 2e-4, 4e-5, 8e-6, 1e-6, 1e-7, 1e-9, 1e-12)
@@ -168,8 +163,8 @@ def _run_oracle(setting: Setting) -> Result:
         pool: TrueLoad(setting.trace, setting.fleet, pool, seed=setting.seed) for pool in PoolName
     }
 
-    def make(miss: float, pool: PoolName, slots: int) -> _Oracle:
-        return _Oracle(setting, loads[pool], slots, miss)
+    def make(miss: float, pool: PoolName, _: int) -> _Oracle:
+        return _Oracle(setting, loads[pool], pool, miss)
 
     runs = []
     for miss in ORACLE_MISSES:

@@ -70,7 +70,11 @@ class Setting:
         """Return the replicas for requests that arrive within ``seconds``."""
         load = float(work.sum()) / max(seconds, 1.0)
         service_time = float(work.mean()) if len(work) else 1.0
-        servers = servers_needed(load, service_time, self.target, self.miss, 1.0)
+        return self.replicas_for(pool, load, service_time, self.miss)
+
+    def replicas_for(self, pool: PoolName, load: float, service_time: float, miss: float) -> int:
+        """Return the replicas that leave the share ``miss`` late at a ``load`` in slots."""
+        servers = servers_needed(load, service_time, self.target, miss, 1.0)
         return min(max(self.low, math.ceil(servers / self.slots(pool))), self.high)
 
     @property

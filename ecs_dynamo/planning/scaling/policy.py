@@ -92,6 +92,12 @@ class Demand:
     cached_share: float | None = None
     kv_usage: float | None = None
 
+    def not_started(self, slots: float) -> float:
+        """Return the requests that wait here, as reported or as those beyond ``slots``."""
+        if self.waiting is not None:
+            return self.waiting
+        return max(0.0, (self.queue or 0.0) - slots)
+
 
 @dataclass(frozen=True, slots=True)
 class ScalingOutput:

@@ -109,10 +109,7 @@ def claim_of(
 
 def _pending(inputs: ScalingInput[ScalingSpec], demand: Demand, workload: Workload) -> float:
     """Return the requests that wait for a replica of the component, here or upstream."""
-    waiting = demand.waiting
-    if waiting is None:
-        waiting = max(0.0, (demand.queue or 0.0) - inputs.ready * workload.slots)
-    return waiting + (demand.upstream or 0.0)
+    return demand.not_started(inputs.ready * workload.slots) + (demand.upstream or 0.0)
 
 
 def _target_seconds(spec: ScalingSpec) -> float:

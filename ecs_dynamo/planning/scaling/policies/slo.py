@@ -28,7 +28,7 @@ from ecs_dynamo.model.memory.load import WorkEstimate
 from ecs_dynamo.model.memory.scaling import Forecast, ScalingState
 from ecs_dynamo.model.spec.scaling import SloScaling
 from ecs_dynamo.planning.scaling.arbitration.missed import waits_too_long
-from ecs_dynamo.planning.scaling.cold_start import cold_start_seconds
+from ecs_dynamo.planning.scaling.cold_start import expected_cold_start
 from ecs_dynamo.planning.scaling.demand import read_demand
 from ecs_dynamo.planning.scaling.erlang_c import fractional_servers
 from ecs_dynamo.planning.scaling.estimation.concurrency import (
@@ -109,17 +109,16 @@ def _plan(
     known = before.concurrency or learn_concurrency(None, inputs, demand)
     concurrency = planning_concurrency(known, spec, inputs.roles)
     state = _learned(inputs, demand, rate, concurrency)
-    cold_start = cold_start_seconds(before.cold_starts, spec.cold_start_seconds)
+    cold_start = expected_cold_start(before.cold_starts, spec)
     seconds = seconds_per_request(before.work)
     if before.work is None or seconds <= 0:
         return _while_learning(inputs, state, demand, concurrency, cold_start)
     batch = before.work.running / inputs.ready if inputs.ready else 0.0
     slower = seconds_factor(known, spec, max(batch, 1.0), concurrency)
-    waiting = demand.waiting
     now = _Pass(
         depth=depth,
         rate=rate,
-        waiting=max(0.0, depth - inputs.ready * concurrency if waiting is None else waiting),
+        waiting=demand.not_started(inputs.ready * concurrency),
         concurrency=concurrency,
         seconds=seconds * slower,
         per_unit=seconds_per_unit(before.work) * slower,
